@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The whole C ABI of mmapguard, declared for ctypes: nothing to compile, nothing else to import.
+
+Written by `./dev abi --accept` from abi/abi.json; do not edit. The meaning of every name is in mmapguard.h.
+A structure made without `struct_size` has the right one, as its MMG_..._INIT gives it in C.
+
+    import ctypes
+    from mmapguard.abi import *
+
+    library = load()
+    handle, span = mmg_handle(), mmg_span()
+    status = library.mmg_open(b"big.bin", None, ctypes.byref(handle), None)
+    if status == MMG_OK:
+        library.mmg_pin(handle, 0, MMG_TO_END, ctypes.byref(span))
+        first = ctypes.string_at(span.data, 16)
+        library.mmg_unpin(ctypes.byref(span))
+        library.mmg_close(handle, 0)
+"""
+
+from __future__ import annotations
+
+import os
+from ctypes import (
+    CDLL,
+    POINTER,
+    Structure,
+    c_char,
+    c_char_p,
+    c_int32,
+    c_int64,
+    c_uint8,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+    sizeof,
+)
+from typing import Any, Final
+
+MMG_ABI_VERSION: Final = 0x10000
+MMG_TO_END: Final = 0xFFFFFFFFFFFFFFFF
+MMG_NO_LIMIT: Final = 0xFFFFFFFFFFFFFFFF
+MMG_NOT_FOUND: Final = 0xFFFFFFFFFFFFFFFF
+MMG_WAIT_FOREVER: Final = 0xFFFFFFFF
+
+MMG_OK: Final = 0
+MMG_E_ARGUMENT: Final = -1
+MMG_E_HANDLE: Final = -2
+MMG_E_RANGE: Final = -3
+MMG_E_ABI_SIZE: Final = -4
+MMG_E_ABI_NEWER: Final = -5
+MMG_E_NOT_FOUND: Final = -20
+MMG_E_PERMISSION: Final = -21
+MMG_E_EMPTY: Final = -22
+MMG_E_NOT_MAPPABLE: Final = -23
+MMG_E_WOULD_BLOCK: Final = -24
+MMG_E_TOO_BIG: Final = -25
+MMG_E_LIMIT: Final = -26
+MMG_E_NO_MEMORY: Final = -27
+MMG_E_UNSTABLE: Final = -28
+MMG_E_SYSTEM: Final = -29
+MMG_E_TRUNCATED: Final = -40
+MMG_E_IO: Final = -41
+MMG_E_POISONED: Final = -42
+MMG_E_BUSY: Final = -60
+MMG_E_UNSUPPORTED: Final = -61
+MMG_E_GUARD: Final = -62
+
+MMG_BACKING_AUTO: Final = 0
+MMG_BACKING_MAP: Final = 1
+MMG_BACKING_COPY: Final = 2
+
+MMG_REASON_ASKED: Final = 0
+MMG_REASON_SMALL: Final = 1
+MMG_REASON_LARGE: Final = 2
+MMG_REASON_EMPTY: Final = 3
+MMG_REASON_STREAM: Final = 4
+MMG_REASON_VIRTUAL: Final = 5
+MMG_REASON_MAP_REFUSED: Final = 6
+MMG_REASON_MAP_PRIVATE: Final = 7
+MMG_REASON_STABLE: Final = 8
+MMG_REASON_NO_GUARD: Final = 9
+MMG_REASON_BLOCK_DEVICE: Final = 10
+
+MMG_GUARANTEE_CONTAINED: Final = 0
+MMG_GUARANTEE_STABLE: Final = 1
+MMG_GUARANTEE_NONE: Final = 2
+
+MMG_MEANS_NONE: Final = 0
+MMG_MEANS_FAULT_GUARD: Final = 1
+MMG_MEANS_PRIVATE_COPY: Final = 2
+MMG_MEANS_SEALED: Final = 3
+MMG_MEANS_READ_ONLY_MEDIUM: Final = 4
+MMG_MEANS_LEASE: Final = 5
+MMG_MEANS_REFLINK: Final = 6
+MMG_MEANS_SNAPSHOT: Final = 7
+
+MMG_SHORT_NONE: Final = 0
+MMG_SHORT_NOT_ASKED: Final = 1
+MMG_SHORT_GUARD_OFF: Final = 2
+MMG_SHORT_ENVIRONMENT: Final = 3
+
+MMG_LOCK_SHARED: Final = 0
+MMG_LOCK_OFD: Final = 1
+MMG_LOCK_NONE: Final = 2
+
+MMG_FLAG_REJECT_EMPTY: Final = 1
+MMG_FLAG_NOFOLLOW: Final = 2
+MMG_FLAG_NO_FAULT_GUARD: Final = 4
+MMG_FLAG_POPULATE: Final = 8
+MMG_FLAG_FIFO_WAIT: Final = 16
+MMG_FLAG_REQUIRE_LOCK: Final = 32
+
+MMG_ADVICE_NORMAL: Final = 0
+MMG_ADVICE_SEQUENTIAL: Final = 1
+MMG_ADVICE_RANDOM: Final = 2
+MMG_ADVICE_WILLNEED: Final = 3
+MMG_ADVICE_HUGEPAGE: Final = 4
+MMG_ADVICE_DONTNEED: Final = 5
+MMG_ADVICE_POPULATE: Final = 6
+
+MMG_CLOSE_STRICT: Final = 1
+
+MMG_CHANGED_SIZE: Final = 1
+MMG_CHANGED_MTIME: Final = 2
+MMG_CHANGED_CTIME: Final = 4
+MMG_CHANGED_PATH: Final = 8
+
+MMG_GUARD_NONE: Final = 0
+MMG_GUARD_TOP: Final = 1
+MMG_GUARD_DISPLACED: Final = 2
+MMG_GUARD_REFUSED: Final = 3
+MMG_GUARD_BLOCKED: Final = 4
+MMG_GUARD_DISABLED: Final = 5
+
+MMG_FEATURE_FAULT_GUARD: Final = 1
+MMG_FEATURE_OFD_LOCK: Final = 2
+MMG_FEATURE_STABLE_COPY: Final = 3
+MMG_FEATURE_STABLE_LEASE: Final = 4
+MMG_FEATURE_STABLE_REFLINK: Final = 5
+MMG_FEATURE_ARROW: Final = 6
+
+MMG_TERM_BACKING: Final = 1
+MMG_TERM_REASON: Final = 2
+MMG_TERM_GUARANTEE: Final = 3
+MMG_TERM_MEANS: Final = 4
+MMG_TERM_SHORTFALL: Final = 5
+MMG_TERM_LOCK: Final = 6
+MMG_TERM_GUARD: Final = 7
+MMG_TERM_CHANGED: Final = 8
+
+mmg_handle = c_uint64
+mmg_status = c_int32
+
+
+class _Sized(Structure):
+    """A structure that begins with its own size."""
+
+    def __init__(self, **members: Any) -> None:
+        super().__init__(**{"struct_size": sizeof(type(self)), **members})
+
+
+class mmg_span(Structure):  # 24 bytes
+    _fields_ = [
+        ("data", POINTER(c_uint8)),
+        ("size", c_uint64),
+        ("pin", c_uint64),
+    ]
+
+
+class mmg_options(_Sized):  # 72 bytes
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("backing", c_uint32),
+        ("guarantee", c_uint32),
+        ("lock", c_uint32),
+        ("lock_wait_ms", c_uint32),
+        ("access", c_uint32),
+        ("flags", c_uint64),
+        ("offset", c_uint64),
+        ("length", c_uint64),
+        ("copy_threshold", c_uint64),
+        ("max_bytes", c_uint64),
+        ("max_snapshot_bytes", c_uint64),
+    ]
+
+
+class mmg_error(_Sized):  # 512 bytes
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("status", mmg_status),
+        ("os_code", c_int32),
+        ("reserved", c_uint32),
+        ("offset", c_uint64),
+        ("operation", c_char * 24),
+        ("message", c_char * 464),
+    ]
+
+
+class mmg_info(_Sized):  # 152 bytes
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("backing", c_uint32),
+        ("backing_reason", c_uint32),
+        ("guarantee", c_uint32),
+        ("means", c_uint32),
+        ("shortfall", c_uint32),
+        ("lock", c_uint32),
+        ("fault_cause", mmg_status),
+        ("size", c_uint64),
+        ("offset", c_uint64),
+        ("file_size", c_uint64),
+        ("device", c_uint64),
+        ("inode", c_uint64),
+        ("mtime_seconds", c_int64),
+        ("ctime_seconds", c_int64),
+        ("mtime_nanoseconds", c_uint32),
+        ("ctime_nanoseconds", c_uint32),
+        ("faults", c_uint64),
+        ("fault_offset", c_uint64),
+        ("pins", c_uint64),
+        ("mapped_bytes", c_uint64),
+        ("heap_bytes", c_uint64),
+        ("lock_error", c_uint64),
+        ("page_size", c_uint64),
+    ]
+
+
+class mmg_stats(_Sized):  # 80 bytes
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("guard_state", c_int32),
+        ("handles", c_uint64),
+        ("opened", c_uint64),
+        ("regions", c_uint64),
+        ("mappings", c_uint64),
+        ("mapped_bytes", c_uint64),
+        ("heap_bytes", c_uint64),
+        ("faults", c_uint64),
+        ("foreign_faults", c_uint64),
+        ("retired_slots", c_uint64),
+    ]
+
+
+#: For each function its result and its arguments.
+FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
+    # uint32_t mmg_abi_version(void)
+    "mmg_abi_version": (c_uint32, ()),
+    # mmg_status mmg_advise(mmg_handle handle, uint64_t offset, uint64_t length, uint32_t advice)
+    "mmg_advise": (mmg_status, (mmg_handle, c_uint64, c_uint64, c_uint32)),
+    # mmg_status mmg_changed(mmg_handle handle, uint32_t *what)
+    "mmg_changed": (mmg_status, (mmg_handle, POINTER(c_uint32))),
+    # mmg_status mmg_check(mmg_handle handle)
+    "mmg_check": (mmg_status, (mmg_handle,)),
+    # mmg_status mmg_close(mmg_handle handle, uint32_t flags)
+    "mmg_close": (mmg_status, (mmg_handle, c_uint32)),
+    # mmg_status mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t
+    #     needle_size, uint64_t *position)
+    "mmg_find": (mmg_status, (mmg_handle, c_uint64, c_uint64, c_void_p, c_uint64, POINTER(c_uint64))),
+    # mmg_status mmg_guard_install(void)
+    "mmg_guard_install": (mmg_status, ()),
+    # int32_t mmg_guard_state(void)
+    "mmg_guard_state": (c_int32, ()),
+    # int32_t mmg_handle_fault(int32_t signo, void *siginfo, void *ucontext)
+    "mmg_handle_fault": (c_int32, (c_int32, c_void_p, c_void_p)),
+    # mmg_status mmg_info_get(mmg_handle handle, mmg_info *info)
+    "mmg_info_get": (mmg_status, (mmg_handle, POINTER(mmg_info))),
+    # mmg_status mmg_load(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error)
+    "mmg_load": (mmg_status, (c_char_p, POINTER(mmg_options), POINTER(mmg_handle), POINTER(mmg_error))),
+    # mmg_status mmg_open(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error)
+    "mmg_open": (mmg_status, (c_char_p, POINTER(mmg_options), POINTER(mmg_handle), POINTER(mmg_error))),
+    # mmg_status mmg_open_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error)
+    "mmg_open_fd": (mmg_status, (c_int32, POINTER(mmg_options), POINTER(mmg_handle), POINTER(mmg_error))),
+    # mmg_status mmg_options_init(mmg_options *options, uint32_t struct_size)
+    "mmg_options_init": (mmg_status, (POINTER(mmg_options), c_uint32)),
+    # mmg_status mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span *span)
+    "mmg_pin": (mmg_status, (mmg_handle, c_uint64, c_uint64, POINTER(mmg_span))),
+    # mmg_status mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t size, uint64_t *got)
+    "mmg_read": (mmg_status, (mmg_handle, c_uint64, c_void_p, c_uint64, POINTER(c_uint64))),
+    # mmg_status mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error)
+    "mmg_read_fd": (mmg_status, (c_int32, POINTER(mmg_options), POINTER(mmg_handle), POINTER(mmg_error))),
+    # mmg_status mmg_resident(mmg_handle handle, uint64_t offset, uint64_t length, uint64_t *bytes)
+    "mmg_resident": (mmg_status, (mmg_handle, c_uint64, c_uint64, POINTER(c_uint64))),
+    # mmg_status mmg_stats_get(mmg_stats *stats)
+    "mmg_stats_get": (mmg_status, (POINTER(mmg_stats),)),
+    # const char *mmg_status_message(mmg_status status)
+    "mmg_status_message": (c_char_p, (mmg_status,)),
+    # const char *mmg_status_name(mmg_status status)
+    "mmg_status_name": (c_char_p, (mmg_status,)),
+    # int32_t mmg_supports(uint32_t feature)
+    "mmg_supports": (c_int32, (c_uint32,)),
+    # const char *mmg_term(uint32_t vocabulary, uint32_t value)
+    "mmg_term": (c_char_p, (c_uint32, c_uint32)),
+    # mmg_status mmg_unpin(mmg_span *span)
+    "mmg_unpin": (mmg_status, (POINTER(mmg_span),)),
+    # const char *mmg_version(void)
+    "mmg_version": (c_char_p, ()),
+}
+
+
+def declare(library: CDLL) -> CDLL:
+    """Give every function of a loaded library its types. Raises AttributeError when the library lacks one."""
+    for name, (result, arguments) in FUNCTIONS.items():
+        function = getattr(library, name)
+        function.restype = result
+        function.argtypes = arguments
+    return library
+
+
+def load(path: str | os.PathLike[str] | None = None) -> CDLL:
+    """Load the library at `path`, else at $MMAPGUARD_LIBRARY, else the installed one, and declare its calls.
+
+    Raises OSError when there is none, or when its ABI is another than these declarations need.
+    """
+    name = os.fspath(path) if path is not None else os.environ.get("MMAPGUARD_LIBRARY") or "libmmapguard.so.1"
+    library = CDLL(name)
+    library.mmg_abi_version.restype = c_uint32
+    library.mmg_abi_version.argtypes = ()
+    version = library.mmg_abi_version()
+    if version >> 16 != MMG_ABI_VERSION >> 16 or version < MMG_ABI_VERSION:
+        raise OSError(
+            f"{name} has ABI {version >> 16}.{version & 0xFFFF}, "
+            f"these declarations need {MMG_ABI_VERSION >> 16}.{MMG_ABI_VERSION & 0xFFFF} or a later minor"
+        )
+    return declare(library)
+
+
+__all__ = [name for name in globals() if name.startswith(("MMG_", "mmg_"))] + ["FUNCTIONS", "declare", "load"]

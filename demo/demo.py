@@ -1,0 +1,688 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What mmapguard is for, shown on a real file.
+
+    demo.py [--build DIR] [FILE]
+
+Maps FILE (without one: a large file of this machine), prints what the library can say about it, hashes it through spans
+and compares with sha256sum. Then readers go through a temporary copy while another process cuts that copy short: the
+ones on plain mmap die of SIGBUS, the ones on mmapguard are told what is lost. FILE itself is only ever read.
+
+Exit code: 0 when everything went as promised, 1 when a promise was broken, 2 when FILE is nothing to show this on or
+the programs of the demo are missing, 130 after an interrupt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import contextlib
+import ctypes
+import io
+import os
+import platform
+import resource
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from readers import LOST, load_abi
+
+HERE = Path(__file__).resolve().parent
+SEARCHED = ("/usr/lib", "/usr/bin", "/usr/libexec", "/var/log")
+HASHED_AT_MOST = 256 << 20
+COPIED_AT_MOST = 256 << 20
+ROUND_MS = 900
+"""How long a reader takes for one round through the copy, so that an eye can follow."""
+PATIENCE_S = 60
+"""A reader that says nothing for so long is stuck, which is a broken promise of its own."""
+
+
+class Refused(Exception):
+    """There is nothing to show on this file; the message says why. Exit code 2."""
+
+
+class Broken(Exception):
+    """Something the library promises did not happen. Exit code 1."""
+
+
+# ------------------------------------------------------------------------------------------------------------ screen
+
+
+class Screen:
+    """Calm, aligned output: colour and moving bars on a terminal only, plain characters where UTF-8 is not spoken."""
+
+    LABEL, VALUE = 22, 29
+
+    def __init__(self) -> None:
+        self.live = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self.colour = self.live and not os.environ.get("NO_COLOR")
+        self.width = min(shutil.get_terminal_size((100, 24)).columns, 100) if self.live else 100
+        self.bar_width = max(12, min(32, self.width - self.LABEL - 44))
+        self.open_line = False
+
+    def paint(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+
+    def bold(self, text: str) -> str:
+        return self.paint("1", text)
+
+    def dim(self, text: str) -> str:
+        return self.paint("2", text)
+
+    def good(self, text: str) -> str:
+        return self.paint("32", text)
+
+    def bad(self, text: str) -> str:
+        return self.paint("31", text)
+
+    def line(self, text: str = "") -> None:
+        """One finished line."""
+        print(("\r\x1b[K" if self.open_line else "") + text.rstrip(), flush=self.live)
+        self.open_line = False
+
+    def passing(self, text: str) -> None:
+        """A line that the next one replaces; shown on a terminal only."""
+        if self.live:
+            print("\r\x1b[K" + text.rstrip(), end="", flush=True)
+            self.open_line = True
+
+    def heading(self, text: str) -> None:
+        self.line()
+        self.line("  " + self.bold(text))
+
+    def text(self, text: str) -> None:
+        """A paragraph, wrapped by words."""
+        line = ""
+        for word in text.split():
+            if line and len(line) + 1 + len(word) > self.width - 6:
+                self.line("    " + line)
+                line = ""
+            line += (" " if line else "") + word
+        self.line("    " + line)
+
+    def row(self, label: str, value: str, remark: str = "") -> None:
+        """`label  value  remark`, the remark on a line of its own where there is no room beside the value."""
+        start = "    " + self.dim(label.ljust(self.LABEL))
+        beside = len(value) <= self.VALUE and 6 + self.LABEL + self.VALUE + len(remark) <= self.width
+        if remark and not beside:
+            self.line(start + value)
+            self.line(" " * (4 + self.LABEL) + self.dim(remark))
+        else:
+            self.line(start + value.ljust(self.VALUE + 2) + self.dim(remark))
+
+    def bar(self, part: float, end: float = 1.0) -> str:
+        """A track of which `part` is gone through; the file ends at `end` of what it was."""
+        last = min(round(end * self.bar_width), self.bar_width - (end < 1))
+        done = min(round(part * self.bar_width), last)
+        track = "━" * done + self.dim("─" * (last - done))
+        if end < 1:
+            track += self.bad("╳") + " " * (self.bar_width - last - 1)
+        return track
+
+    def progress(self, label: str, bar: str, remark: str = "") -> str:
+        return "    " + label.ljust(self.LABEL) + bar + "  " + remark
+
+
+PLAIN = str.maketrans({"━": "=", "─": "-", "╳": "x", "·": "-", "…": "...", "µ": "u"})
+"""What stands for our characters where only ASCII is spoken."""
+
+
+def spell_plainly(error: UnicodeError) -> tuple[str, int]:
+    """An error handler for codecs: plain characters for those of ours, escapes for those of others."""
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].translate(PLAIN)
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+def shown(path: str) -> str:
+    """A path as people can read it: what is no text appears escaped, whatever bytes the name is made of."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def amount(size: int) -> str:
+    """A size in the unit that suits it, e.g. "111.9 MiB"."""
+    if size < 1024:
+        return plural(size, "byte")
+    value, unit = size / 1024, "KiB"
+    for unit in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1000 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{value:.1f} {unit}"
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def seconds(duration: float) -> str:
+    return f"{duration * 1e6:.0f} µs" if duration < 1e-3 else f"{duration:.2f} s"
+
+
+# ----------------------------------------------------------------------------------------------------------- library
+
+
+class Library:
+    """The library over ctypes, with just the comfort that the demo needs."""
+
+    def __init__(self, build: Path) -> None:
+        os.environ["MMAPGUARD_LIBRARY"] = str(build / "libmmapguard.so.1")  # for readers.py, too
+        try:
+            self.abi = load_abi()
+            self.lib = self.abi.load()
+        except OSError as error:
+            raise Refused(f"{error} (./dev demo builds what is missing)") from error
+        for program in ("plain-reader", "guarded-reader"):
+            if not (build / "demo" / program).exists():
+                raise Refused(f"{build / 'demo' / program} is missing (./dev demo builds it)")
+        self.version = str(self.lib.mmg_version().decode())
+        if self.lib.mmg_guard_state() == self.abi.MMG_GUARD_DISABLED:
+            raise Refused("MMAPGUARD_NO_SIGNAL is set, and without the fault guard there is nothing to show")
+
+    def open(self, path: str, **members: int) -> int:
+        """A handle, or Refused with the sentence that the library has for it."""
+        abi, handle = self.abi, ctypes.c_uint64()
+        options, error = abi.mmg_options(**members), abi.mmg_error()
+        status = self.lib.mmg_open(
+            os.fsencode(path), ctypes.byref(options), ctypes.byref(handle), ctypes.byref(error)
+        )
+        if status:
+            message = error.message.decode("utf-8", "replace")
+            raise Refused(f"{message} [{self.lib.mmg_status_name(status).decode()}]")
+        return handle.value
+
+    def info(self, handle: int) -> Any:
+        info = self.abi.mmg_info()
+        self.expect(self.lib.mmg_info_get(handle, ctypes.byref(info)), "mmg_info_get")
+        return info
+
+    def resident(self, handle: int) -> int:
+        held = ctypes.c_uint64()
+        status = self.lib.mmg_resident(handle, 0, self.abi.MMG_TO_END, ctypes.byref(held))
+        self.expect(status, "mmg_resident")
+        return held.value
+
+    def changed(self, handle: int) -> list[str]:
+        """The words for what has changed about the file since it was opened."""
+        what = ctypes.c_uint32()
+        self.expect(self.lib.mmg_changed(handle, ctypes.byref(what)), "mmg_changed")
+        bits = [1 << bit for bit in range(32) if what.value >> bit & 1]
+        return [self.term("CHANGED", bit) for bit in bits]
+
+    def close(self, handle: int) -> None:
+        self.expect(self.lib.mmg_close(handle, 0), "mmg_close")
+
+    def term(self, vocabulary: str, value: int) -> str:
+        """The library's own word for one of its numbers."""
+        word = self.lib.mmg_term(getattr(self.abi, "MMG_TERM_" + vocabulary), value)
+        return str(word.decode())
+
+    def expect(self, status: int, call: str) -> None:
+        if status:
+            raise Broken(f"{call}() gave {self.lib.mmg_status_name(status).decode()}")
+
+
+# ----------------------------------------------------------------------------------------------------------- readers
+
+
+@dataclass
+class Reader:
+    """One reader: a child process that goes through a file and says where it is."""
+
+    label: str
+    command: list[str]
+    size: int
+    digests: list[str] = field(default_factory=list)
+    lost: tuple[str, int, int] | None = None
+    """Name of the status, first lost byte, signals contained."""
+    at: int = 0
+    exit_code: int = 0
+    errors: str = ""
+
+    def run(self, listener: Callable[[Reader], bool]) -> None:
+        """Run to the end; `listener` hears of every step, and ends the reader by returning False."""
+        child = subprocess.Popen(
+            self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        )
+        assert child.stdout is not None and child.stderr is not None
+        signal.alarm(PATIENCE_S)
+        try:
+            for line in child.stdout:
+                signal.alarm(PATIENCE_S)
+                word, *rest = line.split()
+                if word == "at":
+                    self.at = int(rest[0])
+                elif word == "digest":
+                    self.digests.append(rest[0])
+                elif word == "lost":
+                    self.lost = (rest[0], int(rest[1]), int(rest[2]))
+                if not listener(self):
+                    break
+            else:
+                self.exit_code = child.wait()
+        finally:
+            signal.alarm(0)
+            if child.poll() is None:
+                child.kill()
+            self.errors = child.stderr.read().strip()
+            child.wait()
+            child.stdout.close()
+            child.stderr.close()
+
+    def ending(self) -> str:
+        """How the process ended, in words."""
+        if self.exit_code < 0:
+            return "killed by " + signal.Signals(-self.exit_code).name
+        said = self.errors.splitlines()[-1] if self.errors else "and said nothing"
+        return f"exit code {self.exit_code}: {said}" if self.exit_code not in (0, LOST) else "ended by itself"
+
+
+@dataclass
+class Demo:
+    """Everything the scenes share."""
+
+    screen: Screen
+    library: Library
+    build: Path
+    path: str
+    handle: int = 0
+    length: int = 0
+    """How much of the file is hashed."""
+
+    def reader(
+        self, kind: str, language: str, path: str | Path, size: int, *numbers: int, force_map: bool = False
+    ) -> Reader:
+        """A reader of `kind` ("plain" or "guarded"), to be run."""
+        if language == "C":
+            command = [str(self.build / "demo" / f"{kind}-reader")]
+        else:
+            command = [sys.executable, str(HERE / "readers.py"), kind]
+        command += ["--map"] * force_map + [str(path)] + [str(number) for number in numbers]
+        label = "plain mmap" if kind == "plain" else "mmapguard"
+        return Reader(f"{label}, {language}", command, size)
+
+
+# ------------------------------------------------------------------------------------------------------------ scenes
+
+
+def largest_file(screen: Screen) -> str:
+    """The largest regular file that can be read under SEARCHED."""
+    best, best_size, looked = "", 0, 0
+    pending = [path for path in SEARCHED if os.path.isdir(path)]
+    while pending:
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                looked += 1
+                if looked % 2000 == 0:
+                    screen.passing(f"    Looking for a large file … {looked:,} seen")
+                with contextlib.suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    elif entry.is_file(follow_symlinks=False):
+                        size = entry.stat(follow_symlinks=False).st_size
+                        if size > best_size and os.access(entry.path, os.R_OK):
+                            best, best_size = entry.path, size
+    if not best:
+        raise Refused(
+            "no file to show anything on under " + ", ".join(SEARCHED) + "; name one: ./dev demo FILE"
+        )
+    return best
+
+
+def require_regular(path: str) -> None:
+    """Refuse what cannot be cut short, before the library is asked to open it (which could read a pipe empty)."""
+    with contextlib.suppress(OSError):
+        mode = os.stat(path).st_mode
+        kinds: tuple[tuple[Callable[[int], bool], str], ...] = (
+            (stat.S_ISFIFO, "a FIFO"),
+            (stat.S_ISCHR, "a character device"),
+            (stat.S_ISBLK, "a block device"),
+        )
+        for test, name in kinds:
+            if test(mode):
+                raise Refused(
+                    f"'{shown(path)}' is {name}; the demo needs a regular file, to cut a copy of it short"
+                )
+
+
+def scene_file(demo: Demo, found: bool) -> None:
+    """Open the file and say everything that the library knows about it."""
+    screen, library, abi = demo.screen, demo.library, demo.library.abi
+    begin = time.perf_counter()
+    demo.handle = library.open(demo.path, flags=abi.MMG_FLAG_REJECT_EMPTY)
+    opened = time.perf_counter() - begin
+    info = library.info(demo.handle)
+    demo.length = min(info.size, HASHED_AT_MOST)
+    copied = info.backing == abi.MMG_BACKING_COPY
+    stable = info.guarantee == abi.MMG_GUARANTEE_STABLE
+
+    screen.heading("The file")
+    screen.line("    " + shown(demo.path))
+    if found:
+        screen.line("    " + screen.dim("the largest that was found in " + ", ".join(SEARCHED)))
+
+    screen.heading("What the library says about it")
+    screen.row("size", f"{info.size:,} bytes", amount(info.size) if info.size >= 1024 else "")
+    screen.row("modified", moment(info.mtime_seconds), f"inode {info.inode}")
+    backing = f"{library.term('BACKING', info.backing)}: {library.term('REASON', info.backing_reason)}"
+    screen.row("backing", backing, "private memory" if copied else "the page cache itself")
+    guarantee = f"{library.term('GUARANTEE', info.guarantee)}, by {library.term('MEANS', info.means)}"
+    screen.row("guarantee", guarantee, "nobody can change them" if stable else "losses are reported")
+    if not stable:
+        screen.row("not stable because", library.term("SHORTFALL", info.shortfall))
+    no_lock = "a copy needs none" if copied else ""
+    screen.row(
+        "lock", library.term("LOCK", info.lock), f"errno {info.lock_error}" if info.lock_error else no_lock
+    )
+    guard = library.term("GUARD", library.lib.mmg_guard_state())
+    screen.row("fault guard", guard, "nothing is mapped" if copied else "")
+    resident = library.resident(demo.handle)
+    screen.row("in memory", amount(resident), f"{resident / info.size:.0%} of it" if info.size else "")
+    screen.row(
+        "held for it", f"{amount(info.mapped_bytes)} of addresses", f"{amount(info.heap_bytes)} of heap"
+    )
+    screen.row("opened in", seconds(opened))
+
+
+def moment(timestamp: int) -> str:
+    """A file time for people; as a number where it is beyond what a calendar holds."""
+    try:
+        return f"{datetime.fromtimestamp(timestamp):%Y-%m-%d %H:%M:%S}"
+    except (OverflowError, OSError, ValueError):
+        return f"{timestamp} s since 1970"
+
+
+def sha256sum(path: str, length: int) -> tuple[str, float]:
+    """What the system's own sha256sum says about the first `length` bytes (a log may have grown), and its time."""
+    begin = time.perf_counter()
+    with (
+        open(path, "rb") as file,
+        subprocess.Popen(["head", "-c", str(length)], stdin=file, stdout=subprocess.PIPE) as head,
+    ):
+        output = subprocess.run(["sha256sum"], stdin=head.stdout, capture_output=True, check=True).stdout
+    return output.split()[0].decode(), time.perf_counter() - begin
+
+
+def scene_hash(demo: Demo) -> None:
+    """Hash the file in place, in C and in Python, and compare with sha256sum."""
+    screen, library = demo.screen, demo.library
+    size = library.info(demo.handle).size
+    screen.heading("SHA-256 of it, read through spans without a copy")
+    if demo.length < size:
+        screen.text(
+            f"The first {amount(demo.length)} only, as a window: hashing all of it would take a while."
+        )
+    screen.passing(screen.progress("sha256sum", screen.bar(0)))
+    expected, duration = sha256sum(demo.path, demo.length)
+    screen.line(screen.progress("sha256sum", screen.bar(1), seconds(duration).rjust(7)))
+    for language in ("C", "Python"):
+        reader = demo.reader("guarded", language, demo.path, demo.length, demo.length)
+
+        def listen(reader: Reader) -> bool:
+            screen.passing(screen.progress(reader.label, screen.bar(reader.at / reader.size)))
+            return True
+
+        begin = time.perf_counter()
+        reader.run(listen)
+        duration = time.perf_counter() - begin
+        agrees = reader.digests == [expected]
+        word = (
+            screen.good("the same") if agrees else screen.bad("another: " + (reader.digests or ["none"])[0])
+        )
+        screen.line(screen.progress(reader.label, screen.bar(1), f"{seconds(duration):>7}  {word}"))
+        if agrees:
+            continue
+        if changed := library.changed(demo.handle):
+            screen.text(f"The file changed meanwhile ({', '.join(changed)}), so there is nothing to compare.")
+            return
+        raise Broken(f"{reader.label} hashed something else than sha256sum; {reader.ending()}")
+    screen.line("    " + screen.dim(expected))
+
+
+def copy(source: str, target: Path, length: int, start: int = 0) -> None:
+    """Copy bytes `start` to `length`, in the kernel and by reflink where the file systems can, else by hand."""
+    with (
+        open(source, "rb", buffering=0) as reader,
+        open(target, "r+b" if target.exists() else "xb", 0) as writer,
+    ):
+        done = start
+        with contextlib.suppress(OSError):
+            while done < length:
+                count = os.copy_file_range(reader.fileno(), writer.fileno(), length - done, done, done)
+                if count == 0:
+                    break
+                done += count
+        while done < length:
+            block = os.pread(reader.fileno(), min(length - done, 1 << 20), done)
+            if not block:
+                raise Refused(f"'{shown(source)}' became shorter while it was copied")
+            os.pwrite(writer.fileno(), block, done)
+            done += len(block)
+
+
+@contextlib.contextmanager
+def working_copy(demo: Demo) -> Iterator[tuple[Path, int]]:
+    """A copy in a temporary folder that may be cut, and its size; gone afterwards."""
+    screen = demo.screen
+    size = demo.library.info(demo.handle).size
+    folder = Path(tempfile.mkdtemp(prefix="mmapguard-demo-"))
+    try:
+        room = shutil.disk_usage(folder).free // 2
+        length = min(size, COPIED_AT_MOST, room)
+        if length == 0:
+            raise Refused(f"no room for a copy in {shown(str(folder.parent))}; point TMPDIR elsewhere")
+        target = folder / "copy"
+        screen.passing(f"    Copying {amount(length)} …")
+        try:
+            copy(demo.path, target, length)
+        except OSError as error:
+            raise Refused(f"cannot make a copy in {shown(str(folder.parent))}: {error.strerror}") from error
+        where = shown(str(target))
+        if length < size:
+            why = "there is no room for more" if length == room else "enough to see it"
+            screen.text(f"On a copy of the first {amount(length)} of it, {where}: {why}.")
+        else:
+            screen.text(f"On a copy, {where}.")
+        yield target, length
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def cut_point(size: int, page: int) -> int:
+    """Where to cut: in the middle of a page, somewhat past the half, with a page or more lost; all of a small file."""
+    cut = size * 5 // 8 // page * page + page // 3
+    return cut if cut + page < size else 0
+
+
+def cut_short(path: Path, size: int) -> None:
+    """Cut the file from yet another process, which asks nobody: truncate(1) where there is one."""
+    truncate = shutil.which("truncate")
+    script = "import os, sys; os.truncate(sys.argv[1], int(sys.argv[2]))"
+    if truncate:
+        subprocess.run([truncate, f"--size={size}", str(path)], check=True)
+    else:
+        subprocess.run([sys.executable, "-c", script, str(path), str(size)], check=True)
+
+
+def watch(demo: Demo, reader: Reader, path: Path, cut: int) -> None:
+    """Run a reader and cut the file under it when it is well on its way. Three rounds after that it is stopped."""
+    screen = demo.screen
+    rounds: int | None = None  # how many the reader had done at the cut
+
+    def listen(reader: Reader) -> bool:
+        nonlocal rounds
+        if rounds is None and reader.at >= reader.size * 0.3:
+            cut_short(path, cut)
+            rounds = len(reader.digests)
+        end = 1.0 if rounds is None else cut / reader.size
+        screen.passing(screen.progress(reader.label, screen.bar(reader.at / reader.size, end)))
+        return rounds is None or len(reader.digests) < rounds + 3
+
+    reader.run(listen)
+
+
+def scene_cut(demo: Demo) -> None:
+    """Cut the file under one reader after the other, and see who lives."""
+    screen, library, abi = demo.screen, demo.library, demo.library.abi
+    info = library.info(demo.handle)
+    copied = info.backing == abi.MMG_BACKING_COPY
+    screen.heading("Now another process cuts the file short, while it is being read")
+    with working_copy(demo) as (path, size):
+        cut = cut_point(size, os.sysconf("SC_PAGE_SIZE"))
+        screen.text(
+            f"truncate(1) asks nobody for a lock: of {size:,} bytes it leaves {cut:,} as soon as a reader is on its way."
+        )
+        if copied:
+            screen.text(
+                "mmapguard copies a file as small as this one, and so does not notice. For there to be something to "
+                "see, all readers but the last map it."
+            )
+        screen.line()
+        as_map = copied or size < info.size  # a short copy could be a small file
+        readers: list[tuple[Reader, Judge]] = [
+            (demo.reader("plain", "C", path, size, ROUND_MS), died),
+            (demo.reader("plain", "Python", path, size, ROUND_MS), died),
+            (demo.reader("guarded", "C", path, size, 0, ROUND_MS, force_map=as_map), was_told),
+            (demo.reader("guarded", "Python", path, size, 0, ROUND_MS, force_map=as_map), was_told),
+        ]
+        if copied:
+            readers.append((demo.reader("guarded", "C", path, size, 0, ROUND_MS // 2), did_not_notice))
+            readers[-1][0].label = "mmapguard, C, copied"
+        for reader, judge in readers:
+            watch(demo, reader, path, cut)
+            text, ok = judge(reader, cut)
+            bar = (
+                screen.bar(1.0)
+                if judge is did_not_notice
+                else screen.bar(min(reader.at, cut) / size, cut / size)
+            )
+            paint = screen.good if ok and judge is not died else screen.bad
+            screen.line(screen.progress(reader.label, bar, paint(text)))
+            if not ok:
+                raise Broken(f"{reader.label}: {text}; the file was cut at {cut:,}")
+            copy(demo.path, path, size, cut)
+    screen.line()
+    screen.text(
+        "The readers on plain mmap are dead. Those on mmapguard live, and know which bytes they may trust."
+    )
+
+
+Judge = Callable[[Reader, int], tuple[str, bool]]
+"""Says how a reader ended when the file was cut at an offset, and whether that is as it must be."""
+
+
+def died(reader: Reader, cut: int) -> tuple[str, bool]:
+    """Without the library: SIGBUS, and nothing that anybody could do about it."""
+    return reader.ending(), reader.exit_code == -signal.SIGBUS
+
+
+def was_told(reader: Reader, cut: int) -> tuple[str, bool]:
+    """With the library: a status, and the first byte that is gone."""
+    if reader.exit_code != LOST or reader.lost is None:
+        return reader.ending(), False
+    name, offset, signals = reader.lost
+    text = f"{name.removeprefix('MMG_E_')} at byte {offset:,}, {plural(signals, 'signal')}"
+    return text, name == "MMG_E_TRUNCATED" and offset == cut
+
+
+def did_not_notice(reader: Reader, cut: int) -> tuple[str, bool]:
+    """With a copy: the same bytes as before, in every round."""
+    same = len(reader.digests) >= 3 and len(set(reader.digests)) == 1
+    return ("reads on, the same hash each time", True) if same else (reader.ending(), False)
+
+
+# -------------------------------------------------------------------------------------------------------------- main
+
+
+def show(demo: Demo, found: bool) -> None:
+    """All scenes in order."""
+    library, screen = demo.library, demo.screen
+    number = library.lib.mmg_abi_version()
+    screen.line()
+    screen.line(
+        f"  {screen.bold('mmapguard')} {library.version} · ABI {number >> 16}.{number & 0xFFFF} · "
+        f"{platform.system()} {platform.release()} {platform.machine()} · Python {platform.python_version()}"
+    )
+    if not demo.path:
+        demo.path = largest_file(screen)
+    elif demo.path.startswith("-"):
+        demo.path = "./" + demo.path
+    require_regular(demo.path)
+    scene_file(demo, found)
+    if library.info(demo.handle).backing_reason == library.abi.MMG_REASON_VIRTUAL:
+        screen.line()
+        screen.text(
+            "The file system makes these bytes up while they are read: there is nothing to cut short."
+        )
+        return
+    scene_hash(demo)
+    scene_cut(demo)
+    library.close(demo.handle)
+    screen.line()
+
+
+def on_signal(number: int, frame: FrameType | None) -> NoReturn:
+    """Turn a signal into an exception, so that the temporary copy and the reader go with us."""
+    if number == signal.SIGALRM:
+        raise Broken(f"a reader said nothing for {PATIENCE_S} s")
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Parse the command line, run the scenes, and turn what went wrong into a sentence and an exit code."""
+    parser = argparse.ArgumentParser(
+        prog="./dev demo", description="What mmapguard is for, shown on a real file."
+    )
+    parser.add_argument(
+        "--build", type=Path, default=HERE.parent / "build" / "release", help=argparse.SUPPRESS
+    )
+    parser.add_argument(
+        "file", metavar="FILE", nargs="?", default="", help="a file to show it on; it is only read"
+    )
+    arguments = parser.parse_args()
+    for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, on_signal)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+    codecs.register_error("plainly", spell_plainly)
+    for stream in (sys.stdout, sys.stderr):
+        assert isinstance(stream, io.TextIOWrapper)
+        stream.reconfigure(errors="plainly")
+    screen = Screen()
+    try:
+        if len(sys.argv) > 1 and arguments.file == "" and sys.argv[-1] == "":
+            raise Refused("the name of the file is empty")
+        library = Library(arguments.build.resolve())
+        show(Demo(screen, library, arguments.build.resolve(), arguments.file), found=not arguments.file)
+        return 0
+    except Refused as refusal:
+        code, message = 2, str(refusal)
+    except Broken as failure:
+        code, message = 1, f"a promise was broken: {failure}"
+    except KeyboardInterrupt:
+        code, message = 130, "stopped"
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except OSError as error:  # the file went away, a program that the demo runs is missing, ...
+        code, message = 2, str(error)
+    if screen.open_line:
+        screen.line()
+    sys.stdout.flush()
+    print(f"demo: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

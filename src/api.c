@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The exported functions: validate, delegate, report. What they promise is said in mmapguard.h.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "contain.h"
+#include "error.h"
+#include "fault.h"
+#include "find.h"
+#include "layout.h"
+#include "open.h"
+#include "region.h"
+#include "registry.h"
+#include "status.h"
+
+#define LIBRARY_ABI UINT32_C(0x00010000)
+_Static_assert(MMG_ABI_VERSION == LIBRARY_ABI, "the header belongs to this library");
+
+static const unsigned char no_bytes[1]; /* what an empty span points to */
+
+/* ----------------------------------------------------------------------------------------------------- opening -- */
+
+mmg_status
+mmg_options_init(mmg_options *options, uint32_t struct_size)
+{
+    if (options == NULL)
+        return MMG_E_ARGUMENT;
+    mmg_status status = layout_check_options_size(struct_size);
+    if (status != MMG_OK)
+        return status;
+    memset(options, 0, struct_size); /* all defaults are 0 */
+    options->struct_size = struct_size;
+    return MMG_OK;
+}
+
+/* A call that opens, as far as all of them are alike: outputs, structs, and the handle at the end. */
+struct opening {
+    mmg_options options;
+    struct report report;
+    struct source source;
+};
+
+static mmg_status
+opening_begin(struct opening *opening, const char *path, int fd, const mmg_options *options, mmg_handle *handle,
+              mmg_error *error)
+{
+    opening->options = (mmg_options)MMG_OPTIONS_INIT;
+    if (handle != NULL)
+        *handle = 0;
+    if (error != NULL) {
+        mmg_status status = layout_check_error(error);
+        if (status != MMG_OK)
+            return status;
+        error_clear(error);
+    }
+    opening->report = (struct report){.theirs = error, .path = path, .descriptor = fd};
+    if (handle == NULL)
+        return error_tell(&opening->report, MMG_E_ARGUMENT, "arguments", 0, 0, "no place for the handle was given");
+    mmg_status status = layout_read_options(options, &opening->options);
+    if (status != MMG_OK)
+        return error_tell(&opening->report, status, "options", 0, 0,
+                          status == MMG_E_ARGUMENT ? "an option has an unknown value, or two contradict each other"
+                                                   : NULL);
+    opening->source = (struct source){.options = &opening->options, .report = &opening->report};
+    return MMG_OK;
+}
+
+static mmg_status
+opening_finish(struct opening *opening, mmg_handle *handle)
+{
+    struct region *region;
+    mmg_status status = open_region(&opening->source, &region);
+
+    if (status != MMG_OK)
+        return status;
+    status = handle_issue(&region->object, handle);
+    if (status != MMG_OK) {
+        region->object.destroy(&region->object);
+        return error_tell(&opening->report, status, "handle", ENOMEM, 0, NULL);
+    }
+    return MMG_OK;
+}
+
+mmg_status
+mmg_open(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error)
+{
+    struct opening opening;
+    mmg_status status = opening_begin(&opening, path != NULL ? path : "(null)", -1, options, handle, error);
+
+    if (status != MMG_OK)
+        return status;
+    if (path == NULL)
+        return error_tell(&opening.report, MMG_E_ARGUMENT, "arguments", 0, 0, "no path was given");
+    status = source_open_path(path, &opening.source);
+    return status == MMG_OK ? opening_finish(&opening, handle) : status;
+}
+
+mmg_status
+mmg_open_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error)
+{
+    struct opening opening;
+    mmg_status status = opening_begin(&opening, NULL, fd, options, handle, error);
+
+    if (status != MMG_OK)
+        return status;
+    if (opening.options.flags & MMG_FLAG_NOFOLLOW)
+        return error_tell(&opening.report, MMG_E_ARGUMENT, "options", 0, 0, "a descriptor is no link to follow");
+    status = source_open_fd(fd, &opening.source);
+    return status == MMG_OK ? opening_finish(&opening, handle) : status;
+}
+
+mmg_status
+mmg_load(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error)
+{
+    if (path != NULL && strcmp(path, "-") == 0)
+        return mmg_read_fd(0, options, handle, error);
+    return mmg_open(path, options, handle, error);
+}
+
+mmg_status
+mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error)
+{
+    struct opening opening;
+    mmg_status status = opening_begin(&opening, NULL, fd, options, handle, error);
+
+    if (status != MMG_OK)
+        return status;
+    status = source_open_stream(fd, &opening.source);
+    return status == MMG_OK ? opening_finish(&opening, handle) : status;
+}
+
+mmg_status
+mmg_close(mmg_handle handle, uint32_t flags)
+{
+    if (flags & ~(uint32_t)MMG_CLOSE_STRICT)
+        return MMG_E_ARGUMENT;
+    return handle_close(handle, (flags & MMG_CLOSE_STRICT) != 0);
+}
+
+/* ----------------------------------------------------------------------------------------------------- reading -- */
+
+/* A pinned region and the token of the pin; as struct pinned. */
+struct pinned_region {
+    struct region *region;
+    uint64_t token;
+};
+
+static inline struct pinned_region
+region_pin(mmg_handle handle)
+{
+    struct pinned pinned = pin_acquire(handle);
+
+    /* The object is the first member of a region: handles are issued for nothing else. */
+    return (struct pinned_region){.region = (struct region *)(void *)pinned.object, .token = pinned.token};
+}
+
+static mmg_status
+pin_failure(struct pinned_region pin)
+{
+    return pin.token == 0 ? MMG_E_HANDLE : MMG_E_NO_MEMORY;
+}
+
+/* Is the range inside the region? Resolves MMG_TO_END. */
+static mmg_status
+range_resolve(const struct region *region, uint64_t offset, uint64_t *length)
+{
+    if (offset > region->size)
+        return MMG_E_RANGE;
+    if (*length == MMG_TO_END)
+        *length = region->size - offset;
+    return *length <= region->size - offset ? MMG_OK : MMG_E_RANGE;
+}
+
+mmg_status
+mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span *span)
+{
+    if (span == NULL)
+        return MMG_E_ARGUMENT;
+    struct pinned_region pin = region_pin(handle);
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_status status = range_resolve(pin.region, offset, &length);
+    if (status == MMG_OK)
+        status = registry_loss_within(pin.region->number, offset, length);
+    if (status == MMG_OK)
+        *span = (mmg_span){.data = pin.region->data + offset, .size = length, .pin = pin.token};
+    else
+        pin_release(pin.token);
+    return status;
+}
+
+mmg_status
+mmg_unpin(mmg_span *span)
+{
+    if (span == NULL)
+        return MMG_E_ARGUMENT;
+    const mmg_span ended = *span;
+    *span = (mmg_span){.data = no_bytes};
+    if (ended.pin == 0)
+        return MMG_OK;
+    /* The registry never unmaps its entries, so asking it is safe even if a copy of the span is unpinned meanwhile: the
+       release then fails, and the answer is of no account. */
+    struct pin_place place = pin_find(ended.pin);
+    mmg_status loss = registry_loss_at(pin_note(place), ended.data, ended.size);
+    mmg_status status = pin_end(place, ended.pin);
+    return status == MMG_OK ? loss : status;
+}
+
+mmg_status
+mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t size, uint64_t *got)
+{
+    if (got == NULL || (buffer == NULL && size > 0))
+        return MMG_E_ARGUMENT;
+    struct pinned_region pin = region_pin(handle);
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_status status = offset <= pin.region->size ? region_read(pin.region, offset, buffer, size, got) : MMG_E_RANGE;
+    pin_release(pin.token);
+    return status;
+}
+
+mmg_status
+mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
+         uint64_t *position)
+{
+    uint64_t found;
+
+    if (position == NULL || (needle == NULL && needle_size > 0))
+        return MMG_E_ARGUMENT;
+    struct pinned_region pin = region_pin(handle);
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_status status = range_resolve(pin.region, offset, &length);
+    if (status == MMG_OK)
+        status = find_in_region(pin.region, offset, length, needle, needle_size, &found);
+    if (status == MMG_OK)
+        *position = found;
+    pin_release(pin.token);
+    return status;
+}
+
+/* --------------------------------------------------------------------------------------------- state of a region -- */
+
+mmg_status
+mmg_check(mmg_handle handle)
+{
+    struct pinned_region pin = region_pin(handle);
+
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_status status = region_check(pin.region);
+    pin_release(pin.token);
+    return status;
+}
+
+mmg_status
+mmg_changed(mmg_handle handle, uint32_t *what)
+{
+    if (what == NULL)
+        return MMG_E_ARGUMENT;
+    struct pinned_region pin = region_pin(handle);
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_status status = region_changed(pin.region, what);
+    pin_release(pin.token);
+    return status;
+}
+
+mmg_status
+mmg_info_get(mmg_handle handle, mmg_info *info)
+{
+    if (info == NULL)
+        return MMG_E_ARGUMENT;
+    mmg_status status = layout_check_info(info);
+    if (status != MMG_OK)
+        return status;
+    struct pinned_region pin = region_pin(handle);
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_info ours = MMG_INFO_INIT;
+    region_describe(pin.region, &ours);
+    ours.pins = pin_count(pin.token) - 1; /* without our own */
+    layout_write(info, &ours, sizeof ours);
+    pin_release(pin.token);
+    return MMG_OK;
+}
+
+mmg_status
+mmg_stats_get(mmg_stats *stats)
+{
+    mmg_stats ours = MMG_STATS_INIT;
+
+    if (stats == NULL)
+        return MMG_E_ARGUMENT;
+    mmg_status status = layout_check_stats(stats);
+    if (status != MMG_OK)
+        return status;
+    region_count(&ours);
+    handle_count(&ours.handles, &ours.retired_slots);
+    ours.guard_state = fault_state();
+    ours.faults = contain_count();
+    ours.foreign_faults = fault_foreign_count();
+    layout_write(stats, &ours, sizeof ours);
+    return MMG_OK;
+}
+
+mmg_status
+mmg_advise(mmg_handle handle, uint64_t offset, uint64_t length, uint32_t advice)
+{
+    if (advice > MMG_ADVICE_POPULATE)
+        return MMG_E_ARGUMENT;
+    struct pinned_region pin = region_pin(handle);
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_status status = range_resolve(pin.region, offset, &length);
+    if (status == MMG_OK && pin.region->mapping.base != NULL) {
+        int os_code = map_advise(&pin.region->mapping, pin.region->data + offset, (size_t)length, advice);
+        /* What was lost before and now reads as zeros is populated easily, and lost all the same. */
+        if (os_code == 0 && advice == MMG_ADVICE_POPULATE)
+            status = region_look(pin.region);
+        if (status == MMG_OK && advice == MMG_ADVICE_POPULATE)
+            status = registry_loss_within(pin.region->number, offset, length);
+        /* madvise(2), MADV_POPULATE_READ: EFAULT where a touch would have raised SIGBUS. The size tells the causes
+           apart. */
+        if (os_code == EFAULT)
+            status = region_check(pin.region) == MMG_OK ? MMG_E_IO : MMG_E_TRUNCATED;
+        else if (os_code != 0)
+            status = os_code == EOPNOTSUPP ? MMG_E_UNSUPPORTED : status_from_errno(os_code);
+    }
+    pin_release(pin.token);
+    return status;
+}
+
+mmg_status
+mmg_resident(mmg_handle handle, uint64_t offset, uint64_t length, uint64_t *bytes)
+{
+    if (bytes == NULL)
+        return MMG_E_ARGUMENT;
+    struct pinned_region pin = region_pin(handle);
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_status status = range_resolve(pin.region, offset, &length);
+    if (status == MMG_OK) {
+        uint64_t resident = length;
+        int os_code = pin.region->mapping.base == NULL
+                          ? 0
+                          : map_resident(&pin.region->mapping, pin.region->data + offset, (size_t)length, &resident);
+        status = os_code == 0 ? MMG_OK : status_from_errno(os_code);
+        if (status == MMG_OK)
+            *bytes = resident;
+    }
+    pin_release(pin.token);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------- fault guard and versions -- */
+
+int32_t
+mmg_guard_state(void)
+{
+    return fault_state();
+}
+
+mmg_status
+mmg_guard_install(void)
+{
+    return fault_install() == MMG_OK ? MMG_OK : MMG_E_GUARD;
+}
+
+int32_t
+mmg_handle_fault(int32_t signo, void *siginfo, void *ucontext)
+{
+    (void)ucontext; /* part of the call for platforms where containment means changing the context */
+    return fault_handle(signo, siginfo) ? 1 : 0;
+}
+
+uint32_t
+mmg_abi_version(void)
+{
+    return LIBRARY_ABI;
+}
+
+const char *
+mmg_version(void)
+{
+    return MMAPGUARD_VERSION; /* the project version, from the build */
+}
+
+int32_t
+mmg_supports(uint32_t feature)
+{
+    switch (feature) {
+    case MMG_FEATURE_FAULT_GUARD:
+    case MMG_FEATURE_OFD_LOCK:
+    case MMG_FEATURE_STABLE_COPY:
+    case MMG_FEATURE_STABLE_LEASE:
+    case MMG_FEATURE_STABLE_REFLINK:
+        return 1;
+    default:
+        return 0;
+    }
+}

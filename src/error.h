@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Filling the caller's mmg_error: one function, called once where the cause is known.
+ */
+#ifndef MMAPGUARD_ERROR_H
+#define MMAPGUARD_ERROR_H
+
+#include "mmapguard.h"
+
+/** Where a failure is reported to. `theirs` may be NULL: nobody asked. */
+struct report {
+    mmg_error *theirs;
+    const char *path; /* what the message names; NULL for a bare descriptor */
+    int descriptor;   /* named when there is no path */
+};
+
+/**
+ * Tell the caller what failed and return `status`, so that `return error_tell(...)` is the one way out.
+ *
+ * @param operation  the call or check that failed
+ * @param os_code    errno, or 0
+ * @param offset     where in the file, or 0
+ * @param detail     a phrase that explains, or NULL for that of the status
+ */
+mmg_status error_tell(const struct report *report, mmg_status status, const char *operation, int os_code,
+                      uint64_t offset, const char *detail);
+
+/** The same for a failed system call: the status is derived from `os_code`. */
+mmg_status error_tell_os(const struct report *report, const char *operation, int os_code);
+
+/** Store success. */
+void error_clear(mmg_error *theirs);
+
+#endif

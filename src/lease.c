@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * One thread for all leases. The kernel aims its signal at this thread alone (F_OWNER_TID), where it is blocked and
+ * waited for, so no handler and no mask of the application is touched. Any such signal is only a hint: F_GETLEASE
+ * says whether a break is really on, so strangers may send what they like; and when the queue of real-time signals is
+ * full, the kernel sends a plain SIGIO without a descriptor, upon which all leases are asked.
+ *
+ * On a break the bytes are secured, the copy is mapped over the mapping in place, and the lease is given up, in this
+ * order. Giving up fails if the kernel has taken the lease by force meanwhile (/proc/sys/fs/lease-break-time,
+ * proc(5)): then a writer may have been there, and nothing that was copied is trusted.
+ */
+#include "lease.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "registry.h"
+#include "snapshot.h"
+
+/* Any real-time signal will do: it is blocked in the only thread that it is ever sent to. */
+#define BREAK_SIGNAL SIGRTMAX
+/* Without leases the thread waits this long before it ends, so that opening and closing in turn does not start one
+   each time. */
+#define LINGER_NS 100000000L
+/* Left of the break time when copying stops, to have the readers warned before the writer is let in by force. */
+#define MARGIN_NS INT64_C(500000000)
+
+struct lease {
+    struct lease *next; /* all leases that are in force */
+    struct lease *previous;
+    struct region *region; /* NULL until attached */
+    uint64_t cap;
+    int64_t seen_ns; /* when the break was noticed; 0: none */
+    int fd;
+    bool busy;            /* the thread is at it */
+    bool over;            /* off the list: broken, or inherited by a forked child */
+    _Atomic bool closing; /* leave off */
+};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t done = PTHREAD_COND_INITIALIZER; /* a lease is no longer busy; the thread has said its number */
+/* Under the mutex: */
+static struct lease *first;
+static bool running;
+static pthread_t thread;
+static pid_t thread_id;
+
+static int64_t
+now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* When the kernel takes the lease by force; INT64_MAX: never (0 in the file, proc(5)). */
+static int64_t
+deadline_of(const struct lease *lease)
+{
+    char text[32] = "";
+    int fd = open("/proc/sys/fs/lease-break-time", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+    if (fd >= 0)
+        close(fd);
+    long seconds = n > 0 ? strtol(text, NULL, 10) : 45; /* the kernel's default */
+    return seconds <= 0 ? INT64_MAX : lease->seen_ns + seconds * INT64_C(1000000000) - MARGIN_NS;
+}
+
+/* -------------------------------------------------------------------------------------------- the list of leases -- */
+
+static void
+list_add(struct lease *lease)
+{
+    lease->next = first;
+    lease->previous = NULL;
+    if (first != NULL)
+        first->previous = lease;
+    first = lease;
+}
+
+static void
+list_remove(struct lease *lease)
+{
+    if (lease->over)
+        return;
+    if (lease->previous != NULL)
+        lease->previous->next = lease->next;
+    else
+        first = lease->next;
+    if (lease->next != NULL)
+        lease->next->previous = lease->previous;
+    lease->over = true;
+}
+
+/* Note the time for every lease that is being broken. Asked of all, or of the one that a signal names. */
+static void
+notice(int fd)
+{
+    for (struct lease *lease = first; lease != NULL; lease = lease->next)
+        if (lease->seen_ns == 0 && (fd < 0 || lease->fd == fd) && fcntl(lease->fd, F_GETLEASE) == F_UNLCK)
+            lease->seen_ns = now_ns();
+}
+
+/* Wait for a signal, at most `timeout`, and note what it is about. NULL: wait for ever. False: time is up. */
+static bool
+listen_for(const struct timespec *timeout)
+{
+    siginfo_t info;
+    sigset_t signals;
+
+    sigemptyset(&signals);
+    sigaddset(&signals, BREAK_SIGNAL);
+    sigaddset(&signals, SIGIO);
+    int signo = timeout != NULL ? sigtimedwait(&signals, &info, timeout) : sigwaitinfo(&signals, &info);
+    if (signo < 0)
+        return errno == EINTR;
+    pthread_mutex_lock(&mutex);
+    notice(signo == BREAK_SIGNAL && info.si_code > 0 ? info.si_fd : -1);
+    pthread_mutex_unlock(&mutex);
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------ dealing with a break -- */
+
+struct effort {
+    struct lease *lease;
+    int64_t deadline;
+};
+
+/* Between two pieces of a copy: is there time, is anybody still interested, and who else is waiting? */
+static bool
+proceed(void *context)
+{
+    const struct effort *effort = context;
+    const struct timespec at_once = {0, 0};
+
+    while (listen_for(&at_once))
+        continue;
+    return !atomic_load(&effort->lease->closing) && now_ns() < effort->deadline;
+}
+
+/* From this offset on the region is CONTAINED, at best, and says so before any writer is let in. */
+static void
+fall_back(struct region *region, uint64_t from, uint32_t shortfall)
+{
+    registry_lose(region->number, from, MMG_TO_END, MMG_E_UNSTABLE);
+    atomic_store(&region->shortfall, shortfall);
+    atomic_store(&region->means, MMG_MEANS_FAULT_GUARD);
+    atomic_store(&region->guarantee, MMG_GUARANTEE_CONTAINED);
+}
+
+static uint32_t
+shortfall_of(const struct snapshot *snapshot)
+{
+    switch (snapshot->os_code) {
+    case EFBIG:
+        return MMG_SHORT_CAP;
+    case ECANCELED:
+        return MMG_SHORT_TIME;
+    case ENOSPC:
+    case EDQUOT:
+    case ENOMEM:
+        return MMG_SHORT_SPACE;
+    default:
+        return MMG_SHORT_READ;
+    }
+}
+
+/* Map what was secured over the start of the mapping, and make it what mmg_read() reads. Returns the bytes replaced. */
+static size_t
+put_in_place(struct region *region, struct snapshot *snapshot)
+{
+    const struct mapping *mapping = &region->mapping;
+    size_t whole = snapshot->secured / mapping->page * mapping->page;
+    size_t lead = (size_t)(region->data - mapping->base);
+
+    if (snapshot->secured == lead + region->size)
+        whole = mapping->length; /* the last page is complete: behind it there are no bytes */
+    if (whole == 0)
+        return 0;
+    int os_code = snapshot->fd >= 0 ? map_replace_with_file(mapping, whole, snapshot->fd, region->offset - lead)
+                                    : map_replace_with_memory(mapping, whole, snapshot->memory);
+    if (os_code != 0)
+        return 0;
+    if (whole == mapping->length)
+        registry_retarget(region->number, snapshot->fd);
+    atomic_store(&region->content, snapshot->fd);
+    if (snapshot->memory != NULL && snapshot->memory_length > whole)
+        map_memory_release(snapshot->memory + whole, snapshot->memory_length - whole);
+    snapshot->fd = -1; /* both are the region's now */
+    snapshot->memory = NULL;
+    return whole;
+}
+
+static void
+secure(struct lease *lease)
+{
+    struct region *region = lease->region;
+    size_t lead = (size_t)(region->data - region->mapping.base);
+    struct effort effort = {.lease = lease, .deadline = deadline_of(lease)};
+    struct snapshot_order order = {.fd = lease->fd,
+                                   .from = region->offset - lead,
+                                   .length = lead + (size_t)region->size,
+                                   .cap = lease->cap < MMG_NO_LIMIT - lead ? lease->cap + lead : MMG_NO_LIMIT,
+                                   .proceed = proceed,
+                                   .context = &effort};
+    struct snapshot snapshot;
+
+    snapshot_take(&order, &snapshot);
+    uint32_t shortfall = snapshot.secured < order.length ? shortfall_of(&snapshot) : MMG_SHORT_SPACE;
+    size_t kept = put_in_place(region, &snapshot);
+    if (kept == region->mapping.length)
+        atomic_store(&region->means, snapshot.means);
+    else
+        fall_back(region, kept > lead ? kept - lead : 0, shortfall);
+    snapshot_release(&snapshot);
+    /* EAGAIN: there is no lease to give up, so it was taken by force, and the writer came before the copy was done. */
+    if (fcntl(lease->fd, F_SETLEASE, F_UNLCK) != 0)
+        fall_back(region, 0, MMG_SHORT_TIME);
+}
+
+/* The lease whose writer has waited longest. */
+static struct lease *
+next_break(void)
+{
+    struct lease *next = NULL;
+
+    for (struct lease *lease = first; lease != NULL; lease = lease->next)
+        if (lease->seen_ns != 0 && lease->region != NULL && !atomic_load(&lease->closing) &&
+            (next == NULL || lease->seen_ns < next->seen_ns))
+            next = lease;
+    return next;
+}
+
+static void
+deal_with_breaks(void)
+{
+    struct lease *lease;
+
+    while ((lease = next_break()) != NULL) {
+        lease->busy = true;
+        pthread_mutex_unlock(&mutex);
+        secure(lease);
+        pthread_mutex_lock(&mutex);
+        lease->busy = false;
+        list_remove(lease);
+        pthread_cond_broadcast(&done);
+    }
+}
+
+static void *
+thread_main(void *unused)
+{
+    const struct timespec linger = {.tv_nsec = LINGER_NS};
+
+    pthread_mutex_lock(&mutex);
+    thread_id = (pid_t)syscall(SYS_gettid);
+    pthread_cond_broadcast(&done);
+    for (;;) {
+        deal_with_breaks();
+        bool idle = first == NULL;
+        pthread_mutex_unlock(&mutex);
+        bool heard = listen_for(idle ? &linger : NULL);
+        pthread_mutex_lock(&mutex);
+        if (idle && !heard && first == NULL)
+            break;
+    }
+    running = false;
+    pthread_mutex_unlock(&mutex);
+    return unused;
+}
+
+/* ----------------------------------------------------------------------------------------------------- lifecycle -- */
+
+static void
+before_fork(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+static void
+after_fork_parent(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
+/* The child has the mappings, but no thread: its leases are the parent's, and so is the answer to a break. */
+static void
+after_fork_child(void)
+{
+    pthread_mutex_init(&mutex, NULL);
+    pthread_cond_init(&done, NULL);
+    running = false;
+    while (first != NULL) {
+        struct lease *lease = first;
+        if (lease->region != NULL) {
+            atomic_store(&lease->region->shortfall, MMG_SHORT_FORKED);
+            atomic_store(&lease->region->means, MMG_MEANS_FAULT_GUARD);
+            atomic_store(&lease->region->guarantee, MMG_GUARANTEE_CONTAINED);
+        }
+        lease->busy = false;
+        list_remove(lease);
+    }
+}
+
+static void
+prepare_fork(void)
+{
+    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+/* Under the mutex: have the thread running, every signal blocked, and its number known. */
+static int
+thread_ensure(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_attr_t attributes;
+    sigset_t all, before;
+
+    if (running)
+        return 0;
+    pthread_once(&once, prepare_fork);
+    if (pthread_attr_init(&attributes) != 0)
+        return ENOMEM;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited by the new thread */
+    thread_id = 0;
+    int os_code = pthread_create(&thread, &attributes, thread_main, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (os_code != 0)
+        return os_code;
+    running = true;
+    while (thread_id == 0)
+        pthread_cond_wait(&done, &mutex);
+    return 0;
+}
+
+/* Have the thread look around. A plain signal always fits: it is pending once, queue or not. */
+static void
+thread_wake(void)
+{
+    if (running)
+        pthread_kill(thread, SIGIO);
+}
+
+static int
+lease_take(int fd)
+{
+    struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = thread_id};
+
+    /* Owner and signal first: the kernel keeps an owner that is set, and no break comes without them. */
+    if (fcntl(fd, F_SETOWN_EX, &owner) != 0 || fcntl(fd, F_SETSIG, BREAK_SIGNAL) != 0 ||
+        fcntl(fd, F_SETLEASE, F_RDLCK) != 0)
+        return errno;
+    return 0;
+}
+
+int
+lease_begin(int fd, uint64_t cap, struct lease **out)
+{
+    struct lease *lease = malloc(sizeof *lease);
+
+    if (lease == NULL)
+        return ENOMEM;
+    *lease = (struct lease){.fd = fd, .cap = cap};
+    pthread_mutex_lock(&mutex);
+    int os_code = thread_ensure();
+    if (os_code == 0)
+        os_code = lease_take(fd);
+    if (os_code == 0)
+        list_add(lease); /* a break since is not lost: its signal waits for the mutex, and finds the lease */
+    pthread_mutex_unlock(&mutex);
+    if (os_code != 0) {
+        free(lease);
+        return os_code;
+    }
+    *out = lease;
+    return 0;
+}
+
+void
+lease_attach(struct lease *lease, struct region *region)
+{
+    pthread_mutex_lock(&mutex);
+    lease->region = region;
+    region->lease = lease;
+    if (lease->seen_ns != 0)
+        thread_wake();
+    pthread_mutex_unlock(&mutex);
+}
+
+void
+lease_end(struct lease *lease)
+{
+    atomic_store(&lease->closing, true);
+    pthread_mutex_lock(&mutex);
+    while (lease->busy)
+        pthread_cond_wait(&done, &mutex);
+    if (!lease->over) {
+        list_remove(lease);
+        /* Explicitly, not by closing: a forked child may have the same description open. */
+        fcntl(lease->fd, F_SETLEASE, F_UNLCK);
+        if (first == NULL)
+            thread_wake();
+    }
+    pthread_mutex_unlock(&mutex);
+    free(lease);
+}

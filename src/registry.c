@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Entries live in a table, are never unmapped, and are found by a scan over their address ranges, which stand apart
+ * from the rest so that a scan over 60 000 mappings stays within a megabyte. A holder announces itself in `holders`
+ * and looks at the range again; a remover clears the range and then waits for the holders. Both sides are
+ * sequentially consistent, so one of them sees the other.
+ */
+#include "registry.h"
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "table.h"
+
+/* Ranges of lost pages kept apart; beyond that they are merged, and more is called lost than is. */
+#define RUNS 12u
+
+/* A run: cause (2 bits), page count (22 bits), first page (40 bits), all relative to the mapping; 0: unused. */
+#define RUN_PAGE_BITS 40u
+#define RUN_COUNT_BITS 22u
+#define RUN_COUNT_MAX ((UINT64_C(1) << RUN_COUNT_BITS) - 1)
+
+struct range {
+    _Atomic uintptr_t start; /* 0: no mapping */
+    _Atomic uintptr_t end;
+    _Atomic uint32_t next;
+};
+
+struct entry {
+    _Atomic uint32_t holders;
+    _Atomic uint32_t next; /* unused: entries come and go with their ranges */
+    _Atomic int fd;
+    _Atomic int32_t first_cause;
+    _Atomic int32_t tail_cause;
+    _Atomic uint32_t is_device;
+    _Atomic uint64_t page;
+    _Atomic uint64_t lead;
+    _Atomic uint64_t size;
+    _Atomic uint64_t file_offset;
+    _Atomic uint64_t faults;
+    _Atomic uint64_t first_offset;
+    _Atomic uint64_t tail; /* from here to the end of the region everything is lost */
+    _Atomic uint64_t run[RUNS];
+};
+
+static struct table ranges = {.entry_size = sizeof(struct range), .next_offset = offsetof(struct range, next)};
+static struct table entries = {.entry_size = sizeof(struct entry), .next_offset = offsetof(struct entry, next)};
+
+_Atomic bool registry_has_losses;
+
+/* Numbers start at 1, so that 0 is free to say "none". */
+static struct range *
+range_of(uint32_t number)
+{
+    return table_at(&ranges, sizeof(struct range), number - 1);
+}
+
+static struct entry *
+entry_of(uint32_t number)
+{
+    return table_at(&entries, sizeof(struct entry), number - 1);
+}
+
+uint32_t
+registry_add(const struct registration *r)
+{
+    uint32_t index = table_take(&ranges);
+
+    if (index == TABLE_NONE)
+        return 0;
+    if (!table_reserve(&entries, index)) {
+        table_give(&ranges, index);
+        return 0;
+    }
+    struct entry *entry = table_at(&entries, sizeof(struct entry), index);
+    struct range *range = table_at(&ranges, sizeof(struct range), index);
+    /* Relaxed: published by the start of the range, below. */
+    atomic_store_explicit(&entry->fd, r->fd, memory_order_relaxed);
+    atomic_store_explicit(&entry->is_device, r->is_device, memory_order_relaxed);
+    atomic_store_explicit(&entry->page, r->page, memory_order_relaxed);
+    atomic_store_explicit(&entry->lead, r->lead, memory_order_relaxed);
+    atomic_store_explicit(&entry->size, r->size, memory_order_relaxed);
+    atomic_store_explicit(&entry->file_offset, r->file_offset, memory_order_relaxed);
+    atomic_store_explicit(&entry->faults, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->first_offset, MMG_TO_END, memory_order_relaxed);
+    atomic_store_explicit(&entry->first_cause, MMG_OK, memory_order_relaxed);
+    atomic_store_explicit(&entry->tail, MMG_TO_END, memory_order_relaxed);
+    atomic_store_explicit(&entry->tail_cause, MMG_OK, memory_order_relaxed);
+    for (uint32_t i = 0; i < RUNS; i++)
+        atomic_store_explicit(&entry->run[i], 0, memory_order_relaxed);
+    /* Addresses as numbers, since they are compared with whatever address a fault has. */
+    atomic_store(&range->end, (uintptr_t)r->start + r->length);
+    atomic_store(&range->start, (uintptr_t)r->start);
+    return index + 1;
+}
+
+void
+registry_remove(uint32_t number)
+{
+    struct range *range = range_of(number);
+    struct entry *entry = entry_of(number);
+
+    atomic_store(&range->start, 0);
+    /* A handler is a few system calls long, and only a read without a pin can cause one here: the wait is short or
+       none. */
+    while (atomic_load(&entry->holders) != 0)
+        sched_yield();
+    atomic_store(&range->end, 0);
+    table_give(&ranges, number - 1);
+}
+
+/* Hold an entry if it still covers `address`; 0 as address: whatever it covers. */
+static bool
+entry_hold(uint32_t number, uintptr_t address, struct registration *r)
+{
+    struct range *range = range_of(number);
+    struct entry *entry = entry_of(number);
+
+    atomic_fetch_add(&entry->holders, 1);
+    uintptr_t start = atomic_load(&range->start);
+    uintptr_t end = atomic_load(&range->end);
+    if (start == 0 || (address != 0 && (address < start || address >= end))) {
+        atomic_fetch_sub(&entry->holders, 1);
+        return false;
+    }
+    *r = (struct registration){
+        .start = (unsigned char *)start, /* the number was made from this pointer */
+        .length = end - start,
+        .page = atomic_load_explicit(&entry->page, memory_order_relaxed),
+        .lead = atomic_load_explicit(&entry->lead, memory_order_relaxed),
+        .size = atomic_load_explicit(&entry->size, memory_order_relaxed),
+        .file_offset = atomic_load_explicit(&entry->file_offset, memory_order_relaxed),
+        .fd = atomic_load_explicit(&entry->fd, memory_order_relaxed),
+        .is_device = atomic_load_explicit(&entry->is_device, memory_order_relaxed) != 0,
+    };
+    return true;
+}
+
+uint32_t
+registry_limit(void)
+{
+    return atomic_load_explicit(&ranges.high_water, memory_order_acquire); /* the chunks up to there exist */
+}
+
+bool
+registry_hold_number(uint32_t number, struct registration *registration)
+{
+    struct range *range = range_of(number);
+
+    return range != NULL && entry_of(number) != NULL && atomic_load(&range->start) != 0 &&
+           entry_hold(number, 0, registration);
+}
+
+uint32_t
+registry_hold(const void *address, struct registration *registration)
+{
+    uintptr_t wanted = (uintptr_t)address; /* compared, not followed */
+    uint32_t limit = registry_limit();
+
+    for (uint32_t number = 1; number <= limit; number++) {
+        struct range *range = range_of(number);
+        /* Relaxed: entry_hold() looks again. */
+        uintptr_t start = atomic_load_explicit(&range->start, memory_order_relaxed);
+        if (start != 0 && wanted >= start && wanted < atomic_load_explicit(&range->end, memory_order_relaxed) &&
+            entry_hold(number, wanted, registration))
+            return number;
+    }
+    return 0;
+}
+
+void
+registry_let_go(uint32_t number)
+{
+    atomic_fetch_sub(&entry_of(number)->holders, 1);
+}
+
+void
+registry_retarget(uint32_t number, int fd)
+{
+    /* Relaxed: a handler that has just read the old one asks a file that is still open. */
+    atomic_store_explicit(&entry_of(number)->fd, fd, memory_order_relaxed);
+}
+
+void
+registry_count_fault(uint32_t number)
+{
+    atomic_fetch_add_explicit(&entry_of(number)->faults, 1, memory_order_relaxed); /* a counter */
+}
+
+static uint64_t
+run_pack(uint64_t page, uint64_t count, mmg_status cause)
+{
+    uint64_t code = (uint64_t)(MMG_E_TRUNCATED - cause) + 1; /* 1, 2 or 3 for the three causes of a loss */
+
+    return code << (RUN_PAGE_BITS + RUN_COUNT_BITS) | count << RUN_PAGE_BITS | page;
+}
+
+static void
+run_unpack(uint64_t run, uint64_t *page, uint64_t *count, mmg_status *cause)
+{
+    *page = run & ((UINT64_C(1) << RUN_PAGE_BITS) - 1);
+    *count = (run >> RUN_PAGE_BITS) & RUN_COUNT_MAX;
+    *cause = MMG_E_TRUNCATED - (mmg_status)((run >> (RUN_PAGE_BITS + RUN_COUNT_BITS)) - 1); /* two bits: fits */
+}
+
+/* The run that covers both: what was there and the new pages. 0 if that is longer than a run can say. */
+static uint64_t
+run_hull(uint64_t run, uint64_t page, uint64_t count)
+{
+    uint64_t old_page, old_count;
+    mmg_status cause;
+
+    run_unpack(run, &old_page, &old_count, &cause);
+    uint64_t first = old_page < page ? old_page : page;
+    uint64_t end = old_page + old_count > page + count ? old_page + old_count : page + count;
+    return end - first > RUN_COUNT_MAX ? 0 : run_pack(first, end - first, cause);
+}
+
+/* Does the new run continue or repeat an old one, for the same cause? */
+static bool
+run_touches(uint64_t run, uint64_t page, uint64_t count, mmg_status cause)
+{
+    uint64_t old_page, old_count;
+    mmg_status old_cause;
+
+    run_unpack(run, &old_page, &old_count, &old_cause);
+    return old_cause == cause && page <= old_page + old_count && old_page <= page + count;
+}
+
+static void
+tail_lose(struct entry *entry, uint64_t offset, mmg_status cause)
+{
+    uint64_t tail = atomic_load(&entry->tail);
+    int32_t none = MMG_OK;
+
+    atomic_compare_exchange_strong(&entry->tail_cause, &none, cause);
+    while (offset < tail && !atomic_compare_exchange_weak(&entry->tail, &tail, offset))
+        continue;
+}
+
+static void
+pages_lose(struct entry *entry, uint64_t page, uint64_t count, mmg_status cause, uint64_t tail_offset)
+{
+    for (uint32_t i = 0; i < RUNS; i++) {
+        uint64_t run = atomic_load(&entry->run[i]);
+        for (;;) {
+            bool last_resort = i == RUNS - 1;
+            if (run != 0 && !last_resort && !run_touches(run, page, count, cause))
+                break; /* the next one, then */
+            uint64_t wider = run == 0 ? run_pack(page, count, cause) : run_hull(run, page, count);
+            if (wider == 0)
+                break;
+            if (atomic_compare_exchange_weak(&entry->run[i], &run, wider))
+                return;
+        }
+    }
+    tail_lose(entry, tail_offset, cause);
+}
+
+void
+registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status cause)
+{
+    struct entry *entry = entry_of(number);
+    uint64_t size = atomic_load_explicit(&entry->size, memory_order_relaxed);
+    uint64_t lead = atomic_load_explicit(&entry->lead, memory_order_relaxed);
+    uint64_t page = atomic_load_explicit(&entry->page, memory_order_relaxed);
+    int32_t none = MMG_OK;
+
+    if (offset >= size || length == 0)
+        return; /* only bytes outside the region share the lost page */
+    atomic_store(&registry_has_losses, true);
+    /* The first cause stays; the first offset is the lowest, since that is where a reader must stop. */
+    atomic_compare_exchange_strong(&entry->first_cause, &none, cause);
+    uint64_t first = atomic_load(&entry->first_offset);
+    while (offset < first && !atomic_compare_exchange_weak(&entry->first_offset, &first, offset))
+        continue;
+    if (length >= size - offset) {
+        tail_lose(entry, offset, cause);
+        return;
+    }
+    uint64_t first_page = (lead + offset) / page, end_page = (lead + offset + length + page - 1) / page;
+    if (end_page - first_page > RUN_COUNT_MAX || first_page >> RUN_PAGE_BITS)
+        tail_lose(entry, offset, cause);
+    else
+        pages_lose(entry, first_page, end_page - first_page, cause, offset);
+}
+
+mmg_status
+registry_search_losses(uint32_t number, uint64_t offset, uint64_t length)
+{
+    struct entry *entry = entry_of(number);
+
+    /* This mapping's common case in one load. Acquire: whoever saw a zero of a lost page comes after its recording. */
+    if (entry == NULL || length == 0 || atomic_load_explicit(&entry->first_cause, memory_order_acquire) == MMG_OK)
+        return MMG_OK;
+    uint64_t end = offset + length < offset ? UINT64_MAX : offset + length;
+    if (end > atomic_load(&entry->tail))
+        return atomic_load(&entry->tail_cause);
+    uint64_t lead = atomic_load_explicit(&entry->lead, memory_order_relaxed);
+    uint64_t size = atomic_load_explicit(&entry->page, memory_order_relaxed);
+    for (uint32_t i = 0; i < RUNS; i++) {
+        uint64_t run = atomic_load(&entry->run[i]), page, count;
+        mmg_status cause;
+        if (run == 0)
+            continue;
+        run_unpack(run, &page, &count, &cause);
+        if (lead + end > page * size && lead + offset < (page + count) * size)
+            return cause;
+    }
+    return MMG_OK;
+}
+
+mmg_status
+registry_search_losses_at(uint32_t number, const void *data, uint64_t length)
+{
+    struct range *range = range_of(number);
+
+    if (range == NULL)
+        return MMG_OK;
+    uintptr_t start = atomic_load_explicit(&range->start, memory_order_relaxed);
+    uint64_t lead = atomic_load_explicit(&entry_of(number)->lead, memory_order_relaxed);
+    /* Unsigned arithmetic on addresses: a pointer that is not into the region gives a useless, harmless offset. */
+    return registry_search_losses(number, (uint64_t)(uintptr_t)data - start - lead, length);
+}
+
+void
+registry_losses(uint32_t number, struct losses *losses)
+{
+    struct entry *entry = number == 0 ? NULL : entry_of(number);
+
+    *losses = (struct losses){.first_offset = MMG_TO_END, .cause = MMG_OK};
+    if (entry == NULL)
+        return;
+    losses->faults = atomic_load_explicit(&entry->faults, memory_order_relaxed);
+    losses->cause = atomic_load_explicit(&entry->first_cause, memory_order_acquire);
+    losses->first_offset = atomic_load_explicit(&entry->first_offset, memory_order_relaxed);
+}
+
+void
+registry_after_fork(void)
+{
+    uint32_t limit = registry_limit();
+
+    for (uint32_t number = 1; number <= limit; number++)
+        if (entry_of(number) != NULL)
+            atomic_store(&entry_of(number)->holders, 0);
+}
