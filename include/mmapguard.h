@@ -120,22 +120,21 @@ typedef struct mmg_error {
 
 /** What is known about one region, filled by mmg_info_get(). */
 typedef struct mmg_info {
-    uint32_t struct_size;    /**< sizeof(mmg_info) as the caller was compiled */
-    uint32_t backing;        /**< MMG_BACKING_MAP or _COPY: what holds the bytes */
-    uint32_t backing_reason; /**< MMG_REASON_...: why that one */
-    uint32_t guarantee;      /**< MMG_GUARANTEE_...: the guarantee that holds for the bytes */
-    uint32_t means;          /**< MMG_MEANS_...: by what it is upheld */
-    uint32_t shortfall;      /**< MMG_SHORT_...: why it is not STABLE; 0 when it is */
-    uint32_t lock;           /**< MMG_LOCK_...: the lock that is held now */
-    mmg_status fault_cause;  /**< of the first loss: MMG_E_TRUNCATED, _IO, _POISONED, or MMG_E_UNSTABLE for bytes that
-                                      are no longer kept stable; MMG_OK: nothing was lost */
-    uint64_t size;           /**< bytes in the region */
-    uint64_t offset;         /**< where in the file the region starts */
-    uint64_t file_size;      /**< size of the file at open; for a stream, the bytes read from it */
-    uint64_t device;         /**< st_dev at open */
-    uint64_t inode;          /**< st_ino at open */
-    int64_t mtime_seconds;   /**< modification time at open, seconds since the Epoch */
-    int64_t ctime_seconds;   /**< status change time at open, seconds since the Epoch */
+    uint32_t struct_size;       /**< sizeof(mmg_info) as the caller was compiled */
+    uint32_t backing;           /**< MMG_BACKING_MAP or _COPY: what holds the bytes */
+    uint32_t backing_reason;    /**< MMG_REASON_...: why that one */
+    uint32_t guarantee;         /**< MMG_GUARANTEE_...: the guarantee that holds for the bytes */
+    uint32_t means;             /**< MMG_MEANS_...: by what it is upheld */
+    uint32_t shortfall;         /**< MMG_SHORT_...: why it is not STABLE; 0 when it is */
+    uint32_t lock;              /**< MMG_LOCK_...: the lock that is held now */
+    mmg_status fault_cause;     /**< of the first loss: MMG_E_TRUNCATED, _IO, _POISONED or _UNSTABLE; MMG_OK: none */
+    uint64_t size;              /**< bytes in the region */
+    uint64_t offset;            /**< where in the file the region starts */
+    uint64_t file_size;         /**< size of the file at open; for a stream, the bytes read from it */
+    uint64_t device;            /**< st_dev at open */
+    uint64_t inode;             /**< st_ino at open */
+    int64_t mtime_seconds;      /**< modification time at open, seconds since the Epoch */
+    int64_t ctime_seconds;      /**< status change time at open, seconds since the Epoch */
     uint32_t mtime_nanoseconds; /**< 0 to 999 999 999 */
     uint32_t ctime_nanoseconds; /**< 0 to 999 999 999 */
     uint64_t faults;            /**< signals contained in this region */

@@ -81,6 +81,7 @@ opening_finish(struct opening *opening, mmg_handle *handle)
         region->object.destroy(&region->object);
         return error_tell(&opening->report, status, "handle", ENOMEM, 0, NULL);
     }
+    error_clear(opening->report.theirs); /* of what failed on the way and was made good */
     return MMG_OK;
 }
 

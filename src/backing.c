@@ -184,15 +184,11 @@ page_size_of(const struct source *source)
 static mmg_status
 map_failed(const struct source *source, int os_code)
 {
-    switch (os_code) {
-    case ENOMEM: /* mmap(2): more than vm.max_map_count, or RLIMIT_AS */
-    case EAGAIN:
+    if (os_code == ENOMEM || os_code == EAGAIN) /* mmap(2): more than vm.max_map_count, or RLIMIT_AS */
         return error_tell(source->report, MMG_E_LIMIT, "mmap", os_code, 0, NULL);
-    case ENODEV:
-        return error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", os_code, 0, "its file system cannot map files");
-    default:
-        return error_tell_os(source->report, "mmap", os_code);
-    }
+    if (map_is_refusal(os_code))
+        return error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", os_code, 0, "its file system does not map files");
+    return error_tell_os(source->report, "mmap", os_code);
 }
 
 static mmg_status

@@ -27,8 +27,8 @@
 #include "registry.h"
 
 #define ENTRIES 8
-/* Signals passed on within each other, deeper than any honest chain: handlers that call each other in a circle. */
-#define DEEPEST_CHAIN 16
+/* Signals raised within each other, deeper than any honest chain: handlers that raise in a circle. */
+#define DEEPEST_RAISE 64
 
 typedef void action_function(int, siginfo_t *, void *);
 
@@ -43,12 +43,15 @@ static atomic_flag installing = ATOMIC_FLAG_INIT;
 static _Atomic int32_t outcome; /* of the last installation: MMG_GUARD_NONE, _TOP, _REFUSED */
 static _Atomic uint64_t foreign;
 
-/* The chain of calls to predecessors on this thread's stack. Initial-exec: a lazily allocated variable could call
+/* The innermost call to a predecessor on this thread's stack. Initial-exec: a lazily allocated variable could call
    malloc(3) in the handler. */
-static _Thread_local struct {
-    uintptr_t frame;
-    int depth;
-} chain __attribute__((tls_model("initial-exec")));
+struct chain_link {
+    uintptr_t frame;     /* 0: none */
+    const void *context; /* of the signal that it was about */
+    int level;           /* which predecessor */
+    int raised;          /* how many raised signals it is inside of */
+};
+static _Thread_local struct chain_link chain __attribute__((tls_model("initial-exec")));
 
 static void chain_to(int number, int signo, siginfo_t *info, void *context);
 
@@ -201,21 +204,28 @@ static void
 chain_to(int number, int signo, siginfo_t *info, void *context)
 {
     char here;
-    /* Stacks grow down on every platform we know: a frame below the last one is called from it. A handler that left by
-       longjmp(3) never comes back to reset this, but the next signal is then at or above the old frame. */
-    uintptr_t frame = (uintptr_t)&here;
-    uintptr_t outer = chain.frame;
-    int depth = chain.depth;
+    const uintptr_t frame = (uintptr_t)&here;
+    const struct chain_link outer = chain;
+    /* Stacks grow down on every platform we know, so a frame below the last one may have been called from it. A handler
+       that left by longjmp(3) never came back to reset this; hence what else must be true. */
+    bool inside = outer.frame != 0 && frame < outer.frame;
 
-    chain.depth = outer != 0 && frame < outer ? depth + 1 : 0;
     chain.frame = frame;
+    chain.context = context;
+    chain.level = number;
+    chain.raised = 0;
+    /* The same signal again: a predecessor that found us on top of it, and passes on to us. What it wants is what was
+       there before it. */
+    if (inside && context == outer.context && outer.level <= number)
+        chain.level = outer.level - 1;
+    if (inside && is_from_ourselves(info))
+        chain.raised = outer.raised + 1;
     atomic_fetch_add_explicit(&foreign, 1, memory_order_relaxed); /* a counter */
-    if (chain.depth > DEEPEST_CHAIN)
+    if (chain.level < 0 || chain.raised > DEEPEST_RAISE)
         act_by_default(info);
     else
-        pass_on(&levels[number], signo, info, context);
-    chain.frame = outer;
-    chain.depth = depth;
+        pass_on(&levels[chain.level], signo, info, context);
+    chain = outer;
 }
 
 /* ------------------------------------------------------------------------------------------------- installation -- */

@@ -43,10 +43,10 @@ map_page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE); /* positive on every system: POSIX demands at least 1 */
 }
 
-static bool
-is_refusal_of_shared(int os_code)
+bool
+map_is_refusal(int os_code)
 {
-    /* What FUSE with direct_io, GPFS, virtiofs and 9p answer to MAP_SHARED. */
+    /* What FUSE with direct_io, GPFS, virtiofs and 9p answer to MAP_SHARED, and those without maps to MAP_PRIVATE, too. */
     return os_code == ENODEV || os_code == EINVAL || os_code == EOPNOTSUPP || os_code == EACCES;
 }
 
@@ -68,10 +68,10 @@ map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, str
             return 0;
         }
         os_code = errno;
-        if (!is_refusal_of_shared(os_code))
-            return os_code;
+        if (!map_is_refusal(os_code))
+            break;
     }
-    return ENODEV;
+    return os_code;
 }
 
 void

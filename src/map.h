@@ -24,9 +24,12 @@ size_t map_page_size(void);
  * Map `length` bytes from `offset`, both multiples of `page`. Where the file system refuses MAP_SHARED, MAP_PRIVATE is
  * tried.
  *
- * @return 0 or an errno, ENODEV when the file system cannot map at all
+ * @return 0 or an errno
  */
 int map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, struct mapping *mapping);
+
+/** Does this errno of map_file() mean that the file system does not map files? */
+bool map_is_refusal(int os_code);
 
 /** Unmap what map_file() mapped. */
 void map_release(const struct mapping *mapping);

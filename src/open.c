@@ -35,12 +35,17 @@ open_mapping(struct source *source, uint64_t length, bool guarded, struct region
     return MMG_OK;
 }
 
-/* A copy where a mapping is not possible, if the caller leaves the choice and the cap allows. */
+/* A copy where a mapping is not possible, if the caller leaves the choice. */
 static mmg_status
 open_copy_instead(struct source *source, uint64_t length, uint32_t reason, mmg_status otherwise, struct region **out)
 {
-    if (source->options->backing == MMG_BACKING_MAP || length > source->options->max_bytes)
+    if (source->options->backing == MMG_BACKING_MAP)
         return otherwise;
+    if (length > source->options->max_bytes)
+        return error_tell(source->report, MMG_E_TOO_BIG, "copy", 0, 0,
+                          reason == MMG_REASON_NO_GUARD
+                              ? "larger than max_bytes allows, and cannot be mapped without the fault guard"
+                              : "larger than max_bytes allows, and its file system does not map files");
     return backing_copy(source, reason, out);
 }
 
@@ -68,11 +73,15 @@ open_stream(struct source *source, uint32_t reason, struct region **out)
     if (map_or_nothing && reason == MMG_REASON_STREAM)
         return error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", 0, 0, "a stream cannot be mapped");
     mmg_status status = backing_stream(source, reason, out);
-    if (status == MMG_OK && map_or_nothing && (*out)->size > 0) {
-        region_discard(*out);
-        return error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", 0, 0, "a virtual file cannot be mapped");
-    }
-    return status;
+    if (status != MMG_OK || !map_or_nothing || (*out)->size == 0)
+        return status;
+    region_discard(*out);
+    status = source_refresh(source);
+    if (status != MMG_OK)
+        return status;
+    if (source->size > 0)
+        return error_tell(source->report, MMG_E_TRUNCATED, "open", 0, 0, "was cut to nothing while it was opened");
+    return error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", 0, 0, "a virtual file cannot be mapped");
 }
 
 static mmg_status

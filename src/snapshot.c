@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,6 +25,15 @@
 /* Copied between two looks at the clock. */
 #define PIECE ((size_t)4 << 20)
 #define PATH_ROOM 4096
+
+/* May this process write a file so large? Beyond its limit it would be sent SIGXFSZ (setrlimit(2)). */
+static bool
+is_within_limit(uint64_t size)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || size <= limit.rlim_cur;
+}
 
 static int
 unlinked_in(const char *directory)
@@ -74,8 +85,14 @@ unlinked_in_tmpdir(void)
 int
 snapshot_reflink(int fd, int *clone)
 {
-    int target = unlinked_beside(fd), result;
+    struct stat status;
+    int result;
 
+    if (fstat(fd, &status) != 0)
+        return errno;
+    if (!is_within_limit((uint64_t)status.st_size)) /* of a file: not negative */
+        return EFBIG;
+    int target = unlinked_beside(fd);
     if (target < 0)
         return errno;
     do
@@ -218,8 +235,9 @@ snapshot_take(const struct snapshot_order *order, struct snapshot *snapshot)
         return;
     }
     snapshot->means = MMG_MEANS_SNAPSHOT;
-    if (copy_to_file(order, unlinked_beside(order->fd), snapshot) ||
-        copy_to_file(order, unlinked_in_tmpdir(), snapshot))
+    bool may_write = is_within_limit(order->from + order->length);
+    if (may_write && (copy_to_file(order, unlinked_beside(order->fd), snapshot) ||
+                      copy_to_file(order, unlinked_in_tmpdir(), snapshot)))
         return;
     if (order->in_file)
         snapshot->secured = 0;

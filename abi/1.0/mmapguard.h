@@ -1,0 +1,626 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/**
+ * @file mmapguard.h
+ * Map files for reading and stay alive whatever happens to them.
+ *
+ * The whole public interface. A caller holds three kinds of thing:
+ *
+ *  - a **handle** (`mmg_handle`), a number that names a *region*: the bytes of one window of one file;
+ *  - a **span** (`mmg_span`), a zero-copy view of part of a region. The span holds a *pin*: the bytes it shows stay
+ *    mapped until `mmg_unpin`, even when the handle is closed in the meantime;
+ *  - a **status** (`mmg_status`), 0 or a negative number that never changes its meaning.
+ *
+ * Conventions that hold for every call unless its own comment says otherwise:
+ *
+ *  - *Arguments*: a NULL where one is not allowed is `MMG_E_ARGUMENT`. Unknown flag bits and enumeration values are
+ *    `MMG_E_ARGUMENT`, so that they can be given a meaning later. Offsets, lengths and sizes are in bytes.
+ *  - *Handles*: a handle that was never issued, is closed, or was rounded, forged or left over from another process is
+ *    `MMG_E_HANDLE`. No value of a handle can crash the process.
+ *  - *Outputs* are written on success only, and not touched otherwise, unless documented.
+ *  - *Threads*: every function may be called from every thread, on the same handle too.
+ *  - *Fork*: a child may use and close what it inherited; parent and child do not affect each other's handles.
+ *  - *Signals*: not async-signal-safe unless the comment says "Signal safety: safe".
+ *  - *errno* is not part of the interface; its value after a call is unspecified.
+ *  - *Since*: 1.0 for everything that names no other version.
+ *
+ * The part between MMG_CDEF_BEGIN and MMG_CDEF_END contains no preprocessor line, so LuaJIT's ffi.cdef, cffi and
+ * other declaration readers can take it as it stands (after `uint8_t`, `int32_t`, `uint32_t`, `uint64_t`).
+ */
+#ifndef MMAPGUARD_H
+#define MMAPGUARD_H
+
+#include <stdint.h>
+
+/** ABI number of this header, comparable with mmg_abi_version(): major in the upper, minor in the lower 16 bits. */
+#define MMG_ABI_VERSION UINT32_C(0x00010000)
+
+/** As a `length`: everything from `offset` to the end of the region. */
+#define MMG_TO_END UINT64_MAX
+/** As a cap in bytes: no cap. */
+#define MMG_NO_LIMIT UINT64_MAX
+/** What mmg_find() stores when the needle does not occur. */
+#define MMG_NOT_FOUND UINT64_MAX
+/** As `mmg_options.lock_wait_ms`: wait for the lock as long as it takes. */
+#define MMG_WAIT_FOREVER UINT32_MAX
+
+/** Initialisers: every member its default, `struct_size` as this header knows it. */
+/* clang-format off */
+#define MMG_SPAN_INIT {0, 0, 0}
+#define MMG_OPTIONS_INIT {(uint32_t)sizeof(mmg_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MMG_ERROR_INIT {(uint32_t)sizeof(mmg_error), 0, 0, 0, 0, {0}, {0}}
+#define MMG_INFO_INIT \
+    {(uint32_t)sizeof(mmg_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MMG_STATS_INIT {(uint32_t)sizeof(mmg_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+/* clang-format on */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
+
+/* MMG_CDEF_BEGIN */
+
+/* --------------------------------------------------------------------------------------------------------- types -- */
+
+/** Names a region. 0 is never valid; always below 2^53, so that it survives in a language whose numbers are doubles. */
+typedef uint64_t mmg_handle;
+
+/** 0 (`MMG_OK`) or a negative `MMG_E_...`. */
+typedef int32_t mmg_status;
+
+/**
+ * A zero-copy view of `size` bytes at `data`. Filled by mmg_pin(), ended by mmg_unpin().
+ *
+ * `data` is never NULL after mmg_pin() or mmg_unpin(), not even when `size` is 0. The bytes are read-only: writing to
+ * them is an access violation. `pin` is the token of the pin and means nothing to the caller. A span is a plain value
+ * and may be copied, but it has one pin: whichever copy is unpinned first ends it for all.
+ */
+typedef struct mmg_span {
+    const uint8_t *data;
+    uint64_t size;
+    uint64_t pin;
+} mmg_span;
+
+/**
+ * How to open. Set `struct_size` (or use `MMG_OPTIONS_INIT` or mmg_options_init()); 0 is the default everywhere else.
+ * A NULL pointer in place of the options means all defaults.
+ */
+typedef struct mmg_options {
+    uint32_t struct_size;        /**< sizeof(mmg_options) as the caller was compiled */
+    uint32_t backing;            /**< MMG_BACKING_...: what holds the bytes */
+    uint32_t guarantee;          /**< MMG_GUARANTEE_CONTAINED or _STABLE: the least that will do */
+    uint32_t lock;               /**< MMG_LOCK_...: the advisory lock taken before mapping */
+    uint32_t lock_wait_ms;       /**< how long to wait for that lock, in milliseconds; 0: try once */
+    uint32_t access;             /**< MMG_ADVICE_NORMAL to _HUGEPAGE: expected pattern of access */
+    uint64_t flags;              /**< MMG_FLAG_... bits */
+    uint64_t offset;             /**< start of the window in the file; any byte, no alignment asked */
+    uint64_t length;             /**< length of the window; 0: to the end of the file */
+    uint64_t copy_threshold;     /**< files up to this many bytes are copied, not mapped; 0: the measured default */
+    uint64_t max_bytes;          /**< cap for anything read into memory; 0: 1 GiB; MMG_NO_LIMIT: none */
+    uint64_t max_snapshot_bytes; /**< cap for the copy that STABLE may need; 0: 1 GiB; MMG_NO_LIMIT: none */
+} mmg_options;
+
+/**
+ * Details of a failure, filled by the calls that take one. Optional (NULL) and owned by the caller, so nothing here
+ * depends on the thread. Set `struct_size` before each call; on success the call stores `status` MMG_OK and clears
+ * the rest.
+ */
+typedef struct mmg_error {
+    uint32_t struct_size; /**< sizeof(mmg_error) as the caller was compiled */
+    mmg_status status;    /**< the status that the call returned */
+    int32_t os_code;      /**< errno as the kernel gave it, or 0 when the library itself refused */
+    uint32_t reserved;    /**< 0 */
+    uint64_t offset;      /**< where in the file, when the failure has a place; else 0 */
+    char operation[24];   /**< what failed, e.g. "open", "flock", "mmap", "options"; NUL-terminated ASCII */
+    char message[464];    /**< one sentence for people, naming the path; NUL-terminated UTF-8. Undecodable bytes of a
+                               path appear as \xNN and an overlong path is shortened in its middle */
+} mmg_error;
+
+/** What is known about one region, filled by mmg_info_get(). */
+typedef struct mmg_info {
+    uint32_t struct_size;       /**< sizeof(mmg_info) as the caller was compiled */
+    uint32_t backing;           /**< MMG_BACKING_MAP or _COPY: what holds the bytes */
+    uint32_t backing_reason;    /**< MMG_REASON_...: why that one */
+    uint32_t guarantee;         /**< MMG_GUARANTEE_...: the guarantee that holds for the bytes */
+    uint32_t means;             /**< MMG_MEANS_...: by what it is upheld */
+    uint32_t shortfall;         /**< MMG_SHORT_...: why it is not STABLE; 0 when it is */
+    uint32_t lock;              /**< MMG_LOCK_...: the lock that is held now */
+    mmg_status fault_cause;     /**< of the first loss: MMG_E_TRUNCATED, _IO, _POISONED or _UNSTABLE; MMG_OK: none */
+    uint64_t size;              /**< bytes in the region */
+    uint64_t offset;            /**< where in the file the region starts */
+    uint64_t file_size;         /**< size of the file at open; for a stream, the bytes read from it */
+    uint64_t device;            /**< st_dev at open */
+    uint64_t inode;             /**< st_ino at open */
+    int64_t mtime_seconds;      /**< modification time at open, seconds since the Epoch */
+    int64_t ctime_seconds;      /**< status change time at open, seconds since the Epoch */
+    uint32_t mtime_nanoseconds; /**< 0 to 999 999 999 */
+    uint32_t ctime_nanoseconds; /**< 0 to 999 999 999 */
+    uint64_t faults;            /**< signals contained in this region */
+    uint64_t fault_offset;      /**< first byte of the region found lost; MMG_TO_END when nothing was */
+    uint64_t pins;              /**< pins live now */
+    uint64_t mapped_bytes;      /**< address space held for the region, whole pages; 0 for a copy */
+    uint64_t heap_bytes;        /**< heap held for the region, its bookkeeping included */
+    uint64_t lock_error;        /**< errno of a lock that the file system could not give; 0 otherwise */
+    uint64_t page_size;         /**< granularity of loss: a fault takes at least this many bytes; 0 for a copy */
+} mmg_info;
+
+/** Counters of the whole process, filled by mmg_stats_get(). Each is read atomically, not all of them at once. */
+typedef struct mmg_stats {
+    uint32_t struct_size;    /**< sizeof(mmg_stats) as the caller was compiled */
+    int32_t guard_state;     /**< as mmg_guard_state() */
+    uint64_t handles;        /**< open handles */
+    uint64_t opened;         /**< regions ever opened */
+    uint64_t regions;        /**< regions alive: open handles, and closed ones whose bytes are still pinned */
+    uint64_t mappings;       /**< of these, the ones that are mapped */
+    uint64_t mapped_bytes;   /**< address space in these mappings */
+    uint64_t heap_bytes;     /**< heap in regions */
+    uint64_t faults;         /**< signals contained since the process started */
+    uint64_t foreign_faults; /**< SIGBUS signals passed on to the handler that was there before */
+    uint64_t retired_slots;  /**< handle slots whose generations are used up */
+} mmg_stats;
+
+/* ----------------------------------------------------------------------------------------------------- constants -- */
+
+/** Status codes. The numbers are frozen; the gaps are for later members of each group. */
+enum {
+    MMG_OK = 0,
+    /* the call itself */
+    MMG_E_ARGUMENT = -1,  /**< NULL, an unknown flag or value, a contradiction, or a bad descriptor */
+    MMG_E_HANDLE = -2,    /**< not a live handle, or not a live pin */
+    MMG_E_RANGE = -3,     /**< offset or length outside the region or the file */
+    MMG_E_ABI_SIZE = -4,  /**< `struct_size` is no size this struct ever had or could have */
+    MMG_E_ABI_NEWER = -5, /**< the struct is newer than the library and uses what the library does not know */
+    /* opening */
+    MMG_E_NOT_FOUND = -20,    /**< no such file, or a dangling link */
+    MMG_E_PERMISSION = -21,   /**< not allowed to read it */
+    MMG_E_EMPTY = -22,        /**< empty, and MMG_FLAG_REJECT_EMPTY was given */
+    MMG_E_NOT_MAPPABLE = -23, /**< a directory, a socket or something else without bytes to map */
+    MMG_E_WOULD_BLOCK = -24,  /**< a lock is held elsewhere, or a FIFO has no writer */
+    MMG_E_TOO_BIG = -25,      /**< over a cap, or over what the address space can hold */
+    MMG_E_LIMIT = -26,        /**< out of descriptors, of mappings (vm.max_map_count) or of address space */
+    MMG_E_NO_MEMORY = -27,    /**< out of memory */
+    MMG_E_UNSTABLE = -28,     /**< STABLE was demanded and cannot be had */
+    MMG_E_SYSTEM = -29,       /**< any other failure of the system; see mmg_error.os_code */
+    /* contents */
+    MMG_E_TRUNCATED = -40, /**< the file was cut short: bytes of the region are gone */
+    MMG_E_IO = -41,        /**< the device or the file system failed to deliver bytes */
+    MMG_E_POISONED = -42,  /**< a hardware memory error hit the bytes */
+    /* state */
+    MMG_E_BUSY = -60,        /**< pins are live and the close was strict */
+    MMG_E_UNSUPPORTED = -61, /**< not possible for this region or on this system */
+    MMG_E_GUARD = -62        /**< the fault guard could not be put in place */
+};
+
+/** `mmg_options.backing` and `mmg_info.backing`. */
+enum {
+    MMG_BACKING_AUTO = 0, /**< copy what is small or cannot be mapped, map the rest */
+    MMG_BACKING_MAP = 1,  /**< a mapping of the file, or an error */
+    MMG_BACKING_COPY = 2  /**< a private copy in memory, within `max_bytes` */
+};
+
+/** `mmg_info.backing_reason`. */
+enum {
+    MMG_REASON_ASKED = 0,        /**< the caller asked for this backing */
+    MMG_REASON_SMALL = 1,        /**< copied: at most the copy threshold */
+    MMG_REASON_LARGE = 2,        /**< mapped: above the copy threshold */
+    MMG_REASON_EMPTY = 3,        /**< nothing to hold */
+    MMG_REASON_STREAM = 4,       /**< copied: a pipe, socket, terminal or other stream */
+    MMG_REASON_VIRTUAL = 5,      /**< copied: the size that the file system reports is not that of the contents */
+    MMG_REASON_MAP_REFUSED = 6,  /**< copied: the file system refused both kinds of mapping */
+    MMG_REASON_MAP_PRIVATE = 7,  /**< mapped MAP_PRIVATE: the file system refused MAP_SHARED */
+    MMG_REASON_STABLE = 8,       /**< STABLE was demanded and this is what upholds it */
+    MMG_REASON_NO_GUARD = 9,     /**< copied: the fault guard could not be put in place */
+    MMG_REASON_BLOCK_DEVICE = 10 /**< mapped: a block device */
+};
+
+/** `mmg_options.guarantee` and `mmg_info.guarantee`. */
+enum {
+    MMG_GUARANTEE_CONTAINED = 0, /**< nothing that happens to the file kills the process; losses are reported */
+    MMG_GUARANTEE_STABLE = 1,    /**< the bytes do not change and do not vanish while the handle or a pin lives */
+    MMG_GUARANTEE_NONE = 2 /**< a mapping without the fault guard, as asked by flag or environment; not an option */
+};
+
+/** `mmg_info.means`. */
+enum {
+    MMG_MEANS_NONE = 0,             /**< nothing upholds anything */
+    MMG_MEANS_FAULT_GUARD = 1,      /**< CONTAINED: the SIGBUS guard */
+    MMG_MEANS_PRIVATE_COPY = 2,     /**< STABLE: the bytes were copied into memory at open */
+    MMG_MEANS_SEALED = 3,           /**< STABLE: a memfd sealed against shrinking and writing */
+    MMG_MEANS_READ_ONLY_MEDIUM = 4, /**< STABLE: a medium that nobody can write */
+    MMG_MEANS_LEASE = 5,            /**< STABLE: a read lease, and a snapshot when it breaks */
+    MMG_MEANS_REFLINK = 6,          /**< STABLE: a reflinked, unlinked snapshot */
+    MMG_MEANS_SNAPSHOT = 7          /**< STABLE: a full, unlinked snapshot */
+};
+
+/** `mmg_info.shortfall`. */
+enum {
+    MMG_SHORT_NONE = 0,        /**< STABLE holds */
+    MMG_SHORT_NOT_ASKED = 1,   /**< STABLE was not demanded, and would have cost something */
+    MMG_SHORT_GUARD_OFF = 2,   /**< even the fault guard is off: MMG_FLAG_NO_FAULT_GUARD */
+    MMG_SHORT_ENVIRONMENT = 3, /**< even the fault guard is off: MMAPGUARD_NO_SIGNAL in the environment */
+    MMG_SHORT_CAP = 4,         /**< a lease broke, and the window is larger than `max_snapshot_bytes` */
+    MMG_SHORT_TIME = 5,        /**< a lease broke, and the kernel's time ran out (/proc/sys/fs/lease-break-time) */
+    MMG_SHORT_SPACE = 6,       /**< a lease broke, and there was no room for the bytes, on disk or in memory */
+    MMG_SHORT_READ = 7,        /**< a lease broke, and the bytes could not be read */
+    MMG_SHORT_FORKED = 8       /**< the lease is the parent process's */
+};
+
+/** `mmg_options.lock` and `mmg_info.lock`. */
+enum {
+    MMG_LOCK_SHARED = 0, /**< flock(2) LOCK_SH: meets every user of flock, and the mmap-guard crate */
+    MMG_LOCK_OFD = 1,    /**< fcntl(2) F_OFD_SETLK read lock over the whole file: meets users of POSIX locks */
+    MMG_LOCK_NONE = 2    /**< no lock */
+};
+
+/** `mmg_options.flags`. */
+enum {
+    MMG_FLAG_REJECT_EMPTY = 1,   /**< an empty file is MMG_E_EMPTY */
+    MMG_FLAG_NOFOLLOW = 2,       /**< a symbolic link as the last component is MMG_E_NOT_MAPPABLE (O_NOFOLLOW) */
+    MMG_FLAG_NO_FAULT_GUARD = 4, /**< install no signal handler for this region; the guarantee becomes NONE */
+    MMG_FLAG_POPULATE = 8,       /**< read the whole mapping in at open (MAP_POPULATE) */
+    MMG_FLAG_FIFO_WAIT = 16,     /**< wait for a writer when opening a FIFO, instead of MMG_E_WOULD_BLOCK */
+    MMG_FLAG_REQUIRE_LOCK = 32   /**< a file system that cannot lock is an error, not an unlocked region */
+};
+
+/** `mmg_options.access` (up to HUGEPAGE) and the advice of mmg_advise(); see madvise(2). */
+enum {
+    MMG_ADVICE_NORMAL = 0,
+    MMG_ADVICE_SEQUENTIAL = 1, /**< read ahead more, drop behind */
+    MMG_ADVICE_RANDOM = 2,     /**< do not read ahead */
+    MMG_ADVICE_WILLNEED = 3,   /**< start reading in now, do not wait */
+    MMG_ADVICE_HUGEPAGE = 4,   /**< use huge pages where the kernel can; ignored where it cannot */
+    MMG_ADVICE_DONTNEED = 5,   /**< drop the pages from this process; they are read again when touched */
+    MMG_ADVICE_POPULATE = 6    /**< read in now and wait; what cannot be read is a status, not a signal */
+};
+
+/** Flags of mmg_close(). */
+enum {
+    MMG_CLOSE_STRICT = 1 /**< refuse with MMG_E_BUSY while pins live */
+};
+
+/** Bits that mmg_changed() reports. */
+enum {
+    MMG_CHANGED_SIZE = 1,  /**< the size differs from that at open */
+    MMG_CHANGED_MTIME = 2, /**< the contents were modified: st_mtim differs */
+    MMG_CHANGED_CTIME = 4, /**< contents or attributes (owner, mode, links) were changed: st_ctim differs */
+    MMG_CHANGED_PATH = 8   /**< the path names another inode now, or none */
+};
+
+/** What mmg_guard_state() returns. */
+enum {
+    MMG_GUARD_NONE = 0, /**< not installed: nothing needed it yet */
+    MMG_GUARD_TOP = 1,  /**< installed, and the first to see a SIGBUS */
+    MMG_GUARD_DISPLACED =
+        2,                 /**< installed, but another handler was put on top since; it may or may not pass faults on */
+    MMG_GUARD_REFUSED = 3, /**< sigaction(2) did not take effect (sanitizers, libjsig and sandboxes do this) */
+    MMG_GUARD_BLOCKED = 4, /**< on top, but SIGBUS is blocked in the calling thread: a fault here kills the process */
+    MMG_GUARD_DISABLED = 5 /**< MMAPGUARD_NO_SIGNAL is set in the environment */
+};
+
+/** Features for mmg_supports(). */
+enum {
+    MMG_FEATURE_FAULT_GUARD = 1,    /**< SIGBUS containment on this system */
+    MMG_FEATURE_OFD_LOCK = 2,       /**< MMG_LOCK_OFD */
+    MMG_FEATURE_STABLE_COPY = 3,    /**< STABLE by a private copy */
+    MMG_FEATURE_STABLE_LEASE = 4,   /**< STABLE by a lease with snapshot on break */
+    MMG_FEATURE_STABLE_REFLINK = 5, /**< STABLE by a reflinked snapshot */
+    MMG_FEATURE_ARROW = 6           /**< mmg_export_arrow() */
+};
+
+/** Vocabularies for mmg_term(). */
+enum {
+    MMG_TERM_BACKING = 1,
+    MMG_TERM_REASON = 2,
+    MMG_TERM_GUARANTEE = 3,
+    MMG_TERM_MEANS = 4,
+    MMG_TERM_SHORTFALL = 5,
+    MMG_TERM_LOCK = 6,
+    MMG_TERM_GUARD = 7,
+    MMG_TERM_CHANGED = 8 /**< one bit at a time */
+};
+
+/* ------------------------------------------------------------------------------------------------------- opening -- */
+
+/**
+ * Fill `*options` with defaults, for callers that cannot use MMG_OPTIONS_INIT.
+ *
+ * @param options      where; at least `struct_size` bytes, all of them written
+ * @param struct_size  sizeof(mmg_options) as the caller knows it
+ * @return MMG_OK · MMG_E_ARGUMENT (NULL) · MMG_E_ABI_SIZE
+ * Threads: safe. Signal safety: safe. Since 1.0.
+ */
+mmg_status mmg_options_init(mmg_options *options, uint32_t struct_size);
+
+/**
+ * Open the file at `path` for reading.
+ *
+ * A regular file up to the copy threshold is copied into memory (faster than mapping it, and immune to whatever
+ * happens to the file); a larger one, or a block device, is mapped under the advisory lock. FIFOs, terminals and
+ * files of /proc and /sys are read to their end, up to `max_bytes`. An empty file is a region of size 0.
+ *
+ * The first mapping that needs it installs the process-wide SIGBUS handler, which acts on faults in this library's
+ * mappings only and passes everything else to the handler that was there (see docs/SAFETY.md). A later mapping puts it
+ * back where it finds no handler at all. It is not installed when MMG_FLAG_NO_FAULT_GUARD or the environment variable
+ * MMAPGUARD_NO_SIGNAL (not empty, not "0") says so.
+ *
+ * With MMG_GUARANTEE_STABLE the library takes the cheapest means that keeps the bytes as they are (mmg_info.means).
+ * The first lease starts a thread of the library's own, with all signals blocked, which ends 100 ms after the last; a
+ * writer of a leased file waits, in open(2) or truncate(2), while it secures the bytes.
+ *
+ * @param path     NUL-terminated, in the encoding of the file system. A relative path is resolved against the current
+ *                 directory now, and again whenever mmg_changed() looks the path up.
+ * @param options  how, or NULL for the defaults
+ * @param handle   receives the handle, which the caller must give to mmg_close(); 0 on failure
+ * @param error    receives the details, or NULL
+ * @return MMG_OK · MMG_E_ARGUMENT, also for a path of PATH_MAX bytes or more · MMG_E_ABI_SIZE, MMG_E_ABI_NEWER
+ *   (`options` or `error`) · MMG_E_RANGE (window outside the file) · MMG_E_NOT_FOUND · MMG_E_PERMISSION · MMG_E_EMPTY ·
+ *   MMG_E_NOT_MAPPABLE · MMG_E_WOULD_BLOCK · MMG_E_TOO_BIG · MMG_E_LIMIT · MMG_E_NO_MEMORY · MMG_E_UNSTABLE ·
+ *   MMG_E_TRUNCATED (the file kept shrinking while it was read) · MMG_E_IO · MMG_E_UNSUPPORTED (a lock was required
+ *   and the file system has none) · MMG_E_GUARD (MAP was asked and the guard is refused) · MMG_E_SYSTEM
+ * Blocks: on the disk; on a lock for `lock_wait_ms`; on a stream until its end. Threads: safe. Since 1.0.
+ */
+mmg_status mmg_open(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error);
+
+/**
+ * The same from a descriptor, which stays the caller's: it is neither closed nor moved nor locked. A regular file
+ * is opened anew through /proc/self/fd, so that lock and position are the region's own; hence a lock that the caller
+ * holds on `fd` is a lock held elsewhere (pass MMG_LOCK_NONE to rely on one's own). Where that is not possible the
+ * descriptor is duplicated and no flock is taken, since duplicates share one. A stream is read from where it
+ * stands.
+ *
+ * @return as mmg_open(); MMG_E_ARGUMENT when `fd` is not an open descriptor, MMG_E_PERMISSION when it is open for
+ *   writing only. MMG_FLAG_NOFOLLOW has no meaning here and is MMG_E_ARGUMENT.
+ * Blocks and threads: as mmg_open(). Since 1.0.
+ */
+mmg_status mmg_open_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error);
+
+/**
+ * Like mmg_open(), except that the path "-", exactly, is standard input, read as by mmg_read_fd(0, ...). A file of
+ * that name is "./-".
+ *
+ * @return as mmg_open() or mmg_read_fd()
+ * Blocks and threads: as these. Since 1.0.
+ */
+mmg_status mmg_load(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error);
+
+/**
+ * Read any descriptor from where it stands to its end into memory. The descriptor stays the caller's. Over the cap
+ * `max_bytes` it is MMG_E_TOO_BIG and no partial data; exactly the cap is fine. Interrupted reads are resumed, and a
+ * non-blocking descriptor is waited for. With a window, `offset` bytes are skipped first, and reading ends after
+ * `length` bytes.
+ *
+ * @return MMG_OK · MMG_E_ARGUMENT (also: not an open descriptor) · MMG_E_ABI_SIZE · MMG_E_ABI_NEWER · MMG_E_RANGE
+ *   (ended before the window did) · MMG_E_PERMISSION (open for writing only) · MMG_E_EMPTY · MMG_E_NOT_MAPPABLE (a
+ *   directory) · MMG_E_TOO_BIG · MMG_E_LIMIT · MMG_E_NO_MEMORY · MMG_E_IO · MMG_E_SYSTEM
+ * Blocks: until the end of the stream. Threads: safe. Since 1.0.
+ */
+mmg_status mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error);
+
+/**
+ * Close a handle. It is dead at once, for every thread; the bytes, the descriptor and the lock live until the last
+ * pin is gone, which may be now.
+ *
+ * @param flags  0, or MMG_CLOSE_STRICT: while pins live, refuse and leave the handle as it is
+ * @return MMG_OK · MMG_E_ARGUMENT (flags) · MMG_E_HANDLE (also: already closed) · MMG_E_BUSY (strict only)
+ * Threads: safe; of two racing calls one gets MMG_E_HANDLE. Since 1.0.
+ */
+mmg_status mmg_close(mmg_handle handle, uint32_t flags);
+
+/* ------------------------------------------------------------------------------------------------------- reading -- */
+
+/**
+ * View `length` bytes at `offset` of the region without a copy, and keep them mapped until mmg_unpin().
+ *
+ * The pointer may be used from any thread. It is valid until the pin ends; what was computed from it holds if
+ * mmg_unpin() or mmg_check() then reports no loss.
+ *
+ * @param length  bytes; MMG_TO_END: to the end of the region; 0: an empty span, which pins all the same
+ * @param span    receives the view. What it held before is overwritten, not unpinned.
+ * @return MMG_OK · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_RANGE · MMG_E_NO_MEMORY (very many pins at once) ·
+ *   MMG_E_TRUNCATED, MMG_E_IO, MMG_E_POISONED: a byte of this range is already known to be lost; nothing is pinned ·
+ *   MMG_E_UNSTABLE: STABLE was demanded and no longer holds here; nothing is pinned
+ * Threads: safe, lock-free. Signal safety: safe. Since 1.0.
+ */
+mmg_status mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span *span);
+
+/**
+ * End a view, and tell whether what was read through it was true. Works after mmg_close() as well; the last unpin of a
+ * closed region gives its memory back.
+ *
+ * On return `*span` is empty: `size` and `pin` 0, `data` a valid pointer. A span that is empty already is MMG_OK, so
+ * repeating the call is harmless; unpinning a second *copy* of a span is MMG_E_HANDLE and changes nothing.
+ *
+ * @return MMG_OK: no loss was found inside the span · MMG_E_TRUNCATED, MMG_E_IO, MMG_E_POISONED: bytes inside it were
+ *   lost, and read as zeros · MMG_E_UNSTABLE: bytes inside it may have changed, although STABLE was demanded; with
+ *   all of these the pin is ended all the same · MMG_E_ARGUMENT · MMG_E_HANDLE
+ * Threads: safe, lock-free; the last unpin of a closed region unmaps. Signal safety: safe as long as the handle is
+ * open. Since 1.0.
+ */
+mmg_status mmg_unpin(mmg_span *span);
+
+/**
+ * Copy bytes out of the region, through the kernel where the region is mapped: short counts and errors, never a signal.
+ *
+ * @param offset  where in the region; its size is allowed and reads nothing
+ * @param buffer  at least `size` bytes, the caller's; may be NULL if `size` is 0
+ * @param got     receives the bytes copied, also when MMG_E_TRUNCATED, MMG_E_IO or MMG_E_POISONED is returned; fewer
+ *                than `size` with MMG_OK means the end of the region
+ * @return MMG_OK · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_RANGE (`offset` beyond the region) · MMG_E_TRUNCATED (the
+ *   file ends before the region does) · MMG_E_IO · MMG_E_POISONED · MMG_E_UNSTABLE (STABLE was demanded and no longer
+ *   holds here) · MMG_E_SYSTEM
+ * Blocks: on the disk. Threads: safe. Signal safety: safe. Since 1.0.
+ */
+mmg_status mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t size, uint64_t *got);
+
+/**
+ * Find the first occurrence of a byte sequence without copying the region.
+ *
+ * @param offset,length  the range to search; MMG_TO_END as length: to the end
+ * @param needle         `needle_size` bytes, the caller's; may be NULL if `needle_size` is 0 (found at `offset`)
+ * @param position       receives the offset in the region, or MMG_NOT_FOUND
+ * @return MMG_OK (found or not) · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_RANGE · MMG_E_TRUNCATED, MMG_E_IO,
+ *   MMG_E_POISONED: bytes of the range were lost, before or during the search · MMG_E_UNSTABLE (as mmg_read()) ·
+ *   MMG_E_NO_MEMORY · MMG_E_SYSTEM
+ * Never a signal, even when SIGBUS is blocked or another handler is on top: the kernel then copies piecewise.
+ * Blocks: on the disk. Threads: safe. Since 1.0.
+ */
+mmg_status mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
+                    uint64_t *position);
+
+/* --------------------------------------------------------------------------------------------- state of a region -- */
+
+/**
+ * Is everything handed out so far still true? Compares the size of the file with the region, so it also sees the
+ * truncation inside the last page, whose bytes silently read as zeros. A loss once seen stays reported.
+ *
+ * @return MMG_OK · MMG_E_HANDLE · MMG_E_TRUNCATED, MMG_E_IO, MMG_E_POISONED: the cause of the first loss (where:
+ *   mmg_info.fault_offset) · MMG_E_UNSTABLE: STABLE was demanded and no longer holds (from where:
+ *   mmg_info.fault_offset; why: mmg_info.shortfall) · MMG_E_SYSTEM (fstat failed)
+ * Threads: safe. Signal safety: safe. Since 1.0.
+ */
+mmg_status mmg_check(mmg_handle handle);
+
+/**
+ * Has the file changed on disk since it was opened? Compares size, mtime and ctime with those at open, and looks up
+ * whether the path still names the same inode.
+ *
+ * The times have the resolution that the file system gives them: fine-grained since Linux 6.13 on file systems with
+ * multigrain timestamps (ext4, xfs, btrfs, tmpfs), a clock tick before. A change within the same tick is then not
+ * seen; nor is a write through another process's mapping until the kernel has stamped it (mmap(2), "Timestamps
+ * changes"). A region copied from a path has no descriptor any more: when the path names another inode
+ * (MMG_CHANGED_PATH), nothing is known of the first one.
+ *
+ * @param what  receives MMG_CHANGED_... bits; 0: no change
+ * @return MMG_OK · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_UNSUPPORTED (a stream, or a copy made from a descriptor) ·
+ *   MMG_E_SYSTEM
+ * Blocks: on the disk. Threads: safe. Since 1.0.
+ */
+mmg_status mmg_changed(mmg_handle handle, uint32_t *what);
+
+/**
+ * Describe a region. Only the first `info->struct_size` bytes are written.
+ *
+ * @return MMG_OK · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_ABI_SIZE · MMG_E_ABI_NEWER
+ * Threads: safe. Signal safety: safe. Since 1.0.
+ */
+mmg_status mmg_info_get(mmg_handle handle, mmg_info *info);
+
+/**
+ * Counters of the whole process. Only the first `stats->struct_size` bytes are written.
+ *
+ * @return MMG_OK · MMG_E_ARGUMENT · MMG_E_ABI_SIZE · MMG_E_ABI_NEWER
+ * Threads: safe. Signal safety: safe. Since 1.0.
+ */
+mmg_status mmg_stats_get(mmg_stats *stats);
+
+/**
+ * Tell the kernel how a range will be used. Has no effect on a copy.
+ *
+ * @param length  bytes; MMG_TO_END: to the end
+ * @param advice  MMG_ADVICE_...
+ * @return MMG_OK · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_RANGE · MMG_E_TRUNCATED, MMG_E_IO (POPULATE: could not be
+ *   read in) · MMG_E_UNSUPPORTED (POPULATE: needs Linux 5.14) · MMG_E_NO_MEMORY · MMG_E_SYSTEM
+ * Blocks: on the disk with POPULATE. Threads: safe. Since 1.0.
+ */
+mmg_status mmg_advise(mmg_handle handle, uint64_t offset, uint64_t length, uint32_t advice);
+
+/**
+ * How much of a range is in memory now (mincore(2)). A copy is always resident.
+ *
+ * @param bytes  receives the resident bytes of the range
+ * @return MMG_OK · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_RANGE · MMG_E_SYSTEM
+ * Threads: safe. Since 1.0.
+ */
+mmg_status mmg_resident(mmg_handle handle, uint64_t offset, uint64_t length, uint64_t *bytes);
+
+/* --------------------------------------------------------------------------------------------------- fault guard -- */
+
+/**
+ * Where the fault guard stands, as seen from the calling thread.
+ *
+ * @return MMG_GUARD_...
+ * Threads: safe. Signal safety: safe. Since 1.0.
+ */
+int32_t mmg_guard_state(void);
+
+/**
+ * Put the SIGBUS handler on top, or back on top when another was installed since; that one then becomes the handler
+ * to which foreign faults are passed. Opening a file does this by itself the first time; there is no uninstall, since a
+ * handler below another cannot be removed without breaking that one.
+ *
+ * Affects the whole process: the disposition of SIGBUS.
+ *
+ * @return MMG_OK · MMG_E_GUARD (refused by the system, or MMAPGUARD_NO_SIGNAL is set)
+ * Threads: safe. Since 1.0.
+ */
+mmg_status mmg_guard_install(void);
+
+/**
+ * The guard, for hosts whose own SIGBUS handler stays on top: call it first thing in that handler with its three
+ * arguments.
+ *
+ * @param siginfo,ucontext  the `siginfo_t *` and `ucontext_t *` of an SA_SIGINFO handler
+ * @return 1: a fault in a region, contained; return from the handler · 0: not ours, go on with your own handling
+ * Threads: safe. Signal safety: safe; preserves errno. Since 1.0.
+ */
+int32_t mmg_handle_fault(int32_t signo, void *siginfo, void *ucontext);
+
+/* ---------------------------------------------------------------------------------------------------- vocabulary -- */
+
+/**
+ * The name of a status, e.g. "MMG_E_TRUNCATED"; "MMG_E_UNKNOWN" for a number that is none. Static, never NULL.
+ * Threads: safe. Signal safety: safe. Since 1.0.
+ */
+const char *mmg_status_name(mmg_status status);
+
+/**
+ * What a status means, a short phrase in English without a full stop. Static, never NULL.
+ * Threads: safe. Signal safety: safe. Since 1.0.
+ */
+const char *mmg_status_message(mmg_status status);
+
+/**
+ * The word for a value in mmg_info, in mmg_changed() or of mmg_guard_state(), e.g. "lease", so that no binding keeps
+ * a list of its own.
+ *
+ * @param vocabulary  MMG_TERM_...
+ * @param value       the number
+ * @return lower-case, static, never NULL; "unknown" for what the library does not know
+ * Threads: safe. Signal safety: safe. Since 1.0.
+ */
+const char *mmg_term(uint32_t vocabulary, uint32_t value);
+
+/**
+ * The ABI that the library implements: major in the upper, minor in the lower 16 bits. A program works with every
+ * library of the same major and the same or a later minor than its header (MMG_ABI_VERSION).
+ * Threads: safe. Signal safety: safe. Since 1.0.
+ */
+uint32_t mmg_abi_version(void);
+
+/**
+ * The release as a string, e.g. "1.0.0". Static.
+ * Threads: safe. Signal safety: safe. Since 1.0.
+ */
+const char *mmg_version(void);
+
+/**
+ * Does this library, on this system, have a feature?
+ *
+ * @param feature  MMG_FEATURE_...; any other number is "no"
+ * @return 1 or 0
+ * Threads: safe. Signal safety: safe. Since 1.0.
+ */
+int32_t mmg_supports(uint32_t feature);
+
+/* MMG_CDEF_END */
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MMAPGUARD_H */

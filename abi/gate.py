@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The ABI gate: checks that header, library, record and bindings describe one and the same ABI.
+
+`./dev abi` runs it. It exits with 0 when they do, with 1 and a sentence for each finding when they do not,
+and with 2 when it cannot tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from abigate.answers import check_answers, load_declarations
+from abigate.baseline import CANDIDATE, Baseline, BaselineError
+from abigate.debuginfo import KEEP_TYPES, DebugInfoError, describe_header, describe_library
+from abigate.declarations import disagreements, write
+from abigate.exports import SONAME, Library, check_exports, check_soname, read_version_script
+from abigate.header import Header
+from abigate.model import Description, differences
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where the things are that have to agree: a checkout, and a folder in which it was built."""
+
+    root: Path
+    build: Path
+
+    @property
+    def library(self) -> Path:
+        """The library that was built."""
+        return self.build / SONAME
+
+    @property
+    def header(self) -> Path:
+        """The public header."""
+        return self.root / "include" / "mmapguard.h"
+
+    @property
+    def version_script(self) -> Path:
+        """The list of what may be exported."""
+        return self.root / "abi" / "mmapguard.map"
+
+    @property
+    def description(self) -> Path:
+        """The description for bindings."""
+        return self.root / "abi" / "abi.json"
+
+    @property
+    def declarations(self) -> Path:
+        """The ctypes declarations."""
+        return self.root / "bindings" / "python" / "mmapguard" / "abi.py"
+
+    def baseline(self, version: int) -> Path:
+        """The record of an ABI number."""
+        return self.root / "abi" / f"{version >> 16}.{version & 0xFFFF}"
+
+    @property
+    def compiler(self) -> str:
+        """The C compiler that the build folder uses."""
+        for line in (self.build / "CMakeCache.txt").read_text(encoding="utf-8").splitlines():
+            if line.startswith("CMAKE_C_COMPILER:"):
+                return line.partition("=")[2]
+        raise FileNotFoundError(f"{self.build.name}/CMakeCache.txt names no C compiler")
+
+
+@dataclass
+class Gate:
+    """One run: reads everything once, then asks whether it agrees."""
+
+    paths: Paths
+    scratch: Path
+    header: Header = field(init=False)
+    library: Library = field(init=False)
+    declared: Description = field(init=False)
+    built: Description = field(init=False)
+    unseen: list[dict[str, int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read everything. Raises OSError, ValueError or DebugInfoError for what cannot be read."""
+        self.header = Header(self.paths.header)
+        self.library = Library.read(self.paths.library)
+        self.declared = describe_header(self.header, self.paths.compiler, self.scratch)
+        self.built = describe_library(self.paths.library, [symbol.name for symbol in self.library.symbols])
+        # Of macros a library keeps no trace, and of an enumeration none if nothing uses it. The latter is a finding.
+        self.built.macros = self.declared.macros
+        seen = self.built.constants.keys()
+        self.unseen = [group for group in self.declared.enumerations if not group.keys() & seen]
+        if self.unseen:
+            self.built.enumerations = [
+                next((built for built in self.built.enumerations if built.keys() & group.keys()), group)
+                for group in self.declared.enumerations
+            ]
+
+    @property
+    def baseline(self) -> Baseline:
+        """The record of the version that the header claims to be."""
+        return Baseline(self.paths.baseline(self.declared.macros["MMG_ABI_VERSION"].value))
+
+    def exports(self) -> list[str]:
+        """Header, version script and library export the same functions at the same nodes."""
+        try:
+            script = read_version_script(self.paths.version_script)
+        except ValueError as error:
+            return [str(error)]
+        return check_exports(self.header, script, self.library)
+
+    def soname(self) -> list[str]:
+        """The library is called what programs will ask for."""
+        return check_soname(self.library)
+
+    def layout(self) -> list[str]:
+        """The library was built with the types, structures, constants and prototypes of the header."""
+        unseen = [
+            f"the debug information tells nothing of {next(iter(group))} and the constants with it: the library was"
+            f" built from another header, or it uses none of them and lacks {KEEP_TYPES}"
+            for group in self.unseen
+        ]
+        changes = differences(self.declared, self.built)
+        return unseen + [f"from the header to the library: {change}" for change in changes]
+
+    def description(self) -> list[str]:
+        """abi.json says what was built."""
+        if not self.paths.description.exists():
+            return [f"{self.paths.description.name} does not exist"]
+        if self.paths.description.read_text(encoding="utf-8") == self.built.to_json():
+            return []
+        changes = differences(Description.load(self.paths.description), self.built)
+        return [
+            f"{self.paths.description.name} is stale: {change}"
+            for change in changes or ["it is written otherwise"]
+        ]
+
+    def ctypes(self) -> list[str]:
+        """The ctypes declarations have the sizes, offsets, types and numbers of the library."""
+        try:
+            declarations = load_declarations(self.paths.declarations)
+        except Exception as error:  # the module is code: anything may come out of it
+            return [f"{self.paths.declarations.name} cannot be imported: {type(error).__name__}: {error}"]
+        return disagreements(self.built, declarations)
+
+    def answers(self) -> list[str]:
+        """The library, called through the ctypes declarations, answers with the header's numbers."""
+        return check_answers(self.declared, self.paths.declarations, self.paths.library)
+
+    def record(self) -> list[str]:
+        """Nothing has changed since the version was recorded."""
+        return self.baseline.changes(
+            self.header, self.declared, self.library, self.paths.compiler, self.scratch
+        )
+
+    def accept(self) -> None:
+        """Make what was built the record: abi.json, the ctypes declarations and the baseline."""
+        self.baseline.record(self.header, self.library)
+        self.paths.description.write_text(self.built.to_json(), encoding="utf-8")
+        self.paths.declarations.write_text(write(self.built), encoding="utf-8")
+
+
+#: What has to agree before anything may be recorded, and what is compared with the record: check and promise.
+CONSISTENCY: tuple[tuple[Callable[[Gate], list[str]], str], ...] = (
+    (Gate.exports, "header, version script and library export the same functions at the same nodes"),
+    (Gate.soname, f"the library asks to be found as {SONAME}"),
+    (Gate.layout, "the library was built with the types, constants and prototypes of the header"),
+)
+RECORD: tuple[tuple[Callable[[Gate], list[str]], str], ...] = (
+    (Gate.record, "nothing has changed since the version was recorded"),
+    (Gate.description, "abi.json describes this library"),
+    (Gate.ctypes, "the ctypes declarations have its sizes, offsets, types and numbers"),
+    (Gate.answers, "the library answers with the numbers of the header"),
+)
+
+
+def run(gate: Gate, checks: tuple[tuple[Callable[[Gate], list[str]], str], ...]) -> int:
+    """Run checks, print what each found, and return the number of findings."""
+    total = 0
+    for check, promise in checks:
+        findings = check(gate)
+        print(f"  {'FAILS' if findings else 'holds'}  {promise}")
+        for finding in findings:
+            print(f"    - {finding}")
+        total += len(findings)
+    return total
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="./dev abi", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--root", type=Path, default=ROOT, help="the checkout to check")
+    parser.add_argument("--build", type=Path, help="where it was built (default: build/release in it)")
+    parser.add_argument(
+        "--accept", action="store_true", help="record what was built, and name what has changed"
+    )
+    chosen = parser.parse_args(arguments)
+    build = chosen.build or chosen.root / "build" / "release"
+    started = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(prefix="mmapguard-abi-") as scratch:
+            gate = Gate(Paths(chosen.root, build), Path(scratch))
+            label = f"{gate.baseline.folder.name} ({gate.baseline.status})"
+            print(f"ABI {label}, {gate.library.machine}, {len(gate.header.functions)} functions")
+            found = run(gate, CONSISTENCY)
+            if chosen.accept and found == 0:
+                for change in gate.record():
+                    print(f"  accepted: {change}")
+                gate.accept()
+            elif chosen.accept:
+                print("Nothing was recorded: first the library has to be what the header says.")
+            found += run(gate, RECORD)
+    except (OSError, ValueError, DebugInfoError, BaselineError) as error:
+        print(f"The ABI cannot be checked: {error}", file=sys.stderr)
+        return 2
+    seconds = time.monotonic() - started
+    if found == 0:
+        print(f"The ABI holds ({seconds:.1f} s).")
+        return 0
+    hint = (
+        " An intended change is recorded with ./dev abi --accept."
+        if gate.baseline.status == CANDIDATE
+        else ""
+    )
+    print(f"{found} finding{'s' if found > 1 else ''} ({seconds:.1f} s).{hint}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
