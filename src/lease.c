@@ -50,6 +50,7 @@ static pthread_cond_t done = PTHREAD_COND_INITIALIZER; /* a lease is no longer b
 /* Under the mutex: */
 static struct lease *first;
 static bool running;
+static bool lingering; /* it will find out by itself that there are no leases */
 static pthread_t thread;
 static pid_t thread_id;
 
@@ -115,7 +116,7 @@ notice(int fd)
 static bool
 listen_for(const struct timespec *timeout)
 {
-    siginfo_t info;
+    siginfo_t info = {.si_signo = 0}; /* Valgrind does not see that the kernel fills it */
     sigset_t signals;
 
     sigemptyset(&signals);
@@ -268,7 +269,7 @@ thread_main(void *unused)
     pthread_cond_broadcast(&done);
     for (;;) {
         deal_with_breaks();
-        bool idle = first == NULL;
+        bool idle = lingering = first == NULL;
         pthread_mutex_unlock(&mutex);
         bool heard = listen_for(idle ? &linger : NULL);
         pthread_mutex_lock(&mutex);
@@ -319,16 +320,14 @@ prepare_fork(void)
     pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
-/* Under the mutex: have the thread running, every signal blocked, and its number known. */
+/* Under the mutex: start the thread, with every signal blocked. */
 static int
-thread_ensure(void)
+thread_start(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_attr_t attributes;
     sigset_t all, before;
 
-    if (running)
-        return 0;
     pthread_once(&once, prepare_fork);
     if (pthread_attr_init(&attributes) != 0)
         return ENOMEM;
@@ -339,11 +338,25 @@ thread_ensure(void)
     int os_code = pthread_create(&thread, &attributes, thread_main, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    if (os_code != 0)
-        return os_code;
-    running = true;
-    while (thread_id == 0)
-        pthread_cond_wait(&done, &mutex);
+    running = os_code == 0;
+    lingering = false;
+    return os_code;
+}
+
+/*
+ * Under the mutex: have the thread running, and its number known; without it the kernel would aim at the whole process, and
+ * kill it. The wait leaves the mutex open, so others may be here too, and the thread may already have ended again.
+ */
+static int
+thread_ensure(void)
+{
+    do {
+        int os_code = running ? 0 : thread_start();
+        if (os_code != 0)
+            return os_code;
+        while (running && thread_id == 0)
+            pthread_cond_wait(&done, &mutex);
+    } while (!running);
     return 0;
 }
 
@@ -412,7 +425,7 @@ lease_end(struct lease *lease)
         list_remove(lease);
         /* Explicitly, not by closing: a forked child may have the same description open. */
         fcntl(lease->fd, F_SETLEASE, F_UNLCK);
-        if (first == NULL)
+        if (first == NULL && !lingering) /* waking it costs more than the lease did */
             thread_wake();
     }
     pthread_mutex_unlock(&mutex);

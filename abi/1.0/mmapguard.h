@@ -74,8 +74,9 @@ typedef int32_t mmg_status;
  * A zero-copy view of `size` bytes at `data`. Filled by mmg_pin(), ended by mmg_unpin().
  *
  * `data` is never NULL after mmg_pin() or mmg_unpin(), not even when `size` is 0. The bytes are read-only: writing to
- * them is an access violation. `pin` is the token of the pin and means nothing to the caller. A span is a plain value
- * and may be copied, but it has one pin: whichever copy is unpinned first ends it for all.
+ * them is an access violation where they are mapped, and undefined where they are copied. `pin` is the token of the
+ * pin and means nothing to the caller. A span is a plain value and may be copied, but it has one pin: whichever copy
+ * is unpinned first ends it for all.
  */
 typedef struct mmg_span {
     const uint8_t *data;
@@ -97,7 +98,7 @@ typedef struct mmg_options {
     uint64_t flags;              /**< MMG_FLAG_... bits */
     uint64_t offset;             /**< start of the window in the file; any byte, no alignment asked */
     uint64_t length;             /**< length of the window; 0: to the end of the file */
-    uint64_t copy_threshold;     /**< files up to this many bytes are copied, not mapped; 0: the measured default */
+    uint64_t copy_threshold;     /**< windows up to this many bytes are copied, not mapped; 0: 64 KiB, as measured */
     uint64_t max_bytes;          /**< cap for anything read into memory; 0: 1 GiB; MMG_NO_LIMIT: none */
     uint64_t max_snapshot_bytes; /**< cap for the copy that STABLE may need; 0: 1 GiB; MMG_NO_LIMIT: none */
 } mmg_options;
@@ -226,7 +227,7 @@ enum {
 enum {
     MMG_MEANS_NONE = 0,             /**< nothing upholds anything */
     MMG_MEANS_FAULT_GUARD = 1,      /**< CONTAINED: the SIGBUS guard */
-    MMG_MEANS_PRIVATE_COPY = 2,     /**< STABLE: the bytes were copied into memory at open */
+    MMG_MEANS_PRIVATE_COPY = 2,     /**< STABLE: a copy in memory; of one version if STABLE was demanded */
     MMG_MEANS_SEALED = 3,           /**< STABLE: a memfd sealed against shrinking and writing */
     MMG_MEANS_READ_ONLY_MEDIUM = 4, /**< STABLE: a medium that nobody can write */
     MMG_MEANS_LEASE = 5,            /**< STABLE: a read lease, and a snapshot when it breaks */
@@ -430,7 +431,7 @@ mmg_status mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span
  * closed region gives its memory back.
  *
  * On return `*span` is empty: `size` and `pin` 0, `data` a valid pointer. A span that is empty already is MMG_OK, so
- * repeating the call is harmless; unpinning a second *copy* of a span is MMG_E_HANDLE and changes nothing.
+ * repeating the call is harmless; unpinning a second *copy* of a span is MMG_E_HANDLE, and ends no pin.
  *
  * @return MMG_OK: no loss was found inside the span · MMG_E_TRUNCATED, MMG_E_IO, MMG_E_POISONED: bytes inside it were
  *   lost, and read as zeros · MMG_E_UNSTABLE: bytes inside it may have changed, although STABLE was demanded; with
