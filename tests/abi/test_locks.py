@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Advisory locks: taken before mapping, held for the life of the mapping, in agreement with everybody else's."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mmapguard import abi
+from support import files, fuse
+from support import library as mmg
+from support.children import in_child
+from support.files import LARGE, Sample
+
+EXCLUSIVE = {abi.MMG_LOCK_SHARED: "flock exclusive", abi.MMG_LOCK_OFD: "posix exclusive"}
+SHARED = {abi.MMG_LOCK_SHARED: "flock shared", abi.MMG_LOCK_OFD: "posix shared"}
+REAL = sorted(EXCLUSIVE)
+
+
+# ------------------------------------------------------------------------------------------------ a lock held elsewhere --
+
+
+@pytest.mark.parametrize("lock", REAL)
+def test_an_exclusive_lock_elsewhere_is_an_error_and_not_a_wait(either: Sample, lock: int) -> None:
+    with files.held_elsewhere(either.path, EXCLUSIVE[lock]) as held:
+        told = mmg.refused(mmg.try_open(either.path, lock=lock), abi.MMG_E_WOULD_BLOCK)
+        assert told.os_code in (errno.EWOULDBLOCK, errno.EACCES)
+        assert str(either.path) in told.message
+        held.give_back()
+        with mmg.opened(mmg.try_open(either.path, lock=lock)) as handle:
+            assert mmg.content(handle) == either.data
+
+
+@pytest.mark.parametrize("lock", REAL)
+def test_a_shared_lock_elsewhere_is_shared(either: Sample, lock: int) -> None:
+    with (
+        files.held_elsewhere(either.path, SHARED[lock]),
+        mmg.opened(mmg.try_open(either.path, lock=lock)) as handle,
+    ):
+        assert mmg.content(handle) == either.data
+
+
+def test_an_open_file_description_lock_elsewhere_is_met_by_ofd(either: Sample) -> None:
+    with files.held_elsewhere(either.path, "ofd exclusive"):
+        mmg.refused(mmg.try_open(either.path, lock=abi.MMG_LOCK_OFD), abi.MMG_E_WOULD_BLOCK)
+    with files.held_elsewhere(either.path, "ofd shared"):
+        handle = mmg.accepted(mmg.try_open(either.path, lock=abi.MMG_LOCK_OFD))
+        assert mmg.content(handle) == either.data
+        assert mmg.close(handle) == abi.MMG_OK
+
+
+@pytest.mark.parametrize("kind", ["flock exclusive", "posix exclusive", "ofd exclusive"])
+def test_without_a_lock_no_lock_elsewhere_matters(either: Sample, kind: str) -> None:
+    with files.held_elsewhere(either.path, kind):
+        handle = mmg.accepted(mmg.try_open(either.path, lock=abi.MMG_LOCK_NONE))
+        assert mmg.info(handle).lock == abi.MMG_LOCK_NONE
+        assert mmg.content(handle) == either.data
+        assert mmg.close(handle) == abi.MMG_OK
+
+
+def test_the_lock_command_meets_the_library(large: Sample) -> None:
+    command = shutil.which("flock")
+    if command is None:
+        pytest.skip("flock(1) of util-linux is not installed")
+    with subprocess.Popen(
+        [command, "--exclusive", str(large.path), "sh", "-c", "echo held; read line"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None and holder.stdin is not None
+        assert holder.stdout.readline() == b"held\n"
+        mmg.refused(mmg.try_open(large.path), abi.MMG_E_WOULD_BLOCK)
+        holder.stdin.write(b"\n")
+        holder.stdin.close()
+        assert holder.wait(60) == 0
+    with mmg.opened(mmg.try_open(large.path)) as handle:
+        assert mmg.content(handle) == large.data
+
+
+def test_a_lock_in_this_very_process_is_a_lock_held_elsewhere(large: Sample) -> None:
+    fd = os.open(large.path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        mmg.refused(mmg.try_open(large.path), abi.MMG_E_WOULD_BLOCK)
+        mmg.refused(mmg.try_load(large.path), abi.MMG_E_WOULD_BLOCK)
+    finally:
+        os.close(fd)
+
+
+# --------------------------------------------------------------------------------------------------- our lock, seen --
+
+
+def test_a_mapping_keeps_flock_writers_out_for_its_whole_life(large: Sample) -> None:
+    with mmg.opened(mmg.try_open(large.path)) as handle:
+        assert mmg.info(handle).lock == abi.MMG_LOCK_SHARED
+        assert not files.obtainable(large.path, "flock exclusive")
+        assert files.obtainable(large.path, "flock shared")
+        assert not files.obtainable_by_flock_command(large.path, exclusive=True)
+        assert files.obtainable_by_flock_command(large.path, exclusive=False)
+        assert files.obtainable(large.path, "posix exclusive"), "SHARED takes no POSIX lock"
+    assert files.obtainable(large.path, "flock exclusive")
+    assert files.obtainable_by_flock_command(large.path, exclusive=True)
+
+
+def test_a_mapping_with_ofd_keeps_posix_writers_out_for_its_whole_life(large: Sample) -> None:
+    with mmg.opened(mmg.try_open(large.path, lock=abi.MMG_LOCK_OFD)) as handle:
+        assert mmg.info(handle).lock == abi.MMG_LOCK_OFD
+        for kind in ("posix exclusive", "ofd exclusive"):
+            assert not files.obtainable(large.path, kind)
+        for kind in ("posix shared", "ofd shared", "flock exclusive"):
+            assert files.obtainable(large.path, kind)
+        # POSIX locks of this process vanish when any descriptor of the file is closed; ours is of the other kind.
+        os.close(os.open(large.path, os.O_RDONLY))
+        assert not files.obtainable(large.path, "posix exclusive")
+    assert files.obtainable(large.path, "posix exclusive")
+
+
+def test_an_ofd_lock_covers_the_whole_file_and_what_is_appended_later(large: Sample) -> None:
+    def write_lock(start: int, length: int) -> bool:
+        fd = os.open(large.path, os.O_RDWR)
+        try:
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
+        except (BlockingIOError, PermissionError):
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    with mmg.opened(mmg.try_open(large.path, lock=abi.MMG_LOCK_OFD, offset=1000, length=200_000)):
+        for start, length in ((0, 1), (LARGE - 1, 1), (LARGE + 10_000, 1), (2**40, 0)):
+            assert not in_child(write_lock, start, length), (start, length)
+
+
+@pytest.mark.parametrize("lock", REAL)
+def test_the_lock_is_given_back_with_the_last_pin_and_not_before(large: Sample, lock: int) -> None:
+    handle = mmg.accepted(mmg.try_open(large.path, lock=lock))
+    first, second = (mmg.pin(handle, start, 100)[1] for start in (0, 5000))
+    assert mmg.close(handle) == abi.MMG_OK
+    assert not files.obtainable(large.path, EXCLUSIVE[lock])
+    assert mmg.unpin(first) == abi.MMG_OK
+    assert not files.obtainable(large.path, EXCLUSIVE[lock])
+    assert mmg.span_bytes(second) == large.data[5000:5100]
+    assert mmg.unpin(second) == abi.MMG_OK
+    assert files.obtainable(large.path, EXCLUSIVE[lock])
+
+
+@pytest.mark.parametrize("lock", REAL)
+def test_each_region_has_a_lock_of_its_own(large: Sample, lock: int) -> None:
+    first = mmg.accepted(mmg.try_open(large.path, lock=lock))
+    second = mmg.accepted(mmg.try_open(large.path, lock=lock))
+    assert mmg.close(first) == abi.MMG_OK
+    assert not files.obtainable(large.path, EXCLUSIVE[lock])
+    assert mmg.close(second) == abi.MMG_OK
+    assert files.obtainable(large.path, EXCLUSIVE[lock])
+
+
+@pytest.mark.parametrize("lock", REAL)
+@pytest.mark.parametrize(
+    "members", [{}, {"backing": abi.MMG_BACKING_COPY}, {"guarantee": abi.MMG_GUARANTEE_STABLE}]
+)
+def test_a_copy_keeps_no_lock(either: Sample, lock: int, members: dict[str, int]) -> None:
+    with mmg.opened(mmg.try_open(either.path, lock=lock, **members)) as handle:
+        found = mmg.info(handle)
+        if found.backing == abi.MMG_BACKING_COPY:
+            assert found.lock == abi.MMG_LOCK_NONE
+            assert files.obtainable(either.path, EXCLUSIVE[lock])
+
+
+def test_no_lock_is_taken_where_none_was_asked(large: Sample) -> None:
+    with mmg.opened(mmg.try_open(large.path, lock=abi.MMG_LOCK_NONE)):
+        for kind in files.LOCKS:
+            assert files.obtainable(large.path, kind)
+
+
+def test_a_failed_open_leaves_no_lock(large: Sample) -> None:
+    for members in (
+        {"offset": LARGE, "length": 1},
+        {"backing": abi.MMG_BACKING_COPY, "max_bytes": 1},
+    ):
+        for lock in REAL:
+            assert mmg.try_open(large.path, lock=lock, **members).status != abi.MMG_OK
+            assert files.obtainable(large.path, EXCLUSIVE[lock])
+
+
+# ------------------------------------------------------------------------------------------------------------ waiting --
+
+
+@pytest.mark.parametrize("lock", REAL)
+def test_waiting_ends_at_its_limit_and_not_before(either: Sample, lock: int) -> None:
+    with files.held_elsewhere(either.path, EXCLUSIVE[lock]):
+        for limit in (1, 60, 250):
+            started = time.monotonic()
+            mmg.refused(mmg.try_open(either.path, lock=lock, lock_wait_ms=limit), abi.MMG_E_WOULD_BLOCK)
+            assert time.monotonic() - started >= limit / 1000
+
+
+@pytest.mark.parametrize("lock", REAL)
+@pytest.mark.parametrize("limit", [60_000, mmg.WAIT_FOREVER - 1, mmg.WAIT_FOREVER])
+def test_waiting_ends_with_the_lock(either: Sample, lock: int, limit: int) -> None:
+    with files.held_elsewhere(either.path, EXCLUSIVE[lock]) as held, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(mmg.try_open, either.path, lock=lock, lock_wait_ms=limit)
+        time.sleep(0.05)
+        assert not waiting.done(), "it did not wait"
+        held.give_back_soon()
+        with mmg.opened(waiting.result(60)) as handle:
+            assert mmg.content(handle) == either.data
+
+
+def test_waiting_shows_the_file_as_it_is_when_the_lock_is_had(large: Sample) -> None:
+    """What is mapped is what the writer left when it unlocked, and not what was there before the wait."""
+    fd = os.open(large.path, os.O_RDWR)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            waiting = pool.submit(mmg.try_open, large.path, lock_wait_ms=mmg.WAIT_FOREVER)
+            time.sleep(0.05)
+            os.ftruncate(fd, 0)
+            os.write(fd, b"rewritten")
+        finally:
+            os.close(fd)
+        with mmg.opened(waiting.result(60)) as handle:
+            assert mmg.content(handle) == b"rewritten"
+            assert mmg.info(handle).file_size == 9
+            assert mmg.changed(handle) == (abi.MMG_OK, 0)
+
+
+@pytest.mark.parametrize("lock", REAL)
+@pytest.mark.parametrize("limit", [60_000, mmg.WAIT_FOREVER])
+def test_waiting_survives_a_storm_of_signals(large: Sample, lock: int, limit: int) -> None:
+    def within(held: files.Held) -> int:
+        wakes, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        timer = threading.Timer(0.05, held.give_back_soon)
+        timer.start()
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        attempt = mmg.try_open(large.path, lock=lock, lock_wait_ms=limit)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.set_wakeup_fd(-1)
+        timer.join()
+        with mmg.opened(attempt) as handle:
+            assert mmg.content(handle) == large.data
+        return int(struct.unpack("i", fcntl.ioctl(wakes, termios.FIONREAD, bytes(4)))[0])
+
+    with files.held_elsewhere(large.path, EXCLUSIVE[lock]) as held:
+        assert in_child(within, held) > 5, "no storm: the test shows nothing"
+
+
+def test_signals_do_not_stretch_a_limited_wait(large: Sample) -> None:
+    def within() -> int:
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+        status = mmg.try_open(large.path, lock_wait_ms=100).status
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        return status
+
+    with files.held_elsewhere(large.path, "flock exclusive"):
+        # Were each interruption to begin the wait anew, it would never end.
+        assert in_child(within, deadline=60) == abi.MMG_E_WOULD_BLOCK
+
+
+# ------------------------------------------------------------------------------- file systems that cannot lock
+
+
+NAMES = {errno.EOPNOTSUPP: "unsupported", errno.ENOLCK: "none-left", errno.ENOSYS: "unknown"}
+DATA = mmg.pattern(LARGE)
+
+
+@pytest.fixture(scope="module")
+def lockless() -> Iterator[Path]:
+    """A mounted folder whose files refuse every lock, each in its own way."""
+    with fuse.mounted({name: fuse.File(DATA, lock_error=code) for code, name in NAMES.items()}) as folder:
+        yield folder
+
+
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.ENOLCK])
+@pytest.mark.parametrize("lock", REAL)
+def test_a_file_system_that_cannot_lock_is_opened_and_the_region_says_so(
+    lockless: Path, code: int, lock: int
+) -> None:
+    for wait in (0, 100, mmg.WAIT_FOREVER):
+        with mmg.opened(mmg.try_open(lockless / NAMES[code], lock=lock, lock_wait_ms=wait)) as handle:
+            found = mmg.info(handle)
+            assert (found.lock, found.lock_error) == (abi.MMG_LOCK_NONE, code)
+            assert mmg.content(handle) == DATA
+
+
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.ENOLCK])
+@pytest.mark.parametrize("lock", REAL)
+def test_a_lock_that_was_demanded_and_cannot_be_had_is_an_error(lockless: Path, code: int, lock: int) -> None:
+    path = lockless / NAMES[code]
+    told = mmg.refused(mmg.try_open(path, lock=lock, flags=abi.MMG_FLAG_REQUIRE_LOCK), abi.MMG_E_UNSUPPORTED)
+    assert told.os_code == code
+    assert str(path) in told.message
+
+
+def test_a_file_system_that_never_heard_of_locks_is_opened_too(lockless: Path) -> None:
+    with mmg.opened(mmg.try_open(lockless / NAMES[errno.ENOSYS])) as handle:
+        assert mmg.info(handle).lock == abi.MMG_LOCK_NONE
+        assert mmg.info(handle).lock_error == errno.ENOSYS
+
+
+@pytest.mark.parametrize("lock", REAL)
+def test_a_lock_that_was_demanded_and_can_be_had_is_held(large: Sample, lock: int) -> None:
+    with mmg.opened(mmg.try_open(large.path, lock=lock, flags=abi.MMG_FLAG_REQUIRE_LOCK)) as handle:
+        found = mmg.info(handle)
+        assert (found.lock, found.lock_error) == (lock, 0)
+        assert not files.obtainable(large.path, EXCLUSIVE[lock])
+
+
+def test_a_demanded_lock_held_elsewhere_is_still_a_lock_held_elsewhere(large: Sample) -> None:
+    with files.held_elsewhere(large.path, "flock exclusive"):
+        mmg.refused(mmg.try_open(large.path, flags=abi.MMG_FLAG_REQUIRE_LOCK), abi.MMG_E_WOULD_BLOCK)
+
+
+def test_demanding_a_lock_and_declining_one_is_a_contradiction(large: Sample) -> None:
+    members = {"lock": abi.MMG_LOCK_NONE, "flags": abi.MMG_FLAG_REQUIRE_LOCK}
+    mmg.refused(mmg.try_open(large.path, **members), abi.MMG_E_ARGUMENT)

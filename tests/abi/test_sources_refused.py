@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""A regular file where the kernel, a sandbox or the file system refuses the mapping, the lock or the signal handler."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+
+import pytest
+
+from mmapguard import abi
+from support import files, seccomp, watch
+from support import library as mmg
+from support.children import fresh_python, in_child, sanitizers
+from support.files import Sample
+from support.seccomp import When
+
+# Of mmap(2): argument 3 is the flags, argument 4 the descriptor, -1 when there is none.
+SHARED = When(argument=3, mask=mmap.MAP_SHARED, value=mmap.MAP_SHARED)
+OF_A_FILE = When(argument=4, mask=0xFFFFFFFF, value=0xFFFFFFFF, differs=True)
+
+REFUSALS = [errno.ENODEV, errno.EINVAL, errno.EACCES, errno.EOPNOTSUPP]
+
+
+@pytest.fixture(autouse=True)
+def filters_can_be_written() -> None:
+    """Everything here is about system calls that are made to fail."""
+    seccomp.require()
+    if sanitizers():
+        pytest.skip("sanitizers and valgrind make these system calls for themselves")
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+@pytest.mark.parametrize("backing", [abi.MMG_BACKING_AUTO, abi.MMG_BACKING_MAP])
+def test_where_map_shared_is_refused_the_mapping_is_private(large: Sample, code: int, backing: int) -> None:
+    def within() -> tuple[int, int, str, bool]:
+        seccomp.refuse("mmap", code, SHARED)
+        with mmg.opened(mmg.try_open(large.path, backing=backing)) as handle:
+            found = mmg.info(handle)
+            (mapping,) = watch.mappings_of(large.path)
+            return found.backing, found.backing_reason, mapping.permissions, mmg.content(handle) == large.data
+
+    assert in_child(within) == (abi.MMG_BACKING_MAP, abi.MMG_REASON_MAP_PRIVATE, "r--p", True)
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_where_both_kinds_are_refused_the_file_is_copied_within_the_cap(large: Sample, code: int) -> None:
+    def within() -> None:
+        seccomp.refuse("mmap", code, OF_A_FILE)
+        with mmg.opened(mmg.try_open(large.path)) as handle:
+            found = mmg.info(handle)
+            assert (found.backing, found.backing_reason) == (abi.MMG_BACKING_COPY, abi.MMG_REASON_MAP_REFUSED)
+            assert (found.guarantee, found.means) == (abi.MMG_GUARANTEE_STABLE, abi.MMG_MEANS_PRIVATE_COPY)
+            assert found.lock == abi.MMG_LOCK_NONE
+            assert mmg.content(handle) == large.data
+            assert watch.descriptors_of(large.path) == []
+        with mmg.opened(mmg.try_open(large.path, max_bytes=large.size)) as handle:
+            assert mmg.content(handle) == large.data
+        mmg.refused(mmg.try_open(large.path, max_bytes=large.size - 1), abi.MMG_E_TOO_BIG)
+
+    in_child(within)
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_where_both_kinds_are_refused_a_mapping_cannot_be_had(large: Sample, code: int) -> None:
+    def within() -> mmg.Details:
+        before, held = watch.counters(), watch.descriptors()
+        seccomp.refuse("mmap", code, OF_A_FILE)
+        told = mmg.refused(mmg.try_open(large.path, backing=abi.MMG_BACKING_MAP), abi.MMG_E_NOT_MAPPABLE)
+        assert (watch.counters(), watch.descriptors()) == (before, held)
+        return told
+
+    told = in_child(within)
+    assert (told.operation, told.os_code) == ("mmap", code)
+    assert str(large.path) in told.message
+    assert files.obtainable(large.path, "flock exclusive")
+
+
+def test_a_window_is_copied_alone_where_mappings_are_refused(large: Sample) -> None:
+    def within() -> bytes:
+        seccomp.refuse("mmap", errno.ENODEV, OF_A_FILE)
+        members = {"offset": 12_345, "length": 500_000}
+        with mmg.opened(mmg.try_open(large.path, max_bytes=500_000, **members)) as handle:
+            assert mmg.info(handle).backing_reason == abi.MMG_REASON_MAP_REFUSED
+            return mmg.content(handle)
+
+    assert in_child(within) == large.data[12_345:512_345]
+
+
+# In a fresh interpreter: here the guard is in place already, and is never taken away.
+NO_HANDLER = """
+from support import seccomp, watch
+path, code = sys.argv[1], int(sys.argv[2])
+size = len(open(path, "rb").read())
+held = watch.descriptors()
+seccomp.refuse("rt_sigaction", code, seccomp.When(argument=1, mask=0xFFFFFFFF, value=0, differs=True))
+"""
+
+COPIED_INSTEAD = """
+assert mmg.lib.mmg_guard_state() == abi.MMG_GUARD_NONE
+with mmg.opened(mmg.try_open(path)) as handle:
+    found = mmg.info(handle)
+    assert (found.backing, found.backing_reason) == (abi.MMG_BACKING_COPY, abi.MMG_REASON_NO_GUARD)
+    assert (found.guarantee, found.means) == (abi.MMG_GUARANTEE_STABLE, abi.MMG_MEANS_PRIVATE_COPY)
+    assert mmg.content(handle) == open(path, "rb").read()
+assert mmg.lib.mmg_guard_state() == abi.MMG_GUARD_REFUSED
+assert mmg.lib.mmg_guard_install() == abi.MMG_E_GUARD
+mmg.refused(mmg.try_open(path, max_bytes=size - 1), abi.MMG_E_TOO_BIG, abi.MMG_E_GUARD)
+assert watch.descriptors() == held
+"""
+
+NO_MAPPING = """
+told = mmg.refused(mmg.try_open(path, backing=abi.MMG_BACKING_MAP), abi.MMG_E_GUARD)
+assert path in told.message
+assert watch.descriptors() == held
+unguarded = {"backing": abi.MMG_BACKING_MAP, "flags": abi.MMG_FLAG_NO_FAULT_GUARD}
+with mmg.opened(mmg.try_open(path, **unguarded)) as handle:
+    assert mmg.info(handle).guarantee == abi.MMG_GUARANTEE_NONE
+    assert mmg.content(handle) == open(path, "rb").read()
+"""
+
+
+# Code 0: the call claims success and does nothing, as sanitizers and libjsig have it.
+@pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSYS, 0])
+def test_where_the_guard_is_refused_a_large_file_is_copied_and_says_so(large: Sample, code: int) -> None:
+    fresh_python(NO_HANDLER + COPIED_INSTEAD, large.path, str(code)).returned()
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, 0])
+def test_where_the_guard_is_refused_a_mapping_must_be_asked_for_without_it(large: Sample, code: int) -> None:
+    fresh_python(NO_HANDLER + NO_MAPPING, large.path, str(code)).returned()
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_where_locks_are_refused_the_file_opens_unlocked_unless_a_lock_was_demanded(
+    either: Sample, code: int
+) -> None:
+    def within() -> None:
+        seccomp.refuse("flock", code)
+        with mmg.opened(mmg.try_open(either.path)) as handle:
+            found = mmg.info(handle)
+            assert found.lock == abi.MMG_LOCK_NONE
+            if found.backing == abi.MMG_BACKING_MAP:
+                assert found.lock_error == code
+            assert mmg.content(handle) == either.data
+        told = mmg.refused(mmg.try_open(either.path, flags=abi.MMG_FLAG_REQUIRE_LOCK), abi.MMG_E_UNSUPPORTED)
+        assert (told.operation, told.os_code) == ("flock", code)
+
+    in_child(within)

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The test harness: a program is a table of named cases. Every case is run twice in one process; descriptors, mappings
+ * of files, live regions and heap are counted around the second run and must come out as they went in, so a leak is a
+ * failure of the case that leaks. The first run is there so that tables which only ever grow have grown.
+ *
+ * A failed CHECK is reported and the case goes on; a failed REQUIRE ends the program, because what follows needs it.
+ * A case that cannot be run here calls check_skip(). The program exits with 77 when every case was skipped, 1 when
+ * one failed, else 0. Arguments: a word selects the cases whose name contains it; --list names them.
+ */
+#ifndef MMAPGUARD_TESTS_CHECK_H
+#define MMAPGUARD_TESTS_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "mmapguard.h"
+
+/** Run the case once only, without counting the heap: for cases that are too large to be run twice. */
+#define CHECK_ONCE 1U
+
+struct check_case {
+    const char *name; /**< the promise that the case holds the library to */
+    void (*run)(void);
+    unsigned flags;
+};
+
+int check_main(int argc, char **argv, const struct check_case *cases, size_t count);
+
+#define CHECK_MAIN(cases)                                                                                              \
+    int main(int argc, char **argv)                                                                                    \
+    {                                                                                                                  \
+        return check_main(argc, argv, (cases), sizeof(cases) / sizeof(*(cases)));                                      \
+    }
+
+/* ------------------------------------------------------------------------------------------------- assertions -- */
+
+bool check_true(bool ok, const char *file, int line, const char *text);
+bool check_u64(uint64_t actual, uint64_t expected, const char *file, int line, const char *text);
+bool check_i64(int64_t actual, int64_t expected, const char *file, int line, const char *text);
+bool check_status(mmg_status actual, mmg_status expected, const char *file, int line, const char *text);
+bool check_text(const char *actual, const char *expected, const char *file, int line, const char *text);
+bool check_bytes(const void *actual, const void *expected, size_t size, const char *file, int line, const char *text);
+bool check_exited(int wait_status, const char *file, int line, const char *text);
+bool check_killed(int wait_status, int signal_number, const char *file, int line, const char *text);
+_Noreturn void check_give_up(void);
+
+#define CHECK(condition) check_true((condition), __FILE__, __LINE__, #condition)
+#define CHECK_U64(actual, expected) check_u64((actual), (expected), __FILE__, __LINE__, #actual)
+#define CHECK_I64(actual, expected) check_i64((actual), (expected), __FILE__, __LINE__, #actual)
+#define CHECK_STATUS(actual, expected) check_status((actual), (expected), __FILE__, __LINE__, #actual)
+#define CHECK_TEXT(actual, expected) check_text((actual), (expected), __FILE__, __LINE__, #actual)
+#define CHECK_BYTES(actual, expected, size) check_bytes((actual), (expected), (size), __FILE__, __LINE__, #actual)
+/** A child's wait status: it ran to its end and none of its checks failed. */
+#define CHECK_EXITED(wait_status) check_exited((wait_status), __FILE__, __LINE__, #wait_status)
+/** A child's wait status: it was killed by this signal. */
+#define CHECK_KILLED(wait_status, signal_number)                                                                       \
+    check_killed((wait_status), (signal_number), __FILE__, __LINE__, #wait_status)
+
+#define REQUIRE(condition)                                                                                             \
+    do {                                                                                                               \
+        if (!check_true((condition), __FILE__, __LINE__, #condition)) {                                                \
+            check_give_up();                                                                                           \
+        }                                                                                                              \
+    } while (0)
+#define REQUIRE_STATUS(actual, expected)                                                                               \
+    do {                                                                                                               \
+        if (!check_status((actual), (expected), __FILE__, __LINE__, #actual)) {                                        \
+            check_give_up();                                                                                           \
+        }                                                                                                              \
+    } while (0)
+
+/** Mark the running case as skipped, for a reason that a user would accept; the case then returns. */
+void check_skip(const char *reason);
+/** Checks that have failed so far, in this process. */
+unsigned check_failures(void);
+
+/* ------------------------------------------------------------------------------------------------ environment -- */
+
+/** Valgrind runs this program. */
+bool check_under_valgrind(void);
+/** ThreadSanitizer, AddressSanitizer or Valgrind slow this program down. */
+bool check_is_slow(void);
+/** `count`, or a tenth of it (Valgrind: a hundredth) where everything is slow. */
+uint64_t check_scaled(uint64_t count);
+/** Open descriptors of this process. */
+unsigned check_descriptors(void);
+/** Mappings of this process that show the file at `path`. */
+unsigned check_mappings_of(const char *path);
+/** Bytes of heap in use, exact; false where the allocator cannot tell. */
+bool check_heap(uint64_t *bytes);
+/** The size of a page. */
+uint64_t check_page(void);
+
+/* ------------------------------------------------------------------------------------------------------ files -- */
+
+/** The path of `name` in this program's own directory, which is emptied after every case. */
+const char *check_path(const char *name);
+/** Create (or replace the contents of) a file of `size` bytes of the pattern, and return its path. */
+const char *check_file(const char *name, uint64_t size);
+/** Create a file with these contents. */
+const char *check_file_with(const char *name, const void *bytes, size_t size);
+/** Cut or extend a file from outside the library. */
+void check_truncate(const char *path, uint64_t size);
+
+/** The byte of the pattern at `offset`: no period, so that no wrong offset goes unnoticed. */
+uint8_t check_byte(uint64_t offset);
+/** Fill with the pattern as it stands at `offset`. */
+void check_fill(void *bytes, uint64_t offset, size_t size);
+/** Do `size` bytes show the pattern as it stands at `offset`? */
+bool check_is_pattern(const void *bytes, uint64_t offset, uint64_t size);
+/** Are these all zero? */
+bool check_is_zero(const void *bytes, uint64_t size);
+
+/* -------------------------------------------------------------------------------------------------- processes -- */
+
+/** Run `body` in a child without core dumps, and return its wait status. The child ends after a minute at the latest. */
+int check_child(void (*body)(void *argument), void *argument);
+/** End a child from within: 0 if none of its checks failed. */
+_Noreturn void check_child_end(void);
+
+/* ---------------------------------------------------------------------------------------------------- randomness -- */
+
+/** The seed of this run: MMAPGUARD_TEST_SEED, or a fixed one. */
+uint64_t check_seed(void);
+/** The next number of the sequence that starts at `*state` (splitmix64). */
+uint64_t check_random(uint64_t *state);
+/** A number below `bound`, which is not 0. */
+uint64_t check_random_below(uint64_t *state, uint64_t bound);
+
+/* ------------------------------------------------------------------------------------------------- the library -- */
+
+/** Options that ask for a backing. */
+mmg_options check_backing(uint32_t backing);
+/** Open, or end the program. */
+mmg_handle check_open(const char *path, const mmg_options *options);
+/** Describe, or end the program. */
+mmg_info check_info(mmg_handle handle);
+/** The counters of the process, or end the program. */
+mmg_stats check_stats(void);
+
+#endif

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Structs across the ABI: an older caller's shorter struct gets defaults, a newer caller's longer one is welcome while
+ * the unknown part is zero, every other size is refused, and not one byte outside the caller's struct is read or
+ * written. Every struct lies at the very end of a page whose successor cannot be touched, as near as its alignment allows.
+ */
+#include "check.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/** The largest size that any struct may claim. */
+#define LARGEST 4096U
+#define CANARY 0xa5
+
+/* The ends of the members, which are the sizes that a shorter, older struct could have. */
+#define END(type, member) (uint32_t)(offsetof(type, member) + sizeof(((type *)0)->member))
+static const uint32_t options_ends[] = {
+    END(mmg_options, backing),        END(mmg_options, guarantee), END(mmg_options, lock),
+    END(mmg_options, lock_wait_ms),   END(mmg_options, access),    END(mmg_options, flags),
+    END(mmg_options, offset),         END(mmg_options, length),    END(mmg_options, copy_threshold),
+    END(mmg_options, max_bytes),      END(mmg_options, max_snapshot_bytes),
+};
+static const uint32_t error_ends[] = {
+    END(mmg_error, status), END(mmg_error, os_code),   END(mmg_error, reserved),
+    END(mmg_error, offset), END(mmg_error, operation), END(mmg_error, message),
+};
+static const uint32_t info_ends[] = {
+    END(mmg_info, backing),          END(mmg_info, backing_reason), END(mmg_info, guarantee),
+    END(mmg_info, means),            END(mmg_info, shortfall),      END(mmg_info, lock),
+    END(mmg_info, fault_cause),      END(mmg_info, size),           END(mmg_info, offset),
+    END(mmg_info, file_size),        END(mmg_info, device),         END(mmg_info, inode),
+    END(mmg_info, mtime_seconds),    END(mmg_info, ctime_seconds),  END(mmg_info, mtime_nanoseconds),
+    END(mmg_info, ctime_nanoseconds), END(mmg_info, faults),        END(mmg_info, fault_offset),
+    END(mmg_info, pins),             END(mmg_info, mapped_bytes),   END(mmg_info, heap_bytes),
+    END(mmg_info, lock_error),       END(mmg_info, page_size),
+};
+static const uint32_t stats_ends[] = {
+    END(mmg_stats, guard_state), END(mmg_stats, handles),      END(mmg_stats, opened),     END(mmg_stats, regions),
+    END(mmg_stats, mappings),    END(mmg_stats, mapped_bytes), END(mmg_stats, heap_bytes), END(mmg_stats, faults),
+    END(mmg_stats, foreign_faults), END(mmg_stats, retired_slots),
+};
+
+/** One kind of struct, and a call that takes it. */
+struct kind {
+    const char *name;
+    const uint32_t *ends;
+    size_t count;
+    /** Call with a struct that starts with its size and is zero otherwise, except where the case wrote to it. */
+    mmg_status (*call)(void *bytes);
+};
+#define KIND(name, ends, call) {(name), (ends), sizeof(ends) / sizeof *(ends), (call)}
+
+static const char *path;
+static mmg_handle handle;
+
+static mmg_status
+call_options(void *bytes)
+{
+    mmg_handle opened = 0;
+    mmg_status status = mmg_open(path, bytes, &opened, NULL);
+    CHECK((opened != 0) == (status == MMG_OK));
+    if (status == MMG_OK) {
+        CHECK_STATUS(mmg_close(opened, 0), MMG_OK);
+    }
+    return status;
+}
+
+static mmg_status
+call_error_on_success(void *bytes)
+{
+    mmg_handle opened = 0;
+    mmg_status status = mmg_open(path, NULL, &opened, bytes);
+    CHECK((opened != 0) == (status == MMG_OK));
+    if (status == MMG_OK) {
+        CHECK_STATUS(mmg_close(opened, 0), MMG_OK);
+    }
+    return status;
+}
+
+static mmg_status
+call_error_on_failure(void *bytes)
+{
+    mmg_handle opened = 0;
+    mmg_status status = mmg_open("/no/such/file", NULL, &opened, bytes);
+    CHECK_U64(opened, 0);
+    return status == MMG_E_NOT_FOUND ? MMG_OK : status;
+}
+
+static mmg_status
+call_info(void *bytes)
+{
+    return mmg_info_get(handle, bytes);
+}
+
+static mmg_status
+call_stats(void *bytes)
+{
+    return mmg_stats_get(bytes);
+}
+
+static const struct kind kinds[] = {
+    KIND("mmg_options", options_ends, call_options),
+    KIND("mmg_error on success", error_ends, call_error_on_success),
+    KIND("mmg_error on failure", error_ends, call_error_on_failure),
+    KIND("mmg_info", info_ends, call_info),
+    KIND("mmg_stats", stats_ends, call_stats),
+};
+#define KINDS (sizeof kinds / sizeof *kinds)
+
+static uint32_t
+full_size(const struct kind *kind)
+{
+    return kind->ends[kind->count - 1];
+}
+
+/** May a caller have this size, as far as release 1.0 can know? */
+static bool
+size_is_possible(const struct kind *kind, uint32_t size)
+{
+    for (size_t index = 0; index < kind->count; index++) {
+        if (kind->ends[index] == size) {
+            return true;
+        }
+    }
+    return size > full_size(kind) && size <= LARGEST && size % 8 == 0;
+}
+
+/* Two pages that may be written, with an untouchable one behind them. */
+static uint8_t *arena;
+static uint64_t arena_size;
+
+static void
+set_up(void)
+{
+    uint64_t page = check_page();
+    arena_size = 2 * page > 2 * (uint64_t)LARGEST ? 2 * page : 2 * (uint64_t)LARGEST;
+    arena = mmap(NULL, arena_size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(arena != MAP_FAILED);
+    REQUIRE(mprotect(arena + arena_size, page, PROT_NONE) == 0);
+    memset(arena, CANARY, arena_size);
+    path = check_file("file", 100);
+    handle = check_open(path, NULL);
+}
+
+static void
+tear_down(void)
+{
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    munmap(arena, arena_size + check_page());
+}
+
+/** Where a struct of this size starts so that it ends with the arena: structs are aligned to eight bytes. */
+static uint8_t *
+start_of(uint32_t real)
+{
+    return arena + arena_size - (real + 7) / 8 * 8;
+}
+
+/** A zeroed struct of this size. */
+static uint8_t *
+place(uint32_t claimed, uint32_t real)
+{
+    uint8_t *bytes = start_of(real);
+    memset(arena, CANARY, arena_size);
+    memset(bytes, 0, real);
+    memcpy(bytes, &claimed, sizeof claimed);
+    return bytes;
+}
+
+/** Nothing in front of the struct was written to, and nothing behind. */
+static bool
+canary_lives(const uint8_t *bytes, uint32_t real)
+{
+    for (const uint8_t *at = arena; at < arena + arena_size; at++) {
+        if (*at != CANARY && (at < bytes || at >= bytes + real)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+every_size_is_accepted_or_refused_by_the_rule(void)
+{
+    set_up();
+    for (size_t index = 0; index < KINDS; index++) {
+        const struct kind *kind = &kinds[index];
+        for (uint32_t size = 0; size <= LARGEST + 64; size++) {
+            /* A refused size may be a lie about a struct of 4 bytes, so nothing behind those may be read. */
+            bool possible = size_is_possible(kind, size);
+            uint32_t real = possible ? size : (uint32_t)sizeof size;
+            uint8_t *bytes = place(size, real);
+            if (!check_status(kind->call(bytes), possible ? MMG_OK : MMG_E_ABI_SIZE, kind->name, (int)size, "size")) {
+                break;
+            }
+            CHECK(canary_lives(bytes, real));
+            uint32_t after = 0;
+            memcpy(&after, bytes, sizeof after);
+            CHECK_U64(after, size);
+        }
+    }
+    tear_down();
+}
+
+static void
+enormous_sizes_are_refused_without_a_look_at_the_rest(void)
+{
+    static const uint32_t sizes[] = {0x1008, 0x2000, 0xffff, 0x10000, 0x1000000, 0x7fffffff, 0x80000000U, 0xfffffff8U,
+                                     0xffffffffU};
+    set_up();
+    for (size_t index = 0; index < KINDS; index++) {
+        for (size_t at = 0; at < sizeof sizes / sizeof *sizes; at++) {
+            CHECK_STATUS(kinds[index].call(place(sizes[at], sizeof(uint32_t))), MMG_E_ABI_SIZE);
+        }
+    }
+    tear_down();
+}
+
+static void
+a_newer_options_struct_is_refused_when_it_uses_what_is_unknown(void)
+{
+    set_up();
+    uint32_t known = (uint32_t)sizeof(mmg_options);
+    for (uint32_t size = known + 8; size <= LARGEST; size += 8) {
+        uint32_t places[] = {known, known + 1, size - 1, known + (size - known) / 2};
+        for (size_t at = 0; at < sizeof places / sizeof *places; at++) {
+            uint8_t *bytes = place(size, size);
+            bytes[places[at]] = 1;
+            CHECK_STATUS(call_options(bytes), MMG_E_ABI_NEWER);
+        }
+    }
+    tear_down();
+}
+
+static void
+a_newer_error_struct_is_refused_when_its_unknown_part_is_not_zero(void)
+{
+    set_up();
+    uint32_t size = (uint32_t)sizeof(mmg_error) + 64;
+    uint8_t *bytes = place(size, size);
+    bytes[size - 1] = 0x80;
+    CHECK_STATUS(call_error_on_success(bytes), MMG_E_ABI_NEWER);
+    CHECK_STATUS(call_error_on_failure(bytes), MMG_E_ABI_NEWER);
+    CHECK_U64(bytes[size - 1], 0x80);
+    tear_down();
+}
+
+/** The members up to `size` agree with `full`, everything behind is as it was. */
+static void
+check_prefix(const struct kind *kind, const uint8_t *full, uint32_t size, uint32_t stable_from)
+{
+    uint8_t *bytes = place(size, size);
+    memset(bytes + sizeof size, 0x11, size - sizeof size);
+    CHECK_STATUS(kind->call(bytes), MMG_OK);
+    CHECK(canary_lives(bytes, size));
+    if (size > stable_from) {
+        CHECK_BYTES(bytes + stable_from, full + stable_from, size - stable_from);
+    }
+}
+
+static void
+an_older_out_struct_is_filled_up_to_its_own_size(void)
+{
+    mmg_info info = MMG_INFO_INIT;
+    mmg_error error = MMG_ERROR_INIT;
+    set_up();
+    REQUIRE_STATUS(mmg_info_get(handle, &info), MMG_OK);
+    for (size_t at = 0; at < sizeof info_ends / sizeof *info_ends; at++) {
+        check_prefix(&kinds[3], (const uint8_t *)&info, info_ends[at], sizeof(uint32_t));
+    }
+    REQUIRE_STATUS(call_error_on_failure(&error), MMG_OK);
+    for (size_t at = 0; at < sizeof error_ends / sizeof *error_ends; at++) {
+        check_prefix(&kinds[2], (const uint8_t *)&error, error_ends[at], sizeof(uint32_t));
+    }
+    tear_down();
+}
+
+static void
+an_older_options_struct_has_defaults_for_the_rest(void)
+{
+    set_up();
+    for (size_t at = 0; at < sizeof options_ends / sizeof *options_ends; at++) {
+        /* Behind the claimed size every byte would be a refused value, were it read. */
+        uint8_t *bytes = place(options_ends[at], (uint32_t)sizeof(mmg_options));
+        memset(bytes + options_ends[at], 0xff, sizeof(mmg_options) - options_ends[at]);
+        CHECK_STATUS(call_options(bytes), MMG_OK);
+    }
+    tear_down();
+}
+
+static void
+the_initialiser_function_equals_the_initialiser_macro(void)
+{
+    const mmg_options expected = MMG_OPTIONS_INIT;
+    mmg_options options;
+    memset(&options, 0xff, sizeof options);
+    CHECK_STATUS(mmg_options_init(&options, (uint32_t)sizeof options), MMG_OK);
+    CHECK_BYTES(&options, &expected, sizeof options);
+}
+
+static void
+the_initialiser_function_writes_all_of_the_size_it_is_told_and_no_more(void)
+{
+    set_up();
+    for (uint32_t size = 0; size <= LARGEST + 64; size++) {
+        bool possible = size_is_possible(&kinds[0], size);
+        uint8_t *bytes = start_of(possible ? size : 0);
+        memset(arena, CANARY, arena_size);
+        mmg_status status = mmg_options_init((mmg_options *)(void *)bytes, size);
+        CHECK_STATUS(status, possible ? MMG_OK : MMG_E_ABI_SIZE);
+        CHECK(canary_lives(bytes, possible ? size : 0));
+        if (status == MMG_OK) {
+            uint32_t claimed = 0;
+            memcpy(&claimed, bytes, sizeof claimed);
+            CHECK_U64(claimed, size);
+            CHECK(check_is_zero(bytes + sizeof claimed, size - sizeof claimed));
+        }
+    }
+    CHECK_STATUS(mmg_options_init((mmg_options *)(void *)arena, UINT32_MAX), MMG_E_ABI_SIZE);
+    tear_down();
+}
+
+static void
+a_refused_out_struct_is_not_written_to(void)
+{
+    set_up();
+    for (size_t index = 1; index < KINDS; index++) {
+        uint8_t *bytes = place(full_size(&kinds[index]) - 1, full_size(&kinds[index]));
+        memset(bytes + sizeof(uint32_t), 0x22, full_size(&kinds[index]) - sizeof(uint32_t));
+        CHECK_STATUS(kinds[index].call(bytes), MMG_E_ABI_SIZE);
+        for (uint32_t at = sizeof(uint32_t); at < full_size(&kinds[index]); at++) {
+            CHECK_U64(bytes[at], 0x22);
+        }
+    }
+    tear_down();
+}
+
+static void
+a_call_with_a_refused_error_struct_opens_nothing(void)
+{
+    mmg_handle opened = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    mmg_stats before = check_stats();
+    const char *file = check_file("file", 100);
+    error.struct_size = 3;
+    CHECK_STATUS(mmg_open(file, NULL, &opened, &error), MMG_E_ABI_SIZE);
+    CHECK_U64(opened, 0);
+    CHECK_U64(check_stats().handles, before.handles);
+}
+
+static void
+a_refused_options_struct_is_told_in_the_error(void)
+{
+    mmg_handle opened = 1;
+    mmg_options options = MMG_OPTIONS_INIT;
+    mmg_error error = MMG_ERROR_INIT;
+    const char *file = check_file("file", 100);
+    options.struct_size = 7;
+    CHECK_STATUS(mmg_open(file, &options, &opened, &error), MMG_E_ABI_SIZE);
+    CHECK_STATUS(error.status, MMG_E_ABI_SIZE);
+    CHECK_TEXT(error.operation, "options");
+    CHECK(strstr(error.message, file) != NULL);
+}
+
+static const struct check_case cases[] = {
+    {"every size is accepted or refused by the rule", every_size_is_accepted_or_refused_by_the_rule, 0},
+    {"enormous sizes are refused without a look at the rest", enormous_sizes_are_refused_without_a_look_at_the_rest, 0},
+    {"a newer options struct is refused when it uses what is unknown",
+     a_newer_options_struct_is_refused_when_it_uses_what_is_unknown, 0},
+    {"a newer error struct is refused when its unknown part is not zero",
+     a_newer_error_struct_is_refused_when_its_unknown_part_is_not_zero, 0},
+    {"an older out struct is filled up to its own size", an_older_out_struct_is_filled_up_to_its_own_size, 0},
+    {"an older options struct has defaults for the rest", an_older_options_struct_has_defaults_for_the_rest, 0},
+    {"the initialiser function equals the initialiser macro", the_initialiser_function_equals_the_initialiser_macro, 0},
+    {"the initialiser function writes all of the size it is told and no more",
+     the_initialiser_function_writes_all_of_the_size_it_is_told_and_no_more, 0},
+    {"a refused out struct is not written to", a_refused_out_struct_is_not_written_to, 0},
+    {"a call with a refused error struct opens nothing", a_call_with_a_refused_error_struct_opens_nothing, 0},
+    {"a refused options struct is told in the error", a_refused_options_struct_is_told_in_the_error, 0},
+};
+
+CHECK_MAIN(cases)

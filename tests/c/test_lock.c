@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The advisory lock: taken before mapping, held for as long as the mapping lives, in agreement with every other user of
+ * flock(2) or of POSIX locks, and never a surprise for the caller's own descriptors.
+ */
+#include "check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/** A description of the file of somebody else's. */
+static int
+other(const char *path)
+{
+    int descriptor = open(path, O_RDWR | O_CLOEXEC);
+    REQUIRE(descriptor >= 0);
+    return descriptor;
+}
+
+/** Could somebody else take this flock now? */
+static bool
+can_flock(const char *path, int operation)
+{
+    int descriptor = other(path);
+    bool can = flock(descriptor, operation | LOCK_NB) == 0;
+    CHECK(can || errno == EWOULDBLOCK);
+    close(descriptor);
+    return can;
+}
+
+/** Could somebody else take this POSIX lock now? An OFD lock stands for another process's lock here. */
+static bool
+can_posix_lock(const char *path, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
+    int descriptor = other(path);
+    bool can = fcntl(descriptor, F_OFD_SETLK, &lock) == 0;
+    CHECK(can || errno == EAGAIN || errno == EACCES);
+    close(descriptor);
+    return can;
+}
+
+static int
+hold_flock(const char *path, int operation)
+{
+    int descriptor = other(path);
+    REQUIRE(flock(descriptor, operation | LOCK_NB) == 0);
+    return descriptor;
+}
+
+static mmg_options
+lock_options(uint32_t backing, uint32_t lock)
+{
+    mmg_options options = check_backing(backing);
+    options.lock = lock;
+    return options;
+}
+
+static void
+a_mapping_holds_a_shared_flock_until_its_end(void)
+{
+    const char *path = check_file("file", 100000);
+    mmg_options options = lock_options(MMG_BACKING_MAP, MMG_LOCK_SHARED);
+    mmg_handle handle = check_open(path, &options);
+    CHECK_U64(check_info(handle).lock, MMG_LOCK_SHARED);
+    CHECK(can_flock(path, LOCK_SH));
+    CHECK(!can_flock(path, LOCK_EX));
+    mmg_span span = MMG_SPAN_INIT;
+    REQUIRE_STATUS(mmg_pin(handle, 0, 10, &span), MMG_OK);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    CHECK(!can_flock(path, LOCK_EX));
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    CHECK(can_flock(path, LOCK_EX));
+}
+
+static void
+a_mapping_with_an_ofd_lock_keeps_posix_writers_out(void)
+{
+    const char *path = check_file("file", 100000);
+    mmg_options options = lock_options(MMG_BACKING_MAP, MMG_LOCK_OFD);
+    mmg_handle handle = check_open(path, &options);
+    CHECK_U64(check_info(handle).lock, MMG_LOCK_OFD);
+    CHECK(can_posix_lock(path, F_RDLCK));
+    CHECK(!can_posix_lock(path, F_WRLCK));
+    CHECK(can_flock(path, LOCK_EX));
+    mmg_span span = MMG_SPAN_INIT;
+    REQUIRE_STATUS(mmg_pin(handle, 0, 10, &span), MMG_OK);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    CHECK(!can_posix_lock(path, F_WRLCK));
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    CHECK(can_posix_lock(path, F_WRLCK));
+}
+
+static void
+an_ofd_lock_covers_the_whole_file_whatever_the_window(void)
+{
+    const char *path = check_file("file", 100000);
+    struct flock last = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 99999, .l_len = 1};
+    mmg_options options = lock_options(MMG_BACKING_MAP, MMG_LOCK_OFD);
+    options.offset = 5;
+    options.length = 10;
+    mmg_handle handle = check_open(path, &options);
+    int descriptor = other(path);
+    CHECK(fcntl(descriptor, F_OFD_SETLK, &last) != 0);
+    close(descriptor);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+static void
+no_lock_is_no_lock(void)
+{
+    const char *path = check_file("file", 100000);
+    mmg_options options = lock_options(MMG_BACKING_MAP, MMG_LOCK_NONE);
+    int held = hold_flock(path, LOCK_EX);
+    mmg_handle handle = check_open(path, &options);
+    CHECK_U64(check_info(handle).lock, MMG_LOCK_NONE);
+    CHECK_U64(check_info(handle).lock_error, 0);
+    close(held);
+    CHECK(can_flock(path, LOCK_EX));
+    CHECK(can_posix_lock(path, F_WRLCK));
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+static void
+a_copy_gives_its_lock_back_at_once(void)
+{
+    const char *path = check_file("file", 1000);
+    for (uint32_t lock = MMG_LOCK_SHARED; lock <= MMG_LOCK_NONE; lock++) {
+        mmg_options options = lock_options(MMG_BACKING_COPY, lock);
+        mmg_handle handle = check_open(path, &options);
+        CHECK_U64(check_info(handle).lock, MMG_LOCK_NONE);
+        CHECK(can_flock(path, LOCK_EX));
+        CHECK(can_posix_lock(path, F_WRLCK));
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    }
+}
+
+static void
+readers_share_and_a_writer_keeps_them_out(void)
+{
+    for (uint32_t backing = MMG_BACKING_AUTO; backing <= MMG_BACKING_COPY; backing++) {
+        const char *path = check_file("file", backing == MMG_BACKING_AUTO ? 100 : 200000);
+        mmg_options options = lock_options(backing, MMG_LOCK_SHARED);
+        mmg_error error = MMG_ERROR_INIT;
+        mmg_handle handle = 1;
+        int held = hold_flock(path, LOCK_SH);
+        CHECK_STATUS(mmg_close(check_open(path, &options), 0), MMG_OK);
+        close(held);
+        held = hold_flock(path, LOCK_EX);
+        CHECK_STATUS(mmg_open(path, &options, &handle, &error), MMG_E_WOULD_BLOCK);
+        CHECK_U64(handle, 0);
+        CHECK_TEXT(error.operation, "flock");
+        CHECK_I64(error.os_code, EWOULDBLOCK);
+        CHECK(strstr(error.message, path) != NULL);
+        close(held);
+        CHECK_STATUS(mmg_close(check_open(path, &options), 0), MMG_OK);
+    }
+}
+
+static void
+a_posix_writer_keeps_ofd_readers_out(void)
+{
+    const char *path = check_file("file", 100000);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 50000, .l_len = 1};
+    mmg_options options = lock_options(MMG_BACKING_MAP, MMG_LOCK_OFD);
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    int held = other(path);
+    REQUIRE(fcntl(held, F_OFD_SETLK, &lock) == 0);
+    CHECK_STATUS(mmg_open(path, &options, &handle, &error), MMG_E_WOULD_BLOCK);
+    CHECK(error.os_code == EAGAIN || error.os_code == EACCES);
+    options = lock_options(MMG_BACKING_MAP, MMG_LOCK_SHARED);
+    CHECK_STATUS(mmg_close(check_open(path, &options), 0), MMG_OK);
+    close(held);
+}
+
+/** A child that takes a lock, says so, holds it until told by `release`, and waits a little more before it ends. */
+struct holder {
+    pid_t child;
+    int release;
+};
+
+static struct holder
+start_holder(const char *path, bool ofd)
+{
+    struct holder holder;
+    int ready[2];
+    int release[2];
+    char byte = 0;
+    REQUIRE(pipe(ready) == 0 && pipe(release) == 0);
+    holder.child = fork();
+    REQUIRE(holder.child >= 0);
+    if (holder.child == 0) {
+        const struct timespec moment = {0, 30000000};
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int descriptor = open(path, O_RDWR | O_CLOEXEC);
+        close(release[1]);
+        bool taken = descriptor >= 0 &&
+                     (ofd ? fcntl(descriptor, F_SETLK, &lock) : flock(descriptor, LOCK_EX | LOCK_NB)) == 0;
+        if (!taken || write(ready[1], &byte, 1) != 1 || read(release[0], &byte, 1) < 0) {
+            _exit(1);
+        }
+        nanosleep(&moment, NULL);
+        _exit(0);
+    }
+    close(ready[1]);
+    close(release[0]);
+    REQUIRE(read(ready[0], &byte, 1) == 1);
+    close(ready[0]);
+    holder.release = release[1];
+    return holder;
+}
+
+static void
+let_go(struct holder *holder)
+{
+    close(holder->release);
+}
+
+static void
+join_holder(const struct holder *holder)
+{
+    int wait_status = 0;
+    while (waitpid(holder->child, &wait_status, 0) < 0) {
+        REQUIRE(errno == EINTR);
+    }
+    CHECK_EXITED(wait_status);
+}
+
+static void
+waiting_ends_when_the_lock_is_given_back(void)
+{
+    static const uint32_t waits[] = {600000, MMG_WAIT_FOREVER};
+    for (size_t index = 0; index < 4; index++) {
+        bool ofd = index >= 2;
+        const char *path = check_file("file", 200000);
+        mmg_options options = lock_options(MMG_BACKING_MAP, ofd ? MMG_LOCK_OFD : MMG_LOCK_SHARED);
+        mmg_handle handle = 1;
+        struct holder holder = start_holder(path, ofd);
+        CHECK_STATUS(mmg_open(path, &options, &handle, NULL), MMG_E_WOULD_BLOCK);
+        let_go(&holder); /* it keeps the lock for a moment longer, in which the next call begins to wait */
+        options.lock_wait_ms = waits[index % 2];
+        CHECK_STATUS(mmg_open(path, &options, &handle, NULL), MMG_OK);
+        CHECK_U64(check_info(handle).lock, options.lock);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+        join_holder(&holder);
+    }
+}
+
+static uint64_t
+milliseconds(void)
+{
+    struct timespec now;
+    REQUIRE(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void
+waiting_ends_after_its_limit(void)
+{
+    for (uint32_t lock = MMG_LOCK_SHARED; lock <= MMG_LOCK_OFD; lock++) {
+        const char *path = check_file("file", 200000);
+        mmg_options options = lock_options(MMG_BACKING_MAP, lock);
+        mmg_handle handle = 1;
+        struct holder holder = start_holder(path, lock == MMG_LOCK_OFD);
+        options.lock_wait_ms = 60;
+        uint64_t start = milliseconds();
+        CHECK_STATUS(mmg_open(path, &options, &handle, NULL), MMG_E_WOULD_BLOCK);
+        CHECK(milliseconds() - start >= 59);
+        CHECK_U64(handle, 0);
+        let_go(&holder);
+        join_holder(&holder);
+    }
+}
+
+static void
+on_alarm(int signal_number)
+{
+    (void)signal_number;
+}
+
+static void
+signals_do_not_cut_the_waiting_short(void)
+{
+    for (uint32_t lock = MMG_LOCK_SHARED; lock <= MMG_LOCK_OFD; lock++) {
+        const struct sigaction interrupting = {.sa_handler = on_alarm}; /* without SA_RESTART */
+        const struct itimerval often = {{0, 2000}, {0, 2000}};
+        const struct itimerval never = {{0, 0}, {0, 0}};
+        const char *path = check_file("file", 200000);
+        mmg_options options = lock_options(MMG_BACKING_MAP, lock);
+        mmg_handle handle = 1;
+        struct holder holder = start_holder(path, lock == MMG_LOCK_OFD);
+        REQUIRE(sigaction(SIGALRM, &interrupting, NULL) == 0);
+        REQUIRE(setitimer(ITIMER_REAL, &often, NULL) == 0);
+        options.lock_wait_ms = 60;
+        uint64_t start = milliseconds();
+        CHECK_STATUS(mmg_open(path, &options, &handle, NULL), MMG_E_WOULD_BLOCK);
+        CHECK(milliseconds() - start >= 59);
+        let_go(&holder);
+        options.lock_wait_ms = MMG_WAIT_FOREVER;
+        CHECK_STATUS(mmg_open(path, &options, &handle, NULL), MMG_OK);
+        REQUIRE(setitimer(ITIMER_REAL, &never, NULL) == 0);
+        REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR); /* one may still be on its way */
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+        join_holder(&holder);
+    }
+}
+
+static void
+a_lock_of_the_callers_own_is_a_lock_held_elsewhere(void)
+{
+    const char *path = check_file("file", 200000);
+    mmg_handle handle = 1;
+    int held = hold_flock(path, LOCK_EX);
+    CHECK_STATUS(mmg_open_fd(held, NULL, &handle, NULL), MMG_E_WOULD_BLOCK);
+    mmg_options options = lock_options(MMG_BACKING_AUTO, MMG_LOCK_NONE);
+    CHECK_STATUS(mmg_open_fd(held, &options, &handle, NULL), MMG_OK);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    CHECK(!can_flock(path, LOCK_SH));
+    close(held);
+}
+
+static void
+the_callers_descriptor_is_neither_locked_nor_moved(void)
+{
+    const char *path = check_file("file", 200000);
+    for (uint32_t backing = MMG_BACKING_MAP; backing <= MMG_BACKING_COPY; backing++) {
+        for (uint32_t lock = MMG_LOCK_SHARED; lock <= MMG_LOCK_NONE; lock++) {
+            mmg_options options = lock_options(backing, lock);
+            mmg_handle handle = 0;
+            int descriptor = other(path);
+            REQUIRE(lseek(descriptor, 1234, SEEK_SET) == 1234);
+            REQUIRE(flock(descriptor, LOCK_SH) == 0);
+            REQUIRE_STATUS(mmg_open_fd(descriptor, &options, &handle, NULL), MMG_OK);
+            CHECK_I64(lseek(descriptor, 0, SEEK_CUR), 1234);
+            mmg_span span = MMG_SPAN_INIT;
+            REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+            CHECK(check_is_pattern(span.data, 0, 200000));
+            CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+            CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+            CHECK_I64(lseek(descriptor, 0, SEEK_CUR), 1234);
+            CHECK(!can_flock(path, LOCK_EX)); /* its own lock still stands */
+            close(descriptor);
+            CHECK(can_flock(path, LOCK_EX));
+        }
+    }
+}
+
+static void
+a_required_lock_that_can_be_had_is_held(void)
+{
+    const char *path = check_file("file", 200000);
+    for (uint32_t lock = MMG_LOCK_SHARED; lock <= MMG_LOCK_OFD; lock++) {
+        mmg_options options = lock_options(MMG_BACKING_MAP, lock);
+        options.flags = MMG_FLAG_REQUIRE_LOCK;
+        mmg_handle handle = check_open(path, &options);
+        CHECK_U64(check_info(handle).lock, lock);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    }
+}
+
+static void
+to_require_a_lock_and_ask_for_none_is_a_contradiction(void)
+{
+    mmg_options options = lock_options(MMG_BACKING_AUTO, MMG_LOCK_NONE);
+    mmg_handle handle = 1;
+    options.flags = MMG_FLAG_REQUIRE_LOCK;
+    CHECK_STATUS(mmg_open(check_file("file", 100), &options, &handle, NULL), MMG_E_ARGUMENT);
+}
+
+static void
+a_failed_open_leaves_no_lock(void)
+{
+    const char *path = check_file("file", 200000);
+    mmg_options options = lock_options(MMG_BACKING_MAP, MMG_LOCK_SHARED);
+    mmg_handle handle = 1;
+    options.offset = 200001;
+    CHECK_STATUS(mmg_open(path, &options, &handle, NULL), MMG_E_RANGE);
+    CHECK(can_flock(path, LOCK_EX));
+    options.lock = MMG_LOCK_OFD;
+    CHECK_STATUS(mmg_open(path, &options, &handle, NULL), MMG_E_RANGE);
+    CHECK(can_posix_lock(path, F_WRLCK));
+}
+
+static const struct check_case cases[] = {
+    {"a mapping holds a shared flock until its end", a_mapping_holds_a_shared_flock_until_its_end, 0},
+    {"a mapping with an OFD lock keeps POSIX writers out", a_mapping_with_an_ofd_lock_keeps_posix_writers_out, 0},
+    {"an OFD lock covers the whole file whatever the window", an_ofd_lock_covers_the_whole_file_whatever_the_window, 0},
+    {"no lock is no lock", no_lock_is_no_lock, 0},
+    {"a copy gives its lock back at once", a_copy_gives_its_lock_back_at_once, 0},
+    {"readers share, and a writer keeps them out", readers_share_and_a_writer_keeps_them_out, 0},
+    {"a POSIX writer keeps OFD readers out", a_posix_writer_keeps_ofd_readers_out, 0},
+    {"waiting ends when the lock is given back", waiting_ends_when_the_lock_is_given_back, 0},
+    {"waiting ends after its limit", waiting_ends_after_its_limit, 0},
+    {"signals do not cut the waiting short", signals_do_not_cut_the_waiting_short, 0},
+    {"a lock of the caller's own is a lock held elsewhere", a_lock_of_the_callers_own_is_a_lock_held_elsewhere, 0},
+    {"the caller's descriptor is neither locked nor moved", the_callers_descriptor_is_neither_locked_nor_moved, 0},
+    {"a required lock that can be had is held", a_required_lock_that_can_be_had_is_held, 0},
+    {"to require a lock and ask for none is a contradiction", to_require_a_lock_and_ask_for_none_is_a_contradiction, 0},
+    {"a failed open leaves no lock", a_failed_open_leaves_no_lock, 0},
+};
+
+CHECK_MAIN(cases)

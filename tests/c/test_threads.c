@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Threads: close racing every other call, two closes racing each other, strict close against pins, faults against
+ * closes. Each case says what must hold in every interleaving; no case waits for a particular one.
+ */
+#include "check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define THREADS 4
+#define SIZE 300000
+
+struct worker {
+    pthread_t thread;
+    unsigned number;
+    uint64_t state;
+};
+
+static struct worker workers[THREADS];
+static char path[4096];
+
+/* What the case under way shares between its threads. */
+static _Atomic mmg_handle current;
+static atomic_bool done;
+static pthread_barrier_t barrier;
+
+static void
+make_file(void)
+{
+    snprintf(path, sizeof path, "%s", check_file("file", SIZE));
+}
+
+static void
+run_workers(void *(*body)(void *), void (*meanwhile)(void))
+{
+    REQUIRE(pthread_barrier_init(&barrier, NULL, THREADS) == 0);
+    atomic_store(&done, false);
+    for (unsigned number = 0; number < THREADS; number++) {
+        workers[number] = (struct worker){.number = number, .state = check_seed() + number};
+        REQUIRE(pthread_create(&workers[number].thread, NULL, body, &workers[number]) == 0);
+    }
+    if (meanwhile != NULL) {
+        meanwhile();
+    }
+    atomic_store(&done, true);
+    for (unsigned number = 0; number < THREADS; number++) {
+        REQUIRE(pthread_join(workers[number].thread, NULL) == 0);
+    }
+    pthread_barrier_destroy(&barrier);
+}
+
+/* ----------------------------------------------------------------------------------- close against everything -- */
+
+static bool
+is_ok_or_dead(mmg_status status)
+{
+    return status == MMG_OK || status == MMG_E_HANDLE;
+}
+
+/** One random call on a handle that may be closed at any moment. */
+static void
+use(struct worker *worker, mmg_handle handle)
+{
+    uint64_t offset = check_random_below(&worker->state, SIZE - 1000);
+    mmg_span span = MMG_SPAN_INIT;
+    mmg_info info = MMG_INFO_INIT;
+    uint8_t buffer[100];
+    uint64_t number = 0;
+    uint32_t what = 0;
+    mmg_status status = MMG_OK;
+    switch (check_random_below(&worker->state, 9)) {
+    case 0:
+    case 1:
+        status = mmg_pin(handle, offset, 1000, &span);
+        if (status == MMG_OK) {
+            REQUIRE(span.data[0] == check_byte(offset) && span.data[999] == check_byte(offset + 999));
+            REQUIRE_STATUS(mmg_unpin(&span), MMG_OK);
+        }
+        break;
+    case 2:
+        status = mmg_read(handle, offset, buffer, sizeof buffer, &number);
+        REQUIRE(status != MMG_OK || (number == sizeof buffer && check_is_pattern(buffer, offset, sizeof buffer)));
+        break;
+    case 3:
+        check_fill(buffer, offset, 16);
+        status = mmg_find(handle, offset, 1000, buffer, 16, &number);
+        REQUIRE(status != MMG_OK || number == offset);
+        break;
+    case 4:
+        status = mmg_check(handle);
+        break;
+    case 5:
+        status = mmg_info_get(handle, &info);
+        REQUIRE(status != MMG_OK || (info.size == SIZE && info.fault_offset == MMG_TO_END));
+        break;
+    case 6:
+        status = mmg_changed(handle, &what);
+        REQUIRE(status != MMG_OK || what == 0);
+        break;
+    case 7:
+        status = mmg_resident(handle, offset, 1000, &number);
+        REQUIRE(status != MMG_OK || number <= 1000);
+        break;
+    default:
+        status = mmg_advise(handle, offset, 1000, MMG_ADVICE_WILLNEED);
+        break;
+    }
+    REQUIRE(is_ok_or_dead(status));
+}
+
+static void *
+use_current(void *argument)
+{
+    struct worker *worker = argument;
+    while (!atomic_load(&done)) {
+        use(worker, atomic_load(&current));
+    }
+    return NULL;
+}
+
+static void
+open_and_close(void)
+{
+    for (uint64_t round = 0; round < check_scaled(2000); round++) {
+        mmg_options options = check_backing(round % 2 == 0 ? MMG_BACKING_MAP : MMG_BACKING_COPY);
+        mmg_handle handle = check_open(path, &options);
+        mmg_handle before = atomic_exchange(&current, handle);
+        REQUIRE_STATUS(mmg_close(before, 0), before == 0 ? MMG_E_HANDLE : MMG_OK);
+    }
+    REQUIRE_STATUS(mmg_close(atomic_load(&current), 0), MMG_OK);
+}
+
+static void
+a_close_that_races_other_calls_leaves_each_a_result_or_a_dead_handle(void)
+{
+    make_file();
+    atomic_store(&current, 0);
+    run_workers(use_current, open_and_close);
+}
+
+/* ------------------------------------------------------------------------------------------ close against close -- */
+
+static atomic_uint closed;
+
+static void *
+close_current(void *argument)
+{
+    struct worker *worker = argument;
+    uint64_t rounds = check_scaled(1500);
+    for (uint64_t round = 0; round < rounds; round++) {
+        if (pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD) {
+            atomic_store(&closed, 0);
+            atomic_store(&current, check_open(path, NULL));
+        }
+        pthread_barrier_wait(&barrier);
+        bool strict = (worker->number + round) % 2 == 0;
+        mmg_status status = mmg_close(atomic_load(&current), strict ? MMG_CLOSE_STRICT : 0);
+        REQUIRE(is_ok_or_dead(status)); /* nobody pins, so nobody is told that it is busy */
+        atomic_fetch_add(&closed, status == MMG_OK);
+        pthread_barrier_wait(&barrier);
+        REQUIRE(atomic_load(&closed) == 1);
+    }
+    return NULL;
+}
+
+static void
+of_several_racing_closes_exactly_one_succeeds(void)
+{
+    make_file();
+    run_workers(close_current, NULL);
+}
+
+/* ------------------------------------------------------------------------------------------- strict against pins -- */
+
+/* A pinner's own view: odd while it certainly has a pin, and counted up before it asks for one. */
+static struct {
+    atomic_uint attempts; /* calls of mmg_pin() begun */
+    atomic_uint settled;  /* of these, ended, the pin unpinned as well */
+    atomic_bool pinned;   /* between a successful pin and its unpin */
+} pinners[THREADS];
+
+/* Set when a close has been refused often enough: with it the pinners let the close succeed in the end. */
+static atomic_bool resting;
+
+static void *
+pin_current(void *argument)
+{
+    struct worker *worker = argument;
+    unsigned me = worker->number;
+    while (!atomic_load(&done)) {
+        mmg_span spans[12];
+        size_t wanted = 1 + (size_t)check_random_below(&worker->state, 12);
+        size_t got = 0;
+        mmg_handle handle = atomic_load(&current);
+        atomic_fetch_add(&pinners[me].attempts, 1);
+        while (got < wanted && mmg_pin(handle, got, 100, &spans[got]) == MMG_OK) {
+            got++;
+        }
+        if (got > 0) {
+            atomic_store(&pinners[me].pinned, true);
+            for (size_t index = 0; index < got; index++) {
+                REQUIRE(spans[index].data[99] == check_byte(index + 99));
+            }
+            atomic_store(&pinners[me].pinned, false);
+        }
+        for (size_t index = 0; index < got; index++) {
+            REQUIRE_STATUS(mmg_unpin(&spans[index]), MMG_OK);
+        }
+        atomic_fetch_add(&pinners[me].settled, 1);
+        while (atomic_load(&resting) && !atomic_load(&done)) {
+            sched_yield();
+        }
+    }
+    return NULL;
+}
+
+static uint64_t
+sum_attempts(void)
+{
+    uint64_t sum = 0;
+    for (unsigned index = 0; index < THREADS; index++) {
+        sum += atomic_load(&pinners[index].attempts);
+    }
+    return sum;
+}
+
+static uint64_t
+sum_settled(void)
+{
+    uint64_t sum = 0;
+    for (unsigned index = 0; index < THREADS; index++) {
+        sum += atomic_load(&pinners[index].settled);
+    }
+    return sum;
+}
+
+static void
+close_strictly(void)
+{
+    uint64_t state = check_seed();
+    for (uint64_t round = 0; round < check_scaled(2000); round++) {
+        mmg_options options = check_backing(round % 2 == 0 ? MMG_BACKING_MAP : MMG_BACKING_COPY);
+        mmg_handle handle = check_open(path, &options);
+        mmg_span span = MMG_SPAN_INIT;
+        unsigned busy = 0;
+        atomic_store(&resting, false);
+        atomic_store(&current, handle);
+        for (;;) {
+            uint64_t settled = sum_settled();
+            uint64_t begun = sum_attempts();
+            mmg_status status = mmg_close(handle, MMG_CLOSE_STRICT);
+            if (status == MMG_OK) {
+                break;
+            }
+            REQUIRE_STATUS(status, MMG_E_BUSY);
+            atomic_store(&resting, ++busy > check_random_below(&state, 20));
+            /* Somebody had begun before or began meanwhile; or else nobody can have had a pin. */
+            REQUIRE(settled != begun || sum_attempts() != begun);
+            REQUIRE_STATUS(mmg_pin(handle, 0, 10, &span), MMG_OK);
+            REQUIRE(span.data[9] == check_byte(9));
+            REQUIRE_STATUS(mmg_unpin(&span), MMG_OK);
+        }
+        for (unsigned index = 0; index < THREADS; index++) {
+            REQUIRE(!atomic_load(&pinners[index].pinned));
+        }
+        REQUIRE_STATUS(mmg_pin(handle, 0, 10, &span), MMG_E_HANDLE);
+    }
+}
+
+static void
+a_strict_close_succeeds_only_when_no_pin_lives(void)
+{
+    make_file();
+    atomic_store(&current, 0);
+    run_workers(pin_current, close_strictly);
+}
+
+/* ----------------------------------------------------------------------------------------------- unpin elsewhere -- */
+
+#define BOX 256
+static struct {
+    atomic_flag taken[BOX];
+    mmg_span spans[BOX];
+} box;
+
+/** Put a pin into a random place of the box, and end what was there, whoever pinned it. */
+static void *
+exchange_pins(void *argument)
+{
+    struct worker *worker = argument;
+    for (uint64_t round = 0; round < check_scaled(60000); round++) {
+        size_t place = (size_t)check_random_below(&worker->state, BOX);
+        mmg_span span = MMG_SPAN_INIT;
+        REQUIRE_STATUS(mmg_pin(atomic_load(&current), place, 10, &span), MMG_OK);
+        while (atomic_flag_test_and_set_explicit(&box.taken[place], memory_order_acquire)) {
+            ;
+        }
+        mmg_span other = box.spans[place];
+        box.spans[place] = span;
+        atomic_flag_clear_explicit(&box.taken[place], memory_order_release);
+        REQUIRE(other.pin == 0 || other.data[9] == check_byte(place + 9));
+        REQUIRE_STATUS(mmg_unpin(&other), MMG_OK);
+    }
+    return NULL;
+}
+
+static void
+a_pin_may_end_on_another_thread(void)
+{
+    make_file();
+    memset(&box, 0, sizeof box);
+    atomic_store(&current, check_open(path, NULL));
+    run_workers(exchange_pins, NULL);
+    uint64_t left = 0;
+    for (size_t place = 0; place < BOX; place++) {
+        left += box.spans[place].pin != 0;
+    }
+    CHECK_U64(check_info(atomic_load(&current)).pins, left);
+    CHECK_STATUS(mmg_close(atomic_load(&current), 0), MMG_OK);
+    for (size_t place = 0; place < BOX; place++) {
+        CHECK_STATUS(mmg_unpin(&box.spans[place]), MMG_OK);
+    }
+}
+
+/** Every thread ends the same span; one may. */
+static mmg_span contested;
+static atomic_uint ended;
+
+static void *
+end_contested(void *argument)
+{
+    (void)argument;
+    uint64_t rounds = check_scaled(1500);
+    for (uint64_t round = 0; round < rounds; round++) {
+        if (pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD) {
+            atomic_store(&ended, 0);
+            REQUIRE_STATUS(mmg_pin(atomic_load(&current), 0, 10, &contested), MMG_OK);
+        }
+        pthread_barrier_wait(&barrier);
+        mmg_span copy = contested;
+        mmg_status status = mmg_unpin(&copy);
+        REQUIRE(is_ok_or_dead(status));
+        atomic_fetch_add(&ended, status == MMG_OK);
+        pthread_barrier_wait(&barrier);
+        REQUIRE(atomic_load(&ended) == 1);
+    }
+    return NULL;
+}
+
+static void
+of_several_racing_unpins_of_one_span_exactly_one_succeeds(void)
+{
+    make_file();
+    atomic_store(&current, check_open(path, NULL));
+    run_workers(end_contested, NULL);
+    CHECK_U64(check_info(atomic_load(&current)).pins, 0);
+    CHECK_STATUS(mmg_close(atomic_load(&current), MMG_CLOSE_STRICT), MMG_OK);
+}
+
+/* --------------------------------------------------------------------------------------------------- open storms -- */
+
+static void *
+open_storm(void *argument)
+{
+    struct worker *worker = argument;
+    mmg_handle own[16] = {0};
+    mmg_span spans[16];
+    memset(spans, 0, sizeof spans);
+    for (uint64_t round = 0; round < check_scaled(3000); round++) {
+        size_t at = (size_t)check_random_below(&worker->state, 16);
+        if (own[at] == 0) {
+            mmg_options options = MMG_OPTIONS_INIT;
+            options.offset = check_random_below(&worker->state, SIZE);
+            options.length = 1 + check_random_below(&worker->state, SIZE - options.offset);
+            options.lock = (uint32_t)check_random_below(&worker->state, 3);
+            own[at] = check_open(path, &options);
+            REQUIRE_STATUS(mmg_pin(own[at], 0, MMG_TO_END, &spans[at]), MMG_OK);
+            REQUIRE(spans[at].size == options.length);
+            REQUIRE(spans[at].data[0] == check_byte(options.offset));
+            REQUIRE(spans[at].data[options.length - 1] == check_byte(options.offset + options.length - 1));
+        } else {
+            bool close_first = check_random_below(&worker->state, 2) == 0;
+            REQUIRE(!close_first || mmg_close(own[at], 0) == MMG_OK);
+            REQUIRE_STATUS(mmg_unpin(&spans[at]), MMG_OK);
+            REQUIRE(close_first || mmg_close(own[at], MMG_CLOSE_STRICT) == MMG_OK);
+            REQUIRE_STATUS(mmg_check(own[at]), MMG_E_HANDLE);
+            own[at] = 0;
+        }
+    }
+    for (size_t at = 0; at < 16; at++) {
+        REQUIRE(own[at] == 0 || mmg_close(own[at], 0) == MMG_OK);
+        REQUIRE_STATUS(mmg_unpin(&spans[at]), MMG_OK);
+    }
+    return NULL;
+}
+
+static void
+threads_open_and_close_independently(void)
+{
+    make_file();
+    run_workers(open_storm, NULL);
+}
+
+/** Stale and random numbers, thrown at handles that live and die meanwhile. */
+static void *
+throw_numbers(void *argument)
+{
+    struct worker *worker = argument;
+    mmg_handle seen = 0;
+    while (!atomic_load(&done)) {
+        mmg_handle live = atomic_load(&current);
+        mmg_span span = MMG_SPAN_INIT;
+        if (live != seen && seen != 0) { /* what was replaced before we looked is closed now, or about to be */
+            mmg_status status = mmg_pin(seen, 0, 10, &span);
+            REQUIRE(is_ok_or_dead(status));
+            REQUIRE_STATUS(mmg_unpin(&span), MMG_OK);
+        }
+        seen = live;
+        /* One bit apart may be the next handle in the same place; no handle has one of the upper bits. */
+        REQUIRE(is_ok_or_dead(mmg_check(live ^ (UINT64_C(1) << check_random_below(&worker->state, 53)))));
+        REQUIRE_STATUS(mmg_close(live ^ (UINT64_C(1) << (53 + check_random_below(&worker->state, 11))), 0),
+                       MMG_E_HANDLE);
+        REQUIRE_STATUS(mmg_pin(check_random(&worker->state), 0, 0, &span), MMG_E_HANDLE);
+        mmg_span token = {NULL, 0, check_random(&worker->state) | 1};
+        REQUIRE_STATUS(mmg_unpin(&token), MMG_E_HANDLE);
+    }
+    return NULL;
+}
+
+static void
+forged_numbers_disturb_nobody(void)
+{
+    make_file();
+    atomic_store(&current, 0);
+    run_workers(throw_numbers, open_and_close);
+}
+
+/* ------------------------------------------------------------------------------------------------ faults and closes -- */
+
+static void *
+touch_current(void *argument)
+{
+    struct worker *worker = argument;
+    while (!atomic_load(&done)) {
+        mmg_span span = MMG_SPAN_INIT;
+        mmg_handle handle = atomic_load(&current);
+        mmg_status status = mmg_pin(handle, 0, MMG_TO_END, &span);
+        REQUIRE(status == MMG_OK || status == MMG_E_HANDLE || status == MMG_E_TRUNCATED);
+        bool zero = false;
+        for (uint64_t at = check_random_below(&worker->state, 4096); at < span.size; at += 4096) {
+            uint8_t byte = ((const volatile uint8_t *)span.data)[at];
+            REQUIRE(byte == 0 || byte == check_byte(at));
+            zero |= byte == 0 && check_byte(at) != 0;
+        }
+        status = mmg_unpin(&span);
+        REQUIRE(status == MMG_OK || status == MMG_E_TRUNCATED);
+        /* A zero that the file never had was read: either from a page that was lost, or behind a shorter end. */
+        if (zero && status == MMG_OK) {
+            mmg_status check = mmg_check(handle);
+            REQUIRE(check == MMG_E_TRUNCATED || check == MMG_E_HANDLE);
+        }
+        uint8_t needle[4] = {1, 2, 3, 4};
+        uint64_t position = 0;
+        status = mmg_find(handle, 0, MMG_TO_END, needle, sizeof needle, &position);
+        REQUIRE(status == MMG_OK || status == MMG_E_HANDLE || status == MMG_E_TRUNCATED);
+    }
+    return NULL;
+}
+
+/** Cut the file under its readers and close; a new file takes its place, so that what was cut stays cut. */
+static void
+truncate_and_close(void)
+{
+    uint64_t state = check_seed();
+    for (uint64_t round = 0; round < check_scaled(2000); round++) {
+        char fresh[4200];
+        snprintf(fresh, sizeof fresh, "%s.fresh", path);
+        int descriptor = open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        static uint8_t bytes[SIZE];
+        check_fill(bytes, 0, round == 0 ? SIZE : 0);
+        REQUIRE(descriptor >= 0 && write(descriptor, bytes, SIZE) == SIZE && close(descriptor) == 0);
+        REQUIRE(rename(fresh, path) == 0);
+        mmg_options options = check_backing(MMG_BACKING_MAP);
+        mmg_handle handle = check_open(path, &options);
+        mmg_handle before = atomic_exchange(&current, handle);
+        if (before != 0) {
+            REQUIRE_STATUS(mmg_close(before, 0), MMG_OK);
+        }
+        check_truncate(path, check_random_below(&state, SIZE));
+    }
+    REQUIRE_STATUS(mmg_close(atomic_load(&current), 0), MMG_OK);
+}
+
+static void
+faults_that_race_closes_are_contained(void)
+{
+    make_file();
+    atomic_store(&current, 0);
+    run_workers(touch_current, truncate_and_close);
+}
+
+static const struct check_case cases[] = {
+    {"a close that races other calls leaves each a result or a dead handle",
+     a_close_that_races_other_calls_leaves_each_a_result_or_a_dead_handle, 0},
+    {"of several racing closes exactly one succeeds", of_several_racing_closes_exactly_one_succeeds, 0},
+    {"a strict close succeeds only when no pin lives", a_strict_close_succeeds_only_when_no_pin_lives, 0},
+    {"a pin may end on another thread", a_pin_may_end_on_another_thread, 0},
+    {"of several racing unpins of one span exactly one succeeds",
+     of_several_racing_unpins_of_one_span_exactly_one_succeeds, 0},
+    {"threads open and close independently", threads_open_and_close_independently, 0},
+    {"forged numbers disturb nobody", forged_numbers_disturb_nobody, 0},
+    {"faults that race closes are contained", faults_that_race_closes_are_contained, 0},
+};
+
+CHECK_MAIN(cases)

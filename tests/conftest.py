@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What every pytest suite has in common: the way to the helpers, sample files, and the check that nothing is left."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+for folder in (HERE.parent / "bindings" / "python", HERE):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+from support import files, watch  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """Descriptors, mappings of files, threads and the library's counters are after every test what they were before."""
+    before = watch.picture()
+    yield
+    left = watch.difference(before, watch.picture())
+    if left:  # what the test itself forgot may still be waiting for the collector
+        gc.collect()
+        left = watch.difference(before, watch.picture())
+    # A thread that was joined leaves /proc a moment later: only that is waited for.
+    until = time.monotonic() + 10
+    while left and all(line.startswith("threads:") for line in left) and time.monotonic() < until:
+        time.sleep(0.001)
+        left = watch.difference(before, watch.picture())
+    assert not left, "left behind: " + "; ".join(left)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> files.Sample:
+    """A file that is copied by default."""
+    return files.sample(tmp_path / "small", files.SMALL)
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> files.Sample:
+    """A file that is mapped by default."""
+    return files.sample(tmp_path / "large", files.LARGE, seed=2)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> files.Sample:
+    """A file without bytes."""
+    return files.sample(tmp_path / "empty", 0)
+
+
+@pytest.fixture(params=["copied", "mapped"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> files.Sample:
+    """A file that is copied by default, then one that is mapped."""
+    size = files.SMALL if request.param == "copied" else files.LARGE
+    return files.sample(tmp_path / str(request.param), size, seed=3)

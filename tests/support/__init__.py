@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Helpers shared by the pytest suites. Everything here drives the built shared library through ctypes.
+
+library     the loaded library, and calls that return plain Python values
+children    child processes whose end, death by signal included, is asserted
+files       files with bytes that can be told apart, and ways to replace, race and lock them
+fuse        a small file system in user space that misbehaves on request
+seccomp     system calls that fail on request
+watch       descriptors, mappings, threads and memory counted before and after
+"""

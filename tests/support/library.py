@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The library under test, and its calls with plain Python values going in and coming out.
+
+Nothing here decides what is right: a call returns what the library said, and the few helpers that demand success
+say so in their name or their first line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmapguard import abi
+
+type_handle = ctypes.c_uint64
+
+TO_END: int = 2**64 - 1
+NO_LIMIT: int = 2**64 - 1
+NOT_FOUND: int = 2**64 - 1
+WAIT_FOREVER: int = 2**32 - 1
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def library_path() -> Path:
+    """The shared library under test: MMAPGUARD_LIBRARY, else the release build."""
+    named = os.environ.get("MMAPGUARD_LIBRARY")
+    return Path(named) if named else ROOT / "build" / "release" / "libmmapguard.so.1"
+
+
+lib = abi.load(str(library_path()))
+
+
+@dataclass(frozen=True)
+class Details:
+    """An `mmg_error` after a call, decoded strictly: undecodable bytes raise here."""
+
+    status: int
+    os_code: int
+    reserved: int
+    offset: int
+    operation: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What an opening call returned, stored and explained."""
+
+    status: int
+    handle: int
+    details: Details
+
+    @property
+    def name(self) -> str:
+        """The name of the status, as the library gives it."""
+        return status_name(self.status)
+
+    def __str__(self) -> str:
+        return f"{self.name} (os_code {self.details.os_code}, {self.details.operation!r}): {self.details.message}"
+
+
+Opener = Callable[..., Attempt]
+"""One of the four `try_...` calls: a target, and members of the options."""
+
+
+def status_name(status: int) -> str:
+    """MMG_OK, MMG_E_...: for messages."""
+    return str(lib.mmg_status_name(status).decode("ascii"))
+
+
+def new_error(**members: Any) -> Any:
+    """An `mmg_error` with its size set and the given members."""
+    error = abi.mmg_error(struct_size=ctypes.sizeof(abi.mmg_error))
+    for key, value in members.items():
+        setattr(error, key, value)
+    return error
+
+
+def details(error: Any) -> Details:
+    """The members of an `mmg_error`; the texts must be terminated, and ASCII and UTF-8 as documented."""
+    raw = bytes(error)
+    texts = {}
+    for member, codec in (("operation", "ascii"), ("message", "utf-8")):
+        field = getattr(abi.mmg_error, member)
+        block = raw[field.offset : field.offset + field.size]
+        assert b"\0" in block, f"mmg_error.{member} is not terminated"
+        texts[member] = block[: block.index(b"\0")].decode(codec, "strict")
+    return Details(
+        status=error.status,
+        os_code=error.os_code,
+        reserved=error.reserved,
+        offset=error.offset,
+        operation=texts["operation"],
+        message=texts["message"],
+    )
+
+
+def options(**members: int) -> Any:
+    """An `mmg_options` with defaults and the given members."""
+    made = abi.mmg_options(struct_size=ctypes.sizeof(abi.mmg_options))
+    known = {field[0] for field in abi.mmg_options._fields_}
+    for key, value in members.items():
+        assert key in known, f"mmg_options has no member {key}"
+        setattr(made, key, value)
+    return made
+
+
+def _attempt(call: Any, target: Any, members: dict[str, int]) -> Attempt:
+    handle = type_handle(0xDEAD)
+    error = new_error(status=77, os_code=77, offset=77, operation=b"stale", message=b"stale")
+    given = ctypes.byref(options(**members)) if members else None
+    status = call(target, given, ctypes.byref(handle), ctypes.byref(error))
+    found = details(error)
+    assert found.status == status, f"mmg_error.status is {found.status}, the call returned {status}"
+    if status == abi.MMG_OK:
+        assert handle.value != 0
+    else:
+        assert handle.value == 0, "a failed open leaves a handle behind"
+    return Attempt(status=status, handle=handle.value, details=found)
+
+
+def raw_path(path: str | bytes | os.PathLike[Any]) -> bytes:
+    """A path as the library takes it."""
+    return os.fsencode(path)
+
+
+def try_open(path: str | bytes | os.PathLike[Any], **members: int) -> Attempt:
+    """mmg_open(), whatever it says. NULL options when no member is given."""
+    return _attempt(lib.mmg_open, raw_path(path), members)
+
+
+def try_open_fd(fd: int, **members: int) -> Attempt:
+    """mmg_open_fd(), whatever it says."""
+    return _attempt(lib.mmg_open_fd, fd, members)
+
+
+def try_load(path: str | bytes | os.PathLike[Any], **members: int) -> Attempt:
+    """mmg_load(), whatever it says."""
+    return _attempt(lib.mmg_load, raw_path(path), members)
+
+
+def try_read_fd(fd: int, **members: int) -> Attempt:
+    """mmg_read_fd(), whatever it says."""
+    return _attempt(lib.mmg_read_fd, fd, members)
+
+
+def accepted(attempt: Attempt) -> int:
+    """The handle of an attempt that must have succeeded."""
+    assert attempt.status == abi.MMG_OK, str(attempt)
+    return attempt.handle
+
+
+def close(handle: int, flags: int = 0) -> int:
+    """mmg_close()."""
+    return int(lib.mmg_close(handle, flags))
+
+
+@contextlib.contextmanager
+def opened(attempt: Attempt) -> Iterator[int]:
+    """The handle of an attempt that must have succeeded, closed at the end; closing must succeed too."""
+    handle = accepted(attempt)
+    try:
+        yield handle
+    finally:
+        assert close(handle) == abi.MMG_OK
+
+
+def refused(attempt: Attempt, *expected: int) -> Details:
+    """The details of an attempt that must have failed with one of `expected`."""
+    if attempt.status == abi.MMG_OK:
+        close(attempt.handle)
+    names = " or ".join(status_name(status) for status in expected)
+    assert attempt.status in expected, f"expected {names}, got {attempt}"
+    assert attempt.details.operation, "mmg_error names no operation"
+    assert attempt.details.message, "mmg_error has no message"
+    assert attempt.details.reserved == 0
+    return attempt.details
+
+
+def pin(handle: int, offset: int = 0, length: int = TO_END) -> tuple[int, Any]:
+    """mmg_pin(): the status and the span."""
+    span = abi.mmg_span()
+    status = int(lib.mmg_pin(handle, offset, length, ctypes.byref(span)))
+    return status, span
+
+
+def unpin(span: Any) -> int:
+    """mmg_unpin()."""
+    return int(lib.mmg_unpin(ctypes.byref(span)))
+
+
+def address(span: Any) -> int:
+    """Where the bytes of a span are."""
+    return ctypes.cast(span.data, ctypes.c_void_p).value or 0
+
+
+def span_bytes(span: Any) -> bytes:
+    """A copy of what a span shows."""
+    return ctypes.string_at(address(span), span.size)
+
+
+def copy_span(span: Any) -> Any:
+    """A second copy of the same span: a plain value, as in C."""
+    return abi.mmg_span.from_buffer_copy(span)
+
+
+@contextlib.contextmanager
+def pinned(handle: int, offset: int = 0, length: int = TO_END) -> Iterator[Any]:
+    """A span that must be had, and whose end must report no loss."""
+    status, span = pin(handle, offset, length)
+    assert status == abi.MMG_OK, status_name(status)
+    try:
+        yield span
+    finally:
+        assert unpin(span) == abi.MMG_OK
+
+
+def content(handle: int, offset: int = 0, length: int = TO_END) -> bytes:
+    """The bytes through a span; nothing may be lost."""
+    with pinned(handle, offset, length) as span:
+        return span_bytes(span)
+
+
+def read(handle: int, offset: int, size: int) -> tuple[int, bytes]:
+    """mmg_read(): the status, and the bytes it says it got."""
+    buffer = ctypes.create_string_buffer(size or 1)
+    got = ctypes.c_uint64(0)
+    status = int(lib.mmg_read(handle, offset, buffer, size, ctypes.byref(got)))
+    assert got.value <= size
+    return status, buffer.raw[: got.value]
+
+
+def find(handle: int, needle: bytes, offset: int = 0, length: int = TO_END) -> tuple[int, int]:
+    """mmg_find(): the status, and the position or NOT_FOUND."""
+    position = ctypes.c_uint64(0xDEAD)
+    status = int(lib.mmg_find(handle, offset, length, needle, len(needle), ctypes.byref(position)))
+    return status, position.value
+
+
+def check(handle: int) -> int:
+    """mmg_check()."""
+    return int(lib.mmg_check(handle))
+
+
+def changed(handle: int) -> tuple[int, int]:
+    """mmg_changed(): the status, and the bits."""
+    what = ctypes.c_uint32(0xDEAD)
+    status = int(lib.mmg_changed(handle, ctypes.byref(what)))
+    return status, what.value
+
+
+def info(handle: int) -> Any:
+    """mmg_info_get(), which must succeed."""
+    made = abi.mmg_info(struct_size=ctypes.sizeof(abi.mmg_info))
+    status = lib.mmg_info_get(handle, ctypes.byref(made))
+    assert status == abi.MMG_OK, status_name(status)
+    return made
+
+
+def stats() -> Any:
+    """mmg_stats_get(), which must succeed."""
+    made = abi.mmg_stats(struct_size=ctypes.sizeof(abi.mmg_stats))
+    status = lib.mmg_stats_get(ctypes.byref(made))
+    assert status == abi.MMG_OK, status_name(status)
+    return made
+
+
+def advise(handle: int, advice: int, offset: int = 0, length: int = TO_END) -> int:
+    """mmg_advise()."""
+    return int(lib.mmg_advise(handle, offset, length, advice))
+
+
+def resident(handle: int, offset: int = 0, length: int = TO_END) -> tuple[int, int]:
+    """mmg_resident(): the status, and the bytes."""
+    count = ctypes.c_uint64(0xDEAD)
+    status = int(lib.mmg_resident(handle, offset, length, ctypes.byref(count)))
+    return status, count.value
+
+
+def constants(prefix: str) -> dict[str, int]:
+    """Every constant of the ABI whose name starts with `prefix`."""
+    return {name: getattr(abi, name) for name in dir(abi) if name.startswith(prefix)}
+
+
+def defined_statuses() -> frozenset[int]:
+    """Every status that the header declares."""
+    return frozenset({abi.MMG_OK, *constants("MMG_E_").values()})
+
+
+def pattern(size: int, seed: int = 1) -> bytes:
+    """`size` bytes in which every window of a dozen bytes tells its place."""
+    return random.Random(seed).randbytes(size)

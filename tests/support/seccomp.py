@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""System calls that fail on request, by a seccomp filter: for child processes only, since a filter is for good.
+
+It needs no privilege and no special file system, and shows the library a kernel, sandbox or file system that refuses.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import struct
+from dataclasses import dataclass
+
+import pytest
+
+_NUMBERS = {
+    "x86_64": {"mmap": 9, "rt_sigaction": 13, "flock": 73},
+    "aarch64": {"mmap": 222, "rt_sigaction": 134, "flock": 32},
+}
+
+_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2
+_LOAD, _AND, _EQUAL, _RETURN = 0x20, 0x54, 0x15, 0x06
+_ERRNO, _ALLOW = 0x00050000, 0x7FFF0000
+
+
+@dataclass(frozen=True)
+class When:
+    """Only calls of which the low half of an argument, masked, is `value`, or is not."""
+
+    argument: int
+    mask: int
+    value: int
+    differs: bool = False
+
+
+def require() -> None:
+    """Skip the test where no filter can be written."""
+    if platform.machine() not in _NUMBERS:
+        pytest.skip(f"no table of system calls for {platform.machine()}")
+    with open("/proc/self/status") as status:
+        if "Seccomp:" not in status.read():
+            pytest.skip("this kernel has no seccomp filters")
+
+
+def refuse(call: str, code: int, when: When | None = None) -> None:
+    """From now on this system call does nothing in this process and fails with errno `code`; 0: it seems to succeed."""
+    number = _NUMBERS[platform.machine()][call]
+    lines: list[tuple[int, int, int, int]] = [(_LOAD, 0, 0, 0)]
+    if when is None:
+        lines += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | code)]
+    else:
+        lines += [
+            (_EQUAL, 0, 4, number),
+            (_LOAD, 0, 0, 16 + 8 * when.argument),
+            (_AND, 0, 0, when.mask),
+            (_EQUAL, int(when.differs), int(not when.differs), when.value),
+            (_RETURN, 0, 0, _ERRNO | code),
+        ]
+    lines.append((_RETURN, 0, 0, _ALLOW))
+    block = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *line) for line in lines))
+    program = struct.pack("<H6xQ", len(lines), ctypes.addressof(block))
+    libc = ctypes.CDLL(None, use_errno=True)
+    long = ctypes.c_ulong
+    if libc.prctl(_PR_SET_NO_NEW_PRIVS, long(1), long(0), long(0), long(0)) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+    if libc.prctl(_PR_SET_SECCOMP, long(_FILTER), ctypes.c_char_p(program), long(0), long(0)) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_SECCOMP)")

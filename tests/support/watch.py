@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What the process holds: descriptors, mappings of files, threads, and the library's own counters.
+
+Two pictures, one taken before a test and one after it, must be the same.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import library
+
+# What the interpreter may map by itself in the middle of a test: modules, locales, conversion tables.
+_INTERPRETER = re.compile(r"\.so[.0-9]*$|/locale/|/gconv/|/python3|\.pyc$|/ld-")
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """One line of /proc/self/maps."""
+
+    start: int
+    end: int
+    permissions: str
+    offset: int
+    device: str
+    inode: int
+    path: str
+
+
+def mappings(pid: int | str = "self") -> list[Mapping]:
+    """Every mapping of a process."""
+    found = []
+    for line in Path(f"/proc/{pid}/maps").read_bytes().splitlines():
+        fields = os.fsdecode(line).split(None, 5)
+        start, end = (int(part, 16) for part in fields[0].split("-"))
+        found.append(
+            Mapping(
+                start=start,
+                end=end,
+                permissions=fields[1],
+                offset=int(fields[2], 16),
+                device=fields[3],
+                inode=int(fields[4]),
+                path=fields[5] if len(fields) > 5 else "",
+            )
+        )
+    return found
+
+
+def file_mappings() -> list[Mapping]:
+    """The mappings of files that are not the interpreter's own."""
+    return [one for one in mappings() if one.inode and not _INTERPRETER.search(one.path)]
+
+
+def mappings_of(path: str | os.PathLike[str]) -> list[Mapping]:
+    """The mappings of one file, found by its inode."""
+    inode = os.stat(path).st_ino
+    return [one for one in mappings() if one.inode == inode]
+
+
+def mapping_at(place: int) -> Mapping | None:
+    """The mapping that holds an address."""
+    for one in mappings():
+        if one.start <= place < one.end:
+            return one
+    return None
+
+
+def descriptors() -> dict[int, str]:
+    """Every open descriptor and what it is."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:  # the descriptor of the listing itself
+            continue
+    return found
+
+
+def descriptors_of(path: str | os.PathLike[str]) -> list[int]:
+    """The descriptors open on one file, found by device and inode."""
+    wanted = os.stat(path)
+    found = []
+    for fd in descriptors():
+        try:
+            status = os.fstat(fd)
+        except OSError:
+            continue
+        if (status.st_dev, status.st_ino) == (wanted.st_dev, wanted.st_ino):
+            found.append(fd)
+    return found
+
+
+def threads() -> int:
+    """Threads of this process."""
+    return len(os.listdir("/proc/self/task"))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is held at one moment."""
+
+    descriptors: dict[int, str]
+    mappings: Counter[str]
+    threads: int
+    counters: dict[str, int]
+
+
+COUNTERS = ("handles", "regions", "mappings", "mapped_bytes", "heap_bytes")
+
+
+def counters() -> dict[str, int]:
+    """The library's counters of what is alive."""
+    current = library.stats()
+    return {name: getattr(current, name) for name in COUNTERS}
+
+
+def picture() -> Picture:
+    """What is held now."""
+    return Picture(
+        descriptors=descriptors(),
+        mappings=Counter(f"{one.path} {one.permissions}" for one in file_mappings()),
+        threads=threads(),
+        counters=counters(),
+    )
+
+
+def difference(before: Picture, after: Picture) -> list[str]:
+    """What the second picture has otherwise than the first, in words."""
+    told = []
+    for fd in sorted(before.descriptors.keys() | after.descriptors.keys()):
+        was, now = before.descriptors.get(fd), after.descriptors.get(fd)
+        if was != now:
+            told.append(f"descriptor {fd}: {was} before, {now} after")
+    if before.mappings != after.mappings:
+        told.append(f"mappings left: {dict(after.mappings - before.mappings)}")
+        told.append(f"mappings gone: {dict(before.mappings - after.mappings)}")
+    if before.threads != after.threads:
+        told.append(f"threads: {before.threads} before, {after.threads} after")
+    for name, count in before.counters.items():
+        if after.counters[name] != count:
+            told.append(f"stats.{name}: {count} before, {after.counters[name]} after")
+    return told
