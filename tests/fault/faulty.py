@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""A file whose device fails on demand: one page, many, after a while, or for good.
+
+It is served by support.fuse, whose server is another process; what the test wants of it stands in memory that both
+share. The server asks for slices of the file's contents, and so gets them from here: bytes, fewer bytes, or an errno.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+from support import fuse
+from support.children import DEADLINE
+from support.files import PAGE
+from support.library import pattern
+
+NAME = "faulty"
+
+_PAGES = 4096  # of a file, at most: one byte of the shared memory each
+_GOOD, _BAD, _SHORT, _SLOW, _DEADLY = range(5)
+_ASKED = _PAGES
+_RELEASED = _PAGES + 8
+
+
+class Device:
+    """The contents of the file, and what becomes of whoever reads them."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._shared = mmap.mmap(-1, 2 * _PAGES)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, part: slice) -> bytes | int:
+        """What a read gets. Runs in the server."""
+        start, stop, _ = part.indices(len(self.data))
+        for page in range(start // PAGE, (stop + PAGE - 1) // PAGE):
+            state = self._shared[page]
+            if state == _BAD:
+                return errno.EIO
+            if state == _SHORT:
+                return self.data[start : max(start, page * PAGE)]
+            if state == _DEADLY:
+                os._exit(0)
+            if state == _SLOW:
+                self._wait(page)
+        return self.data[start:stop]
+
+    def _wait(self, page: int) -> None:
+        self._shared[_ASKED : _ASKED + 8] = struct.pack("Q", page)
+        until = time.monotonic() + DEADLINE
+        while self._shared[_RELEASED] == 0 and time.monotonic() < until:
+            time.sleep(0.0005)
+
+    def close(self) -> None:
+        """Give up the memory shared with the server."""
+        self._shared.close()
+
+    def _mark(self, state: int, pages: tuple[int, ...]) -> None:
+        for page in pages:
+            self._shared[page] = state
+
+    def fail(self, *pages: int) -> None:
+        """Reads of these pages fail with EIO."""
+        self._mark(_BAD, pages)
+
+    def shorten(self, *pages: int) -> None:
+        """Reads end where these pages begin."""
+        self._mark(_SHORT, pages)
+
+    def delay(self, *pages: int) -> None:
+        """Reads of these pages wait for release(), and all reads behind them: the server does one thing at a time."""
+        self._mark(_SLOW, pages)
+
+    def die(self, *pages: int) -> None:
+        """The read of one of these pages is the end of the server."""
+        self._mark(_DEADLY, pages)
+
+    def heal(self, *pages: int) -> None:
+        """These pages can be read."""
+        self._mark(_GOOD, pages)
+
+    def wait_until_asked(self) -> None:
+        """Return when somebody waits for a slow page."""
+        until = time.monotonic() + DEADLINE
+        while self._shared[_ASKED : _ASKED + 8] == bytes(8):
+            assert time.monotonic() < until, "nobody reads the slow page"
+            time.sleep(0.0005)
+
+    def release(self) -> None:
+        """Let those go on who wait for a slow page."""
+        self._shared[_RELEASED] = 1
+
+
+@contextlib.contextmanager
+def served(pages: int) -> Iterator[tuple[Path, Device]]:
+    """A file of so many pages and its device. Skips where the system cannot mount one."""
+    device = Device(pattern(pages * PAGE, seed=5))
+    # Whatever has a length and slices is good enough for the server.
+    try:
+        with fuse.mounted({NAME: fuse.File(cast(bytes, device))}) as folder:
+            yield folder / NAME, device
+    finally:
+        device.close()

@@ -1,0 +1,741 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Faults at bad moments: many at once, on one page, while the region is closed, in a process that was forked, on small
+ * stacks, in a handler of another signal, with SIGBUS blocked where the library itself reads.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+
+#define PAGES 64
+#define KEPT 3  /* pages that stay when a file is cut */
+#define MANY 60 /* mappings cut at once */
+#define WORKERS 4
+#define FILLED 0x5A
+
+#if defined(__has_feature)
+#define HAS_FEATURE(feature) __has_feature(feature)
+#else
+#define HAS_FEATURE(feature) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
+#define UNDER_TSAN 1
+#else
+#define UNDER_TSAN 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer) || UNDER_TSAN
+#define STACK_EXTRA ((size_t)64 << 10)
+#else
+#define STACK_EXTRA ((size_t)2 << 10)
+#endif
+
+/** A file without a zero byte: whatever reads as zero is lost. */
+static const char *
+filled_file(const char *name)
+{
+    size_t size = PAGES * check_page();
+    uint8_t *bytes = malloc(size);
+    REQUIRE(bytes != NULL);
+    memset(bytes, FILLED, size);
+    const char *path = check_file_with(name, bytes, size);
+    free(bytes);
+    return path;
+}
+
+static void
+refill(const char *path)
+{
+    uint8_t bytes[4096];
+    memset(bytes, FILLED, sizeof bytes);
+    int descriptor = open(path, O_WRONLY | O_CLOEXEC);
+    REQUIRE(descriptor >= 0);
+    for (uint64_t at = 0; at < PAGES * check_page(); at += sizeof bytes) {
+        REQUIRE(pwrite(descriptor, bytes, sizeof bytes, (off_t)at) == (ssize_t)sizeof bytes);
+    }
+    close(descriptor);
+}
+
+static void
+cut(const char *path)
+{
+    check_truncate(path, KEPT * check_page());
+}
+
+static mmg_handle
+open_mapped(const char *path)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    return check_open(path, &options);
+}
+
+static mmg_span
+pin(mmg_handle handle)
+{
+    mmg_span span = MMG_SPAN_INIT;
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    return span;
+}
+
+static uint8_t
+touch(const uint8_t *bytes, uint64_t page)
+{
+    return *(const volatile uint8_t *)(bytes + page * check_page() + 77);
+}
+
+static void
+block_sigbus(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGBUS);
+    REQUIRE(pthread_sigmask(how, &set, NULL) == 0);
+}
+
+static void
+start(pthread_t *thread, void *(*body)(void *), void *argument)
+{
+    REQUIRE(pthread_create(thread, NULL, body, argument) == 0);
+}
+
+static void
+join(pthread_t thread)
+{
+    REQUIRE(pthread_join(thread, NULL) == 0);
+}
+
+/* ------------------------------------------------------------------------------------------------------ one page -- */
+
+static struct {
+    pthread_barrier_t barrier;
+    const uint8_t *data;
+    uint64_t rounds;
+} same;
+
+static void *
+touch_same_page(void *argument __attribute__((unused)))
+{
+    for (uint64_t round = 0; round < same.rounds; round++) {
+        pthread_barrier_wait(&same.barrier);
+        CHECK_U64(touch(same.data, KEPT + round % (PAGES - KEPT)), 0);
+        pthread_barrier_wait(&same.barrier);
+    }
+    return NULL;
+}
+
+static void
+two_threads_on_one_page(void)
+{
+    pthread_t threads[2];
+    const char *path = filled_file("same");
+    same.rounds = check_scaled(500);
+    REQUIRE(pthread_barrier_init(&same.barrier, NULL, 3) == 0);
+    start(&threads[0], touch_same_page, NULL);
+    start(&threads[1], touch_same_page, NULL);
+    for (uint64_t round = 0; round < same.rounds; round++) {
+        mmg_handle handle = open_mapped(path);
+        mmg_span span = pin(handle);
+        same.data = span.data;
+        cut(path);
+        pthread_barrier_wait(&same.barrier);
+        pthread_barrier_wait(&same.barrier);
+        CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+        mmg_info info = check_info(handle);
+        CHECK(info.faults == 1 || info.faults == 2);
+        CHECK_U64(info.fault_offset, KEPT * check_page());
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+        refill(path);
+    }
+    join(threads[0]);
+    join(threads[1]);
+    pthread_barrier_destroy(&same.barrier);
+}
+
+/* --------------------------------------------------------------------------------------------------------- closing -- */
+
+static struct {
+    pthread_barrier_t barrier;
+    _Atomic uint64_t handle;
+    uint64_t rounds;
+} closing;
+
+/** Pin, read, unpin until the handle is closed; every zero must be told when its span ends. */
+static void *
+read_until_closed(void *argument __attribute__((unused)))
+{
+    for (uint64_t round = 0; round < closing.rounds; round++) {
+        pthread_barrier_wait(&closing.barrier);
+        mmg_handle handle = atomic_load(&closing.handle);
+        for (mmg_status status = MMG_OK; status != MMG_E_HANDLE;) {
+            mmg_span span = MMG_SPAN_INIT;
+            status = mmg_pin(handle, 0, MMG_TO_END, &span);
+            CHECK(status == MMG_OK || status == MMG_E_TRUNCATED || status == MMG_E_HANDLE);
+            if (status == MMG_OK) {
+                bool lost = false;
+                for (uint64_t page = 0; page < PAGES; page++) {
+                    uint8_t value = touch(span.data, page);
+                    CHECK(value == FILLED || (value == 0 && page >= KEPT));
+                    lost = lost || value == 0;
+                }
+                mmg_status told = mmg_unpin(&span);
+                CHECK(told == MMG_E_TRUNCATED || (told == MMG_OK && !lost));
+            }
+        }
+        pthread_barrier_wait(&closing.barrier);
+    }
+    return NULL;
+}
+
+static void
+closing_races_faults(void)
+{
+    pthread_t threads[WORKERS];
+    uint64_t state = check_seed();
+    const char *path = filled_file("closing");
+    closing.rounds = check_scaled(60);
+    REQUIRE(pthread_barrier_init(&closing.barrier, NULL, WORKERS + 1) == 0);
+    for (int index = 0; index < WORKERS; index++) {
+        start(&threads[index], read_until_closed, NULL);
+    }
+    for (uint64_t round = 0; round < closing.rounds; round++) {
+        mmg_handle handle = open_mapped(path);
+        atomic_store(&closing.handle, handle);
+        pthread_barrier_wait(&closing.barrier);
+        for (uint64_t turns = check_random_below(&state, 4); turns > 0; turns--) {
+            sched_yield();
+        }
+        cut(path);
+        for (uint64_t turns = check_random_below(&state, 3); turns > 0; turns--) {
+            sched_yield();
+        }
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+        pthread_barrier_wait(&closing.barrier);
+        refill(path);
+    }
+    for (int index = 0; index < WORKERS; index++) {
+        join(threads[index]);
+    }
+    pthread_barrier_destroy(&closing.barrier);
+    CHECK_U64(check_mappings_of(path), 0);
+}
+
+/* ---------------------------------------------------------------------------------------------- many mappings at once -- */
+
+static struct {
+    const char *paths[MANY];
+    mmg_handle handles[MANY];
+    mmg_span spans[MANY];
+    pthread_barrier_t barrier;
+} many;
+
+static void *
+touch_many(void *argument)
+{
+    int first = *(const int *)argument;
+    pthread_barrier_wait(&many.barrier);
+    for (int index = 0; index < MANY; index++) {
+        CHECK_U64(touch(many.spans[(first + index) % MANY].data, PAGES - 1), 0);
+    }
+    return NULL;
+}
+
+static void
+open_and_cut_many(void)
+{
+    static char names[MANY][24];
+    for (int index = 0; index < MANY; index++) {
+        snprintf(names[index], sizeof names[index], "many-%d", index);
+        many.paths[index] = filled_file(names[index]);
+        many.handles[index] = open_mapped(many.paths[index]);
+        many.spans[index] = pin(many.handles[index]);
+    }
+    for (int index = 0; index < MANY; index++) {
+        cut(many.paths[index]);
+    }
+}
+
+static void
+close_many(void)
+{
+    for (int index = 0; index < MANY; index++) {
+        for (uint64_t page = 0; page < PAGES; page++) {
+            CHECK_U64(touch(many.spans[index].data, page), page < KEPT ? FILLED : 0);
+        }
+        CHECK_STATUS(mmg_unpin(&many.spans[index]), MMG_E_TRUNCATED);
+        CHECK_STATUS(mmg_check(many.handles[index]), MMG_E_TRUNCATED);
+        mmg_info info = check_info(many.handles[index]);
+        CHECK(info.faults >= 1 && info.faults <= WORKERS);
+        CHECK_U64(info.fault_offset, KEPT * check_page());
+        CHECK_STATUS(mmg_close(many.handles[index], 0), MMG_OK);
+    }
+}
+
+static void
+sixty_mappings_at_once(void)
+{
+    pthread_t threads[WORKERS];
+    int first[WORKERS];
+    REQUIRE(pthread_barrier_init(&many.barrier, NULL, WORKERS) == 0);
+    open_and_cut_many();
+    for (int index = 0; index < WORKERS; index++) {
+        first[index] = index * MANY / WORKERS;
+        start(&threads[index], touch_many, &first[index]);
+    }
+    for (int index = 0; index < WORKERS; index++) {
+        join(threads[index]);
+    }
+    close_many();
+    pthread_barrier_destroy(&many.barrier);
+}
+
+static struct sigaction below;
+static volatile sig_atomic_t raised;
+
+/** Print, put back what was there, raise: Python's faulthandler. We hear of the signal, but not of the address. */
+static void
+restore_and_raise(int signo)
+{
+    raised++;
+    sigaction(signo, &below, NULL);
+    raise(signo);
+}
+
+/** In a child, since the disposition of SIGBUS changes. */
+static void
+raise_over_many(void *argument __attribute__((unused)))
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = restore_and_raise;
+    action.sa_flags = SA_NODEFER;
+    open_and_cut_many();
+    REQUIRE(sigaction(SIGBUS, &action, &below) == 0);
+    CHECK_U64(touch(many.spans[MANY / 2].data, PAGES - 1), 0);
+    CHECK_I64(raised, 1);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+    close_many();
+}
+
+static void
+sixty_mappings_and_a_raised_signal(void)
+{
+    CHECK_EXITED(check_child(raise_over_many, NULL));
+}
+
+/* ---------------------------------------------------------------------------------------------- the library's own reads -- */
+
+static struct {
+    const char *path;
+    _Atomic bool stop;
+} hammer;
+
+static void *
+cut_and_refill(void *argument __attribute__((unused)))
+{
+    while (!atomic_load(&hammer.stop)) {
+        cut(hammer.path);
+        sched_yield();
+        refill(hammer.path);
+        sched_yield();
+    }
+    return NULL;
+}
+
+static void
+exit_of_the_host(int signo __attribute__((unused)))
+{
+    _exit(99);
+}
+
+/** Search while the file comes and goes; how the guard stands must not matter. */
+static void
+search_unprotected(void *argument)
+{
+    bool displaced = argument != NULL;
+    pthread_t thread;
+    uint64_t position = 0;
+    const char *path = filled_file("searched");
+    mmg_handle handle = open_mapped(path);
+    mmg_status status = MMG_OK;
+    if (displaced) {
+        signal(SIGBUS, exit_of_the_host);
+    } else {
+        block_sigbus(SIG_BLOCK);
+    }
+    CHECK_I64(mmg_guard_state(), displaced ? MMG_GUARD_DISPLACED : MMG_GUARD_BLOCKED);
+    CHECK_STATUS(mmg_find(handle, 0, MMG_TO_END, "ZZZa", 4, &position), MMG_OK);
+    CHECK_U64(position, MMG_NOT_FOUND);
+    hammer.path = path;
+    atomic_store(&hammer.stop, false);
+    start(&thread, cut_and_refill, NULL);
+    for (uint64_t round = check_scaled(2000); round > 0 && check_failures() == 0; round--) {
+        mmg_handle fresh = 0;
+        mmg_options options = check_backing(MMG_BACKING_MAP);
+        status = mmg_find(handle, 0, MMG_TO_END, "ZZZa", 4, &position);
+        CHECK(status == MMG_OK || status == MMG_E_TRUNCATED);
+        CHECK(status != MMG_OK || position == MMG_NOT_FOUND);
+        if (mmg_open(path, &options, &fresh, NULL) == MMG_OK) {
+            status = mmg_find(fresh, 0, MMG_TO_END, "ZZZa", 4, &position);
+            CHECK(status == MMG_OK || status == MMG_E_TRUNCATED);
+            CHECK_STATUS(mmg_close(fresh, 0), MMG_OK);
+        }
+    }
+    atomic_store(&hammer.stop, true);
+    join(thread);
+    cut(path);
+    CHECK_STATUS(mmg_find(handle, 0, MMG_TO_END, "ZZZa", 4, &position), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_find(handle, 0, KEPT * check_page(), "ZZZZ", 4, &position), MMG_OK);
+    CHECK_U64(position, 0);
+    CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
+    CHECK_U64(check_info(handle).faults, 0);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+static void
+find_with_sigbus_blocked(void)
+{
+    CHECK_EXITED(check_child(search_unprotected, NULL));
+}
+
+static void
+find_with_the_guard_displaced(void)
+{
+    int yes = 1;
+    CHECK_EXITED(check_child(search_unprotected, &yes));
+}
+
+/* ---------------------------------------------------------------------------------------------------------- stacks -- */
+
+static struct {
+    const uint8_t *data;
+    bool alternate;
+} stacks;
+
+static void *
+touch_on_a_small_stack(void *argument __attribute__((unused)))
+{
+    if (stacks.alternate) {
+        unsigned long least = getauxval(AT_MINSIGSTKSZ);
+        stack_t stack;
+        memset(&stack, 0, sizeof stack);
+        stack.ss_size = (least == 0 ? (size_t)MINSIGSTKSZ : (size_t)least) + STACK_EXTRA;
+        size_t length = stack.ss_size + check_page();
+        uint8_t *area = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        REQUIRE(area != MAP_FAILED);
+        REQUIRE(mprotect(area, check_page(), PROT_NONE) == 0); /* what runs over the end dies of SIGSEGV */
+        stack.ss_sp = area + check_page();
+        REQUIRE(sigaltstack(&stack, NULL) == 0);
+        CHECK_U64(touch(stacks.data, PAGES - 1), 0);
+        stack.ss_flags = SS_DISABLE;
+        REQUIRE(sigaltstack(&stack, NULL) == 0);
+        munmap(area, length);
+    } else {
+        CHECK_U64(touch(stacks.data, PAGES - 1), 0);
+    }
+    return NULL;
+}
+
+static void
+fault_in_a_thread(bool alternate, size_t stack_size)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    const char *path = filled_file("stacks");
+    mmg_handle handle = open_mapped(path);
+    mmg_span span = pin(handle);
+    stacks.data = span.data;
+    stacks.alternate = alternate;
+    cut(path);
+    REQUIRE(pthread_attr_init(&attributes) == 0);
+    REQUIRE(pthread_attr_setstacksize(&attributes, stack_size) == 0);
+    REQUIRE(pthread_create(&thread, &attributes, touch_on_a_small_stack, NULL) == 0);
+    join(thread);
+    pthread_attr_destroy(&attributes);
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+    CHECK_U64(check_info(handle).faults, 1);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+static void
+small_alternate_stacks_are_enough(void)
+{
+    fault_in_a_thread(true, (size_t)1 << 20);
+}
+
+static void
+small_stacks_are_enough(void)
+{
+    fault_in_a_thread(false, (size_t)sysconf(_SC_THREAD_STACK_MIN) + STACK_EXTRA);
+}
+
+static const uint8_t *in_handler_data;
+static volatile sig_atomic_t in_handler_value;
+
+static void
+read_in_a_handler(int signo __attribute__((unused)))
+{
+    in_handler_value = touch(in_handler_data, PAGES - 1);
+}
+
+static void
+faults_in_a_handler_of_another_signal(void)
+{
+    struct sigaction action;
+    struct sigaction before;
+    if (UNDER_TSAN) {
+        check_skip("ThreadSanitizer blocks every signal while a handler runs");
+        return;
+    }
+    const char *path = filled_file("handler");
+    mmg_handle handle = open_mapped(path);
+    mmg_span span = pin(handle);
+    memset(&action, 0, sizeof action);
+    action.sa_handler = read_in_a_handler;
+    REQUIRE(sigaction(SIGUSR1, &action, &before) == 0);
+    in_handler_data = span.data;
+    in_handler_value = 1;
+    cut(path);
+    raise(SIGUSR1);
+    CHECK_I64(in_handler_value, 0);
+    REQUIRE(sigaction(SIGUSR1, &before, NULL) == 0);
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+/* ------------------------------------------------------------------------------------------------------- processes -- */
+
+struct inherited {
+    mmg_handle handle;
+    mmg_span span;
+    const char *path;
+};
+
+static void
+lose_in_the_child(void *argument)
+{
+    struct inherited *inherited = argument;
+    cut(inherited->path);
+    CHECK_U64(touch(inherited->span.data, PAGES - 1), 0);
+    CHECK_U64(touch(inherited->span.data, 0), FILLED);
+    CHECK_STATUS(mmg_unpin(&inherited->span), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_check(inherited->handle), MMG_E_TRUNCATED);
+    CHECK_U64(check_info(inherited->handle).faults, 1);
+    CHECK_STATUS(mmg_close(inherited->handle, 0), MMG_OK);
+    CHECK_STATUS(mmg_close(inherited->handle, 0), MMG_E_HANDLE);
+}
+
+static void
+a_forked_child_contains_its_own(void)
+{
+    struct inherited inherited;
+    inherited.path = filled_file("forked");
+    inherited.handle = open_mapped(inherited.path);
+    inherited.span = pin(inherited.handle);
+    CHECK_EXITED(check_child(lose_in_the_child, &inherited));
+
+    /* The parent has seen no fault yet; its own comes now. */
+    mmg_info info = check_info(inherited.handle);
+    CHECK_U64(info.faults, 0);
+    CHECK_U64(info.pins, 1);
+    CHECK_STATUS(info.fault_cause, MMG_OK);
+    CHECK_U64(touch(inherited.span.data, PAGES - 1), 0);
+    CHECK_U64(touch(inherited.span.data, 0), FILLED);
+    CHECK_STATUS(mmg_unpin(&inherited.span), MMG_E_TRUNCATED);
+    CHECK_U64(check_info(inherited.handle).faults, 1);
+    CHECK_STATUS(mmg_close(inherited.handle, 0), MMG_OK);
+}
+
+/** What a host's own handler hands in: a fault at this address. */
+static siginfo_t
+fault_at(const uint8_t *address)
+{
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    info.si_signo = SIGBUS;
+    info.si_code = BUS_ADRERR;
+    info.si_addr = (uint8_t *)(uintptr_t)address;
+    return info;
+}
+
+static struct {
+    const uint8_t *_Atomic address;
+    _Atomic uint64_t contained;
+    _Atomic bool stop;
+} handed;
+
+/** Keep the guard at work in one region without end. */
+static void *
+hand_in_faults(void *argument __attribute__((unused)))
+{
+    while (!atomic_load(&handed.stop)) {
+        const uint8_t *address = atomic_load(&handed.address);
+        if (address == NULL) {
+            sched_yield();
+            continue;
+        }
+        siginfo_t info = fault_at(address);
+        atomic_fetch_add(&handed.contained, (uint64_t)mmg_handle_fault(SIGBUS, &info, NULL));
+    }
+    return NULL;
+}
+
+static void
+close_inherited(void *argument)
+{
+    const struct inherited *inherited = argument;
+    mmg_span span = inherited->span;
+    CHECK_U64(touch(span.data, 0), FILLED);
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_close(inherited->handle, 0), MMG_OK);
+}
+
+/** Whatever a handler held in another thread at the moment of fork(2), nobody lets go of it in the child. */
+static void
+a_child_forked_amid_faults_can_close(void)
+{
+    pthread_t threads[2];
+    struct inherited inherited;
+    inherited.path = filled_file("inherited");
+    inherited.handle = open_mapped(inherited.path);
+    inherited.span = pin(inherited.handle);
+    cut(inherited.path);
+    CHECK_U64(touch(inherited.span.data, KEPT), 0);
+    atomic_store(&handed.contained, 0);
+    atomic_store(&handed.stop, false);
+    atomic_store(&handed.address, inherited.span.data + KEPT * check_page());
+    start(&threads[0], hand_in_faults, NULL);
+    start(&threads[1], hand_in_faults, NULL);
+    for (uint64_t round = check_scaled(200); round > 0 && check_failures() == 0; round--) {
+        CHECK_EXITED(check_child(close_inherited, &inherited));
+    }
+    atomic_store(&handed.stop, true);
+    join(threads[0]);
+    join(threads[1]);
+    CHECK(atomic_load(&handed.contained) > 0);
+    CHECK_STATUS(mmg_unpin(&inherited.span), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_close(inherited.handle, 0), MMG_OK);
+}
+
+/**
+ * A fault handed in for a region that nobody pins any more races its end. Memory that the host then gets at the same
+ * address is the host's: no zeros may appear in it.
+ */
+static void
+a_handler_never_touches_what_comes_after_the_region(void)
+{
+    pthread_t thread;
+    const size_t size = PAGES * check_page();
+    const char *path = filled_file("successor");
+    atomic_store(&handed.contained, 0);
+    atomic_store(&handed.stop, false);
+    atomic_store(&handed.address, NULL);
+    start(&thread, hand_in_faults, NULL);
+    for (uint64_t round = check_scaled(200); round > 0 && check_failures() == 0; round--) {
+        mmg_handle handle = open_mapped(path);
+        mmg_span span = pin(handle);
+        uint8_t *address = (uint8_t *)(uintptr_t)span.data;
+        CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+        atomic_store(&handed.address, address);
+        for (uint64_t seen = atomic_load(&handed.contained); seen == atomic_load(&handed.contained);) {
+            sched_yield();
+        }
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+        uint8_t *ours = mmap(address, size, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_POPULATE, -1, 0);
+        REQUIRE(ours == address);
+        ours[0] = FILLED;
+        for (int turns = 0; turns < 20; turns++) {
+            CHECK_U64(touch(ours - 77, 0), FILLED);
+        }
+        atomic_store(&handed.address, NULL);
+        REQUIRE(munmap(ours, size) == 0);
+    }
+    atomic_store(&handed.stop, true);
+    join(thread);
+}
+
+/* ----------------------------------------------------------------------------------------------------- installation -- */
+
+static pthread_barrier_t first_barrier;
+
+static void *
+open_first(void *argument)
+{
+    const char *path = argument;
+    pthread_barrier_wait(&first_barrier);
+    mmg_handle handle = open_mapped(path);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+    mmg_span span = pin(handle);
+    cut(path);
+    CHECK_U64(touch(span.data, PAGES - 1), 0);
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    CHECK_STATUS(mmg_guard_install(), MMG_OK);
+    return NULL;
+}
+
+static volatile sig_atomic_t foreign;
+
+static void
+count_foreign(int signo __attribute__((unused)))
+{
+    foreign++;
+}
+
+/** In a child that has not used the library: all threads open their first mapping at the same moment. */
+static void
+install_in_many_threads(void *argument __attribute__((unused)))
+{
+    static char names[WORKERS * 2][24];
+    pthread_t threads[WORKERS * 2];
+    signal(SIGBUS, count_foreign);
+    REQUIRE(pthread_barrier_init(&first_barrier, NULL, WORKERS * 2) == 0);
+    for (int index = 0; index < WORKERS * 2; index++) {
+        snprintf(names[index], sizeof names[index], "first-%d", index);
+        start(&threads[index], open_first, (void *)(uintptr_t)filled_file(names[index]));
+    }
+    for (int index = 0; index < WORKERS * 2; index++) {
+        join(threads[index]);
+    }
+    CHECK_I64(foreign, 0);
+    raise(SIGBUS);
+    CHECK_I64(foreign, 1);
+    CHECK_U64(check_stats().foreign_faults, 1);
+    CHECK_U64(check_stats().faults, WORKERS * 2);
+}
+
+static void
+the_first_mappings_of_many_threads(void)
+{
+    for (uint64_t round = check_scaled(20); round > 0; round--) {
+        CHECK_EXITED(check_child(install_in_many_threads, NULL));
+    }
+}
+
+static const struct check_case cases[] = {
+    /* First: its children must find a process that has not installed the guard. */
+    {"many threads that open their first mapping at once install one guard", the_first_mappings_of_many_threads, 0},
+    {"two threads that fault on one page are both served", two_threads_on_one_page, 0},
+    {"closing a region while it faults loses nothing", closing_races_faults, 0},
+    {"sixty mappings cut at once are all contained", sixty_mappings_at_once, 0},
+    {"sixty mappings cut at once survive a signal without an address", sixty_mappings_and_a_raised_signal, 0},
+    {"find is a status while SIGBUS is blocked", find_with_sigbus_blocked, 0},
+    {"find is a status while the guard is displaced", find_with_the_guard_displaced, 0},
+    {"a small alternate stack is enough", small_alternate_stacks_are_enough, 0},
+    {"a small stack is enough", small_stacks_are_enough, 0},
+    {"a fault in a handler of another signal is contained", faults_in_a_handler_of_another_signal, 0},
+    {"a forked child contains its own faults", a_forked_child_contains_its_own, 0},
+    {"a child forked amid faults can close", a_child_forked_amid_faults_can_close, 0},
+    {"a handler never touches what comes after the region", a_handler_never_touches_what_comes_after_the_region, 0},
+};
+
+CHECK_MAIN(cases)

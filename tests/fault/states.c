@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Where the fault guard stands: when it is installed and when not, what each state says, the environment switch, the
+ * system that swallows sigaction(2), and the entry for hosts whose own handler stays on top. The disposition of SIGBUS
+ * belongs to the process, so every case runs in a child that has not used the library before.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "check.h"
+
+#define PAGES 64
+#define MARK 4711
+
+static uint64_t
+file_size(void)
+{
+    return PAGES * check_page();
+}
+
+static mmg_handle
+open_with(const char *path, uint32_t backing, uint64_t flags)
+{
+    mmg_options options = check_backing(backing);
+    options.flags = flags;
+    return check_open(path, &options);
+}
+
+static mmg_span
+pin(mmg_handle handle)
+{
+    mmg_span span = MMG_SPAN_INIT;
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    return span;
+}
+
+static uint8_t
+touch(const uint8_t *bytes, uint64_t at)
+{
+    return *(const volatile uint8_t *)(bytes + at);
+}
+
+/** errno as it is, and not as the compiler remembers it: it sees no call that could have changed it. */
+static int
+errno_now(void)
+{
+    return *(volatile int *)&errno;
+}
+
+/** The handler in force for SIGBUS now, as a number that can be compared. */
+static uintptr_t
+handler_now(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    REQUIRE(sigaction(SIGBUS, NULL, &action) == 0);
+    return (action.sa_flags & SA_SIGINFO) != 0 ? (uintptr_t)action.sa_sigaction : (uintptr_t)action.sa_handler;
+}
+
+static void
+set_blocked(bool blocked)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGBUS);
+    REQUIRE(pthread_sigmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL) == 0);
+}
+
+/** Cut a region's file and read behind the cut; the loss must be contained and reported. */
+static void
+lose(const char *path, mmg_handle handle)
+{
+    mmg_span span = pin(handle);
+    check_truncate(path, check_page());
+    CHECK_U64(touch(span.data, 9 * check_page()), 0);
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+    CHECK_U64(check_info(handle).faults, 1);
+}
+
+/** Run a case in a child of its own. */
+#define IN_A_CHILD(name)                                                                                               \
+    static void name##_child(void *argument);                                                                          \
+    static void name(void)                                                                                             \
+    {                                                                                                                  \
+        CHECK_EXITED(check_child(name##_child, NULL));                                                                 \
+    }                                                                                                                  \
+    static void name##_child(void *argument __attribute__((unused)))
+
+/* ---------------------------------------------------------------------------------------------------- installation -- */
+
+IN_A_CHILD(nothing_is_installed_at_load)
+{
+    uintptr_t before = handler_now();
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_NONE);
+    CHECK_U64(mmg_abi_version() >> 16, MMG_ABI_VERSION >> 16);
+    CHECK_I64(check_stats().guard_state, MMG_GUARD_NONE);
+    CHECK(handler_now() == before);
+}
+
+IN_A_CHILD(copies_install_nothing)
+{
+    uintptr_t before = handler_now();
+    mmg_handle small = check_open(check_file("small", 100), NULL);
+    mmg_handle empty = check_open(check_file("empty", 0), NULL);
+    mmg_handle copied = open_with(check_file("copied", file_size()), MMG_BACKING_COPY, 0);
+    CHECK_U64(check_info(small).means, MMG_MEANS_PRIVATE_COPY);
+    CHECK_U64(check_info(copied).means, MMG_MEANS_PRIVATE_COPY);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_NONE);
+    CHECK(handler_now() == before);
+    mmg_close(small, 0);
+    mmg_close(empty, 0);
+    mmg_close(copied, 0);
+}
+
+IN_A_CHILD(a_region_that_declines_installs_nothing)
+{
+    uintptr_t before = handler_now();
+    mmg_handle handle = open_with(check_file("big", file_size()), MMG_BACKING_MAP, MMG_FLAG_NO_FAULT_GUARD);
+    mmg_info info = check_info(handle);
+    CHECK_U64(info.backing, MMG_BACKING_MAP);
+    CHECK_U64(info.guarantee, MMG_GUARANTEE_NONE);
+    CHECK_U64(info.means, MMG_MEANS_NONE);
+    CHECK_U64(info.shortfall, MMG_SHORT_GUARD_OFF);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_NONE);
+    CHECK(handler_now() == before);
+    mmg_span span = pin(handle);
+    CHECK(check_is_pattern(span.data, 0, span.size));
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    mmg_close(handle, 0);
+}
+
+IN_A_CHILD(the_first_mapping_installs)
+{
+    const char *path = check_file("big", file_size());
+    mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
+    struct sigaction action;
+    REQUIRE(sigaction(SIGBUS, NULL, &action) == 0);
+    CHECK((action.sa_flags & SA_SIGINFO) != 0);
+    CHECK((action.sa_flags & SA_ONSTACK) != 0);
+    CHECK((action.sa_flags & SA_NODEFER) != 0);
+    CHECK_I64(sigismember(&action.sa_mask, SIGBUS), 0);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+    CHECK_I64(check_stats().guard_state, MMG_GUARD_TOP);
+    CHECK_U64(check_info(handle).means, MMG_MEANS_FAULT_GUARD);
+    lose(path, handle);
+    mmg_close(handle, 0);
+    /* There is no uninstall: what stands below another handler cannot be taken away from it. */
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+}
+
+IN_A_CHILD(a_large_file_installs_without_being_asked)
+{
+    const char *path = check_file("big", 4 * 1024 * 1024);
+    mmg_handle handle = check_open(path, NULL);
+    CHECK_U64(check_info(handle).backing, MMG_BACKING_MAP);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+    lose(path, handle);
+    mmg_close(handle, 0);
+}
+
+IN_A_CHILD(the_host_can_install_first)
+{
+    CHECK_STATUS(mmg_guard_install(), MMG_OK);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+    uintptr_t ours = handler_now();
+    CHECK_STATUS(mmg_guard_install(), MMG_OK);
+    CHECK(handler_now() == ours);
+    const char *path = check_file("big", file_size());
+    mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
+    CHECK(handler_now() == ours);
+    lose(path, handle);
+    mmg_close(handle, 0);
+}
+
+static void
+read_unguarded(void *argument __attribute__((unused)))
+{
+    const char *path = check_file("big", file_size());
+    signal(SIGBUS, SIG_DFL);
+    mmg_handle handle = open_with(path, MMG_BACKING_MAP, MMG_FLAG_NO_FAULT_GUARD);
+    mmg_span span = pin(handle);
+    check_truncate(path, 0);
+    CHECK(touch(span.data, 0) == 0);
+}
+
+static void
+a_region_that_declines_is_a_plain_mapping(void)
+{
+    CHECK_KILLED(check_child(read_unguarded, NULL), SIGBUS);
+}
+
+/* -------------------------------------------------------------------------------------------------- blocked, displaced -- */
+
+static void *
+state_of_a_thread(void *blocked)
+{
+    if (blocked != NULL) {
+        set_blocked(true);
+    }
+    return (void *)(intptr_t)mmg_guard_state();
+}
+
+static int32_t
+state_in_a_thread(bool blocked)
+{
+    pthread_t thread;
+    void *state = NULL;
+    REQUIRE(pthread_create(&thread, NULL, state_of_a_thread, blocked ? &thread : NULL) == 0);
+    REQUIRE(pthread_join(thread, &state) == 0);
+    return (int32_t)(intptr_t)state;
+}
+
+IN_A_CHILD(blocked_is_told_per_thread)
+{
+    mmg_handle handle = open_with(check_file("big", file_size()), MMG_BACKING_MAP, 0);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+    CHECK_I64(state_in_a_thread(true), MMG_GUARD_BLOCKED);
+    CHECK_I64(state_in_a_thread(false), MMG_GUARD_TOP);
+    set_blocked(true);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_BLOCKED);
+    CHECK_I64(state_in_a_thread(false), MMG_GUARD_BLOCKED);
+    set_blocked(false);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+    mmg_close(handle, 0);
+}
+
+static void
+read_blocked(void *argument __attribute__((unused)))
+{
+    const char *path = check_file("big", file_size());
+    mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
+    mmg_span span = pin(handle);
+    check_truncate(path, 0);
+    set_blocked(true);
+    CHECK(touch(span.data, 0) == 0);
+}
+
+/** What BLOCKED warns of: the kernel asks no handler. */
+static void
+a_fault_while_blocked_kills(void)
+{
+    CHECK_KILLED(check_child(read_blocked, NULL), SIGBUS);
+}
+
+static void
+ignore_signal(int signo __attribute__((unused)))
+{
+}
+
+IN_A_CHILD(displaced_is_told_and_mended)
+{
+    const char *path = check_file("big", file_size());
+    mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
+    mmg_handle second;
+    signal(SIGBUS, ignore_signal);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_DISPLACED);
+    CHECK_I64(check_stats().guard_state, MMG_GUARD_DISPLACED);
+    set_blocked(true);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_DISPLACED);
+    set_blocked(false);
+    /* To stand on top again is for the host to say, not for the next file that is opened. */
+    uintptr_t theirs = handler_now();
+    second = open_with(check_file("second", file_size()), MMG_BACKING_MAP, 0);
+    CHECK(handler_now() == theirs);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_DISPLACED);
+    CHECK_STATUS(mmg_guard_install(), MMG_OK);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+    lose(path, handle);
+    mmg_close(handle, 0);
+    mmg_close(second, 0);
+}
+
+/* ------------------------------------------------------------------------------------------- switched off, refused -- */
+
+IN_A_CHILD(the_environment_switches_it_off)
+{
+    REQUIRE(setenv("MMAPGUARD_NO_SIGNAL", "1", 1) == 0);
+    uintptr_t before = handler_now();
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_DISABLED);
+    mmg_handle handle = open_with(check_file("big", file_size()), MMG_BACKING_MAP, 0);
+    mmg_info info = check_info(handle);
+    CHECK_U64(info.backing, MMG_BACKING_MAP);
+    CHECK_U64(info.guarantee, MMG_GUARANTEE_NONE);
+    CHECK_U64(info.means, MMG_MEANS_NONE);
+    CHECK_U64(info.shortfall, MMG_SHORT_ENVIRONMENT);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_DISABLED);
+    CHECK_STATUS(mmg_guard_install(), MMG_E_GUARD);
+    CHECK(handler_now() == before);
+    CHECK_I64(check_stats().guard_state, MMG_GUARD_DISABLED);
+    mmg_close(handle, 0);
+}
+
+static void
+read_disabled(void *argument __attribute__((unused)))
+{
+    REQUIRE(setenv("MMAPGUARD_NO_SIGNAL", "1", 1) == 0);
+    const char *path = check_file("big", file_size());
+    signal(SIGBUS, SIG_DFL);
+    mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
+    mmg_span span = pin(handle);
+    check_truncate(path, 0);
+    CHECK(touch(span.data, 0) == 0);
+}
+
+static void
+switched_off_is_a_plain_mapping(void)
+{
+    CHECK_KILLED(check_child(read_disabled, NULL), SIGBUS);
+}
+
+/** Statuses, not signals, come from the calls that let the kernel copy; so they need no guard. */
+IN_A_CHILD(calls_are_safe_without_the_guard)
+{
+    REQUIRE(setenv("MMAPGUARD_NO_SIGNAL", "1", 1) == 0);
+    const char *path = check_file("big", file_size());
+    uint8_t buffer[64];
+    uint64_t got = 0;
+    uint64_t position = 0;
+    mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
+    check_truncate(path, check_page() + 10);
+    CHECK_STATUS(mmg_find(handle, 0, MMG_TO_END, "absent", 6, &position), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_read(handle, check_page(), buffer, sizeof buffer, &got), MMG_E_TRUNCATED);
+    CHECK_U64(got, 10);
+    CHECK_STATUS(mmg_advise(handle, 0, MMG_TO_END, MMG_ADVICE_POPULATE), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
+    CHECK_U64(check_info(handle).fault_offset, check_page() + 10);
+    mmg_close(handle, 0);
+}
+
+/** Runs with a sigaction(2) preloaded that does nothing for SIGBUS (see swallow.c); told so by the environment. */
+IN_A_CHILD(a_swallowed_sigaction_is_noticed)
+{
+    uintptr_t before = handler_now();
+    mmg_handle handle = 0;
+    mmg_error error = MMG_ERROR_INIT;
+    const char *path = check_file("big", file_size());
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    CHECK_STATUS(mmg_open(path, &options, &handle, &error), MMG_E_GUARD);
+    CHECK_U64(handle, 0);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_REFUSED);
+    CHECK_STATUS(mmg_guard_install(), MMG_E_GUARD);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_REFUSED);
+    CHECK(handler_now() == before);
+
+    /* Left to choose, the library copies: nothing that happens to the file can kill the process then either. */
+    options = check_backing(MMG_BACKING_AUTO);
+    path = check_file("large", 4 * 1024 * 1024);
+    handle = check_open(path, &options);
+    mmg_info info = check_info(handle);
+    CHECK_U64(info.backing, MMG_BACKING_COPY);
+    CHECK_U64(info.backing_reason, MMG_REASON_NO_GUARD);
+    CHECK_U64(info.guarantee, MMG_GUARANTEE_STABLE);
+    mmg_span span = pin(handle);
+    check_truncate(path, 0);
+    CHECK(check_is_pattern(span.data, 0, span.size));
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    mmg_close(handle, 0);
+
+    /* A mapping without the guard can still be had, by those who ask for it. */
+    handle = open_with(check_file("plain", file_size()), MMG_BACKING_MAP, MMG_FLAG_NO_FAULT_GUARD);
+    CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_NONE);
+    mmg_close(handle, 0);
+}
+
+/* ------------------------------------------------------------------------------------- mmg_handle_fault() in the host -- */
+
+static volatile sig_atomic_t answers[2]; /* how often the hook said 0 and 1 */
+static volatile sig_atomic_t errno_kept;
+static uint8_t *volatile host_page;
+
+static void
+host_handler(int signo, siginfo_t *info, void *context)
+{
+    int saved = errno;
+    errno = MARK + 1;
+    int32_t answer = mmg_handle_fault(signo, info, context);
+    errno_kept += errno_now() == MARK + 1;
+    answers[answer == 1]++;
+    if (answer == 0 && host_page != NULL) {
+        mmap(host_page, check_page(), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    }
+    errno = saved;
+}
+
+static void
+put_host_on_top(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = host_handler;
+    action.sa_flags = SA_SIGINFO;
+    REQUIRE(sigaction(SIGBUS, &action, NULL) == 0);
+}
+
+/** A page of the host's own behind the end of a file. */
+static void
+map_host_page(void)
+{
+    const char *path = check_file("host", 1);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    REQUIRE(descriptor >= 0);
+    uint8_t *base = mmap(NULL, 2 * check_page(), PROT_READ, MAP_SHARED, descriptor, 0);
+    REQUIRE(base != MAP_FAILED);
+    close(descriptor);
+    host_page = base + check_page();
+}
+
+static void
+use_the_hook(const char *path, mmg_handle handle)
+{
+    mmg_span span = pin(handle);
+    CHECK_I64(answers[0] + answers[1], 0);
+    check_truncate(path, 5 * check_page() + 3);
+    errno = MARK;
+    CHECK_U64(touch(span.data, 6 * check_page()), 0);
+    CHECK_I64(errno_now(), MARK);
+    CHECK_I64(answers[1], 1);
+    CHECK_I64(answers[0], 0);
+    CHECK_U64(touch(host_page, 17), 0);
+    CHECK_I64(answers[0], 1);
+    raise(SIGBUS);
+    CHECK_I64(answers[0], 2);
+    CHECK_I64(answers[1], 1);
+    CHECK_I64(errno_kept, 3);
+    CHECK(check_is_pattern(span.data, 0, 5 * check_page() + 3));
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+    CHECK_U64(check_info(handle).fault_offset, 5 * check_page() + 3);
+    CHECK_U64(check_info(handle).faults, 1);
+}
+
+IN_A_CHILD(a_host_on_top_can_ask)
+{
+    const char *path = check_file("big", file_size());
+    map_host_page();
+    mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
+    put_host_on_top();
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_DISPLACED);
+    use_the_hook(path, handle);
+    mmg_close(handle, 0);
+}
+
+IN_A_CHILD(a_host_can_own_the_signal_altogether)
+{
+    const char *path = check_file("big", file_size());
+    map_host_page();
+    put_host_on_top();
+    uintptr_t theirs = handler_now();
+    mmg_handle handle = open_with(path, MMG_BACKING_MAP, MMG_FLAG_NO_FAULT_GUARD);
+    CHECK(handler_now() == theirs);
+    use_the_hook(path, handle);
+    mmg_close(handle, 0);
+}
+
+IN_A_CHILD(the_hook_refuses_what_is_not_ours)
+{
+    const char *path = check_file("big", file_size());
+    mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
+    mmg_span span = pin(handle);
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    info.si_signo = SIGBUS;
+    info.si_code = BUS_ADRERR;
+    errno = MARK;
+    CHECK_I64(mmg_handle_fault(SIGBUS, NULL, NULL), 0);
+    info.si_addr = NULL;
+    CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
+    info.si_addr = &info;
+    CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
+    info.si_addr = (void *)UINTPTR_MAX;
+    CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
+    info.si_addr = (uint8_t *)(uintptr_t)span.data + file_size(); /* one past the end */
+    CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
+    info.si_addr = (uint8_t *)(uintptr_t)span.data - 1;
+    CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
+    info.si_addr = (uint8_t *)(uintptr_t)span.data;
+    CHECK_I64(mmg_handle_fault(SIGSEGV, &info, NULL), 0);
+    info.si_code = BUS_ADRALN;
+    CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
+    info.si_code = BUS_MCEERR_AO;
+    CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
+    info.si_code = SI_USER;
+    info.si_pid = getppid();
+    CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
+    CHECK_I64(errno_now(), MARK);
+    CHECK(check_is_pattern(span.data, 0, span.size));
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    CHECK_STATUS(mmg_check(handle), MMG_OK);
+    CHECK_U64(check_info(handle).faults, 0);
+    uint8_t *gone = (uint8_t *)(uintptr_t)span.data;
+    mmg_close(handle, 0);
+    info.si_code = BUS_ADRERR;
+    info.si_addr = gone;
+    CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
+}
+
+/* --------------------------------------------------------------------------------------------------- memory errors -- */
+
+/**
+ * A hardware memory error cannot be had without a machine that has one, but a process may send itself a siginfo that says
+ * so. The page it names is taken for lost, and no other.
+ */
+IN_A_CHILD(a_memory_error_costs_its_page)
+{
+    const uint64_t page = check_page();
+    const char *path = check_file("big", file_size());
+    mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
+    mmg_span whole = pin(handle);
+    mmg_span neighbour = MMG_SPAN_INIT;
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    info.si_signo = SIGBUS;
+    info.si_code = BUS_MCEERR_AR;
+    info.si_addr = (uint8_t *)(uintptr_t)whole.data + 20 * page + 5;
+    info.si_addr_lsb = (short)__builtin_ctzll(page);
+    if (check_under_valgrind()) {
+        /* Valgrind takes a signal with this code for an error of its own. */
+        CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 1);
+    } else {
+        REQUIRE(syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), SIGBUS, &info) == 0);
+    }
+    CHECK(check_is_pattern(whole.data, 0, 20 * page));
+    CHECK(check_is_zero(whole.data + 20 * page, page));
+    CHECK(check_is_pattern(whole.data + 21 * page, 21 * page, file_size() - 21 * page));
+    CHECK_STATUS(mmg_pin(handle, 19 * page, page, &neighbour), MMG_OK);
+    CHECK_STATUS(mmg_unpin(&neighbour), MMG_OK);
+    CHECK_STATUS(mmg_pin(handle, 21 * page, MMG_TO_END, &neighbour), MMG_OK);
+    CHECK_STATUS(mmg_unpin(&neighbour), MMG_OK);
+    CHECK_STATUS(mmg_pin(handle, 20 * page + 1, 1, &neighbour), MMG_E_POISONED);
+    CHECK_STATUS(mmg_unpin(&whole), MMG_E_POISONED);
+    CHECK_STATUS(mmg_check(handle), MMG_E_POISONED);
+    CHECK_U64(check_info(handle).fault_offset, 20 * page);
+    CHECK_U64(check_info(handle).faults, 1);
+    mmg_close(handle, 0);
+}
+
+static const struct check_case everywhere[] = {
+    {"nothing is installed at load", nothing_is_installed_at_load, 0},
+    {"copies install nothing", copies_install_nothing, 0},
+    {"a region that declines the guard installs nothing", a_region_that_declines_installs_nothing, 0},
+    {"a region that declines the guard is a plain mapping", a_region_that_declines_is_a_plain_mapping, 0},
+    {"the first mapping installs the guard", the_first_mapping_installs, 0},
+    {"a large file installs the guard without being asked", a_large_file_installs_without_being_asked, 0},
+    {"the host can install the guard first", the_host_can_install_first, 0},
+    {"blocked is told per thread", blocked_is_told_per_thread, 0},
+    {"a fault while SIGBUS is blocked kills", a_fault_while_blocked_kills, 0},
+    {"displaced is told, and mended when asked", displaced_is_told_and_mended, 0},
+    {"the environment switches the guard off", the_environment_switches_it_off, 0},
+    {"switched off is a plain mapping", switched_off_is_a_plain_mapping, 0},
+    {"calls are safe without the guard", calls_are_safe_without_the_guard, 0},
+    {"a host on top can ask", a_host_on_top_can_ask, 0},
+    {"a host can own the signal altogether", a_host_can_own_the_signal_altogether, 0},
+    {"the hook refuses what is not ours", the_hook_refuses_what_is_not_ours, 0},
+    {"a memory error costs its page", a_memory_error_costs_its_page, 0},
+};
+
+static const struct check_case swallowed[] = {
+    {"a swallowed sigaction is noticed", a_swallowed_sigaction_is_noticed, 0},
+};
+
+int
+main(int argc, char **argv)
+{
+    unsetenv("MMAPGUARD_NO_SIGNAL");
+    if (getenv("SWALLOW_SIGACTION") != NULL) {
+        return check_main(argc, argv, swallowed, sizeof swallowed / sizeof *swallowed);
+    }
+    return check_main(argc, argv, everywhere, sizeof everywhere / sizeof *everywhere);
+}

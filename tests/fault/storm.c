@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The storm: a writer in another process truncates, extends, rewrites, punches, replaces and removes a file at random
+ * while four threads read it. Nothing may crash, and nobody may be deceived:
+ *
+ *  - a byte that a reader sees is one that the file had there in this round, or a zero where it was short or punched;
+ *  - at the end of a round, with the writer done, every byte in which the mapping differs from the file, or which the file
+ *    no longer has, is reported by mmg_unpin() or mmg_check(), with the place of the first one;
+ *  - a zero in a page that the writer left alone except for cutting it off is a loss, and the span it was read through
+ *    says so when it ends, in the middle of the round;
+ *  - whatever else was changed is reported by mmg_changed();
+ *  - a round that left the file alone reports nothing at all.
+ *
+ * Arguments: rounds, seed. storm_twin.c is the same with a plain mapping, and dies.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "storm_plan.h"
+
+#define READERS 4
+#define NEEDLE 24
+#define FINAL_SHARE 2 /* every second round ends spans before it checks, the others after */
+
+static uint64_t rounds = 300;
+static uint64_t seed;
+
+/** One round, as its readers see it. */
+static struct {
+    struct storm storm;
+    struct storm_plan plan;
+    mmg_handle handle;
+    uint64_t offset; /* of the window */
+    uint64_t length;
+    pthread_barrier_t barrier;
+    _Atomic bool writing;
+    _Atomic bool over;
+} now;
+
+static struct {
+    _Atomic uint64_t losses; /* spans whose end reported one */
+    uint64_t contained;
+    uint64_t lost;
+    uint64_t shrunk_unseen;
+    uint64_t changed;
+    uint64_t still;
+} tally;
+
+struct reader {
+    unsigned number;
+    uint64_t random;
+    uint8_t *copy;
+    mmg_span span; /* held for the whole round */
+    uint64_t from;
+};
+
+static uint64_t
+smaller(uint64_t one, uint64_t other)
+{
+    return one < other ? one : other;
+}
+
+/* -------------------------------------------------------------------------------------------- bytes in mid-round -- */
+
+/** Judge bytes of one page, which were read at `place` of the file. Returns whether a zero among them proves a loss. */
+static bool
+judge_page(const uint8_t *bytes, uint64_t place, uint64_t size)
+{
+    const uint64_t page = check_page();
+    bool zero = false;
+    if (memcmp(bytes, now.storm.versions[0] + place, size) == 0) {
+        return false;
+    }
+    for (uint64_t at = 0; at < size; at++) {
+        zero = zero || bytes[at] == 0;
+        if (!storm_allows(&now.storm, &now.plan, place + at, bytes[at])) {
+            fprintf(stderr, "    byte %" PRIu64 " of the file reads as %02x\n", place + at, bytes[at]);
+            bool the_file_had_this_byte = false;
+            CHECK(the_file_had_this_byte);
+            return false;
+        }
+    }
+    return zero && storm_zero_means_loss(&now.plan, place / page * page, (place / page + 1) * page);
+}
+
+/** The same for any bytes, which were read at `at` of the region. */
+static bool
+judge(const uint8_t *bytes, uint64_t at, uint64_t size)
+{
+    const uint64_t page = check_page();
+    bool lost = false;
+    for (uint64_t done = 0; done < size;) {
+        uint64_t place = now.offset + at + done;
+        uint64_t part = smaller(page - place % page, size - done);
+        lost = judge_page(bytes + done, place, part) || lost;
+        done += part;
+    }
+    return lost;
+}
+
+/** Read a span page by page, each page once, and judge what was read. */
+static bool
+read_span(const struct reader *reader, const mmg_span *span, uint64_t at)
+{
+    const uint64_t page = check_page();
+    bool lost = false;
+    for (uint64_t done = 0; done < span->size;) {
+        uint64_t part = smaller(page - (now.offset + at + done) % page, span->size - done);
+        memcpy(reader->copy, span->data + done, part);
+        lost = judge(reader->copy, at + done, part) || lost;
+        done += part;
+    }
+    return lost;
+}
+
+static bool
+is_loss(mmg_status status)
+{
+    return status == MMG_E_TRUNCATED;
+}
+
+/** Can bytes below `end` of the region have been lost in this round? */
+static bool
+may_be_lost(uint64_t end)
+{
+    return now.plan.least < now.offset + end;
+}
+
+/** A status of a call that looks at the region up to `end`. */
+static void
+judge_status(mmg_status status, uint64_t end)
+{
+    CHECK(status == MMG_OK || (is_loss(status) && may_be_lost(end)));
+}
+
+static void
+pin_and_read(struct reader *reader)
+{
+    mmg_span span = MMG_SPAN_INIT;
+    uint64_t at = check_random_below(&reader->random, now.length);
+    uint64_t size = 1 + check_random_below(&reader->random, smaller(now.length - at, 16 * check_page()));
+    mmg_status status = mmg_pin(now.handle, at, size, &span);
+    judge_status(status, at + size);
+    if (status == MMG_OK) {
+        bool lost = read_span(reader, &span, at);
+        status = mmg_unpin(&span);
+        judge_status(status, at + size);
+        CHECK(!lost || is_loss(status));
+        if (is_loss(status)) {
+            atomic_fetch_add(&tally.losses, 1);
+        }
+    }
+}
+
+static void
+read_by_copy(struct reader *reader)
+{
+    uint64_t got = 0;
+    uint64_t at = check_random_below(&reader->random, now.length);
+    uint64_t size = smaller(now.length - at, check_page());
+    mmg_status status = mmg_read(now.handle, at, reader->copy, size, &got);
+    judge_status(status, at + size);
+    CHECK(got <= size && (status != MMG_OK || got == size));
+    if (got > 0) {
+        judge(reader->copy, at, got);
+    }
+}
+
+static void
+search(struct reader *reader)
+{
+    uint64_t position = 0;
+    uint64_t at = check_random_below(&reader->random, now.length - NEEDLE);
+    const uint8_t *needle = now.storm.versions[0] + now.offset + at;
+    mmg_status status = mmg_find(now.handle, 0, at + NEEDLE, needle, NEEDLE, &position);
+    judge_status(status, at + NEEDLE);
+    if (status == MMG_OK) {
+        CHECK(position == at || (position == MMG_NOT_FOUND && now.plan.modified));
+    }
+}
+
+/** Open and close amid the storm; what is there to open is anybody's guess, but it is opened or refused with a reason. */
+static void
+open_another(struct reader *reader)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    mmg_handle handle = 0;
+    mmg_span span = MMG_SPAN_INIT;
+    mmg_status status = mmg_open(now.storm.path, &options, &handle, NULL);
+    if (status != MMG_OK) {
+        CHECK((status == MMG_E_NOT_FOUND && now.plan.renamed) || (is_loss(status) && may_be_lost(now.length)));
+        return;
+    }
+    status = mmg_pin(handle, 0, MMG_TO_END, &span);
+    CHECK(status == MMG_OK || is_loss(status));
+    if (status == MMG_OK) {
+        for (uint64_t at = 0; at < span.size; at += check_page()) {
+            memcpy(reader->copy, span.data + at, smaller(check_page(), span.size - at));
+        }
+        status = mmg_unpin(&span);
+        CHECK(status == MMG_OK || is_loss(status));
+    }
+    status = mmg_check(handle);
+    CHECK(status == MMG_OK || is_loss(status));
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+static void
+advise(struct reader *reader)
+{
+    uint64_t at = check_random_below(&reader->random, now.length);
+    uint64_t bytes = 0;
+    uint32_t advice = check_random_below(&reader->random, 2) == 0 ? MMG_ADVICE_POPULATE : MMG_ADVICE_DONTNEED;
+    mmg_status status = mmg_advise(now.handle, at, MMG_TO_END, advice);
+    CHECK(status == MMG_E_UNSUPPORTED || status == MMG_OK || (is_loss(status) && may_be_lost(now.length)));
+    CHECK_STATUS(mmg_resident(now.handle, at, MMG_TO_END, &bytes), MMG_OK);
+    CHECK(bytes <= now.length - at);
+}
+
+static void
+read_something(struct reader *reader)
+{
+    switch (check_random_below(&reader->random, 12)) {
+    case 0:
+        read_by_copy(reader);
+        break;
+    case 1:
+        search(reader);
+        break;
+    case 2:
+        judge_status(mmg_check(now.handle), now.length);
+        break;
+    case 3:
+        open_another(reader);
+        break;
+    case 4:
+        advise(reader);
+        break;
+    case 5:
+    case 6:
+    case 7:
+        read_span(reader, &reader->span, reader->from);
+        break;
+    default:
+        pin_and_read(reader);
+        break;
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------ the end of a round -- */
+
+/** The span that a reader held all through the round, after mmg_check() told what is lost. */
+static void
+end_long_span(struct reader *reader, uint64_t first_lost)
+{
+    uint64_t end = reader->from + reader->span.size;
+    mmg_status status = mmg_unpin(&reader->span);
+    judge_status(status, end);
+    CHECK(is_loss(status) || end <= first_lost);
+}
+
+static void *
+read_in_storm(void *argument)
+{
+    struct reader *reader = argument;
+    for (;;) {
+        pthread_barrier_wait(&now.barrier);
+        if (atomic_load(&now.over)) {
+            return NULL;
+        }
+        reader->from = check_random_below(&reader->random, now.length);
+        uint64_t size = 1 + check_random_below(&reader->random, now.length - reader->from);
+        CHECK_STATUS(mmg_pin(now.handle, reader->from, size, &reader->span), MMG_OK);
+        pthread_barrier_wait(&now.barrier);
+        do {
+            read_something(reader);
+            /* Let the writer have its turn where there are fewer processors than readers. */
+            if (check_random_below(&reader->random, 4) == 0) {
+                sched_yield();
+            }
+        } while (atomic_load(&now.writing));
+        read_span(reader, &reader->span, reader->from);
+        pthread_barrier_wait(&now.barrier);
+    }
+}
+
+/** What the quiet after the round shows: the mapping beside the file. */
+struct finding {
+    uint64_t
+        first_difference; /* in the region: the first byte that the file has not, or has otherwise; else its size */
+    bool faulted;         /* a difference that a contained fault must have made */
+};
+
+static struct finding
+compare(int file, const mmg_span *whole, uint8_t *mapped, uint8_t *read_back)
+{
+    const uint64_t page = check_page();
+    struct finding finding = {now.length, false};
+    struct stat status;
+    REQUIRE(fstat(file, &status) == 0);
+    CHECK_U64((uint64_t)status.st_size, now.plan.size);
+    memcpy(mapped, whole->data, whole->size);
+    ssize_t got = pread(file, read_back, now.length, (off_t)now.offset);
+    REQUIRE(got >= 0);
+    for (uint64_t at = 0; at < now.length; at++) {
+        bool missing = at >= (uint64_t)got;
+        if (missing || mapped[at] != read_back[at]) {
+            finding.first_difference = smaller(finding.first_difference, at);
+            /* Behind the end, on the page that the end is in, bytes go without a signal. */
+            uint64_t last_page = (now.plan.size + page - 1) / page * page;
+            finding.faulted = finding.faulted || !missing || now.offset + at >= last_page;
+            CHECK_U64(mapped[at], 0);
+        }
+    }
+    judge(mapped, 0, now.length);
+    return finding;
+}
+
+static void
+judge_losses(const struct finding *finding, const mmg_info *info)
+{
+    bool lost = info->fault_cause != MMG_OK;
+    if (finding->first_difference < now.length) {
+        CHECK_STATUS(info->fault_cause, MMG_E_TRUNCATED);
+        CHECK(info->fault_offset <= finding->first_difference);
+    }
+    CHECK(info->fault_cause == MMG_OK || is_loss(info->fault_cause));
+    CHECK(!lost || may_be_lost(now.length));
+    CHECK_I64(info->fault_offset == MMG_TO_END, !lost);
+    CHECK(!lost || info->fault_offset < now.length);
+    CHECK(!lost || info->fault_offset + now.offset >= now.plan.least || info->fault_offset == 0);
+    CHECK(info->faults == 0 || lost);
+    tally.contained += info->faults;
+    tally.lost += lost;
+    tally.shrunk_unseen += !lost && may_be_lost(now.length);
+    tally.still += now.plan.steps == 0;
+}
+
+static void
+judge_changes(void)
+{
+    uint32_t what = 0;
+    CHECK_STATUS(mmg_changed(now.handle, &what), MMG_OK);
+    CHECK_I64((what & MMG_CHANGED_SIZE) != 0, now.plan.size != STORM_SIZE);
+    CHECK_I64((what & MMG_CHANGED_PATH) != 0, now.plan.renamed);
+    CHECK_I64((what & MMG_CHANGED_MTIME) != 0, now.plan.modified);
+    CHECK_I64((what & MMG_CHANGED_CTIME) != 0, now.plan.modified || now.plan.renamed);
+    tally.changed += what != 0;
+}
+
+static void
+end_round(int file, mmg_span *whole, struct reader *readers, bool spans_first, uint8_t *mapped, uint8_t *read_back)
+{
+    struct finding finding = compare(file, whole, mapped, read_back);
+    mmg_status told = MMG_OK;
+    if (spans_first) {
+        told = mmg_unpin(whole);
+        CHECK(is_loss(told) || !finding.faulted);
+    }
+    mmg_status status = mmg_check(now.handle);
+    mmg_info info = check_info(now.handle);
+    judge_status(status, now.length);
+    CHECK_STATUS(status, info.fault_cause);
+    CHECK(is_loss(status) || !is_loss(told));
+    judge_losses(&finding, &info);
+    judge_changes();
+    if (!spans_first) {
+        CHECK_STATUS(mmg_unpin(whole), status);
+    }
+    for (unsigned index = 0; index < READERS; index++) {
+        end_long_span(&readers[index], finding.first_difference);
+    }
+    CHECK_U64(check_info(now.handle).pins, 0);
+}
+
+static void
+run_round(uint64_t *random, struct reader *readers, bool coarse, uint8_t *mapped, uint8_t *read_back)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    mmg_span whole = MMG_SPAN_INIT;
+    storm_draw(&now.plan, random, !now.storm.shared->cannot_punch);
+    now.offset = check_random_below(random, 3) == 0 ? check_random_below(random, STORM_SIZE / 2) : 0;
+    now.length = STORM_SIZE - now.offset;
+    if (check_random_below(random, 3) == 0) {
+        now.length -= check_random_below(random, now.length - NEEDLE - 1);
+    }
+    options.offset = now.offset;
+    options.length = now.length;
+    int file = storm_restore(&now.storm);
+    now.handle = check_open(now.storm.path, &options);
+    REQUIRE_STATUS(mmg_pin(now.handle, 0, MMG_TO_END, &whole), MMG_OK);
+    CHECK_U64(whole.size, now.length);
+    if (coarse) {
+        usleep(12000); /* file times that move with the clock tick would not show a change within it */
+    }
+    atomic_store(&now.writing, true);
+    pthread_barrier_wait(&now.barrier);
+    pthread_barrier_wait(&now.barrier);
+    storm_begin(&now.storm, &now.plan);
+    storm_end(&now.storm);
+    atomic_store(&now.writing, false);
+    pthread_barrier_wait(&now.barrier);
+    end_round(file, &whole, readers, check_random_below(random, FINAL_SHARE) == 0, mapped, read_back);
+    CHECK_STATUS(mmg_close(now.handle, 0), MMG_OK);
+    close(file);
+}
+
+/** Do the file's times tell two changes apart that follow each other at once, if they were looked at in between? */
+static bool
+times_are_coarse(void)
+{
+    struct stat before;
+    struct stat after;
+    bool coarse = false;
+    int file = storm_restore(&now.storm);
+    for (int round = 0; round < 50 && !coarse; round++) {
+        REQUIRE(fstat(file, &before) == 0 && pwrite(file, "x", 1, 0) == 1 && fstat(file, &after) == 0);
+        coarse = before.st_mtim.tv_nsec == after.st_mtim.tv_nsec && before.st_mtim.tv_sec == after.st_mtim.tv_sec;
+    }
+    close(file);
+    return coarse;
+}
+
+static void
+storm(void)
+{
+    pthread_t threads[READERS];
+    struct reader readers[READERS];
+    uint64_t random = seed;
+    uint8_t *mapped = malloc(STORM_MOST);
+    uint8_t *read_back = malloc(STORM_MOST);
+    uint64_t round = 0;
+    memset(&tally, 0, sizeof tally);
+    memset(readers, 0, sizeof readers);
+    REQUIRE(mapped != NULL && read_back != NULL);
+    storm_start(&now.storm, check_path("storm"), check_path("spare"));
+    bool coarse = times_are_coarse();
+    REQUIRE(pthread_barrier_init(&now.barrier, NULL, READERS + 1) == 0);
+    atomic_store(&now.over, false);
+    for (unsigned index = 0; index < READERS; index++) {
+        readers[index].number = index;
+        readers[index].random = seed + 1 + index;
+        readers[index].copy = malloc(STORM_MOST);
+        REQUIRE(readers[index].copy != NULL);
+        REQUIRE(pthread_create(&threads[index], NULL, read_in_storm, &readers[index]) == 0);
+    }
+    for (; round < rounds && check_failures() == 0; round++) {
+        run_round(&random, readers, coarse, mapped, read_back);
+    }
+    if (check_failures() != 0) {
+        fprintf(stderr, "    in round %" PRIu64 " of seed %" PRIu64 ", window [%" PRIu64 ", %" PRIu64 "):\n", round - 1,
+                seed, now.offset, now.offset + now.length);
+        storm_print(&now.plan);
+    }
+    atomic_store(&now.over, true);
+    pthread_barrier_wait(&now.barrier);
+    for (unsigned index = 0; index < READERS; index++) {
+        REQUIRE(pthread_join(threads[index], NULL) == 0);
+        free(readers[index].copy);
+    }
+    pthread_barrier_destroy(&now.barrier);
+    storm_stop(&now.storm);
+    free(mapped);
+    free(read_back);
+    printf("\n    %" PRIu64 " rounds: %" PRIu64 " with a loss, %" PRIu64 " signals contained, %" PRIu64
+           " spans that told of a loss in mid-round,\n    %" PRIu64 " cut and grown unseen, %" PRIu64
+           " with a change that was told, %" PRIu64 " left alone\n    ",
+           round, tally.lost, tally.contained, atomic_load(&tally.losses), tally.shrunk_unseen, tally.changed,
+           tally.still);
+    /* A storm in which nothing happened proves nothing. */
+    CHECK(rounds < 100 || (tally.lost > 0 && tally.contained > 0 && tally.changed > tally.lost && tally.still > 0));
+}
+
+static const struct check_case cases[] = {
+    {"every byte lost in the storm is reported, and nothing else", storm, CHECK_ONCE},
+};
+
+int
+main(int argc, char **argv)
+{
+    rounds = argc > 1 ? strtoull(argv[1], NULL, 0) : check_scaled(rounds);
+    seed = argc > 2 ? strtoull(argv[2], NULL, 0) : check_seed();
+    return check_main(1, argv, cases, sizeof cases / sizeof *cases);
+}

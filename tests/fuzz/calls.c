@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Random calls against the model: calls [COUNT [SEED]]. The same seed makes the same calls; without one a new seed is
+ * drawn, and printed first, so that a run which fails can be repeated.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "model.h"
+
+/** Calls between two times at which everything is closed and counted. */
+#define ROUND 20000
+
+int
+main(int argc, char **argv)
+{
+    uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 0) : 1000000;
+    uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : (uint64_t)time(NULL) ^ (uint64_t)getpid() << 32;
+    struct chance chance = {.state = seed};
+    printf("%" PRIu64 " calls, seed %" PRIu64 "\n", count, seed);
+    fflush(stdout);
+    model_start();
+    for (uint64_t done = 0; done < count; done += ROUND) {
+        model_run(&chance, count - done < ROUND ? count - done : ROUND);
+    }
+    model_stop();
+    printf("every result was as foreseen\n");
+    return 0;
+}

@@ -1,0 +1,1524 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The model. An expectation is a set of statuses: where a call is wrong in several ways at once, which of them is told is
+ * the library's choice; where it is right, MMG_OK is the only member.
+ */
+#include "model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "mmapguard.h"
+
+#define FILES 6
+#define CAPACITY ((uint64_t)44 * 4096)
+#define REGIONS 80
+#define PINS 300
+#define STALE 512
+#define LARGEST_STRUCT 4096U
+#define ROOM (LARGEST_STRUCT + 64)
+#define NONE UINT64_MAX
+
+/** A file as an inode: it lives for as long as its name or a region needs it. */
+struct inode {
+    unsigned users;
+    int descriptor;
+    uint64_t size;
+    uint64_t device;
+    uint64_t number;
+    bool locked;          /* by us, exclusively */
+    bool is_fresh;        /* as model_start() or reset_files() made it */
+    unsigned flocks;      /* regions that hold it shared */
+    uint8_t bytes[CAPACITY]; /* zero behind `size` */
+};
+
+struct region {
+    bool used;
+    mmg_handle handle; /* 0: closed, kept by its pins */
+    struct inode *inode;
+    uint64_t offset;
+    uint64_t size;
+    uint64_t page;      /* of a mapping that shows the file; 0: the bytes are stable */
+    uint64_t mapped;    /* bytes of address space */
+    uint8_t *copy;      /* the bytes, if they are stable */
+    bool contained;     /* a fault in it is */
+    bool has_flock;
+    int file;           /* the name it was opened by, or -1 */
+    bool supports_changed; /* surely */
+    bool may_support_changed;
+    unsigned pins;
+    uint64_t faults;
+    uint64_t lost;      /* first byte known to be lost, or NONE */
+    uint64_t zeroed;    /* first page of the mapping that was replaced by zeroes, or NONE */
+    const uint8_t *base;
+    mmg_info opened;
+};
+
+struct pin {
+    mmg_span span; /* pin 0: free */
+    struct region *region;
+    uint64_t offset;
+};
+
+static struct {
+    char directory[PATH_MAX];
+    char paths[FILES][PATH_MAX + 16];
+    char missing[PATH_MAX + 16];
+    struct inode *names[FILES];
+    struct region regions[REGIONS];
+    struct pin pins[PINS];
+    mmg_handle stale[STALE];
+    uint64_t stale_tokens[STALE];
+    size_t stale_count;
+    size_t stale_token_count;
+    mmg_stats start;
+    uint64_t opened;
+    struct chance *chance;
+    bool can_populate; /* the kernel knows MADV_POPULATE_READ */
+    uint64_t call;
+    const char *doing;
+    char details[256];
+} model;
+
+/* --------------------------------------------------------------------------------------------------------- reports -- */
+
+_Noreturn static void
+disagree(const char *what)
+{
+    fprintf(stderr, "call %" PRIu64 ", %s(%s): %s\n", model.call, model.doing, model.details, what);
+    fflush(stderr);
+    abort();
+}
+
+static void
+must(bool holds, const char *what)
+{
+    if (!holds) {
+        disagree(what);
+    }
+}
+
+static void
+must_equal(uint64_t actual, uint64_t expected, const char *what)
+{
+    char text[160];
+    if (actual != expected) {
+        snprintf(text, sizeof text, "%s is %" PRIu64 ", not %" PRIu64, what, actual, expected);
+        disagree(text);
+    }
+}
+
+/** The statuses that a call may return; empty: MMG_OK and nothing else. */
+struct expected {
+    mmg_status any[16];
+    size_t count;
+};
+
+static void
+expect(struct expected *expected, mmg_status status)
+{
+    must(expected->count < 16, "the model expects too much");
+    expected->any[expected->count++] = status;
+}
+
+static void
+must_be(mmg_status actual, const struct expected *expected)
+{
+    char text[400];
+    size_t used;
+    for (size_t index = 0; index < expected->count; index++) {
+        if (expected->any[index] == actual) {
+            return;
+        }
+    }
+    if (expected->count == 0 && actual == MMG_OK) {
+        return;
+    }
+    used = (size_t)snprintf(text, sizeof text, "returned %s, expected %s", mmg_status_name(actual),
+                            expected->count == 0 ? "MMG_OK" : "");
+    for (size_t index = 0; index < expected->count && used < sizeof text; index++) {
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s ", mmg_status_name(expected->any[index]));
+    }
+    disagree(text);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- chance -- */
+
+static uint64_t
+draw(unsigned size)
+{
+    struct chance *chance = model.chance;
+    uint64_t value = 0;
+    if (chance->bytes != NULL) {
+        for (unsigned index = 0; index < size && chance->left > 0; index++, chance->left--) {
+            value |= (uint64_t)*chance->bytes++ << (8 * index);
+        }
+        return value;
+    }
+    value = chance->state += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
+    value = (value ^ (value >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    value = (value ^ (value >> 27)) * UINT64_C(0x94d049bb133111eb);
+    value ^= value >> 31;
+    return size == 8 ? value : value & ((UINT64_C(1) << (8 * size)) - 1);
+}
+
+static bool
+has_chance(void)
+{
+    return model.chance->bytes == NULL || model.chance->left > 0;
+}
+
+/** A number below `bound`. */
+static uint64_t
+below(uint64_t bound)
+{
+    return bound <= 1 ? 0 : draw(bound <= 256 ? 1 : bound <= 65536 ? 2 : bound <= UINT64_C(1) << 32 ? 4 : 8) % bound;
+}
+
+static bool
+one_in(uint64_t count)
+{
+    return below(count) == 0;
+}
+
+/** A place or length in something of `size` bytes: mostly inside, often at an edge, now and then absurd. */
+static uint64_t
+some_offset(uint64_t size)
+{
+    static const uint64_t edges[] = {0, 1, 4095, 4096, 4097, 65536, UINT64_MAX, UINT64_MAX - 1, INT64_MAX,
+                                     (uint64_t)INT64_MAX + 1, UINT64_C(1) << 32};
+    switch (below(16)) {
+    case 0:
+        return edges[below(sizeof edges / sizeof *edges)];
+    case 1:
+        return size - below(3);
+    case 2:
+        return size + below(3);
+    case 3:
+        return draw(8) >> below(64);
+    case 4:
+        return UINT64_MAX - below(size + 2);
+    default:
+        return below(size + 1);
+    }
+}
+
+static uint64_t
+some_length(uint64_t size, uint64_t offset)
+{
+    uint64_t rest = offset <= size ? size - offset : 0;
+    switch (below(8)) {
+    case 0:
+        return some_offset(size);
+    case 1:
+        return MMG_TO_END;
+    case 2:
+        return rest;
+    case 3:
+        return rest + 1;
+    case 4:
+        return below(64) < rest ? below(64) : rest;
+    default:
+        return below(rest + 1);
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------------------- files -- */
+
+static const uint64_t first_sizes[FILES] = {0, 100, 4096, 3 * 4096 + 17, 131073, CAPACITY};
+
+/** Write an empty file full of few different bytes, among which a search has something to do. */
+static void
+fill(struct inode *inode, uint64_t size)
+{
+    inode->size = size;
+    for (uint64_t at = 0; at < size; at++) {
+        inode->bytes[at] = (uint8_t)(((at ^ (at >> 12)) * UINT64_C(0x9e3779b97f4a7c15)) >> 59);
+    }
+    must(pwrite(inode->descriptor, inode->bytes, (size_t)size, 0) == (ssize_t)size, "a file cannot be written");
+}
+
+static struct inode *
+inode_new(const char *path, uint64_t size)
+{
+    struct stat status;
+    struct inode *inode = calloc(1, sizeof *inode);
+    must(inode != NULL, "no memory for the model");
+    inode->users = 1;
+    inode->descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    must(inode->descriptor >= 0, "a file cannot be made");
+    fill(inode, size);
+    must(fstat(inode->descriptor, &status) == 0, "fstat");
+    inode->device = status.st_dev;
+    inode->number = status.st_ino;
+    return inode;
+}
+
+static void
+inode_release(struct inode *inode)
+{
+    if (inode != NULL && --inode->users == 0) {
+        close(inode->descriptor);
+        free(inode);
+    }
+}
+
+static uint64_t
+some_file_size(void)
+{
+    static const uint64_t sizes[] = {0, 1, 100, 4095, 4096, 4097, 3 * 4096, 65536, 131072, 131073, CAPACITY};
+    return one_in(3) ? below(CAPACITY + 1) : sizes[below(sizeof sizes / sizeof *sizes)];
+}
+
+static void
+resize(struct inode *inode, uint64_t size)
+{
+    inode->is_fresh = false;
+    must(ftruncate(inode->descriptor, (off_t)size) == 0, "ftruncate");
+    if (size < inode->size) {
+        memset(inode->bytes + size, 0, (size_t)(inode->size - size));
+    }
+    inode->size = size;
+}
+
+static void
+rewrite(struct inode *inode)
+{
+    uint64_t at = below(inode->size + 1);
+    uint64_t size = below(inode->size - at + 1);
+    size = size > 9000 ? 9000 : size;
+    uint8_t value = (uint8_t)draw(1);
+    inode->is_fresh = false;
+    for (uint64_t index = 0; index < size; index++) {
+        inode->bytes[at + index] = (uint8_t)(value + index % 3);
+    }
+    must(pwrite(inode->descriptor, inode->bytes + at, (size_t)size, (off_t)at) == (ssize_t)size, "pwrite");
+}
+
+static void
+replace(size_t file)
+{
+    char fresh[PATH_MAX + 32];
+    snprintf(fresh, sizeof fresh, "%s.fresh", model.paths[file]);
+    struct inode *inode = inode_new(fresh, some_file_size());
+    must(rename(fresh, model.paths[file]) == 0, "rename");
+    inode_release(model.names[file]);
+    model.names[file] = inode;
+}
+
+/** Take an exclusive lock on a file, which must succeed exactly if no region holds a shared one; or give it back. */
+static void
+toggle_lock(struct inode *inode)
+{
+    bool taken;
+    if (inode->locked) {
+        must(flock(inode->descriptor, LOCK_UN) == 0, "LOCK_UN");
+        inode->locked = false;
+        return;
+    }
+    taken = flock(inode->descriptor, LOCK_EX | LOCK_NB) == 0;
+    must(taken == (inode->flocks == 0), "the flock of a file is not that of its regions");
+    inode->locked = taken;
+}
+
+static void
+step_file(void)
+{
+    size_t file = (size_t)below(FILES);
+    struct inode *inode = model.names[file];
+    model.doing = "(file)";
+    switch (below(8)) {
+    case 0:
+    case 1:
+    case 2:
+        resize(inode, inode->size - below(inode->size + 1));
+        break;
+    case 3:
+        resize(inode, some_file_size());
+        break;
+    case 4:
+    case 5:
+        rewrite(inode);
+        break;
+    case 6:
+        toggle_lock(inode);
+        break;
+    default:
+        if (one_in(4)) {
+            replace(file);
+        }
+        break;
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------- regions -- */
+
+static struct region *
+find_region(mmg_handle handle)
+{
+    for (size_t index = 0; handle != 0 && index < REGIONS; index++) {
+        if (model.regions[index].used && model.regions[index].handle == handle) {
+            return &model.regions[index];
+        }
+    }
+    return NULL;
+}
+
+static struct region *
+free_region(void)
+{
+    for (size_t index = 0; index < REGIONS; index++) {
+        if (!model.regions[index].used) {
+            return &model.regions[index];
+        }
+    }
+    return NULL;
+}
+
+static struct region *
+some_region(void)
+{
+    size_t start = (size_t)below(REGIONS);
+    for (size_t step = 0; step < REGIONS; step++) {
+        struct region *region = &model.regions[(start + step) % REGIONS];
+        if (region->used && region->handle != 0) {
+            return region;
+        }
+    }
+    return NULL;
+}
+
+/** A handle: mostly a live one, often a closed one, and every way to get one wrong. */
+static mmg_handle
+some_handle(void)
+{
+    const struct region *region = some_region();
+    mmg_handle live = region == NULL ? 1 : region->handle;
+    switch (below(20)) {
+    case 0:
+    case 1:
+        return model.stale[below(STALE)];
+    case 2:
+        return live ^ (UINT64_C(1) << below(64));
+    case 3:
+        return live + below(7) - 3;
+    case 4:
+        return draw(8) >> below(64);
+    case 5:
+        return (uint64_t)(float)live;
+    default:
+        return live;
+    }
+}
+
+static void
+region_end(struct region *region)
+{
+    if (region->has_flock) {
+        region->inode->flocks--;
+    }
+    inode_release(region->inode);
+    free(region->copy);
+    memset(region, 0, sizeof *region);
+}
+
+/** Bytes of the region that the file still has. */
+static uint64_t
+bytes_left(const struct region *region)
+{
+    uint64_t end = region->inode->size;
+    uint64_t left = end > region->offset ? end - region->offset : 0;
+    return left < region->size ? left : region->size;
+}
+
+/** Bytes of the mapping in front of the region. */
+static uint64_t
+lead(const struct region *region)
+{
+    return region->offset % region->page;
+}
+
+/** First page of the mapping that lies wholly behind the end of the file. */
+static uint64_t
+first_missing_page(const struct region *region)
+{
+    uint64_t start = region->offset - lead(region);
+    uint64_t end = region->inode->size;
+    return end <= start ? 0 : (end - start + region->page - 1) / region->page;
+}
+
+static bool
+is_known_lost(const struct region *region, uint64_t offset, uint64_t length)
+{
+    return region->lost != NONE && length > 0 && offset + length > region->lost;
+}
+
+/** The bytes behind the end of the file are now known to be lost. */
+static void
+learn_loss(struct region *region)
+{
+    uint64_t left = bytes_left(region);
+    if (left < region->size && left < region->lost) {
+        region->lost = left;
+    }
+}
+
+/** What the library knows now: as much as the model, or, where `may` says so, the present end of the file as well. */
+static void
+sync_losses(struct region *region, bool may)
+{
+    mmg_info info = MMG_INFO_INIT;
+    if (region->page == 0 || region->handle == 0) {
+        return;
+    }
+    must(mmg_info_get(region->handle, &info) == MMG_OK, "mmg_info_get fails");
+    if (may && info.fault_offset != region->lost) {
+        learn_loss(region);
+    }
+    must_equal(info.fault_offset, region->lost, "fault_offset");
+    must(info.fault_cause == (region->lost == NONE ? MMG_OK : MMG_E_TRUNCATED), "the cause of the loss is another");
+    if (may && info.faults == region->faults + 1) {
+        region->faults++;
+        region->zeroed = region->zeroed < first_missing_page(region) ? region->zeroed : first_missing_page(region);
+    }
+    must_equal(info.faults, region->faults, "faults");
+}
+
+/* --------------------------------------------------------------------------------------------------------- opening -- */
+
+/** An options struct as some caller compiled it, and how it is to be understood. */
+struct request {
+    union {
+        mmg_options options;
+        uint8_t bytes[ROOM];
+    } given;
+    bool is_null;
+    mmg_options meant; /* with defaults for what the caller does not know */
+};
+
+static bool
+is_size_of(uint32_t size, const uint32_t *ends, size_t count)
+{
+    for (size_t index = 0; index < count; index++) {
+        if (ends[index] == size) {
+            return true;
+        }
+    }
+    return size > ends[count - 1] && size <= LARGEST_STRUCT && size % 8 == 0;
+}
+
+/** Some size for a struct whose full size is `full`: right, older, newer, or nonsense. */
+static uint32_t
+some_struct_size(uint32_t full)
+{
+    switch (below(12)) {
+    case 0:
+        return (uint32_t)draw(4) >> below(32);
+    case 1:
+        return full - (uint32_t)below(full);
+    case 2:
+        return full + (uint32_t)below(64);
+    case 3:
+        return full / 4 * (uint32_t)below(5);
+    default:
+        return full;
+    }
+}
+
+static const uint32_t options_ends[] = {8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 72};
+static const uint32_t error_ends[] = {8, 12, 16, 24, 48, 512};
+static const uint32_t info_ends[] = {8,  12, 16, 20, 24, 28, 32,  40,  48,  56,  64, 72,
+                                     80, 88, 92, 96, 104, 112, 120, 128, 136, 144, 152};
+static const uint32_t stats_ends[] = {8, 16, 24, 32, 40, 48, 56, 64, 72, 80};
+#define IS_SIZE_OF(size, ends) is_size_of((size), (ends), sizeof(ends) / sizeof *(ends))
+
+static uint32_t
+some_value(uint32_t known)
+{
+    return one_in(40) ? (uint32_t)draw(4) : (uint32_t)below(known + 1);
+}
+
+static void
+make_request(struct request *request, uint64_t file_size, struct expected *expected)
+{
+    mmg_options *options = &request->given.options;
+    memset(request, 0, sizeof *request);
+    request->meant = (mmg_options)MMG_OPTIONS_INIT;
+    request->is_null = one_in(6);
+    if (request->is_null) {
+        return;
+    }
+    options->struct_size = some_struct_size((uint32_t)sizeof *options);
+    options->backing = some_value(MMG_BACKING_COPY);
+    options->guarantee = one_in(8) ? some_value(MMG_GUARANTEE_NONE) : MMG_GUARANTEE_CONTAINED;
+    options->lock = some_value(MMG_LOCK_NONE);
+    options->lock_wait_ms = (uint32_t)below(2);
+    options->access = one_in(4) ? some_value(MMG_ADVICE_POPULATE) : 0;
+    options->flags = one_in(3) ? below(64) : one_in(40) ? draw(8) : 0;
+    if (one_in(2)) {
+        options->offset = some_offset(file_size);
+        options->length = one_in(3) ? 0 : some_length(file_size, options->offset);
+        options->length -= options->length == MMG_TO_END;
+    }
+    options->copy_threshold = one_in(2) ? 0 : some_offset(file_size);
+    options->max_bytes = one_in(6) ? some_offset(file_size) : 0;
+    options->max_snapshot_bytes = one_in(6) ? some_offset(file_size) : 0;
+    uint32_t size = options->struct_size;
+    if (!IS_SIZE_OF(size, options_ends)) {
+        expect(expected, MMG_E_ABI_SIZE);
+        return;
+    }
+    if (size > sizeof *options && one_in(2)) {
+        request->given.bytes[sizeof *options + below(size - sizeof *options)] = 1;
+        expect(expected, MMG_E_ABI_NEWER);
+    }
+    memcpy((uint8_t *)&request->meant + 4, request->given.bytes + 4,
+           (size < sizeof *options ? size : sizeof *options) - 4);
+    const mmg_options *meant = &request->meant;
+    if (meant->backing > MMG_BACKING_COPY || meant->guarantee > MMG_GUARANTEE_STABLE || meant->lock > MMG_LOCK_NONE ||
+        meant->access > MMG_ADVICE_HUGEPAGE || meant->flags >= 64 ||
+        ((meant->flags & MMG_FLAG_REQUIRE_LOCK) != 0 && meant->lock == MMG_LOCK_NONE)) {
+        expect(expected, MMG_E_ARGUMENT);
+    }
+}
+
+/** What may go wrong with this file and these options, once both are accepted. */
+static void
+expect_of_file(const struct inode *inode, const mmg_options *meant, uint64_t start, bool streams,
+               struct expected *expected)
+{
+    uint64_t size = inode->size > start ? inode->size - start : 0;
+    uint64_t cap = meant->max_bytes == 0 ? UINT64_C(1) << 30 : meant->max_bytes;
+    if (!streams && meant->lock == MMG_LOCK_SHARED && inode->locked) {
+        expect(expected, MMG_E_WOULD_BLOCK);
+    }
+    if (streams && meant->backing == MMG_BACKING_MAP) {
+        expect(expected, MMG_E_NOT_MAPPABLE);
+    }
+    if (meant->offset > size || meant->length > size - meant->offset) {
+        expect(expected, MMG_E_RANGE);
+        if (meant->length > cap) {
+            expect(expected, MMG_E_TOO_BIG);
+        }
+        return;
+    }
+    uint64_t length = meant->length == 0 ? size - meant->offset : meant->length;
+    if (length == 0 && (meant->flags & MMG_FLAG_REJECT_EMPTY) != 0) {
+        expect(expected, MMG_E_EMPTY);
+        if (size > 0) { /* a file that is not empty, and a window that is */
+            expect(expected, MMG_OK);
+        }
+    }
+    if (length > cap && (streams || meant->backing == MMG_BACKING_COPY)) {
+        expect(expected, MMG_E_TOO_BIG);
+    }
+    if (meant->guarantee == MMG_GUARANTEE_STABLE && !streams && length > 0) {
+        uint64_t snapshot = meant->max_snapshot_bytes == 0 ? UINT64_C(1) << 30 : meant->max_snapshot_bytes;
+        if (meant->backing == MMG_BACKING_MAP || length > snapshot || length > cap) {
+            expect(expected, MMG_E_UNSTABLE);
+            expect(expected, MMG_OK);
+        }
+    }
+}
+
+static bool
+may_succeed(const struct expected *expected)
+{
+    for (size_t index = 0; index < expected->count; index++) {
+        if (expected->any[index] == MMG_OK) {
+            return true;
+        }
+    }
+    return expected->count == 0;
+}
+
+/** Enter what was opened into the model, and hold its description against the truth. */
+static void
+adopt(mmg_handle handle, struct inode *inode, const mmg_options *meant, uint64_t start, int file, bool streams)
+{
+    struct region *region = free_region();
+    mmg_info info = MMG_INFO_INIT;
+    uint64_t size = inode->size > start ? inode->size - start : 0;
+    must(handle != 0 && handle < UINT64_C(1) << 53, "the handle is not below 2^53");
+    must(find_region(handle) == NULL, "the handle is that of another region");
+    for (size_t index = 0; index < STALE; index++) {
+        must(model.stale[index] != handle, "the handle was issued before");
+    }
+    must(mmg_info_get(handle, &info) == MMG_OK, "mmg_info_get fails");
+    *region = (struct region){.used = true, .handle = handle, .inode = inode, .offset = meant->offset, .file = file,
+                              .lost = NONE, .zeroed = NONE, .opened = info};
+    inode->users++;
+    model.opened++;
+    region->size = meant->length == 0 ? size - meant->offset : meant->length;
+    must_equal(info.size, region->size, "size");
+    must_equal(info.offset, meant->offset, "offset");
+    must_equal(info.pins, 0, "pins");
+    must_equal(info.faults, 0, "faults");
+    must_equal(info.fault_offset, NONE, "fault_offset");
+    must(info.fault_cause == MMG_OK, "fault_cause");
+    must_equal(info.lock_error, 0, "lock_error");
+    must(streams || (info.file_size == inode->size && info.device == inode->device && info.inode == inode->number),
+         "the identity of the file is another");
+    region->may_support_changed = !streams;
+    region->supports_changed = !streams && (file >= 0 || info.guarantee != MMG_GUARANTEE_STABLE);
+    must(!(meant->guarantee == MMG_GUARANTEE_STABLE && info.guarantee != MMG_GUARANTEE_STABLE), "STABLE is not upheld");
+    must(!(info.backing == MMG_BACKING_MAP && (meant->backing == MMG_BACKING_COPY || streams || region->size == 0)),
+         "it is a mapping");
+    must(!(info.backing == MMG_BACKING_COPY && meant->backing == MMG_BACKING_MAP && region->size > 0 && !streams),
+         "it is a copy");
+    if (info.backing == MMG_BACKING_COPY) {
+        must_equal(info.lock, MMG_LOCK_NONE, "lock");
+    } else if (info.guarantee != MMG_GUARANTEE_STABLE || info.lock != MMG_LOCK_NONE) { /* a snapshot needs none */
+        must_equal(info.lock, meant->lock, "lock");
+    }
+    region->has_flock = info.lock == MMG_LOCK_SHARED;
+    inode->flocks += region->has_flock;
+    must(!region->has_flock || !inode->locked, "the lock was held elsewhere");
+    region->mapped = info.mapped_bytes;
+    must((region->mapped > 0) == (info.backing == MMG_BACKING_MAP), "mapped_bytes are those of another backing");
+    if (info.guarantee == MMG_GUARANTEE_STABLE) {
+        region->contained = true;
+        region->copy = malloc(region->size + 1);
+        must(region->copy != NULL, "no memory for the model");
+        memcpy(region->copy, inode->bytes + start + region->offset, (size_t)region->size);
+    } else {
+        must(info.backing == MMG_BACKING_MAP, "a copy is stable");
+        region->page = info.page_size;
+        region->contained = info.guarantee == MMG_GUARANTEE_CONTAINED;
+        must(region->contained == ((meant->flags & MMG_FLAG_NO_FAULT_GUARD) == 0), "the guarantee is another");
+        must_equal(region->mapped, (lead(region) + region->size + region->page - 1) / region->page * region->page,
+                   "mapped_bytes");
+    }
+    if (meant->backing == MMG_BACKING_AUTO && meant->copy_threshold != 0 && !streams && region->size > 0 &&
+        meant->guarantee == MMG_GUARANTEE_CONTAINED && meant->max_bytes == 0) {
+        must_equal(info.backing, region->size <= meant->copy_threshold ? MMG_BACKING_COPY : MMG_BACKING_MAP, "backing");
+    }
+}
+
+/** An error struct of some size, or none. */
+struct complaint {
+    union {
+        mmg_error error;
+        uint8_t bytes[ROOM];
+    } given;
+    bool is_null;
+};
+
+static void
+make_complaint(struct complaint *complaint, struct expected *expected)
+{
+    uint32_t size = one_in(4) ? some_struct_size((uint32_t)sizeof(mmg_error)) : (uint32_t)sizeof(mmg_error);
+    complaint->is_null = one_in(3);
+    if (complaint->is_null) {
+        return;
+    }
+    memset(&complaint->given, 0x77, sizeof complaint->given);
+    complaint->given.error.struct_size = size;
+    if (!IS_SIZE_OF(size, error_ends)) {
+        expect(expected, MMG_E_ABI_SIZE);
+        return;
+    }
+    if (size > sizeof(mmg_error)) {
+        memset(complaint->given.bytes + sizeof(mmg_error), 0, size - sizeof(mmg_error));
+        if (one_in(2)) {
+            complaint->given.bytes[sizeof(mmg_error) + below(size - sizeof(mmg_error))] = 1;
+            expect(expected, MMG_E_ABI_NEWER);
+        }
+    }
+}
+
+static void
+check_complaint(const struct complaint *complaint, mmg_status status)
+{
+    const mmg_error *error = &complaint->given.error;
+    uint32_t size = complaint->is_null ? 0 : error->struct_size;
+    if (complaint->is_null || !IS_SIZE_OF(size, error_ends)) {
+        return;
+    }
+    for (size_t at = size; at < ROOM; at++) {
+        must(complaint->given.bytes[at] == 0x77, "the error struct was written beyond its size");
+    }
+    if (status != MMG_E_ABI_NEWER && size >= 8) {
+        must(error->status == status, "the error struct holds another status");
+    }
+    if (status != MMG_E_ABI_NEWER && size >= sizeof *error) {
+        must(memchr(error->operation, 0, sizeof error->operation) != NULL, "the operation has no end");
+        must(memchr(error->message, 0, sizeof error->message) != NULL, "the message has no end");
+        must((error->message[0] == '\0') == (status == MMG_OK), "the message is wrong");
+        must((error->operation[0] == '\0') == (status == MMG_OK), "the operation is wrong");
+    }
+}
+
+static void
+step_open(void)
+{
+    static struct request request;
+    static struct complaint complaint;
+    struct expected expected = {.count = 0};
+    size_t file = (size_t)below(FILES);
+    struct inode *inode = model.names[file];
+    unsigned way = (unsigned)below(16);
+    uint64_t start = 0;
+    mmg_handle handle = 4711;
+    mmg_status status;
+    if (free_region() == NULL) {
+        return;
+    }
+    make_request(&request, inode->size, &expected);
+    make_complaint(&complaint, &expected);
+    const mmg_options *options = request.is_null ? NULL : &request.given.options;
+    mmg_error *error = complaint.is_null ? NULL : &complaint.given.error;
+    bool accepted = expected.count == 0;
+    bool by_path = way < 10;
+    bool streams = way >= 13;
+    model.doing = by_path ? "mmg_open" : streams ? "mmg_read_fd" : "mmg_open_fd";
+    snprintf(model.details, sizeof model.details, "file %zu of %" PRIu64 ", backing %u, flags %" PRIu64 ", window %" PRIu64
+             " + %" PRIu64 ", struct size %u", file, inode->size, request.meant.backing, request.meant.flags,
+             request.meant.offset, request.meant.length, request.given.options.struct_size);
+    if (streams) {
+        start = below(inode->size + 1);
+        must(lseek(inode->descriptor, (off_t)start, SEEK_SET) == (off_t)start, "lseek");
+    }
+    if (!by_path && !streams && accepted && (request.meant.flags & MMG_FLAG_NOFOLLOW) != 0) {
+        expect(&expected, MMG_E_ARGUMENT);
+        accepted = false;
+    }
+    if (way == 0) {
+        expect(&expected, MMG_E_NOT_FOUND);
+        status = mmg_open(model.missing, options, &handle, error);
+    } else if (way == 1) {
+        expect(&expected, MMG_E_NOT_MAPPABLE);
+        status = mmg_open(model.directory, options, &handle, error);
+    } else if (way == 2) {
+        expect(&expected, MMG_E_ARGUMENT);
+        status = mmg_open(NULL, options, &handle, error);
+    } else {
+        if (accepted) {
+            expect_of_file(inode, &request.meant, start, streams, &expected);
+        }
+        status = way == 3   ? mmg_load(model.paths[file], options, &handle, error)
+                 : by_path  ? mmg_open(model.paths[file], options, &handle, error)
+                 : !streams ? mmg_open_fd(inode->descriptor, options, &handle, error)
+                            : mmg_read_fd(inode->descriptor, options, &handle, error);
+    }
+    must_be(status, &expected);
+    check_complaint(&complaint, status);
+    must((status == MMG_OK) == (handle != 0), "a handle goes with success and with nothing else");
+    if (status == MMG_OK) {
+        must(may_succeed(&expected), "it cannot have succeeded");
+        adopt(handle, inode, &request.meant, start, by_path ? (int)file : -1, streams);
+    }
+}
+
+static void
+step_close(void)
+{
+    mmg_handle handle = some_handle();
+    uint32_t flags = one_in(12) ? (uint32_t)draw(4) : (uint32_t)below(2);
+    struct region *region = find_region(handle);
+    struct expected expected = {.count = 0};
+    model.doing = "mmg_close";
+    snprintf(model.details, sizeof model.details, "%" PRIu64 ", %u", handle, flags);
+    if (flags > MMG_CLOSE_STRICT) {
+        expect(&expected, MMG_E_ARGUMENT);
+    }
+    if (region == NULL) {
+        expect(&expected, MMG_E_HANDLE);
+    } else if (flags == MMG_CLOSE_STRICT && region->pins > 0) {
+        expect(&expected, MMG_E_BUSY);
+    }
+    mmg_status status = mmg_close(handle, flags);
+    must_be(status, &expected);
+    if (status == MMG_OK) {
+        model.stale[model.stale_count++ % STALE] = handle;
+        region->handle = 0;
+        if (region->pins == 0) {
+            region_end(region);
+        }
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------- reading -- */
+
+static void
+describe_range(mmg_handle handle, const struct region *region, uint64_t offset, uint64_t length)
+{
+    snprintf(model.details, sizeof model.details,
+             "%" PRIu64 ", %" PRIu64 ", %" PRIu64 " of %" PRIu64 " bytes at %" PRIu64 "; %s, file of %" PRIu64
+             ", lost from %" PRIu64, handle, offset, length, region == NULL ? 0 : region->size,
+             region == NULL ? 0 : region->offset, region == NULL ? "dead" : region->page == 0 ? "stable" : "mapping",
+             region == NULL ? 0 : region->inode->size, region == NULL ? 0 : region->lost);
+}
+
+/** The part of a range call that all of them share. Returns whether the range is good; resolves MMG_TO_END. */
+static bool
+expect_range(const struct region *region, uint64_t offset, uint64_t *length, struct expected *expected)
+{
+    if (region == NULL) {
+        expect(expected, MMG_E_HANDLE);
+        return false;
+    }
+    if (offset > region->size) {
+        expect(expected, MMG_E_RANGE);
+        return false;
+    }
+    if (*length == MMG_TO_END) {
+        *length = region->size - offset;
+    }
+    if (*length > region->size - offset) {
+        expect(expected, MMG_E_RANGE);
+        return false;
+    }
+    return true;
+}
+
+static struct pin *
+free_pin(void)
+{
+    for (size_t index = 0; index < PINS; index++) {
+        if (model.pins[index].span.pin == 0) {
+            return &model.pins[index];
+        }
+    }
+    return NULL;
+}
+
+static struct pin *
+some_pin(void)
+{
+    size_t start = (size_t)below(PINS);
+    for (size_t step = 0; step < PINS; step++) {
+        struct pin *pin = &model.pins[(start + step) % PINS];
+        if (pin->span.pin != 0) {
+            return pin;
+        }
+    }
+    return NULL;
+}
+
+static void
+step_pin(void)
+{
+    mmg_handle handle = some_handle();
+    struct region *region = find_region(handle);
+    uint64_t size = region == NULL ? 1000 : region->size;
+    uint64_t offset = some_offset(size);
+    uint64_t length = some_length(size, offset);
+    struct expected expected = {.count = 0};
+    struct pin *pin = free_pin();
+    bool forget = one_in(50);
+    mmg_span span = {(const uint8_t *)&span, 77, 99};
+    model.doing = "mmg_pin";
+    describe_range(handle, region, offset, length);
+    if (pin == NULL) {
+        return;
+    }
+    if (forget) {
+        expect(&expected, MMG_E_ARGUMENT);
+    }
+    uint64_t real = length;
+    if (expect_range(region, offset, &real, &expected) && is_known_lost(region, offset, real)) {
+        expect(&expected, MMG_E_TRUNCATED);
+    }
+    mmg_status status = mmg_pin(handle, offset, length, forget ? NULL : &span);
+    must_be(status, &expected);
+    if (status != MMG_OK) {
+        must(span.data == (const uint8_t *)&span && span.size == 77 && span.pin == 99, "the span was touched");
+        return;
+    }
+    must(span.data != NULL && span.pin != 0, "the span is not filled");
+    must_equal(span.size, real, "the size of the span");
+    for (size_t index = 0; index < PINS; index++) {
+        must(model.pins[index].span.pin != span.pin, "the token is that of another pin");
+    }
+    if (real > 0) {
+        must(region->base == NULL || span.data == region->base + offset, "the bytes have moved");
+        region->base = span.data - offset;
+    }
+    region->pins++;
+    *pin = (struct pin){.span = span, .region = region, .offset = offset};
+}
+
+static void
+step_unpin(void)
+{
+    struct pin *pin = some_pin();
+    struct expected expected = {.count = 0};
+    mmg_span span = MMG_SPAN_INIT;
+    unsigned way = (unsigned)below(12);
+    model.doing = "mmg_unpin";
+    model.details[0] = '\0';
+    if (pin == NULL || way < 3) {
+        /* Nothing, a token that was good once, or one that never was. */
+        uint8_t byte = 0;
+        span.data = one_in(2) ? NULL : &byte;
+        span.size = one_in(2) ? below(100) : draw(8);
+        span.pin = way == 0 ? 0 : way == 1 ? model.stale_tokens[below(STALE)] : draw(8) >> below(64);
+        if (pin != NULL && one_in(3)) {
+            span.pin = pin->span.pin ^ (UINT64_C(1) << below(64));
+        }
+        for (size_t index = 0; index < PINS; index++) {
+            if (model.pins[index].span.pin == span.pin) {
+                span.pin = 0;
+            }
+        }
+        if (span.pin != 0) {
+            expect(&expected, MMG_E_HANDLE);
+        }
+        must_be(mmg_unpin(&span), &expected);
+        must(mmg_unpin(NULL) == MMG_E_ARGUMENT, "NULL is no span");
+        return;
+    }
+    struct region *region = pin->region;
+    span = pin->span;
+    describe_range(region->handle, region, pin->offset, span.size);
+    if (is_known_lost(region, pin->offset, span.size)) {
+        expect(&expected, MMG_E_TRUNCATED);
+    }
+    mmg_span copy = span;
+    must_be(mmg_unpin(&span), &expected);
+    must(span.data != NULL && span.size == 0 && span.pin == 0, "the span is not empty after unpin");
+    must(mmg_unpin(&span) == MMG_OK, "unpin is not harmless when repeated");
+    model.stale_tokens[model.stale_token_count++ % STALE] = copy.pin;
+    pin->span.pin = 0;
+    if (--region->pins == 0 && region->handle == 0) {
+        region_end(region);
+    }
+    must(mmg_unpin(&copy) == MMG_E_HANDLE, "a copy could be unpinned");
+}
+
+/** A byte of a region as its reader sees it now. `any`: what is lost but was not replaced may show the file or zero. */
+static uint8_t
+byte_of(const struct region *region, uint64_t at, bool *any)
+{
+    *any = false;
+    if (region->page == 0) {
+        return region->copy[at];
+    }
+    if (region->zeroed != NONE && (lead(region) + at) / region->page >= region->zeroed) {
+        return 0;
+    }
+    *any = region->lost != NONE && at >= region->lost;
+    return region->inode->bytes[region->offset + at];
+}
+
+/** Touch part of a span, and foresee the fault if there is one. */
+static void
+step_touch(void)
+{
+    const struct pin *pin = some_pin();
+    model.doing = "(touch)";
+    if (pin == NULL || pin->span.size == 0) {
+        return;
+    }
+    struct region *region = pin->region;
+    uint64_t from = below(pin->span.size);
+    uint64_t size = 1 + below(pin->span.size - from < 300 ? pin->span.size - from : 300);
+    uint64_t step = one_in(8) ? 509 : 1;
+    describe_range(region->handle, region, pin->offset + from, size * step);
+    for (uint64_t index = 0; index < size && from + index * step < pin->span.size; index++) {
+        uint64_t at = pin->offset + from + index * step;
+        if (region->page != 0) {
+            uint64_t page = (lead(region) + at) / region->page;
+            uint64_t missing = first_missing_page(region);
+            if (page >= missing && page < region->zeroed) {
+                if (!region->contained) {
+                    return; /* this one would kill us, as it says */
+                }
+                learn_loss(region);
+                region->zeroed = missing;
+                region->faults++;
+            }
+        }
+        uint8_t byte = ((const volatile uint8_t *)pin->span.data)[at - pin->offset];
+        bool any;
+        uint8_t expected = byte_of(region, at, &any);
+        if (byte != expected && !(any && byte == 0)) {
+            char text[128];
+            snprintf(text, sizeof text, "byte %" PRIu64 " is %02x, not %02x", at, byte, expected);
+            disagree(text);
+        }
+    }
+    sync_losses(region, false);
+}
+
+static void
+step_read(void)
+{
+    static uint8_t buffer[CAPACITY + 16];
+    mmg_handle handle = some_handle();
+    struct region *region = find_region(handle);
+    uint64_t offset = some_offset(region == NULL ? 1000 : region->size);
+    uint64_t size = one_in(4) ? some_offset(region == NULL ? 1000 : region->size) : below(3000);
+    struct expected expected = {.count = 0};
+    uint64_t got = 0xabcdef;
+    bool regrown = false;
+    uint64_t want = 0;
+    uint64_t present = 0;
+    model.doing = "mmg_read";
+    describe_range(handle, region, offset, size);
+    uint64_t length = 0;
+    if (expect_range(region, offset, &length, &expected)) {
+        want = region->size - offset < size ? region->size - offset : size;
+        present = want;
+        if (region->page != 0) {
+            uint64_t left = bytes_left(region);
+            present = left <= offset ? 0 : left - offset < want ? left - offset : want;
+            regrown = is_known_lost(region, offset, want) && present == want;
+            if (present < want) {
+                expect(&expected, MMG_E_TRUNCATED);
+            } else if (regrown) { /* the bytes are others, and back; they may be told as lost */
+                expect(&expected, MMG_OK);
+                expect(&expected, MMG_E_TRUNCATED);
+            }
+        }
+    }
+    memset(buffer, 0xee, (size_t)want + 1);
+    mmg_status status = mmg_read(handle, offset, buffer, size, &got);
+    must_be(status, &expected);
+    if (status != MMG_OK && status != MMG_E_TRUNCATED) {
+        must_equal(got, 0xabcdef, "got");
+        return;
+    }
+    if (regrown && status == MMG_E_TRUNCATED) {
+        must(got < want, "a loss was told and everything was read");
+    } else {
+        must_equal(got, present, "got");
+    }
+    const uint8_t *truth = region->page == 0 ? region->copy + offset : region->inode->bytes + region->offset + offset;
+    must(got == 0 || memcmp(buffer, truth, (size_t)got) == 0, "what was read is not what is there");
+    must(buffer[want] == 0xee, "more was written than was to be read");
+    sync_losses(region, status == MMG_E_TRUNCATED);
+}
+
+/** The first place of a needle, the simple way, or NONE. */
+static uint64_t
+naive(const uint8_t *bytes, uint64_t size, const uint8_t *needle, uint64_t needle_size)
+{
+    for (uint64_t at = 0; needle_size <= size && at <= size - needle_size; at++) {
+        if (memcmp(bytes + at, needle, (size_t)needle_size) == 0) {
+            return at;
+        }
+    }
+    return NONE;
+}
+
+static void
+step_find(void)
+{
+    mmg_handle handle = some_handle();
+    struct region *region = find_region(handle);
+    uint64_t size = region == NULL ? 1000 : region->size;
+    uint64_t offset = some_offset(size);
+    uint64_t length = one_in(3) ? some_length(size, offset) : below(2000);
+    uint8_t needle[48];
+    uint64_t needle_size = below(41);
+    struct expected expected = {.count = 0};
+    uint64_t position = 0xabcdef;
+    uint64_t first = NONE;
+    bool may_learn = false;
+    model.doing = "mmg_find";
+    describe_range(handle, region, offset, length);
+    memset(needle, (int)below(4), sizeof needle);
+    uint64_t real = length;
+    if (expect_range(region, offset, &real, &expected)) {
+        const uint8_t *truth = region->page == 0 ? region->copy + offset
+                                                 : region->inode->bytes + region->offset + offset;
+        uint64_t left = region->page == 0 ? region->size : bytes_left(region);
+        uint64_t present = left <= offset ? 0 : left - offset < real ? left - offset : real;
+        if (one_in(2) && present > 0) { /* something that does occur, perhaps with a wrong end */
+            uint64_t at = below(present);
+            uint64_t part = present - at < needle_size ? present - at : needle_size;
+            memcpy(needle, truth + at, (size_t)part);
+        }
+        first = needle_size == 0 ? 0 : naive(truth, present, needle, needle_size);
+        may_learn = left < region->size;
+        if (is_known_lost(region, offset, real)) {
+            expect(&expected, MMG_E_TRUNCATED);
+        } else if (present < real) {
+            expect(&expected, MMG_E_TRUNCATED);
+            if (first != NONE || needle_size == 0 || needle_size > real) {
+                expect(&expected, MMG_OK);
+            }
+        }
+        if (!region->contained && region->zeroed == NONE && present < real) {
+            return;
+        }
+    }
+    mmg_status status = mmg_find(handle, offset, length, needle, needle_size, &position);
+    must_be(status, &expected);
+    if (status == MMG_OK) {
+        must_equal(position, first == NONE ? MMG_NOT_FOUND : offset + first, "the position");
+    } else {
+        must_equal(position, 0xabcdef, "the position");
+    }
+    if (region != NULL) {
+        sync_losses(region, may_learn);
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------------------- state -- */
+
+static void
+step_check(void)
+{
+    mmg_handle handle = some_handle();
+    struct region *region = find_region(handle);
+    struct expected expected = {.count = 0};
+    model.doing = "mmg_check";
+    describe_range(handle, region, 0, 0);
+    if (region == NULL) {
+        expect(&expected, MMG_E_HANDLE);
+    } else if (region->page != 0) {
+        learn_loss(region);
+        if (region->lost != NONE) {
+            expect(&expected, MMG_E_TRUNCATED);
+        }
+    }
+    must_be(mmg_check(handle), &expected);
+    if (region != NULL) {
+        sync_losses(region, false);
+    }
+}
+
+static void
+step_info(void)
+{
+    static union {
+        mmg_info info;
+        uint8_t bytes[ROOM];
+    } given;
+    mmg_handle handle = some_handle();
+    const struct region *region = find_region(handle);
+    struct expected expected = {.count = 0};
+    uint32_t size = some_struct_size((uint32_t)sizeof(mmg_info));
+    model.doing = "mmg_info_get";
+    describe_range(handle, region, 0, size);
+    memset(&given, 0x55, sizeof given);
+    given.info.struct_size = size;
+    if (!IS_SIZE_OF(size, info_ends)) {
+        expect(&expected, MMG_E_ABI_SIZE);
+        size = 4;
+    } else if (size > sizeof(mmg_info)) {
+        memset(given.bytes + sizeof(mmg_info), 0, size - sizeof(mmg_info));
+    }
+    if (region == NULL) {
+        expect(&expected, MMG_E_HANDLE);
+    }
+    mmg_status status = mmg_info_get(handle, &given.info);
+    must_be(status, &expected);
+    for (size_t at = size; at < ROOM; at++) {
+        must(given.bytes[at] == 0x55, "the struct was written beyond its size");
+    }
+    if (status == MMG_OK && size >= sizeof(mmg_info)) {
+        must_equal(given.info.struct_size, size, "struct_size");
+        must_equal(given.info.pins, region->pins, "pins");
+        must_equal(given.info.size, region->size, "size");
+        must_equal(given.info.faults, region->faults, "faults");
+        must_equal(given.info.fault_offset, region->lost, "fault_offset");
+        must_equal(given.info.mapped_bytes, region->mapped, "mapped_bytes");
+        must_equal(given.info.heap_bytes, region->opened.heap_bytes, "heap_bytes");
+    }
+}
+
+static void
+step_changed(void)
+{
+    mmg_handle handle = some_handle();
+    const struct region *region = find_region(handle);
+    struct expected expected = {.count = 0};
+    uint32_t what = 0xabcdef;
+    uint32_t truth = 0;
+    bool known = true;
+    model.doing = "mmg_changed";
+    describe_range(handle, region, 0, 0);
+    if (region == NULL) {
+        expect(&expected, MMG_E_HANDLE);
+    } else if (!region->supports_changed) {
+        expect(&expected, MMG_E_UNSUPPORTED);
+        if (region->may_support_changed && region->mapped > 0) {
+            expect(&expected, MMG_OK);
+        }
+    }
+    if (region != NULL && region->may_support_changed) {
+        struct stat now;
+        bool moved = region->file >= 0 && model.names[region->file] != region->inode;
+        must(fstat(region->inode->descriptor, &now) == 0, "fstat");
+        truth = moved ? MMG_CHANGED_PATH : 0;
+        known = !moved || region->page != 0;
+        if (known || region->mapped > 0) {
+            truth |= (uint64_t)now.st_size != region->opened.file_size ? (uint32_t)MMG_CHANGED_SIZE : 0;
+            truth |= now.st_mtim.tv_sec != region->opened.mtime_seconds ||
+                             now.st_mtim.tv_nsec != region->opened.mtime_nanoseconds
+                         ? (uint32_t)MMG_CHANGED_MTIME
+                         : 0;
+            truth |= now.st_ctim.tv_sec != region->opened.ctime_seconds ||
+                             now.st_ctim.tv_nsec != region->opened.ctime_nanoseconds
+                         ? (uint32_t)MMG_CHANGED_CTIME
+                         : 0;
+        }
+    }
+    mmg_status status = mmg_changed(handle, &what);
+    must_be(status, &expected);
+    if (status == MMG_OK && !known && what == MMG_CHANGED_PATH) {
+        return; /* of the file that had this path nothing is known */
+    }
+    must_equal(what, status == MMG_OK ? truth : 0xabcdef, "what changed");
+}
+
+static void
+step_advise(void)
+{
+    mmg_handle handle = some_handle();
+    struct region *region = find_region(handle);
+    uint64_t size = region == NULL ? 1000 : region->size;
+    uint64_t offset = some_offset(size);
+    uint64_t length = some_length(size, offset);
+    uint32_t advice = some_value(MMG_ADVICE_POPULATE + 1);
+    struct expected expected = {.count = 0};
+    model.doing = "mmg_advise";
+    describe_range(handle, region, offset, length);
+    uint64_t real = length;
+    if (advice > MMG_ADVICE_POPULATE) {
+        expect(&expected, MMG_E_ARGUMENT);
+    }
+    bool good = expect_range(region, offset, &real, &expected);
+    if (good && advice == MMG_ADVICE_POPULATE && region->page != 0) {
+        if (real > 0 && (offset + real > bytes_left(region) || is_known_lost(region, offset, real))) {
+            uint64_t first = (lead(region) + offset) / region->page;
+            uint64_t last = (lead(region) + offset + real - 1) / region->page;
+            uint64_t missing = first_missing_page(region);
+            expect(&expected, MMG_E_TRUNCATED);
+            if (last < missing || first >= region->zeroed || region->zeroed <= missing) { /* none is missing */
+                expect(&expected, MMG_OK);
+            }
+        }
+        if (!model.can_populate) {
+            expect(&expected, MMG_E_UNSUPPORTED);
+        }
+    }
+    mmg_status status = mmg_advise(handle, offset, length, advice);
+    must_be(status, &expected);
+    if (region != NULL) {
+        sync_losses(region, good && advice == MMG_ADVICE_POPULATE && real > 0);
+    }
+}
+
+static void
+step_resident(void)
+{
+    mmg_handle handle = some_handle();
+    const struct region *region = find_region(handle);
+    uint64_t size = region == NULL ? 1000 : region->size;
+    uint64_t offset = some_offset(size);
+    uint64_t length = some_length(size, offset);
+    struct expected expected = {.count = 0};
+    uint64_t bytes = NONE;
+    model.doing = "mmg_resident";
+    describe_range(handle, region, offset, length);
+    uint64_t real = length;
+    expect_range(region, offset, &real, &expected);
+    mmg_status status = mmg_resident(handle, offset, length, &bytes);
+    must_be(status, &expected);
+    if (status == MMG_OK) {
+        must(bytes <= real, "more is resident than there is");
+        must(region->mapped != 0 || bytes == real, "a copy is not resident");
+    } else {
+        must_equal(bytes, NONE, "bytes");
+    }
+}
+
+static void
+check_stats(void)
+{
+    mmg_stats stats = MMG_STATS_INIT;
+    uint64_t handles = 0;
+    uint64_t regions = 0;
+    uint64_t mappings = 0;
+    uint64_t mapped = 0;
+    uint64_t heap = 0;
+    must(mmg_stats_get(&stats) == MMG_OK, "mmg_stats_get fails");
+    for (size_t index = 0; index < REGIONS; index++) {
+        const struct region *region = &model.regions[index];
+        handles += region->handle != 0;
+        regions += region->used;
+        mappings += region->mapped != 0;
+        mapped += region->mapped;
+        heap += region->used ? region->opened.heap_bytes : 0;
+    }
+    must_equal(stats.handles, model.start.handles + handles, "handles");
+    must_equal(stats.regions, model.start.regions + regions, "regions");
+    must_equal(stats.mappings, model.start.mappings + mappings, "mappings");
+    must_equal(stats.mapped_bytes, model.start.mapped_bytes + mapped, "mapped_bytes");
+    must_equal(stats.heap_bytes, model.start.heap_bytes + heap, "heap_bytes");
+    must_equal(stats.opened, model.start.opened + model.opened, "opened");
+    must_equal(stats.foreign_faults, model.start.foreign_faults, "foreign_faults");
+}
+
+static void
+step_stats(void)
+{
+    static union {
+        mmg_stats stats;
+        uint8_t bytes[ROOM];
+    } given;
+    struct expected expected = {.count = 0};
+    uint32_t size = some_struct_size((uint32_t)sizeof(mmg_stats));
+    model.doing = "mmg_stats_get";
+    snprintf(model.details, sizeof model.details, "size %u", size);
+    check_stats();
+    memset(&given, 0x55, sizeof given);
+    given.stats.struct_size = size;
+    if (!IS_SIZE_OF(size, stats_ends)) {
+        expect(&expected, MMG_E_ABI_SIZE);
+        size = 4;
+    } else if (size > sizeof(mmg_stats)) {
+        memset(given.bytes + sizeof(mmg_stats), 0, size - sizeof(mmg_stats));
+    }
+    must_be(mmg_stats_get(&given.stats), &expected);
+    for (size_t at = size; at < ROOM; at++) {
+        must(given.bytes[at] == 0x55, "the struct was written beyond its size");
+    }
+}
+
+static void
+step_rest(void)
+{
+    static uint8_t bytes[ROOM];
+    uint8_t siginfo[128];
+    uint32_t size = some_struct_size((uint32_t)sizeof(mmg_options));
+    bool possible = IS_SIZE_OF(size, options_ends);
+    model.doing = "(vocabulary)";
+    model.details[0] = '\0';
+    must(mmg_status_name((mmg_status)(uint32_t)draw(4)) != NULL, "a status without a name");
+    must(mmg_status_message((mmg_status)(uint32_t)draw(4)) != NULL, "a status without a message");
+    must(mmg_term((uint32_t)below(12), (uint32_t)draw(4) >> below(32)) != NULL, "a value without a word");
+    must(mmg_supports(7 + (uint32_t)draw(2)) == 0, "a feature from nowhere");
+    memset(bytes, 0x33, sizeof bytes);
+    must(mmg_options_init((mmg_options *)(void *)bytes, size) == (possible ? MMG_OK : MMG_E_ABI_SIZE), "mmg_options_init");
+    must(bytes[possible ? size : 0] == 0x33, "mmg_options_init wrote beyond the size");
+    for (size_t at = 0; at < sizeof siginfo; at++) {
+        siginfo[at] = (uint8_t)draw(1);
+    }
+    must(mmg_handle_fault((int32_t)(uint32_t)draw(4), siginfo, NULL) == 0, "a fault from nowhere");
+    must(mmg_handle_fault(7, NULL, NULL) == 0, "a fault without information");
+}
+
+/* ------------------------------------------------------------------------------------------------------------- run -- */
+
+static void
+step(void)
+{
+    static void (*const steps[])(void) = {
+        step_open,  step_open,  step_open,  step_close, step_close,   step_pin,    step_pin,     step_pin,
+        step_pin,   step_unpin, step_unpin, step_unpin, step_touch,   step_touch,  step_touch,   step_touch,
+        step_read,  step_read,  step_find,  step_find,  step_check,   step_check,  step_info,    step_info,
+        step_changed, step_advise, step_resident, step_stats, step_rest, step_file, step_file, step_unpin,
+    };
+    steps[below(sizeof steps / sizeof *steps)]();
+}
+
+static void
+close_everything(void)
+{
+    model.doing = "(end)";
+    model.details[0] = '\0';
+    for (size_t index = 0; index < REGIONS; index++) {
+        struct region *region = &model.regions[index];
+        if (region->handle != 0) {
+            must(mmg_close(region->handle, 0) == MMG_OK, "a live handle cannot be closed");
+            model.stale[model.stale_count++ % STALE] = region->handle;
+            region->handle = 0;
+            if (region->pins == 0) {
+                region_end(region);
+            }
+        }
+    }
+    for (size_t index = 0; index < PINS; index++) {
+        struct pin *pin = &model.pins[index];
+        if (pin->span.pin != 0) {
+            mmg_status status = mmg_unpin(&pin->span);
+            bool lost = is_known_lost(pin->region, pin->offset, 1);
+            must(status == MMG_OK || lost || pin->region->lost != NONE, "a live pin cannot be unpinned");
+            if (--pin->region->pins == 0) {
+                region_end(pin->region);
+            }
+        }
+    }
+    check_stats();
+}
+
+/** The files as they were at the start, so that the same bytes always lead to the same calls. */
+static void
+reset_files(void)
+{
+    for (size_t file = 0; file < FILES; file++) {
+        struct inode *inode = model.names[file];
+        if (inode->locked) {
+            toggle_lock(inode);
+        }
+        if (!inode->is_fresh) {
+            resize(inode, 0);
+            fill(inode, first_sizes[file]);
+            inode->is_fresh = true;
+        }
+    }
+    memset(model.stale, 0, sizeof model.stale);
+    memset(model.stale_tokens, 0, sizeof model.stale_tokens);
+}
+
+void
+model_run(struct chance *chance, uint64_t count)
+{
+    model.chance = chance;
+    if (chance->bytes != NULL) {
+        reset_files();
+    }
+    model.start = (mmg_stats)MMG_STATS_INIT;
+    model.opened = 0;
+    model.doing = "mmg_stats_get";
+    must(mmg_stats_get(&model.start) == MMG_OK, "mmg_stats_get fails");
+    for (model.call = 0; model.call < count && has_chance(); model.call++) {
+        step();
+    }
+    close_everything();
+}
+
+void
+model_start(void)
+{
+    const char *parent = getenv("TMPDIR");
+    model.doing = "(start)";
+    int length = snprintf(model.directory, sizeof model.directory, "%s/mmapguard-calls-XXXXXX",
+                          parent == NULL ? "/tmp" : parent);
+    must(length > 0 && (size_t)length < sizeof model.directory, "TMPDIR is too long");
+    must(mkdtemp(model.directory) != NULL, "no directory for the files");
+    void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    must(page != MAP_FAILED, "mmap");
+    model.can_populate = madvise(page, 4096, 22) == 0;
+    munmap(page, 4096);
+    snprintf(model.missing, sizeof model.missing, "%s/missing", model.directory);
+    for (size_t file = 0; file < FILES; file++) {
+        snprintf(model.paths[file], sizeof model.paths[file], "%s/%zu", model.directory, file);
+        model.names[file] = inode_new(model.paths[file], first_sizes[file]);
+    }
+}
+
+void
+model_stop(void)
+{
+    for (size_t file = 0; file < FILES; file++) {
+        inode_release(model.names[file]);
+        unlink(model.paths[file]);
+    }
+    rmdir(model.directory);
+}

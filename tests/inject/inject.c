@@ -1,0 +1,794 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Every system call and every allocation that the library makes is made to fail, one after another, in every way in
+ * which it may. A scenario is run once to see which calls it makes; then, for each of these and each plausible errno, a
+ * child runs it with that one failure. The process must live, each call must return a status that fits, nothing may be
+ * left behind, and the same scenario must work again afterwards.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "shim.h"
+
+#define SIZE 140000
+
+/* ----------------------------------------------------------------------------------------- what may go wrong, and how -- */
+
+/** The ways in which one function may fail, as far as a kernel or a C library would; 0 ends the list. */
+struct failing {
+    enum shim_function function;
+    int codes[12];
+};
+
+static const struct failing failings[] = {
+    {SHIM_open, {EINTR, EMFILE, ENFILE, ENOMEM, EACCES, EIO, ENXIO, ELOOP}},
+    {SHIM_open64, {EINTR, EMFILE, ENFILE, ENOMEM, EACCES, EIO, ENXIO, ELOOP}},
+    {SHIM___open64_2, {EINTR, EMFILE, ENFILE, ENOMEM, EACCES, EIO}},
+    {SHIM_fcntl, {EINTR, EMFILE, EAGAIN, EACCES, ENOLCK, EINVAL, EBADF, ENOMEM}},
+    {SHIM_fcntl64, {EINTR, EMFILE, EAGAIN, EACCES, ENOLCK, EINVAL, EBADF, ENOMEM}},
+    {SHIM_flock, {EINTR, EWOULDBLOCK, ENOLCK, EOPNOTSUPP, EINVAL, ENOSYS, EIO}},
+    {SHIM_fstat, {EIO, ESTALE, ENOMEM, EOVERFLOW}},
+    {SHIM_fstat64, {EIO, ESTALE, ENOMEM, EOVERFLOW}},
+    {SHIM_stat, {ENOENT, EACCES, EIO, ENOMEM}},
+    {SHIM_stat64, {ENOENT, EACCES, EIO, ENOMEM}},
+    {SHIM_lstat, {ENOENT, EACCES, EIO}},
+    {SHIM_lstat64, {ENOENT, EACCES, EIO}},
+    {SHIM_fstatfs, {ENOSYS, EIO, ESTALE}},
+    {SHIM_fstatfs64, {ENOSYS, EIO, ESTALE}},
+    {SHIM_ioctl, {ENOTTY, EOPNOTSUPP, EXDEV, EINVAL, EIO, ENOSPC, EINTR}},
+    {SHIM_mmap, {ENOMEM, ENODEV, EAGAIN, EACCES, EPERM, EINVAL, ENFILE, EOVERFLOW}},
+    {SHIM_mmap64, {ENOMEM, ENODEV, EAGAIN, EACCES, EPERM, EINVAL, ENFILE, EOVERFLOW}},
+    {SHIM_munmap, {ENOMEM, EINVAL}},
+    {SHIM_mprotect, {ENOMEM, EACCES}},
+    {SHIM_mremap, {ENOMEM, EFAULT, EINVAL}},
+    {SHIM_madvise, {EAGAIN, EIO, ENOMEM, EINVAL, EFAULT, EINTR, EBADF}},
+    {SHIM_mincore, {EAGAIN, ENOMEM}},
+    {SHIM_read, {EINTR, EIO, ENOMEM, ESTALE, EAGAIN, EISDIR, SHIM_ONE_BYTE, SHIM_HALF, SHIM_END}},
+    {SHIM___read_chk, {EINTR, EIO, ENOMEM, ESTALE, EAGAIN, EISDIR, SHIM_ONE_BYTE, SHIM_HALF, SHIM_END}},
+    {SHIM_pread, {EINTR, EIO, ENOMEM, ESTALE, SHIM_ONE_BYTE, SHIM_HALF, SHIM_END}},
+    {SHIM_pread64, {EINTR, EIO, ENOMEM, ESTALE, SHIM_ONE_BYTE, SHIM_HALF, SHIM_END}},
+    {SHIM___pread64_chk, {EINTR, EIO, ENOMEM, ESTALE, SHIM_ONE_BYTE, SHIM_HALF, SHIM_END}},
+    {SHIM_pwrite, {EINTR, EIO, ENOSPC, EDQUOT, SHIM_ONE_BYTE, SHIM_HALF}},
+    {SHIM_pwrite64, {EINTR, EIO, ENOSPC, EDQUOT, SHIM_ONE_BYTE, SHIM_HALF}},
+    {SHIM_copy_file_range, {EINTR, EXDEV, EOPNOTSUPP, ENOSYS, EIO, ENOSPC, EINVAL, SHIM_ONE_BYTE, SHIM_HALF}},
+    {SHIM_poll, {EINTR, ENOMEM, EINVAL}},
+    {SHIM___poll_chk, {EINTR, ENOMEM, EINVAL}},
+    {SHIM_nanosleep, {EINTR}},
+    {SHIM_readlink, {ENOENT, EACCES, EIO}},
+    {SHIM_getentropy, {ENOSYS, EIO}},
+    {SHIM_sigaction, {EINVAL}},
+    {SHIM_sigwaitinfo, {EINTR}},
+    {SHIM_sigtimedwait, {EINTR, EAGAIN}},
+    {SHIM_syscall, {ENOSYS, EMFILE, ENOMEM, EPERM}},
+    {SHIM_close, {EINTR, EIO}},
+    {SHIM_pthread_create, {EAGAIN}},
+    {SHIM_malloc, {ENOMEM}},
+    {SHIM_calloc, {ENOMEM}},
+    {SHIM_realloc, {ENOMEM}},
+    {SHIM_aligned_alloc, {ENOMEM}},
+};
+#define FAILINGS (sizeof failings / sizeof *failings)
+
+/** Is this to go unnoticed: interruptions, transfers in pieces, a close or an unmapping that complains? */
+static bool
+is_invisible(enum shim_function function, int code)
+{
+    return code == EINTR || code == SHIM_ONE_BYTE || code == SHIM_HALF || function == SHIM_close ||
+           function == SHIM_munmap || function == SHIM_getentropy || function == SHIM_fstatfs64 ||
+           function == SHIM_fstatfs;
+}
+
+/* ----------------------------------------------------------------------------------------------------- observation -- */
+
+/* Nothing fails: every call must do what the scenario says. */
+static bool strict;
+/* How the failure under test was made. */
+static int injected;
+
+enum call { OPEN, READ_FD, PIN, READ, FIND, CHECK_STATE, CHANGED, ADVISE, RESIDENT };
+
+/** The statuses that the header allows, for failures that are not of the caller's making. 0 ends the list. */
+static const mmg_status allowed[][16] = {
+    [OPEN] = {MMG_E_NOT_FOUND, MMG_E_PERMISSION, MMG_E_NOT_MAPPABLE, MMG_E_WOULD_BLOCK, MMG_E_LIMIT, MMG_E_NO_MEMORY,
+              MMG_E_UNSTABLE, MMG_E_TRUNCATED, MMG_E_IO, MMG_E_UNSUPPORTED, MMG_E_GUARD, MMG_E_SYSTEM, MMG_E_RANGE,
+              MMG_E_ARGUMENT, MMG_E_TOO_BIG},
+    [READ_FD] = {MMG_E_TOO_BIG, MMG_E_ARGUMENT, MMG_E_PERMISSION, MMG_E_NOT_MAPPABLE, MMG_E_LIMIT, MMG_E_NO_MEMORY, MMG_E_IO,
+                 MMG_E_SYSTEM, MMG_E_RANGE},
+    [PIN] = {MMG_E_NO_MEMORY},
+    [READ] = {MMG_E_TRUNCATED, MMG_E_IO, MMG_E_SYSTEM},
+    [FIND] = {MMG_E_TRUNCATED, MMG_E_IO, MMG_E_NO_MEMORY, MMG_E_SYSTEM},
+    [CHECK_STATE] = {MMG_E_TRUNCATED, MMG_E_IO, MMG_E_SYSTEM},
+    [CHANGED] = {MMG_E_SYSTEM},
+    [ADVISE] = {MMG_E_TRUNCATED, MMG_E_IO, MMG_E_UNSUPPORTED, MMG_E_NO_MEMORY, MMG_E_SYSTEM},
+    [RESIDENT] = {MMG_E_SYSTEM},
+};
+
+static bool
+is_allowed(enum call call, mmg_status status)
+{
+    for (size_t index = 0; index < 16 && allowed[call][index] != 0; index++) {
+        if (allowed[call][index] == status) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Judge the status of a call; returns whether it succeeded. */
+static bool
+observe(enum call call, mmg_status status, const char *what)
+{
+    if (status != MMG_OK && (strict || !is_allowed(call, status))) {
+        fprintf(stderr, "    %s returned %s\n", what, mmg_status_name(status));
+        CHECK(strict ? status == MMG_OK : is_allowed(call, status));
+    }
+    return status == MMG_OK;
+}
+
+/** Does the status of a failed opening fit the errno that caused it? */
+static bool
+fits(mmg_status status, int os_code)
+{
+    switch (os_code) {
+    case EMFILE:
+    case ENFILE:
+        return status == MMG_E_LIMIT;
+    case ENOMEM:
+        return status == MMG_E_NO_MEMORY || status == MMG_E_LIMIT;
+    case EIO:
+        return status == MMG_E_IO;
+    case ESTALE:
+        return status == MMG_E_IO || status == MMG_E_SYSTEM;
+    case ENOENT:
+        return status == MMG_E_NOT_FOUND;
+    case EACCES:
+    case EPERM:
+        return status == MMG_E_PERMISSION || status == MMG_E_WOULD_BLOCK || status == MMG_E_NOT_MAPPABLE ||
+               status == MMG_E_UNSTABLE;
+    case EWOULDBLOCK:
+        return status == MMG_E_WOULD_BLOCK || status == MMG_E_LIMIT || status == MMG_E_SYSTEM;
+    default:
+        return status != MMG_E_IO && status != MMG_E_LIMIT && status != MMG_E_NO_MEMORY && status != MMG_E_PERMISSION;
+    }
+}
+
+/** Judge a call that opens, whose good end is `expected`. Returns whether there is a handle. */
+static bool
+observe_open(enum call call, mmg_status status, mmg_status expected, mmg_handle handle, const mmg_error *error)
+{
+    CHECK((status == MMG_OK) == (handle != 0));
+    CHECK_STATUS(error->status, status);
+    if (status == MMG_OK) {
+        CHECK(error->os_code == 0 && error->operation[0] == '\0' && error->message[0] == '\0');
+        CHECK_STATUS(status, expected == MMG_OK || !strict ? MMG_OK : expected);
+        return true;
+    }
+    CHECK(error->operation[0] != '\0' && error->message[0] != '\0');
+    if (status != expected) {
+        if (!observe(call, status, error->message) && injected > 0 && error->os_code == injected) {
+            CHECK(fits(status, injected));
+        }
+    }
+    return false;
+}
+
+/* -------------------------------------------------------------------------------------------------------- scenarios -- */
+
+static const char *path;
+
+/** Use a region in every way, and close it. `from`: where in the file it starts, or MMG_TO_END if it is not the pattern. */
+static void
+use(mmg_handle handle, uint64_t from, uint64_t size)
+{
+    static uint8_t buffer[SIZE];
+    mmg_span span = MMG_SPAN_INIT;
+    uint64_t number = 0;
+    uint32_t what = 0;
+    bool has_pattern = from != MMG_TO_END;
+    mmg_info info = check_info(handle);
+    CHECK(!has_pattern || info.size == size);
+    if (observe(PIN, mmg_pin(handle, 0, MMG_TO_END, &span), "mmg_pin")) {
+        CHECK(!has_pattern || check_is_pattern(span.data, from, span.size));
+        CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    }
+    if (observe(READ, mmg_read(handle, 0, buffer, sizeof buffer, &number), "mmg_read")) {
+        CHECK_U64(number, info.size);
+    }
+    CHECK(!has_pattern || check_is_pattern(buffer, from, number));
+    if (has_pattern && size > 100) {
+        check_fill(buffer, from + size - 40, 40);
+        if (observe(FIND, mmg_find(handle, 0, MMG_TO_END, buffer, 40, &number), "mmg_find")) {
+            CHECK_U64(number, size - 40);
+        }
+    }
+    observe(CHECK_STATE, mmg_check(handle), "mmg_check");
+    mmg_status status = mmg_changed(handle, &what);
+    CHECK(status == MMG_E_UNSUPPORTED || observe(CHANGED, status, "mmg_changed"));
+    for (uint32_t advice = MMG_ADVICE_NORMAL; advice <= MMG_ADVICE_POPULATE; advice++) {
+        observe(ADVISE, mmg_advise(handle, 0, MMG_TO_END, advice), "mmg_advise");
+    }
+    if (observe(RESIDENT, mmg_resident(handle, 0, MMG_TO_END, &number), "mmg_resident")) {
+        CHECK(number <= info.size);
+    }
+    CHECK_STATUS(mmg_close(handle, MMG_CLOSE_STRICT), MMG_OK);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_E_HANDLE);
+}
+
+static void
+open_path(const mmg_options *options, mmg_status expected, uint64_t from, uint64_t size)
+{
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    mmg_status status = mmg_open(path, options, &handle, &error);
+    if (observe_open(OPEN, status, expected, handle, &error)) {
+        use(handle, from, size);
+    } else {
+        CHECK(strstr(error.message, path) != NULL);
+    }
+}
+
+static void
+small_file(void)
+{
+    open_path(NULL, MMG_OK, 0, 5000);
+}
+
+static void
+mapped_file(void)
+{
+    open_path(NULL, MMG_OK, 0, SIZE);
+}
+
+static void
+copied_file(void)
+{
+    mmg_options options = check_backing(MMG_BACKING_COPY);
+    open_path(&options, MMG_OK, 0, SIZE);
+}
+
+static void
+mapped_window(void)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    options.offset = 5000;
+    options.length = 100000;
+    options.access = MMG_ADVICE_SEQUENTIAL;
+    options.flags = MMG_FLAG_POPULATE;
+    open_path(&options, MMG_OK, 5000, 100000);
+}
+
+static void
+ofd_locked_file(void)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    options.lock = MMG_LOCK_OFD;
+    open_path(&options, MMG_OK, 0, SIZE);
+}
+
+static void
+required_lock(void)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    options.flags = MMG_FLAG_REQUIRE_LOCK;
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    mmg_status status = mmg_open(path, &options, &handle, &error);
+    if (observe_open(OPEN, status, MMG_OK, handle, &error)) {
+        CHECK_U64(check_info(handle).lock, MMG_LOCK_SHARED);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    }
+}
+
+static void
+contended_lock(void)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+    int holder = open(path, O_RDWR | O_CLOEXEC);
+    REQUIRE(holder >= 0 && flock(holder, LOCK_EX) == 0);
+    options.lock_wait_ms = 2;
+    open_path(&options, MMG_E_WOULD_BLOCK, 0, SIZE);
+    close(holder);
+}
+
+static void
+empty_file(void)
+{
+    open_path(NULL, MMG_OK, MMG_TO_END, 0);
+}
+
+static void
+virtual_file(void)
+{
+    path = "/proc/version";
+    open_path(NULL, MMG_OK, MMG_TO_END, 0);
+}
+
+static void
+descriptor_of(uint64_t size)
+{
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    REQUIRE(descriptor >= 0);
+    mmg_status status = mmg_open_fd(descriptor, NULL, &handle, &error);
+    if (observe_open(OPEN, status, MMG_OK, handle, &error)) {
+        use(handle, 0, size);
+    }
+    CHECK(fcntl(descriptor, F_GETFD) >= 0);
+    close(descriptor);
+}
+
+static void
+small_descriptor(void)
+{
+    descriptor_of(5000);
+}
+
+static void
+mapped_descriptor(void)
+{
+    descriptor_of(SIZE);
+}
+
+/** A stream of many bytes: a regular file, read as one. */
+static void
+long_stream(void)
+{
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    mmg_options options = MMG_OPTIONS_INIT;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    REQUIRE(descriptor >= 0);
+    options.offset = 1000;
+    mmg_status status = mmg_read_fd(descriptor, &options, &handle, &error);
+    if (observe_open(READ_FD, status, MMG_OK, handle, &error)) {
+        /* A premature end of a stream is an end: what there is was read. */
+        use(handle, 1000, strict || injected != SHIM_END ? SIZE - 1000 : check_info(handle).size);
+    }
+    close(descriptor);
+}
+
+/** A pipe that has bytes and no writer any more, read without blocking. */
+static void
+pipe_stream(void)
+{
+    static uint8_t bytes[50000];
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    int ends[2];
+    REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+    check_fill(bytes, 0, sizeof bytes);
+    REQUIRE(write(ends[1], bytes, sizeof bytes) == sizeof bytes);
+    close(ends[1]);
+    mmg_status status = mmg_read_fd(ends[0], NULL, &handle, &error);
+    if (observe_open(READ_FD, status, MMG_OK, handle, &error)) {
+        use(handle, 0, strict || injected != SHIM_END ? sizeof bytes : check_info(handle).size);
+    }
+    close(ends[0]);
+}
+
+/** A FIFO whose writer has written and gone. */
+static void
+fifo(void)
+{
+    static uint8_t bytes[50000];
+    int reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    int writer = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    mmg_options options = MMG_OPTIONS_INIT;
+    options.flags = MMG_FLAG_FIFO_WAIT;
+    REQUIRE(reader >= 0 && writer >= 0);
+    check_fill(bytes, 0, sizeof bytes);
+    REQUIRE(write(writer, bytes, sizeof bytes) == sizeof bytes);
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    close(writer);
+    mmg_status status = mmg_open(path, &options, &handle, &error);
+    if (observe_open(OPEN, status, MMG_OK, handle, &error)) {
+        use(handle, 0, strict || injected != SHIM_END ? sizeof bytes : check_info(handle).size);
+    }
+    close(reader);
+}
+
+static void
+fifo_without_writer(void)
+{
+    open_path(NULL, MMG_E_WOULD_BLOCK, MMG_TO_END, 0);
+}
+
+/** STABLE of a file that is cut short while it is open: whatever the means, it holds or says that it does not. */
+static void
+stable_file(void)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    check_file("stable", SIZE);
+    mmg_status status = mmg_open(path, &options, &handle, &error);
+    if (!observe_open(OPEN, status, MMG_OK, handle, &error)) {
+        return;
+    }
+    CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
+    mmg_span span = MMG_SPAN_INIT;
+    bool pinned = observe(PIN, mmg_pin(handle, 0, MMG_TO_END, &span), "mmg_pin");
+    check_truncate(path, SIZE / 2);
+    CHECK(!pinned || check_is_pattern(span.data, 0, SIZE / 2));
+    bool kept = !pinned || check_is_pattern(span.data + SIZE / 2, SIZE / 2, SIZE / 2);
+    /* A snapshot that could not be made leaves the handle contained, and it says so. */
+    CHECK(kept || (!strict && check_info(handle).guarantee == MMG_GUARANTEE_CONTAINED));
+    status = mmg_unpin(&span);
+    CHECK(status == (kept ? MMG_OK : MMG_E_TRUNCATED) || (!strict && status == MMG_E_UNSTABLE));
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+/** Search with SIGBUS blocked, where the library reads through the kernel into memory of its own. */
+static void
+guardless_search(void)
+{
+    sigset_t bus;
+    uint8_t needle[40];
+    uint64_t position = 0;
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    mmg_status status = mmg_open(path, NULL, &handle, &error);
+    if (!observe_open(OPEN, status, MMG_OK, handle, &error)) {
+        return;
+    }
+    sigemptyset(&bus);
+    sigaddset(&bus, SIGBUS);
+    REQUIRE(sigprocmask(SIG_BLOCK, &bus, NULL) == 0);
+    check_fill(needle, SIZE - 40, sizeof needle);
+    if (observe(FIND, mmg_find(handle, 0, MMG_TO_END, needle, sizeof needle, &position), "mmg_find")) {
+        CHECK_U64(position, SIZE - 40);
+    }
+    REQUIRE(sigprocmask(SIG_UNBLOCK, &bus, NULL) == 0);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+/** More handles and pins at once than the tables start with. */
+static void
+many_handles_and_pins(void)
+{
+    enum { MANY = 400 };
+    static mmg_handle handles[MANY];
+    static mmg_span spans[MANY];
+    mmg_error error = MMG_ERROR_INIT;
+    size_t opened = 0;
+    size_t pinned = 0;
+    while (opened < MANY) {
+        mmg_options options = check_backing(opened % 2 == 0 ? MMG_BACKING_COPY : MMG_BACKING_MAP);
+        options.length = 1 + opened;
+        mmg_status status = mmg_open(path, &options, &handles[opened], &error);
+        if (!observe_open(OPEN, status, MMG_OK, handles[opened], &error)) {
+            break;
+        }
+        opened++;
+    }
+    while (opened > 0 && pinned < MANY && observe(PIN, mmg_pin(handles[0], 0, 1, &spans[pinned]), "mmg_pin")) {
+        pinned++;
+    }
+    CHECK(!strict || (opened == MANY && pinned == MANY));
+    for (size_t index = 0; index < opened; index++) {
+        CHECK_U64(check_info(handles[index]).size, 1 + index);
+        CHECK_STATUS(mmg_close(handles[index], 0), MMG_OK);
+    }
+    for (size_t index = 0; index < pinned; index++) {
+        CHECK_U64(spans[index].data[0], check_byte(0));
+        CHECK_STATUS(mmg_unpin(&spans[index]), MMG_OK);
+    }
+}
+
+/** A fault in a file that was cut short, and the calls of the handler. */
+static void
+contained_fault(void)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    check_file("faulty", SIZE);
+    mmg_status status = mmg_open(path, &options, &handle, &error);
+    if (!observe_open(OPEN, status, MMG_OK, handle, &error)) {
+        return;
+    }
+    mmg_info info = check_info(handle);
+    mmg_span span = MMG_SPAN_INIT;
+    if (info.guarantee == MMG_GUARANTEE_CONTAINED && mmg_guard_state() == MMG_GUARD_TOP &&
+        mmg_pin(handle, 0, MMG_TO_END, &span) == MMG_OK) {
+        check_truncate(path, SIZE / 2);
+        for (uint64_t at = 0; at < SIZE; at += check_page()) {
+            uint8_t byte = ((const volatile uint8_t *)span.data)[at];
+            CHECK_U64(byte, at < SIZE / 2 ? check_byte(at) : 0);
+        }
+        status = mmg_unpin(&span);
+        CHECK(status == MMG_E_TRUNCATED || (!strict && status == MMG_E_IO));
+        CHECK(mmg_check(handle) < 0);
+        CHECK(check_info(handle).faults >= 1);
+    }
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- driver -- */
+
+struct scenario {
+    void (*run)(void);
+    int implausible;    /* an errno that these calls cannot meet */
+    bool only_memory;   /* only allocations fail: there are too many other calls, and all are alike */
+    bool may_be_killed; /* by SIGBUS, when there is no mapping to be had for the pages that are lost */
+};
+
+/* What a child finds, for its parent. */
+static struct findings {
+    unsigned calls[SHIM_COUNT];
+    int64_t blocks;
+    unsigned descriptors;
+    bool fired;
+} *findings;
+
+static const struct scenario *scenario;
+static struct {
+    enum shim_function function;
+    unsigned nth;
+    int code;
+    bool lasts;
+} injection;
+
+/** Nothing of the library's is left. */
+static void
+check_clean(void)
+{
+    mmg_stats stats = check_stats();
+    CHECK_U64(stats.handles, 0);
+    CHECK_U64(stats.regions, 0);
+    CHECK_U64(stats.mappings, 0);
+    CHECK_U64(stats.mapped_bytes, 0);
+    CHECK_U64(stats.heap_bytes, 0);
+    CHECK_U64(check_mappings_of(path), 0);
+}
+
+/** Make every table that is only ever made once, so that all children end alike. */
+static void
+make_tables(void)
+{
+    enum { PINS = 20 };
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    mmg_span spans[PINS];
+    mmg_handle handle = check_open(check_file("tables", 5000), &options);
+    for (size_t index = 0; index < PINS; index++) {
+        REQUIRE_STATUS(mmg_pin(handle, 0, 1, &spans[index]), MMG_OK);
+    }
+    for (size_t index = 0; index < PINS; index++) {
+        CHECK_STATUS(mmg_unpin(&spans[index]), MMG_OK);
+    }
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+/** In a child: without failure, twice; tell the parent what was called and what is left. */
+static void
+rehearse(void *unused)
+{
+    (void)unused;
+    strict = true;
+    shim_arm(SHIM_COUNT, 0, 0, false);
+    scenario->run();
+    check_clean();
+    for (unsigned index = 0; index < SHIM_COUNT; index++) {
+        findings->calls[index] = shim_calls((enum shim_function)index);
+    }
+    scenario->run();
+    check_clean();
+    make_tables();
+    findings->blocks = shim_blocks();
+    findings->descriptors = check_descriptors();
+}
+
+/** In a child: with one failure, then without. */
+static void
+perform(void *unused)
+{
+    (void)unused;
+    injected = injection.code;
+    strict = is_invisible(injection.function, injection.code);
+    shim_arm(injection.function, injection.nth, injection.code, injection.lasts);
+    scenario->run();
+    shim_disarm();
+    findings->fired = shim_has_fired();
+    check_clean();
+    strict = true;
+    scenario->run();
+    check_clean();
+    make_tables();
+    CHECK_U64(check_descriptors(), findings->descriptors);
+    CHECK(shim_blocks() <= findings->blocks);
+}
+
+static const char *
+code_name(int code)
+{
+    return code == SHIM_ONE_BYTE ? "one byte"
+           : code == SHIM_HALF   ? "half of it"
+           : code == SHIM_END    ? "a premature end"
+                                 : strerror(code);
+}
+
+static bool
+is_allocation(enum shim_function function)
+{
+    return function == SHIM_malloc || function == SHIM_calloc || function == SHIM_realloc ||
+           function == SHIM_aligned_alloc;
+}
+
+/**
+ * Can this go on for ever, in a world that makes sense? Interruptions end, and so do short transfers; what a file system
+ * or a limit refuses it refuses every time.
+ */
+static bool
+may_last(enum shim_function function, int code)
+{
+    return !is_invisible(function, code) && code != SHIM_END && code != EAGAIN;
+}
+
+/** Run the scenario with one failure, or one from which on all fail. Returns whether it came about. */
+static bool
+inject(enum shim_function function, unsigned nth, int code, bool lasts)
+{
+    injection.function = function;
+    injection.nth = nth;
+    injection.code = code;
+    injection.lasts = lasts;
+    findings->fired = false;
+    int wait_status = check_child(perform, NULL);
+    bool is_mapping = function == SHIM_mmap || function == SHIM_mmap64 || function == SHIM_syscall;
+    bool killed_as_told = scenario->may_be_killed && is_mapping && WIFSIGNALED(wait_status) &&
+                          WTERMSIG(wait_status) == SIGBUS;
+    if (!killed_as_told && !CHECK_EXITED(wait_status)) {
+        fprintf(stderr, "    ^ when call %u of %s%s ends in: %s\n", nth, shim_names[function],
+                lasts ? ", and every later one," : "", code_name(code));
+    }
+    return findings->fired || killed_as_told;
+}
+
+static void
+run_scenario(const struct scenario *chosen, const char *file)
+{
+    unsigned made = 0;
+    unsigned fired = 0;
+    scenario = chosen;
+    path = file;
+    findings = mmap(NULL, sizeof *findings, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(findings != MAP_FAILED);
+    REQUIRE(CHECK_EXITED(check_child(rehearse, NULL)));
+    for (size_t index = 0; index < FAILINGS; index++) {
+        const struct failing *failing = &failings[index];
+        if (chosen->only_memory && !is_allocation(failing->function)) {
+            continue;
+        }
+        /* Of many calls of one kind the first and the last dozen stand for the rest. */
+        unsigned count = findings->calls[failing->function];
+        for (unsigned nth = 1; nth <= count; nth += nth == 12 && count > 24 ? count - 24 : 1) {
+            for (size_t at = 0; at < sizeof failing->codes / sizeof *failing->codes && failing->codes[at] != 0; at++) {
+                int code = failing->codes[at];
+                if (code == chosen->implausible) {
+                    continue;
+                }
+                fired += inject(failing->function, nth, code, false);
+                made++;
+                if (may_last(failing->function, code)) {
+                    fired += inject(failing->function, nth, code, true);
+                    made++;
+                }
+            }
+        }
+    }
+    printf("%u failures, %u reached ... ", made, fired);
+    CHECK(made > 0 && fired * 2 > made);
+    munmap(findings, sizeof *findings);
+    findings = NULL;
+}
+
+#define SCENARIO(name, bytes, memory)                                                                                  \
+    static void inject_##name(void)                                                                                    \
+    {                                                                                                                  \
+        static const struct scenario this_one = {.run = (name), .only_memory = (memory)};                              \
+        run_scenario(&this_one, check_file("file", (bytes)));                                                          \
+    }
+
+SCENARIO(small_file, 5000, false)
+SCENARIO(mapped_file, SIZE, false)
+SCENARIO(copied_file, SIZE, false)
+SCENARIO(mapped_window, SIZE, false)
+SCENARIO(ofd_locked_file, SIZE, false)
+SCENARIO(required_lock, SIZE, false)
+SCENARIO(contended_lock, SIZE, false)
+SCENARIO(empty_file, 0, false)
+SCENARIO(virtual_file, 0, false)
+SCENARIO(small_descriptor, 5000, false)
+SCENARIO(mapped_descriptor, SIZE, false)
+SCENARIO(long_stream, SIZE, false)
+SCENARIO(pipe_stream, 0, false)
+SCENARIO(guardless_search, SIZE, false)
+SCENARIO(many_handles_and_pins, 5000, true)
+
+static void
+inject_fifo(void)
+{
+    /* A FIFO that has had its last writer does not tell a reader to wait. */
+    static const struct scenario this_one = {.run = fifo, .implausible = EAGAIN};
+    const char *name = check_path("fifo");
+    REQUIRE(mkfifo(name, 0600) == 0);
+    run_scenario(&this_one, name);
+}
+
+static void
+inject_fifo_without_writer(void)
+{
+    static const struct scenario this_one = {.run = fifo_without_writer, .implausible = EAGAIN};
+    const char *name = check_path("fifo");
+    REQUIRE(mkfifo(name, 0600) == 0);
+    run_scenario(&this_one, name);
+}
+
+static void
+inject_stable_file(void)
+{
+    static const struct scenario this_one = {.run = stable_file};
+    run_scenario(&this_one, check_path("stable"));
+}
+
+static void
+inject_contained_fault(void)
+{
+    static const struct scenario this_one = {.run = contained_fault, .may_be_killed = true};
+    run_scenario(&this_one, check_path("faulty"));
+}
+
+static void
+tell_unknown(const char *name)
+{
+    fprintf(stderr, "    the library calls %s\n", name);
+}
+
+static void
+whatever_the_library_calls_is_covered(void)
+{
+    CHECK_I64(shim_unknown_imports(tell_unknown), 0);
+}
+
+static const struct check_case cases[] = {
+    {"whatever the library calls is covered", whatever_the_library_calls_is_covered, CHECK_ONCE},
+    {"a small file", inject_small_file, CHECK_ONCE},
+    {"a mapped file", inject_mapped_file, CHECK_ONCE},
+    {"a copied file", inject_copied_file, CHECK_ONCE},
+    {"a mapped window", inject_mapped_window, CHECK_ONCE},
+    {"a file under an OFD lock", inject_ofd_locked_file, CHECK_ONCE},
+    {"a lock that is required", inject_required_lock, CHECK_ONCE},
+    {"a lock held elsewhere", inject_contended_lock, CHECK_ONCE},
+    {"an empty file", inject_empty_file, CHECK_ONCE},
+    {"a file without a size", inject_virtual_file, CHECK_ONCE},
+    {"a descriptor of a small file", inject_small_descriptor, CHECK_ONCE},
+    {"a descriptor of a mapped file", inject_mapped_descriptor, CHECK_ONCE},
+    {"a long stream", inject_long_stream, CHECK_ONCE},
+    {"a pipe", inject_pipe_stream, CHECK_ONCE},
+    {"a FIFO", inject_fifo, CHECK_ONCE},
+    {"a FIFO without a writer", inject_fifo_without_writer, CHECK_ONCE},
+    {"a search without the guard", inject_guardless_search, CHECK_ONCE},
+    {"many handles and pins", inject_many_handles_and_pins, CHECK_ONCE},
+    {"a file that must be stable", inject_stable_file, CHECK_ONCE},
+    {"a fault", inject_contained_fault, CHECK_ONCE},
+};
+
+int
+main(int argc, char **argv)
+{
+    signal(SIGBUS, SIG_DFL); /* below the guard is to be the system's default, not a sanitizer's handler */
+    return check_main(argc, argv, cases, sizeof cases / sizeof *cases);
+}

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Every function here has libc's name for the linker and one of its own for C, so that no header is in the way. A failed
+ * close() or munmap() has done its work all the same, as on Linux; every other failure has no effect.
+ */
+#include "shim.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mmapguard.h"
+
+const char *const shim_names[SHIM_COUNT] = {
+#define SHIM_TEXT(name) #name,
+    SHIM_FUNCTIONS(SHIM_TEXT)
+#undef SHIM_TEXT
+};
+
+static struct {
+    atomic_int function; /* the one that fails, or -1 */
+    atomic_uint nth;
+    atomic_int code;
+    atomic_bool lasts;
+    atomic_bool fired;
+} armed = {.function = -1};
+
+static atomic_uint calls[SHIM_COUNT];
+static atomic_llong blocks;
+
+/* The library's code in memory. */
+static atomic_uintptr_t library_start;
+static atomic_uintptr_t library_end;
+static char library_path[4096];
+
+void
+shim_arm(enum shim_function function, unsigned nth, int code, bool lasts)
+{
+    for (unsigned index = 0; index < SHIM_COUNT; index++) {
+        atomic_store(&calls[index], 0);
+    }
+    atomic_store(&armed.fired, false);
+    atomic_store(&armed.nth, nth);
+    atomic_store(&armed.code, code);
+    atomic_store(&armed.lasts, lasts);
+    atomic_store(&armed.function, (int)function);
+}
+
+void
+shim_disarm(void)
+{
+    atomic_store(&armed.function, -1);
+}
+
+bool
+shim_has_fired(void)
+{
+    return atomic_load(&armed.fired);
+}
+
+unsigned
+shim_calls(enum shim_function function)
+{
+    return atomic_load(&calls[function]);
+}
+
+int64_t
+shim_blocks(void)
+{
+    return atomic_load(&blocks);
+}
+
+static int
+find_library(struct dl_phdr_info *info, size_t size, void *unused)
+{
+    (void)size;
+    (void)unused;
+    if (strstr(info->dlpi_name, "libmmapguard.so") == NULL) {
+        return 0;
+    }
+    strncpy(library_path, info->dlpi_name, sizeof library_path - 1);
+    for (unsigned index = 0; index < info->dlpi_phnum; index++) {
+        const ElfW(Phdr) *header = &info->dlpi_phdr[index];
+        if (header->p_type == PT_LOAD && (header->p_flags & PF_X) != 0) {
+            atomic_store(&library_end, info->dlpi_addr + header->p_vaddr + header->p_memsz);
+            atomic_store(&library_start, info->dlpi_addr + header->p_vaddr);
+        }
+    }
+    return 1;
+}
+
+static bool
+is_library(const void *caller)
+{
+    uintptr_t address = (uintptr_t)caller; /* compared only */
+    return address >= atomic_load(&library_start) && address < atomic_load(&library_end);
+}
+
+/** Count the call; 0, or how it is to fail. */
+static int
+ask(enum shim_function function, const void *caller)
+{
+    if (!is_library(caller)) {
+        return 0;
+    }
+    unsigned number = atomic_fetch_add(&calls[function], 1) + 1;
+    unsigned nth = atomic_load(&armed.nth);
+    if (atomic_load(&armed.function) != (int)function || number < nth || (number > nth && !atomic_load(&armed.lasts))) {
+        return 0;
+    }
+    atomic_store(&armed.fired, true);
+    return atomic_load(&armed.code);
+}
+
+/* Of its many commands each fails in ways of its own: fcntl(2). */
+static bool
+is_plausible(int command, long word, int code)
+{
+    switch (command) {
+    case F_GETFL:
+        return code == EBADF;
+    case F_DUPFD_CLOEXEC:
+        return code == EMFILE || code == EBADF;
+    case F_OFD_SETLK:
+        return code == EINTR || code == EAGAIN || code == EACCES || code == ENOLCK || code == EINVAL;
+    case F_SETLEASE: /* to give one up does not fail */
+        return word != F_UNLCK && (code == EAGAIN || code == EACCES || code == EINVAL || code == ENOMEM);
+    case F_GET_SEALS:
+    case F_SETSIG:
+    case F_SETOWN_EX:
+        return code == EINVAL;
+    default:
+        return false;
+    }
+}
+
+static int
+ask_fcntl(enum shim_function function, const void *caller, int command, long word)
+{
+    int code = ask(function, caller);
+    if (code > 0 && !is_plausible(command, word, code)) {
+        atomic_store(&armed.fired, false);
+        return 0;
+    }
+    return code;
+}
+
+/*
+ * What is allocated before main() is nearly called: by the dynamic linker, by sanitizers that are not ready themselves. It
+ * is never freed. In front of each block stands its size.
+ */
+static _Alignas(max_align_t) unsigned char early[1 << 20];
+static atomic_size_t early_used;
+static atomic_bool ready;
+static _Thread_local bool resolving;
+
+static bool
+is_early_time(void)
+{
+    return resolving || !atomic_load(&ready);
+}
+
+static void *
+early_allocate(size_t size)
+{
+    const size_t head = sizeof(max_align_t);
+    size_t start = atomic_fetch_add(&early_used, head + ((size + head - 1) & ~(head - 1)));
+    if (size > sizeof early || start + head + size > sizeof early) {
+        return NULL;
+    }
+    memcpy(early + start, &size, sizeof size);
+    return early + start + head;
+}
+
+static bool
+is_early(const void *block)
+{
+    uintptr_t address = (uintptr_t)block; /* compared only */
+    return address >= (uintptr_t)early && address < (uintptr_t)early + sizeof early;
+}
+
+static size_t
+early_size(const void *block)
+{
+    size_t size;
+    memcpy(&size, (const unsigned char *)block - sizeof(max_align_t), sizeof size);
+    return size;
+}
+
+/* After the constructors of all libraries. */
+__attribute__((constructor)) static void
+set_up(void)
+{
+    atomic_store(&ready, true);
+    dl_iterate_phdr(find_library, NULL);
+}
+
+/* Any function; the language lets this be converted to the true type and back. */
+typedef void anything(void);
+
+enum { SHIM_free = SHIM_COUNT };
+
+/* libc's own function of that name. */
+static anything *
+real_of(unsigned function)
+{
+    static _Atomic(anything *) known[SHIM_COUNT + 1];
+    anything *real = atomic_load(&known[function]);
+    if (real == NULL) {
+        resolving = true;
+        void *found = dlsym(RTLD_NEXT, function == SHIM_free ? "free" : shim_names[function]);
+        resolving = false;
+        if (found == NULL) {
+            abort();
+        }
+        memcpy(&real, &found, sizeof real); /* POSIX: dlsym() gives functions as pointers to data */
+        atomic_store(&known[function], real);
+    }
+    return real;
+}
+
+#define CALLER __builtin_return_address(0)
+#define REAL(name) ((__typeof__(&shim_##name))real_of(SHIM_##name))
+
+#define SHIM(type, name, parameters)                                                                                   \
+    type shim_##name parameters __asm__(#name);                                                                        \
+    type shim_##name parameters
+
+/* A function that returns -1 and sets errno. */
+#define FAILING(type, name, parameters, arguments)                                                                     \
+    SHIM(type, name, parameters)                                                                                       \
+    {                                                                                                                  \
+        int code = ask(SHIM_##name, CALLER);                                                                           \
+        if (code > 0) {                                                                                                \
+            errno = code;                                                                                              \
+            return (type)-1;                                                                                           \
+        }                                                                                                              \
+        return REAL(name) arguments;                                                                                   \
+    }
+
+/* The same, with effect. */
+#define FAILING_LATE(name, parameters, arguments)                                                                      \
+    SHIM(int, name, parameters)                                                                                        \
+    {                                                                                                                  \
+        int code = ask(SHIM_##name, CALLER);                                                                           \
+        int result = REAL(name) arguments;                                                                             \
+        if (code > 0) {                                                                                                \
+            errno = code;                                                                                              \
+            return -1;                                                                                                 \
+        }                                                                                                              \
+        return result;                                                                                                 \
+    }
+
+/* A transfer of `size` bytes, which may fall short as well. */
+#define TRANSFERRING(name, parameters, arguments)                                                                      \
+    SHIM(ssize_t, name, parameters)                                                                                    \
+    {                                                                                                                  \
+        int code = ask(SHIM_##name, CALLER);                                                                           \
+        if (code > 0) {                                                                                                \
+            errno = code;                                                                                              \
+            return -1;                                                                                                 \
+        }                                                                                                              \
+        if (code == SHIM_END) {                                                                                        \
+            return 0;                                                                                                  \
+        }                                                                                                              \
+        size = code == SHIM_ONE_BYTE && size > 1 ? 1 : code == SHIM_HALF && size > 1 ? size / 2 : size;                \
+        return REAL(name) arguments;                                                                                   \
+    }
+
+/* The last argument of these is a word or absent; passing one more than there is does no harm. */
+#define WITH_WORD(name, first, second, question)                                                                        \
+    SHIM(int, name, (first one, second other, ...))                                                                    \
+    {                                                                                                                  \
+        va_list rest;                                                                                                  \
+        va_start(rest, other);                                                                                         \
+        long word = va_arg(rest, long);                                                                                \
+        va_end(rest);                                                                                                  \
+        int code = question;                                                                                           \
+        if (code > 0) {                                                                                                \
+            errno = code;                                                                                              \
+            return -1;                                                                                                 \
+        }                                                                                                              \
+        return REAL(name)(one, other, word);                                                                           \
+    }
+
+WITH_WORD(open, const char *, int, ask(SHIM_open, CALLER))
+WITH_WORD(open64, const char *, int, ask(SHIM_open64, CALLER))
+WITH_WORD(fcntl, int, int, ask_fcntl(SHIM_fcntl, CALLER, other, word))
+WITH_WORD(fcntl64, int, int, ask_fcntl(SHIM_fcntl64, CALLER, other, word))
+WITH_WORD(ioctl, int, unsigned long, ask(SHIM_ioctl, CALLER))
+FAILING(int, __open64_2, (const char *path, int flags), (path, flags))
+FAILING(int, flock, (int fd, int operation), (fd, operation))
+FAILING(int, fstat, (int fd, struct stat *status), (fd, status))
+FAILING(int, fstat64, (int fd, struct stat *status), (fd, status))
+FAILING(int, stat, (const char *path, struct stat *status), (path, status))
+FAILING(int, stat64, (const char *path, struct stat *status), (path, status))
+FAILING(int, lstat, (const char *path, struct stat *status), (path, status))
+FAILING(int, lstat64, (const char *path, struct stat *status), (path, status))
+FAILING(int, fstatfs, (int fd, void *status), (fd, status))
+FAILING(int, fstatfs64, (int fd, void *status), (fd, status))
+FAILING(void *, mmap, (void *at, size_t size, int protection, int flags, int fd, off_t offset),
+        (at, size, protection, flags, fd, offset))
+FAILING(void *, mmap64, (void *at, size_t size, int protection, int flags, int fd, off_t offset),
+        (at, size, protection, flags, fd, offset))
+FAILING(int, mprotect, (void *at, size_t size, int protection), (at, size, protection))
+FAILING(int, madvise, (void *at, size_t size, int advice), (at, size, advice))
+FAILING(int, mincore, (void *at, size_t size, unsigned char *vector), (at, size, vector))
+FAILING(int, poll, (struct pollfd * entries, nfds_t count, int timeout), (entries, count, timeout))
+FAILING(int, __poll_chk, (struct pollfd * entries, nfds_t count, int timeout, size_t room),
+        (entries, count, timeout, room))
+FAILING(int, nanosleep, (const struct timespec *request, struct timespec *rest), (request, rest))
+FAILING(int, clock_gettime, (clockid_t clock, struct timespec *now), (clock, now))
+FAILING(int, getentropy, (void *buffer, size_t size), (buffer, size))
+FAILING(ssize_t, readlink, (const char *path, char *buffer, size_t size), (path, buffer, size))
+FAILING(int, sigaction, (int signal_number, const struct sigaction *action, struct sigaction *before),
+        (signal_number, action, before))
+FAILING(int, sigwaitinfo, (const sigset_t *set, siginfo_t *info), (set, info))
+FAILING(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *timeout),
+        (set, info, timeout))
+FAILING_LATE(close, (int fd), (fd))
+FAILING_LATE(munmap, (void *at, size_t size), (at, size))
+TRANSFERRING(read, (int fd, void *buffer, size_t size), (fd, buffer, size))
+TRANSFERRING(__read_chk, (int fd, void *buffer, size_t size, size_t room), (fd, buffer, size, room))
+TRANSFERRING(pread, (int fd, void *buffer, size_t size, off_t offset), (fd, buffer, size, offset))
+TRANSFERRING(pread64, (int fd, void *buffer, size_t size, off_t offset), (fd, buffer, size, offset))
+TRANSFERRING(__pread64_chk, (int fd, void *buffer, size_t size, off_t offset, size_t room),
+             (fd, buffer, size, offset, room))
+TRANSFERRING(pwrite, (int fd, const void *buffer, size_t size, off_t offset), (fd, buffer, size, offset))
+TRANSFERRING(pwrite64, (int fd, const void *buffer, size_t size, off_t offset), (fd, buffer, size, offset))
+TRANSFERRING(copy_file_range, (int from, off_t *at, int to, off_t *there, size_t size, unsigned flags),
+             (from, at, to, there, size, flags))
+
+SHIM(void *, mremap, (void *at, size_t size, size_t new_size, int flags, ...))
+{
+    va_list rest;
+    va_start(rest, flags);
+    void *target = va_arg(rest, void *); /* a word or absent, as above */
+    va_end(rest);
+    int code = ask(SHIM_mremap, CALLER);
+    if (code > 0) {
+        errno = code;
+        return MAP_FAILED;
+    }
+    return REAL(mremap)(at, size, new_size, flags, target);
+}
+
+SHIM(long, syscall, (long number, ...))
+{
+    long words[6];
+    va_list rest;
+    va_start(rest, number);
+    for (unsigned index = 0; index < 6; index++) {
+        words[index] = va_arg(rest, long); /* words or absent, as above */
+    }
+    va_end(rest);
+    int code = ask(SHIM_syscall, CALLER);
+    if (code > 0) {
+        errno = code;
+        return -1;
+    }
+    return REAL(syscall)(number, words[0], words[1], words[2], words[3], words[4], words[5]);
+}
+
+SHIM(int, pthread_create, (pthread_t * thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument))
+{
+    int code = ask(SHIM_pthread_create, CALLER);
+    return code > 0 ? code : REAL(pthread_create)(thread, attributes, body, argument);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- memory -- */
+
+static void *
+count_block(void *block, const void *caller)
+{
+    if (block != NULL && is_library(caller)) {
+        atomic_fetch_add(&blocks, 1);
+    }
+    return block;
+}
+
+SHIM(void *, malloc, (size_t size))
+{
+    if (is_early_time()) {
+        return early_allocate(size);
+    }
+    if (ask(SHIM_malloc, CALLER) > 0) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return count_block(REAL(malloc)(size), CALLER);
+}
+
+SHIM(void *, calloc, (size_t count, size_t size))
+{
+    if (is_early_time()) {
+        return early_allocate(count * size); /* zero, as all of it */
+    }
+    if (ask(SHIM_calloc, CALLER) > 0) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return count_block(REAL(calloc)(count, size), CALLER);
+}
+
+SHIM(void *, aligned_alloc, (size_t alignment, size_t size))
+{
+    if (ask(SHIM_aligned_alloc, CALLER) > 0) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    return count_block(REAL(aligned_alloc)(alignment, size), CALLER);
+}
+
+SHIM(void *, realloc, (void *block, size_t size))
+{
+    if (ask(SHIM_realloc, CALLER) > 0) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (is_early(block) || (block == NULL && is_early_time())) {
+        void *copy = is_early_time() ? early_allocate(size) : REAL(malloc)(size);
+        if (block != NULL && copy != NULL) {
+            memcpy(copy, block, early_size(block) < size ? early_size(block) : size);
+        }
+        return copy;
+    }
+    void *moved = REAL(realloc)(block, size);
+    return block == NULL ? count_block(moved, CALLER) : moved;
+}
+
+SHIM(void, free, (void *block))
+{
+    if (is_early(block)) {
+        return;
+    }
+    if (block != NULL && is_library(CALLER)) {
+        atomic_fetch_sub(&blocks, 1);
+    }
+    REAL(free)(block);
+}
+
+/* --------------------------------------------------------------------------------------------------------- imports -- */
+
+/* What the library may call besides: it works on memory or on the thread alone, or cannot fail in a way that matters. */
+static const char *const harmless[] = {
+    "__cxa_finalize", "__errno_location", "__libc_current_sigrtmax", "__libc_current_sigrtmin", "__memcpy_chk",
+    "__memset_chk", "__register_atfork", "__snprintf_chk", "__stack_chk_fail", "__strcpy_chk", "__vsnprintf_chk",
+    "__xpg_strerror_r", "abort", "bcmp", "free", "getauxval", "getenv", "getpid", "getrlimit", "getrlimit64",
+    "gettid", "memchr", "memcmp", "memcpy", "memmem", "memmove", "memset", "pthread_atfork", "pthread_attr_destroy",
+    "pthread_attr_init", "pthread_attr_setdetachstate", "pthread_attr_setstacksize", "pthread_cond_broadcast",
+    "pthread_cond_destroy", "pthread_cond_init", "pthread_cond_signal", "pthread_cond_wait", "pthread_join",
+    "pthread_kill", "pthread_mutex_destroy", "pthread_mutex_init", "pthread_mutex_lock", "pthread_mutex_unlock",
+    "pthread_once", "pthread_self", "pthread_sigmask", "raise", "sched_yield", "secure_getenv", "sigaddset",
+    "sigdelset", "sigemptyset", "sigfillset", "sigismember", "snprintf", "strchr", "strcmp", "strerror_r", "strlen",
+    "strncmp", "strnlen", "strrchr", "strtol", "strtoul", "sysconf", "tgkill", "vsnprintf",
+};
+
+static bool
+is_known(const char *name)
+{
+    /* What compilers and sanitizers put in is not the library's. */
+    static const char *const foreign[] = {"_ITM_", "__gmon", "__asan", "__ubsan", "__tsan", "__sanitizer", "__gcov",
+                                          "__llvm", "mmg_"};
+    for (size_t index = 0; index < SHIM_COUNT; index++) {
+        if (strcmp(name, shim_names[index]) == 0) {
+            return true;
+        }
+    }
+    for (size_t index = 0; index < sizeof harmless / sizeof *harmless; index++) {
+        if (strcmp(name, harmless[index]) == 0) {
+            return true;
+        }
+    }
+    for (size_t index = 0; index < sizeof foreign / sizeof *foreign; index++) {
+        if (strncmp(name, foreign[index], strlen(foreign[index])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** Walk the dynamic symbols of the file that is mapped at `file`. */
+static int
+walk_symbols(const unsigned char *file, void (*tell)(const char *name))
+{
+    const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)(const void *)file; /* a file starts with its header */
+    const ElfW(Shdr) *sections = (const ElfW(Shdr) *)(const void *)(file + header->e_shoff);
+    int unknown = 0;
+    for (unsigned index = 0; index < header->e_shnum; index++) {
+        if (sections[index].sh_type != SHT_DYNSYM) {
+            continue;
+        }
+        const ElfW(Sym) *symbols = (const ElfW(Sym) *)(const void *)(file + sections[index].sh_offset);
+        const char *names = (const char *)file + sections[sections[index].sh_link].sh_offset;
+        for (size_t at = 1; at < sections[index].sh_size / sizeof *symbols; at++) {
+            if (symbols[at].st_shndx == SHN_UNDEF && !is_known(names + symbols[at].st_name)) {
+                tell(names + symbols[at].st_name);
+                unknown++;
+            }
+        }
+        return unknown;
+    }
+    return -1;
+}
+
+int
+shim_unknown_imports(void (*tell)(const char *name))
+{
+    struct stat status;
+    int result = -1;
+    int descriptor = shim_open(library_path, O_RDONLY | O_CLOEXEC, 0);
+    if (descriptor >= 0 && shim_fstat(descriptor, &status) == 0) {
+        size_t size = (size_t)status.st_size;
+        unsigned char *file = shim_mmap(NULL, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+        if (file != MAP_FAILED) {
+            result = walk_symbols(file, tell);
+            shim_munmap(file, size);
+        }
+    }
+    shim_close(descriptor);
+    return result;
+}
