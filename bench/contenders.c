@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * mmapguard, and what a careful programmer writes by hand; see contenders.h.
+ */
+#include "contenders.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool
+open_region(const char *path, const mmg_options *options, struct view *view)
+{
+    if (mmg_open(path, options, &view->region, NULL) != MMG_OK)
+        return false;
+    if (mmg_pin(view->region, 0, MMG_TO_END, &view->span) != MMG_OK) {
+        mmg_close(view->region, 0);
+        return false;
+    }
+    view->data = view->span.data;
+    view->size = view->span.size;
+    return true;
+}
+
+static bool
+open_default(const char *path, struct view *view)
+{
+    return open_region(path, NULL, view);
+}
+
+static bool
+open_map(const char *path, struct view *view)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+    options.backing = MMG_BACKING_MAP;
+    return open_region(path, &options, view);
+}
+
+static bool
+open_copy(const char *path, struct view *view)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+    options.backing = MMG_BACKING_COPY;
+    return open_region(path, &options, view);
+}
+
+static bool
+open_off(const char *path, struct view *view)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+    options.backing = MMG_BACKING_MAP;
+    options.flags = MMG_FLAG_NO_FAULT_GUARD;
+    return open_region(path, &options, view);
+}
+
+static void
+close_region(struct view *view)
+{
+    mmg_unpin(&view->span);
+    mmg_close(view->region, 0);
+}
+
+const struct contender mmapguard = {"mmapguard", open_default, close_region};
+const struct contender mmapguard_map = {"mmapguard, map", open_map, close_region};
+const struct contender mmapguard_copy = {"mmapguard, copy", open_copy, close_region};
+const struct contender mmapguard_off = {"mmapguard, guard off", open_off, close_region};
+
+/* Open and lock; the size is stored in the view. */
+static bool
+open_locked(const char *path, struct view *view)
+{
+    struct stat facts;
+    view->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (view->fd < 0)
+        return false;
+    if (flock(view->fd, LOCK_SH | LOCK_NB) != 0 || fstat(view->fd, &facts) != 0) {
+        close(view->fd);
+        return false;
+    }
+    view->size = (uint64_t)facts.st_size;
+    return true;
+}
+
+static bool
+open_hand_mmap(const char *path, struct view *view)
+{
+    if (!open_locked(path, view))
+        return false;
+    void *data = mmap(NULL, view->size, PROT_READ, MAP_SHARED, view->fd, 0);
+    if (data == MAP_FAILED) {
+        close(view->fd);
+        return false;
+    }
+    view->data = data;
+    return true;
+}
+
+static void
+close_hand_mmap(struct view *view)
+{
+    munmap((void *)view->data, view->size);
+    close(view->fd);
+}
+
+static bool
+open_hand_read(const char *path, struct view *view)
+{
+    if (!open_locked(path, view))
+        return false;
+    uint8_t *data = malloc(view->size);
+    uint64_t done = 0;
+    while (data != NULL && done < view->size) {
+        const ssize_t got = read(view->fd, data + done, view->size - done);
+        if (got <= 0)
+            break;
+        done += (uint64_t)got;
+    }
+    if (data == NULL || done < view->size) {
+        free(data);
+        close(view->fd);
+        return false;
+    }
+    view->data = data;
+    return true;
+}
+
+static void
+close_hand_read(struct view *view)
+{
+    free((void *)view->data);
+    close(view->fd);
+}
+
+const struct contender hand_mmap = {"by hand, mmap", open_hand_mmap, close_hand_mmap};
+const struct contender hand_read = {"by hand, read", open_hand_read, close_hand_read};
+
+uint64_t
+touch_bytes(const uint8_t *data, uint64_t size)
+{
+    uint64_t sums[4] = {0, 0, 0, 0};
+    uint64_t words[4];
+    uint64_t at = 0;
+    for (; at + sizeof words <= size; at += sizeof words) {
+        memcpy(words, data + at, sizeof words);
+        for (unsigned int i = 0; i < 4; i++)
+            sums[i] += words[i];
+    }
+    for (; at < size; at++)
+        sums[0] += data[at];
+    return sums[0] + sums[1] + sums[2] + sums[3];
+}
+
+uint64_t
+touch_pages(const uint8_t *data, uint64_t size)
+{
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGE_SIZE);
+    uint64_t sum = 0;
+    for (uint64_t at = 0; at < size; at += page)
+        sum += *(const volatile uint8_t *)(data + at);
+    return sum;
+}

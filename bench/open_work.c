@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * W1: open a file, touch all of it, close it. Up to 64 KiB every byte is read, above one byte of each page. And the
+ * sweep that justifies the copy threshold: the same with a copy and with a mapping, at sizes around it.
+ */
+#include "contenders.h"
+#include "measure.h"
+#include "works.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+enum {
+    EVERY_BYTE_UP_TO = 64 << 10,
+    HELD = 64, /* files open at once */
+};
+
+struct open_job {
+    const struct contender *contender;
+    const char *path;
+    uint64_t (*touch)(const uint8_t *data, uint64_t size);
+};
+
+static bool
+open_touch_close(void *context, uint64_t times)
+{
+    const struct open_job *job = context;
+    for (uint64_t i = 0; i < times; i++) {
+        struct view view;
+        if (!job->contender->open(job->path, &view))
+            return false;
+        keep(job->touch(view.data, view.size));
+        job->contender->close(&view);
+    }
+    return true;
+}
+
+/* The same, with HELD files open before the first is closed: memory that is given back cannot be used again at once. */
+static bool
+open_touch_hold(void *context, uint64_t times)
+{
+    const struct open_job *job = context;
+    bool opened = true;
+    for (uint64_t i = 0; opened && i < times; i++) {
+        struct view views[HELD];
+        unsigned int held = 0;
+        while (opened && held < HELD) {
+            opened = job->contender->open(job->path, &views[held]);
+            if (opened) {
+                keep(job->touch(views[held].data, views[held].size));
+                held++;
+            }
+        }
+        while (held > 0)
+            job->contender->close(&views[--held]);
+    }
+    return opened;
+}
+
+static uint64_t
+touch_nothing_but_first(const uint8_t *data, uint64_t size)
+{
+    (void)size;
+    return *(const volatile uint8_t *)data;
+}
+
+/* One figure: these contenders on a file of `bytes`. */
+static bool
+compare(const struct figure *figure, const struct contender *const *contenders, unsigned int count,
+        uint64_t (*touch)(const uint8_t *, uint64_t), bool (*run)(void *, uint64_t))
+{
+    char path[4096];
+    if (!make_file("open", figure->bytes, path, sizeof path))
+        return false;
+    struct open_job jobs[MOST_CONTENDERS];
+    struct runner runners[MOST_CONTENDERS];
+    for (unsigned int i = 0; i < count; i++) {
+        jobs[i] = (struct open_job){contenders[i], path, touch};
+        runners[i] = (struct runner){contenders[i]->name, run, &jobs[i]};
+    }
+    measure(figure, runners, count);
+    unlink(path);
+    return true;
+}
+
+bool
+work_open(void)
+{
+    static const struct contender *const contenders[] = {
+        &mmapguard,         &hand_mmap, &hand_read,
+#ifdef BENCH_HAS_GLIB
+        &glib_mapped_file,
+#endif
+#ifdef BENCH_HAS_BOOST
+        &boost_mapped_file,
+#endif
+    };
+    static const uint64_t sizes[] = {1 << 10, 4 << 10, 16 << 10, 64 << 10, 1 << 20, 16 << 20, 256 << 20, 1 << 30};
+    for (unsigned int i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        const struct figure figure = {.work = "W1", .task = "open, touch all, close", .bytes = sizes[i]};
+        if (sizes[i] > work_most_bytes)
+            continue;
+        if (!compare(&figure, contenders, sizeof contenders / sizeof contenders[0],
+                     sizes[i] <= EVERY_BYTE_UP_TO ? touch_bytes : touch_pages, open_touch_close))
+            return false;
+    }
+    return true;
+}
+
+bool
+work_threshold(void)
+{
+    static const struct contender *const contenders[] = {&mmapguard_copy, &mmapguard_map};
+    static const uint64_t kib[] = {4, 8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024};
+    for (unsigned int i = 0; i < sizeof kib / sizeof kib[0]; i++) {
+        struct figure figure = {.work = "threshold", .task = "touch every byte", .bytes = kib[i] << 10};
+        if (!compare(&figure, contenders, 2, touch_bytes, open_touch_close))
+            return false;
+        figure.task = "touch one byte";
+        if (!compare(&figure, contenders, 2, touch_nothing_but_first, open_touch_close))
+            return false;
+        figure.task = "touch every byte, 64 held open";
+        figure.operations = HELD;
+        if (!compare(&figure, contenders, 2, touch_bytes, open_touch_hold))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A sparse file of 100 GB is mapped and cut to nothing; how long does the next touch take, from the load to its (zero)
+ * result, and how many signals does it take for all of the mapping? Beside it, in a process of their own: the least that
+ * any handler has to do for that, one fstat and one mmap over the tail, and the way of handlers that replace one page for
+ * each signal.
+ */
+#include "contenders.h"
+#include "measure.h"
+#include "works.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    GROUPS = 11,
+    GROUP = 10, /* rounds in a row for each side */
+    ROUNDS = GROUPS * GROUP,
+    PROBED_ROUNDS = 5,
+    PROBES = 10000,
+    PAGES_BY_HAND = 2000,
+};
+
+static const uint64_t hundred_gb = 100000000000U;
+
+static uint8_t
+load(const uint8_t *at)
+{
+    return *(const volatile uint8_t *)at;
+}
+
+/* Nanoseconds from a touch to its result. */
+static double
+time_touch(const uint8_t *at)
+{
+    const uint64_t start = now_ns();
+    keep(load(at));
+    return (double)(now_ns() - start);
+}
+
+/* One round: nanoseconds to recovery, and the signals contained after touches all over. False: it went wrong. */
+static bool
+cut_and_touch(const char *path, int fd, unsigned int probes, double *nanoseconds, double *signals)
+{
+    mmg_handle region = 0;
+    mmg_span span;
+    mmg_info info = MMG_INFO_INIT;
+    if (ftruncate(fd, (off_t)hundred_gb) != 0 || mmg_open(path, NULL, &region, NULL) != MMG_OK)
+        return false;
+    bool right = mmg_pin(region, 0, MMG_TO_END, &span) == MMG_OK;
+    if (right) {
+        keep(load(span.data));
+        right = ftruncate(fd, 0) == 0;
+        *nanoseconds = time_touch(span.data);
+        for (uint64_t i = 0; i < probes; i++)
+            keep(load(span.data + i * (hundred_gb / probes)));
+        right = mmg_info_get(region, &info) == MMG_OK && mmg_unpin(&span) == MMG_E_TRUNCATED && right;
+        *signals = (double)info.faults;
+    }
+    return mmg_close(region, 0) == MMG_OK && right;
+}
+
+/* ---------------------------------------------------------------------------------------------- the child by hand -- */
+
+/* What the child's handler replaces: from the page that faulted, so much of its one mapping. */
+static struct {
+    int fd;
+    uint64_t length; /* 0: one page */
+    const uint8_t *end;
+} by_hand;
+
+static void
+replace(int signal, siginfo_t *facts, void *context)
+{
+    (void)signal;
+    (void)context;
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGE_SIZE);
+    uint8_t *at = (uint8_t *)((uintptr_t)facts->si_addr & ~(page - 1));
+    struct stat status;
+    const uint64_t length = by_hand.length > 0 ? (uint64_t)(by_hand.end - at) : page;
+    /* MAP_FIXED: these are pages of our own mapping, which is what this handler is for. */
+    if (fstat(by_hand.fd, &status) != 0 ||
+        mmap(at, length, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
+        _exit(1);
+}
+
+/* Nanoseconds a page over that many pages, with a handler that replaces `length` bytes at a time. */
+static double
+time_by_hand(int fd, uint64_t length, unsigned int pages)
+{
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGE_SIZE);
+    if (ftruncate(fd, (off_t)hundred_gb) != 0)
+        _exit(1);
+    uint8_t *data = mmap(NULL, hundred_gb, PROT_READ, MAP_SHARED, fd, 0);
+    if (data == MAP_FAILED)
+        _exit(1);
+    by_hand.fd = fd;
+    by_hand.length = length;
+    by_hand.end = data + hundred_gb;
+    keep(load(data));
+    if (ftruncate(fd, 0) != 0)
+        _exit(1);
+    double sum = 0;
+    for (uint64_t i = 0; i < pages; i++)
+        sum += time_touch(data + i * page);
+    munmap(data, hundred_gb);
+    return sum / pages;
+}
+
+/* The child: for every byte that comes in, a group of rounds in one go or one page by page, and the times. */
+static void
+serve_by_hand(int fd, int in, int out)
+{
+    struct sigaction action = {.sa_flags = SA_SIGINFO | SA_NODEFER};
+    action.sa_sigaction = replace;
+    char order;
+    if (sigaction(SIGBUS, &action, NULL) != 0)
+        _exit(1);
+    while (read(in, &order, 1) == 1) {
+        double times[GROUP];
+        const unsigned int count = order == 't' ? GROUP : 1;
+        for (unsigned int i = 0; i < count; i++)
+            times[i] = order == 't' ? time_by_hand(fd, hundred_gb, 1) : time_by_hand(fd, 0, PAGES_BY_HAND);
+        const ssize_t size = (ssize_t)(count * sizeof times[0]);
+        if (write(out, times, (size_t)size) != size)
+            _exit(1);
+    }
+    _exit(0);
+}
+
+struct child {
+    pid_t id;
+    int orders, times;
+};
+
+static bool
+start_child(struct child *child, int fd)
+{
+    int orders[2], times[2];
+    if (pipe(orders) != 0 || pipe(times) != 0)
+        return false;
+    child->id = fork();
+    if (child->id == 0) {
+        close(orders[1]);
+        close(times[0]);
+        serve_by_hand(fd, orders[0], times[1]);
+    }
+    close(orders[0]);
+    close(times[1]);
+    child->orders = orders[1];
+    child->times = times[0];
+    return child->id > 0;
+}
+
+static bool
+ask_child(const struct child *child, char order, double *times, unsigned int count)
+{
+    const ssize_t size = (ssize_t)(count * sizeof *times);
+    return write(child->orders, &order, 1) == 1 && read(child->times, times, (size_t)size) == size;
+}
+
+/* -------------------------------------------------------------------------------------------------------- the work -- */
+
+/* Both sides in turn. */
+static bool
+compare(struct figure *figure, const char *path, int fd, const struct child *child)
+{
+    double ours[ROUNDS], least[ROUNDS], pages[PROBED_ROUNDS], signals[ROUNDS];
+    for (unsigned int i = 0; i < ROUNDS; i++) {
+        if (!cut_and_touch(path, fd, 0, &ours[i], &signals[i]))
+            return false;
+        if ((i + 1) % GROUP == 0 && !ask_child(child, 't', &least[i + 1 - GROUP], GROUP))
+            return false;
+    }
+    print_samples(figure, "mmapguard", ours, ROUNDS);
+    print_samples(figure, "by hand, in one go", least, ROUNDS);
+    for (unsigned int i = 0; i < PROBED_ROUNDS; i++) {
+        double unused;
+        if (!cut_and_touch(path, fd, PROBES, &unused, &signals[i]) || !ask_child(child, 'p', &pages[i], 1))
+            return false;
+    }
+    print_samples(figure, "by hand, page by page", pages, PROBED_ROUNDS);
+    figure->task = "signals for all of the mapping";
+    print_samples(figure, "mmapguard", signals, PROBED_ROUNDS);
+    return true;
+}
+
+bool
+work_truncation(void)
+{
+    struct figure figure = {.work = "truncation", .task = "from touch to recovery", .bytes = hundred_gb};
+    struct child child;
+    char path[4096];
+    signal(SIGPIPE, SIG_IGN); /* a child that died shows in the status of a write */
+    if (!make_file("sparse", 0, path, sizeof path))
+        return false;
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    if (ftruncate(fd, (off_t)hundred_gb) != 0)
+        print_failure(&figure, "mmapguard", strerror(errno)); /* e.g. a file system whose files end before that */
+    else if (!start_child(&child, fd))
+        print_failure(&figure, "by hand", strerror(errno));
+    else {
+        if (!compare(&figure, path, fd, &child))
+            print_failure(&figure, "mmapguard", "the loss was not contained or not reported");
+        close(child.orders);
+        close(child.times);
+        waitpid(child.id, NULL, 0);
+    }
+    close(fd);
+    unlink(path);
+    return true;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The works that can be measured. Each prints its lines (measure.h) and returns whether it could run at all.
+ */
+#ifndef MMAPGUARD_BENCH_WORKS_H
+#define MMAPGUARD_BENCH_WORKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Where the files go, and how large one may get; set once from the command line. */
+extern const char *work_directory;
+extern uint64_t work_most_bytes;
+
+/* Make a file of `size` random-looking bytes in the work directory, and have it in the page cache. False: errno. */
+bool make_file(const char *name, uint64_t size, char *path, uint64_t path_size);
+
+bool work_open(void);       /* W1: open, touch all, close */
+bool work_threshold(void);  /* the same with the copy threshold out of the way: copy against map */
+bool work_scan(void);       /* W3: sequential scans */
+bool work_guard(void);      /* a scan with containment armed and off */
+bool work_storm(void);      /* W7: open and close from several threads */
+bool work_pin(void);        /* pin + unpin */
+bool work_truncation(void); /* from the touch of a lost page to the recovery, under a map of 100 GB */
+
+#endif
