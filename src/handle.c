@@ -59,8 +59,9 @@ struct ticket {
     _Atomic uint32_t next;
 };
 
-static struct table slots = {.entry_size = sizeof(struct slot), .next_offset = offsetof(struct slot, next)};
-static struct table tickets = {.entry_size = sizeof(struct ticket), .next_offset = offsetof(struct ticket, next)};
+static struct table slots, tickets;
+static const struct table_shape slot_shape = {sizeof(struct slot), offsetof(struct slot, next)};
+static const struct table_shape ticket_shape = {sizeof(struct ticket), offsetof(struct ticket, next)};
 static _Atomic uint64_t open_handles;
 static _Atomic uint64_t retired_slots;
 
@@ -119,7 +120,7 @@ first_generation(uint32_t index)
 mmg_status
 handle_issue(struct handle_object *object, mmg_handle *handle)
 {
-    uint32_t index = table_take(&slots);
+    uint32_t index = table_take(&slots, &slot_shape);
 
     if (index == TABLE_NONE)
         return MMG_E_NO_MEMORY;
@@ -161,7 +162,7 @@ slot_reap(struct slot *slot, uint64_t state)
     if (handle_of(state) >> INDEX_BITS >= LAST_GENERATION)
         atomic_fetch_add_explicit(&retired_slots, 1, memory_order_relaxed);
     else
-        table_give(&slots, (uint32_t)(handle_of(state) & INDEX_MASK));
+        table_give(&slots, &slot_shape, (uint32_t)(handle_of(state) & INDEX_MASK));
 }
 
 mmg_status
@@ -222,7 +223,7 @@ pin_claim(struct slot *slot, uint32_t index)
     for (uint32_t i = 0; i < LANES; i++)
         if (lane_claim(&slot->lane[i], &claim))
             return token_make(claim, i, index);
-    uint32_t number = table_take(&tickets);
+    uint32_t number = table_take(&tickets, &ticket_shape);
     if (number == TABLE_NONE)
         return 0;
     struct ticket *ticket = table_at(&tickets, sizeof(struct ticket), number);
@@ -278,7 +279,7 @@ pin_end(struct pin_place place, uint64_t token)
     if (place.claim == NULL || !atomic_compare_exchange_strong(place.claim, &claim, claim + 1))
         return MMG_E_HANDLE;
     if (is_ticket(token)) {
-        table_give(&tickets, (uint32_t)(token & INDEX_MASK));
+        table_give(&tickets, &ticket_shape, (uint32_t)(token & INDEX_MASK));
         atomic_fetch_sub(&place.slot->tickets, 1);
     }
     uint64_t state = atomic_load(&place.slot->state);

@@ -44,8 +44,9 @@ struct entry {
     _Atomic uint64_t run[RUNS];
 };
 
-static struct table ranges = {.entry_size = sizeof(struct range), .next_offset = offsetof(struct range, next)};
-static struct table entries = {.entry_size = sizeof(struct entry), .next_offset = offsetof(struct entry, next)};
+static struct table ranges, entries;
+static const struct table_shape range_shape = {sizeof(struct range), offsetof(struct range, next)};
+static const struct table_shape entry_shape = {sizeof(struct entry), offsetof(struct entry, next)};
 
 _Atomic bool registry_has_losses;
 
@@ -65,12 +66,12 @@ entry_of(uint32_t number)
 uint32_t
 registry_add(const struct registration *r)
 {
-    uint32_t index = table_take(&ranges);
+    uint32_t index = table_take(&ranges, &range_shape);
 
     if (index == TABLE_NONE)
         return 0;
-    if (!table_reserve(&entries, index)) {
-        table_give(&ranges, index);
+    if (!table_reserve(&entries, &entry_shape, index)) {
+        table_give(&ranges, &range_shape, index);
         return 0;
     }
     struct entry *entry = table_at(&entries, sizeof(struct entry), index);
@@ -107,7 +108,7 @@ registry_remove(uint32_t number)
     while (atomic_load(&entry->holders) != 0)
         sched_yield();
     atomic_store(&range->end, 0);
-    table_give(&ranges, number - 1);
+    table_give(&ranges, &range_shape, number - 1);
 }
 
 /* Hold an entry if it still covers `address`; 0 as address: whatever it covers. */

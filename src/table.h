@@ -21,6 +21,10 @@ struct table {
     _Atomic(unsigned char *) chunk[TABLE_CHUNKS];
     _Atomic uint64_t free_head;  /* low half: index + 1 of the first free entry; high half: a count against ABA */
     _Atomic uint32_t high_water; /* entries ever handed out; all indexes in use are below */
+};
+
+/* What is constant of a table; apart, so that a table starts as nothing but zeros and takes no room in the file. */
+struct table_shape {
     uint32_t entry_size;
     uint32_t next_offset; /* where in an entry its _Atomic uint32_t link for the free list is */
 };
@@ -37,12 +41,12 @@ table_at(struct table *table, size_t size, uint32_t index)
 }
 
 /** Take an entry: a free one as it was left, else a new, zeroed one. TABLE_NONE when there is no memory for it. */
-uint32_t table_take(struct table *table);
+uint32_t table_take(struct table *table, const struct table_shape *shape);
 
 /** Make sure that an index of another table's has an entry here too; 0 when there is no memory. */
-int table_reserve(struct table *table, uint32_t index);
+int table_reserve(struct table *table, const struct table_shape *shape, uint32_t index);
 
 /** Give an entry back for reuse. */
-void table_give(struct table *table, uint32_t index);
+void table_give(struct table *table, const struct table_shape *shape, uint32_t index);
 
 #endif

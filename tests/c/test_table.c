@@ -19,7 +19,8 @@ struct entry {
     uint64_t value;
 };
 
-static struct table table = {.entry_size = sizeof(struct entry), .next_offset = offsetof(struct entry, next)};
+static struct table table;
+static const struct table_shape shape = {sizeof(struct entry), offsetof(struct entry, next)};
 
 static struct entry *
 entry_at(uint32_t index)
@@ -30,7 +31,7 @@ entry_at(uint32_t index)
 static void
 an_index_that_was_never_handed_out_is_looked_up_safely(void)
 {
-    static struct table empty = {.entry_size = sizeof(struct entry), .next_offset = offsetof(struct entry, next)};
+    static struct table empty;
     static const uint32_t indexes[] = {0, 1, 4095, 4096, TABLE_CAPACITY - 1, TABLE_CAPACITY, TABLE_NONE};
     for (size_t at = 0; at < sizeof indexes / sizeof *indexes; at++) {
         CHECK(table_at(&empty, sizeof(struct entry), indexes[at]) == NULL);
@@ -42,11 +43,13 @@ an_index_that_was_never_handed_out_is_looked_up_safely(void)
 static void
 entries_stay_where_they_are_while_the_table_grows(void)
 {
-    enum { MANY = 20000 };
+    enum {
+        MANY = 20000
+    };
     static uint32_t indexes[MANY];
     static struct entry *entries[MANY];
     for (size_t at = 0; at < MANY; at++) {
-        indexes[at] = table_take(&table);
+        indexes[at] = table_take(&table, &shape);
         REQUIRE(indexes[at] != TABLE_NONE);
         entries[at] = entry_at(indexes[at]);
         REQUIRE(entries[at] != NULL);
@@ -56,11 +59,11 @@ entries_stay_where_they_are_while_the_table_grows(void)
         REQUIRE(entry_at(indexes[at]) == entries[at] && entries[at]->value == at);
     }
     for (size_t at = 0; at < MANY; at++) {
-        table_give(&table, indexes[at]);
+        table_give(&table, &shape, indexes[at]);
     }
-    uint32_t again = table_take(&table);
+    uint32_t again = table_take(&table, &shape);
     CHECK(again < MANY);
-    table_give(&table, again);
+    table_give(&table, &shape, again);
 }
 
 static void *
@@ -71,7 +74,7 @@ take_and_give(void *argument)
     size_t count = 0;
     for (uint64_t round = 0; round < check_scaled(300000); round++) {
         if (count < HELD && check_random_below(&state, 2) == 0) {
-            held[count] = table_take(&table);
+            held[count] = table_take(&table, &shape);
             REQUIRE(held[count] != TABLE_NONE);
             REQUIRE(atomic_fetch_add(&entry_at(held[count])->owners, 1) == 0);
             count++;
@@ -80,12 +83,12 @@ take_and_give(void *argument)
             uint32_t index = held[at];
             held[at] = held[--count];
             REQUIRE(atomic_fetch_sub(&entry_at(index)->owners, 1) == 1);
-            table_give(&table, index);
+            table_give(&table, &shape, index);
         }
     }
     while (count > 0) {
         REQUIRE(atomic_fetch_sub(&entry_at(held[--count])->owners, 1) == 1);
-        table_give(&table, held[count]);
+        table_give(&table, &shape, held[count]);
     }
     return NULL;
 }
