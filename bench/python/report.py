@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Measure the Python package against the standard library and NumPy, in one pyperf run, and report medians and ratios.
+
+    python bench/python/report.py [--fast] [--sizes BYTES...] [--output FILE.json]
+
+Needs the package installed, NumPy and pyperf. The ratio is our median to that of the fastest other contender; the last column is
+the target. Exit code 1 when a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyperf
+
+import mmapguard
+
+SIZES = (4096, 16 << 10, 1 << 20, 64 << 20, 1 << 30)
+#: The highest ratio that will do, by the beginning of the work's name. Never slower means within what the clock can tell.
+TARGETS = {"W8 open": 0.80, "W8": 1.15, "W10": 1.02, "W11": 1.02}
+
+
+def samples(folder: Path, sizes: list[int]) -> None:
+    """Files of float32 values, one of each size."""
+    block = np.random.default_rng(1).random(1 << 18, np.float32).tobytes()
+    for size in sizes:
+        with (folder / str(size)).open("wb") as file:
+            for start in range(0, size, len(block)):
+                file.write(block[: min(len(block), size - start)])
+
+
+def measure(output: Path, sizes: list[int], fast: bool) -> pyperf.BenchmarkSuite:
+    """Run works.py under pyperf."""
+    with tempfile.TemporaryDirectory(prefix="mmapguard-bench-") as folder:
+        samples(Path(folder), sorted(sizes))
+        environment = {**os.environ, "MMAPGUARD_BENCH_SAMPLES": folder}
+        command = [sys.executable, str(Path(__file__).with_name("works.py")), "-o", str(output)]
+        command += ["--inherit-environ", "MMAPGUARD_BENCH_SAMPLES", "--quiet"]
+        subprocess.run(command + (["--fast"] if fast else []), env=environment, check=True)
+    return pyperf.BenchmarkSuite.load(str(output))
+
+
+def target_of(work: str) -> float:
+    """The target of a work, by the longest beginning of its name."""
+    return TARGETS[max((start for start in TARGETS if work.startswith(start)), key=len)]
+
+
+def duration(seconds: float) -> str:
+    """A time for people."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= scale:
+            return f"{seconds / scale:.2f} {unit}"
+    return f"{seconds / 1e-9:.1f} ns"
+
+
+def report(suite: pyperf.BenchmarkSuite) -> int:
+    """Print the table. The number of targets missed."""
+    works: dict[str, dict[str, float]] = {}
+    for benchmark in suite.get_benchmarks():
+        work, _, contender = benchmark.get_name().rpartition(": ")
+        works.setdefault(work, {})[contender] = benchmark.median()
+    missed = 0
+    print(f"mmapguard {mmapguard.__version__}, CPython {platform.python_version()}, NumPy {np.__version__},")
+    print(f"Linux {platform.release()}, {os.cpu_count()} CPUs; medians\n")
+    print(f"{'work':<32}{'mmapguard':>12}{'best other':>12}  {'which':<12}{'ratio':>7}{'target':>8}")
+    for work, medians in works.items():
+        ours = medians.pop("mmapguard")
+        best = min(medians, key=lambda name: medians[name])
+        ratio, target = ours / medians[best], target_of(work)
+        missed += ratio > target
+        mark = "" if ratio <= target else "  missed"
+        print(
+            f"{work:<32}{duration(ours):>12}{duration(medians[best]):>12}  {best:<12}{ratio:>7.2f}{target:>8.2f}{mark}"
+        )
+    return missed
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--fast", action="store_true", help="fewer repetitions: minutes instead of half an hour"
+    )
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=list(SIZES), help="sizes of the files, in bytes"
+    )
+    parser.add_argument(
+        "--output", type=Path, help="keep pyperf's own result, for pyperf compare_to and the like"
+    )
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mmapguard-bench-") as folder:
+        output = given.output or Path(folder) / "result.json"
+        return 1 if report(measure(output, given.sizes, given.fast)) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

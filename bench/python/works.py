@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The benchmarks themselves, for pyperf: each work by mmapguard and by everybody else, one after another in one run.
+
+Started by report.py, which makes the sample files and reads the result. A benchmark is called "work: contender".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyperf
+
+import mmapguard
+
+#: Where report.py has put the sample files: one of each size, in bytes, named by it.
+SAMPLES = Path(os.environ["MMAPGUARD_BENCH_SAMPLES"])
+SIZES = sorted(int(path.name) for path in SAMPLES.iterdir())
+SMALL, LARGE = SIZES[0], SIZES[-1]
+
+Work = Callable[[str], object]
+
+
+# W8, small file: open, read all, close.
+
+
+def small_by_mmapguard(path: str) -> object:
+    """With the block that users write, its check included."""
+    with mmapguard.open(path) as region:
+        return region[:]
+
+
+def small_by_mmap(path: str) -> object:
+    """As the documentation of mmap has it."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        return mapped[:]
+
+
+# W10: SHA-256 of a file.
+
+
+def hash_by_mmapguard(path: str) -> object:
+    """Through the buffer protocol."""
+    with mmapguard.open(path) as region:
+        return hashlib.sha256(region).digest()
+
+
+def hash_by_file_digest(path: str) -> object:
+    """The standard library's own way."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def hash_by_mmap(path: str) -> object:
+    """Through a plain mapping."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        return hashlib.sha256(mapped).digest()
+
+
+def hash_by_read(path: str) -> object:
+    """Through a copy of everything."""
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).digest()
+
+
+# W11: the sum of an array of float32.
+
+
+def sum_by_mmapguard(path: str) -> object:
+    """Through the buffer protocol."""
+    with mmapguard.open(path) as region:
+        return np.frombuffer(region, np.float32).sum()  # type: ignore[call-overload,unused-ignore]
+
+
+def sum_by_memmap(path: str) -> object:
+    """NumPy's own mapping."""
+    return np.memmap(path, np.float32, "r").sum()
+
+
+def sum_by_fromfile(path: str) -> object:
+    """NumPy's own reading."""
+    return np.fromfile(path, np.float32).sum()
+
+
+def sum_by_mmap(path: str) -> object:
+    """A plain mapping."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        return np.frombuffer(mapped, np.float32).sum()
+
+
+WORKS: dict[str, dict[str, Work]] = {
+    "W10 sha256": {
+        "mmapguard": hash_by_mmapguard,
+        "file_digest": hash_by_file_digest,
+        "mmap": hash_by_mmap,
+        "read": hash_by_read,
+    },
+    "W11 float32 sum": {
+        "mmapguard": sum_by_mmapguard,
+        "memmap": sum_by_memmap,
+        "fromfile": sum_by_fromfile,
+        "mmap": sum_by_mmap,
+    },
+}
+
+#: W8, on an open file: expressions in which `x` is a Region or an mmap.
+EXPRESSIONS = {
+    "memoryview(x)": "memoryview(x)",
+    "x[a:b], 16 bytes": "x[4096:4112]",
+    "x[a:b], 4 KiB": "x[4096:8192]",
+    "x[i]": "x[4097]",
+    "np.frombuffer(x)": "np.frombuffer(x, np.uint8)",
+}
+
+
+def main() -> None:
+    """Run as pyperf wants it."""
+    runner = pyperf.Runner()
+    large = str(SAMPLES / str(LARGE))
+    with open(large, "rb") as file:
+        plain = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    region = mmapguard.open(large)
+    for title, expression in EXPRESSIONS.items():
+        for name, x in (("mmapguard", region), ("mmap", plain)):
+            runner.timeit(
+                f"W8 {title}: {name}", expression, globals={"x": x, "np": np, "memoryview": memoryview}
+            )
+    small = str(SAMPLES / str(SMALL))
+    opening: dict[str, Work] = {"mmapguard": small_by_mmapguard, "mmap": small_by_mmap}
+    for name, work in opening.items():
+        runner.bench_func(f"W8 open, read, close {SMALL} B: {name}", work, small)
+    for title, contenders in WORKS.items():
+        for size in SIZES[1:]:
+            for name, work in contenders.items():
+                runner.bench_func(f"{title}, {size >> 10} KiB: {name}", work, str(SAMPLES / str(size)))
+
+
+if __name__ == "__main__":
+    main()

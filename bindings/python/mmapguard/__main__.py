@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What can be promised for a file, by which means, and why not more: python -m mmapguard FILE."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import stat
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from . import Info, Options, Region, UnstableError, __version__, guard_state, load
+from . import open as open_region
+
+EXIT_PROMISED: Final = 0
+EXIT_NOT_OPENED: Final = 1
+EXIT_NOT_PROMISED: Final = 3
+EXIT_LOCKED: Final = 4
+
+_EXITS = """\
+exit codes:
+  0  the file can be read, and the promise that was asked for holds
+  1  the file cannot be opened
+  2  wrong arguments
+  3  the file can be read, but the promise cannot be given
+  4  another process holds a lock on the file
+"""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to open the file, and what came of it."""
+
+    demand: str
+    attained: bool
+    guarantee: str | None
+    means: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is said about a file."""
+
+    file: str
+    version: str
+    promise: str | None
+    error: str | None
+    errno: int | None
+    info: Info | None
+    attempts: list[Attempt]
+    resident_bytes: int | None
+    guard_state: str
+    exit_code: int
+
+
+def _attempt(path: str, demand: str, wanted: str, **options: Any) -> Attempt:
+    """Open in one way. A lock taken elsewhere in between, or a file that vanishes, is a reason too."""
+    try:
+        with open_region(path, **options) as region:
+            info = region.info
+    except (OSError, ValueError, MemoryError) as failure:
+        return Attempt(demand, False, None, None, _text(failure))
+    attained = wanted in (info.guarantee, info.lock) and options.get("backing", info.backing) == info.backing
+    reason = None
+    if not attained and wanted == options.get("lock") and info.lock_error:
+        reason = os.strerror(info.lock_error)
+    elif not attained:
+        reason = (
+            info.shortfall
+            if wanted == "stable" != info.guarantee
+            else f"{info.backing}: {info.backing_reason}"
+        )
+    return Attempt(demand, attained, info.guarantee, info.means, reason)
+
+
+def _text(failure: Exception) -> str:
+    """An exception without errno and filename, which the report has by themselves."""
+    return failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
+
+
+def _attempts(path: str, size: int, copy_limit: int) -> list[Attempt]:
+    """What else could be had for a regular file. Copies larger than `copy_limit` are not made to find out."""
+    tried = [
+        _attempt(path, "contained, mapped", "contained", backing="map"),
+        _attempt(path, "stable, mapped", "stable", stable=True, backing="map", max_snapshot_bytes=1),
+    ]
+    if size <= copy_limit:
+        tried.append(_attempt(path, "stable, by any means", "stable", stable=True))
+    else:
+        reason = f"not tried: it may mean a copy of {_bytes(size)}, and --copy-limit is {_bytes(copy_limit)}"
+        tried.append(Attempt("stable, by any means", False, None, None, reason))
+    locks: tuple[tuple[str, Options], ...] = (
+        ("shared", {"lock": "shared", "backing": "map", "require_lock": True}),
+        ("ofd", {"lock": "ofd", "backing": "map", "require_lock": True}),
+    )
+    tried.extend(_attempt(path, f"lock: {kind}", kind, **options) for kind, options in locks)
+    return tried
+
+
+def _first(path: str, stable: bool) -> Region:
+    return load(path, stable=True) if stable else load(path)
+
+
+def examine(path: str, *, stable: bool = False, copy_limit: int = 64 << 20) -> Report:
+    """Open a file as open() does, or stable, and in the other ways that there are."""
+    attempts: list[Attempt] = []
+    try:
+        regular = path != "-" and stat.S_ISREG(os.stat(path).st_mode)
+        with _first(path, stable) as region:
+            info = region.info
+            resident = region.resident()
+            guard = guard_state()
+    except (OSError, ValueError, MemoryError) as failure:
+        code = EXIT_NOT_OPENED
+        if isinstance(failure, BlockingIOError):
+            code = EXIT_LOCKED
+        elif isinstance(failure, UnstableError):
+            code = EXIT_NOT_PROMISED
+        number = failure.errno if isinstance(failure, OSError) else None
+        return Report(
+            path, __version__, None, _text(failure), number, None, attempts, None, guard_state(), code
+        )
+    if regular and info.size:
+        attempts = _attempts(path, info.file_size, copy_limit)
+    kept = info.guarantee == "stable" if stable else info.guarantee in ("contained", "stable")
+    code = EXIT_PROMISED if kept else EXIT_NOT_PROMISED
+    return Report(path, __version__, info.guarantee, None, None, info, attempts, resident, guard, code)
+
+
+def _bytes(number: int) -> str:
+    """A size for people."""
+    size = float(number)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{number} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+_PROMISES = {
+    "contained": "nothing that happens to the file can kill the process; a loss is reported",
+    "stable": "the bytes neither change nor vanish, whoever writes to the file",
+    "none": "nothing: a truncation kills the process, as with plain mmap",
+}
+
+
+def _told(report: Report, colour: bool) -> list[str]:
+    """The report as lines for a terminal."""
+
+    def paint(code: str, text: str) -> str:
+        return f"\033[{code}m{text}\033[0m" if colour else text
+
+    def line(title: str, text: str) -> str:
+        return f"  {title:<12}{text}"
+
+    lines = [paint("1", report.file)]
+    if report.info is None:
+        lines.append(line("error", paint("31", report.error or "")))
+        lines.append(line("fault guard", report.guard_state))
+        return lines
+    info = report.info
+    mark = "32" if report.exit_code == EXIT_PROMISED else "31"
+    lines.append(
+        line("promise", f"{paint(mark, info.guarantee)}: {_PROMISES.get(info.guarantee, 'unknown')}")
+    )
+    lines.append(line("by", info.means))
+    if info.guarantee != "stable":
+        lines.append(
+            line(
+                "not stable",
+                f"because it was {info.shortfall}" if "asked" in info.shortfall else info.shortfall,
+            )
+        )
+    lines.append(
+        line(
+            "size",
+            f"{_bytes(info.size)}" + (f" of {_bytes(info.file_size)}" if info.size != info.file_size else ""),
+        )
+    )
+    lines.append(line("backing", f"{info.backing} ({info.backing_reason})"))
+    held = info.lock
+    if info.lock_error:
+        held += f" (the file system gives none: {os.strerror(info.lock_error)})"
+    elif info.lock == "none" and info.backing == "copy":
+        held += " (a copy needs none)"
+    lines.append(line("lock", held))
+    lines.append(line("fault guard", report.guard_state))
+    share = f" ({100 * (report.resident_bytes or 0) // info.size} %)" if info.size else ""
+    lines.append(line("in memory", f"{_bytes(report.resident_bytes or 0)}{share}"))
+    if report.attempts:
+        lines.append("  other ways to open it")
+    for one in report.attempts:
+        verdict = paint("32", "yes") if one.attained else paint("33", "no ")
+        detail = (
+            one.reason if one.reason else (f"by {one.means}" if not one.demand.startswith("lock") else "")
+        )
+        lines.append(f"    {verdict} {one.demand:<24}{detail}".rstrip())
+    return lines
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mmapguard",
+        description=__doc__,
+        epilog=_EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("file", help='the file; "-" is standard input')
+    parser.add_argument("--json", action="store_true", help="for programs: one JSON object")
+    parser.add_argument("--stable", action="store_true", help="ask for bytes that do not change either")
+    parser.add_argument(
+        "--copy-limit", type=int, default=64 << 20, metavar="BYTES",
+        help="largest file that is copied just to see whether that works (default: 64 MiB)",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=__version__)
+    given = parser.parse_args(arguments)
+    report = examine(given.file, stable=given.stable, copy_limit=given.copy_limit)
+    if given.json:
+        print(json.dumps(asdict(report), indent=2))
+    else:
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        print("\n".join(_told(report, colour)))
+    return report.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

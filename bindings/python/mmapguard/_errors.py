@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""From the library's statuses to Python's exceptions and warnings."""
+
+from __future__ import annotations
+
+import errno
+import os
+import warnings
+from typing import Final
+
+from . import _mmapguard as native
+
+_NOWHERE: Final = 2**64 - 1
+
+
+class MapFaultError(OSError):
+    """Bytes of a region are lost: what was computed from them does not hold.
+
+    `errno`, `strerror` and `filename` are as with every OSError. `offset` is the first byte of the region that was
+    found lost, None where that is not known; `status` the name of the library's status.
+    """
+
+    offset: int | None = None
+    status: str = "MMG_E_IO"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """With the attributes, which OSError's own pickling leaves behind."""
+        return (type(self), (self.errno, self.strerror, self.filename), self.__dict__)
+
+
+class TruncatedError(MapFaultError):
+    """The file was cut short: bytes of the region are gone, and read as zeros."""
+
+
+class DeviceError(MapFaultError):
+    """The device, the file system or the memory failed to deliver bytes; they read as zeros."""
+
+
+class UnstableError(OSError):
+    """`stable=True` was asked and cannot be had for this file; the message says why."""
+
+
+class StaleError(OSError):
+    """A pickled region names a file that is another one now, or has changed since."""
+
+
+class MapFaultWarning(RuntimeWarning):
+    """Bytes were found lost where nothing can be raised: when a region or a view of it is given up."""
+
+
+class FileChangedWarning(RuntimeWarning):
+    """The file was written to while it was read: its bytes may be of two versions."""
+
+
+#: What a status is, where that is no question of errno: the class, and an errno for what the library itself refused.
+_CONTENTS: Final[dict[int, tuple[type[MapFaultError], int]]] = {
+    native.E_TRUNCATED: (TruncatedError, errno.ENODATA),
+    native.E_IO: (DeviceError, errno.EIO),
+    native.E_POISONED: (DeviceError, errno.EIO),
+}
+_PLAIN: Final[dict[int, type[Exception]]] = {
+    native.E_HANDLE: ValueError,
+    native.E_RANGE: ValueError,
+    native.E_EMPTY: ValueError,
+    native.E_BUSY: BufferError,
+    native.E_ABI_SIZE: SystemError,
+    native.E_ABI_NEWER: SystemError,
+}
+_ERRNO: Final[dict[int, int]] = {
+    native.E_NOT_FOUND: errno.ENOENT,
+    native.E_PERMISSION: errno.EACCES,
+    native.E_NOT_MAPPABLE: errno.ENODEV,
+    native.E_WOULD_BLOCK: errno.EWOULDBLOCK,
+    native.E_TOO_BIG: errno.EFBIG,
+    native.E_LIMIT: errno.EMFILE,
+    native.E_UNSUPPORTED: errno.EOPNOTSUPP,
+    native.E_GUARD: errno.EOPNOTSUPP,
+    native.E_SYSTEM: errno.EIO,
+}
+
+
+def _filename(source: object) -> str | bytes | int | None:
+    """What to call a source in an exception, as open() does."""
+    if source is None or isinstance(source, (str, bytes, int)):
+        return source
+    if isinstance(source, os.PathLike):
+        path: str | bytes = os.fspath(source)
+        return path
+    name = getattr(source, "name", None)
+    return name if isinstance(name, (str, bytes, int)) else repr(source)
+
+
+def failure(
+    status: int, os_code: int, operation: str, message: str, offset: int, source: object
+) -> Exception:
+    """The exception for a status. `message` is the library's own sentence and becomes a note where it says more."""
+    meaning = native.status_message(status)
+    name = _filename(source)
+    if status in _CONTENTS:
+        kind, code = _CONTENTS[status]
+        where = "" if offset == _NOWHERE else f", from byte {offset} on"
+        lost = kind(os_code or code, meaning + where, name)
+        lost.offset = None if offset == _NOWHERE else offset
+        lost.status = native.status_name(status)
+        return lost
+    if status == native.E_UNSTABLE:
+        return UnstableError(os_code or errno.EOPNOTSUPP, _detail(message, operation) or meaning, name)
+    if status in _PLAIN or (status == native.E_ARGUMENT and not os_code):
+        return _PLAIN.get(status, ValueError)(message or meaning)
+    if os_code:
+        failed: Exception = OSError(os_code, os.strerror(os_code), name)
+        if message:
+            failed.add_note(message)
+    else:
+        failed = OSError(_ERRNO.get(status, errno.EINVAL), _detail(message, operation) or meaning, name)
+    return failed
+
+
+def _detail(message: str, operation: str) -> str:
+    """The library's sentence without the name and the operation, which an OSError gives in its own way."""
+    return message.partition(f": {operation}: ")[2] if operation else message
+
+
+def warn(source: object, status: int) -> None:
+    """Tell of lost bytes where nothing can be raised. Called by the extension."""
+    warnings.warn(f"{_filename(source)!r}: {native.status_message(status)}", MapFaultWarning, stacklevel=2)

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What is known of a region, as plain numbers: which words they have is asked by mmapguard/_region.py.
+ */
+#include "region.h"
+
+PyObject *
+region_check(PyObject *self, PyObject *unused)
+{
+    struct region *region = as_region(self);
+    mmg_status status;
+
+    (void)unused;
+    if (!region_open(region))
+        return NULL;
+    mmg_handle handle = region->handle;
+    Py_BEGIN_ALLOW_THREADS status = mmg_check(handle);
+    Py_END_ALLOW_THREADS if (status != MMG_OK) return region_raise(region, status, NULL);
+    Py_RETURN_NONE;
+}
+
+PyObject *
+region_changed(PyObject *self, PyObject *unused)
+{
+    struct region *region = as_region(self);
+    mmg_status status;
+    uint32_t what = 0;
+
+    (void)unused;
+    if (!region_open(region))
+        return NULL;
+    mmg_handle handle = region->handle;
+    Py_BEGIN_ALLOW_THREADS status = mmg_changed(handle, &what);
+    Py_END_ALLOW_THREADS if (status == MMG_E_UNSUPPORTED) Py_RETURN_NONE;
+    return status == MMG_OK ? PyLong_FromUnsignedLong(what) : region_raise(region, status, NULL);
+}
+
+/* The end of a block: is all true, and if bytes may change, has the file? Without a path or a descriptor none is known. */
+static mmg_status
+settle(mmg_handle handle, uint32_t *what)
+{
+    mmg_info info = MMG_INFO_INIT;
+    mmg_status status = mmg_check(handle);
+
+    if (status == MMG_OK)
+        status = mmg_info_get(handle, &info);
+    if (status == MMG_OK && info.guarantee != MMG_GUARANTEE_STABLE)
+        status = mmg_changed(handle, what);
+    return status == MMG_E_UNSUPPORTED ? MMG_OK : status;
+}
+
+PyObject *
+region_settle(PyObject *self, PyObject *unused)
+{
+    struct region *region = as_region(self);
+    mmg_status status;
+    uint32_t what = 0;
+
+    (void)unused;
+    if (!region_open(region))
+        return NULL;
+    mmg_handle handle = region->handle;
+    Py_BEGIN_ALLOW_THREADS status = settle(handle, &what);
+    Py_END_ALLOW_THREADS return status == MMG_OK ? PyLong_FromUnsignedLong(what) : region_raise(region, status, NULL);
+}
+
+PyObject *
+region_advise(PyObject *self, PyObject *args)
+{
+    struct region *region = as_region(self);
+    uint64_t offset, length = MMG_TO_END;
+    uint32_t advice;
+    mmg_status status;
+
+    if (!PyArg_ParseTuple(args, "O&O&O&:_advise", convert_u32, &advice, convert_u64, &offset, convert_u64, &length) ||
+        !region_open(region))
+        return NULL;
+    mmg_handle handle = region->handle;
+    Py_BEGIN_ALLOW_THREADS status = mmg_advise(handle, offset, length, advice);
+    Py_END_ALLOW_THREADS if (status != MMG_OK) return region_raise(region, status, NULL);
+    Py_RETURN_NONE;
+}
+
+PyObject *
+region_resident(PyObject *self, PyObject *args)
+{
+    struct region *region = as_region(self);
+    uint64_t offset, length = MMG_TO_END, bytes;
+    mmg_status status;
+
+    if (!PyArg_ParseTuple(args, "O&O&:_resident", convert_u64, &offset, convert_u64, &length) || !region_open(region))
+        return NULL;
+    mmg_handle handle = region->handle;
+    Py_BEGIN_ALLOW_THREADS status = mmg_resident(handle, offset, length, &bytes);
+    Py_END_ALLOW_THREADS return status == MMG_OK ? PyLong_FromUnsignedLongLong(bytes)
+                                                 : region_raise(region, status, NULL);
+}
+
+/* Put one number into a dictionary. 0, or -1 with an exception set. */
+static int
+put(PyObject *dict, const char *name, PyObject *number)
+{
+    if (number == NULL)
+        return -1;
+    int result = PyDict_SetItemString(dict, name, number);
+    Py_DECREF(number);
+    return result;
+}
+
+#define PUT_SIGNED(name) put(dict, #name, PyLong_FromLongLong(from->name)) < 0
+#define PUT(name) put(dict, #name, PyLong_FromUnsignedLongLong(from->name)) < 0
+
+PyObject *
+region_describe(PyObject *self, PyObject *unused)
+{
+    struct region *region = as_region(self);
+    mmg_info info = MMG_INFO_INIT;
+    const mmg_info *from = &info;
+
+    (void)unused;
+    if (!region_open(region))
+        return NULL;
+    mmg_status status = mmg_info_get(region->handle, &info);
+    if (status != MMG_OK)
+        return region_raise(region, status, NULL);
+    if (region->base.pin != 0 && !region->lent)
+        info.pins--; /* the one that indexing uses is nobody's view */
+    PyObject *dict = PyDict_New();
+    if (dict == NULL)
+        return NULL;
+    if (PUT(backing) || PUT(backing_reason) || PUT(guarantee) || PUT(means) || PUT(shortfall) || PUT(lock) ||
+        PUT_SIGNED(fault_cause) || PUT(size) || PUT(offset) || PUT(file_size) || PUT(device) || PUT(inode) ||
+        PUT_SIGNED(mtime_seconds) || PUT_SIGNED(ctime_seconds) || PUT(mtime_nanoseconds) || PUT(ctime_nanoseconds) ||
+        PUT(faults) || PUT(fault_offset) || PUT(pins) || PUT(mapped_bytes) || PUT(heap_bytes) || PUT(lock_error) ||
+        PUT(page_size)) {
+        Py_DECREF(dict);
+        return NULL;
+    }
+    return dict;
+}
+
+PyObject *
+stats_to_dict(const mmg_stats *from)
+{
+    PyObject *dict = PyDict_New();
+
+    if (dict == NULL)
+        return NULL;
+    if (PUT_SIGNED(guard_state) || PUT(handles) || PUT(opened) || PUT(regions) || PUT(mappings) || PUT(mapped_bytes) ||
+        PUT(heap_bytes) || PUT(faults) || PUT(foreign_faults) || PUT(retired_slots)) {
+        Py_DECREF(dict);
+        return NULL;
+    }
+    return dict;
+}

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Programs that run in a new interpreter with the installed package, and how they end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from support.children import DEADLINE, Ended
+
+
+def program(
+    source: str,
+    *arguments: str | bytes | os.PathLike[Any],
+    options: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+    feed: bytes = b"",
+) -> Ended:
+    """Run `source` with `arguments` in sys.argv. The value is what it prints; `feed` is its standard input."""
+    done = subprocess.run(
+        [sys.executable, *options, "-c", source, *map(os.fsdecode, arguments)],
+        env={**os.environ, **(environment or {})},
+        input=feed,
+        capture_output=True,
+        timeout=DEADLINE,
+    )
+    return Ended(
+        code=done.returncode if done.returncode >= 0 else None,
+        killed_by=-done.returncode if done.returncode < 0 else None,
+        value=done.stdout.decode("utf-8", "replace"),
+        failure=None,
+        errors=done.stderr.decode("utf-8", "replace"),
+    )

@@ -1,0 +1,449 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What a region is and says: opening, options, information, blocks, and that there is no half-built one."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import errno
+import gc
+import inspect
+import io
+import mmap
+import os
+import warnings
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mmapguard
+from mmapguard import _mmapguard as native
+from mmapguard import _region, abi
+from support import files
+
+# ------------------------------------------------------------------------------------------------------ opening --
+
+
+@pytest.mark.parametrize("give", [str, os.fsencode, Path], ids=["str", "bytes", "Path"])
+def test_any_kind_of_path_opens(give: Any, either: Path) -> None:
+    with mmapguard.open(give(either)) as region:
+        assert region[:] == either.read_bytes()
+
+
+def test_a_descriptor_stays_the_callers(either: Path) -> None:
+    with either.open("rb") as file:
+        file.seek(7)
+        with mmapguard.open(file) as by_object, mmapguard.open(file.fileno()) as by_number:
+            assert by_object[:] == by_number[:] == either.read_bytes()
+        assert file.tell() == 7
+        assert file.read(3) == either.read_bytes()[7:10]
+
+
+def test_load_reads_standard_input_for_a_dash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-").write_bytes(b"a file of that name")
+    inlet, outlet = os.pipe()
+    os.write(outlet, b"from the pipe")
+    os.close(outlet)
+    kept = os.dup(0)
+    os.dup2(inlet, 0)
+    try:
+        with mmapguard.load("-") as region:
+            assert region[:] == b"from the pipe"
+            assert region.info.backing == "copy"
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+        os.close(inlet)
+    with mmapguard.open("-") as region, mmapguard.load("./-") as other:
+        assert region[:] == other[:] == b"a file of that name"
+
+
+def test_a_pipe_is_read_to_its_end_within_the_cap() -> None:
+    def pipe(content: bytes) -> int:
+        inlet, outlet = os.pipe()
+        os.write(outlet, content)
+        os.close(outlet)
+        return inlet
+
+    for call in (mmapguard.open, mmapguard.read_fd):
+        inlet = pipe(b"x" * 1000)
+        with call(inlet, max_bytes=1000) as region:
+            assert region[:] == b"x" * 1000
+        os.close(inlet)
+    inlet = pipe(b"x" * 1001)
+    with pytest.raises(OSError, match="max_bytes") as caught:
+        mmapguard.read_fd(inlet, max_bytes=1000)
+    assert caught.value.errno == errno.EFBIG
+    os.close(inlet)
+
+
+def test_read_fd_reads_from_where_the_descriptor_stands(large: Path) -> None:
+    with large.open("rb", buffering=0) as file:
+        file.seek(1000)
+        with mmapguard.read_fd(file) as region:
+            assert region[:] == large.read_bytes()[1000:]
+
+
+# ------------------------------------------------------------------------------------------------------ options --
+
+
+def test_a_window_is_any_range_of_bytes(large: Path) -> None:
+    data = large.read_bytes()
+    for offset, length in ((0, 5), (4097, 70_000), (files.LARGE - 1, 1), (files.LARGE, 0), (1, 0)):
+        with mmapguard.open(
+            large, offset=offset, length=length, backing="map" if length != 1 else "auto"
+        ) as region:
+            assert region[:] == data[offset : offset + length if length else None]
+            assert region.info.offset == offset
+            assert region.size() == files.LARGE
+
+
+def test_stable_bytes_stay_while_the_file_changes(either: Path) -> None:
+    before = either.read_bytes()
+    with mmapguard.open(either, stable=True) as region:
+        view = memoryview(region)
+        assert region.info.guarantee == "stable"
+        assert region.info.shortfall == "none"
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            from support.children import in_child
+
+            in_child(_overwrite, either)
+        assert region[:] == bytes(view) == before
+        view.release()
+    assert either.read_bytes() != before
+
+
+def _overwrite(path: Path) -> None:
+    path.write_bytes(b"\xff" * 100)
+
+
+def test_means_and_reasons_are_the_librarys_words(large: Path, small: Path) -> None:
+    words = {
+        kind: {native.term(number, value) for value in range(64)} - {"unknown"}
+        for kind, number in _region._numbers("TERM_").items()
+    }
+    for options in (
+        {},
+        {"stable": True},
+        {"backing": "copy"},
+        {"lock": "none"},
+        {"lock": "ofd"},
+        {"no_fault_guard": True},
+    ):
+        with mmapguard.open(large, **options) as region:
+            info = region.info
+        assert info.backing in words["backing"]
+        assert info.backing_reason in words["reason"]
+        assert info.guarantee in words["guarantee"]
+        assert info.means in words["means"]
+        assert info.shortfall in words["shortfall"]
+        assert info.lock in words["lock"]
+    assert mmapguard.guard_state() in words["guard"]
+    assert mmapguard.stats().guard_state in words["guard"]
+
+
+def test_every_option_of_the_library_has_its_keyword() -> None:
+    keywords = set(mmapguard.Options.__annotations__)
+    assert {name.lower() for name in _region._numbers("FLAG_")} <= keywords
+    members = {name for name, *_ in abi.mmg_options._fields_} - {
+        "struct_size",
+        "flags",
+        "guarantee",
+        "lock_wait_ms",
+    }
+    assert members <= keywords
+    assert keywords - members - set(_region._FLAGS) == {"stable", "lock_wait"}
+    documented = inspect.getdoc(mmapguard.Options) or ""
+    assert all(f"\n{name} " in documented for name in keywords)
+
+
+def test_the_extension_tells_every_member_of_info_and_stats(large: Path) -> None:
+    with mmapguard.open(large) as region:
+        assert list(region._describe()) == [
+            name for name, *_ in abi.mmg_info._fields_ if name != "struct_size"
+        ]
+    assert list(native.stats()) == [name for name, *_ in abi.mmg_stats._fields_ if name != "struct_size"]
+    assert {field.name for field in dataclasses.fields(mmapguard.Stats)} == set(native.stats())
+
+
+def test_the_extension_has_every_constant_of_the_header() -> None:
+    macros = {"ABI_VERSION", "TO_END", "NO_LIMIT", "NOT_FOUND", "WAIT_FOREVER"}
+    declared = {name[4:]: value for name, value in vars(abi).items() if name.startswith("MMG_")}
+    for name, value in declared.items():
+        assert name in macros or getattr(native, name) == value
+    assert mmapguard.__version__ == native.version()
+    assert native.abi_version() == abi.MMG_ABI_VERSION
+
+
+def test_a_lock_elsewhere_is_a_blocking_io_error(large: Path) -> None:
+    with files.held_elsewhere(large, "flock exclusive"):
+        with pytest.raises(BlockingIOError) as caught:
+            mmapguard.open(large)
+        assert caught.value.filename == str(large)
+        with pytest.raises(BlockingIOError):
+            mmapguard.open(large, lock_wait=0.02)
+        with mmapguard.open(large, lock="none") as region:
+            assert region.info.lock == "none"
+    with mmapguard.open(large, lock_wait=None) as region:
+        assert region.info.lock == "shared"
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"backing": "maps"}, ValueError),
+        ({"backing": 1}, TypeError),
+        ({"lock": "exclusive"}, ValueError),
+        ({"access": "dontneed"}, ValueError),
+        ({"lock_wait": -1}, ValueError),
+        ({"lock_wait": "1"}, TypeError),
+        ({"lock_wait": float("nan")}, ValueError),
+        ({"offset": -1}, OverflowError),
+        ({"offset": 2**64}, OverflowError),
+        ({"offset": 2**63}, ValueError),
+        ({"offset": 1.5}, TypeError),
+        ({"offset": None}, TypeError),
+        ({"length": -1}, OverflowError),
+        ({"length": 2**63}, ValueError),
+        ({"max_bytes": 0}, ValueError),
+        ({"max_bytes": -2}, OverflowError),
+        ({"copy_threshold": "1"}, TypeError),
+        ({"populated": True}, TypeError),
+        ({"reject_empty": True, "spelt": 1}, TypeError),
+    ],
+)
+def test_options_that_are_none_are_refused(options: Any, error: type[Exception], large: Path) -> None:
+    with pytest.raises(error):
+        mmapguard.open(large, **options)
+
+
+def test_numbers_may_be_any_index(large: Path) -> None:
+    class Ten:
+        def __index__(self) -> int:
+            return 10
+
+    with mmapguard.open(large, offset=Ten(), length=Ten()) as region:  # type: ignore[arg-type]
+        assert region[:] == large.read_bytes()[10:20]
+        assert region[Ten() if False else 9] == region[:][9]
+
+
+# ------------------------------------------------------------------------------------------------------- blocks --
+
+
+def test_a_block_gives_everything_back(either: Path) -> None:
+    with mmapguard.open(either) as region:
+        assert not region.closed
+        assert mmapguard.stats().handles >= 1
+    assert region.closed
+    with pytest.raises(ValueError, match="closed"), region:
+        pass
+
+
+def test_an_exception_of_the_block_goes_through(large: Path) -> None:
+    with pytest.raises(KeyError, match="mine"), mmapguard.open(large) as region:
+        raise KeyError("mine")
+    assert region.closed
+
+
+def test_a_region_closed_inside_its_block_is_no_error(large: Path) -> None:
+    with mmapguard.open(large) as region:
+        region.close()
+        region.close()
+    assert region.closed
+
+
+def test_a_file_that_is_written_to_under_the_block_is_a_warning(large: Path) -> None:
+    region = mmapguard.open(large)
+    os.utime(large, ns=(1, 1))
+    assert "mtime" in region.changed()
+    with pytest.warns(mmapguard.FileChangedWarning, match="mtime"):
+        region.__exit__(None, None, None)
+
+
+def test_a_new_name_for_the_file_is_no_warning(large: Path) -> None:
+    with mmapguard.open(large) as region:
+        large.rename(large.with_name("other"))
+        assert "path" in region.changed()
+
+
+def test_a_copy_or_stable_bytes_need_no_warning(small: Path, large: Path) -> None:
+    for path, stable in ((small, False), (large, True)):
+        with mmapguard.open(path, stable=stable):
+            os.utime(path, ns=(1, 1))
+
+
+def test_a_stream_cannot_have_changed() -> None:
+    inlet, outlet = os.pipe()
+    os.close(outlet)
+    with mmapguard.open(inlet) as region:
+        assert region.changed() == frozenset()
+    os.close(inlet)
+
+
+# ---------------------------------------------------------------------------------------------------- the object --
+
+
+def test_no_half_built_region_can_be_made(large: Path) -> None:
+    for kind in (mmapguard.Region, native.RegionBase):
+        with pytest.raises(TypeError):
+            kind()  # type: ignore[call-arg]
+        with pytest.raises(TypeError):
+            kind.__new__(kind)  # type: ignore[call-arg,type-var]
+        with pytest.raises(TypeError):
+            object.__new__(kind)
+
+    class Eager(mmapguard.Region):
+        def __init__(self, path: Path, **options: Any) -> None:
+            self.first = self[0]
+
+    class Careless(mmapguard.Region):
+        def __init__(self, path: Path) -> None:
+            pass
+
+    with Eager(large, offset=5) as eager, Careless(large) as careless:
+        assert eager.first == large.read_bytes()[5]
+        assert len(careless) == files.LARGE
+    with pytest.raises(TypeError):
+        native.RegionBase.__new__(mmapguard.Region, large)  # type: ignore[call-arg]
+    bare = native.RegionBase.__new__(mmapguard.Region, large, 0)
+    assert bare[0] == large.read_bytes()[0]
+    bare.close()
+
+
+def test_regions_can_be_referred_to_weakly_and_hashed(large: Path) -> None:
+    region = mmapguard.open(large)
+    seen = weakref.ref(region)
+    assert {region: 1}[region] == 1
+    assert seen() is region
+    del region
+    gc.collect()
+    assert seen() is None
+
+
+def test_cycles_through_views_are_collected(large: Path) -> None:
+    class Holder(mmapguard.Region):
+        view: memoryview
+        itself: object
+
+    gc.collect()
+    before = mmapguard.stats().regions
+    seen = []
+    for _ in range(20):
+        region = Holder(large)
+        region.view = memoryview(region)
+        region.itself = region
+        seen.append(weakref.ref(region))
+    del region
+    assert mmapguard.stats().regions == before + 20
+    gc.collect()
+    assert mmapguard.stats().regions == before
+    assert not any(one() for one in seen)
+
+
+def test_copying_is_refused(large: Path) -> None:
+    with mmapguard.open(large) as region:
+        for how in (copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError, match="cannot copy"):
+                how(region)
+
+
+def test_repr_names_the_file_and_the_state(large: Path) -> None:
+    with mmapguard.open(large) as region:
+        assert repr(region).startswith(f"<mmapguard.Region {large!r} bytes={files.LARGE} ")
+        assert "contained" in repr(region)
+    assert repr(region) == f"<mmapguard.Region {large!r} closed>"
+
+
+def test_everything_public_is_documented_and_known_by_its_public_name() -> None:
+    for name in mmapguard.__all__:
+        thing = getattr(mmapguard, name)
+        if callable(thing) and name != "Source":
+            assert inspect.getdoc(thing), name
+            assert thing.__module__ == "mmapguard", name
+    for name, member in inspect.getmembers(mmapguard.Region):
+        if not name.startswith("_"):
+            assert inspect.getdoc(member), name
+
+
+def test_attributes_cannot_be_invented(large: Path) -> None:
+    with mmapguard.open(large) as region, pytest.raises(AttributeError):
+        region.typo = 1  # type: ignore[attr-defined]
+
+
+# ----------------------------------------------------------------------------------------------- paging and files --
+
+
+def test_prefetched_bytes_are_resident(large: Path) -> None:
+    with mmapguard.open(large) as region:
+        region.prefetch()
+        assert region.resident() == files.LARGE
+        region.prefetch(4096, 4096)
+        assert region.resident(4096, 4096) == 4096
+        for bad in ((files.LARGE + 1, None), (0, files.LARGE + 1)):
+            with pytest.raises(ValueError, match="out of range"):
+                region.prefetch(*bad)
+            with pytest.raises(ValueError, match="out of range"):
+                region.resident(*bad)
+
+
+def test_advice_is_a_word_or_a_number_of_mmap(either: Path) -> None:
+    with mmapguard.open(either) as region:
+        for word in _region._ADVICE:
+            region.madvise(word)  # type: ignore[arg-type]
+        for number in (
+            mmap.MADV_NORMAL,
+            mmap.MADV_RANDOM,
+            mmap.MADV_SEQUENTIAL,
+            mmap.MADV_WILLNEED,
+            mmap.MADV_DONTNEED,
+        ):
+            region.madvise(number)
+        assert region[:] == either.read_bytes()
+        for bad in ("sometimes", mmap.MADV_DONTFORK):
+            with pytest.raises(ValueError, match="not"):
+                region.madvise(bad)  # type: ignore[arg-type]
+
+
+def test_read_into_copies_what_is_there(either: Path) -> None:
+    data = either.read_bytes()
+    with mmapguard.open(either) as region:
+        buffer = bytearray(1000)
+        assert region.read_into(buffer, 10) == 1000
+        assert buffer == data[10:1010]
+        assert region.read_into(buffer, len(data) - 3) == 3
+        assert buffer[:3] == data[-3:]
+        assert region.read_into(buffer, len(data)) == 0
+        assert region.tell() == 0
+        with pytest.raises(ValueError, match="beyond"):
+            region.read_into(buffer, len(data) + 1)
+        with pytest.raises(TypeError):
+            region.read_into(b"constant")
+        with pytest.raises(OverflowError):
+            region.read_into(buffer, -1)
+
+
+def test_a_file_over_a_region_is_like_the_file(either: Path) -> None:
+    with mmapguard.open(either) as region, either.open("rb") as plain, region.file() as file:
+        assert isinstance(file, io.BufferedReader)
+        assert file.name == either
+        assert file.readline() == plain.readline()
+        assert file.read(77) == plain.read(77)
+        assert file.seek(-10, os.SEEK_END) == plain.seek(-10, os.SEEK_END)
+        assert file.read() == plain.read()
+        assert file.seek(10**9) == 10**9 and file.read() == b""
+        with pytest.raises(ValueError, match="negative"):
+            file.seek(-1)
+        assert region.tell() == 0
+    assert file.closed
+
+
+def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
+    lines = [b"x" * n + b"\n" for n in (0, 1, 255, 256, 257, 5000, 300_000)] + [b"no newline"]
+    path = tmp_path / "lines"
+    path.write_bytes(b"".join(lines))
+    with mmapguard.open(path) as region:
+        assert list(iter(region.readline, b"")) == lines
