@@ -14,14 +14,13 @@
  *
  *  - *Arguments*: a NULL where one is not allowed is `MMG_E_ARGUMENT`. Unknown flag bits and enumeration values are
  *    `MMG_E_ARGUMENT`, so that they can be given a meaning later. Offsets, lengths and sizes are in bytes.
- *  - *Handles*: a handle that was never issued, is closed, or was rounded, forged or left over from another process is
- *    `MMG_E_HANDLE`. No value of a handle can crash the process.
- *  - *Outputs* are written on success only, and not touched otherwise, unless documented.
- *  - *Threads*: every function may be called from every thread, on the same handle too.
- *  - *Fork*: a child may use and close what it inherited; parent and child do not affect each other's handles.
- *  - *Signals*: not async-signal-safe unless the comment says "Signal safety: safe".
- *  - *errno* is not part of the interface; its value after a call is unspecified.
- *  - *Since*: 1.0 for everything that names no other version.
+ *  - *Handles*: a handle that was never issued, is closed, or was rounded or forged is `MMG_E_HANDLE`; so is
+ *    that of another process, unless one is forked from the other (then numbers may coincide). No value of a handle
+ *  can crash the process. - *Outputs* are written on success only, and not touched otherwise, unless documented. -
+ *  *Threads*: every function may be called from every thread, on the same handle too. - *Fork*: a child may use and
+ *  close what it inherited; parent and child do not affect each other's handles. - *Signals*: not async-signal-safe
+ *  unless the comment says "Signal safety: safe". - *errno* is not part of the interface; its value after a call is
+ *  unspecified. - *Since*: 1.0 for everything that names no other version.
  *
  * The part between MMG_CDEF_BEGIN and MMG_CDEF_END contains no preprocessor line, so LuaJIT's ffi.cdef, cffi and
  * other declaration readers can take it as it stands (after `uint8_t`, `int32_t`, `uint32_t`, `uint64_t`).
@@ -245,7 +244,8 @@ enum {
     MMG_SHORT_TIME = 5,        /**< a lease broke, and the kernel's time ran out (/proc/sys/fs/lease-break-time) */
     MMG_SHORT_SPACE = 6,       /**< a lease broke, and there was no room for the bytes, on disk or in memory */
     MMG_SHORT_READ = 7,        /**< a lease broke, and the bytes could not be read */
-    MMG_SHORT_FORKED = 8       /**< the lease is the parent process's */
+    MMG_SHORT_FORKED = 8,      /**< the lease is the parent process's */
+    MMG_SHORT_LOST = 9         /**< bytes were lost all the same; see `fault_cause` */
 };
 
 /** `mmg_options.lock` and `mmg_info.lock`. */

@@ -320,7 +320,7 @@ mmg_advise(mmg_handle handle, uint64_t offset, uint64_t length, uint32_t advice)
     if (status == MMG_OK && pin.region->mapping.base != NULL) {
         int os_code = map_advise(&pin.region->mapping, pin.region->data + offset, (size_t)length, advice);
         /* What was lost before and now reads as zeros is populated easily, and lost all the same. */
-        if (os_code == 0 && advice == MMG_ADVICE_POPULATE)
+        if (os_code == 0 && advice == MMG_ADVICE_POPULATE && length > 0)
             status = region_look(pin.region);
         if (status == MMG_OK && advice == MMG_ADVICE_POPULATE)
             status = registry_loss_within(pin.region->number, offset, length);

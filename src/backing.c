@@ -65,7 +65,7 @@ backing_stream(struct source *source, uint32_t reason, struct region **out)
         .fd = source->fd,
         .positioned = is_file,
         .skip = options->offset,
-        .length = options->length > 0 ? options->length : UINT64_MAX,
+        .length = options->length,
         .cap = options->max_bytes,
         .is_fifo = source->path != NULL && S_ISFIFO(source->status.st_mode),
         .wait_for_writer = (options->flags & MMG_FLAG_FIFO_WAIT) != 0,

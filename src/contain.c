@@ -19,9 +19,9 @@ static _Atomic unsigned long long contained;
 static size_t
 tail_start(const struct registration *r, uint64_t file_size)
 {
-    if (file_size <= r->file_offset)
-        return 0;
-    uint64_t present = file_size - r->file_offset;
+    uint64_t present = file_size > r->file_offset ? file_size - r->file_offset : 0;
+    if (present < r->secured)
+        present = r->secured;
     if (present >= r->length)
         return r->length;
     return ((size_t)present + r->page - 1) / r->page * r->page; /* fits: less than the length of a mapping */

@@ -8,12 +8,14 @@
  *   lanes   each a pin, or free. Pinning claims a lane first and looks at the state then.
  *
  * Both sides use sequentially consistent operations, so of a racing pin and close at least one sees the other: either
- * the pin fails, or the close knows of it. A lane counts up with every claim and release (odd: claimed), and a
- * token carries that count, which is how the second release of a copied span is told from the first. Where all lanes of
- * a slot are taken, tickets from a second table serve as lanes.
+ * the pin fails, or the close knows of it. A claim that has passed its look at the state is confirmed; until then it
+ * may turn out to be that of a stale handle. A lane counts up with every claim, and a token carries that count, which
+ * is how the second release of a copied span is told from the first. Where all lanes of a slot are taken, tickets
+ * from a second table serve as lanes.
  */
 #include "handle.h"
 
+#include <sched.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -40,6 +42,14 @@ enum phase {
 };
 
 #define LANES 9u
+/* A lane: count (30 bits), confirmed, claimed. 0 in both: free. */
+#define LANE_CLAIMED 1u
+#define LANE_CONFIRMED 2u
+#define LANE_TAKEN (LANE_CLAIMED | LANE_CONFIRMED)
+#define LANE_NEXT 4u
+/* How often a strict close lets other threads go first, for a claim to be confirmed or withdrawn, before it takes it
+   for a pin. A thread that was interrupted in these few instructions comes to its turn long before. */
+#define PATIENCE 100000
 /* In a token, the lane number that means: a ticket. */
 #define TICKET_LANE 15u
 
@@ -139,13 +149,29 @@ handle_issue(struct handle_object *object, mmg_handle *handle)
     return MMG_OK;
 }
 
-/* Are there pins? Exact once the state keeps new ones out. */
+/* Are there pins, or claims that may become some? Exact once the state keeps new ones out. */
+static bool
+slot_claimed(struct slot *slot)
+{
+    for (uint32_t i = 0; i < LANES; i++)
+        if (atomic_load(&slot->lane[i]) & LANE_TAKEN)
+            return true;
+    return atomic_load(&slot->tickets) != 0;
+}
+
+/* Are there pins? Waits for claims to be decided. */
 static bool
 slot_pinned(struct slot *slot)
 {
-    for (uint32_t i = 0; i < LANES; i++)
-        if (atomic_load(&slot->lane[i]) & 1u)
+    for (uint32_t i = 0; i < LANES; i++) {
+        uint32_t lane = atomic_load(&slot->lane[i]);
+        for (int turn = 0; turn < PATIENCE && (lane & LANE_TAKEN) == LANE_CLAIMED; turn++) {
+            sched_yield();
+            lane = atomic_load(&slot->lane[i]);
+        }
+        if (lane & LANE_TAKEN)
             return true;
+    }
     return atomic_load(&slot->tickets) != 0;
 }
 
@@ -153,7 +179,7 @@ slot_pinned(struct slot *slot)
 static void
 slot_reap(struct slot *slot, uint64_t state)
 {
-    if (slot_pinned(slot) || !atomic_compare_exchange_strong(&slot->state, &state, state_with(state, PHASE_FREE)))
+    if (slot_claimed(slot) || !atomic_compare_exchange_strong(&slot->state, &state, state_with(state, PHASE_FREE)))
         return;
     /* From here on the slot is this thread's: no state leads out of FREE but through the free list. */
     struct handle_object *object = atomic_load_explicit(&slot->object, memory_order_relaxed);
@@ -199,13 +225,14 @@ handle_close(mmg_handle handle, bool strict)
     }
 }
 
+/* Claim a lane if it is free; `*claim` is then what it will say once confirmed. */
 static bool
 lane_claim(_Atomic uint32_t *lane, uint32_t *claim)
 {
     uint32_t seen = atomic_load_explicit(lane, memory_order_relaxed); /* only a guess; the exchange decides */
 
-    *claim = seen + 1;
-    return (seen & 1u) == 0 && atomic_compare_exchange_strong(lane, &seen, seen + 1);
+    *claim = seen | LANE_TAKEN;
+    return (seen & LANE_TAKEN) == 0 && atomic_compare_exchange_strong(lane, &seen, seen | LANE_CLAIMED);
 }
 
 static uint64_t
@@ -214,24 +241,32 @@ token_make(uint32_t claim, uint32_t lane, uint32_t index)
     return (uint64_t)claim << 32 | lane << INDEX_BITS | index;
 }
 
-/* Claim a lane of a slot, or a ticket for it; 0 when neither can be had. */
-static uint64_t
+/* A lane or ticket, and the slot that it is on. */
+struct claim {
+    _Atomic uint32_t *lane; /* NULL: none */
+    uint64_t token;
+};
+
+/* Claim a lane of a slot, or a ticket for it. */
+static struct claim
 pin_claim(struct slot *slot, uint32_t index)
 {
+    struct claim none = {NULL, 0};
     uint32_t claim;
 
     for (uint32_t i = 0; i < LANES; i++)
         if (lane_claim(&slot->lane[i], &claim))
-            return token_make(claim, i, index);
+            return (struct claim){&slot->lane[i], token_make(claim, i, index)};
     uint32_t number = table_take(&tickets, &ticket_shape);
     if (number == TABLE_NONE)
-        return 0;
+        return none;
     struct ticket *ticket = table_at(&tickets, sizeof(struct ticket), number);
+    if (ticket == NULL)
+        return none; /* cannot be: the number was just handed out */
     atomic_store_explicit(&ticket->slot, index, memory_order_relaxed); /* published by the claim */
     atomic_fetch_add(&slot->tickets, 1);
-    /* The ticket was free, and is this thread's since table_take(): adding one makes it odd. */
-    claim = atomic_fetch_add(&ticket->claim, 1) + 1;
-    return token_make(claim, TICKET_LANE, number);
+    lane_claim(&ticket->claim, &claim); /* succeeds: since table_take() the ticket is free and this thread's */
+    return (struct claim){&ticket->claim, token_make(claim, TICKET_LANE, number)};
 }
 
 static bool
@@ -256,8 +291,9 @@ pin_find(uint64_t token)
             ticket = table_at(&tickets, sizeof(struct ticket), (uint32_t)(token & INDEX_MASK));
         found.claim = ticket == NULL ? NULL : &ticket->claim;
     }
-    /* Acquire: while the claim stands, what was written before it is what it is on. Odd: claimed. */
-    if (found.claim == NULL || (claim & 1u) == 0 || atomic_load_explicit(found.claim, memory_order_acquire) != claim)
+    /* Acquire: while the claim stands, what was written before it is what it is on. */
+    if (found.claim == NULL || (claim & LANE_TAKEN) != LANE_TAKEN ||
+        atomic_load_explicit(found.claim, memory_order_acquire) != claim)
         return none;
     if (ticket != NULL)
         found.slot = slot_at(atomic_load_explicit(&ticket->slot, memory_order_relaxed));
@@ -270,52 +306,74 @@ pin_note(struct pin_place place)
     return place.claim == NULL ? 0 : atomic_load_explicit(&place.slot->note, memory_order_relaxed);
 }
 
+/* A claim on a slot has ended: give a ticket back, and destroy what a close has left to whoever is last. */
+static void
+claim_over(struct slot *slot, uint64_t token)
+{
+    if (is_ticket(token)) {
+        table_give(&tickets, &ticket_shape, (uint32_t)(token & INDEX_MASK));
+        atomic_fetch_sub(&slot->tickets, 1);
+    }
+    uint64_t state = atomic_load(&slot->state);
+    if (phase_of(state) == PHASE_CLOSING)
+        slot_reap(slot, state);
+}
+
 mmg_status
 pin_end(struct pin_place place, uint64_t token)
 {
     uint32_t claim = (uint32_t)(token >> 32);
+    uint32_t free = (claim & ~LANE_TAKEN) + LANE_NEXT;
 
-    /* Sequentially consistent: the release of the lane comes before the look at the state below. */
-    if (place.claim == NULL || !atomic_compare_exchange_strong(place.claim, &claim, claim + 1))
+    /* Sequentially consistent: the release of the lane comes before the look at the state. */
+    if (place.claim == NULL || !atomic_compare_exchange_strong(place.claim, &claim, free))
         return MMG_E_HANDLE;
-    if (is_ticket(token)) {
-        table_give(&tickets, &ticket_shape, (uint32_t)(token & INDEX_MASK));
-        atomic_fetch_sub(&place.slot->tickets, 1);
-    }
-    uint64_t state = atomic_load(&place.slot->state);
-    if (phase_of(state) == PHASE_CLOSING)
-        slot_reap(place.slot, state);
+    claim_over(place.slot, token);
     return MMG_OK;
+}
+
+/* Does the handle still name this slot's object? Called with a lane claimed, so that it then goes on doing so. */
+static inline struct handle_object *
+slot_object(struct slot *slot, mmg_handle handle)
+{
+    uint64_t state = atomic_load(&slot->state);
+
+    while (handle_of(state) == handle) {
+        /* Relaxed: written before the state that was just read. */
+        struct handle_object *object = atomic_load_explicit(&slot->object, memory_order_relaxed);
+        if (phase_of(state) == PHASE_LIVE)
+            return object;
+        if (phase_of(state) != PHASE_CHECKING)
+            break;
+        /* A strict close is counting and may have missed this pin: take the handle back. It will report BUSY. */
+        if (atomic_compare_exchange_strong(&slot->state, &state, state_with(state_next_turn(state), PHASE_LIVE)))
+            return object;
+    }
+    return NULL;
 }
 
 struct pinned
 pin_acquire(mmg_handle handle)
 {
     struct slot *slot = handle >> 53 ? NULL : slot_at(handle);
-    struct pinned none = {NULL, 0}, pinned;
 
     /* A first look, so that wrong handles do not disturb the slot's present owner. Relaxed: it decides nothing. */
     if (slot == NULL || handle_of(atomic_load_explicit(&slot->state, memory_order_relaxed)) != handle)
-        return none;
-    pinned.token = pin_claim(slot, (uint32_t)(handle & INDEX_MASK));
-    if (pinned.token == 0) {
-        none.token = 1;
-        return none;
+        return (struct pinned){NULL, 0};
+    struct claim claim = pin_claim(slot, (uint32_t)(handle & INDEX_MASK));
+    if (claim.lane == NULL)
+        return (struct pinned){NULL, 1};
+    struct handle_object *object = slot_object(slot, handle);
+    uint32_t confirmed = (uint32_t)(claim.token >> 32);
+    if (object != NULL) {
+        /* Release: who sees the pin sees the object pinned. The lane is this thread's, so a store will do. */
+        atomic_store_explicit(claim.lane, confirmed, memory_order_release);
+        return (struct pinned){object, claim.token};
     }
-    uint64_t state = atomic_load(&slot->state);
-    while (handle_of(state) == handle) {
-        /* Relaxed: written before the state that was just read. */
-        pinned.object = atomic_load_explicit(&slot->object, memory_order_relaxed);
-        if (phase_of(state) == PHASE_LIVE)
-            return pinned;
-        if (phase_of(state) != PHASE_CHECKING)
-            break;
-        /* A strict close is counting and may have missed this pin: take the handle back. It will report BUSY. */
-        if (atomic_compare_exchange_strong(&slot->state, &state, state_with(state_next_turn(state), PHASE_LIVE)))
-            return pinned;
-    }
-    pin_release(pinned.token); /* which destroys the object if the close has left that to this lane */
-    return none;
+    /* Withdrawn. Sequentially consistent, as the end of a pin. */
+    atomic_store(claim.lane, (confirmed & ~LANE_TAKEN) + LANE_NEXT);
+    claim_over(slot, claim.token);
+    return (struct pinned){NULL, 0};
 }
 
 uint64_t
@@ -327,7 +385,7 @@ pin_count(uint64_t token)
     if (slot == NULL)
         return 0;
     for (uint32_t i = 0; i < LANES; i++)
-        count += atomic_load_explicit(&slot->lane[i], memory_order_relaxed) & 1u;
+        count += (atomic_load_explicit(&slot->lane[i], memory_order_relaxed) & LANE_CONFIRMED) != 0;
     return count + atomic_load_explicit(&slot->tickets, memory_order_relaxed);
 }
 

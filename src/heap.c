@@ -149,7 +149,7 @@ static int
 stream_fill(struct stream *stream, uint64_t read_so_far)
 {
     /* To the end: one byte beyond the cap is asked for, which tells an exact fit from too much. */
-    bool to_end = stream->length == UINT64_MAX;
+    bool to_end = stream->length == 0;
     uint64_t limit = to_end ? stream->cap + (stream->cap < UINT64_MAX) : stream->length;
     size_t capacity = limit < FIRST_CAPACITY ? (size_t)limit : FIRST_CAPACITY;
 

@@ -23,7 +23,7 @@ struct stream {
     int fd;
     bool positioned;      /* read with pread(2) from the start of the file; the position of `fd` stays */
     uint64_t skip;        /* bytes to leave out first */
-    uint64_t length;      /* then read this many and stop; UINT64_MAX: to the end */
+    uint64_t length;      /* then read this many and stop; 0: to the end */
     uint64_t cap;         /* more than this many bytes is EFBIG */
     bool is_fifo;         /* no writer yet is not the end */
     bool wait_for_writer; /* of a FIFO; else EWOULDBLOCK */

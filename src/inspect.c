@@ -4,6 +4,7 @@
  * bytes themselves by way of the kernel.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -18,11 +19,18 @@ region_describe(const struct region *region, mmg_info *info)
     struct losses losses;
 
     registry_losses(region->number, &losses);
+    bool kept = region->guarantee == MMG_GUARANTEE_STABLE && losses.cause == MMG_OK;
+
     info->backing = region->backing;
     info->backing_reason = region->reason;
     info->guarantee = region->guarantee;
     info->means = region->means;
     info->shortfall = region->shortfall;
+    if (region->guarantee == MMG_GUARANTEE_STABLE && !kept) { /* a means that failed upholds nothing */
+        info->guarantee = region->is_guarded ? MMG_GUARANTEE_CONTAINED : MMG_GUARANTEE_NONE;
+        info->means = region->is_guarded ? MMG_MEANS_FAULT_GUARD : MMG_MEANS_NONE;
+        info->shortfall = MMG_SHORT_LOST;
+    }
     info->lock = region->lock;
     info->fault_cause = losses.cause;
     info->size = region->size;
@@ -56,20 +64,37 @@ region_compare(const struct identity *then, const struct stat *now)
     return what;
 }
 
+/* Have the bytes of a region moved although a lease should hold them? Only while nobody has seen to a break. */
+static bool
+has_slipped(const struct region *region, const struct stat *now)
+{
+    const uint32_t contents = MMG_CHANGED_SIZE | MMG_CHANGED_MTIME;
+
+    if ((region_compare(&region->identity, now) & contents) == 0)
+        return false;
+    /* The lease is the parent's, and so is the copy when it breaks. Here a change is only noticed. */
+    if (region->shortfall == MMG_SHORT_FORKED)
+        return true;
+    /* A lease that holds keeps every writer out; times alone can be set without one. Asked for in this order: the means
+       change before the lease is given up. */
+    return fcntl(region->fd, F_GETLEASE) != F_RDLCK && region->means == MMG_MEANS_LEASE;
+}
+
 mmg_status
 region_look(const struct region *region)
 {
     struct stat status;
+    bool leased = region->means == MMG_MEANS_LEASE;
 
-    if (region->number == 0 || region->is_device || region->guarantee == MMG_GUARANTEE_STABLE)
-        return MMG_OK; /* a copy, no size to compare, or kept as it is */
+    if (region->number == 0 || region->is_device || (region->guarantee == MMG_GUARANTEE_STABLE && !leased))
+        return MMG_OK; /* a copy, no size to compare, or kept as it is without the file */
     if (fstat(region->fd, &status) != 0)
         return status_from_errno(errno);
     uint64_t size = (uint64_t)status.st_size; /* of a file: not negative */
-    if (size < region->offset + region->size)
+    /* open(2) with O_RDONLY|O_TRUNC cuts a file without asking for a lease; hence leased files are looked at, too. */
+    if (size < region->offset + region->size && (!leased || region->means == MMG_MEANS_LEASE))
         registry_lose(region->number, size > region->offset ? size - region->offset : 0, MMG_TO_END, MMG_E_TRUNCATED);
-    /* The lease is the parent's, and so is the copy when it breaks. Here a change is only noticed. */
-    if (region->shortfall == MMG_SHORT_FORKED && region_compare(&region->identity, &status) != 0)
+    else if ((leased || region->shortfall == MMG_SHORT_FORKED) && has_slipped(region, &status))
         registry_lose(region->number, 0, MMG_TO_END, MMG_E_UNSTABLE);
     return MMG_OK;
 }
@@ -119,8 +144,13 @@ region_read(const struct region *region, uint64_t offset, void *buffer, uint64_t
     size_t done = want;
     int content, os_code = 0;
 
+    *got = 0;
     do {
         content = atomic_load(&region->content);
+        /* After the load: what a broken lease could not secure is recorded before the content is replaced, and is in
+           neither the file nor the snapshot. */
+        if (registry_loss_within(region->number, offset, want) == MMG_E_UNSTABLE)
+            return MMG_E_UNSTABLE;
         if (content >= 0)
             os_code = heap_read_at(content, region->offset + offset, buffer, want, &done);
         else if (want > 0)

@@ -22,8 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "registry.h"
-#include "snapshot.h"
+#include "secure.h"
 
 /* Any real-time signal will do: it is blocked in the only thread that it is ever sent to. */
 #define BREAK_SIGNAL SIGRTMAX
@@ -150,84 +149,12 @@ proceed(void *context)
     return !atomic_load(&effort->lease->closing) && now_ns() < effort->deadline;
 }
 
-/* From this offset on the region is CONTAINED, at best, and says so before any writer is let in. */
-static void
-fall_back(struct region *region, uint64_t from, uint32_t shortfall)
-{
-    registry_lose(region->number, from, MMG_TO_END, MMG_E_UNSTABLE);
-    atomic_store(&region->shortfall, shortfall);
-    atomic_store(&region->means, MMG_MEANS_FAULT_GUARD);
-    atomic_store(&region->guarantee, MMG_GUARANTEE_CONTAINED);
-}
-
-static uint32_t
-shortfall_of(const struct snapshot *snapshot)
-{
-    switch (snapshot->os_code) {
-    case EFBIG:
-        return MMG_SHORT_CAP;
-    case ECANCELED:
-        return MMG_SHORT_TIME;
-    case ENOSPC:
-    case EDQUOT:
-    case ENOMEM:
-        return MMG_SHORT_SPACE;
-    default:
-        return MMG_SHORT_READ;
-    }
-}
-
-/* Map what was secured over the start of the mapping, and make it what mmg_read() reads. Returns the bytes replaced. */
-static size_t
-put_in_place(struct region *region, struct snapshot *snapshot)
-{
-    const struct mapping *mapping = &region->mapping;
-    size_t whole = snapshot->secured / mapping->page * mapping->page;
-    size_t lead = (size_t)(region->data - mapping->base);
-
-    if (snapshot->secured == lead + region->size)
-        whole = mapping->length; /* the last page is complete: behind it there are no bytes */
-    if (whole == 0)
-        return 0;
-    int os_code = snapshot->fd >= 0 ? map_replace_with_file(mapping, whole, snapshot->fd, region->offset - lead)
-                                    : map_replace_with_memory(mapping, whole, snapshot->memory);
-    if (os_code != 0)
-        return 0;
-    if (whole == mapping->length)
-        registry_retarget(region->number, snapshot->fd);
-    atomic_store(&region->content, snapshot->fd);
-    if (snapshot->memory != NULL && snapshot->memory_length > whole)
-        map_memory_release(snapshot->memory + whole, snapshot->memory_length - whole);
-    snapshot->fd = -1; /* both are the region's now */
-    snapshot->memory = NULL;
-    return whole;
-}
-
 static void
 secure(struct lease *lease)
 {
-    struct region *region = lease->region;
-    size_t lead = (size_t)(region->data - region->mapping.base);
     struct effort effort = {.lease = lease, .deadline = deadline_of(lease)};
-    struct snapshot_order order = {.fd = lease->fd,
-                                   .from = region->offset - lead,
-                                   .length = lead + (size_t)region->size,
-                                   .cap = lease->cap < MMG_NO_LIMIT - lead ? lease->cap + lead : MMG_NO_LIMIT,
-                                   .proceed = proceed,
-                                   .context = &effort};
-    struct snapshot snapshot;
 
-    snapshot_take(&order, &snapshot);
-    uint32_t shortfall = snapshot.secured < order.length ? shortfall_of(&snapshot) : MMG_SHORT_SPACE;
-    size_t kept = put_in_place(region, &snapshot);
-    if (kept == region->mapping.length)
-        atomic_store(&region->means, snapshot.means);
-    else
-        fall_back(region, kept > lead ? kept - lead : 0, shortfall);
-    snapshot_release(&snapshot);
-    /* EAGAIN: there is no lease to give up, so it was taken by force, and the writer came before the copy was done. */
-    if (fcntl(lease->fd, F_SETLEASE, F_UNLCK) != 0)
-        fall_back(region, 0, MMG_SHORT_TIME);
+    secure_region(lease->region, lease->cap, proceed, &effort);
 }
 
 /* The lease whose writer has waited longest. */
@@ -304,11 +231,8 @@ after_fork_child(void)
     running = false;
     while (first != NULL) {
         struct lease *lease = first;
-        if (lease->region != NULL) {
-            atomic_store(&lease->region->shortfall, MMG_SHORT_FORKED);
-            atomic_store(&lease->region->means, MMG_MEANS_FAULT_GUARD);
-            atomic_store(&lease->region->guarantee, MMG_GUARANTEE_CONTAINED);
-        }
+        if (lease->region != NULL)
+            secure_disown(lease->region);
         lease->busy = false;
         list_remove(lease);
     }
@@ -344,8 +268,9 @@ thread_start(void)
 }
 
 /*
- * Under the mutex: have the thread running, and its number known; without it the kernel would aim at the whole process, and
- * kill it. The wait leaves the mutex open, so others may be here too, and the thread may already have ended again.
+ * Under the mutex: have the thread running, and its number known; without it the kernel would aim at the whole
+ * process, and kill it. The wait leaves the mutex open, so others may be here too, and the thread may already have
+ * ended again.
  */
 static int
 thread_ensure(void)

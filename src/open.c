@@ -19,6 +19,7 @@ open_mapping(struct source *source, uint64_t length, bool guarded, struct region
     if (status != MMG_OK)
         return status;
     backing_keep_source(source, region);
+    region->is_guarded = guarded;
     region->guarantee = guarded ? MMG_GUARANTEE_CONTAINED : MMG_GUARANTEE_NONE;
     region->means = guarded ? MMG_MEANS_FAULT_GUARD : MMG_MEANS_NONE;
     if (guarded)

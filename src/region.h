@@ -37,6 +37,7 @@ struct region {
     bool has_identity; /* a file, as opposed to a stream */
     bool follows_link; /* how `path` was resolved */
     bool is_device;
+    bool is_guarded; /* the fault guard is there for this region */
     /* What a lease that breaks changes in a living region, hence atomic. */
     _Atomic uint32_t guarantee, means, shortfall;
     _Atomic int content; /* descriptor to read the bytes from, at `offset`: `fd` or a snapshot's; -1: only in memory */

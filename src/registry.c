@@ -36,6 +36,7 @@ struct entry {
     _Atomic uint32_t is_device;
     _Atomic uint64_t page;
     _Atomic uint64_t lead;
+    _Atomic uint64_t secured;
     _Atomic uint64_t size;
     _Atomic uint64_t file_offset;
     _Atomic uint64_t faults;
@@ -81,6 +82,7 @@ registry_add(const struct registration *r)
     atomic_store_explicit(&entry->is_device, r->is_device, memory_order_relaxed);
     atomic_store_explicit(&entry->page, r->page, memory_order_relaxed);
     atomic_store_explicit(&entry->lead, r->lead, memory_order_relaxed);
+    atomic_store_explicit(&entry->secured, r->secured, memory_order_relaxed);
     atomic_store_explicit(&entry->size, r->size, memory_order_relaxed);
     atomic_store_explicit(&entry->file_offset, r->file_offset, memory_order_relaxed);
     atomic_store_explicit(&entry->faults, 0, memory_order_relaxed);
@@ -129,6 +131,7 @@ entry_hold(uint32_t number, uintptr_t address, struct registration *r)
         .start = (unsigned char *)start, /* the number was made from this pointer */
         .length = end - start,
         .page = atomic_load_explicit(&entry->page, memory_order_relaxed),
+        .secured = atomic_load_explicit(&entry->secured, memory_order_relaxed),
         .lead = atomic_load_explicit(&entry->lead, memory_order_relaxed),
         .size = atomic_load_explicit(&entry->size, memory_order_relaxed),
         .file_offset = atomic_load_explicit(&entry->file_offset, memory_order_relaxed),
@@ -181,6 +184,12 @@ registry_retarget(uint32_t number, int fd)
 {
     /* Relaxed: a handler that has just read the old one asks a file that is still open. */
     atomic_store_explicit(&entry_of(number)->fd, fd, memory_order_relaxed);
+}
+
+void
+registry_secure(uint32_t number, size_t bytes)
+{
+    atomic_store(&entry_of(number)->secured, bytes);
 }
 
 void
@@ -268,6 +277,12 @@ registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status caus
     uint64_t page = atomic_load_explicit(&entry->page, memory_order_relaxed);
     int32_t none = MMG_OK;
 
+    if (cause == MMG_E_TRUNCATED) { /* takes only what is still the file's */
+        uint64_t secured = atomic_load(&entry->secured);
+        uint64_t kept = secured > lead + offset ? secured - lead - offset : 0;
+        offset += kept;
+        length -= kept < length ? kept : length;
+    }
     if (offset >= size || length == 0)
         return; /* only bytes outside the region share the lost page */
     atomic_store(&registry_has_losses, true);

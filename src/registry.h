@@ -18,6 +18,7 @@ struct registration {
     unsigned char *start; /* page-aligned */
     size_t length;        /* whole pages */
     size_t page;          /* page size of the mapping */
+    size_t secured;       /* bytes at `start` that are no longer the file's */
     size_t lead;          /* bytes between `start` and the region */
     uint64_t size;        /* of the region */
     uint64_t file_offset; /* of `start` */
@@ -54,6 +55,9 @@ void registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status
 
 /** The mapping shows another file from now on: the one to ask when a page of it cannot be delivered. */
 void registry_retarget(uint32_t number, int fd);
+
+/** The first bytes of the mapping are no longer the file's: no truncation takes them. */
+void registry_secure(uint32_t number, size_t bytes);
 
 /** Count a contained signal. Signal-safe. */
 void registry_count_fault(uint32_t number);

@@ -64,7 +64,8 @@ unlinked_beside(int fd)
     slash[slash == path ? 1 : 0] = '\0';
     int made = unlinked_in(path);
     struct stat source, beside;
-    /* A file that is in no directory (a memfd is called "/memfd:...", in the root) or is mounted over another by itself. */
+    /* A file that is in no directory (a memfd is called "/memfd:...", in the root) or is mounted over another by
+       itself. */
     if (made >= 0 && (fstat(fd, &source) != 0 || fstat(made, &beside) != 0 || source.st_dev != beside.st_dev)) {
         close(made);
         errno = EXDEV;
@@ -224,13 +225,26 @@ copy_to_memory(const struct snapshot_order *order, struct snapshot *snapshot)
     copy_pieces(order, -1, memory, snapshot);
 }
 
+/* A clone has what the file had at that moment, which may be less than was ordered. */
+static void
+secured_by_clone(const struct snapshot_order *order, struct snapshot *snapshot)
+{
+    struct stat status;
+    uint64_t size = fstat(snapshot->fd, &status) == 0 ? (uint64_t)status.st_size : 0; /* of a file: not negative */
+    uint64_t there = size > order->from ? size - order->from : 0;
+
+    snapshot->secured = there < order->length ? (size_t)there : order->length;
+    if (there < order->length)
+        snapshot->os_code = EIO;
+}
+
 void
 snapshot_take(const struct snapshot_order *order, struct snapshot *snapshot)
 {
     *snapshot = (struct snapshot){.fd = -1, .means = MMG_MEANS_REFLINK};
     snapshot->reflink_error = snapshot_reflink(order->fd, &snapshot->fd);
     if (snapshot->reflink_error == 0) {
-        snapshot->secured = order->length;
+        secured_by_clone(order, snapshot);
         return;
     }
     snapshot->means = MMG_MEANS_SNAPSHOT;

@@ -65,7 +65,8 @@ struct trial {
     struct source *source;
     uint64_t length;
     unsigned long file_system; /* its type; 0: not to be found out */
-    char reasons[176];         /* why not, means by means */
+    bool is_guarded;
+    char reasons[176]; /* why not, means by means */
     size_t used;
 };
 
@@ -110,6 +111,7 @@ map_source(struct trial *trial, uint32_t means, struct region **out)
         return status;
     backing_keep_source(source, *out);
     (*out)->means = means;
+    (*out)->is_guarded = trial->is_guarded;
     (*out)->reason = MMG_REASON_STABLE;
     return MMG_OK;
 }
@@ -202,6 +204,7 @@ map_snapshot(struct trial *trial, struct snapshot *snapshot, struct region **out
         lock_drop(source->fd, source->lock);
     source->lock = MMG_LOCK_NONE;
     (*out)->means = snapshot->means;
+    (*out)->is_guarded = trial->is_guarded;
     (*out)->reason = MMG_REASON_STABLE;
     return MMG_OK;
 }
@@ -314,7 +317,7 @@ stable_open(struct source *source, uint64_t length, struct region **out)
     /* Stable or not, a device may fail to deliver a page; where the guard is not wanted or not to be had, that
        kills. */
     if (!(source->options->flags & MMG_FLAG_NO_FAULT_GUARD))
-        (void)fault_ensure();
+        trial.is_guarded = fault_ensure() == MMG_OK;
     if (source->kind == SOURCE_FILE && fstatfs(source->fd, &file_system) == 0)
         trial.file_system = (unsigned long)file_system.f_type & 0xFFFFFFFFUL; /* the types are 32 bits wide */
     note(&trial, "not sealed, not a read-only medium");

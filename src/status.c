@@ -101,7 +101,8 @@ static const char *const shortfall_terms[] = {"none",
                                               "out of time when the lease broke",
                                               "no room when the lease broke",
                                               "unreadable when the lease broke",
-                                              "lease of the parent process"};
+                                              "lease of the parent process",
+                                              "bytes were lost"};
 static const char *const lock_terms[] = {"shared", "ofd", "none"};
 static const char *const guard_terms[] = {"none", "top", "displaced", "refused", "blocked", "disabled"};
 /* Indexed by the bit itself, which is small: gaps stay NULL. */
