@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the exported functions do before they do anything: refuse NULLs, unknown flags and unknown values; leave outputs
- * alone on failure; and tell in mmg_error what failed, where, and for which path.
+ * What the exported functions do before they do anything: refuse NULLs, unknown flags and unknown values; leave
+ * outputs alone on failure; and tell in mmg_error what failed, where, and for which path.
  */
 #include "check.h"
 
@@ -274,9 +274,11 @@ is_clean_text(const char *text, size_t size)
     }
     for (size_t at = 0; at < length;) {
         uint8_t lead = (uint8_t)text[at++];
-        unsigned follow = lead < 0x80 ? 0 : lead >= 0xc2 && lead < 0xe0 ? 1 : lead >= 0xe0 && lead < 0xf0 ? 2
-                          : lead >= 0xf0 && lead < 0xf5                ? 3
-                                                                       : 9;
+        unsigned follow = lead < 0x80                   ? 0
+                          : lead >= 0xc2 && lead < 0xe0 ? 1
+                          : lead >= 0xe0 && lead < 0xf0 ? 2
+                          : lead >= 0xf0 && lead < 0xf5 ? 3
+                                                        : 9;
         if (follow == 9 || lead < ' ' || lead == 0x7f) {
             return false;
         }
@@ -297,7 +299,8 @@ undecodable_bytes_of_a_path_are_escaped(void)
     CHECK_STATUS(mmg_open(check_path("ab\xff\xc3(cd\xe2\x82"), NULL, &handle, &error), MMG_E_NOT_FOUND);
     CHECK(is_clean_text(error.message, sizeof error.message));
     CHECK(strcasestr(error.message, "ab\\xff\\xc3(cd\\xe2\\x82") != NULL);
-    CHECK_STATUS(mmg_open(check_path("gr\xc3\xbc\xc3\x9f dich \xf0\x9f\x91\x8b"), NULL, &handle, &error), MMG_E_NOT_FOUND);
+    CHECK_STATUS(mmg_open(check_path("gr\xc3\xbc\xc3\x9f dich \xf0\x9f\x91\x8b"), NULL, &handle, &error),
+                 MMG_E_NOT_FOUND);
     CHECK(is_clean_text(error.message, sizeof error.message));
     CHECK(strstr(error.message, "gr\xc3\xbc\xc3\x9f dich \xf0\x9f\x91\x8b") != NULL);
 }
@@ -448,6 +451,38 @@ a_window_outside_the_file_is_out_of_range(void)
     }
 }
 
+/** What becomes of a window with this length, whatever it may be. */
+static mmg_status
+open_window(const char *path, bool as_stream, uint64_t length)
+{
+    mmg_handle handle = 0;
+    mmg_options options = MMG_OPTIONS_INIT;
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    REQUIRE(descriptor >= 0);
+    options.length = length;
+    mmg_status status = as_stream ? mmg_read_fd(descriptor, &options, &handle, NULL)
+                                  : mmg_open(path, &options, &handle, NULL);
+    CHECK(status != MMG_OK || mmg_close(handle, 0) == MMG_OK);
+    close(descriptor);
+    return status;
+}
+
+static void
+an_absurd_length_means_the_same_for_files_and_streams(void)
+{
+    static const uint64_t lengths[] = {INT64_MAX, UINT64_MAX - 1, MMG_TO_END};
+    const char *full = check_file("full", 10000);
+    const char *empty = check_file("empty", 0);
+    for (size_t index = 0; index < sizeof lengths / sizeof *lengths; index++) {
+        /* Where a size is not known in advance the cap may be what is told. */
+        mmg_status of_file = open_window(full, false, lengths[index]);
+        mmg_status of_empty = open_window(empty, false, lengths[index]);
+        mmg_status of_stream = open_window(full, true, lengths[index]);
+        CHECK(of_empty == of_file || (of_file == MMG_E_RANGE && of_empty == MMG_E_TOO_BIG));
+        CHECK(of_stream == of_file || (of_file == MMG_E_RANGE && of_stream == MMG_E_TOO_BIG));
+    }
+}
+
 static const struct check_case cases[] = {
     {"a NULL where none is allowed is refused", a_null_where_none_is_allowed_is_refused, 0},
     {"a NULL is fine where it is documented", a_null_is_fine_where_it_is_documented, 0},
@@ -464,8 +499,10 @@ static const struct check_case cases[] = {
     {"any bytes in a path make a well-formed message", any_bytes_in_a_path_make_a_well_formed_message, 0},
     {"a path is refused from PATH_MAX bytes on", a_path_is_refused_from_path_max_bytes_on, 0},
     {"an overlong path is shortened in its middle", an_overlong_path_is_shortened_in_its_middle, 0},
-    {"a name too long for the file system is an argument error", a_name_too_long_for_the_file_system_is_an_argument_error, 0},
+    {"a name too long for the file system is an argument error",
+     a_name_too_long_for_the_file_system_is_an_argument_error, 0},
     {"an empty path is not found", an_empty_path_is_not_found, 0},
+    {"an absurd length means the same for files and streams", an_absurd_length_means_the_same_for_files_and_streams, 0},
     {"a window outside the file is out of range", a_window_outside_the_file_is_out_of_range, 0},
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Containment as a C program sees it: what kills a reader of a plain mapping ends as a status here. Every crash has its
- * twin on plain mmap(2), which is shown to die of the very same thing. How the guard gets on with other handlers is the
- * subject of the tests in tests/fault.
+ * Containment as a C program sees it: what kills a reader of a plain mapping ends as a status here. Every crash has
+ * its twin on plain mmap(2), which is shown to die of the very same thing. How the guard gets on with other handlers
+ * is the subject of the tests in tests/fault.
  */
 #include "check.h"
 
@@ -450,7 +450,9 @@ the_state_of_the_guard_is_told(void)
 }
 
 /** Threads that wait for each other and then touch the same lost page. */
-enum { TOUCHERS = 4 };
+enum {
+    TOUCHERS = 4
+};
 static struct {
     pthread_barrier_t start;
     const uint8_t *data;
@@ -514,13 +516,16 @@ static const struct check_case cases[] = {
     {"a signal that was sent still kills", a_signal_that_was_sent_still_kills, 0},
     {"the entry for hosts takes only what is ours", the_entry_for_hosts_takes_only_what_is_ours, 0},
     {"the state of the guard is told", the_state_of_the_guard_is_told, 0},
-    {"threads may fault on the same page at once", threads_may_fault_on_the_same_page_at_once, 0},
+    {"threads may fault on the same page at once", threads_may_fault_on_the_same_page_at_once, CHECK_THREADS},
 };
 
 int
 main(int argc, char **argv)
 {
-    /* A sanitizer's handler would end a process in its own way; what is below the guard is to be the system's default. */
+    /*
+     * A sanitizer's handler would end a process in its own way; what is below the guard is to be the system's
+     * default.
+     */
     signal(SIGBUS, SIG_DFL);
     return check_main(argc, argv, cases, sizeof cases / sizeof *cases);
 }

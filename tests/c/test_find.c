@@ -131,7 +131,9 @@ a_needle_of_absurd_size_is_not_read(void)
 static void
 random_searches_agree_with_a_naive_search(void)
 {
-    enum { SIZE = 9000 };
+    enum {
+        SIZE = 9000
+    };
     static uint8_t bytes[SIZE];
     uint64_t state = check_seed();
     for (unsigned alphabet = 1; alphabet <= 256; alphabet = alphabet * 3 - 1) {
@@ -159,7 +161,9 @@ random_searches_agree_with_a_naive_search(void)
 static void
 needles_at_the_edges_of_a_range_are_found_and_beyond_them_not(void)
 {
-    enum { SIZE = 20000 };
+    enum {
+        SIZE = 20000
+    };
     static uint8_t bytes[SIZE];
     static const uint64_t edges[] = {0, 1, 15, 16, 17, 63, 64, 65, 4095, 4096, 4097, 8191, 8192, 12000, SIZE - 45};
     for (size_t index = 0; index < sizeof edges / sizeof *edges; index++) {
@@ -185,7 +189,9 @@ needles_at_the_edges_of_a_range_are_found_and_beyond_them_not(void)
 static void
 needles_across_blocks_are_found(void)
 {
-    enum { SIZE = 2 * 262144 + 1000 };
+    enum {
+        SIZE = 2 * 262144 + 1000
+    };
     static uint8_t bytes[SIZE];
     static const uint64_t shifts[] = {0, 1, 2, 20, 38, 39, 40, 41};
     static const uint64_t needle_sizes[] = {1, 2, 21, 40};
@@ -215,7 +221,10 @@ needles_across_blocks_are_found(void)
 static void
 a_needle_as_long_as_several_blocks_is_found(void)
 {
-    enum { SIZE = 3 * 262144, NEEDLE = 262144 + 777 };
+    enum {
+        SIZE = 3 * 262144,
+        NEEDLE = 262144 + 777
+    };
     static uint8_t bytes[SIZE];
     static uint8_t other[NEEDLE];
     static const uint64_t places[] = {0, 1, 65535, 65536, 65537, 262143, 262145, SIZE - NEEDLE - 1, SIZE - NEEDLE};
@@ -233,7 +242,9 @@ a_needle_as_long_as_several_blocks_is_found(void)
 static void
 the_worst_case_of_a_simple_search_stays_exact(void)
 {
-    enum { SIZE = 200000 };
+    enum {
+        SIZE = 200000
+    };
     static uint8_t bytes[SIZE];
     static uint8_t needle[1000];
     memset(bytes, 'a', SIZE);

@@ -233,33 +233,6 @@ a_handle_opened_by_a_child_is_not_one_of_the_parents(void)
     close(ends[1]);
 }
 
-/** The same where parent and child open one region each, from the same start. */
-static void
-a_handle_of_a_child_is_refused_where_both_have_opened_as_much(void)
-{
-    int ends[2];
-    int wait_status = 0;
-    mmg_handle theirs = 0;
-    const char *file = check_file("file", 100);
-    REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
-    fflush(NULL);
-    pid_t child = fork();
-    REQUIRE(child >= 0);
-    mmg_handle own = check_open(file, NULL);
-    if (child == 0) {
-        CHECK(write(ends[1], &own, sizeof own) == sizeof own);
-        check_child_end();
-    }
-    REQUIRE(read(ends[0], &theirs, sizeof theirs) == sizeof theirs);
-    REQUIRE(waitpid(child, &wait_status, 0) == child);
-    CHECK_EXITED(wait_status);
-    CHECK(theirs != own);
-    CHECK_STATUS(mmg_check(theirs), MMG_E_HANDLE);
-    CHECK_STATUS(mmg_close(own, 0), MMG_OK);
-    close(ends[0]);
-    close(ends[1]);
-}
-
 static void
 many_generations(void *depth)
 {
@@ -322,15 +295,12 @@ static const struct check_case cases[] = {
     {"a child that closes leaves the parent's lock in place", a_child_that_closes_leaves_the_parents_lock_in_place, 0},
     {"a child that closes leaves the parent's OFD lock in place",
      a_child_that_closes_leaves_the_parents_ofd_lock_in_place, 0},
-    {"a parent that closes leaves its child's lock in place",
-     a_parent_that_closes_leaves_its_childs_lock_in_place, 0},
+    {"a parent that closes leaves its child's lock in place", a_parent_that_closes_leaves_its_childs_lock_in_place, 0},
     {"a fault in a child is contained there", a_fault_in_a_child_is_contained_there, 0},
     {"a handle opened by a child is not one of the parent's", a_handle_opened_by_a_child_is_not_one_of_the_parents, 0},
-    {"a handle of a child is refused where both have opened as much",
-     a_handle_of_a_child_is_refused_where_both_have_opened_as_much, 0},
     {"grandchildren inherit as children do", grandchildren_inherit_as_children_do, 0},
     {"a fork amid calls of other threads leaves a working child",
-     a_fork_amid_calls_of_other_threads_leaves_a_working_child, 0},
+     a_fork_amid_calls_of_other_threads_leaves_a_working_child, CHECK_THREADS},
 };
 
 CHECK_MAIN(cases)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Streams into memory: the cap to the byte, interruptions, descriptors that do not block, windows of a stream, and not a
- * byte of memory left after a failure.
+ * Streams into memory: the cap to the byte, interruptions, descriptors that do not block, windows of a stream, and
+ * not a byte of memory left after a failure.
  */
 #include "check.h"
 
@@ -207,17 +207,17 @@ a_descriptor_that_does_not_block_is_waited_for(void)
 static void
 a_window_of_a_stream_skips_and_then_ends(void)
 {
-    enum { SIZE = 200000 };
+    enum {
+        SIZE = 200000
+    };
     static const struct {
         uint64_t offset;
         uint64_t length;
         mmg_status status;
     } windows[] = {
-        {0, 1, MMG_OK},           {0, SIZE, MMG_OK},     {0, SIZE + 1, MMG_E_RANGE},
-        {1, 0, MMG_OK},           {1, SIZE - 1, MMG_OK}, {1, SIZE, MMG_E_RANGE},
-        {65536, 65536, MMG_OK},   {SIZE - 1, 1, MMG_OK}, {SIZE, 0, MMG_OK},
-        {SIZE, 1, MMG_E_RANGE},   {SIZE + 1, 0, MMG_E_RANGE},
-        {UINT64_MAX, 0, MMG_E_RANGE},
+        {0, 1, MMG_OK},        {0, SIZE, MMG_OK},      {0, SIZE + 1, MMG_E_RANGE}, {1, 0, MMG_OK},
+        {1, SIZE - 1, MMG_OK}, {1, SIZE, MMG_E_RANGE}, {65536, 65536, MMG_OK},     {SIZE - 1, 1, MMG_OK},
+        {SIZE, 0, MMG_OK},     {SIZE, 1, MMG_E_RANGE}, {SIZE + 1, 0, MMG_E_RANGE}, {UINT64_MAX, 0, MMG_E_RANGE},
     };
     for (size_t index = 0; index < sizeof windows / sizeof *windows; index++) {
         struct writer writer;
@@ -293,16 +293,17 @@ a_reset_connection_is_an_error_and_no_partial_data(void)
 }
 
 static const struct check_case cases[] = {
-    {"streams of every size are read whole", streams_of_every_size_are_read_whole, 0},
-    {"the cap is exact", the_cap_is_exact, 0},
-    {"no cap reads everything", no_cap_reads_everything, 0},
-    {"a large cap takes no memory in advance", a_large_cap_takes_no_memory_in_advance, 0},
-    {"interrupted reads are resumed", interrupted_reads_are_resumed, 0},
-    {"a descriptor that does not block is waited for", a_descriptor_that_does_not_block_is_waited_for, 0},
-    {"a window of a stream skips and then ends", a_window_of_a_stream_skips_and_then_ends, 0},
-    {"the cap counts the window only", the_cap_counts_the_window_only, 0},
-    {"a regular file is read from its position", a_regular_file_is_read_from_its_position, 0},
-    {"a reset connection is an error and no partial data", a_reset_connection_is_an_error_and_no_partial_data, 0},
+    {"streams of every size are read whole", streams_of_every_size_are_read_whole, CHECK_THREADS},
+    {"the cap is exact", the_cap_is_exact, CHECK_THREADS},
+    {"no cap reads everything", no_cap_reads_everything, CHECK_THREADS},
+    {"a large cap takes no memory in advance", a_large_cap_takes_no_memory_in_advance, CHECK_THREADS},
+    {"interrupted reads are resumed", interrupted_reads_are_resumed, CHECK_THREADS},
+    {"a descriptor that does not block is waited for", a_descriptor_that_does_not_block_is_waited_for, CHECK_THREADS},
+    {"a window of a stream skips and then ends", a_window_of_a_stream_skips_and_then_ends, CHECK_THREADS},
+    {"the cap counts the window only", the_cap_counts_the_window_only, CHECK_THREADS},
+    {"a regular file is read from its position", a_regular_file_is_read_from_its_position, CHECK_THREADS},
+    {"a reset connection is an error and no partial data", a_reset_connection_is_an_error_and_no_partial_data,
+     CHECK_THREADS},
 };
 
 CHECK_MAIN(cases)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The advisory lock: taken before mapping, held for as long as the mapping lives, in agreement with every other user of
- * flock(2) or of POSIX locks, and never a surprise for the caller's own descriptors.
+ * The advisory lock: taken before mapping, held for as long as the mapping lives, in agreement with every other user
+ * of flock(2) or of POSIX locks, and never a surprise for the caller's own descriptors.
  */
 #include "check.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Pins: a span keeps its bytes past the end of the handle, has exactly one end however often it is copied, and no token
- * but its own ends it.
+ * Pins: a span keeps its bytes past the end of the handle, has exactly one end however often it is copied, and no
+ * token but its own ends it.
  */
 #include "check.h"
 
@@ -277,7 +277,10 @@ pins_beyond_the_first_few_defer_the_release_as_well(void)
 static void
 random_pins_and_unpins_on_several_handles_are_counted_exactly(void)
 {
-    enum { HANDLES = 5, SPANS = 200 };
+    enum {
+        HANDLES = 5,
+        SPANS = 200
+    };
     static mmg_span spans[SPANS];
     static size_t owner[SPANS];
     mmg_handle handles[HANDLES];

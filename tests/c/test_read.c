@@ -106,7 +106,10 @@ an_enormous_size_reads_what_is_there(void)
 static void
 random_reads_agree_with_the_file(void)
 {
-    enum { SIZE = 300000, LARGEST = 70000 };
+    enum {
+        SIZE = 300000,
+        LARGEST = 70000
+    };
     static uint8_t buffer[LARGEST];
     uint64_t state = check_seed();
     const char *path = check_file("file", SIZE);

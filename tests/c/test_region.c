@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Regions: what is said about them is true, every call judges ranges alike, changes of the file are told apart, and the
- * counters of the process follow.
+ * Regions: what is said about them is true, every call judges ranges alike, changes of the file are told apart, and
+ * the counters of the process follow.
  */
 #include "check.h"
 
@@ -16,7 +16,8 @@ static void
 sizes_at_every_edge_open_and_read_back(void)
 {
     uint64_t page = check_page();
-    uint64_t sizes[] = {0, 1, 2, page - 1, page, page + 1, 2 * page, 3 * page + 17, 65535, 65536, 65537, 131071, 131072, 131073, 1000001};
+    uint64_t sizes[] = {0,     1,     2,     page - 1, page,   page + 1, 2 * page, 3 * page + 17,
+                        65535, 65536, 65537, 131071,   131072, 131073,   1000001};
     for (size_t index = 0; index < sizeof sizes / sizeof *sizes; index++) {
         for (uint32_t backing = MMG_BACKING_AUTO; backing <= MMG_BACKING_COPY; backing++) {
             const char *path = check_file("file", sizes[index]);
@@ -75,10 +76,25 @@ every_call_judges_ranges_alike(void)
     for (size_t index = 0; index < sizeof sizes / sizeof *sizes; index++) {
         uint64_t size = sizes[index];
         const char *path = check_file("file", size);
-        uint64_t edges[] = {0,        1,        page - 1, page,         page + 1,       size - 1,
-                            size,     size + 1, 2 * size, 2 * size + 1, UINT64_C(1) << 31, UINT64_C(1) << 32,
-                            INT64_MAX, (uint64_t)INT64_MAX + 1, UINT64_MAX - page, UINT64_MAX - size,
-                            UINT64_MAX - size + 1, UINT64_MAX - 1, UINT64_MAX};
+        uint64_t edges[] = {0,
+                            1,
+                            page - 1,
+                            page,
+                            page + 1,
+                            size - 1,
+                            size,
+                            size + 1,
+                            2 * size,
+                            2 * size + 1,
+                            UINT64_C(1) << 31,
+                            UINT64_C(1) << 32,
+                            INT64_MAX,
+                            (uint64_t)INT64_MAX + 1,
+                            UINT64_MAX - page,
+                            UINT64_MAX - size,
+                            UINT64_MAX - size + 1,
+                            UINT64_MAX - 1,
+                            UINT64_MAX};
         size_t count = sizeof edges / sizeof *edges;
         for (uint32_t backing = MMG_BACKING_MAP; backing <= MMG_BACKING_COPY; backing++) {
             mmg_options options = check_backing(backing);
@@ -211,7 +227,7 @@ the_copy_threshold_is_exact(void)
             mmg_handle handle = check_open(check_file("file", size), &options);
             mmg_info info = check_info(handle);
             CHECK_U64(info.backing, size <= thresholds[index] ? MMG_BACKING_COPY : MMG_BACKING_MAP);
-            CHECK_U64(info.backing_reason, size == 0                    ? MMG_REASON_EMPTY
+            CHECK_U64(info.backing_reason, size == 0                   ? MMG_REASON_EMPTY
                                            : size <= thresholds[index] ? MMG_REASON_SMALL
                                                                        : MMG_REASON_LARGE);
             CHECK_STATUS(mmg_close(handle, 0), MMG_OK);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What takes years to come about from outside: a slot whose generations are used up, and counters that wrap. The handle
- * table is compiled into this program, so that its numbers can be set forward; everything else is the library as it is.
+ * What takes years to come about from outside: a slot whose generations are used up, and counters that wrap. The
+ * handle table is compiled into this program, so that its numbers can be set forward; everything else is the library
+ * as it is.
  */
 #include "handle.c"
 

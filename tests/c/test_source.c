@@ -330,7 +330,9 @@ a_fifo_without_a_writer_does_not_hang(void)
 static void
 a_fifo_is_read_to_the_end_of_its_writer(void)
 {
-    enum { SIZE = 300000 };
+    enum {
+        SIZE = 300000
+    };
     static uint8_t expected[SIZE];
     const char *path = check_path("fifo");
     mmg_options options = MMG_OPTIONS_INIT;

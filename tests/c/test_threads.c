@@ -56,7 +56,7 @@ run_workers(void *(*body)(void *), void (*meanwhile)(void))
     pthread_barrier_destroy(&barrier);
 }
 
-/* ----------------------------------------------------------------------------------- close against everything -- */
+/* ------------------------------------------------------------------------------------ close against everything -- */
 
 static bool
 is_ok_or_dead(mmg_status status)
@@ -145,7 +145,7 @@ a_close_that_races_other_calls_leaves_each_a_result_or_a_dead_handle(void)
     run_workers(use_current, open_and_close);
 }
 
-/* ------------------------------------------------------------------------------------------ close against close -- */
+/* ----------------------------------------------------------------------------------------- close against close -- */
 
 static atomic_uint closed;
 
@@ -177,7 +177,7 @@ of_several_racing_closes_exactly_one_succeeds(void)
     run_workers(close_current, NULL);
 }
 
-/* ------------------------------------------------------------------------------------------- strict against pins -- */
+/* ----------------------------------------------------------------------------------------- strict against pins -- */
 
 /* A pinner's own view: odd while it certainly has a pin, and counted up before it asks for one. */
 static struct {
@@ -282,13 +282,47 @@ a_strict_close_succeeds_only_when_no_pin_lives(void)
     run_workers(pin_current, close_strictly);
 }
 
-/* ----------------------------------------------------------------------------------------------- unpin elsewhere -- */
+/* --------------------------------------------------------------------------------------------- unpin elsewhere -- */
 
 #define BOX 256
 static struct {
     atomic_flag taken[BOX];
     mmg_span spans[BOX];
 } box;
+
+/** Use the handle that was closed last, whose place is about to be somebody else's. */
+static void *
+use_stale(void *argument)
+{
+    (void)argument;
+    while (!atomic_load(&done)) {
+        mmg_span span = MMG_SPAN_INIT;
+        mmg_handle stale = atomic_load(&current);
+        REQUIRE_STATUS(mmg_pin(stale, 0, 0, &span), MMG_E_HANDLE);
+        REQUIRE_STATUS(mmg_check(stale), MMG_E_HANDLE);
+    }
+    return NULL;
+}
+
+static void
+close_what_nobody_uses(void)
+{
+    mmg_options copy = check_backing(MMG_BACKING_COPY);
+    copy.length = 10;
+    for (uint64_t round = 0; round < check_scaled(30000); round++) {
+        mmg_handle handle = check_open(path, &copy);
+        REQUIRE_STATUS(mmg_close(handle, MMG_CLOSE_STRICT), MMG_OK);
+        atomic_store(&current, handle);
+    }
+}
+
+static void
+a_stale_handle_does_not_make_its_successor_busy(void)
+{
+    make_file();
+    atomic_store(&current, 0);
+    run_workers(use_stale, close_what_nobody_uses);
+}
 
 /** Put a pin into a random place of the box, and end what was there, whoever pinned it. */
 static void *
@@ -364,7 +398,7 @@ of_several_racing_unpins_of_one_span_exactly_one_succeeds(void)
     CHECK_STATUS(mmg_close(atomic_load(&current), MMG_CLOSE_STRICT), MMG_OK);
 }
 
-/* --------------------------------------------------------------------------------------------------- open storms -- */
+/* ------------------------------------------------------------------------------------------------- open storms -- */
 
 static void *
 open_storm(void *argument)
@@ -442,7 +476,7 @@ forged_numbers_disturb_nobody(void)
     run_workers(throw_numbers, open_and_close);
 }
 
-/* ------------------------------------------------------------------------------------------------ faults and closes -- */
+/* ------------------------------------------------------------------------------------------- faults and closes -- */
 
 static void *
 touch_current(void *argument)
@@ -479,7 +513,7 @@ static void
 truncate_and_close(void)
 {
     uint64_t state = check_seed();
-    for (uint64_t round = 0; round < check_scaled(2000); round++) {
+    for (uint64_t round = 0; round < check_scaled(300); round++) {
         char fresh[4200];
         snprintf(fresh, sizeof fresh, "%s.fresh", path);
         int descriptor = open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
@@ -508,15 +542,16 @@ faults_that_race_closes_are_contained(void)
 
 static const struct check_case cases[] = {
     {"a close that races other calls leaves each a result or a dead handle",
-     a_close_that_races_other_calls_leaves_each_a_result_or_a_dead_handle, 0},
-    {"of several racing closes exactly one succeeds", of_several_racing_closes_exactly_one_succeeds, 0},
-    {"a strict close succeeds only when no pin lives", a_strict_close_succeeds_only_when_no_pin_lives, 0},
-    {"a pin may end on another thread", a_pin_may_end_on_another_thread, 0},
+     a_close_that_races_other_calls_leaves_each_a_result_or_a_dead_handle, CHECK_THREADS},
+    {"of several racing closes exactly one succeeds", of_several_racing_closes_exactly_one_succeeds, CHECK_THREADS},
+    {"a strict close succeeds only when no pin lives", a_strict_close_succeeds_only_when_no_pin_lives, CHECK_THREADS},
+    {"a stale handle does not make its successor busy", a_stale_handle_does_not_make_its_successor_busy, CHECK_THREADS},
+    {"a pin may end on another thread", a_pin_may_end_on_another_thread, CHECK_THREADS},
     {"of several racing unpins of one span exactly one succeeds",
-     of_several_racing_unpins_of_one_span_exactly_one_succeeds, 0},
-    {"threads open and close independently", threads_open_and_close_independently, 0},
-    {"forged numbers disturb nobody", forged_numbers_disturb_nobody, 0},
-    {"faults that race closes are contained", faults_that_race_closes_are_contained, 0},
+     of_several_racing_unpins_of_one_span_exactly_one_succeeds, CHECK_THREADS},
+    {"threads open and close independently", threads_open_and_close_independently, CHECK_THREADS},
+    {"forged numbers disturb nobody", forged_numbers_disturb_nobody, CHECK_THREADS},
+    {"faults that race closes are contained", faults_that_race_closes_are_contained, CHECK_THREADS},
 };
 
 CHECK_MAIN(cases)

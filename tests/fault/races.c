@@ -160,6 +160,57 @@ two_threads_on_one_page(void)
     pthread_barrier_destroy(&same.barrier);
 }
 
+static struct {
+    pthread_barrier_t barrier;
+    mmg_handle handle;
+    uint64_t rounds;
+} told;
+
+/** Come a little later than the fault, read a page that it took away, and ask at once. */
+static void *
+ask_at_once(void *argument __attribute__((unused)))
+{
+    uint64_t state = check_seed();
+    for (uint64_t round = 0; round < told.rounds; round++) {
+        pthread_barrier_wait(&told.barrier);
+        mmg_span span = MMG_SPAN_INIT;
+        REQUIRE_STATUS(mmg_pin(told.handle, (PAGES - 1) * check_page(), check_page(), &span), MMG_OK);
+        pthread_barrier_wait(&told.barrier);
+        for (volatile uint64_t turns = check_random_below(&state, 8000); turns > 0; turns--) {
+        }
+        uint8_t value = touch(span.data, 0);
+        CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+        CHECK_U64(value, 0);
+        pthread_barrier_wait(&told.barrier);
+    }
+    return NULL;
+}
+
+/** The loss is on record before the zeros are there to be read, by whichever thread. */
+static void
+no_zero_is_seen_before_it_is_told(void)
+{
+    pthread_t thread;
+    const char *path = filled_file("told");
+    told.rounds = check_scaled(2000);
+    REQUIRE(pthread_barrier_init(&told.barrier, NULL, 2) == 0);
+    start(&thread, ask_at_once, NULL);
+    for (uint64_t round = 0; round < told.rounds; round++) {
+        told.handle = open_mapped(path);
+        mmg_span span = pin(told.handle);
+        pthread_barrier_wait(&told.barrier);
+        cut(path);
+        pthread_barrier_wait(&told.barrier);
+        CHECK_U64(touch(span.data, KEPT), 0);
+        CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+        pthread_barrier_wait(&told.barrier);
+        CHECK_STATUS(mmg_close(told.handle, 0), MMG_OK);
+        refill(path);
+    }
+    join(thread);
+    pthread_barrier_destroy(&told.barrier);
+}
+
 /* --------------------------------------------------------------------------------------------------------- closing -- */
 
 static struct {
@@ -186,8 +237,8 @@ read_until_closed(void *argument __attribute__((unused)))
                     CHECK(value == FILLED || (value == 0 && page >= KEPT));
                     lost = lost || value == 0;
                 }
-                mmg_status told = mmg_unpin(&span);
-                CHECK(told == MMG_E_TRUNCATED || (told == MMG_OK && !lost));
+                mmg_status ended = mmg_unpin(&span);
+                CHECK(ended == MMG_E_TRUNCATED || (ended == MMG_OK && !lost));
             }
         }
         pthread_barrier_wait(&closing.barrier);
@@ -725,6 +776,7 @@ static const struct check_case cases[] = {
     /* First: its children must find a process that has not installed the guard. */
     {"many threads that open their first mapping at once install one guard", the_first_mappings_of_many_threads, 0},
     {"two threads that fault on one page are both served", two_threads_on_one_page, 0},
+    {"no zero is seen before it is told", no_zero_is_seen_before_it_is_told, 0},
     {"closing a region while it faults loses nothing", closing_races_faults, 0},
     {"sixty mappings cut at once are all contained", sixty_mappings_at_once, 0},
     {"sixty mappings cut at once survive a signal without an address", sixty_mappings_and_a_raised_signal, 0},

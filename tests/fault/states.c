@@ -499,6 +499,27 @@ IN_A_CHILD(the_hook_refuses_what_is_not_ours)
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
 }
 
+/** A page that faulted and can be read by the time the handler looks: the file was cut, and has grown again. */
+IN_A_CHILD(a_page_that_is_back_was_cut_off)
+{
+    const uint64_t page = check_page();
+    mmg_handle handle = open_with(check_file("big", file_size()), MMG_BACKING_MAP, 0);
+    mmg_span whole = pin(handle);
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    info.si_signo = SIGBUS;
+    info.si_code = BUS_ADRERR;
+    info.si_addr = (uint8_t *)(uintptr_t)whole.data + 20 * page + 5;
+    CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 1);
+    CHECK(check_is_pattern(whole.data, 0, 20 * page));
+    CHECK(check_is_zero(whole.data + 20 * page, page));
+    CHECK(check_is_pattern(whole.data + 21 * page, 21 * page, file_size() - 21 * page));
+    CHECK_STATUS(mmg_unpin(&whole), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
+    CHECK_U64(check_info(handle).fault_offset, 20 * page);
+    mmg_close(handle, 0);
+}
+
 /* --------------------------------------------------------------------------------------------------- memory errors -- */
 
 /**
@@ -556,6 +577,7 @@ static const struct check_case everywhere[] = {
     {"a host on top can ask", a_host_on_top_can_ask, 0},
     {"a host can own the signal altogether", a_host_can_own_the_signal_altogether, 0},
     {"the hook refuses what is not ours", the_hook_refuses_what_is_not_ours, 0},
+    {"a page that is back when the handler looks was cut off", a_page_that_is_back_was_cut_off, 0},
     {"a memory error costs its page", a_memory_error_costs_its_page, 0},
 };
 

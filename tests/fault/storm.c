@@ -28,7 +28,6 @@
 
 #define READERS 4
 #define NEEDLE 24
-#define FINAL_SHARE 2 /* every second round ends spans before it checks, the others after */
 
 static uint64_t rounds = 300;
 static uint64_t seed;
@@ -55,7 +54,6 @@ static struct {
 } tally;
 
 struct reader {
-    unsigned number;
     uint64_t random;
     uint8_t *copy;
     mmg_span span; /* held for the whole round */
@@ -357,11 +355,11 @@ judge_changes(void)
 }
 
 static void
-end_round(int file, mmg_span *whole, struct reader *readers, bool spans_first, uint8_t *mapped, uint8_t *read_back)
+end_round(int file, mmg_span *whole, struct reader *readers, bool span_first, uint8_t *mapped, uint8_t *read_back)
 {
     struct finding finding = compare(file, whole, mapped, read_back);
     mmg_status told = MMG_OK;
-    if (spans_first) {
+    if (span_first) {
         told = mmg_unpin(whole);
         CHECK(is_loss(told) || !finding.faulted);
     }
@@ -372,7 +370,7 @@ end_round(int file, mmg_span *whole, struct reader *readers, bool spans_first, u
     CHECK(is_loss(status) || !is_loss(told));
     judge_losses(&finding, &info);
     judge_changes();
-    if (!spans_first) {
+    if (!span_first) {
         CHECK_STATUS(mmg_unpin(whole), status);
     }
     for (unsigned index = 0; index < READERS; index++) {
@@ -408,7 +406,7 @@ run_round(uint64_t *random, struct reader *readers, bool coarse, uint8_t *mapped
     storm_end(&now.storm);
     atomic_store(&now.writing, false);
     pthread_barrier_wait(&now.barrier);
-    end_round(file, &whole, readers, check_random_below(random, FINAL_SHARE) == 0, mapped, read_back);
+    end_round(file, &whole, readers, check_random_below(random, 2) == 0, mapped, read_back);
     CHECK_STATUS(mmg_close(now.handle, 0), MMG_OK);
     close(file);
 }
@@ -446,7 +444,6 @@ storm(void)
     REQUIRE(pthread_barrier_init(&now.barrier, NULL, READERS + 1) == 0);
     atomic_store(&now.over, false);
     for (unsigned index = 0; index < READERS; index++) {
-        readers[index].number = index;
         readers[index].random = seed + 1 + index;
         readers[index].copy = malloc(STORM_MOST);
         REQUIRE(readers[index].copy != NULL);

@@ -262,6 +262,13 @@ def test_a_circle_ends_in_death_when_nobody_owns_the_fault(above: str, chain: st
     assert run_with_and_without(HOST, *steps, *events, folder=tmp_path).signal == signal.SIGBUS
 
 
+def test_a_circle_of_raised_signals_ends_in_death(tmp_path: Path) -> None:
+    """One that goes back on top, then puts back what it found there and raises: how often it does is not the point."""
+    steps = ["install:default", "open", "install:reinstalling,owns=b,chain=restore-raise", "guard", "ours"]
+    end = run(HOST, *steps, "fault:b", "guard", "fault:a", folder=tmp_path)
+    assert end.signal == signal.SIGBUS, str(end)
+
+
 def test_many_handlers_each_put_on_top_of_the_other_pass_on(tmp_path: Path) -> None:
     above = [f"install:three,owns={whose},chain=call" for whose in ("none", "b", "none")]
     steps = [

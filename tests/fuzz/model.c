@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The model. An expectation is a set of statuses: where a call is wrong in several ways at once, which of them is told is
- * the library's choice; where it is right, MMG_OK is the only member.
+ * The model. An expectation is a set of statuses: where a call is wrong in several ways at once, which of them is
+ * told is the library's choice; where it is right, MMG_OK is the only member.
  */
 #include "model.h"
 
@@ -35,9 +35,9 @@ struct inode {
     uint64_t size;
     uint64_t device;
     uint64_t number;
-    bool locked;          /* by us, exclusively */
-    bool is_fresh;        /* as model_start() or reset_files() made it */
-    unsigned flocks;      /* regions that hold it shared */
+    bool locked;             /* by us, exclusively */
+    bool is_fresh;           /* as model_start() or reset_files() made it */
+    unsigned flocks;         /* regions that hold it shared */
     uint8_t bytes[CAPACITY]; /* zero behind `size` */
 };
 
@@ -47,18 +47,18 @@ struct region {
     struct inode *inode;
     uint64_t offset;
     uint64_t size;
-    uint64_t page;      /* of a mapping that shows the file; 0: the bytes are stable */
-    uint64_t mapped;    /* bytes of address space */
-    uint8_t *copy;      /* the bytes, if they are stable */
-    bool contained;     /* a fault in it is */
+    uint64_t page;   /* of a mapping that shows the file; 0: the bytes are stable */
+    uint64_t mapped; /* bytes of address space */
+    uint8_t *copy;   /* the bytes, if they are stable */
+    bool contained;  /* a fault in it is */
     bool has_flock;
-    int file;           /* the name it was opened by, or -1 */
+    int file;              /* the name it was opened by, or -1 */
     bool supports_changed; /* surely */
     bool may_support_changed;
     unsigned pins;
     uint64_t faults;
-    uint64_t lost;      /* first byte known to be lost, or NONE */
-    uint64_t zeroed;    /* first page of the mapping that was replaced by zeroes, or NONE */
+    uint64_t lost;   /* first byte known to be lost, or NONE */
+    uint64_t zeroed; /* first page of the mapping that was replaced by zeroes, or NONE */
     const uint8_t *base;
     mmg_info opened;
 };
@@ -89,7 +89,7 @@ static struct {
     char details[256];
 } model;
 
-/* --------------------------------------------------------------------------------------------------------- reports -- */
+/* ----------------------------------------------------------------------------------------------------- reports -- */
 
 _Noreturn static void
 disagree(const char *what)
@@ -151,7 +151,7 @@ must_be(mmg_status actual, const struct expected *expected)
     disagree(text);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- chance -- */
+/* ------------------------------------------------------------------------------------------------------ chance -- */
 
 static uint64_t
 draw(unsigned size)
@@ -194,8 +194,17 @@ one_in(uint64_t count)
 static uint64_t
 some_offset(uint64_t size)
 {
-    static const uint64_t edges[] = {0, 1, 4095, 4096, 4097, 65536, UINT64_MAX, UINT64_MAX - 1, INT64_MAX,
-                                     (uint64_t)INT64_MAX + 1, UINT64_C(1) << 32};
+    static const uint64_t edges[] = {0,
+                                     1,
+                                     4095,
+                                     4096,
+                                     4097,
+                                     65536,
+                                     UINT64_MAX,
+                                     UINT64_MAX - 1,
+                                     INT64_MAX,
+                                     (uint64_t)INT64_MAX + 1,
+                                     UINT64_C(1) << 32};
     switch (below(16)) {
     case 0:
         return edges[below(sizeof edges / sizeof *edges)];
@@ -232,7 +241,7 @@ some_length(uint64_t size, uint64_t offset)
     }
 }
 
-/* ----------------------------------------------------------------------------------------------------------- files -- */
+/* ------------------------------------------------------------------------------------------------------- files -- */
 
 static const uint64_t first_sizes[FILES] = {0, 100, 4096, 3 * 4096 + 17, 131073, CAPACITY};
 
@@ -360,7 +369,7 @@ step_file(void)
     }
 }
 
-/* --------------------------------------------------------------------------------------------------------- regions -- */
+/* ----------------------------------------------------------------------------------------------------- regions -- */
 
 static struct region *
 find_region(mmg_handle handle)
@@ -493,7 +502,7 @@ sync_losses(struct region *region, bool may)
     must_equal(info.faults, region->faults, "faults");
 }
 
-/* --------------------------------------------------------------------------------------------------------- opening -- */
+/* ----------------------------------------------------------------------------------------------------- opening -- */
 
 /** An options struct as some caller compiled it, and how it is to be understood. */
 struct request {
@@ -536,7 +545,7 @@ some_struct_size(uint32_t full)
 
 static const uint32_t options_ends[] = {8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 72};
 static const uint32_t error_ends[] = {8, 12, 16, 24, 48, 512};
-static const uint32_t info_ends[] = {8,  12, 16, 20, 24, 28, 32,  40,  48,  56,  64, 72,
+static const uint32_t info_ends[] = {8,  12, 16, 20, 24,  28,  32,  40,  48,  56,  64, 72,
                                      80, 88, 92, 96, 104, 112, 120, 128, 136, 144, 152};
 static const uint32_t stats_ends[] = {8, 16, 24, 32, 40, 48, 56, 64, 72, 80};
 #define IS_SIZE_OF(size, ends) is_size_of((size), (ends), sizeof(ends) / sizeof *(ends))
@@ -654,8 +663,14 @@ adopt(mmg_handle handle, struct inode *inode, const mmg_options *meant, uint64_t
         must(model.stale[index] != handle, "the handle was issued before");
     }
     must(mmg_info_get(handle, &info) == MMG_OK, "mmg_info_get fails");
-    *region = (struct region){.used = true, .handle = handle, .inode = inode, .offset = meant->offset, .file = file,
-                              .lost = NONE, .zeroed = NONE, .opened = info};
+    *region = (struct region){.used = true,
+                              .handle = handle,
+                              .inode = inode,
+                              .offset = meant->offset,
+                              .file = file,
+                              .lost = NONE,
+                              .zeroed = NONE,
+                              .opened = info};
     inode->users++;
     model.opened++;
     region->size = meant->length == 0 ? size - meant->offset : meant->length;
@@ -781,9 +796,10 @@ step_open(void)
     bool by_path = way < 10;
     bool streams = way >= 13;
     model.doing = by_path ? "mmg_open" : streams ? "mmg_read_fd" : "mmg_open_fd";
-    snprintf(model.details, sizeof model.details, "file %zu of %" PRIu64 ", backing %u, flags %" PRIu64 ", window %" PRIu64
-             " + %" PRIu64 ", struct size %u", file, inode->size, request.meant.backing, request.meant.flags,
-             request.meant.offset, request.meant.length, request.given.options.struct_size);
+    snprintf(model.details, sizeof model.details,
+             "file %zu of %" PRIu64 ", backing %u, flags %" PRIu64 ", window %" PRIu64 " + %" PRIu64 ", struct size %u",
+             file, inode->size, request.meant.backing, request.meant.flags, request.meant.offset, request.meant.length,
+             request.given.options.struct_size);
     if (streams) {
         start = below(inode->size + 1);
         must(lseek(inode->descriptor, (off_t)start, SEEK_SET) == (off_t)start, "lseek");
@@ -847,15 +863,18 @@ step_close(void)
     }
 }
 
-/* --------------------------------------------------------------------------------------------------------- reading -- */
+/* ----------------------------------------------------------------------------------------------------- reading -- */
 
 static void
 describe_range(mmg_handle handle, const struct region *region, uint64_t offset, uint64_t length)
 {
     snprintf(model.details, sizeof model.details,
              "%" PRIu64 ", %" PRIu64 ", %" PRIu64 " of %" PRIu64 " bytes at %" PRIu64 "; %s, file of %" PRIu64
-             ", lost from %" PRIu64, handle, offset, length, region == NULL ? 0 : region->size,
-             region == NULL ? 0 : region->offset, region == NULL ? "dead" : region->page == 0 ? "stable" : "mapping",
+             ", lost from %" PRIu64,
+             handle, offset, length, region == NULL ? 0 : region->size, region == NULL ? 0 : region->offset,
+             region == NULL      ? "dead"
+             : region->page == 0 ? "stable"
+                                 : "mapping",
              region == NULL ? 0 : region->inode->size, region == NULL ? 0 : region->lost);
 }
 
@@ -996,7 +1015,9 @@ step_unpin(void)
     must(mmg_unpin(&copy) == MMG_E_HANDLE, "a copy could be unpinned");
 }
 
-/** A byte of a region as its reader sees it now. `any`: what is lost but was not replaced may show the file or zero. */
+/**
+ * A byte of a region as its reader sees it now. `any`: what is lost but was not replaced may show the file or zero.
+ */
 static uint8_t
 byte_of(const struct region *region, uint64_t at, bool *any)
 {
@@ -1166,7 +1187,7 @@ step_find(void)
     }
 }
 
-/* ----------------------------------------------------------------------------------------------------------- state -- */
+/* ------------------------------------------------------------------------------------------------------- state -- */
 
 static void
 step_check(void)
@@ -1404,7 +1425,8 @@ step_rest(void)
     must(mmg_term((uint32_t)below(12), (uint32_t)draw(4) >> below(32)) != NULL, "a value without a word");
     must(mmg_supports(7 + (uint32_t)draw(2)) == 0, "a feature from nowhere");
     memset(bytes, 0x33, sizeof bytes);
-    must(mmg_options_init((mmg_options *)(void *)bytes, size) == (possible ? MMG_OK : MMG_E_ABI_SIZE), "mmg_options_init");
+    must(mmg_options_init((mmg_options *)(void *)bytes, size) == (possible ? MMG_OK : MMG_E_ABI_SIZE),
+         "mmg_options_init");
     must(bytes[possible ? size : 0] == 0x33, "mmg_options_init wrote beyond the size");
     for (size_t at = 0; at < sizeof siginfo; at++) {
         siginfo[at] = (uint8_t)draw(1);
@@ -1413,16 +1435,16 @@ step_rest(void)
     must(mmg_handle_fault(7, NULL, NULL) == 0, "a fault without information");
 }
 
-/* ------------------------------------------------------------------------------------------------------------- run -- */
+/* --------------------------------------------------------------------------------------------------------- run -- */
 
 static void
 step(void)
 {
     static void (*const steps[])(void) = {
-        step_open,  step_open,  step_open,  step_close, step_close,   step_pin,    step_pin,     step_pin,
-        step_pin,   step_unpin, step_unpin, step_unpin, step_touch,   step_touch,  step_touch,   step_touch,
-        step_read,  step_read,  step_find,  step_find,  step_check,   step_check,  step_info,    step_info,
-        step_changed, step_advise, step_resident, step_stats, step_rest, step_file, step_file, step_unpin,
+        step_open,    step_open,   step_open,     step_close, step_close, step_pin,   step_pin,   step_pin,
+        step_pin,     step_unpin,  step_unpin,    step_unpin, step_touch, step_touch, step_touch, step_touch,
+        step_read,    step_read,   step_find,     step_find,  step_check, step_check, step_info,  step_info,
+        step_changed, step_advise, step_resident, step_stats, step_rest,  step_file,  step_file,  step_unpin,
     };
     steps[below(sizeof steps / sizeof *steps)]();
 }

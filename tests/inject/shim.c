@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Every function here has libc's name for the linker and one of its own for C, so that no header is in the way. A failed
- * close() or munmap() has done its work all the same, as on Linux; every other failure has no effect.
+ * Every function here has libc's name for the linker and one of its own for C, so that no header is in the way. A
+ * failed close() or munmap() has done its work all the same, as on Linux; every other failure has no effect.
  */
 #include "shim.h"
 
@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -38,6 +39,7 @@ static struct {
     atomic_int code;
     atomic_bool lasts;
     atomic_bool fired;
+    _Atomic(void (*)(void)) hook;
 } armed = {.function = -1};
 
 static atomic_uint calls[SHIM_COUNT];
@@ -59,6 +61,12 @@ shim_arm(enum shim_function function, unsigned nth, int code, bool lasts)
     atomic_store(&armed.code, code);
     atomic_store(&armed.lasts, lasts);
     atomic_store(&armed.function, (int)function);
+}
+
+void
+shim_set_hook(void (*hook)(void))
+{
+    atomic_store(&armed.hook, hook);
 }
 
 void
@@ -124,6 +132,11 @@ ask(enum shim_function function, const void *caller)
         return 0;
     }
     atomic_store(&armed.fired, true);
+    if (atomic_load(&armed.code) == SHIM_HOOK) {
+        void (*hook)(void) = atomic_load(&armed.hook);
+        hook();
+        return 0;
+    }
     return atomic_load(&armed.code);
 }
 
@@ -161,8 +174,8 @@ ask_fcntl(enum shim_function function, const void *caller, int command, long wor
 }
 
 /*
- * What is allocated before main() is nearly called: by the dynamic linker, by sanitizers that are not ready themselves. It
- * is never freed. In front of each block stands its size.
+ * What is allocated before main() is nearly called: by the dynamic linker, by sanitizers that are not ready
+ * themselves. It is never freed. In front of each block stands its size.
  */
 static _Alignas(max_align_t) unsigned char early[1 << 20];
 static atomic_size_t early_used;
@@ -213,7 +226,9 @@ set_up(void)
 /* Any function; the language lets this be converted to the true type and back. */
 typedef void anything(void);
 
-enum { SHIM_free = SHIM_COUNT };
+enum {
+    SHIM_free = SHIM_COUNT
+};
 
 /* libc's own function of that name. */
 static anything *
@@ -283,7 +298,7 @@ real_of(unsigned function)
     }
 
 /* The last argument of these is a word or absent; passing one more than there is does no harm. */
-#define WITH_WORD(name, first, second, question)                                                                        \
+#define WITH_WORD(name, first, second, question)                                                                       \
     SHIM(int, name, (first one, second other, ...))                                                                    \
     {                                                                                                                  \
         va_list rest;                                                                                                  \
@@ -330,8 +345,7 @@ FAILING(ssize_t, readlink, (const char *path, char *buffer, size_t size), (path,
 FAILING(int, sigaction, (int signal_number, const struct sigaction *action, struct sigaction *before),
         (signal_number, action, before))
 FAILING(int, sigwaitinfo, (const sigset_t *set, siginfo_t *info), (set, info))
-FAILING(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *timeout),
-        (set, info, timeout))
+FAILING(int, sigtimedwait, (const sigset_t *set, siginfo_t *info, const struct timespec *timeout), (set, info, timeout))
 FAILING_LATE(close, (int fd), (fd))
 FAILING_LATE(munmap, (void *at, size_t size), (at, size))
 TRANSFERRING(read, (int fd, void *buffer, size_t size), (fd, buffer, size))
@@ -382,7 +396,7 @@ SHIM(int, pthread_create, (pthread_t * thread, const pthread_attr_t *attributes,
     return code > 0 ? code : REAL(pthread_create)(thread, attributes, body, argument);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- memory -- */
+/* ------------------------------------------------------------------------------------------------------ memory -- */
 
 static void *
 count_block(void *block, const void *caller)
@@ -454,37 +468,38 @@ SHIM(void, free, (void *block))
     REAL(free)(block);
 }
 
-/* --------------------------------------------------------------------------------------------------------- imports -- */
+/* ----------------------------------------------------------------------------------------------------- imports -- */
 
-/* What the library may call besides: it works on memory or on the thread alone, or cannot fail in a way that matters. */
-static const char *const harmless[] = {
-    "__cxa_finalize", "__errno_location", "__libc_current_sigrtmax", "__libc_current_sigrtmin", "__memcpy_chk",
-    "__memset_chk", "__register_atfork", "__snprintf_chk", "__stack_chk_fail", "__strcpy_chk", "__vsnprintf_chk",
-    "__xpg_strerror_r", "abort", "bcmp", "free", "getauxval", "getenv", "getpid", "getrlimit", "getrlimit64",
-    "gettid", "memchr", "memcmp", "memcpy", "memmem", "memmove", "memset", "pthread_atfork", "pthread_attr_destroy",
-    "pthread_attr_init", "pthread_attr_setdetachstate", "pthread_attr_setstacksize", "pthread_cond_broadcast",
-    "pthread_cond_destroy", "pthread_cond_init", "pthread_cond_signal", "pthread_cond_wait", "pthread_join",
-    "pthread_kill", "pthread_mutex_destroy", "pthread_mutex_init", "pthread_mutex_lock", "pthread_mutex_unlock",
-    "pthread_once", "pthread_self", "pthread_sigmask", "raise", "sched_yield", "secure_getenv", "sigaddset",
-    "sigdelset", "sigemptyset", "sigfillset", "sigismember", "snprintf", "strchr", "strcmp", "strerror_r", "strlen",
-    "strncmp", "strnlen", "strrchr", "strtol", "strtoul", "sysconf", "tgkill", "vsnprintf",
-};
+/*
+ * What the library may call besides: it works on memory or on the thread alone, or cannot fail in a way that
+ * matters.
+ */
+static const char harmless[] =
+    " __cxa_finalize __errno_location __libc_current_sigrtmax __libc_current_sigrtmin __memcpy_chk __memset_chk "
+    "__register_atfork __snprintf_chk __stack_chk_fail __strcpy_chk __vsnprintf_chk __xpg_strerror_r abort bcmp "
+    "free getauxval getenv getpid getrlimit getrlimit64 gettid memchr memcmp memcpy memmem memmove memset "
+    "pthread_atfork pthread_attr_destroy pthread_attr_init pthread_attr_setdetachstate pthread_attr_setstacksize "
+    "pthread_cond_broadcast pthread_cond_destroy pthread_cond_init pthread_cond_signal pthread_cond_wait "
+    "pthread_join pthread_kill pthread_mutex_destroy pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock "
+    "pthread_once pthread_self pthread_sigmask raise sched_yield secure_getenv sigaddset sigdelset sigemptyset "
+    "sigfillset sigismember snprintf strchr strcmp strerror_r strlen strncmp strnlen strrchr strtol strtoul "
+    "sysconf tgkill vsnprintf ";
 
 static bool
 is_known(const char *name)
 {
     /* What compilers and sanitizers put in is not the library's. */
-    static const char *const foreign[] = {"_ITM_", "__gmon", "__asan", "__ubsan", "__tsan", "__sanitizer", "__gcov",
-                                          "__llvm", "mmg_"};
+    static const char *const foreign[] = {"_ITM_",       "__gmon", "__asan", "__ubsan", "__tsan",
+                                          "__sanitizer", "__gcov", "__llvm", "mmg_"};
     for (size_t index = 0; index < SHIM_COUNT; index++) {
         if (strcmp(name, shim_names[index]) == 0) {
             return true;
         }
     }
-    for (size_t index = 0; index < sizeof harmless / sizeof *harmless; index++) {
-        if (strcmp(name, harmless[index]) == 0) {
-            return true;
-        }
+    char word[128];
+    int length = snprintf(word, sizeof word, " %s ", name);
+    if (length > 0 && (size_t)length < sizeof word && strstr(harmless, word) != NULL) {
+        return true;
     }
     for (size_t index = 0; index < sizeof foreign / sizeof *foreign; index++) {
         if (strncmp(name, foreign[index], strlen(foreign[index])) == 0) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The shim between the library and libc. A program that defines open(), malloc() and so on is asked before libc is, by the
- * shared library as well; what comes from elsewhere than the library is passed on untouched. So the n-th call of one
- * function can be made to fail, and every allocation is counted.
+ * The shim between the library and libc. A program that defines open(), malloc() and so on is asked before libc is,
+ * by the shared library as well; what comes from elsewhere than the library is passed on untouched. So the n-th call
+ * of one function can be made to fail, and every allocation is counted.
  */
 #ifndef MMAPGUARD_TESTS_SHIM_H
 #define MMAPGUARD_TESTS_SHIM_H
@@ -63,17 +63,26 @@ enum shim_function {
 #define SHIM_NUMBER(name) SHIM_##name,
     SHIM_FUNCTIONS(SHIM_NUMBER)
 #undef SHIM_NUMBER
-        SHIM_COUNT
+    SHIM_COUNT
 };
 
 extern const char *const shim_names[SHIM_COUNT];
 
-/** Instead of an errno: the transfer moves one byte, half of what was asked, or nothing and says that it is the end. */
-enum { SHIM_ONE_BYTE = -1, SHIM_HALF = -2, SHIM_END = -3 };
+/**
+ * Instead of an errno: the transfer moves one byte, half of what was asked, or nothing and says that it is the end.
+ */
+enum {
+    SHIM_ONE_BYTE = -1,
+    SHIM_HALF = -2,
+    SHIM_END = -3,
+    SHIM_HOOK = -4
+};
 
 /** From now on the n-th call (from 1) of this function by the library fails so, and if it `lasts` every later one, too.
  *  Counting starts anew. */
 void shim_arm(enum shim_function function, unsigned nth, int code, bool lasts);
+/** What SHIM_HOOK calls, before the call goes on as if nothing had been. */
+void shim_set_hook(void (*hook)(void));
 /** Let everything through; counting goes on. */
 void shim_disarm(void);
 /** Has the call been made to fail? */

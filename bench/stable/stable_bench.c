@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What STABLE costs, measured in one folder; run.py runs this on several file systems and makes the tables.
+ *
+ *   mmapguard-bench-stable open DIRECTORY [BUDGET_MS]     opening and closing, beside a plain open
+ *   mmapguard-bench-stable break DIRECTORY BYTES ROUNDS   what a writer waits for, beside cp of the same file
+ *
+ * Prints lines of JSON, as measure.h describes them.
+ */
+#include "../measure.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <mmapguard.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    OPEN_BYTES = 1 << 20,
+    MOST_ROUNDS = 200
+};
+
+struct job {
+    const char *path;
+    mmg_options options;
+    uint32_t means; /* by which it must be upheld */
+};
+
+static void
+fail(const char *what)
+{
+    fprintf(stderr, "mmapguard-bench-stable: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+/* A file of bytes that do not repeat, written back, so that its source is clean. */
+static int
+make(const char *path, uint64_t size)
+{
+    static uint64_t block[1 << 15];
+    uint64_t state = 88172645463325252U;
+    const int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        fail(path);
+    for (uint64_t done = 0; done < size; done += sizeof block) {
+        for (unsigned int i = 0; i < sizeof block / sizeof block[0]; i++) {
+            state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+            block[i] = state;
+        }
+        const uint64_t part = size - done < sizeof block ? size - done : sizeof block;
+        if (write(fd, block, part) != (ssize_t)part)
+            fail(path);
+    }
+    if (fsync(fd) != 0)
+        fail(path);
+    return fd;
+}
+
+static mmg_handle
+open_region(const struct job *job)
+{
+    mmg_handle handle = 0;
+    mmg_error error = MMG_ERROR_INIT;
+    if (mmg_open(job->path, &job->options, &handle, &error) != MMG_OK) {
+        fprintf(stderr, "mmapguard-bench-stable: %s\n", error.message);
+        exit(1);
+    }
+    return handle;
+}
+
+static uint32_t
+means_of(mmg_handle handle)
+{
+    mmg_info info = MMG_INFO_INIT;
+    return mmg_info_get(handle, &info) == MMG_OK ? info.means : MMG_MEANS_NONE;
+}
+
+/* -------------------------------------------------------------------------------------------------------- opening -- */
+
+static bool
+open_and_close(void *context, uint64_t times)
+{
+    const struct job *job = context;
+    for (uint64_t i = 0; i < times; i++) {
+        const mmg_handle handle = open_region(job);
+        if (i == 0 && means_of(handle) != job->means) {
+            mmg_close(handle, 0);
+            errno = ENOTSUP;
+            return false;
+        }
+        mmg_close(handle, 0);
+    }
+    return true;
+}
+
+static struct job
+job_for(const char *path, uint32_t guarantee, uint32_t means)
+{
+    struct job job = {.path = path, .options = MMG_OPTIONS_INIT, .means = means};
+    job.options.backing = MMG_BACKING_MAP;
+    job.options.guarantee = guarantee;
+    return job;
+}
+
+static void
+measure_opening(const char *path)
+{
+    struct figure figure = {.work = "stable", .task = "open and close by a lease", .bytes = OPEN_BYTES, .threads = 1};
+    struct job plain = job_for(path, MMG_GUARANTEE_CONTAINED, MMG_MEANS_FAULT_GUARD);
+    struct job lease = job_for(path, MMG_GUARANTEE_STABLE, MMG_MEANS_LEASE);
+    struct job clone = job_for(path, MMG_GUARANTEE_STABLE, MMG_MEANS_REFLINK);
+    const struct runner by_lease[] = {{"plain", open_and_close, &plain}, {"lease", open_and_close, &lease}};
+    const struct runner by_clone[] = {{"plain", open_and_close, &plain}, {"reflink", open_and_close, &clone}};
+    int writer = make(path, OPEN_BYTES);
+    close(writer);
+    measure(&figure, by_lease, 2);
+    writer = open(path, O_RDWR | O_CLOEXEC); /* whoever writes already leaves no lease to be had */
+    figure.task = "open and close by a reflink";
+    measure(&figure, by_clone, 2);
+    close(writer);
+}
+
+/* ------------------------------------------------------------------------------------------------------- breaking -- */
+
+/* Milliseconds for which open(2) for writing waits until the region is secured. */
+static double
+time_break(const struct job *job, uint32_t *means)
+{
+    const mmg_handle handle = open_region(job);
+    if (means_of(handle) != MMG_MEANS_LEASE) {
+        errno = ENOTSUP;
+        fail("no lease");
+    }
+    const uint64_t start = now_ns();
+    const int fd = open(job->path, O_RDWR | O_CLOEXEC);
+    const uint64_t end = now_ns();
+    *means = means_of(handle);
+    close(fd);
+    mmg_close(handle, 0);
+    return (double)(end - start) / 1e6;
+}
+
+static double
+time_cp(const char *path, const char *copy, bool may_share)
+{
+    int status = 1;
+    const uint64_t start = now_ns();
+    const pid_t child = fork();
+    if (child == 0) {
+        execlp("cp", "cp", may_share ? "--reflink=auto" : "--reflink=never", path, copy, (char *)NULL);
+        _exit(127);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+        fail("cp");
+    const uint64_t end = now_ns();
+    unlink(copy);
+    return (double)(end - start) / 1e6;
+}
+
+static void
+measure_breaking(const char *path, const char *copy, uint64_t bytes, unsigned int rounds)
+{
+    static double waits[MOST_ROUNDS], copies[MOST_ROUNDS], shared[MOST_ROUNDS];
+    const struct figure figure = {.work = "stable", .task = "writer's wait", .bytes = bytes};
+    struct job job = job_for(path, MMG_GUARANTEE_STABLE, MMG_MEANS_LEASE);
+    uint32_t means = MMG_MEANS_NONE;
+    job.options.max_snapshot_bytes = MMG_NO_LIMIT;
+    close(make(path, bytes));
+    time_cp(path, copy, false); /* warms both up */
+    time_break(&job, &means);
+    for (unsigned int i = 0; i < rounds; i++) {
+        waits[i] = time_break(&job, &means);
+        copies[i] = time_cp(path, copy, false);
+        shared[i] = time_cp(path, copy, true);
+    }
+    print_samples(&figure, mmg_term(MMG_TERM_MEANS, means), waits, rounds);
+    print_samples(&figure, "cp", copies, rounds);
+    print_samples(&figure, "cp, sharing blocks where it can", shared, rounds);
+}
+
+int
+main(int argc, char **argv)
+{
+    char path[4096], copy[4096];
+    if (argc < 3 || (strcmp(argv[1], "break") == 0 && argc < 5)) {
+        fprintf(stderr, "usage: %s open DIRECTORY [BUDGET_MS] | break DIRECTORY BYTES ROUNDS\n", argv[0]);
+        return 2;
+    }
+    snprintf(path, sizeof path, "%s/mmapguard-bench-%ld", argv[2], (long)getpid());
+    snprintf(copy, sizeof copy, "%s/mmapguard-bench-%ld-copy", argv[2], (long)getpid());
+    if (strcmp(argv[1], "open") == 0) {
+        if (argc > 3)
+            measure_budget_ms = strtoull(argv[3], NULL, 10);
+        measure_opening(path);
+    } else {
+        const unsigned long rounds = strtoul(argv[4], NULL, 10);
+        measure_breaking(path, copy, strtoull(argv[3], NULL, 10),
+                         rounds < MOST_ROUNDS ? (unsigned int)rounds : MOST_ROUNDS);
+    }
+    unlink(path);
+    return 0;
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Breaks of leases against everything else that may go on in the process at the same time: closes, forks, other breaks,
+ * opens of the same file, writers among the process's own threads. What the library's thread and its callers share is
+ * what ThreadSanitizer looks at here.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+
+#define SIZE ((UINT64_C(3) << 20) + 77)
+#define LARGE (UINT64_C(192) << 20)
+#define THREADS 4
+
+static mmg_options
+stable_options(void)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    options.backing = MMG_BACKING_MAP;
+    return options;
+}
+
+/** A region under a lease; 0, and the case is skipped, where the file system has none. */
+static mmg_handle
+open_leased(const char *path)
+{
+    mmg_options options = stable_options();
+    mmg_handle handle = check_open(path, &options);
+    if (check_info(handle).means != MMG_MEANS_LEASE) {
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+        check_skip("the file system under TMPDIR gives no lease, or the file is not ours");
+        return 0;
+    }
+    return handle;
+}
+
+static void
+overwrite(const char *path)
+{
+    static const uint8_t block[1 << 16];
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    REQUIRE(file >= 0);
+    REQUIRE(pwrite(file, block, sizeof block, 0) == (ssize_t)sizeof block);
+    close(file);
+}
+
+static void *
+overwrite_in_thread(void *path)
+{
+    overwrite(path);
+    return NULL;
+}
+
+/** Does the region still show the pattern? */
+static void
+check_still(mmg_handle handle)
+{
+    mmg_span span = MMG_SPAN_INIT;
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    CHECK(check_is_pattern(span.data, 0, span.size));
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    CHECK_STATUS(mmg_check(handle), MMG_OK);
+    CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
+}
+
+static void
+a_thread_of_the_process_itself_may_write(void)
+{
+    const char *path = check_file("file", SIZE);
+    mmg_handle handle = open_leased(path);
+    if (handle == 0) {
+        return;
+    }
+    overwrite(path);
+    check_still(handle);
+    CHECK(check_info(handle).means == MMG_MEANS_SNAPSHOT || check_info(handle).means == MMG_MEANS_REFLINK);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+/* ------------------------------------------------------------------------------------------------- closing in mid-break -- */
+
+static void
+a_close_during_the_break_ends_the_copy_and_lets_the_writer_in(void)
+{
+    const char *path = check_path("large");
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    REQUIRE(file >= 0 && ftruncate(file, (off_t)LARGE) == 0);
+    close(file);
+    for (useconds_t pause = 0; pause <= 3000; pause = pause * 3 + 100) {
+        pthread_t writer;
+        mmg_handle handle = open_leased(path);
+        if (handle == 0) {
+            return;
+        }
+        REQUIRE(pthread_create(&writer, NULL, overwrite_in_thread, (void *)(uintptr_t)path) == 0);
+        usleep(pause);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_E_HANDLE);
+        REQUIRE(pthread_join(writer, NULL) == 0);
+    }
+}
+
+static void
+a_span_keeps_its_bytes_through_close_and_break(void)
+{
+    for (useconds_t pause = 0; pause <= 1000; pause = pause * 3 + 100) {
+        const char *path = check_file("file", SIZE);
+        mmg_span span = MMG_SPAN_INIT;
+        pthread_t writer;
+        mmg_handle handle = open_leased(path);
+        if (handle == 0) {
+            return;
+        }
+        REQUIRE_STATUS(mmg_pin(handle, 1, MMG_TO_END, &span), MMG_OK);
+        REQUIRE(pthread_create(&writer, NULL, overwrite_in_thread, (void *)(uintptr_t)path) == 0);
+        usleep(pause);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+        CHECK(check_is_pattern(span.data, 1, SIZE - 1));
+        REQUIRE(pthread_join(writer, NULL) == 0);
+        CHECK(check_is_pattern(span.data, 1, SIZE - 1));
+        CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------ all at once -- */
+
+static struct {
+    char path[THREADS][256];
+    _Atomic unsigned leases;
+    uint64_t rounds;
+} crowd;
+
+/** Open, write oneself, look, close; the other threads do the same with other files and with this one. */
+static void *
+live_in_a_crowd(void *number)
+{
+    unsigned self = (unsigned)(uintptr_t)number;
+    uint64_t random = check_seed() + self;
+    for (uint64_t round = 0; round < crowd.rounds && check_failures() == 0; round++) {
+        mmg_options options = stable_options();
+        mmg_handle handle = 0;
+        mmg_span span = MMG_SPAN_INIT;
+        uint8_t first[512];
+        mmg_status status = mmg_open(crowd.path[check_random_below(&random, THREADS)], &options, &handle, NULL);
+        if (status == MMG_E_UNSTABLE) {
+            continue; /* the others wrote to it during every attempt */
+        }
+        if (!CHECK_STATUS(status, MMG_OK)) {
+            break;
+        }
+        atomic_fetch_add(&crowd.leases, check_info(handle).means == MMG_MEANS_LEASE);
+        REQUIRE_STATUS(mmg_pin(handle, 0, sizeof first, &span), MMG_OK);
+        memcpy(first, span.data, sizeof first);
+        int file = open(crowd.path[check_random_below(&random, THREADS)], O_RDWR | O_CLOEXEC);
+        REQUIRE(file >= 0);
+        REQUIRE(pwrite(file, &random, sizeof random, (off_t)check_random_below(&random, 400)) == sizeof random);
+        close(file);
+        CHECK(memcmp(first, span.data, sizeof first) == 0);
+        CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    }
+    return NULL;
+}
+
+static void
+many_threads_may_open_break_and_close_at_once(void)
+{
+    pthread_t threads[THREADS];
+    crowd.rounds = check_scaled(150);
+    atomic_store(&crowd.leases, 0);
+    for (unsigned index = 0; index < THREADS; index++) {
+        char name[16];
+        snprintf(name, sizeof name, "file%u", index);
+        snprintf(crowd.path[index], sizeof crowd.path[index], "%s", check_file(name, 300000));
+    }
+    for (unsigned index = 0; index < THREADS; index++) {
+        REQUIRE(pthread_create(&threads[index], NULL, live_in_a_crowd, (void *)(uintptr_t)index) == 0);
+    }
+    for (unsigned index = 0; index < THREADS; index++) {
+        REQUIRE(pthread_join(threads[index], NULL) == 0);
+    }
+}
+
+static pthread_barrier_t start;
+
+/** One of several threads that take the first leases of all, at the same time. */
+static void *
+take_one_of_the_first(void *path)
+{
+    pthread_barrier_wait(&start);
+    mmg_handle handle = open_leased(path);
+    if (handle != 0) {
+        overwrite(path);
+        check_still(handle);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    }
+    return NULL;
+}
+
+static void
+the_first_leases_may_be_taken_by_several_threads_at_once(void)
+{
+    for (int round = 0; round < 12; round++) {
+        pthread_t threads[THREADS];
+        REQUIRE(pthread_barrier_init(&start, NULL, THREADS) == 0);
+        for (unsigned index = 0; index < THREADS; index++) {
+            char name[16];
+            snprintf(name, sizeof name, "file%u", index);
+            snprintf(crowd.path[index], sizeof crowd.path[index], "%s", check_path(name));
+            (void)check_file(name, 300000);
+        }
+        usleep(150000); /* the library's thread waits a while for the next lease; here it shall have ended */
+        for (unsigned index = 0; index < THREADS; index++) {
+            REQUIRE(pthread_create(&threads[index], NULL, take_one_of_the_first, crowd.path[index]) == 0);
+        }
+        for (unsigned index = 0; index < THREADS; index++) {
+            REQUIRE(pthread_join(threads[index], NULL) == 0);
+        }
+        pthread_barrier_destroy(&start);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------------------- forks -- */
+
+static void
+look_as_a_child(void *argument)
+{
+    mmg_handle handle = *(mmg_handle *)argument;
+    mmg_info info = check_info(handle);
+    /* Forked before the break was over, or after it. */
+    CHECK((info.guarantee == MMG_GUARANTEE_CONTAINED && info.shortfall == MMG_SHORT_FORKED) ||
+          (info.guarantee == MMG_GUARANTEE_STABLE && info.means != MMG_MEANS_LEASE));
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+static void
+a_fork_during_the_break_disturbs_neither_side(void)
+{
+    for (useconds_t pause = 0; pause <= 1000; pause = pause * 3 + 100) {
+        const char *path = check_file("file", SIZE);
+        pthread_t writer;
+        mmg_handle handle = open_leased(path);
+        if (handle == 0) {
+            return;
+        }
+        REQUIRE(pthread_create(&writer, NULL, overwrite_in_thread, (void *)(uintptr_t)path) == 0);
+        usleep(pause);
+        CHECK_EXITED(check_child(look_as_a_child, &handle));
+        REQUIRE(pthread_join(writer, NULL) == 0);
+        check_still(handle);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    }
+}
+
+static void
+the_last_lease_and_the_next_first_one_follow_each_other_at_once(void)
+{
+    const char *path = check_file("file", 300000);
+    uint64_t rounds = check_scaled(300);
+    for (uint64_t round = 0; round < rounds; round++) {
+        mmg_handle handle = open_leased(path);
+        if (handle == 0) {
+            return;
+        }
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+        if (round % 64 == 63) {
+            usleep(99000 + (useconds_t)round * 10); /* about as long as the thread waits for another */
+        }
+    }
+}
+
+static const struct check_case cases[] = {
+    {"a thread of the process itself may write", a_thread_of_the_process_itself_may_write, 0},
+    {"a close during the break ends the copy and lets the writer in",
+     a_close_during_the_break_ends_the_copy_and_lets_the_writer_in, CHECK_ONCE},
+    {"a span keeps its bytes through close and break", a_span_keeps_its_bytes_through_close_and_break, 0},
+    {"the first leases may be taken by several threads at once",
+     the_first_leases_may_be_taken_by_several_threads_at_once, CHECK_ONCE},
+    {"many threads may open, break and close at once", many_threads_may_open_break_and_close_at_once, CHECK_ONCE},
+    {"a fork during the break disturbs neither side", a_fork_during_the_break_disturbs_neither_side, 0},
+    {"the last lease and the next first one follow each other at once",
+     the_last_lease_and_the_next_first_one_follow_each_other_at_once, 0},
+};
+
+CHECK_MAIN(cases)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Folders on the file systems of the STABLE tests. Each is mounted once, by the first test that wants it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stable import mounts
+from stable.others import Places
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """What is not to be had on this system skips the test, with the reason."""
+    try:
+        return (yield)
+    except mounts.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def mounted_places() -> Iterator[Places]:
+    """A new folder, in which everybody may make files, on a file system of mounts.WRITABLE."""
+    mounted: dict[str, Path | mounts.Unavailable] = {}
+    numbers = itertools.count()
+    with contextlib.ExitStack() as stack:
+
+        def place(kind: str) -> Path:
+            if kind not in mounted:
+                try:
+                    mounted[kind] = stack.enter_context(mounts.writable(kind))
+                except mounts.Unavailable as reason:
+                    mounted[kind] = reason
+            where = mounted[kind]
+            if isinstance(where, mounts.Unavailable):
+                raise where
+            folder = where / f"test-{next(numbers)}"
+            folder.mkdir()
+            folder.chmod(0o1777)
+            return folder
+
+        yield place
+
+
+@pytest.fixture
+def places(mounted_places: Places) -> Iterator[Places]:
+    """The same; what is made there goes with the test, since the file systems are small."""
+    made: list[Path] = []
+
+    def place(kind: str) -> Path:
+        made.append(mounted_places(kind))
+        return made[-1]
+
+    yield place
+    for folder in made:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(params=mounts.WRITABLE)
+def folder(request: pytest.FixtureRequest, places: Places) -> Path:
+    """A folder on each of the writable file systems in turn."""
+    try:
+        return places(request.param)
+    except mounts.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(params=[kind for kind in mounts.WRITABLE if kind != "overlay"])
+def leasing_folder(request: pytest.FixtureRequest, places: Places) -> Path:
+    """A folder on each of the file systems where a lease holds off every writer."""
+    try:
+        return places(request.param)
+    except mounts.Unavailable as reason:
+        pytest.skip(str(reason))

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""File systems of the tests' own: small images, made with the tools of each, mounted for a `with` block.
+
+Knows nothing of pytest, since storm.py uses it as well: what is not to be had here is `Unavailable`, with the
+reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+WRITABLE = ("ext4", "xfs", "btrfs", "tmpfs", "overlay")
+READ_ONLY = ("squashfs", "erofs")
+REFLINKING = ("xfs", "btrfs")
+
+_PACKAGES = {
+    "mkfs.ext4": "e2fsprogs",
+    "mkfs.xfs": "xfsprogs",
+    "mkfs.btrfs": "btrfs-progs",
+    "mksquashfs": "squashfs-tools",
+    "mkfs.erofs": "erofs-utils",
+}
+_SIZES = {"ext4": 96 << 20, "xfs": 320 << 20, "btrfs": 256 << 20}
+
+
+class Unavailable(Exception):
+    """This cannot be had here; the text says why."""
+
+
+def need_root() -> None:
+    """Only root may mount."""
+    if os.geteuid() != 0:
+        raise Unavailable("needs root: mounts a file system")
+
+
+def need_kernel(kind: str) -> None:
+    """The kernel must know the file system; a module for it is loaded."""
+    for attempt in (True, False):
+        with open("/proc/filesystems") as known:
+            if kind in known.read().split():
+                return
+        if attempt and shutil.which("modprobe"):
+            subprocess.run(["modprobe", kind], capture_output=True)
+    raise Unavailable(f"this kernel has no {kind}")
+
+
+def tool(name: str) -> str:
+    """The path of a program, also for users whose PATH has no sbin."""
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
+    if found is None:
+        raise Unavailable(f"{name} is not installed (Debian: {_PACKAGES.get(name, name)})")
+    return found
+
+
+def run(*command: str | os.PathLike[str]) -> None:
+    """A command that must succeed."""
+    done = subprocess.run([os.fspath(word) for word in command], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]}: {done.stderr.strip() or done.stdout.strip()}")
+
+
+@contextlib.contextmanager
+def mount(what: str | os.PathLike[str], where: Path, kind: str, options: str) -> Iterator[None]:
+    """A mount that is gone at the end, or the error of the unmounting."""
+    try:
+        run("mount", "-t", kind, "-o", options, what, where)
+    except RuntimeError as failure:
+        raise Unavailable(f"{kind} cannot be mounted here: {failure}") from failure
+    try:
+        yield
+    finally:
+        gone = subprocess.run(["umount", os.fspath(where)], capture_output=True, text=True)
+        if gone.returncode != 0:
+            subprocess.run(["umount", "--lazy", os.fspath(where)], capture_output=True)
+    assert gone.returncode == 0, f"something still uses {where}: {gone.stderr}"
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """A folder that everybody can look into."""
+    made = Path(tempfile.mkdtemp(prefix="mmapguard-mounts-"))
+    made.chmod(0o755)
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made)
+
+
+def _image(path: Path, kind: str, size: int) -> None:
+    flags = {"ext4": ["-q", "-F"], "xfs": ["-q"], "btrfs": ["-q"]}[kind]
+    program = tool(f"mkfs.{kind}")
+    with open(path, "wb") as stream:
+        os.ftruncate(stream.fileno(), size)
+    run(program, *flags, path)
+
+
+def _packed(path: Path, kind: str, source: Path) -> None:
+    if kind == "squashfs":
+        run(tool("mksquashfs"), source, path, "-noappend", "-quiet", "-no-progress")
+    else:
+        run(tool("mkfs.erofs"), "--quiet", path, source)
+
+
+@contextlib.contextmanager
+def image(kind: str, size: int | None = None, options: str = "loop") -> Iterator[tuple[Path, Path]]:
+    """A file system on a loop device that everybody may write to: where it is mounted, and its image."""
+    need_root()
+    need_kernel(kind)
+    with folder() as place:
+        path, where = place / "image", place / "mounted"
+        where.mkdir()
+        _image(path, kind, size or _SIZES[kind])
+        with mount(path, where, kind, options):
+            where.chmod(0o1777)
+            yield where, path
+
+
+@contextlib.contextmanager
+def _memory(size: int) -> Iterator[Path]:
+    need_root()
+    with folder() as place, mount("mmapguard-test", place, "tmpfs", f"size={size},mode=1777"):
+        yield place
+
+
+@contextlib.contextmanager
+def overlay() -> Iterator[tuple[Path, Path]]:
+    """An overlay, as containers have it: where it is mounted, and its lower layer, empty so far."""
+    need_kernel("overlay")
+    with image("ext4") as (base, _), folder() as where:
+        layers = [base / name for name in ("lower", "upper", "work")]
+        for layer in layers:
+            layer.mkdir(mode=0o755)
+        layers[1].chmod(0o1777)
+        settings = ",".join(f"{layer.name}dir={layer}" for layer in layers)
+        with mount("mmapguard-test", where, "overlay", settings):
+            where.chmod(0o1777)
+            yield where, layers[0]
+
+
+@contextlib.contextmanager
+def packed(kind: str, files: Mapping[str, bytes]) -> Iterator[Path]:
+    """A read-only medium with these files."""
+    need_root()
+    need_kernel(kind)
+    with folder() as place:
+        source, path, where = place / "source", place / "image", place / "mounted"
+        source.mkdir()
+        where.mkdir()
+        for name, data in files.items():
+            (source / name).write_bytes(data)
+            (source / name).chmod(0o644)
+        _packed(path, kind, source)
+        with mount(path, where, kind, "loop,ro"):
+            yield where
+
+
+@contextlib.contextmanager
+def writable(kind: str, size: int | None = None) -> Iterator[Path]:
+    """One of WRITABLE, where everybody may make files."""
+    if kind == "tmpfs":
+        with _memory(size or 256 << 20) as where:
+            yield where
+    elif kind == "overlay":
+        with overlay() as (where, _):
+            yield where
+    else:
+        with image(kind, size) as (where, _):
+            yield where
+
+
+@contextlib.contextmanager
+def setting(path: str, value: int) -> Iterator[None]:
+    """A setting of the kernel's, put back at the end whatever happens."""
+    if os.geteuid() != 0:
+        raise Unavailable(f"needs root: sets {path}")
+    before = Path(path).read_text()
+    Path(path).write_text(str(value))
+    try:
+        yield
+    finally:
+        Path(path).write_text(before)
+
+
+LEASES_ENABLE = "/proc/sys/fs/leases-enable"
+LEASE_BREAK_TIME = "/proc/sys/fs/lease-break-time"
+
+
+def free_blocks(where: Path) -> int:
+    """Free blocks of a file system, with everything written back that may change them."""
+    os.sync()
+    return os.statvfs(where).f_bfree

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The others: who writes to a file that is being read, whose it is, and what the kernel knows of it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mmapguard import abi
+from support import children, files
+from support import library as mmg
+from support.children import Helper, Line
+
+STABLE = abi.MMG_GUARANTEE_STABLE
+NOBODY, STRANGER = 65534, 65533
+
+Places = Callable[[str], Path]
+"""A new folder on the file system of that name."""
+
+FILE_MEANS = (abi.MMG_MEANS_REFLINK, abi.MMG_MEANS_SNAPSHOT)
+"""What upholds STABLE after a lease broke."""
+
+
+def stable(path: str | os.PathLike[str], **members: int) -> contextlib.AbstractContextManager[int]:
+    """The handle of a file that must open STABLE, closed at the end."""
+    return mmg.opened(mmg.try_open(path, guarantee=STABLE, **members))
+
+
+def means(handle: int) -> int:
+    """By what the guarantee is upheld."""
+    return int(mmg.info(handle).means)
+
+
+def is_still(handle: int, data: bytes) -> None:
+    """The region shows `data` in every way there is, and says that it is STABLE."""
+    assert mmg.content(handle) == data
+    assert mmg.read(handle, 0, len(data)) == (abi.MMG_OK, data)
+    assert mmg.find(handle, data[-24:]) == (abi.MMG_OK, data.index(data[-24:]))
+    assert mmg.check(handle) == abi.MMG_OK
+    found = mmg.info(handle)
+    assert (found.guarantee, found.shortfall) == (STABLE, abi.MMG_SHORT_NONE)
+    assert (found.fault_cause, found.fault_offset) == (abi.MMG_OK, mmg.TO_END)
+
+
+# ------------------------------------------------------------------------------------------------- writers --
+
+
+def _write(line: Line, path: Path, flags: int) -> None:
+    fd = os.open(path, flags)
+    line.say("open")
+    while command := line.hear():
+        if command == "overwrite":
+            os.pwrite(fd, b"\0" * os.fstat(fd).st_size, 0)
+        elif command == "cut":
+            os.ftruncate(fd, 0)
+        line.say("done")
+    os.close(fd)
+
+
+class Writer:
+    """Another process that has a file open for writing."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def overwrite(self) -> None:
+        """Every byte becomes zero, in place."""
+        self._line.say("overwrite")
+        assert self._line.hear() == "done"
+
+    def cut(self) -> None:
+        """The file becomes empty."""
+        self._line.say("cut")
+        assert self._line.hear() == "done"
+
+
+@contextlib.contextmanager
+def writing(path: Path, flags: int = os.O_RDWR) -> Iterator[Writer]:
+    """Another process that has `path` open for writing; waits for a lease that is held to be given up."""
+    with Helper(_write, path, flags) as line:
+        assert line.hear() == "open"
+        yield Writer(line)
+
+
+def overwrite(path: Path) -> float:
+    """Open in this process or child, and overwrite every byte. The seconds that the opening took."""
+    begun = time.monotonic()
+    fd = os.open(path, os.O_RDWR)
+    waited = time.monotonic() - begun
+    os.pwrite(fd, b"\xff" * os.fstat(fd).st_size, 0)
+    os.close(fd)
+    return waited
+
+
+def overwritten_elsewhere(path: Path) -> float:
+    """Have another process overwrite every byte."""
+    return float(children.in_child(overwrite, path))
+
+
+@contextlib.contextmanager
+def mapped_for_writing(path: Path) -> Iterator[Any]:
+    """A writable mapping of the first page in this process. Its descriptor is closed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    fd = os.open(path, os.O_RDWR)
+    place = libc.mmap(None, files.PAGE, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, fd, 0)
+    os.close(fd)  # mmap.mmap() of the standard library would keep a duplicate
+    assert place not in (None, ctypes.c_void_p(-1).value)
+    try:
+        yield (ctypes.c_ubyte * files.PAGE).from_address(place)
+    finally:
+        assert libc.munmap(place, files.PAGE) == 0
+
+
+# ---------------------------------------------------------------------------------------------- identities --
+
+
+def having_become(user: int, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Give up root for another user for good, then call `function`: for children."""
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+    return function(*arguments)
+
+
+def as_user(user: int, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call `function` in a child process that has given up root for another user."""
+    files.require_root("becomes another user")
+    return children.in_child(having_become, user, function, *arguments)
+
+
+# -------------------------------------------------------------------------------------------- what is held --
+
+
+def leases_on(path: str | os.PathLike[str]) -> int:
+    """Leases on a file, of all processes, as the kernel lists them."""
+    inode = str(os.stat(path).st_ino)
+    with open("/proc/locks") as locks:
+        return sum("LEASE" in line and line.split()[-3].split(":")[-1] == inode for line in locks)
+
+
+def helper_thread() -> int:
+    """The library's thread in this process: the one that is not Python's own."""
+    known = {thread.native_id for thread in threading.enumerate()}
+    others = [int(name) for name in os.listdir("/proc/self/task") if int(name) not in known]
+    assert len(others) == 1, f"expected one thread that is not Python's, found {others}"
+    return others[0]
+
+
+def until(happened: Callable[[], bool], what: str) -> None:
+    """Wait for something that is bound to happen; the deadline only guards against hanging."""
+    deadline = time.monotonic() + children.DEADLINE
+    while not happened():
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        time.sleep(0.001)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The storm on every file system that can be made and mounted here, as everybody who may read a file.
+
+    storm.py PROGRAM [ROUNDS [FILE_SYSTEM...]]
+
+PROGRAM is stable_storm of the build. CTest runs this at length. Without root there is only the temporary folder,
+and only one's own identity.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from stable import mounts
+
+READERS = ("root", "owner", "stranger")
+SKIPPED = 77
+"""What the program exits with when it could not be run."""
+
+
+def blow(program: Path, where: Path, rounds: int, reader: str) -> subprocess.CompletedProcess[str]:
+    """Run the storm in a folder."""
+    return subprocess.run(
+        [program, str(rounds), reader],
+        env={**os.environ, "TMPDIR": str(where)},
+        capture_output=True,
+        text=True,
+        timeout=3600,
+    )
+
+
+def _report(kind: str, reader: str, done: subprocess.CompletedProcess[str]) -> bool:
+    print(f"{kind}, {reader}: {done.stdout.strip()}\n{done.stderr}", flush=True)
+    return done.returncode in (0, SKIPPED)
+
+
+def main() -> int:
+    """0: it held everywhere; 77: there was nowhere to try it; 1: it did not hold."""
+    program = Path(sys.argv[1]).resolve()
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 2000
+    good, tried = True, 0
+    if os.geteuid() != 0:
+        print("without root: only the temporary folder, only as oneself")
+        return 0 if _report("here", "root", blow(program, Path(tempfile.gettempdir()), rounds, "root")) else 1
+    for kind in sys.argv[3:] or mounts.WRITABLE:
+        try:
+            with mounts.writable(kind) as where:
+                for reader in READERS:
+                    good &= _report(kind, reader, blow(program, where, rounds, reader))
+                    tried += 1
+        except mounts.Unavailable as reason:
+            print(f"{kind}: skipped: {reason}", flush=True)
+    return (0 if good else 1) if tried else SKIPPED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

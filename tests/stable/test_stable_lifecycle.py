@@ -1,0 +1,464 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The thread behind the leases: when it lives, whom it hears, what it leaves, what fork and exec make of it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mmapguard import abi
+from stable import mounts
+from stable.others import (
+    FILE_MEANS,
+    NOBODY,
+    Places,
+    having_become,
+    helper_thread,
+    is_still,
+    leases_on,
+    means,
+    overwrite,
+    overwritten_elsewhere,
+    stable,
+    until,
+    writing,
+)
+from support import files, watch
+from support import library as mmg
+from support.children import Helper, Line, fresh_python, in_child
+
+PROMPT = 20.0
+"""Seconds that a writer is never held for, on however slow a machine: below the kernel's own limit of 45."""
+
+
+# ---------------------------------------------------------------------------------------------- the thread --
+
+
+def test_the_thread_lives_from_the_first_lease_to_the_last(leasing_folder: Path) -> None:
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    other = files.sample(leasing_folder / "other", files.LARGE)
+    before = watch.threads()
+    with stable(one.path):
+        assert watch.threads() == before + 1
+        thread = helper_thread()
+        with stable(other.path):
+            assert watch.threads() == before + 1
+        time.sleep(0.3)  # longer than it lingers
+        assert helper_thread() == thread
+    until(lambda: watch.threads() == before, "the thread ends")
+    with stable(one.path) as handle:
+        assert watch.threads() == before + 1
+        overwritten_elsewhere(one.path)
+        is_still(handle, one.data)
+        until(lambda: watch.threads() == before, "the thread ends with the lease, though the handle is open")
+        is_still(handle, one.data)
+    assert watch.threads() == before
+
+
+def test_who_asks_for_no_lease_gets_no_thread(leasing_folder: Path) -> None:
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    before = watch.threads()
+    with mmg.opened(mmg.try_open(one.path)) as contained:
+        assert mmg.info(contained).guarantee == abi.MMG_GUARANTEE_CONTAINED
+        with stable(one.path, backing=abi.MMG_BACKING_COPY):
+            assert watch.threads() == before
+        with writing(one.path), stable(one.path) as handle:
+            assert means(handle) in FILE_MEANS
+            until(lambda: watch.threads() == before, "no thread stays where no lease was to be had")
+
+
+def test_the_thread_takes_no_signal_of_the_applications(leasing_folder: Path) -> None:
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    with stable(one.path) as handle:
+        with open(f"/proc/self/task/{helper_thread()}/status") as status:
+            blocked = next(int(line.split()[1], 16) for line in status if line.startswith("SigBlk:"))
+        awaited = {signal.SIGIO, signal.SIGRTMAX}  # with sigwaitinfo(2), whatever the mask says meanwhile
+        for number in signal.valid_signals() - awaited - {signal.SIGKILL, signal.SIGSTOP, 32, 33}:
+            assert blocked >> (number - 1) & 1, f"signal {number} is open in the library's thread"
+        is_still(handle, one.data)
+
+
+def _handled_during_a_break(path: Path, data: bytes) -> list[int]:
+    arrived: list[int] = []
+    numbers = [signal.SIGIO, signal.SIGURG, *range(signal.SIGRTMIN, signal.SIGRTMAX + 1)]
+    for number in numbers:
+        signal.signal(number, lambda got, _: arrived.append(got))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with stable(path) as handle:
+        overwrite(path)
+        is_still(handle, data)
+        assert means(handle) in FILE_MEANS
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
+    assert not signal.sigpending()
+    os.kill(os.getpid(), signal.SIGRTMAX)
+    until(lambda: bool(arrived), "the application's own signal")
+    return arrived
+
+
+def test_no_signal_of_a_lease_reaches_the_application_and_its_own_do(leasing_folder: Path) -> None:
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    assert in_child(_handled_during_a_break, one.path, one.data) == [signal.SIGRTMAX]
+
+
+# ------------------------------------------------------------------------------------------ forged signals --
+
+_TGSIGQUEUEINFO = {"x86_64": 297, "aarch64": 240}
+
+
+class _Info(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_int) for name in ("signo", "errno", "code", "pad", "band_low", "band_high", "fd")
+    ]
+    _fields_ += [("rest", ctypes.c_ubyte * 100)]
+
+
+def forge(process: int, thread: int, number: int, code: int, fd: int) -> int:
+    """Send a signal to a thread with contents of our choice; 0 or an errno."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    info = _Info(signo=number, code=code, band_low=1, fd=fd)
+    machine = os.uname().machine
+    if machine not in _TGSIGQUEUEINFO:
+        raise mounts.Unavailable(f"no number of rt_tgsigqueueinfo(2) for {machine}")
+    done = libc.syscall(ctypes.c_long(_TGSIGQUEUEINFO[machine]), process, thread, number, ctypes.byref(info))
+    return 0 if done == 0 else ctypes.get_errno()
+
+
+def _forge_all(process: int, thread: int, fds: list[int]) -> None:
+    for fd in fds:
+        for number in (signal.SIGRTMAX, signal.SIGIO):
+            forge(process, thread, number, -1, fd)  # SI_QUEUE
+
+
+FORGED_FDS = [-1, 0, 1, 2, 3, 2**31 - 1, -(2**31), *range(4, 60)]
+
+
+def test_forged_signals_break_no_lease(leasing_folder: Path) -> None:
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    with stable(one.path) as handle:
+        in_child(_forge_all, os.getpid(), helper_thread(), FORGED_FDS)
+        for fd in FORGED_FDS:  # a process may send itself what looks as if it came from the kernel
+            forge(os.getpid(), helper_thread(), signal.SIGRTMAX, 1, fd)
+        time.sleep(0.05)
+        assert means(handle) == abi.MMG_MEANS_LEASE
+        assert leases_on(one.path) == 1
+        is_still(handle, one.data)
+        overwritten_elsewhere(one.path)
+        is_still(handle, one.data)
+        assert means(handle) in FILE_MEANS
+
+
+def _flood(line: Line, process: int, thread: int) -> None:
+    libc = ctypes.CDLL(None)
+    info = ctypes.byref(_Info(signo=signal.SIGRTMAX, code=-1, fd=3))
+    number = ctypes.c_long(_TGSIGQUEUEINFO[os.uname().machine])
+    line.say("flooding")
+    while line.silent():
+        for _ in range(2000):
+            libc.syscall(number, process, thread, signal.SIGRTMAX, info)
+
+
+def test_a_flood_of_forged_signals_holds_up_no_writer(leasing_folder: Path) -> None:
+    one = files.sample(leasing_folder / "file", 16 << 20)
+    with stable(one.path) as handle, contextlib.ExitStack() as stack:
+        for _ in range(2):
+            line = stack.enter_context(Helper(_flood, os.getpid(), helper_thread()))
+            assert line.hear() == "flooding"
+        assert overwritten_elsewhere(one.path) < PROMPT
+        is_still(handle, one.data)
+        assert means(handle) in FILE_MEANS
+
+
+def _with_a_full_queue(path: Path, data: bytes, more: list[Path]) -> set[int]:
+    resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, resource.getrlimit(resource.RLIMIT_SIGPENDING)[1]))
+    with contextlib.ExitStack() as stack:
+        handles = [stack.enter_context(stable(one)) for one in [path, *more]]
+        assert {means(handle) for handle in handles} == {abi.MMG_MEANS_LEASE}
+        writers = [threading.Thread(target=overwrite, args=(one,)) for one in [path, *more]]
+        begun = time.monotonic()
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        assert time.monotonic() - begun < PROMPT
+        for handle in handles:
+            is_still(handle, data)
+        return {means(handle) for handle in handles}
+
+
+def test_where_no_signal_can_be_queued_breaks_are_noticed_all_the_same(leasing_folder: Path) -> None:
+    """RLIMIT_SIGPENDING of 0: the kernel then sends a plain SIGIO that names no file."""
+    samples = [files.sample(leasing_folder / f"file-{number}", files.LARGE) for number in range(20)]
+    left = in_child(_with_a_full_queue, samples[0].path, samples[0].data, [one.path for one in samples[1:]])
+    assert left <= set(FILE_MEANS)
+
+
+def test_where_no_signal_can_be_queued_for_a_user_without_privileges(leasing_folder: Path) -> None:
+    files.require_root("becomes another user")
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    os.chown(one.path, NOBODY, NOBODY)
+    assert in_child(having_become, NOBODY, _with_a_full_queue, one.path, one.data, []) <= set(FILE_MEANS)
+
+
+def _without_threads(path: Path, data: bytes) -> int:
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    with stable(path) as handle:
+        is_still(handle, data)
+        return means(handle)
+
+
+def test_where_no_thread_can_be_had_the_next_means_is_taken(leasing_folder: Path) -> None:
+    files.require_root("becomes another user")
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    os.chown(one.path, NOBODY, NOBODY)
+    assert in_child(having_become, NOBODY, _without_threads, one.path, one.data) in FILE_MEANS
+
+
+# ------------------------------------------------------------------------------------------- fork and exec --
+
+
+def _child_of_a_fork(handle: int, data: bytes, path: Path) -> None:
+    found = mmg.info(handle)
+    assert (found.guarantee, found.means) == (abi.MMG_GUARANTEE_CONTAINED, abi.MMG_MEANS_FAULT_GUARD)
+    assert found.shortfall == abi.MMG_SHORT_FORKED
+    assert mmg.content(handle) == data
+    assert mmg.check(handle) == abi.MMG_OK
+    with stable(path) as own:
+        assert means(own) == abi.MMG_MEANS_LEASE
+        assert watch.threads() == 2
+    assert mmg.close(handle) == abi.MMG_OK
+
+
+def test_a_forked_child_is_contained_and_says_why(leasing_folder: Path) -> None:
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    with stable(one.path) as handle:
+        for _ in range(3):
+            in_child(_child_of_a_fork, handle, one.data, one.path)
+            assert leases_on(one.path) == 1, "the child's close has ended the parent's lease"
+            assert means(handle) == abi.MMG_MEANS_LEASE
+        assert overwritten_elsewhere(one.path) < PROMPT
+        is_still(handle, one.data)
+        assert means(handle) in FILE_MEANS
+
+
+def _watch_as_a_child(line: Line, handle: int) -> None:
+    line.say("ready")
+    line.hear()
+    line.say(str(mmg.check(handle)))
+    line.say(str(mmg.info(handle).fault_offset))
+    line.say(str(mmg.pin(handle, 0, 10)[0]))
+    line.hear()
+
+
+def test_a_forked_child_notices_that_the_file_changed(leasing_folder: Path) -> None:
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    with stable(one.path) as handle, Helper(_watch_as_a_child, handle) as line:
+        assert line.hear() == "ready"
+        assert overwritten_elsewhere(one.path) < PROMPT
+        is_still(handle, one.data)
+        line.say("look")
+        assert int(line.hear()) == abi.MMG_E_UNSTABLE
+        assert int(line.hear()) == 0
+        assert int(line.hear()) == abi.MMG_E_UNSTABLE
+
+
+def _after_the_break(handle: int, data: bytes) -> None:
+    is_still(handle, data)
+    assert mmg.close(handle) == abi.MMG_OK
+
+
+def test_a_child_of_a_fork_after_the_break_has_the_snapshot_too(leasing_folder: Path) -> None:
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    with stable(one.path) as handle:
+        overwritten_elsewhere(one.path)
+        in_child(_after_the_break, handle, one.data)
+        is_still(handle, one.data)
+
+
+def _open_fork_and_die(line: Line, path: Path) -> None:
+    handle = mmg.accepted(mmg.try_open(path, guarantee=1))
+    child = os.fork()
+    if child == 0:
+        line.say(f"{os.getpid()} {means(handle)} {mmg.info(handle).shortfall}")
+        line.hear()
+        os._exit(0)
+    os._exit(0)
+
+
+def test_the_child_of_a_parent_that_has_died_holds_up_no_writer(places: Places) -> None:
+    """A daemon: the parent, with the thread, is gone, the child has the mapping. Nobody answers for a lease."""
+    one = files.sample(places("ext4") / "file", files.LARGE)
+    with Helper(_open_fork_and_die, one.path) as line:
+        told = line.hear().split()
+        assert int(told[2]) == abi.MMG_SHORT_FORKED
+        parent = line.pid
+        assert parent is not None
+        until(lambda: _has_ended(parent), "the parent dies")
+        waited = overwritten_elsewhere(one.path)
+        line.say("done")
+    assert waited < PROMPT, f"the writer was held for {waited:.0f} s by a lease that nobody answers for"
+
+
+def _has_ended(process: int) -> bool:
+    with open(f"/proc/{process}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def test_a_program_started_from_here_holds_no_lease(leasing_folder: Path) -> None:
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    with (
+        stable(one.path) as handle,
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other,
+    ):
+        assert overwritten_elsewhere(one.path) < PROMPT
+        is_still(handle, one.data)
+        other.communicate(b"\n")
+
+
+EXEC = """
+import os
+handle = mmg.accepted(mmg.try_open(sys.argv[1], guarantee=1))
+assert mmg.info(handle).means == abi.MMG_MEANS_LEASE
+os.execv(sys.executable, [sys.executable, "-c", '''
+import os, sys, time
+begun = time.monotonic()
+fd = os.open(sys.argv[1], os.O_RDWR)
+os.pwrite(fd, b"x", 0)
+assert time.monotonic() - begun < 20
+place = "/proc/self/fd/"
+assert not [one for one in os.listdir(place) if os.path.realpath(place + one) == sys.argv[1] and int(one) != fd]
+print(len(os.listdir("/proc/self/task")), end="")
+''', sys.argv[1]])
+"""
+
+
+def test_exec_ends_the_leases(leasing_folder: Path) -> None:
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    assert fresh_python(EXEC, one.path).returned() == "1"
+    assert leases_on(one.path) == 0
+
+
+# ----------------------------------------------------------------------------------------------- unloading --
+
+UNLOADED = """
+import _ctypes, os, threading
+handle = mmg.accepted(mmg.try_open(sys.argv[1], guarantee=1))
+assert mmg.info(handle).means == abi.MMG_MEANS_LEASE
+status, span = mmg.pin(handle)
+data = open(sys.argv[1], "rb").read()
+_ctypes.dlclose(mmg.lib._handle)
+fd = os.open(sys.argv[1], os.O_RDWR)
+os.pwrite(fd, bytes(len(data)), 0)
+os.ftruncate(fd, 0)
+assert mmg.span_bytes(span) == data
+print("alive", end="")
+"""
+
+
+def test_unloading_the_library_changes_nothing(leasing_folder: Path) -> None:
+    """A signal handler and a thread cannot be unloaded, so the library stays."""
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    assert fresh_python(UNLOADED, one.path).returned() == "alive"
+
+
+LEFT_OPEN = """
+handle = mmg.accepted(mmg.try_open(sys.argv[1], guarantee=1))
+assert mmg.info(handle).means == abi.MMG_MEANS_LEASE
+print("gone", end="")
+"""
+
+
+@pytest.mark.parametrize(
+    "ending", ["", "\nimport os, signal\nsys.stdout.flush(); os.kill(os.getpid(), signal.SIGKILL)"]
+)
+def test_a_process_that_ends_without_closing_leaves_no_lease(leasing_folder: Path, ending: str) -> None:
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    ended = fresh_python(LEFT_OPEN + ending, one.path)
+    assert ended.value == "gone"
+    if ending:
+        ended.died_of(signal.SIGKILL)
+    assert leases_on(one.path) == 0
+    assert overwrite(one.path) < PROMPT
+
+
+# -------------------------------------------------------------------------------------------- what is left --
+
+
+def _break_and_close(paths: list[Path], early: bool) -> None:
+    for path in paths:
+        handle = mmg.accepted(mmg.try_open(path, guarantee=1))
+        status, span = mmg.pin(handle)
+        assert status == abi.MMG_OK
+        if early:
+            assert mmg.close(handle) == abi.MMG_OK
+        overwritten_elsewhere(path)
+        assert mmg.unpin(span) == abi.MMG_OK
+        if not early:
+            assert mmg.close(handle) == abi.MMG_OK
+
+
+@pytest.mark.parametrize("kind", mounts.WRITABLE)
+def test_nothing_is_left_on_the_file_system(kind: str) -> None:
+    """Unlinked files give their room back: neither the folder nor the free blocks tell of anything."""
+    with mounts.writable(kind) as where:
+        one = [files.sample(where / f"file-{number}", files.LARGE).path for number in range(4)]
+        for path in one:  # the state that is compared with: every block of the files is the writer's own
+            overwrite(path)
+        _break_and_close(one, False)  # xfs and btrfs set blocks aside when files are first shared
+        before = mounts.free_blocks(where)
+        descriptors = watch.descriptors()
+        for early in (False, True, False, True):
+            _break_and_close(one, early)
+        with writing(one[0]), stable(one[0]) as handle:
+            assert means(handle) != abi.MMG_MEANS_LEASE
+        assert sorted(entry.name for entry in where.iterdir() if entry.name != "lost+found") == sorted(
+            path.name for path in one
+        )
+        assert watch.descriptors() == descriptors
+        assert not [line for line in _locks() if "LEASE" in line and f" {os.getpid()} " in line]
+        slack = 300 if kind in mounts.REFLINKING else 0  # as much as one of the sixteen snapshots
+        until(
+            lambda: abs(mounts.free_blocks(where) - before) <= slack, "the blocks of the snapshots come back"
+        )
+
+
+def _locks() -> list[str]:
+    with open("/proc/locks") as locks:
+        return locks.read().splitlines()
+
+
+def test_a_failed_open_leaves_no_lease(places: Places) -> None:
+    one = files.sample(places("ext4") / "file", files.LARGE)
+    before = watch.descriptors()
+    mmg.refused(mmg.try_open(one.path, guarantee=1, offset=files.LARGE + 1), abi.MMG_E_RANGE)
+    mmg.refused(mmg.try_open(one.path, guarantee=1, length=files.LARGE + 1), abi.MMG_E_RANGE)
+    assert leases_on(one.path) == 0
+    assert watch.descriptors() == before
+
+
+def _beyond_the_address_space(path: Path) -> None:
+    with open("/proc/self/statm") as statm:
+        pages = int(statm.read().split()[0])
+    with stable(path, length=200_000):  # the thread and its stack are there
+        resource.setrlimit(resource.RLIMIT_AS, (pages * files.PAGE + (16 << 20), resource.RLIM_INFINITY))
+        mmg.refused(
+            mmg.try_open(path, guarantee=1, max_snapshot_bytes=mmg.NO_LIMIT),
+            abi.MMG_E_LIMIT,
+            abi.MMG_E_NO_MEMORY,
+        )
+        assert leases_on(path) == 1
+
+
+def test_a_mapping_that_cannot_be_had_leaves_no_lease(places: Places) -> None:
+    path = files.sparse(places("ext4") / "sparse", 1 << 30)
+    in_child(_beyond_the_address_space, path)
+    assert leases_on(path) == 0
