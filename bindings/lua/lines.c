@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * lines: an iterator over lines or blocks, as io.lines gives them.
+ */
+#include "view.h"
+
+#include <string.h>
+
+/** Where an iterator stands; an upvalue of its function. */
+struct reader {
+    uint64_t position;
+    uint64_t block; /* 0: lines */
+    bool keeps_end; /* lines come with their end */
+};
+
+enum {
+    READER_VIEW = 1,
+    READER
+};
+
+static int
+next_part(lua_State *L)
+{
+    struct view *view = lua_touserdata(L, lua_upvalueindex(READER_VIEW));
+    struct reader *reader = lua_touserdata(L, lua_upvalueindex(READER));
+
+    if (view == NULL) /* at the end */
+        return 0;
+    if (view->data == NULL)
+        return luaL_error(L, "attempt to use a closed %s", view->is_span ? "span" : "region");
+    uint64_t start = reader->position, rest = view->size - start, length = reader->block, end = 0;
+    if (rest == 0) {
+        /* An iterator may live longer than its loop, as a constant of what LuaJIT has compiled. The region need not. */
+        lua_pushnil(L);
+        lua_replace(L, lua_upvalueindex(READER_VIEW));
+        return 0;
+    }
+    if (length == 0) {
+        const unsigned char *from = view->data + start;
+        const unsigned char *newline = memchr(from, '\n', (size_t)rest);
+        length = newline != NULL ? (uint64_t)(newline - from) : rest;
+        end = newline != NULL ? 1 : 0;
+    } else if (length > rest) {
+        length = rest;
+    }
+    mgl_push_bytes(L, view->data + start, (size_t)(length + (reader->keeps_end ? end : 0)));
+    mgl_verify(L, view, start, length + end);
+    reader->position = start + length + end;
+    return 1;
+}
+
+int
+mgl_lines(lua_State *L)
+{
+    struct reader reader = {0};
+
+    mgl_check_view(L);
+    if (lua_type(L, 2) == LUA_TNUMBER) {
+        reader.block = (uint64_t)mgl_check_range(L, 2, 1, INT64_MAX);
+    } else {
+        const char *format = luaL_optstring(L, 2, "l");
+        format += *format == '*'; /* as it was up to 5.2 */
+        luaL_argcheck(L, (*format == 'l' || *format == 'L') && format[1] == '\0', 2, "invalid format");
+        reader.keeps_end = *format == 'L';
+    }
+    lua_settop(L, 1);
+    *(struct reader *)lua_newuserdata(L, sizeof reader) = reader;
+    lua_pushcclosure(L, next_part, READER);
+    return 1;
+}

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What regions and spans can do, as far as it is short: bytes, parts, state and the end.
+ */
+#include "view.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The table of methods, an upvalue of __index alone. */
+#define METHODS (MGL_UPVALUES + 1)
+
+/* ------------------------------------------------------------------------------------------------------- bytes -- */
+
+/* A lost byte reads as zero, so only a zero has to be asked after. */
+static void
+push_byte(lua_State *L, const struct view *view, uint64_t offset)
+{
+    unsigned char byte = view->data[offset];
+
+    if (byte == 0)
+        mgl_verify(L, view, offset, 1);
+    lua_pushinteger(L, byte);
+}
+
+static int
+view_index(lua_State *L)
+{
+    int64_t position = 0;
+    const char *why;
+
+    if (lua_type(L, 2) != LUA_TNUMBER) {
+        lua_settop(L, 2);
+        lua_rawget(L, lua_upvalueindex(METHODS));
+        return 1;
+    }
+    struct view *view = mgl_check_view(L);
+    if (!mgl_to_integer(L, 2, &position, &why))
+        return luaL_error(L, "bad argument #1 to '[]' (%s)", why);
+    /* Positions from 1 to size, and -size to -1; as unsigned numbers all others are beyond. */
+    uint64_t offset = position > 0 ? (uint64_t)position - 1 : view->size + (uint64_t)position;
+    if (position == 0 || offset >= view->size)
+        lua_pushnil(L);
+    else
+        push_byte(L, view, offset);
+    return 1;
+}
+
+static int
+view_newindex(lua_State *L)
+{
+    return luaL_error(L, "attempt to change a %s, which is read-only", mgl_to_view(L)->is_span ? "span" : "region");
+}
+
+static int
+view_len(lua_State *L)
+{
+    mgl_push_count(L, mgl_check_view(L)->size);
+    return 1;
+}
+
+static int
+view_byte(lua_State *L)
+{
+    struct view *view = mgl_check_view(L);
+    uint64_t length;
+    int64_t i = mgl_opt_integer(L, 2, 1);
+    uint64_t offset = mgl_slice(view, i, mgl_opt_integer(L, 3, i), &length);
+
+    if (length == 1) {
+        push_byte(L, view, offset);
+        return 1;
+    }
+    luaL_argcheck(L, length < INT_MAX / 2, 3, "slice too long");
+    luaL_checkstack(L, (int)length, "slice too long");
+    for (uint64_t n = 0; n < length; n++)
+        lua_pushinteger(L, view->data[offset + n]);
+    mgl_verify(L, view, offset, length);
+    return (int)length;
+}
+
+static int
+view_sub(lua_State *L)
+{
+    struct view *view = mgl_check_view(L);
+    uint64_t length;
+    int64_t i = mgl_check_integer(L, 2);
+    uint64_t offset = mgl_slice(view, i, mgl_opt_integer(L, 3, -1), &length);
+
+    mgl_push_bytes(L, view->data + offset, (size_t)length);
+    mgl_verify(L, view, offset, length);
+    return 1;
+}
+
+static int
+view_span(lua_State *L)
+{
+    struct view *view = mgl_check_view(L);
+    uint64_t length;
+    uint64_t offset = mgl_check_slice(L, view, 2, &length);
+    struct view *span = mgl_new_view(L, true);
+    mmg_status status = mmg_pin(view->shared->handle, view->start + offset, length, &span->pin);
+
+    if (status != MMG_OK)
+        return mgl_raise_loss(L, view, status);
+    span->shared = view->shared;
+    span->shared->holders++;
+    span->shared->budget->views++;
+    span->data = span->pin.data;
+    span->size = span->pin.size;
+    span->start = view->start + offset;
+    return 1;
+}
+
+/* ------------------------------------------------------------------------------------------------------- state -- */
+
+/* Of a region, any loss counts; of a span, those inside it. */
+static mmg_status
+state_of(const struct view *view)
+{
+    mmg_status status = mmg_check(view->shared->handle);
+
+    if (status == MMG_OK || !view->is_span)
+        return status;
+    /* What mmg_check() found is on record now. If it found nothing, then it could not look, and that is what to say. */
+    return mgl_describe(view).fault_cause == MMG_OK ? status : mgl_loss_within(view, 0, view->size);
+}
+
+static int
+view_check(lua_State *L)
+{
+    struct view *view = mgl_check_view(L);
+    mmg_status status = state_of(view);
+
+    if (status != MMG_OK)
+        return mgl_raise_loss(L, view, status);
+    lua_settop(L, 1);
+    return 1;
+}
+
+static void
+set_word(lua_State *L, const char *key, uint32_t vocabulary, uint32_t value)
+{
+    lua_pushstring(L, mmg_term(vocabulary, value));
+    lua_setfield(L, -2, key);
+}
+
+static void
+set_count(lua_State *L, const char *key, uint64_t value)
+{
+    mgl_push_identity(L, value);
+    lua_setfield(L, -2, key);
+}
+
+static int
+view_info(lua_State *L)
+{
+    struct view *view = mgl_check_view(L);
+    mmg_info info = mgl_describe(view);
+
+    lua_createtable(L, 0, 24);
+    set_word(L, "backing", MMG_TERM_BACKING, info.backing);
+    set_word(L, "backing_reason", MMG_TERM_REASON, info.backing_reason);
+    set_word(L, "guarantee", MMG_TERM_GUARANTEE, info.guarantee);
+    set_word(L, "means", MMG_TERM_MEANS, info.means);
+    set_word(L, "shortfall", MMG_TERM_SHORTFALL, info.shortfall);
+    set_word(L, "lock", MMG_TERM_LOCK, info.lock);
+    if (info.fault_cause != MMG_OK) {
+        lua_pushstring(L, mmg_status_name(info.fault_cause));
+        lua_setfield(L, -2, "fault_cause");
+    }
+    if (info.fault_offset != MMG_TO_END)
+        set_count(L, "fault_offset", info.fault_offset);
+    set_count(L, "faults", info.faults);
+    set_count(L, "size", info.size);
+    set_count(L, "offset", info.offset);
+    set_count(L, "file_size", info.file_size);
+    set_count(L, "device", info.device);
+    set_count(L, "inode", info.inode);
+    mgl_set_integer(L, "mtime_seconds", info.mtime_seconds);
+    mgl_set_integer(L, "ctime_seconds", info.ctime_seconds);
+    set_count(L, "mtime_nanoseconds", info.mtime_nanoseconds);
+    set_count(L, "ctime_nanoseconds", info.ctime_nanoseconds);
+    set_count(L, "pins", info.pins);
+    set_count(L, "mapped_bytes", info.mapped_bytes);
+    set_count(L, "heap_bytes", info.heap_bytes);
+    set_count(L, "page_size", info.page_size);
+    if (info.lock_error != 0)
+        set_count(L, "lock_error", info.lock_error);
+    return 1;
+}
+
+static int
+view_changed(lua_State *L)
+{
+    static const uint32_t bits[] = {MMG_CHANGED_SIZE, MMG_CHANGED_MTIME, MMG_CHANGED_CTIME, MMG_CHANGED_PATH};
+    struct view *view = mgl_check_view(L);
+    uint32_t what = 0;
+    mmg_status status = mmg_changed(view->shared->handle, &what);
+
+    if (status != MMG_OK)
+        return mgl_raise_loss(L, view, status);
+    if (what == 0) {
+        lua_pushboolean(L, 0);
+        return 1;
+    }
+    lua_newtable(L);
+    for (size_t i = 0; i < sizeof bits / sizeof bits[0]; i++)
+        if (what & bits[i]) {
+            lua_pushboolean(L, 1);
+            lua_setfield(L, -2, mmg_term(MMG_TERM_CHANGED, bits[i]));
+        }
+    return 1;
+}
+
+static int
+view_advise(lua_State *L)
+{
+    struct view *view = mgl_check_view(L);
+    uint32_t advice = 0;
+    uint64_t length;
+
+    if (lua_type(L, 2) == LUA_TNUMBER)
+        advice = (uint32_t)mgl_check_range(L, 2, 0, UINT32_MAX);
+    else if (!mgl_constant(L, "ADVICE_", luaL_checkstring(L, 2), &advice))
+        return luaL_argerror(L, 2, lua_pushfstring(L, "unknown advice '%s'", lua_tostring(L, 2)));
+    uint64_t offset = mgl_check_slice(L, view, 3, &length);
+    mmg_status status = mmg_advise(view->shared->handle, view->start + offset, length, advice);
+    if (status == MMG_E_ARGUMENT)
+        return luaL_argerror(L, 2, "unknown advice");
+    if (status != MMG_OK)
+        return mgl_raise_loss(L, view, status);
+    lua_settop(L, 1);
+    return 1;
+}
+
+static int
+view_tostring(lua_State *L)
+{
+    struct view *view = mgl_to_view(L);
+    const char *what = view->is_span ? "span" : "region";
+    char size[24];
+
+    if (view->data == NULL) {
+        lua_pushfstring(L, "%s (closed)", what);
+        return 1;
+    }
+    snprintf(size, sizeof size, "%llu", (unsigned long long)view->size);
+    lua_pushfstring(L, "%s (%s, %s bytes)", what, view->shared->name, size);
+    return 1;
+}
+
+/* ----------------------------------------------------------------------------------------------------- the end -- */
+
+/* End a view, and raise an error if what was read through it may not be true. */
+static int
+end_view(lua_State *L, struct view *view)
+{
+    mmg_status status = state_of(view);
+
+    if (status != MMG_OK) {
+        mgl_push_loss(L, view, status); /* the message first: if there is no memory for it, the view is as it was */
+        mgl_release(L, view);
+        return lua_error(L);
+    }
+    status = mgl_release(L, view);
+    if (status != MMG_OK) /* lost since the last line but two */
+        return luaL_error(L, "%s (%s)", mmg_status_message(status), mmg_status_name(status));
+    return 0;
+}
+
+static int
+view_close(lua_State *L)
+{
+    struct view *view = mgl_to_view(L);
+
+    if (view->data != NULL)
+        end_view(L, view);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* The end of a scope. An error that is under way is the one to be seen; it says already that the block has failed. */
+static int
+view_leave(lua_State *L)
+{
+    struct view *view = mgl_to_view(L);
+
+    if (view->data != NULL && lua_isnoneornil(L, 2))
+        return end_view(L, view);
+    mgl_release(L, view);
+    return 0;
+}
+
+/* Raises nothing, whatever it is given: with the debug library a script may put this metatable on a table, and an error
+   in a finalizer hits whoever allocates next. */
+static int
+view_collect(lua_State *L)
+{
+    struct view *view = mgl_test_view(L);
+
+    if (view != NULL)
+        mgl_release(L, view);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------ set-up -- */
+
+static void
+push_upvalues(lua_State *L)
+{
+    for (int i = 1; i <= MGL_UPVALUES; i++)
+        lua_pushvalue(L, lua_upvalueindex(i));
+}
+
+void
+mgl_push_method(lua_State *L, lua_CFunction function)
+{
+    push_upvalues(L);
+    lua_pushcclosure(L, function, MGL_UPVALUES);
+}
+
+static const luaL_Reg methods[] = {
+    {"advise", view_advise}, {"byte", view_byte}, {"changed", view_changed}, {"check", view_check},
+    {"close", view_close},   {"find", mgl_find},  {"info", view_info},       {"lines", mgl_lines},
+    {"span", view_span},     {"sub", view_sub},   {"unpack", mgl_unpack},    {NULL, NULL},
+};
+
+static const luaL_Reg metamethods[] = {
+    {"__close", view_leave},       {"__gc", view_collect},        {"__len", view_len},
+    {"__newindex", view_newindex}, {"__tostring", view_tostring}, {NULL, NULL},
+};
+
+static void
+add(lua_State *L, int table, const luaL_Reg *functions)
+{
+    for (; functions->name != NULL; functions++) {
+        mgl_push_method(L, functions->func);
+        lua_setfield(L, table, functions->name);
+    }
+}
+
+static void
+fill_metatable(lua_State *L, int metatable, int method_table, const char *name)
+{
+    add(L, metatable, metamethods);
+    push_upvalues(L);
+    lua_pushvalue(L, method_table);
+    lua_pushcclosure(L, view_index, MGL_UPVALUES + 1);
+    lua_setfield(L, metatable, "__index");
+    lua_pushstring(L, name);
+    lua_setfield(L, metatable, "__name");
+    lua_pushboolean(L, 0); /* what getmetatable() gives to scripts */
+    lua_setfield(L, metatable, "__metatable");
+}
+
+/* Called with the upvalues of every method as its own. */
+static int
+set_up(lua_State *L)
+{
+    lua_settop(L, 0);
+    lua_newtable(L);
+    add(L, 1, methods);
+    fill_metatable(L, lua_upvalueindex(MGL_REGION), 1, "mmapguard.region");
+    fill_metatable(L, lua_upvalueindex(MGL_SPAN), 1, "mmapguard.span");
+    mgl_add_open(L);
+    return 0;
+}
+
+void
+mgl_setup(lua_State *L)
+{
+    int module = lua_gettop(L);
+
+    lua_newtable(L);
+    lua_newtable(L);
+    lua_pushvalue(L, module);
+    memset(lua_newuserdata(L, sizeof(struct budget)), 0, sizeof(struct budget));
+    lua_pushcclosure(L, set_up, MGL_UPVALUES);
+    lua_call(L, 0, 0);
+}

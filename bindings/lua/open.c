@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Opening: options from a table, failures as nil, message and code, and a collector that is told of what it cannot see.
+ */
+#include "view.h"
+
+#include <string.h>
+
+/* A collection costs time, so the limits are twice what the last one left, and at least this. A mapped region holds one
+ * of usually 1024 descriptors. */
+#define FEWEST_VIEWS 256u
+#define FEWEST_BYTES (UINT64_C(64) << 20)
+
+typedef mmg_status (*opener)(const char *, const mmg_options *, mmg_handle *, mmg_error *);
+
+/* ----------------------------------------------------------------------------------------------------- options -- */
+
+/* The members of mmg_options by name. A word stands for the module's constant of that prefix. */
+static const struct member {
+    const char *name, *prefix;
+    size_t place;
+    bool wide, has_most; /* 64 bits; math.huge stands for the largest value, which means "no limit" */
+} members[] = {
+#define WORD(member, prefix)                                                                                           \
+    {                                                                                                                  \
+#member, prefix, offsetof(mmg_options, member), false, false                                                   \
+    }
+#define COUNT(member, wide, has_most)                                                                                  \
+    {                                                                                                                  \
+#member, NULL, offsetof(mmg_options, member), wide, has_most                                                   \
+    }
+    WORD(backing, "BACKING_"),
+    WORD(guarantee, "GUARANTEE_"),
+    WORD(lock, "LOCK_"),
+    WORD(access, "ADVICE_"),
+    COUNT(lock_wait_ms, false, true),
+    COUNT(offset, true, false),
+    COUNT(length, true, false),
+    COUNT(copy_threshold, true, true),
+    COUNT(max_bytes, true, true),
+    COUNT(max_snapshot_bytes, true, true),
+};
+
+static int
+bad_option(lua_State *L, const char *name, const char *why)
+{
+    return luaL_argerror(L, 2, lua_pushfstring(L, "option '%s': %s", name, why));
+}
+
+static uint64_t
+number_option(lua_State *L, const char *name, bool wide, bool has_most)
+{
+    uint64_t most = wide ? UINT64_MAX : UINT32_MAX;
+    int64_t value = 0;
+    const char *why;
+
+    if (lua_type(L, -1) != LUA_TNUMBER)
+        bad_option(L, name, lua_pushfstring(L, "number expected, got %s", luaL_typename(L, -1)));
+    lua_Number number = lua_tonumber(L, -1);
+    if (has_most && number > 0 && number - number != 0) /* infinite, and not NaN */
+        return most;
+    if (!mgl_to_integer(L, -1, &value, &why))
+        bad_option(L, name, why);
+    if (value < 0 || (uint64_t)value > most)
+        bad_option(L, name, "value out of range");
+    return (uint64_t)value;
+}
+
+/* The value at the top of the stack for a member of the options. */
+static void
+take_member(lua_State *L, const struct member *member, mmg_options *options)
+{
+    unsigned char *place = (unsigned char *)options + member->place;
+    uint32_t narrow = 0;
+
+    if (member->prefix != NULL && lua_type(L, -1) == LUA_TSTRING) {
+        const char *word = lua_tostring(L, -1);
+        if (!mgl_constant(L, member->prefix, word, &narrow))
+            bad_option(L, member->name, lua_pushfstring(L, "unknown word '%s'", word));
+        memcpy(place, &narrow, sizeof narrow);
+        return;
+    }
+    uint64_t value = number_option(L, member->name, member->wide, member->has_most);
+    narrow = (uint32_t)value; /* checked, unless the member is wide */
+    if (member->wide)
+        memcpy(place, &value, sizeof value);
+    else
+        memcpy(place, &narrow, sizeof narrow);
+}
+
+/* The option whose name is at index -2 and whose value is at -1. */
+static void
+take_option(lua_State *L, mmg_options *options)
+{
+    uint32_t flag = 0;
+
+    if (lua_type(L, -2) != LUA_TSTRING)
+        luaL_argerror(L, 2, lua_pushfstring(L, "names of options are strings, not %s", luaL_typename(L, -2)));
+    const char *name = lua_tostring(L, -2);
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        if (strcmp(name, members[i].name) == 0) {
+            take_member(L, &members[i], options);
+            return;
+        }
+    bool stable = strcmp(name, "stable") == 0;
+    if (!stable && !mgl_constant(L, "FLAG_", name, &flag))
+        bad_option(L, name, "unknown option");
+    if (lua_type(L, -1) != LUA_TBOOLEAN)
+        bad_option(L, name, lua_pushfstring(L, "boolean expected, got %s", luaL_typename(L, -1)));
+    if (!lua_toboolean(L, -1))
+        return;
+    if (stable)
+        options->guarantee = MMG_GUARANTEE_STABLE;
+    else
+        options->flags |= flag;
+}
+
+static void
+check_options(lua_State *L, mmg_options *options)
+{
+    if (lua_isnoneornil(L, 2))
+        return;
+    luaL_checktype(L, 2, LUA_TTABLE);
+    for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1))
+        take_option(L, options);
+}
+
+/* -------------------------------------------------------------------------------------------------- collecting -- */
+
+static void
+collect(lua_State *L, struct budget *budget)
+{
+    if (lua_gc(L, MGL_GC_IS_RUNNING, 0) != 0) /* a script that stopped the collector has its reasons */
+        lua_gc(L, LUA_GCCOLLECT, 0);
+    budget->views_limit = budget->views > FEWEST_VIEWS / 2 ? budget->views * 2 : FEWEST_VIEWS;
+    budget->bytes_limit = budget->bytes > FEWEST_BYTES / 2 ? budget->bytes * 2 : FEWEST_BYTES;
+}
+
+/* ----------------------------------------------------------------------------------------------------- opening -- */
+
+static struct shared *
+new_shared(lua_State *L, struct budget *budget, const char *name)
+{
+    void *allocator_data;
+    lua_Alloc allocate = lua_getallocf(L, &allocator_data);
+    size_t length = strlen(name) + 1, room = sizeof(struct shared) + length;
+    struct shared *shared = allocate(allocator_data, NULL, 0, room);
+
+    if (shared == NULL)
+        return NULL;
+    *shared = (struct shared){.budget = budget, .holders = 1, .room = room};
+    memcpy(shared->name, name, length);
+    budget->views++;
+    return shared;
+}
+
+/* Fill a new, closed view. */
+static mmg_status
+open_view(lua_State *L, struct view *view, opener function, const char *path, const mmg_options *options,
+          mmg_error *error)
+{
+    view->shared = new_shared(L, lua_touserdata(L, lua_upvalueindex(MGL_BUDGET)), path);
+    if (view->shared == NULL)
+        return MMG_E_NO_MEMORY;
+    mmg_status status = function(path, options, &view->shared->handle, error);
+    if (status != MMG_OK)
+        return status;
+    status = mmg_pin(view->shared->handle, 0, MMG_TO_END, &view->pin);
+    if (status != MMG_OK)
+        return status;
+    mmg_info info = mgl_describe(view);
+    view->shared->page = (size_t)info.page_size; /* of the kernel, so it fits */
+    view->shared->weight = info.heap_bytes;
+    view->shared->budget->bytes += info.heap_bytes;
+    view->data = view->pin.data;
+    view->size = view->pin.size;
+    return MMG_OK;
+}
+
+static bool
+is_shortage(mmg_status status)
+{
+    return status == MMG_E_LIMIT || status == MMG_E_NO_MEMORY;
+}
+
+static int
+open_region(lua_State *L, opener function)
+{
+    size_t length;
+    const char *path = luaL_checklstring(L, 1, &length);
+    struct budget *budget = lua_touserdata(L, lua_upvalueindex(MGL_BUDGET));
+    mmg_options options = MMG_OPTIONS_INIT;
+    mmg_error error = MMG_ERROR_INIT;
+
+    luaL_argcheck(L, strlen(path) == length, 1, "path contains a zero byte");
+    check_options(L, &options);
+    if (budget->views >= budget->views_limit || budget->bytes >= budget->bytes_limit)
+        collect(L, budget);
+    struct view *view = mgl_new_view(L, false);
+    mmg_status status = open_view(L, view, function, path, &options, &error);
+    if (is_shortage(status)) {
+        mgl_release(L, view);
+        collect(L, budget);
+        error = (mmg_error)MMG_ERROR_INIT;
+        status = open_view(L, view, function, path, &options, &error);
+    }
+    if (status == MMG_OK)
+        return 1;
+    mgl_release(L, view);
+    lua_pushnil(L);
+    if (error.message[0] != '\0')
+        lua_pushstring(L, error.message);
+    else
+        lua_pushfstring(L, "%s: %s", path, mmg_status_message(status));
+    mgl_push_integer(L, status);
+    return 3;
+}
+
+static int
+module_open(lua_State *L)
+{
+    return open_region(L, mmg_open);
+}
+
+static int
+module_load(lua_State *L)
+{
+    return open_region(L, mmg_load);
+}
+
+void
+mgl_add_open(lua_State *L)
+{
+    mgl_push_method(L, module_open);
+    lua_setfield(L, lua_upvalueindex(MGL_MODULE), "open");
+    mgl_push_method(L, module_load);
+    lua_setfield(L, lua_upvalueindex(MGL_MODULE), "load");
+}
