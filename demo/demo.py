@@ -5,7 +5,8 @@
 
 Maps FILE (without one: a large file of this machine), prints what the library can say about it, hashes it through spans
 and compares with sha256sum. Then readers go through a temporary copy while another process cuts that copy short: the
-ones on plain mmap die of SIGBUS, the ones on mmapguard are told what is lost. FILE itself is only ever read.
+ones on plain mmap die of SIGBUS, the ones on mmapguard are told what is lost. At last the copy is rewritten in place,
+which a reader that demanded STABLE does not see. FILE itself is only ever read.
 
 Exit code: 0 when everything went as promised, 1 when a promise was broken, 2 when FILE is nothing to show this on or
 the programs of the demo are missing, 130 after an interrupt.
@@ -45,6 +46,16 @@ ROUND_MS = 900
 """How long a reader takes for one round through the copy, so that an eye can follow."""
 PATIENCE_S = 60
 """A reader that says nothing for so long is stuck, which is a broken promise of its own."""
+REWRITE = """
+import os, sys, time
+started = time.perf_counter()
+file = os.open(sys.argv[1], os.O_RDWR)
+print(time.perf_counter() - started)
+inverse, offset = bytes(range(255, -1, -1)), 0
+while block := os.pread(file, 1 << 20, offset):
+    offset += os.pwrite(file, block.translate(inverse), offset)
+"""
+"""A program that inverts every bit of a file in place, and prints how many seconds open(2) took."""
 
 
 class Refused(Exception):
@@ -170,6 +181,10 @@ def seconds(duration: float) -> str:
     return f"{duration * 1e6:.0f} µs" if duration < 1e-3 else f"{duration:.2f} s"
 
 
+def milliseconds(duration: float) -> str:
+    return f"{duration * 1e3:,.2f} ms" if duration < 0.01 else f"{duration * 1e3:,.0f} ms"
+
+
 # ----------------------------------------------------------------------------------------------------------- library
 
 
@@ -217,7 +232,11 @@ class Library:
         """The words for what has changed about the file since it was opened."""
         what = ctypes.c_uint32()
         self.expect(self.lib.mmg_changed(handle, ctypes.byref(what)), "mmg_changed")
-        bits = [1 << bit for bit in range(32) if what.value >> bit & 1]
+        return self.changes(what.value)
+
+    def changes(self, what: int) -> list[str]:
+        """The words for the bits that mmg_changed() gave."""
+        bits = [1 << bit for bit in range(32) if what >> bit & 1]
         return [self.term("CHANGED", bit) for bit in bits]
 
     def close(self, handle: int) -> None:
@@ -246,6 +265,10 @@ class Reader:
     digests: list[str] = field(default_factory=list)
     lost: tuple[str, int, int] | None = None
     """Name of the status, first lost byte, signals contained."""
+    means: list[int] = field(default_factory=list)
+    """By what the bytes are kept: at open, and after each round."""
+    changed: int = 0
+    """What mmg_changed() gave the last time."""
     at: int = 0
     exit_code: int = 0
     errors: str = ""
@@ -267,6 +290,10 @@ class Reader:
                     self.digests.append(rest[0])
                 elif word == "lost":
                     self.lost = (rest[0], int(rest[1]), int(rest[2]))
+                elif word == "means":
+                    self.means.append(int(rest[0]))
+                elif word == "changed":
+                    self.changed = int(rest[0])
                 if not listener(self):
                     break
             else:
@@ -301,14 +328,23 @@ class Demo:
     """How much of the file is hashed."""
 
     def reader(
-        self, kind: str, language: str, path: str | Path, size: int, *numbers: int, force_map: bool = False
+        self,
+        kind: str,
+        language: str,
+        path: str | Path,
+        size: int,
+        *numbers: int,
+        force_map: bool = False,
+        stable: bool = False,
     ) -> Reader:
-        """A reader of `kind` ("plain" or "guarded"), to be run."""
+        """A reader of `kind` ("plain" or "guarded"), to be run; `stable` is for the one in Python."""
         if language == "C":
             command = [str(self.build / "demo" / f"{kind}-reader")]
         else:
             command = [sys.executable, str(HERE / "readers.py"), kind]
-        command += ["--map"] * force_map + [str(path)] + [str(number) for number in numbers]
+        command += (
+            ["--map"] * force_map + ["--stable"] * stable + [str(path)] + [str(number) for number in numbers]
+        )
         label = "plain mmap" if kind == "plain" else "mmapguard"
         return Reader(f"{label}, {language}", command, size)
 
@@ -602,6 +638,94 @@ def did_not_notice(reader: Reader, cut: int) -> tuple[str, bool]:
     return ("reads on, the same hash each time", True) if same else (reader.ending(), False)
 
 
+def rewrite_under(demo: Demo, reader: Reader, path: Path) -> float:
+    """Run a reader and rewrite the file under it after its first round; return how long the writer was in open(2).
+
+    Two more rounds follow the rewriting, and some more where the reader is yet to notice: its lines may come late.
+    """
+    screen = demo.screen
+    writer: subprocess.Popen[str] | None = None
+    started = 0.0
+    rounds: int | None = None  # how many the reader had done when the writer was through
+
+    def listen(reader: Reader) -> bool:
+        nonlocal writer, started, rounds
+        if writer is None and reader.digests:
+            command = [sys.executable, "-c", REWRITE, str(path)]
+            writer = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            started = time.monotonic()
+        if writer is not None and rounds is None:
+            if writer.poll() is not None:
+                rounds = len(reader.digests)
+            elif time.monotonic() - started > PATIENCE_S:
+                raise Broken(f"{reader.label}: the writer was not through after {PATIENCE_S} s")
+        remark = "" if writer is None else "being rewritten" if rounds is None else "rewritten"
+        screen.passing(screen.progress(reader.label, screen.bar(reader.at / reader.size), remark))
+        noticed = len(set(reader.digests)) > 1 or reader.changed
+        return rounds is None or len(reader.digests) < rounds + (2 if noticed else 12)
+
+    try:
+        reader.run(listen)
+    finally:
+        if writer is not None:
+            if rounds is None:
+                writer.kill()
+            output, errors = writer.communicate()
+    if writer is None or rounds is None:
+        return 0.0  # the reader ended by itself, and the caller says so
+    if writer.returncode:
+        raise Refused(f"the copy could not be rewritten: {(errors.splitlines() or ['no reason given'])[-1]}")
+    return float(output)
+
+
+def scene_stable(demo: Demo) -> None:
+    """Rewrite the file under a plain reader and under one that demanded STABLE, and see whose hash changes."""
+    screen, library, abi = demo.screen, demo.library, demo.library.abi
+    screen.heading("Now another process rewrites the file in place, while it is being read")
+    with working_copy(demo) as (path, size):
+        screen.text(
+            "It opens the copy for writing and inverts every bit. Its size stays, so nothing faults; only the hash tells."
+        )
+        screen.line()
+        plain = demo.reader("plain", "Python", path, size, ROUND_MS // 2)
+        stable = demo.reader("guarded", "Python", path, size, 0, ROUND_MS // 2, stable=True)
+        stable.label = "mmapguard, STABLE"
+        waits = []
+        for reader, as_it_must in ((plain, False), (stable, True)):
+            waits.append(rewrite_under(demo, reader, path))
+            if reader is stable and reader.exit_code == 2:
+                raise Refused(f"STABLE cannot be had for the copy: {reader.ending()}")
+            if reader.exit_code or reader.lost or len(reader.digests) < 3:
+                raise Broken(f"{reader.label}: {reader.lost[0] if reader.lost else reader.ending()}")
+            same = len(set(reader.digests)) == 1
+            text = "the same hash each time" if same else "another hash than before"
+            paint = screen.good if same else screen.bad
+            screen.line(screen.progress(reader.label, screen.bar(1), paint(text)))
+            if same != as_it_must:
+                raise Broken(f"{reader.label}: {text}, although the file was rewritten")
+
+    before, after = stable.means[0], stable.means[-1]
+    leased = before == abi.MMG_MEANS_LEASE
+    changes = library.changes(stable.changed)
+    screen.line()
+    if leased:
+        means = f"{library.term('MEANS', before)}, then {library.term('MEANS', after)}"
+        screen.row("stable by", means, "the bytes were secured as the writer came")
+    else:
+        screen.row("stable by", library.term("MEANS", before), "made at open, so that no writer need wait")
+    remark = f"on plain mmap {milliseconds(waits[0])}"
+    screen.row("writer waited", f"{milliseconds(waits[1])} in open(2)", remark)
+    screen.row("changed on disk", ", ".join(changes) or "nothing", "as the STABLE reader was told")
+    if not changes:
+        raise Broken("mmg_changed() did not report that the file was rewritten")
+    if leased and after == before:
+        raise Broken("the file was rewritten, and its lease is said to hold")
+    screen.line()
+    screen.text(
+        "The plain reader hashes what happens to be there. The STABLE one keeps the version that it opened."
+    )
+
+
 # -------------------------------------------------------------------------------------------------------------- main
 
 
@@ -623,11 +747,12 @@ def show(demo: Demo, found: bool) -> None:
     if library.info(demo.handle).backing_reason == library.abi.MMG_REASON_VIRTUAL:
         screen.line()
         screen.text(
-            "The file system makes these bytes up while they are read: there is nothing to cut short."
+            "The file system makes these bytes up while they are read: there is nothing to cut short or rewrite."
         )
         return
     scene_hash(demo)
     scene_cut(demo)
+    scene_stable(demo)
     library.close(demo.handle)
     screen.line()
 

@@ -2,10 +2,11 @@
 """The two readers of the demo in Python: `plain` on the standard library's mmap, `guarded` on mmapguard over ctypes.
 
     readers.py plain FILE [MILLISECONDS]
-    readers.py guarded [--map] FILE [LENGTH [MILLISECONDS]]
+    readers.py guarded [--map | --stable] FILE [LENGTH [MILLISECONDS]]
 
 They take the same arguments, write the same lines and end with the same exit codes as plain_reader.c and
-guarded_reader.c. No copy is made in either: hashlib reads the bytes where the kernel keeps them.
+guarded_reader.c; --stable, which demands bytes that do not change and says before each digest by what means they are
+kept and whether the file has changed, is found here only. No copy is made in either: hashlib reads the bytes where the kernel keeps them.
 """
 
 from __future__ import annotations
@@ -65,17 +66,26 @@ def plain(path: str, milliseconds: int) -> int:
             return 0
 
 
-def guarded(path: str, length: int, milliseconds: int, force_map: bool) -> int:
+def guarded(path: str, length: int, milliseconds: int, force_map: bool, stable: bool) -> int:
     """Hash what spans show, round and round if a pace is given. Ends with a status when the file is cut."""
     abi = load_abi()
     lib = abi.load()
     backing = abi.MMG_BACKING_MAP if force_map else abi.MMG_BACKING_AUTO
-    options = abi.mmg_options(backing=backing, length=length)
+    guarantee = abi.MMG_GUARANTEE_STABLE if stable else abi.MMG_GUARANTEE_CONTAINED
+    options = abi.mmg_options(backing=backing, guarantee=guarantee, length=length)
     error, info, region = abi.mmg_error(), abi.mmg_info(), ctypes.c_uint64()
     if lib.mmg_open(os.fsencode(path), ctypes.byref(options), ctypes.byref(region), ctypes.byref(error)):
         print("readers.py:", error.message.decode(), file=sys.stderr)
         return 2
     lib.mmg_info_get(region, ctypes.byref(info))
+
+    def tell_state() -> None:
+        """By what means the bytes are kept, and what has changed about the file, as the library's numbers."""
+        what = ctypes.c_uint32()
+        lib.mmg_info_get(region, ctypes.byref(info))
+        print("means", info.means, flush=True)
+        if lib.mmg_changed(region, ctypes.byref(what)) == abi.MMG_OK:
+            print("changed", what.value, flush=True)
 
     def hash_region() -> str | int:
         """The digest of the whole region, or the status that says why it would not be true."""
@@ -89,7 +99,11 @@ def guarded(path: str, length: int, milliseconds: int, force_map: bool) -> int:
                 return int(status)
         return int(lib.mmg_check(region)) or digest.hexdigest()
 
+    if stable:
+        tell_state()
     while isinstance(result := hash_region(), str):
+        if stable:
+            tell_state()
         print("digest", result, flush=True)
         if not milliseconds:
             break
@@ -106,14 +120,16 @@ def main() -> int:
         prog="readers.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("kind", choices=("plain", "guarded"))
-    parser.add_argument("--map", action="store_true", help="a mapping even where a copy would be made")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--map", action="store_true", help="a mapping even where a copy would be made")
+    choice.add_argument("--stable", action="store_true", help="bytes that do not change, or an error")
     parser.add_argument("file")
     parser.add_argument("numbers", type=int, nargs="*", help="LENGTH (guarded only) and MILLISECONDS")
     arguments = parser.parse_args()
     numbers: list[int] = [*arguments.numbers, 0, 0]
     if arguments.kind == "plain":
         return plain(arguments.file, numbers[0])
-    return guarded(arguments.file, numbers[0], numbers[1], arguments.map)
+    return guarded(arguments.file, numbers[0], numbers[1], arguments.map, arguments.stable)
 
 
 if __name__ == "__main__":
