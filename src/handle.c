@@ -262,7 +262,7 @@ pin_claim(struct slot *slot, uint32_t index)
         return none;
     struct ticket *ticket = table_at(&tickets, sizeof(struct ticket), number);
     if (ticket == NULL)
-        return none; /* cannot be: the number was just handed out */
+        return none;                                                   /* cannot be: the number was just handed out */
     atomic_store_explicit(&ticket->slot, index, memory_order_relaxed); /* published by the claim */
     atomic_fetch_add(&slot->tickets, 1);
     lane_claim(&ticket->claim, &claim); /* succeeds: since table_take() the ticket is free and this thread's */

@@ -255,14 +255,18 @@ read_something(struct reader *reader)
 
 /* ------------------------------------------------------------------------------------------------ the end of a round -- */
 
+/** Which bytes of the region the file has not, or has otherwise. */
+static bool differs[STORM_MOST];
+
 /** The span that a reader held all through the round, after mmg_check() told what is lost. */
 static void
-end_long_span(struct reader *reader, uint64_t first_lost)
+end_long_span(struct reader *reader)
 {
-    uint64_t end = reader->from + reader->span.size;
+    uint64_t size = reader->span.size;
+    bool lost = memchr(differs + reader->from, true, size) != NULL;
     mmg_status status = mmg_unpin(&reader->span);
-    judge_status(status, end);
-    CHECK(is_loss(status) || end <= first_lost);
+    judge_status(status, reader->from + size);
+    CHECK(is_loss(status) || !lost);
 }
 
 static void *
@@ -310,8 +314,9 @@ compare(int file, const mmg_span *whole, uint8_t *mapped, uint8_t *read_back)
     REQUIRE(got >= 0);
     for (uint64_t at = 0; at < now.length; at++) {
         bool missing = at >= (uint64_t)got;
-        if (missing || mapped[at] != read_back[at]) {
-            finding.first_difference = smaller(finding.first_difference, at);
+        differs[at] = missing || mapped[at] != read_back[at];
+        if (differs[at]) {
+            finding.first = smaller(finding.first, at);
             /* Behind the end, on the page that the end is in, bytes go without a signal. */
             uint64_t last_page = (now.plan.size + page - 1) / page * page;
             finding.faulted = finding.faulted || !missing || now.offset + at >= last_page;
@@ -326,9 +331,9 @@ static void
 judge_losses(const struct finding *finding, const mmg_info *info)
 {
     bool lost = info->fault_cause != MMG_OK;
-    if (finding->first_difference < now.length) {
+    if (finding->first < now.length) {
         CHECK_STATUS(info->fault_cause, MMG_E_TRUNCATED);
-        CHECK(info->fault_offset <= finding->first_difference);
+        CHECK(info->fault_offset <= finding->first);
     }
     CHECK(info->fault_cause == MMG_OK || is_loss(info->fault_cause));
     CHECK(!lost || may_be_lost(now.length));
@@ -374,7 +379,7 @@ end_round(int file, mmg_span *whole, struct reader *readers, bool span_first, ui
         CHECK_STATUS(mmg_unpin(whole), status);
     }
     for (unsigned index = 0; index < READERS; index++) {
-        end_long_span(&readers[index], finding.first_difference);
+        end_long_span(&readers[index]);
     }
     CHECK_U64(check_info(now.handle).pins, 0);
 }

@@ -21,6 +21,7 @@
     X(clock_gettime)                                                                                                   \
     X(close)                                                                                                           \
     X(copy_file_range)                                                                                                 \
+    X(dup3)                                                                                                            \
     X(fcntl)                                                                                                           \
     X(fcntl64)                                                                                                         \
     X(flock)                                                                                                           \
