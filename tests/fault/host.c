@@ -142,6 +142,18 @@ fail(const char *what, int64_t number)
     _exit(99);
 }
 
+static void need(bool ok, const char *what);
+
+/** The number that a step ends with. */
+static int
+number_in(const char *text)
+{
+    char *end = NULL;
+    long number = strtol(text, &end, 10);
+    need(end != text && *end == '\0' && number >= -1000000 && number <= 1000000, text);
+    return (int)number;
+}
+
 static void
 need(bool ok, const char *what)
 {
@@ -839,7 +851,7 @@ event(const char *step)
     } else if (strcmp(step, "kill") == 0) {
         send_from_another(false, 0);
     } else if (strncmp(step, "sigqueue:", 9) == 0) {
-        send_from_another(true, atoi(step + 9));
+        send_from_another(true, number_in(step + 9));
     } else if (strcmp(step, "mce-ao") == 0) {
         send_as_kernel(BUS_MCEERR_AO);
     } else if (strcmp(step, "mce-ar") == 0) {
@@ -897,7 +909,7 @@ many_faults(int count)
 
 /** Fault and leave by a jump, then do so again from a call made from here. Not inlined, and not a tail call. */
 __attribute__((noinline)) static int
-deeper_faults(int count)
+deeper_faults(int count) // NOLINT(misc-no-recursion): that is what it is for
 {
     volatile char room[256];
     room[0] = (char)count;
@@ -962,9 +974,9 @@ run_step(char *step)
         small_stacks = true;
         use_small_stack();
     } else if (strncmp(step, "faults:", 7) == 0) {
-        many_faults(atoi(step + 7));
+        many_faults(number_in(step + 7));
     } else if (strncmp(step, "deeper:", 7) == 0) {
-        deeper_faults(atoi(step + 7));
+        deeper_faults(number_in(step + 7));
     } else if (strcmp(step, "mask") == 0) {
         struct line line = {{0}, 0};
         put(&line, "now");

@@ -761,7 +761,7 @@ install_in_many_threads(void *argument __attribute__((unused)))
     raise(SIGBUS);
     CHECK_I64(foreign, 1);
     CHECK_U64(check_stats().foreign_faults, 1);
-    CHECK_U64(check_stats().faults, WORKERS * 2);
+    CHECK_U64(check_stats().faults, UINT64_C(2) * WORKERS);
 }
 
 static void

@@ -156,7 +156,7 @@ IN_A_CHILD(the_first_mapping_installs)
 
 IN_A_CHILD(a_large_file_installs_without_being_asked)
 {
-    const char *path = check_file("big", 4 * 1024 * 1024);
+    const char *path = check_file("big", UINT64_C(4) << 20);
     mmg_handle handle = check_open(path, NULL);
     CHECK_U64(check_info(handle).backing, MMG_BACKING_MAP);
     CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
@@ -350,7 +350,7 @@ IN_A_CHILD(a_swallowed_sigaction_is_noticed)
 
     /* Left to choose, the library copies: nothing that happens to the file can kill the process then either. */
     options = check_backing(MMG_BACKING_AUTO);
-    path = check_file("large", 4 * 1024 * 1024);
+    path = check_file("large", UINT64_C(4) << 20);
     handle = check_open(path, &options);
     mmg_info info = check_info(handle);
     CHECK_U64(info.backing, MMG_BACKING_COPY);
@@ -382,8 +382,9 @@ host_handler(int signo, siginfo_t *info, void *context)
     int32_t answer = mmg_handle_fault(signo, info, context);
     errno_kept += errno_now() == MARK + 1;
     answers[answer == 1]++;
-    if (answer == 0 && host_page != NULL) {
-        mmap(host_page, check_page(), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    if (answer == 0 && host_page != NULL &&
+        mmap(host_page, check_page(), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
+        _exit(1);
     }
     errno = saved;
 }

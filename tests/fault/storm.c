@@ -296,9 +296,8 @@ read_in_storm(void *argument)
 
 /** What the quiet after the round shows: the mapping beside the file. */
 struct finding {
-    uint64_t
-        first_difference; /* in the region: the first byte that the file has not, or has otherwise; else its size */
-    bool faulted;         /* a difference that a contained fault must have made */
+    uint64_t first; /* in the region: the first byte that the file has not, or has otherwise; else its size */
+    bool faulted;   /* a difference that a contained fault must have made */
 };
 
 static struct finding
@@ -423,6 +422,8 @@ times_are_coarse(void)
     struct stat before;
     struct stat after;
     bool coarse = false;
+    memset(&before, 0, sizeof before);
+    memset(&after, 0, sizeof after);
     int file = storm_restore(&now.storm);
     for (int round = 0; round < 50 && !coarse; round++) {
         REQUIRE(fstat(file, &before) == 0 && pwrite(file, "x", 1, 0) == 1 && fstat(file, &after) == 0);

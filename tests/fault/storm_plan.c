@@ -281,8 +281,8 @@ fill_versions(struct storm *storm)
 void
 storm_start(struct storm *storm, const char *path, const char *spare)
 {
-    int commands[2];
-    int answers[2];
+    int commands[2] = {-1, -1};
+    int answers[2] = {-1, -1};
     storm->path = path;
     storm->spare = spare;
     fill_versions(storm);
