@@ -329,7 +329,9 @@ mmg_advise(mmg_handle handle, uint64_t offset, uint64_t length, uint32_t advice)
         if (os_code == EFAULT)
             status = region_check(pin.region) == MMG_OK ? MMG_E_IO : MMG_E_TRUNCATED;
         else if (os_code != 0)
-            status = os_code == EOPNOTSUPP ? MMG_E_UNSUPPORTED : status_from_errno(os_code);
+            status = os_code == EOPNOTSUPP ? MMG_E_UNSUPPORTED
+                     : os_code == ENOMEM   ? MMG_E_NO_MEMORY
+                                           : status_of_contents(os_code);
     }
     pin_release(pin.token);
     return status;
@@ -349,7 +351,7 @@ mmg_resident(mmg_handle handle, uint64_t offset, uint64_t length, uint64_t *byte
         int os_code = pin.region->mapping.base == NULL
                           ? 0
                           : map_resident(&pin.region->mapping, pin.region->data + offset, (size_t)length, &resident);
-        status = os_code == 0 ? MMG_OK : status_from_errno(os_code);
+        status = os_code == 0 ? MMG_OK : MMG_E_SYSTEM;
         if (status == MMG_OK)
             *bytes = resident;
     }

@@ -89,7 +89,7 @@ region_look(const struct region *region)
     if (region->number == 0 || region->is_device || (region->guarantee == MMG_GUARANTEE_STABLE && !leased))
         return MMG_OK; /* a copy, no size to compare, or kept as it is without the file */
     if (fstat(region->fd, &status) != 0)
-        return status_from_errno(errno);
+        return status_of_contents(errno);
     uint64_t size = (uint64_t)status.st_size; /* of a file: not negative */
     /* open(2) with O_RDONLY|O_TRUNC cuts a file without asking for a lease; hence leased files are looked at, too. */
     if (size < region->offset + region->size && (!leased || region->means == MMG_MEANS_LEASE))
@@ -122,7 +122,7 @@ region_changed(const struct region *region, uint32_t *what)
         return MMG_E_UNSUPPORTED;
     if (region->fd >= 0) {
         if (fstat(region->fd, &now) != 0)
-            return status_from_errno(errno);
+            return MMG_E_SYSTEM;
         bits |= region_compare(then, &now);
     }
     if (region->path != NULL) {
@@ -159,7 +159,7 @@ region_read(const struct region *region, uint64_t offset, void *buffer, uint64_t
     } while (content != atomic_load(&region->content));
     *got = done;
     if (os_code != 0)
-        return status_from_errno(os_code);
+        return status_of_contents(os_code);
     if (done < want)
         return MMG_E_TRUNCATED;
     mmg_status loss = registry_loss_within(region->number, offset, want);

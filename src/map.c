@@ -165,7 +165,7 @@ map_advise(const struct mapping *mapping, const unsigned char *start, size_t len
     unsigned char *first = page_span(mapping, start, length, &span);
     int result;
 
-    if (span == 0)
+    if (length == 0)
         return 0;
     do
         /*
@@ -192,7 +192,7 @@ map_resident(const struct mapping *mapping, const unsigned char *start, size_t l
     unsigned char *first = page_span(mapping, start, length, &span);
 
     *resident = 0;
-    while (span > 0) {
+    while (length > 0 && span > 0) {
         size_t batch = span < RESIDENT_BATCH * page ? span : RESIDENT_BATCH * page;
         /* SAFETY: asks about a live mapping and writes to `vector`, which has a byte for each page of the batch. */
         if (mincore(first, batch, vector) != 0)

@@ -78,6 +78,14 @@ status_from_errno(int os_code)
     }
 }
 
+mmg_status
+status_of_contents(int os_code)
+{
+    mmg_status status = status_from_errno(os_code);
+
+    return status == MMG_E_IO || status == MMG_E_POISONED ? status : MMG_E_SYSTEM;
+}
+
 static const char *const backing_terms[] = {"auto", "map", "copy"};
 static const char *const reason_terms[] = {"asked for",
                                            "small file",

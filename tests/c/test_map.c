@@ -148,6 +148,24 @@ populating_a_lost_range_is_a_status_and_not_a_signal(void)
 }
 
 static void
+advice_on_an_empty_range_touches_nothing(void)
+{
+    uint64_t page = check_page();
+    const char *path = check_file("file", 10 * page);
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    mmg_handle handle = check_open(path, &options);
+    check_truncate(path, page);
+    for (uint64_t offset = 0; offset <= 10 * page; offset += page / 2) {
+        for (uint32_t advice = MMG_ADVICE_NORMAL; advice <= MMG_ADVICE_POPULATE; advice++) {
+            mmg_status status = mmg_advise(handle, offset, 0, advice);
+            CHECK(status == MMG_OK || (status == MMG_E_UNSUPPORTED && advice == MMG_ADVICE_POPULATE));
+        }
+    }
+    CHECK_U64(check_info(handle).faults, 0);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+static void
 a_copy_is_always_resident(void)
 {
     mmg_options options = check_backing(MMG_BACKING_COPY);
@@ -316,6 +334,7 @@ static const struct check_case cases[] = {
     {"advice changes no byte", advice_changes_no_byte, 0},
     {"POPULATE makes a range resident", populate_makes_a_range_resident, 0},
     {"populating a lost range is a status and not a signal", populating_a_lost_range_is_a_status_and_not_a_signal, 0},
+    {"advice on an empty range touches nothing", advice_on_an_empty_range_touches_nothing, 0},
     {"a copy is always resident", a_copy_is_always_resident, 0},
     {"running out of descriptors is a limit", running_out_of_descriptors_is_a_limit, 0},
     {"running out of address space is a limit", running_out_of_address_space_is_a_limit, 0},
