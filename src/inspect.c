@@ -29,7 +29,8 @@ region_describe(const struct region *region, mmg_info *info)
     if (region->guarantee == MMG_GUARANTEE_STABLE && !kept) { /* a means that failed upholds nothing */
         info->guarantee = region->is_guarded ? MMG_GUARANTEE_CONTAINED : MMG_GUARANTEE_NONE;
         info->means = region->is_guarded ? MMG_MEANS_FAULT_GUARD : MMG_MEANS_NONE;
-        info->shortfall = MMG_SHORT_LOST;
+        /* Bytes that changed under a lease did so because the kernel took it: its thread is about to say the same. */
+        info->shortfall = losses.cause == MMG_E_UNSTABLE ? MMG_SHORT_TIME : MMG_SHORT_LOST;
     }
     info->lock = region->lock;
     info->fault_cause = losses.cause;
