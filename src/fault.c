@@ -27,8 +27,9 @@
 #include "registry.h"
 
 #define ENTRIES 8
-/* Signals raised within each other, deeper than any honest chain: handlers that raise in a circle. */
-#define DEEPEST_RAISE 64
+/* Signals raised within each other, deeper than any honest chain: handlers that raise in a circle. No more, since each
+   takes kilobytes of what may be a small alternate stack. */
+#define DEEPEST_RAISE 4
 
 typedef void action_function(int, siginfo_t *, void *);
 
