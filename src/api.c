@@ -12,6 +12,7 @@
 #include "find.h"
 #include "layout.h"
 #include "open.h"
+#include "pin.h"
 #include "region.h"
 #include "registry.h"
 #include "status.h"
@@ -150,12 +151,16 @@ struct pinned_region {
 };
 
 static inline struct pinned_region
-region_pin(mmg_handle handle)
+region_pinned(struct pinned pinned)
 {
-    struct pinned pinned = pin_acquire(handle);
-
     /* The object is the first member of a region: handles are issued for nothing else. */
     return (struct pinned_region){.region = (struct region *)(void *)pinned.object, .token = pinned.token};
+}
+
+static inline struct pinned_region
+region_pin(mmg_handle handle)
+{
+    return region_pinned(pin_acquire(handle));
 }
 
 static mmg_status
@@ -175,15 +180,12 @@ range_resolve(const struct region *region, uint64_t offset, uint64_t *length)
     return *length <= region->size - offset ? MMG_OK : MMG_E_RANGE;
 }
 
-mmg_status
-mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span *span)
+/* The span of a pinned region, after every check. The pin is ended if there is none. */
+static __attribute__((noinline)) mmg_status
+span_make(struct pinned_region pin, uint64_t offset, uint64_t length, mmg_span *span)
 {
-    if (span == NULL)
-        return MMG_E_ARGUMENT;
-    struct pinned_region pin = region_pin(handle);
-    if (pin.region == NULL)
-        return pin_failure(pin);
     mmg_status status = range_resolve(pin.region, offset, &length);
+
     if (status == MMG_OK)
         status = registry_loss_within(pin.region->number, offset, length);
     if (status == MMG_OK)
@@ -193,21 +195,56 @@ mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span *span)
     return status;
 }
 
+static __attribute__((noinline)) mmg_status
+pin_rarely(mmg_handle handle, uint64_t token, uint64_t offset, uint64_t length, mmg_span *span)
+{
+    struct pinned_region pin = region_pinned(pin_settle(handle, token));
+
+    return pin.region == NULL ? pin_failure(pin) : span_make(pin, offset, length, span);
+}
+
+/* What the next two have in common with every access to a file is their cost. Each is one straight line; what is rare is
+   a call at its end, into a frame of its own. */
+mmg_status
+mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span *span)
+{
+    if (span == NULL)
+        return MMG_E_ARGUMENT;
+    struct pinned_region pin = region_pinned(pin_quickly(handle));
+    if (pin.region == NULL)
+        return pin_rarely(handle, pin.token, offset, length, span);
+    if (offset > pin.region->size || length > pin.region->size - offset || registry_may_have_losses())
+        return span_make(pin, offset, length, span);
+    *span = (mmg_span){.data = pin.region->data + offset, .size = length, .pin = pin.token};
+    return MMG_OK;
+}
+
+static __attribute__((noinline)) mmg_status
+unpin_rarely(const unsigned char *data, uint64_t size, uint64_t token)
+{
+    if (token == 0)
+        return MMG_OK;
+    struct pin_place place = pin_find(token);
+    /* The registry never unmaps its entries, so asking it is safe even if a copy of the span is unpinned meanwhile: the
+       release then fails, and the answer is of no account. */
+    mmg_status loss = registry_loss_at(pin_note(place), data, size);
+    mmg_status status = pin_end(place, token);
+
+    return status == MMG_OK ? loss : status;
+}
+
 mmg_status
 mmg_unpin(mmg_span *span)
 {
     if (span == NULL)
         return MMG_E_ARGUMENT;
     const mmg_span ended = *span;
-    *span = (mmg_span){.data = no_bytes};
-    if (ended.pin == 0)
-        return MMG_OK;
-    /* The registry never unmaps its entries, so asking it is safe even if a copy of the span is unpinned meanwhile: the
-       release then fails, and the answer is of no account. */
-    struct pin_place place = pin_find(ended.pin);
-    mmg_status loss = registry_loss_at(pin_note(place), ended.data, ended.size);
-    mmg_status status = pin_end(place, ended.pin);
-    return status == MMG_OK ? loss : status;
+    span->data = no_bytes;
+    span->size = 0;
+    span->pin = 0;
+    if (registry_may_have_losses() || pin_is_rare(ended.pin))
+        return unpin_rarely(ended.data, ended.size, ended.pin);
+    return pin_release(ended.pin);
 }
 
 mmg_status

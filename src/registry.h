@@ -62,8 +62,15 @@ void registry_secure(uint32_t number, size_t bytes);
 /** Count a contained signal. Signal-safe. */
 void registry_count_fault(uint32_t number);
 
+extern _Atomic bool registry_has_losses __attribute__((visibility("hidden")));
+
 /** Has any mapping of this process ever lost anything? Until then the questions below need no look. */
-extern _Atomic bool registry_has_losses;
+static inline bool
+registry_may_have_losses(void)
+{
+    /* Acquire: whoever saw a zero of a lost page comes after its recording. */
+    return atomic_load_explicit(&registry_has_losses, memory_order_acquire);
+}
 
 /** The answers to the two below once there are losses. */
 mmg_status registry_search_losses(uint32_t number, uint64_t offset, uint64_t length);
@@ -76,8 +83,7 @@ mmg_status registry_search_losses_at(uint32_t number, const void *data, uint64_t
 static inline mmg_status
 registry_loss_within(uint32_t number, uint64_t offset, uint64_t length)
 {
-    /* Acquire: whoever saw a zero of a lost page comes after its recording. */
-    if (number == 0 || !atomic_load_explicit(&registry_has_losses, memory_order_acquire))
+    if (number == 0 || !registry_may_have_losses())
         return MMG_OK;
     return registry_search_losses(number, offset, length);
 }
@@ -86,7 +92,7 @@ registry_loss_within(uint32_t number, uint64_t offset, uint64_t length)
 static inline mmg_status
 registry_loss_at(uint32_t number, const void *data, uint64_t length)
 {
-    if (number == 0 || !atomic_load_explicit(&registry_has_losses, memory_order_acquire))
+    if (number == 0 || !registry_may_have_losses())
         return MMG_OK;
     return registry_search_losses_at(number, data, length);
 }
