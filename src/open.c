@@ -77,10 +77,13 @@ open_stream(struct source *source, uint32_t reason, struct region **out)
     if (status != MMG_OK || !map_or_nothing || (*out)->size == 0)
         return status;
     region_discard(*out);
+    const struct timespec before = source->status.st_ctim;
     status = source_refresh(source);
     if (status != MMG_OK)
         return status;
-    if (source->size > 0)
+    /* A file that somebody cuts and fills in turn may be empty at every look; but then its times move. */
+    if (source->size > 0 || source->status.st_ctim.tv_sec != before.tv_sec ||
+        source->status.st_ctim.tv_nsec != before.tv_nsec)
         return error_tell(source->report, MMG_E_TRUNCATED, "open", 0, 0, "was cut to nothing while it was opened");
     return error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", 0, 0, "a virtual file cannot be mapped");
 }
