@@ -86,6 +86,8 @@ time_batch(const struct figure *figure, const struct runner *runner, uint64_t ti
     if (!runner->run(runner->context, times))
         return 0;
     const uint64_t duration = read_clock(clock) - start;
+    if (runner->undo != NULL)
+        runner->undo(runner->context, times);
     return duration > 0 ? duration : 1;
 }
 
@@ -123,10 +125,13 @@ try_out(const struct figure *figure, const struct runner *runners, unsigned int 
     unsigned int left = 0;
     for (unsigned int i = 0; i < count; i++) {
         errno = 0;
-        if (runners[i].run(runners[i].context, 1))
+        if (runners[i].run(runners[i].context, 1)) {
             able[left++] = &runners[i];
-        else
+            if (runners[i].undo != NULL)
+                runners[i].undo(runners[i].context, 1);
+        } else {
             print_failure(figure, runners[i].name, errno != 0 ? strerror(errno) : "failed");
+        }
     }
     return left;
 }

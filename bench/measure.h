@@ -21,6 +21,8 @@ struct runner {
     const char *name;
     bool (*run)(void *context, uint64_t times);
     void *context;
+    /* NULL, or what is to be undone after that many runs, off the clock. */
+    void (*undo)(void *context, uint64_t times);
 };
 
 /* What is being measured: printed as it is. */

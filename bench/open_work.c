@@ -76,7 +76,7 @@ compare(const struct figure *figure, const struct contender *const *contenders, 
     struct runner runners[MOST_CONTENDERS];
     for (unsigned int i = 0; i < count; i++) {
         jobs[i] = (struct open_job){contenders[i], path, touch};
-        runners[i] = (struct runner){contenders[i]->name, run, &jobs[i]};
+        runners[i] = (struct runner){contenders[i]->name, run, &jobs[i], NULL};
     }
     measure(figure, runners, count);
     unlink(path);

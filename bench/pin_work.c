@@ -106,8 +106,8 @@ work_pin(void)
     }
 
     struct figure figure = {.work = "pin", .task = "one thread", .operations = PAIRS};
-    const struct runner alone[] = {{"pin + unpin", pin_pairs, &regions[0]},
-                                   {"atomic add + sub", count_pairs, &counters[0]}};
+    const struct runner alone[] = {{"pin + unpin", pin_pairs, &regions[0], NULL},
+                                   {"atomic add + sub", count_pairs, &counters[0], NULL}};
     measure(&figure, alone, 2);
 
     /* Time per pair as each thread sees it: two threads do two pairs in that time. */
@@ -115,7 +115,8 @@ work_pin(void)
     figure.operations = PAIRS * 20.0;
     struct pair_job pins = {pin_pairs, {&regions[0], &regions[0]}, 0};
     struct pair_job counts = {count_pairs, {&counters[0], &counters[0]}, 0};
-    const struct runner together[] = {{"pin + unpin", run_threads, &pins}, {"atomic add + sub", run_threads, &counts}};
+    const struct runner together[] = {{"pin + unpin", run_threads, &pins, NULL},
+                                      {"atomic add + sub", run_threads, &counts, NULL}};
     figure.task = "two threads, one region";
     measure(&figure, together, 2);
     pins.contexts[1] = &regions[1];

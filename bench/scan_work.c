@@ -112,11 +112,11 @@ compare(const char *work, uint64_t bytes, const struct contender *const *contend
     uint8_t *buffer = malloc(READ_BLOCK);
     for (unsigned int i = 0; i < count; i++) {
         jobs[i] = (struct scan_job){.contender = contenders[i], .path = path, .bytes = bytes};
-        runners[i] = (struct runner){contenders[i]->name, scan_fresh, &jobs[i]};
+        runners[i] = (struct runner){contenders[i]->name, scan_fresh, &jobs[i], NULL};
     }
     if (with_read) {
         jobs[count] = (struct scan_job){.path = path, .bytes = bytes, .buffer = buffer};
-        runners[count] = (struct runner){"read, 1 MiB blocks", read_fresh, &jobs[count]};
+        runners[count] = (struct runner){"read, 1 MiB blocks", read_fresh, &jobs[count], NULL};
     }
     measure(&figure, runners, count + (with_read ? 1 : 0));
 

@@ -113,7 +113,7 @@ compare(uint64_t bytes, unsigned int threads)
     struct runner runners[COUNT];
     for (unsigned int i = 0; i < COUNT; i++) {
         jobs[i] = (struct storm_job){&storm, contenders[i]};
-        runners[i] = (struct runner){contenders[i]->name, run_storm, &jobs[i]};
+        runners[i] = (struct runner){contenders[i]->name, run_storm, &jobs[i], NULL};
     }
     const struct figure figure = {.work = "W7",
                                   .task = "open, touch all, close",

@@ -61,6 +61,9 @@ static const unsigned long verity_keepers[] = {
     0x9123683E, /* btrfs */
 };
 
+/* The first of the reasons; of no account where one of the first means holds. */
+#define NOT_BY_NATURE "not sealed, not a read-only medium"
+
 struct trial {
     struct source *source;
     uint64_t length;
@@ -118,13 +121,20 @@ map_source(struct trial *trial, uint32_t means, struct region **out)
 
 /* ----------------------------------------------------------------------------------------------------- the means -- */
 
+/* Memfds and System V shared memory: files of tmpfs without a name, whose first descriptor the kernel counts as no writer. */
+static bool
+is_memory(const struct trial *trial)
+{
+    return trial->file_system == TMPFS_TYPE && trial->source->status.st_nlink == 0;
+}
+
 static bool
 is_sealed(const struct trial *trial)
 {
     const int needed = F_SEAL_SHRINK | F_SEAL_WRITE;
 
-    /* A memfd is a file of tmpfs; other types need not be asked. */
-    if (trial->file_system != TMPFS_TYPE)
+    /* Only a memfd can be sealed, and it never gets a name (fcntl(2), "File Sealing"); others need not be asked. */
+    if (!is_memory(trial))
         return false;
     int seals = fcntl(trial->source->fd, F_GET_SEALS);
     return seals >= 0 && (seals & needed) == needed;
@@ -137,13 +147,6 @@ has_verity(const struct trial *trial)
 
     return IS_AMONG(trial->file_system, verity_keepers) && ioctl(trial->source->fd, FS_IOC_GETFLAGS, &flags) == 0 &&
            (flags & FS_VERITY_FL) != 0;
-}
-
-/* Memfds and System V shared memory: files of tmpfs without a name, whose first descriptor the kernel counts as no writer. */
-static bool
-is_memory(const struct trial *trial)
-{
-    return trial->file_system == TMPFS_TYPE && trial->source->status.st_nlink == 0;
 }
 
 static const char *
@@ -310,7 +313,7 @@ full_snapshot(struct trial *trial, struct region **out)
 mmg_status
 stable_open(struct source *source, uint64_t length, struct region **out)
 {
-    struct trial trial = {.source = source, .length = length};
+    struct trial trial = {.source = source, .length = length, .reasons = NOT_BY_NATURE};
     struct statfs file_system;
     mmg_status status;
 
@@ -320,7 +323,7 @@ stable_open(struct source *source, uint64_t length, struct region **out)
         trial.is_guarded = fault_ensure() == MMG_OK;
     if (source->kind == SOURCE_FILE && fstatfs(source->fd, &file_system) == 0)
         trial.file_system = (unsigned long)file_system.f_type & 0xFFFFFFFFUL; /* the types are 32 bits wide */
-    note(&trial, "not sealed, not a read-only medium");
+    trial.used = sizeof NOT_BY_NATURE - 1;
     if (is_sealed(&trial))
         status = map_source(&trial, MMG_MEANS_SEALED, out);
     else if (IS_AMONG(trial.file_system, read_only_media))

@@ -48,16 +48,18 @@ def verdict(value: float, limit: float) -> str:
 def report_opening(kind: str, found: Samples) -> None:
     """Nanoseconds more than a plain open: the median of the differences of the same round."""
     for name, limit in (("lease", 3.0), ("reflink", 1000.0)):
-        task = f"open and close by a {name}"
-        ours = next((samples for (t, _, n), samples in found.items() if (t, n) == (task, name)), None)
-        if ours is None:
-            continue
-        plain = next(samples for (t, _, n), samples in found.items() if (t, n) == (task, "plain"))
-        more = statistics.median(a - b for a, b in zip(ours, plain, strict=True)) / 1000
-        print(
-            f"  {kind:8} open by {name:8} {statistics.median(ours) / 1000:9.2f} us, plain"
-            f" {statistics.median(plain) / 1000:9.2f} us, more: {more:+9.2f} us  {verdict(more, limit)}"
-        )
+        for what, judged in (("open", True), ("open and close", False)):
+            task = f"{what} by a {name}"
+            ours = next((samples for (t, _, n), samples in found.items() if (t, n) == (task, name)), None)
+            if ours is None:
+                continue
+            plain = next(samples for (t, _, n), samples in found.items() if (t, n) == (task, "plain"))
+            more = statistics.median(a - b for a, b in zip(ours, plain, strict=True)) / 1000
+            print(
+                f"  {kind:8} {task:26} {statistics.median(ours) / 1000:9.2f} us, plain"
+                f" {statistics.median(plain) / 1000:9.2f} us, more: {more:+9.2f} us"
+                f"  {verdict(more, limit) if judged else ''}"
+            )
 
 
 def report_breaking(kind: str, found: Samples) -> None:

@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 enum {
-    OPEN_BYTES = 1 << 20,
+    OPEN_BYTES = 1 << 14,
+    FILES = 512, /* open at once, a lease each: the kernel goes through all the leases of a file */
     MOST_ROUNDS = 200
 };
 
@@ -28,6 +29,14 @@ struct job {
     mmg_options options;
     uint32_t means; /* by which it must be upheld */
 };
+
+/* Opens files, each another one, and closes them later. */
+struct opener {
+    struct job job;
+    mmg_handle open[FILES];
+};
+
+static char names[FILES][4096 + 16];
 
 static void
 fail(const char *what)
@@ -60,11 +69,11 @@ make(const char *path, uint64_t size)
 }
 
 static mmg_handle
-open_region(const struct job *job)
+open_region(const struct job *job, const char *path)
 {
     mmg_handle handle = 0;
     mmg_error error = MMG_ERROR_INIT;
-    if (mmg_open(job->path, &job->options, &handle, &error) != MMG_OK) {
+    if (mmg_open(path, &job->options, &handle, &error) != MMG_OK) {
         fprintf(stderr, "mmapguard-bench-stable: %s\n", error.message);
         exit(1);
     }
@@ -80,18 +89,38 @@ means_of(mmg_handle handle)
 
 /* -------------------------------------------------------------------------------------------------------- opening -- */
 
+/* Opens, and leaves it to close_all() to close, so that each can be timed by itself. */
+static bool
+open_only(void *context, uint64_t times)
+{
+    struct opener *opener = context;
+    if (times > FILES)
+        return false;
+    for (uint64_t i = 0; i < times; i++)
+        opener->open[i] = open_region(&opener->job, names[i]);
+    if (means_of(opener->open[0]) == opener->job.means)
+        return true;
+    for (uint64_t i = 0; i < times; i++)
+        mmg_close(opener->open[i], 0);
+    errno = ENOTSUP;
+    return false;
+}
+
+static void
+close_all(void *context, uint64_t times)
+{
+    const struct opener *opener = context;
+    for (uint64_t i = 0; i < times; i++)
+        mmg_close(opener->open[i], 0);
+}
+
 static bool
 open_and_close(void *context, uint64_t times)
 {
-    const struct job *job = context;
     for (uint64_t i = 0; i < times; i++) {
-        const mmg_handle handle = open_region(job);
-        if (i == 0 && means_of(handle) != job->means) {
-            mmg_close(handle, 0);
-            errno = ENOTSUP;
+        if (!open_only(context, 1))
             return false;
-        }
-        mmg_close(handle, 0);
+        close_all(context, 1);
     }
     return true;
 }
@@ -106,21 +135,37 @@ job_for(const char *path, uint32_t guarantee, uint32_t means)
 }
 
 static void
+measure_means(const char *name, uint32_t means)
+{
+    static struct opener plain, stable; /* too large for the stack */
+    char task[64];
+    struct figure figure = {.work = "stable", .task = task, .bytes = OPEN_BYTES, .threads = 1};
+    plain.job = job_for(NULL, MMG_GUARANTEE_CONTAINED, MMG_MEANS_FAULT_GUARD);
+    stable.job = job_for(NULL, MMG_GUARANTEE_STABLE, means);
+    const struct runner opening[] = {{"plain", open_only, &plain, close_all}, {name, open_only, &stable, close_all}};
+    const struct runner both[] = {{"plain", open_and_close, &plain, NULL}, {name, open_and_close, &stable, NULL}};
+    snprintf(task, sizeof task, "open by a %s", name);
+    measure(&figure, opening, 2);
+    snprintf(task, sizeof task, "open and close by a %s", name);
+    measure(&figure, both, 2);
+}
+
+static void
 measure_opening(const char *path)
 {
-    struct figure figure = {.work = "stable", .task = "open and close by a lease", .bytes = OPEN_BYTES, .threads = 1};
-    struct job plain = job_for(path, MMG_GUARANTEE_CONTAINED, MMG_MEANS_FAULT_GUARD);
-    struct job lease = job_for(path, MMG_GUARANTEE_STABLE, MMG_MEANS_LEASE);
-    struct job clone = job_for(path, MMG_GUARANTEE_STABLE, MMG_MEANS_REFLINK);
-    const struct runner by_lease[] = {{"plain", open_and_close, &plain}, {"lease", open_and_close, &lease}};
-    const struct runner by_clone[] = {{"plain", open_and_close, &plain}, {"reflink", open_and_close, &clone}};
-    int writer = make(path, OPEN_BYTES);
-    close(writer);
-    measure(&figure, by_lease, 2);
-    writer = open(path, O_RDWR | O_CLOEXEC); /* whoever writes already leaves no lease to be had */
-    figure.task = "open and close by a reflink";
-    measure(&figure, by_clone, 2);
-    close(writer);
+    int writers[FILES];
+    for (unsigned int i = 0; i < FILES; i++) {
+        snprintf(names[i], sizeof names[i], "%s.%u", path, i);
+        close(make(names[i], OPEN_BYTES));
+    }
+    measure_means("lease", MMG_MEANS_LEASE);
+    for (unsigned int i = 0; i < FILES; i++) /* whoever writes already leaves no lease to be had */
+        writers[i] = open(names[i], O_RDWR | O_CLOEXEC);
+    measure_means("reflink", MMG_MEANS_REFLINK);
+    for (unsigned int i = 0; i < FILES; i++) {
+        close(writers[i]);
+        unlink(names[i]);
+    }
 }
 
 /* ------------------------------------------------------------------------------------------------------- breaking -- */
@@ -129,7 +174,7 @@ measure_opening(const char *path)
 static double
 time_break(const struct job *job, uint32_t *means)
 {
-    const mmg_handle handle = open_region(job);
+    const mmg_handle handle = open_region(job, job->path);
     if (means_of(handle) != MMG_MEANS_LEASE) {
         errno = ENOTSUP;
         fail("no lease");
