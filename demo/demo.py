@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import codecs
 import contextlib
-import ctypes
 import io
 import os
 import platform
@@ -34,9 +33,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from readers import LOST, load_abi
+try:
+    import mmapguard
+    from mmapguard.abi import MMG_ABI_VERSION
+    from readers import LOST
+except ImportError as missing:  # built by ./dev demo, which also sets PYTHONPATH, here and for the readers
+    print(f"demo: {missing} (./dev demo builds what is missing)", file=sys.stderr)
+    sys.exit(2)
 
 HERE = Path(__file__).resolve().parent
 SEARCHED = ("/usr/lib", "/usr/bin", "/usr/libexec", "/var/log")
@@ -178,7 +183,9 @@ def plural(count: int, noun: str) -> str:
 
 
 def seconds(duration: float) -> str:
-    return f"{duration * 1e6:.0f} µs" if duration < 1e-3 else f"{duration:.2f} s"
+    if duration < 1e-3:
+        return f"{duration * 1e6:.0f} µs"
+    return f"{duration * 1e3:.1f} ms" if duration < 0.1 else f"{duration:.2f} s"
 
 
 def milliseconds(duration: float) -> str:
@@ -188,68 +195,21 @@ def milliseconds(duration: float) -> str:
 # ----------------------------------------------------------------------------------------------------------- library
 
 
-class Library:
-    """The library over ctypes, with just the comfort that the demo needs."""
+def check_build(build: Path) -> None:
+    """Is everything there that the scenes need?"""
+    for program in ("plain-reader", "guarded-reader"):
+        if not (build / "demo" / program).exists():
+            raise Refused(f"{build / 'demo' / program} is missing (./dev demo builds it)")
+    if mmapguard.guard_state() == "disabled":
+        raise Refused("MMAPGUARD_NO_SIGNAL is set, and without the fault guard there is nothing to show")
 
-    def __init__(self, build: Path) -> None:
-        os.environ["MMAPGUARD_LIBRARY"] = str(build / "libmmapguard.so.1")  # for readers.py, too
-        try:
-            self.abi = load_abi()
-            self.lib = self.abi.load()
-        except OSError as error:
-            raise Refused(f"{error} (./dev demo builds what is missing)") from error
-        for program in ("plain-reader", "guarded-reader"):
-            if not (build / "demo" / program).exists():
-                raise Refused(f"{build / 'demo' / program} is missing (./dev demo builds it)")
-        self.version = str(self.lib.mmg_version().decode())
-        if self.lib.mmg_guard_state() == self.abi.MMG_GUARD_DISABLED:
-            raise Refused("MMAPGUARD_NO_SIGNAL is set, and without the fault guard there is nothing to show")
 
-    def open(self, path: str, **members: int) -> int:
-        """A handle, or Refused with the sentence that the library has for it."""
-        abi, handle = self.abi, ctypes.c_uint64()
-        options, error = abi.mmg_options(**members), abi.mmg_error()
-        status = self.lib.mmg_open(
-            os.fsencode(path), ctypes.byref(options), ctypes.byref(handle), ctypes.byref(error)
-        )
-        if status:
-            message = error.message.decode("utf-8", "replace")
-            raise Refused(f"{message} [{self.lib.mmg_status_name(status).decode()}]")
-        return handle.value
-
-    def info(self, handle: int) -> Any:
-        info = self.abi.mmg_info()
-        self.expect(self.lib.mmg_info_get(handle, ctypes.byref(info)), "mmg_info_get")
-        return info
-
-    def resident(self, handle: int) -> int:
-        held = ctypes.c_uint64()
-        status = self.lib.mmg_resident(handle, 0, self.abi.MMG_TO_END, ctypes.byref(held))
-        self.expect(status, "mmg_resident")
-        return held.value
-
-    def changed(self, handle: int) -> list[str]:
-        """The words for what has changed about the file since it was opened."""
-        what = ctypes.c_uint32()
-        self.expect(self.lib.mmg_changed(handle, ctypes.byref(what)), "mmg_changed")
-        return self.changes(what.value)
-
-    def changes(self, what: int) -> list[str]:
-        """The words for the bits that mmg_changed() gave."""
-        bits = [1 << bit for bit in range(32) if what >> bit & 1]
-        return [self.term("CHANGED", bit) for bit in bits]
-
-    def close(self, handle: int) -> None:
-        self.expect(self.lib.mmg_close(handle, 0), "mmg_close")
-
-    def term(self, vocabulary: str, value: int) -> str:
-        """The library's own word for one of its numbers."""
-        word = self.lib.mmg_term(getattr(self.abi, "MMG_TERM_" + vocabulary), value)
-        return str(word.decode())
-
-    def expect(self, status: int, call: str) -> None:
-        if status:
-            raise Broken(f"{call}() gave {self.lib.mmg_status_name(status).decode()}")
+def open_region(path: str) -> mmapguard.Region:
+    """The file as a region, or Refused with the sentence that the exception has for it."""
+    try:
+        return mmapguard.open(path, reject_empty=True)
+    except (OSError, ValueError) as error:
+        raise Refused(str(error)) from error
 
 
 # ----------------------------------------------------------------------------------------------------------- readers
@@ -265,10 +225,10 @@ class Reader:
     digests: list[str] = field(default_factory=list)
     lost: tuple[str, int, int] | None = None
     """Name of the status, first lost byte, signals contained."""
-    means: list[int] = field(default_factory=list)
+    means: list[str] = field(default_factory=list)
     """By what the bytes are kept: at open, and after each round."""
-    changed: int = 0
-    """What mmg_changed() gave the last time."""
+    changed: list[str] = field(default_factory=list)
+    """What Region.changed() gave the last time."""
     at: int = 0
     exit_code: int = 0
     errors: str = ""
@@ -291,9 +251,9 @@ class Reader:
                 elif word == "lost":
                     self.lost = (rest[0], int(rest[1]), int(rest[2]))
                 elif word == "means":
-                    self.means.append(int(rest[0]))
+                    self.means.append(" ".join(rest))
                 elif word == "changed":
-                    self.changed = int(rest[0])
+                    self.changed = rest
                 if not listener(self):
                     break
             else:
@@ -320,11 +280,10 @@ class Demo:
     """Everything the scenes share."""
 
     screen: Screen
-    library: Library
     build: Path
     path: str
-    handle: int = 0
-    length: int = 0
+    region: mmapguard.Region
+    length: int
     """How much of the file is hashed."""
 
     def reader(
@@ -392,43 +351,39 @@ def require_regular(path: str) -> None:
                 )
 
 
-def scene_file(demo: Demo, found: bool) -> None:
+def scene_file(screen: Screen, build: Path, path: str, found: bool) -> Demo:
     """Open the file and say everything that the library knows about it."""
-    screen, library, abi = demo.screen, demo.library, demo.library.abi
     begin = time.perf_counter()
-    demo.handle = library.open(demo.path, flags=abi.MMG_FLAG_REJECT_EMPTY)
+    region = open_region(path)
     opened = time.perf_counter() - begin
-    info = library.info(demo.handle)
-    demo.length = min(info.size, HASHED_AT_MOST)
-    copied = info.backing == abi.MMG_BACKING_COPY
-    stable = info.guarantee == abi.MMG_GUARANTEE_STABLE
+    info = region.info
+    copied = info.backing == "copy"
+    stable = info.guarantee == "stable"
 
     screen.heading("The file")
-    screen.line("    " + shown(demo.path))
+    screen.line("    " + shown(path))
     if found:
         screen.line("    " + screen.dim("the largest that was found in " + ", ".join(SEARCHED)))
 
     screen.heading("What the library says about it")
     screen.row("size", f"{info.size:,} bytes", amount(info.size) if info.size >= 1024 else "")
-    screen.row("modified", moment(info.mtime_seconds), f"inode {info.inode}")
-    backing = f"{library.term('BACKING', info.backing)}: {library.term('REASON', info.backing_reason)}"
-    screen.row("backing", backing, "private memory" if copied else "the page cache itself")
-    guarantee = f"{library.term('GUARANTEE', info.guarantee)}, by {library.term('MEANS', info.means)}"
-    screen.row("guarantee", guarantee, "nobody can change them" if stable else "losses are reported")
+    screen.row("modified", moment(info.mtime_ns // 10**9), f"inode {info.inode}")
+    kept = "private memory" if copied else "the page cache itself"
+    screen.row("backing", f"{info.backing}: {info.backing_reason}", kept)
+    kept = "nobody can change them" if stable else "losses are reported"
+    screen.row("guarantee", f"{info.guarantee}, by {info.means}", kept)
     if not stable:
-        screen.row("not stable because", library.term("SHORTFALL", info.shortfall))
+        screen.row("not stable because", info.shortfall)
     no_lock = "a copy needs none" if copied else ""
-    screen.row(
-        "lock", library.term("LOCK", info.lock), f"errno {info.lock_error}" if info.lock_error else no_lock
-    )
-    guard = library.term("GUARD", library.lib.mmg_guard_state())
-    screen.row("fault guard", guard, "nothing is mapped" if copied else "")
-    resident = library.resident(demo.handle)
+    screen.row("lock", info.lock, f"errno {info.lock_error}" if info.lock_error else no_lock)
+    screen.row("fault guard", mmapguard.guard_state(), "nothing is mapped" if copied else "")
+    resident = region.resident()
     screen.row("in memory", amount(resident), f"{resident / info.size:.0%} of it" if info.size else "")
     screen.row(
         "held for it", f"{amount(info.mapped_bytes)} of addresses", f"{amount(info.heap_bytes)} of heap"
     )
     screen.row("opened in", seconds(opened))
+    return Demo(screen, build, path, region, min(info.size, HASHED_AT_MOST))
 
 
 def moment(timestamp: int) -> str:
@@ -452,8 +407,7 @@ def sha256sum(path: str, length: int) -> tuple[str, float]:
 
 def scene_hash(demo: Demo) -> None:
     """Hash the file in place, in C and in Python, and compare with sha256sum."""
-    screen, library = demo.screen, demo.library
-    size = library.info(demo.handle).size
+    screen, size = demo.screen, len(demo.region)
     screen.heading("SHA-256 of it, read through spans without a copy")
     if demo.length < size:
         screen.text(
@@ -479,7 +433,7 @@ def scene_hash(demo: Demo) -> None:
         screen.line(screen.progress(reader.label, screen.bar(1), f"{seconds(duration):>7}  {word}"))
         if agrees:
             continue
-        if changed := library.changed(demo.handle):
+        if changed := demo.region.changed():
             screen.text(f"The file changed meanwhile ({', '.join(changed)}), so there is nothing to compare.")
             return
         raise Broken(f"{reader.label} hashed something else than sha256sum; {reader.ending()}")
@@ -511,7 +465,7 @@ def copy(source: str, target: Path, length: int, start: int = 0) -> None:
 def working_copy(demo: Demo) -> Iterator[tuple[Path, int]]:
     """A copy in a temporary folder that may be cut, and its size; gone afterwards."""
     screen = demo.screen
-    size = demo.library.info(demo.handle).size
+    size = len(demo.region)
     folder = Path(tempfile.mkdtemp(prefix="mmapguard-demo-"))
     try:
         room = shutil.disk_usage(folder).free // 2
@@ -570,9 +524,8 @@ def watch(demo: Demo, reader: Reader, path: Path, cut: int) -> None:
 
 def scene_cut(demo: Demo) -> None:
     """Cut the file under one reader after the other, and see who lives."""
-    screen, library, abi = demo.screen, demo.library, demo.library.abi
-    info = library.info(demo.handle)
-    copied = info.backing == abi.MMG_BACKING_COPY
+    screen, info = demo.screen, demo.region.info
+    copied = info.backing == "copy"
     screen.heading("Now another process cuts the file short, while it is being read")
     with working_copy(demo) as (path, size):
         cut = cut_point(size, os.sysconf("SC_PAGE_SIZE"))
@@ -680,7 +633,7 @@ def rewrite_under(demo: Demo, reader: Reader, path: Path) -> float:
 
 def scene_stable(demo: Demo) -> None:
     """Rewrite the file under a plain reader and under one that demanded STABLE, and see whose hash changes."""
-    screen, library, abi = demo.screen, demo.library, demo.library.abi
+    screen = demo.screen
     screen.heading("Now another process rewrites the file in place, while it is being read")
     with working_copy(demo) as (path, size):
         screen.text(
@@ -705,19 +658,17 @@ def scene_stable(demo: Demo) -> None:
                 raise Broken(f"{reader.label}: {text}, although the file was rewritten")
 
     before, after = stable.means[0], stable.means[-1]
-    leased = before == abi.MMG_MEANS_LEASE
-    changes = library.changes(stable.changed)
+    leased = before == "lease"
     screen.line()
     if leased:
-        means = f"{library.term('MEANS', before)}, then {library.term('MEANS', after)}"
-        screen.row("stable by", means, "the bytes were secured as the writer came")
+        screen.row("stable by", f"{before}, then {after}", "the bytes were secured as the writer came")
     else:
-        screen.row("stable by", library.term("MEANS", before), "made at open, so that no writer need wait")
+        screen.row("stable by", before, "made at open, so that no writer need wait")
     remark = f"on plain mmap {milliseconds(waits[0])}"
     screen.row("writer waited", f"{milliseconds(waits[1])} in open(2)", remark)
-    screen.row("changed on disk", ", ".join(changes) or "nothing", "as the STABLE reader was told")
-    if not changes:
-        raise Broken("mmg_changed() did not report that the file was rewritten")
+    screen.row("changed on disk", ", ".join(stable.changed) or "nothing", "as the STABLE reader was told")
+    if not stable.changed:
+        raise Broken("Region.changed() did not report that the file was rewritten")
     if leased and after == before:
         raise Broken("the file was rewritten, and its lease is said to hold")
     screen.line()
@@ -726,34 +677,89 @@ def scene_stable(demo: Demo) -> None:
     )
 
 
+CUT_WHILE_RUNNING = """
+local hooks = 0
+debug.sethook(function()
+  hooks = hooks + 1
+  if hooks == 10 then debug.sethook() assert(os.execute(os.getenv("CUT"))) end
+end, "", 100000)
+"""
+"""For `lua -e`: a command to be run when the script has done a million steps."""
+
+
+def run_script(
+    build: Path, *arguments: str, before: str = "", cut: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """The example in Lua, with the module that was just built."""
+    lua = shutil.which("lua5.4")
+    if lua is None:
+        raise Refused("there is no Lua 5.4 (./dev demo installs it)")
+    script = HERE.parent / "examples" / "lua" / "slow_requests.lua"
+    return subprocess.run(
+        [lua, "-e", before, script.name, *arguments],
+        cwd=script.parent,
+        env=os.environ | {"LUA_CPATH_5_4": f"{build}/bindings/lua/lib/5.4/?.so;;", "CUT": cut},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+
+
+def scene_script(screen: Screen, build: Path) -> None:
+    """A script in Lua over a web log: what it finds, and what it says when the log is cut short under it."""
+    screen.heading("A script in Lua finds the slowest requests of a web log")
+    folder = Path(tempfile.mkdtemp(prefix="mmapguard-demo-"))
+    try:
+        log = folder / "access.log"
+        screen.passing("    Writing a log …")
+        for done in (
+            run_script(build, "--make", str(log), "20"),
+            whole := run_script(build, str(log), "3"),
+        ):
+            if done.returncode:
+                raise Broken(f"the script ended with {done.returncode}: {done.stderr.strip()}")
+        for line in whole.stdout.splitlines():
+            screen.line("    " + line.replace(f"{folder}/", "")[: screen.width - 4])
+        cut = run_script(build, str(log), "3", before=CUT_WHILE_RUNNING, cut=f"truncate --size=16M '{log}'")
+        if cut.returncode != 1 or "MMG_E_TRUNCATED" not in cut.stderr:
+            raise Broken(f"the script ended with {cut.returncode}, although its log was cut: {cut.stderr}")
+        screen.line()
+        screen.text("The same again, and truncate(1) cuts the log to 16 MiB when the script is on its way:")
+        screen.text(screen.good(cut.stderr.strip().partition(": ")[2].replace(f"{folder}/", "")))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 # -------------------------------------------------------------------------------------------------------------- main
 
 
-def show(demo: Demo, found: bool) -> None:
+def show(screen: Screen, build: Path, path: str) -> None:
     """All scenes in order."""
-    library, screen = demo.library, demo.screen
-    number = library.lib.mmg_abi_version()
+    check_build(build)
+    found = not path
+    number = MMG_ABI_VERSION
     screen.line()
     screen.line(
-        f"  {screen.bold('mmapguard')} {library.version} · ABI {number >> 16}.{number & 0xFFFF} · "
+        f"  {screen.bold('mmapguard')} {mmapguard.__version__} · ABI {number >> 16}.{number & 0xFFFF} · "
         f"{platform.system()} {platform.release()} {platform.machine()} · Python {platform.python_version()}"
     )
-    if not demo.path:
-        demo.path = largest_file(screen)
-    elif demo.path.startswith("-"):
-        demo.path = "./" + demo.path
-    require_regular(demo.path)
-    scene_file(demo, found)
-    if library.info(demo.handle).backing_reason == library.abi.MMG_REASON_VIRTUAL:
-        screen.line()
-        screen.text(
-            "The file system makes these bytes up while they are read: there is nothing to cut short or rewrite."
-        )
-        return
-    scene_hash(demo)
-    scene_cut(demo)
-    scene_stable(demo)
-    library.close(demo.handle)
+    if found:
+        path = largest_file(screen)
+    elif path.startswith("-"):
+        path = "./" + path
+    require_regular(path)
+    demo = scene_file(screen, build, path, found)
+    with demo.region:
+        if demo.region.info.backing_reason == "virtual file":
+            screen.line()
+            screen.text(
+                "The file system makes these bytes up while they are read: there is nothing to cut short or rewrite."
+            )
+        else:
+            scene_hash(demo)
+            scene_cut(demo)
+            scene_stable(demo)
+    scene_script(screen, build)
     screen.line()
 
 
@@ -769,9 +775,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="./dev demo", description="What mmapguard is for, shown on a real file."
     )
-    parser.add_argument(
-        "--build", type=Path, default=HERE.parent / "build" / "release", help=argparse.SUPPRESS
-    )
+    parser.add_argument("--build", type=Path, default=HERE.parent / "build" / "demo", help=argparse.SUPPRESS)
     parser.add_argument(
         "file", metavar="FILE", nargs="?", default="", help="a file to show it on; it is only read"
     )
@@ -788,8 +792,7 @@ def main() -> int:
     try:
         if len(sys.argv) > 1 and arguments.file == "" and sys.argv[-1] == "":
             raise Refused("the name of the file is empty")
-        library = Library(arguments.build.resolve())
-        show(Demo(screen, library, arguments.build.resolve(), arguments.file), found=not arguments.file)
+        show(screen, arguments.build.resolve(), arguments.file)
         return 0
     except Refused as refusal:
         code, message = 2, str(refusal)
