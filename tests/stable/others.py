@@ -143,9 +143,24 @@ def as_user(user: int, function: Callable[..., Any], *arguments: Any) -> Any:
 
 def leases_on(path: str | os.PathLike[str]) -> int:
     """Leases on a file, of all processes, as the kernel lists them."""
-    inode = str(os.stat(path).st_ino)
+    wanted = (*_device_of(path), os.stat(path).st_ino)
     with open("/proc/locks") as locks:
-        return sum("LEASE" in line and line.split()[-3].split(":")[-1] == inode for line in locks)
+        named = [line.split()[-3].split(":") for line in locks if "LEASE" in line]
+    files = [(int(n[0], 16), int(n[1], 16), int(n[2])) for n in named if len(n) == 3]  # not "<none>:0"
+    return files.count(wanted)
+
+
+def _device_of(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """The device of the file system that a file is on. On btrfs, st_dev is that of the subvolume instead."""
+    fd = os.open(path, os.O_PATH)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}") as about:
+            mount = next(line.split()[1] for line in about if line.startswith("mnt_id:"))
+    finally:
+        os.close(fd)
+    with open("/proc/self/mountinfo") as mounts:
+        major, minor = next(line.split()[2] for line in mounts if line.split()[0] == mount).split(":")
+    return int(major), int(minor)
 
 
 def helper_thread() -> int:
