@@ -223,6 +223,16 @@ fn data_outlives_the_name_of_its_file() {
     assert_eq!(&*data, bytes);
 }
 
+#[test]
+fn one_line_of_the_manifest_is_what_a_project_changes() {
+    let lines = |text: &'static str| text.lines().filter(|line| !line.starts_with("name = "));
+    let (theirs, ours) = (include_str!("reference/Cargo.toml"), include_str!("ours/Cargo.toml"));
+    let changed: Vec<_> = lines(theirs).zip(lines(ours)).filter(|(theirs, ours)| theirs != ours).collect();
+    assert_eq!((changed.len(), lines(theirs).count()), (1, lines(ours).count()));
+    assert_eq!(changed[0].0, "mmap-guard = \"=0.2.2\"");
+    assert!(changed[0].1.starts_with("mmap-guard = { package = \"mmapguard\", version = \"1\""));
+}
+
 // ------------------------------------------------------------------------------------------------ standard input ---
 
 fn part(name: &str, given: &Path) -> Command {
