@@ -105,7 +105,7 @@ impl Handle {
     }
 
     pub(crate) fn advise(&self, offset: u64, length: u64, advice: Advice) -> Result<()> {
-        // SAFETY: takes any numbers; nothing that a slice shows is dropped, see Region::advise().
+        // SAFETY: takes any numbers; the library drops no page that cannot be read again as it was.
         let status = unsafe { sys::mmg_advise(self.number, offset, length, advice.0) };
         self.judge(status, "advise")
     }

@@ -307,14 +307,12 @@ impl<G: Guarantee> Region<G> {
         self.handle.info()
     }
 
-    /// Tell the kernel how `length` bytes at `offset` will be used; `u64::MAX`: to the end. A stable region ignores
-    /// [`Advice::DONTNEED`]: memory that took the place of the file cannot be read again from anywhere.
+    /// Tell the kernel how `length` bytes at `offset` will be used; `u64::MAX`: to the end.
     ///
     /// # Errors
     /// [`Status::RANGE`], [`Status::ARGUMENT`]; with [`Advice::POPULATE`] what cannot be read in.
     pub fn advise(&self, offset: u64, length: u64, advice: Advice) -> Result<()> {
-        let harmless = if G::PINS && advice == Advice::DONTNEED { Advice::NORMAL } else { advice };
-        self.handle.advise(offset, length, harmless)
+        self.handle.advise(offset, length, advice)
     }
 
     /// How many of `length` bytes at `offset` are in memory now; `u64::MAX`: to the end.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread;
 
 use common::{sample, Folder, LARGE};
-use mmapguard::{Contained, Means, Options, Promise, Region, Stable, Status};
+use mmapguard::{Advice, Contained, FileData, Means, Options, Promise, Region, Stable, Status};
 
 fn overwrite(path: &std::path::Path) {
     // Opening for writing is what breaks a lease, and is held until the bytes are safe.
@@ -117,4 +117,41 @@ fn threads_share_a_region_while_the_file_is_rewritten() {
     // Sent away for good: dropped in another thread.
     let region = Arc::try_unwrap(region).unwrap();
     thread::spawn(move || assert_eq!(region.len(), LARGE)).join().unwrap();
+}
+
+#[test]
+fn no_advice_changes_a_byte() {
+    let folder = Folder::new();
+    let bytes = sample(LARGE);
+    let path = folder.file("file", &bytes);
+    let region = Region::<Stable>::open(&path).unwrap();
+    overwrite(&path);
+    for advice in [Advice::DONTNEED, Advice::RANDOM, Advice::HUGEPAGE, Advice::WILLNEED] {
+        region.advise(0, u64::MAX, advice).unwrap();
+        assert_eq!(&*region, bytes);
+    }
+    assert_eq!(region.advise(1, LARGE as u64, Advice::NORMAL).unwrap_err().status(), Status::RANGE);
+}
+
+#[test]
+fn files_above_the_cap_are_mapped_where_nothing_has_to_be_copied() {
+    let folder = Folder::new();
+    let path = folder.file("sparse", b"begins here");
+    // A hole, of which no byte is stored anywhere.
+    let size = (1 << 30) + (1 << 20);
+    OpenOptions::new().write(true).open(&path).unwrap().set_len(size).unwrap();
+    match mmapguard::map_file(&path) {
+        Ok(FileData::Mapped(region)) => {
+            let means = region.info().unwrap().means();
+            assert!(means == Means::LEASE || means == Means::REFLINK, "{means}");
+            assert_eq!((region.size(), &region[..11]), (size, &b"begins here"[..]));
+            assert_eq!(region[size as usize - 1], 0);
+        }
+        Ok(other) => panic!("not mapped: {other:?}"),
+        // Where there is neither, as on overlayfs.
+        Err(error) => {
+            assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+            assert!(error.to_string().contains("max_snapshot_bytes"), "{error}");
+        }
+    }
 }
