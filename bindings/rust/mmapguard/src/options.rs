@@ -72,9 +72,9 @@ impl Options {
     /// How long to wait for the lock; `None`: as long as it takes. Default: not at all.
     pub fn lock_wait(&mut self, wait: Option<Duration>) -> &mut Options {
         self.raw.lock_wait_ms = wait.map_or(sys::MMG_WAIT_FOREVER, |wait| {
-            let ms = wait.as_millis().min(u128::from(sys::MMG_WAIT_FOREVER - 1));
             // Rounded up, so that a short wait is not none.
-            ms as u32 + u32::from(wait.subsec_nanos() % 1_000_000 != 0 && ms < 1000)
+            let ms = (wait.as_nanos() + 999_999) / 1_000_000;
+            ms.min(u128::from(sys::MMG_WAIT_FOREVER - 1)) as u32
         });
         self
     }

@@ -55,6 +55,20 @@ fn part_memmap2_reads_what_is_gone() {
 }
 
 #[test]
+fn a_fault_of_others_ends_as_it_would_without_us() {
+    let ended = cut_under("part_memmap2_reads_what_is_gone_beside_us", 0);
+    assert_eq!(ended.signal(), Some(libc::SIGBUS), "{ended}");
+}
+
+#[test]
+#[ignore = "part of a_fault_of_others_ends_as_it_would_without_us, run by it in a child"]
+fn part_memmap2_reads_what_is_gone_beside_us() {
+    let _ours = Region::<Contained>::open(given()).unwrap();
+    assert_eq!(mmapguard::guard_state(), mmapguard::GuardState::TOP);
+    part_memmap2_reads_what_is_gone();
+}
+
+#[test]
 #[ignore = "part of a_truncation_kills_memmap2_and_not_us, run by it in a child"]
 fn part_we_read_what_is_gone() {
     let region = Region::<Contained>::open(given()).unwrap();
