@@ -354,7 +354,9 @@ mmg_advise(mmg_handle handle, uint64_t offset, uint64_t length, uint32_t advice)
     if (pin.region == NULL)
         return pin_failure(pin);
     mmg_status status = range_resolve(pin.region, offset, &length);
-    if (status == MMG_OK && pin.region->mapping.base != NULL) {
+    /* What a lease has put in the place of the file, now or at any moment, may be memory: dropped, it would be zeros. */
+    bool is_harmful = advice == MMG_ADVICE_DONTNEED && pin.region->lease != NULL;
+    if (status == MMG_OK && pin.region->mapping.base != NULL && !is_harmful) {
         int os_code = map_advise(&pin.region->mapping, pin.region->data + offset, (size_t)length, advice);
         /* What was lost before and now reads as zeros is populated easily, and lost all the same. */
         if (os_code == 0 && advice == MMG_ADVICE_POPULATE && length > 0)

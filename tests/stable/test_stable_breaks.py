@@ -316,6 +316,10 @@ def _where_nothing_can_be_made(path: Path, data: bytes) -> int:
         assert here is not None
         assert here.inode == 0
         assert "w" not in here.permissions
+        # Such pages exist nowhere else: the advice to drop them must not be taken.
+        assert mmg.advise(handle, abi.MMG_ADVICE_DONTNEED) == abi.MMG_OK
+        assert mmg.span_bytes(span) == data
+        is_still(handle, data)
         return means(handle)
 
 

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a project may rely on that uses mmap-guard 0.2: compiled against that crate, and against ours in its place.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{symlink, PermissionsExt};
+use std::os::unix::io::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use mmap_guard::{load, load_stdin, map_file, FileData};
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("mmapguard-compat-{}-{number}", std::process::id()));
+        fs::create_dir(&path).expect("a new folder");
+        Folder(path)
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, bytes).expect("a file is written");
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn sample(size: usize) -> Vec<u8> {
+    (0..size).map(|i| (i % 251) as u8).collect()
+}
+
+/// Both ways to open a file, since one is said to be the other.
+fn failure(path: impl AsRef<Path>) -> io::Error {
+    let path = path.as_ref();
+    let mapped = map_file(path).expect_err("it is not to be mapped");
+    let loaded = load(path).expect_err("it is not to be loaded");
+    assert_eq!((mapped.kind(), mapped.raw_os_error()), (loaded.kind(), loaded.raw_os_error()));
+    mapped
+}
+
+#[test]
+fn a_file_of_any_size_is_mapped_and_reads_as_it_is() {
+    let folder = Folder::new();
+    for size in [1, 2, 4095, 4096, 4097, 65_536, 65_537, 1 << 20, (3 << 20) + 1] {
+        let bytes = sample(size);
+        let path = folder.file("file", &bytes);
+        for data in [map_file(&path).unwrap(), load(&path).unwrap(), load(path.to_str().unwrap()).unwrap()] {
+            assert!(matches!(data, FileData::Mapped(..)));
+            assert_eq!(data.len(), size);
+            assert_eq!(&*data, bytes);
+            assert_eq!(data.as_ref(), bytes);
+            let slice: &[u8] = &data;
+            assert_eq!((slice.first(), slice.last()), (bytes.first(), bytes.last()));
+        }
+    }
+}
+
+#[test]
+fn data_can_be_matched_made_shown_and_sent() {
+    fn is_send_and_sync<T: Send + Sync + std::fmt::Debug + AsRef<[u8]> + 'static>(_: &T) {}
+    let made = FileData::Loaded(vec![1, 2, 3]);
+    is_send_and_sync(&made);
+    assert_eq!(&*made, [1, 2, 3]);
+    assert!(FileData::Loaded(Vec::new()).is_empty());
+    match made {
+        FileData::Mapped(..) => panic!("it was loaded"),
+        FileData::Loaded(bytes) => assert_eq!(bytes, [1, 2, 3]),
+        _ => panic!("a variant that this program does not know"),
+    }
+    let folder = Folder::new();
+    let data = map_file(folder.file("file", &sample(100_000))).unwrap();
+    assert!(!format!("{data:?}").is_empty());
+    let elsewhere = std::thread::spawn(move || data.iter().map(|&byte| u64::from(byte)).sum::<u64>());
+    assert_eq!(elsewhere.join().unwrap(), sample(100_000).iter().map(|&byte| u64::from(byte)).sum());
+}
+
+#[test]
+fn the_functions_have_these_types() {
+    let _: fn(&'static str) -> io::Result<FileData> = map_file;
+    let _: fn(PathBuf) -> io::Result<FileData> = map_file;
+    let _: fn(&'static Path) -> io::Result<FileData> = load;
+    let _: fn(Option<usize>) -> io::Result<FileData> = load_stdin;
+}
+
+#[test]
+fn an_empty_file_is_invalid_input_and_said_to_be_empty() {
+    let folder = Folder::new();
+    let path = folder.file("void", b"");
+    let error = failure(&path);
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::InvalidInput, None));
+    assert!(
+        error.to_string().contains("empty") && error.to_string().contains(path.to_str().unwrap()),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let folder = Folder::new();
+    let error = failure(folder.0.join("none"));
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::NotFound, Some(libc::ENOENT)));
+    symlink("nowhere", folder.0.join("dangling")).unwrap();
+    assert_eq!(failure(folder.0.join("dangling")).kind(), ErrorKind::NotFound);
+    assert_eq!(failure("").kind(), ErrorKind::NotFound);
+    let error = failure(folder.file("file", b"x").join("below"));
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::NotADirectory, Some(libc::ENOTDIR)));
+}
+
+#[test]
+fn paths_that_cannot_be_are_refused() {
+    assert_eq!(failure("nul\0inside").kind(), ErrorKind::InvalidInput);
+    let error = failure("x".repeat(256));
+    assert_eq!(error.raw_os_error(), Some(libc::ENAMETOOLONG));
+    let error = failure("x/".repeat(4096));
+    assert_eq!(error.raw_os_error(), Some(libc::ENAMETOOLONG));
+    let folder = Folder::new();
+    symlink(folder.0.join("loop"), folder.0.join("loop")).unwrap();
+    assert_eq!(failure(folder.0.join("loop")).raw_os_error(), Some(libc::ELOOP));
+}
+
+#[test]
+fn links_are_followed() {
+    let folder = Folder::new();
+    folder.file("file", b"behind a link");
+    symlink("file", folder.0.join("link")).unwrap();
+    assert_eq!(&*map_file(folder.0.join("link")).unwrap(), b"behind a link");
+}
+
+#[test]
+fn what_has_no_bytes_to_map_is_refused() {
+    let folder = Folder::new();
+    folder.file("file", b"so that the folder is not of size 0");
+    let error = failure(&folder.0);
+    assert_eq!((error.kind(), error.raw_os_error()), (not_mappable(), Some(libc::ENODEV)));
+    let socket = folder.0.join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    assert_eq!(failure(&socket).raw_os_error(), Some(libc::ENXIO));
+    for stream in ["/dev/null", "/proc/self/status"] {
+        assert_eq!(failure(stream).kind(), ErrorKind::InvalidInput, "{stream}");
+    }
+}
+
+fn not_mappable() -> ErrorKind {
+    io::Error::from_raw_os_error(libc::ENODEV).kind()
+}
+
+#[test]
+fn what_may_not_be_read_is_permission_denied() {
+    let folder = Folder::new();
+    let path = folder.file("secret", b"secret");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    // Root may read anything, so the question is asked by somebody else: a child of this test.
+    fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).unwrap();
+    // The test program may be in a folder that others cannot enter: a copy of it can be run.
+    let copy = folder.0.join("program");
+    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    let mut command = Command::new(&copy);
+    command.args(["--exact", "--ignored", "part_permission_denied"]).env("MMAPGUARD_COMPAT", &path);
+    command.stdout(Stdio::null());
+    // SAFETY: takes nothing.
+    if unsafe { libc::geteuid() } == 0 {
+        use std::os::unix::process::CommandExt;
+        command.uid(65534).gid(65534);
+    }
+    assert!(command.status().unwrap().success());
+}
+
+#[test]
+#[ignore = "part of what_may_not_be_read_is_permission_denied, run by it in a child"]
+fn part_permission_denied() {
+    let error = failure(given());
+    assert_eq!((error.kind(), error.raw_os_error()), (ErrorKind::PermissionDenied, Some(libc::EACCES)));
+}
+
+#[test]
+fn a_file_locked_elsewhere_would_block_and_a_shared_lock_does_not_matter() {
+    let folder = Folder::new();
+    for size in [10, 1 << 20] {
+        let path = folder.file("file", &sample(size));
+        let holder = File::open(&path).unwrap();
+        // SAFETY: the descriptor is open.
+        let flock = |how| assert_eq!(unsafe { libc::flock(holder.as_raw_fd(), how) }, 0);
+        flock(libc::LOCK_EX);
+        let error = failure(&path);
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        flock(libc::LOCK_SH);
+        assert_eq!(map_file(&path).unwrap().len(), size);
+        flock(libc::LOCK_UN);
+        let first = map_file(&path).unwrap();
+        let second = map_file(&path).unwrap();
+        assert_eq!(*first, *second);
+        drop((first, second));
+        // Nothing is held any more, except by a child of another test between its fork and its exec.
+        let held = || unsafe { libc::flock(holder.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0;
+        let given_up = Instant::now() + Duration::from_secs(20);
+        while held() && Instant::now() < given_up {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(!held());
+    }
+}
+
+#[test]
+fn data_outlives_the_name_of_its_file() {
+    let folder = Folder::new();
+    let bytes = sample(1 << 20);
+    let path = folder.file("file", &bytes);
+    let data = map_file(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    folder.file("file", b"another one");
+    assert_eq!(&*data, bytes);
+}
+
+#[test]
+fn one_line_of_the_manifest_is_what_a_project_changes() {
+    let lines = |text: &'static str| text.lines().filter(|line| !line.starts_with("name = "));
+    let (theirs, ours) = (include_str!("reference/Cargo.toml"), include_str!("ours/Cargo.toml"));
+    let changed: Vec<_> = lines(theirs).zip(lines(ours)).filter(|(theirs, ours)| theirs != ours).collect();
+    assert_eq!((changed.len(), lines(theirs).count()), (1, lines(ours).count()));
+    assert_eq!(changed[0].0, "mmap-guard = \"=0.2.2\"");
+    assert!(changed[0].1.starts_with("mmap-guard = { package = \"mmapguard\", version = \"1\""));
+}
+
+// ------------------------------------------------------------------------------------------------ standard input ---
+
+fn part(name: &str, given: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("a test program"));
+    command
+        .args(["--exact", "--ignored", "--test-threads=1", name])
+        .env("MMAPGUARD_COMPAT", given)
+        .stdout(Stdio::null());
+    command
+}
+
+fn given() -> PathBuf {
+    std::env::var_os("MMAPGUARD_COMPAT").expect("run by a test, not by hand").into()
+}
+
+/// Run a part with these bytes as its standard input; it finds them in the file that it is given, too.
+fn with_input(name: &str, bytes: &[u8]) {
+    let folder = Folder::new();
+    let path = folder.file("input", bytes);
+    let mut child = part(name, &path).stdin(Stdio::piped()).spawn().unwrap();
+    // A part may stop reading before the end.
+    let _ = child.stdin.take().expect("a pipe").write_all(bytes);
+    assert!(child.wait().unwrap().success(), "{name} with {} bytes", bytes.len());
+    // The same from a file in the place of a pipe.
+    let status = part(name, &path).stdin(File::open(&path).unwrap()).status().unwrap();
+    assert!(status.success(), "{name} with a file of {} bytes", bytes.len());
+}
+
+fn is_loaded(data: FileData) {
+    assert!(matches!(data, FileData::Loaded(_)));
+    assert_eq!(&*data, fs::read(given()).unwrap());
+}
+
+#[test]
+fn a_dash_is_standard_input_and_may_be_empty() {
+    for size in [0, 1, 8192, 100_000] {
+        with_input("part_load_dash", &sample(size));
+        with_input("part_load_stdin_without_a_limit", &sample(size));
+    }
+}
+
+#[test]
+#[ignore = "part of a_dash_is_standard_input_and_may_be_empty, run by it in a child"]
+fn part_load_dash() {
+    is_loaded(load("-").unwrap());
+    // At its end it is empty, and that is no error.
+    assert!(load(Path::new("-")).unwrap().is_empty());
+}
+
+#[test]
+#[ignore = "part of a_dash_is_standard_input_and_may_be_empty, run by it in a child"]
+fn part_load_stdin_without_a_limit() {
+    is_loaded(load_stdin(None).unwrap());
+}
+
+#[test]
+fn a_limit_is_the_most_that_is_taken() {
+    for size in [1, 8192, 100_000] {
+        with_input("part_limits_above_and_equal", &sample(size));
+        with_input("part_limit_below", &sample(size));
+        with_input("part_limit_zero", &sample(size));
+    }
+    with_input("part_limits_above_and_equal", b"");
+}
+
+#[test]
+#[ignore = "part of a_limit_is_the_most_that_is_taken, run by it in a child"]
+fn part_limits_above_and_equal() {
+    let size = fs::metadata(given()).unwrap().len() as usize;
+    is_loaded(load_stdin(Some(size)).unwrap());
+    assert!(load_stdin(Some(usize::MAX)).unwrap().is_empty());
+    assert!(load_stdin(Some(0)).unwrap().is_empty());
+}
+
+#[test]
+#[ignore = "part of a_limit_is_the_most_that_is_taken, run by it in a child"]
+fn part_limit_below() {
+    let size = fs::metadata(given()).unwrap().len() as usize;
+    assert_eq!(load_stdin(Some(size - 1)).unwrap_err().kind(), ErrorKind::InvalidData);
+}
+
+#[test]
+#[ignore = "part of a_limit_is_the_most_that_is_taken, run by it in a child"]
+fn part_limit_zero() {
+    assert_eq!(load_stdin(Some(0)).unwrap_err().kind(), ErrorKind::InvalidData);
+}
+
+#[test]
+fn a_file_named_dash_has_another_path() {
+    let folder = Folder::new();
+    let path = folder.file("-", b"a file after all");
+    assert_eq!(&*load(path).unwrap(), b"a file after all");
+    let path = folder.file("-extra", b"no option, either");
+    let status =
+        part("part_dash_is_for_load_only", &path).current_dir(&folder.0).stdin(Stdio::null()).status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+#[ignore = "part of a_file_named_dash_has_another_path, run by it in a child"]
+fn part_dash_is_for_load_only() {
+    assert_eq!(&*map_file("-").unwrap(), b"a file after all");
+    assert_eq!(&*load("./-").unwrap(), b"a file after all");
+    assert_eq!(&*load("-extra").unwrap(), b"no option, either");
+    assert!(matches!(load("-").unwrap(), FileData::Loaded(_)));
+}

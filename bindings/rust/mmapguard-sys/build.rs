@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Finds the C library: builds its sources (feature `bundled`), or links the one that is installed.
+
+use std::env;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=MMAPGUARD_LIB_DIR");
+    let system = env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
+    if system != "linux" {
+        give_up(&format!("mmapguard is a library for Linux; the target is for {system}"));
+    }
+    #[cfg(feature = "bundled")]
+    bundled();
+    #[cfg(not(feature = "bundled"))]
+    installed();
+}
+
+fn give_up(reason: &str) -> ! {
+    eprintln!("mmapguard-sys: {reason}");
+    std::process::exit(1)
+}
+
+/// The sources in `c/`, compiled as the library's own build compiles them, into a static library.
+#[cfg(feature = "bundled")]
+fn bundled() {
+    use std::path::{Path, PathBuf};
+
+    let sources = Path::new(&env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("c/src");
+    let include = sources.with_file_name("include");
+    let mut files: Vec<PathBuf> = match sources.read_dir() {
+        Ok(entries) => entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().map_or(false, |extension| extension == "c"))
+            .collect(),
+        Err(error) => give_up(&format!("cannot read the C sources in {}: {error}", sources.display())),
+    };
+    files.sort();
+    // Each file by itself: a folder behind a link has the times of the link.
+    for entry in sources.read_dir().into_iter().flatten().flatten() {
+        println!("cargo:rerun-if-changed={}", entry.path().display());
+    }
+    println!("cargo:rerun-if-changed={}", include.join("mmapguard.h").display());
+    println!("cargo:include={}", include.display());
+    let version = format!("\"{}\"", env::var("CARGO_PKG_VERSION").unwrap_or_default());
+    cc::Build::new()
+        .files(files)
+        .include(&include)
+        .include(&sources)
+        .define("_GNU_SOURCE", None)
+        .define("_FILE_OFFSET_BITS", "64")
+        .define("MMAPGUARD_VERSION", version.as_str())
+        .flag("-std=c11")
+        .flag("-fvisibility=hidden")
+        .flag_if_supported("-fstack-protector-strong")
+        .flag_if_supported("-fstack-clash-protection")
+        .warnings(false)
+        .compile("mmapguard");
+    // The lease keeper is a thread; glibc before 2.34 has threads in a library of their own.
+    println!("cargo:rustc-link-lib=pthread");
+}
+
+/// The folder that `MMAPGUARD_LIB_DIR` names, else what pkg-config knows.
+#[cfg(not(feature = "bundled"))]
+fn installed() {
+    if let Some(folder) = env::var_os("MMAPGUARD_LIB_DIR") {
+        println!("cargo:rustc-link-search=native={}", std::path::Path::new(&folder).display());
+        println!("cargo:rustc-link-lib=dylib=mmapguard");
+        return;
+    }
+    if let Err(error) = pkg_config::Config::new().atleast_version("1.0").probe("mmapguard") {
+        give_up(&format!(
+            "no installed library was found. Install it, or name its folder in MMAPGUARD_LIB_DIR, \
+             or enable the feature `bundled`.\n{error}"
+        ));
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The structs that cross the border, member by member.
+
+use std::os::raw::c_char;
+
+use crate::mmg_status;
+
+structs! {
+    /// A zero-copy view of `size` bytes at `data`. Filled by `mmg_pin()`, ended by `mmg_unpin()`.
+    ///
+    /// `data` is never NULL after `mmg_pin()` or `mmg_unpin()`, not even when `size` is 0. The bytes are read-
+    /// only: writing to them is an access violation where they are mapped, and undefined where they are copied.
+    /// `pin` is the token of the pin and means nothing to the caller. A span is a plain value and may be
+    /// copied, but it has one pin: whichever copy is unpinned first ends it for all.
+    pub struct mmg_span {
+        /// The first byte; never NULL once pinned or unpinned
+        data: *const u8,
+        /// How many bytes
+        size: u64,
+        /// The token of the pin; means nothing to the caller
+        pin: u64,
+    }
+
+    /// How to open. Set `struct_size` (or use `MMG_OPTIONS_INIT` or `mmg_options_init()`); 0 is the default
+    /// everywhere else. A NULL pointer in place of the options means all defaults.
+    pub struct mmg_options {
+        /// sizeof(`mmg_options`) as the caller was compiled
+        struct_size: u32,
+        /// `MMG_BACKING_`...: what holds the bytes
+        backing: u32,
+        /// `MMG_GUARANTEE_CONTAINED` or _STABLE: the least that will do
+        guarantee: u32,
+        /// `MMG_LOCK_`...: the advisory lock taken before mapping
+        lock: u32,
+        /// how long to wait for that lock, in milliseconds; 0: try once
+        lock_wait_ms: u32,
+        /// `MMG_ADVICE_NORMAL` to _HUGEPAGE: expected pattern of access
+        access: u32,
+        /// `MMG_FLAG_`... bits
+        flags: u64,
+        /// start of the window in the file; any byte, no alignment asked
+        offset: u64,
+        /// length of the window; 0: to the end of the file
+        length: u64,
+        /// windows up to this many bytes are copied, not mapped; 0: 64 KiB, as measured
+        copy_threshold: u64,
+        /// cap for anything read into memory; 0: 1 GiB; `MMG_NO_LIMIT`: none
+        max_bytes: u64,
+        /// cap for the copy that STABLE may need; 0: 1 GiB; `MMG_NO_LIMIT`: none
+        max_snapshot_bytes: u64,
+    }
+
+    /// Details of a failure, filled by the calls that take one. Optional (NULL) and owned by the caller, so
+    /// nothing here depends on the thread. Set `struct_size` before each call; on success the call stores
+    /// `status` `MMG_OK` and clears the rest.
+    pub struct mmg_error {
+        /// sizeof(`mmg_error`) as the caller was compiled
+        struct_size: u32,
+        /// the status that the call returned
+        status: mmg_status,
+        /// errno as the kernel gave it, or 0 when the library itself refused
+        os_code: i32,
+        /// 0
+        reserved: u32,
+        /// where in the file, when the failure has a place; else 0
+        offset: u64,
+        /// what failed, e.g. "open", "flock", "mmap", "options"; NUL-terminated ASCII
+        operation: [c_char; 24],
+        /// one sentence for people, naming the path; NUL-terminated UTF-8. Undecodable bytes of a path appear as
+        /// \xNN and an overlong path is shortened in its middle
+        message: [c_char; 464],
+    }
+
+    /// What is known about one region, filled by `mmg_info_get()`.
+    pub struct mmg_info {
+        /// sizeof(`mmg_info`) as the caller was compiled
+        struct_size: u32,
+        /// `MMG_BACKING_MAP` or _COPY: what holds the bytes
+        backing: u32,
+        /// `MMG_REASON_`...: why that one
+        backing_reason: u32,
+        /// `MMG_GUARANTEE_`...: the guarantee that holds for the bytes
+        guarantee: u32,
+        /// `MMG_MEANS_`...: by what it is upheld
+        means: u32,
+        /// `MMG_SHORT_`...: why it is not STABLE; 0 when it is
+        shortfall: u32,
+        /// `MMG_LOCK_`...: the lock that is held now
+        lock: u32,
+        /// of the first loss: `MMG_E_TRUNCATED`, _IO, _POISONED or _UNSTABLE; `MMG_OK`: none
+        fault_cause: mmg_status,
+        /// bytes in the region
+        size: u64,
+        /// where in the file the region starts
+        offset: u64,
+        /// size of the file at open; for a stream, the bytes read from it
+        file_size: u64,
+        /// st_dev at open
+        device: u64,
+        /// st_ino at open
+        inode: u64,
+        /// modification time at open, seconds since the Epoch
+        mtime_seconds: i64,
+        /// status change time at open, seconds since the Epoch
+        ctime_seconds: i64,
+        /// 0 to 999 999 999
+        mtime_nanoseconds: u32,
+        /// 0 to 999 999 999
+        ctime_nanoseconds: u32,
+        /// signals contained in this region
+        faults: u64,
+        /// first byte of the region found lost; `MMG_TO_END` when nothing was
+        fault_offset: u64,
+        /// pins live now
+        pins: u64,
+        /// address space held for the region, whole pages; 0 for a copy
+        mapped_bytes: u64,
+        /// heap held for the region, its bookkeeping included
+        heap_bytes: u64,
+        /// errno of a lock that the file system could not give; 0 otherwise
+        lock_error: u64,
+        /// granularity of loss: a fault takes at least this many bytes; 0 for a copy
+        page_size: u64,
+    }
+
+    /// Counters of the whole process, filled by `mmg_stats_get()`. Each is read atomically, not all of them at
+    /// once.
+    pub struct mmg_stats {
+        /// sizeof(`mmg_stats`) as the caller was compiled
+        struct_size: u32,
+        /// as `mmg_guard_state()`
+        guard_state: i32,
+        /// open handles
+        handles: u64,
+        /// regions ever opened
+        opened: u64,
+        /// regions alive: open handles, and closed ones whose bytes are still pinned
+        regions: u64,
+        /// of these, the ones that are mapped
+        mappings: u64,
+        /// address space in these mappings
+        mapped_bytes: u64,
+        /// heap in regions
+        heap_bytes: u64,
+        /// signals contained since the process started
+        faults: u64,
+        /// SIGBUS signals passed on to the handler that was there before
+        foreign_faults: u64,
+        /// handle slots whose generations are used up
+        retired_slots: u64,
+    }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a failed call has to tell, and what it is for those who speak `std::io`.
+
+use std::fmt;
+use std::io;
+use std::os::raw::c_char;
+
+use mmapguard_sys as sys;
+
+use crate::Status;
+
+/// The result of everything here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure: the library's status, the system's error number if there is one, the operation that failed, and a
+/// sentence for people that names the path.
+///
+/// ```
+/// use mmapguard::{Contained, Region, Status};
+///
+/// let error = Region::<Contained>::open("no/such/file").unwrap_err();
+/// assert_eq!(error.status(), Status::NOT_FOUND);
+/// assert_eq!(error.os_code(), Some(2));
+/// assert_eq!(error.operation(), "open");
+/// assert!(error.to_string().contains("no/such/file"));
+/// ```
+///
+/// It converts into [`std::io::Error`], so `?` works in functions that return [`std::io::Result`]. The kind is that of
+/// the system's error number; where the library itself refused, it is
+///
+/// | status | [`io::ErrorKind`] |
+/// |---|---|
+/// | `NOT_FOUND`, `PERMISSION`, `WOULD_BLOCK` | the kind of that name |
+/// | `ARGUMENT`, `HANDLE`, `RANGE`, `EMPTY` | `InvalidInput` |
+/// | `TOO_BIG` | `InvalidData` |
+/// | `TRUNCATED` | `UnexpectedEof` |
+/// | `NO_MEMORY`, `LIMIT` | `OutOfMemory` |
+/// | `NOT_MAPPABLE`, `UNSTABLE`, `UNSUPPORTED`, `GUARD` | `Unsupported` |
+/// | any other | `Other` |
+///
+/// and the error itself is inside:
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use std::io;
+/// use mmapguard::{Contained, Error, Region};
+///
+/// fn read(path: &str) -> io::Result<Vec<u8>> {
+///     Ok(Region::<Contained>::open(path)?.read_to_vec(0, 16)?)
+/// }
+/// let error = read("no/such/file").unwrap_err();
+/// assert_eq!(error.kind(), io::ErrorKind::NotFound);
+/// let inside = error.get_ref().and_then(|e| e.downcast_ref::<Error>()).unwrap();
+/// assert_eq!(inside.status().name(), "MMG_E_NOT_FOUND");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    status: Status,
+    os_code: i32,
+    offset: Option<u64>,
+    operation: String,
+    message: String,
+}
+
+/// The text in a fixed array, up to its NUL.
+fn text(array: &[c_char]) -> String {
+    let bytes: Vec<u8> = array.iter().map(|&c| c as u8).take_while(|&c| c != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+impl Error {
+    /// From what a call has filled in.
+    pub(crate) fn told(status: sys::mmg_status, details: &sys::mmg_error) -> Error {
+        Error {
+            status: Status(status),
+            os_code: details.os_code,
+            offset: Some(details.offset).filter(|&offset| offset != 0),
+            operation: text(&details.operation),
+            message: text(&details.message),
+        }
+    }
+
+    /// From the status of a call that tells nothing else.
+    pub(crate) fn plain(status: sys::mmg_status, name: &str, operation: &str) -> Error {
+        Error::refused(Status(status), name, operation, &Status(status).to_string())
+    }
+
+    pub(crate) fn refused(status: Status, name: &str, operation: &str, why: &str) -> Error {
+        let message = format!("{name}: {operation}: {why}");
+        Error { status, os_code: 0, offset: None, operation: operation.to_owned(), message }
+    }
+
+    /// The bytes from here on are lost.
+    pub(crate) fn at(mut self, offset: u64) -> Error {
+        self.message.push_str(&format!(", from byte {offset} on"));
+        self.offset = Some(offset);
+        self
+    }
+
+    /// What went wrong, as a status of the library.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The error number of the system (errno); `None` when the library itself refused.
+    #[must_use]
+    pub fn os_code(&self) -> Option<i32> {
+        Some(self.os_code).filter(|&code| code != 0)
+    }
+
+    /// What failed, such as `"open"` or `"flock"`.
+    #[must_use]
+    pub fn operation(&self) -> &str {
+        &self.operation
+    }
+
+    /// Where, if the failure has a place: the first byte that was lost.
+    #[must_use]
+    pub fn offset(&self) -> Option<u64> {
+        self.offset
+    }
+
+    /// A lease was to be had, and the cap for its snapshot was too small: see `Options::stable_enough`.
+    pub(crate) fn is_for_want_of_cap(&self) -> bool {
+        self.status == Status::UNSTABLE && self.operation == "lease"
+    }
+
+    /// The kind of [`std::io::Error`] that this becomes.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        if let Some(code) = self.os_code() {
+            return io::Error::from_raw_os_error(code).kind();
+        }
+        match self.status {
+            Status::NOT_FOUND => io::ErrorKind::NotFound,
+            Status::PERMISSION => io::ErrorKind::PermissionDenied,
+            Status::WOULD_BLOCK => io::ErrorKind::WouldBlock,
+            Status::ARGUMENT | Status::HANDLE | Status::RANGE | Status::EMPTY => io::ErrorKind::InvalidInput,
+            Status::TOO_BIG => io::ErrorKind::InvalidData,
+            Status::TRUNCATED => io::ErrorKind::UnexpectedEof,
+            Status::NO_MEMORY | Status::LIMIT => io::ErrorKind::OutOfMemory,
+            Status::NOT_MAPPABLE | Status::UNSTABLE | Status::UNSUPPORTED | Status::GUARD => {
+                io::ErrorKind::Unsupported
+            }
+            _ => io::ErrorKind::Other,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        io::Error::new(error.kind(), error)
+    }
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
+#![deny(unsafe_op_in_unsafe_fn)]
+#![deny(clippy::undocumented_unsafe_blocks)]
+
+mod error;
+mod file_data;
+mod handle;
+mod info;
+mod options;
+mod process;
+mod reader;
+mod region;
+mod span;
+mod words;
+
+pub use error::{Error, Result};
+pub use file_data::{load, load_stdin, map_file, FileData};
+pub use info::{Changed, Info, Stats};
+pub use options::Options;
+pub use process::{guard_install, guard_state, handle_fault, stats, supports, version};
+pub use reader::Reader;
+pub use region::{Contained, Guarantee, Region, Stable};
+pub use span::Span;
+pub use words::{Advice, Backing, Feature, GuardState, Lock, Means, Promise, Reason, Shortfall, Status};

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Regions: the bytes of one window of one file, under one of two guarantees.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::path::Path;
+
+use mmapguard_sys as sys;
+
+use crate::handle::Handle;
+use crate::{Advice, Changed, Error, Info, Options, Promise, Reader, Result, Span, Status};
+
+/// The guarantee of a region: *the bytes do not change and do not vanish*, whoever writes to the file. Hence a
+/// `Region<Stable>` is a `&[u8]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stable {}
+
+/// The guarantee of a region: *nothing that happens to the file kills the process*, and losses are reported. But bytes
+/// may change, so there is no `&[u8]`: every read says whether it worked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Contained {}
+
+/// [`Stable`] or [`Contained`]; nothing else can implement it.
+pub trait Guarantee: private::Sealed {}
+
+impl Guarantee for Stable {}
+impl Guarantee for Contained {}
+
+mod private {
+    use mmapguard_sys as sys;
+
+    pub trait Sealed {
+        /// What the library is asked for.
+        const DEMAND: u32;
+        /// Whether the region holds a pin for the whole of its life.
+        const PINS: bool;
+    }
+
+    impl Sealed for super::Stable {
+        const DEMAND: u32 = sys::MMG_GUARANTEE_STABLE;
+        const PINS: bool = true;
+    }
+
+    impl Sealed for super::Contained {
+        const DEMAND: u32 = sys::MMG_GUARANTEE_CONTAINED;
+        const PINS: bool = false;
+    }
+}
+
+/// The bytes of one window of one file, for reading.
+///
+/// A [`Region<Stable>`](Stable) is a slice:
+///
+/// ```
+/// use mmapguard::{Region, Stable};
+///
+/// # fn main() -> mmapguard::Result<()> {
+/// let region = Region::<Stable>::open("Cargo.toml")?;
+/// let lines = region.split(|&byte| byte == b'\n').count();
+/// assert!(region.starts_with(b"# SPDX") && lines > 10);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// which cannot outlive its region:
+///
+/// ```compile_fail,E0505
+/// use mmapguard::{Region, Stable};
+///
+/// let region = Region::<Stable>::open("Cargo.toml").unwrap();
+/// let bytes: &[u8] = &region;
+/// drop(region);
+/// assert_eq!(bytes[0], b'#');
+/// ```
+///
+/// ```compile_fail,E0597
+/// use mmapguard::{Region, Stable};
+///
+/// let bytes: &[u8] = {
+///     let region = Region::<Stable>::open("Cargo.toml").unwrap();
+///     &region
+/// };
+/// assert_eq!(bytes[0], b'#');
+/// ```
+///
+/// A [`Region<Contained>`](Contained) is read by calls that return a [`Result`]:
+///
+/// ```
+/// use mmapguard::{Contained, Region};
+///
+/// # fn main() -> mmapguard::Result<()> {
+/// let region = Region::<Contained>::open("Cargo.toml")?;
+/// let mut head = [0; 6];
+/// region.read_exact_at(0, &mut head)?;
+/// assert_eq!(&head, b"# SPDX");
+/// assert!(region.find(b"[package]")?.is_some());
+/// region.check()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// and there is no way to have it as a slice:
+///
+/// ```compile_fail,E0614
+/// use mmapguard::{Contained, Region};
+///
+/// let region = Region::<Contained>::open("Cargo.toml").unwrap();
+/// let bytes: &[u8] = &*region;
+/// ```
+///
+/// ```compile_fail,E0277
+/// use mmapguard::{Contained, Region};
+///
+/// fn first(bytes: impl AsRef<[u8]>) -> u8 {
+///     bytes.as_ref()[0]
+/// }
+/// first(Region::<Contained>::open("Cargo.toml").unwrap());
+/// ```
+///
+/// ```compile_fail,E0608
+/// use mmapguard::{Contained, Region};
+///
+/// let region = Region::<Contained>::open("Cargo.toml").unwrap();
+/// let first = region[0];
+/// ```
+///
+/// Regions are closed when they are dropped, may be sent to other threads, and may be read from several at once.
+pub struct Region<G: Guarantee> {
+    /// All of the region, pinned, if `G` is `Stable`; empty otherwise.
+    span: sys::mmg_span,
+    handle: Handle,
+    guarantee: PhantomData<G>,
+}
+
+// SAFETY: the pointer in `span` is to bytes that are only ever read, and that live until the region is dropped, in
+// whichever thread. The library serves every thread.
+unsafe impl<G: Guarantee> Send for Region<G> {}
+// SAFETY: as above; all methods that take `&self` may run at once, on the same handle too.
+unsafe impl<G: Guarantee> Sync for Region<G> {}
+
+impl<G: Guarantee> Region<G> {
+    /// Open the file at `path` with the default [`Options`].
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Region<G>> {
+        Options::new().open(path)
+    }
+
+    /// What an open handle becomes; a stable region is pinned for good.
+    pub(crate) fn over(handle: Handle, info: &Info) -> Result<Region<G>> {
+        let mut region = Region { span: sys::MMG_SPAN_INIT, handle, guarantee: PhantomData };
+        if G::PINS {
+            if info.guarantee() != Promise::STABLE {
+                let why = format!("not stable: {}", info.shortfall());
+                return Err(Error::refused(Status::UNSTABLE, &region.handle.name, "stable", &why));
+            }
+            region.span = region.handle.pin(0, sys::MMG_TO_END)?;
+        }
+        Ok(region)
+    }
+
+    /// Bytes in the region, as they were at open.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.handle.size
+    }
+
+    /// Copy bytes at `offset` into `buffer`: as many as there are, so fewer than fit only at the end of the region or in
+    /// front of bytes that are lost.
+    ///
+    /// # Errors
+    /// [`Status::TRUNCATED`], [`Status::IO`], [`Status::POISONED`] if the byte at `offset` is lost; [`Status::RANGE`] if
+    /// `offset` is beyond the region; [`Status::UNSTABLE`] if `G` is [`Stable`] and no longer holds.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        self.handle.read_at(offset, buffer)
+    }
+
+    /// Fill `buffer` with the bytes at `offset`.
+    ///
+    /// # Errors
+    /// As [`read_at`](Region::read_at), and [`Status::RANGE`] if the region ends before; what `buffer` then holds is not
+    /// specified.
+    pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let length = buffer.len() as u64;
+        if offset.checked_add(length).map_or(true, |end| end > self.size()) {
+            return Err(self.beyond(offset, length));
+        }
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.read_at(offset + done as u64, &mut buffer[done..])? {
+                0 => return Err(self.beyond(offset, length)),
+                got => done += got,
+            }
+        }
+        Ok(())
+    }
+
+    fn beyond(&self, offset: u64, length: u64) -> Error {
+        let why = format!("{length} bytes at {offset} reach beyond the region, which has {}", self.size());
+        Error::refused(Status::RANGE, &self.handle.name, "read", &why)
+    }
+
+    /// A copy of `length` bytes at `offset`.
+    ///
+    /// # Errors
+    /// As [`read_exact_at`](Region::read_exact_at); [`Status::NO_MEMORY`] if there is no room for so many.
+    pub fn read_to_vec(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        // Asked before memory is, so that a nonsensical length costs nothing.
+        if offset.checked_add(length as u64).map_or(true, |end| end > self.size()) {
+            return Err(self.beyond(offset, length as u64));
+        }
+        bytes
+            .try_reserve_exact(length)
+            .map_err(|_| Error::plain(sys::MMG_E_NO_MEMORY, &self.handle.name, "read"))?;
+        bytes.resize(length, 0);
+        self.read_exact_at(offset, &mut bytes).map(|()| bytes)
+    }
+
+    /// The first place where `needle` occurs.
+    ///
+    /// # Errors
+    /// As [`read_at`](Region::read_at), if bytes that had to be searched are lost.
+    pub fn find(&self, needle: &[u8]) -> Result<Option<u64>> {
+        self.handle.find(0, sys::MMG_TO_END, needle)
+    }
+
+    /// The first place in `length` bytes from `offset` on where `needle` occurs.
+    ///
+    /// # Errors
+    /// As [`find`](Region::find), and [`Status::RANGE`].
+    pub fn find_in(&self, offset: u64, length: u64, needle: &[u8]) -> Result<Option<u64>> {
+        self.handle.find(offset, length, needle)
+    }
+
+    /// A [`Read`](std::io::Read) and [`Seek`](std::io::Seek) over the region.
+    #[must_use]
+    pub fn reader(&self) -> Reader<'_> {
+        Reader::new(&self.handle)
+    }
+
+    /// Compute something from the region, and believe it only if no byte was lost meanwhile: `work` reads through a
+    /// [`Reader`], then [`check`](Region::check) has the last word. If something was lost that is the error, whatever
+    /// `work` returned, since it is the reason of what went wrong there.
+    ///
+    /// ```
+    /// use std::io::{self, BufRead, BufReader};
+    /// use mmapguard::{Contained, Region};
+    ///
+    /// # fn main() -> io::Result<()> {
+    /// let region = Region::<Contained>::open("Cargo.toml")?;
+    /// let sections = region.scan(|reader| {
+    ///     let mut count = 0;
+    ///     for line in BufReader::new(reader).lines() {
+    ///         count += usize::from(line?.starts_with('['));
+    ///     }
+    ///     Ok::<_, io::Error>(count)
+    /// })?;
+    /// assert!(sections > 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`check`](Region::check), else what `work` returns.
+    pub fn scan<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce(&mut Reader<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let result = work(&mut self.reader());
+        self.check()?;
+        result
+    }
+
+    /// Is everything read so far still true? Also sees the truncation inside the last page, which no read notices.
+    ///
+    /// # Errors
+    /// The cause of the first loss, with its [`offset`](Error::offset).
+    pub fn check(&self) -> Result<()> {
+        self.handle.check()
+    }
+
+    /// Has the file changed on disk since it was opened?
+    ///
+    /// ```
+    /// use mmapguard::{Contained, Region};
+    ///
+    /// # fn main() -> mmapguard::Result<()> {
+    /// assert!(!Region::<Contained>::open("Cargo.toml")?.changed()?.any());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Status::UNSUPPORTED`] for a stream, or a copy made from a descriptor.
+    pub fn changed(&self) -> Result<Changed> {
+        self.handle.changed()
+    }
+
+    /// What is known about the region now.
+    ///
+    /// # Errors
+    /// None is expected.
+    pub fn info(&self) -> Result<Info> {
+        self.handle.info()
+    }
+
+    /// Tell the kernel how `length` bytes at `offset` will be used; `u64::MAX`: to the end.
+    ///
+    /// # Errors
+    /// [`Status::RANGE`], [`Status::ARGUMENT`]; with [`Advice::POPULATE`] what cannot be read in.
+    pub fn advise(&self, offset: u64, length: u64, advice: Advice) -> Result<()> {
+        self.handle.advise(offset, length, advice)
+    }
+
+    /// How many of `length` bytes at `offset` are in memory now; `u64::MAX`: to the end.
+    ///
+    /// # Errors
+    /// [`Status::RANGE`].
+    pub fn resident(&self, offset: u64, length: u64) -> Result<u64> {
+        self.handle.resident(offset, length)
+    }
+
+    /// A zero-copy view of `length` bytes at `offset`, for code that takes pointers; `u64::MAX`: to the end.
+    ///
+    /// # Errors
+    /// As [`read_at`](Region::read_at), if a byte of it is known to be lost.
+    pub fn span(&self, offset: u64, length: u64) -> Result<Span> {
+        self.handle.pin(offset, length).map(Span::new)
+    }
+
+    /// Close the region, and tell whether everything read from it was true. Dropping it closes it as well, and tells
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`check`](Region::check).
+    pub fn close(mut self) -> Result<()> {
+        let verdict = self.check();
+        self.unpin();
+        // Taken apart by hand, since a type that has a Drop cannot be.
+        let empty = Handle::nothing();
+        verdict.and(std::mem::replace(&mut self.handle, empty).close())
+    }
+
+    fn unpin(&mut self) {
+        // SAFETY: `span` is live; an empty one, or one that has been unpinned before, is harmless. Nobody holds a slice
+        // of it: both callers have the region for themselves.
+        unsafe { sys::mmg_unpin(&mut self.span) };
+    }
+}
+
+impl Region<Contained> {
+    /// The same region as a stable one, if its bytes cannot change anyway: small files and streams, which are copied,
+    /// sealed files and media that nobody can write. Otherwise it comes back as it was.
+    ///
+    /// ```
+    /// use mmapguard::{Contained, Region};
+    ///
+    /// let small = Region::<Contained>::open("Cargo.toml").unwrap();
+    /// let bytes = small.try_into_stable().unwrap();
+    /// assert_eq!(bytes[0], b'#');
+    /// ```
+    ///
+    /// # Errors
+    /// The region itself, where its bytes may change.
+    pub fn try_into_stable(self) -> Result<Region<Stable>, Region<Contained>> {
+        if self.info().map_or(true, |info| info.guarantee() != Promise::STABLE) {
+            return Err(self);
+        }
+        let span = match self.handle.pin(0, sys::MMG_TO_END) {
+            Ok(span) => span,
+            Err(_) => return Err(self),
+        };
+        let mut contained = self;
+        let handle = std::mem::replace(&mut contained.handle, Handle::nothing());
+        Ok(Region { span, handle, guarantee: PhantomData })
+    }
+}
+
+impl Deref for Region<Stable> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `span` is pinned since the region was made, so `data` is not NULL and `size` bytes stay readable at
+        // it until `self` is dropped or closed, which the borrow rules out. STABLE is that they do not change
+        // meanwhile; the documentation of the crate says by what, and how far. No mapping is larger than isize::MAX.
+        unsafe { std::slice::from_raw_parts(self.span.data, self.span.size as usize) }
+    }
+}
+
+impl AsRef<[u8]> for Region<Stable> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl<G: Guarantee> Drop for Region<G> {
+    fn drop(&mut self) {
+        self.unpin();
+    }
+}
+
+impl<G: Guarantee> fmt::Debug for Region<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("Region");
+        fields.field("name", &self.handle.name).field("size", &self.size());
+        if let Ok(info) = self.info() {
+            fields.field("is", &format_args!("{info}"));
+        }
+        fields.finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Nothing is left behind. One test only, so that no other runs beside it.
+
+mod common;
+
+use std::fs;
+
+use common::{sample, Folder, LARGE};
+use mmapguard::{map_file, Contained, Region, Stable};
+
+fn held() -> (usize, usize, u64, u64) {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let ours = maps.lines().filter(|line| line.contains("mmapguard-rust-")).count();
+    let stats = mmapguard::stats();
+    (fs::read_dir("/proc/self/fd").unwrap().count(), ours, stats.handles, stats.regions)
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let folder = Folder::new();
+    let path = folder.file("file", &sample(LARGE));
+    let small = folder.file("small", b"small");
+    let before = held();
+    for _ in 0..100 {
+        let stable = Region::<Stable>::open(&path).unwrap();
+        let contained = Region::<Contained>::open(&path).unwrap();
+        let span = contained.span(0, 10).unwrap();
+        drop(contained);
+        drop(span);
+        stable.close().unwrap();
+        Region::<Contained>::open(&small).unwrap().try_into_stable().unwrap();
+        Region::<Contained>::open(&path).unwrap().try_into_stable().unwrap_err();
+        map_file(&path).unwrap();
+        map_file(folder.path("none")).unwrap_err();
+    }
+    assert_eq!(held(), before);
+}
