@@ -24,8 +24,9 @@
 
 #include "secure.h"
 
-/* Any real-time signal will do: it is blocked in the only thread that it is ever sent to. */
-#define BREAK_SIGNAL SIGRTMAX
+/* Any real-time signal will do: it is blocked in the only thread that it is ever sent to. Valgrind has the last one for
+   itself. */
+#define BREAK_SIGNAL (SIGRTMAX - 1)
 /* Without leases the thread waits this long before it ends, so that opening and closing in turn does not start one
    each time. */
 #define LINGER_NS 100000000L

@@ -55,11 +55,18 @@ on_alarm(int signal_number)
     }
 }
 
+/** Microseconds between two alarms; long enough for the code below the handler to get on. */
+static suseconds_t
+period(void)
+{
+    return check_is_slow() ? 5000 : 100;
+}
+
 static void
 pins_of_a_handler_and_of_the_code_it_interrupts_do_not_meet(void)
 {
     const struct sigaction handler = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
-    const struct itimerval often = {{0, 100}, {0, 100}};
+    const struct itimerval often = {{0, period()}, {0, period()}};
     const struct itimerval never = {{0, 0}, {0, 0}};
     mmg_options map = check_backing(MMG_BACKING_MAP);
     mmg_options copy = check_backing(MMG_BACKING_COPY);
@@ -102,7 +109,7 @@ static void
 a_handler_may_pin_while_handles_come_and_go(void)
 {
     const struct sigaction handler = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
-    const struct itimerval often = {{0, 100}, {0, 100}};
+    const struct itimerval often = {{0, period()}, {0, period()}};
     const struct itimerval never = {{0, 0}, {0, 0}};
     mmg_options map = check_backing(MMG_BACKING_MAP);
     mmg_options copy = check_backing(MMG_BACKING_COPY);

@@ -37,6 +37,9 @@ from support import files, watch
 from support import library as mmg
 from support.children import Helper, Line, fresh_python, in_child
 
+BREAK_SIGNAL = signal.SIGRTMAX - 1
+"""What the library has the kernel send to its thread when a lease is being broken (BREAK_SIGNAL of lease.c)."""
+
 PROMPT = 20.0
 """Seconds that a writer is never held for, on however slow a machine: below the kernel's own limit of 45."""
 
@@ -82,7 +85,7 @@ def test_the_thread_takes_no_signal_of_the_applications(leasing_folder: Path) ->
     with stable(one.path) as handle:
         with open(f"/proc/self/task/{helper_thread()}/status") as status:
             blocked = next(int(line.split()[1], 16) for line in status if line.startswith("SigBlk:"))
-        awaited = {signal.SIGIO, signal.SIGRTMAX}  # with sigwaitinfo(2), whatever the mask says meanwhile
+        awaited = {signal.SIGIO, BREAK_SIGNAL}  # with sigwaitinfo(2), whatever the mask says meanwhile
         for number in signal.valid_signals() - awaited - {signal.SIGKILL, signal.SIGSTOP, 32, 33}:
             assert blocked >> (number - 1) & 1, f"signal {number} is open in the library's thread"
         is_still(handle, one.data)
@@ -100,14 +103,14 @@ def _handled_during_a_break(path: Path, data: bytes) -> list[int]:
         assert means(handle) in FILE_MEANS
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
     assert not signal.sigpending()
-    os.kill(os.getpid(), signal.SIGRTMAX)
+    os.kill(os.getpid(), BREAK_SIGNAL)
     until(lambda: bool(arrived), "the application's own signal")
     return arrived
 
 
 def test_no_signal_of_a_lease_reaches_the_application_and_its_own_do(leasing_folder: Path) -> None:
     one = files.sample(leasing_folder / "file", files.LARGE)
-    assert in_child(_handled_during_a_break, one.path, one.data) == [signal.SIGRTMAX]
+    assert in_child(_handled_during_a_break, one.path, one.data) == [BREAK_SIGNAL]
 
 
 # ------------------------------------------------------------------------------------------ forged signals --
@@ -135,7 +138,7 @@ def forge(process: int, thread: int, number: int, code: int, fd: int) -> int:
 
 def _forge_all(process: int, thread: int, fds: list[int]) -> None:
     for fd in fds:
-        for number in (signal.SIGRTMAX, signal.SIGIO):
+        for number in (BREAK_SIGNAL, signal.SIGIO):
             forge(process, thread, number, -1, fd)  # SI_QUEUE
 
 
@@ -147,7 +150,7 @@ def test_forged_signals_break_no_lease(leasing_folder: Path) -> None:
     with stable(one.path) as handle:
         in_child(_forge_all, os.getpid(), helper_thread(), FORGED_FDS)
         for fd in FORGED_FDS:  # a process may send itself what looks as if it came from the kernel
-            forge(os.getpid(), helper_thread(), signal.SIGRTMAX, 1, fd)
+            forge(os.getpid(), helper_thread(), BREAK_SIGNAL, 1, fd)
         time.sleep(0.05)
         assert means(handle) == abi.MMG_MEANS_LEASE
         assert leases_on(one.path) == 1
@@ -159,12 +162,12 @@ def test_forged_signals_break_no_lease(leasing_folder: Path) -> None:
 
 def _flood(line: Line, process: int, thread: int) -> None:
     libc = ctypes.CDLL(None)
-    info = ctypes.byref(_Info(signo=signal.SIGRTMAX, code=-1, fd=3))
+    info = ctypes.byref(_Info(signo=BREAK_SIGNAL, code=-1, fd=3))
     number = ctypes.c_long(_TGSIGQUEUEINFO[os.uname().machine])
     line.say("flooding")
     while line.silent():
         for _ in range(2000):
-            libc.syscall(number, process, thread, signal.SIGRTMAX, info)
+            libc.syscall(number, process, thread, BREAK_SIGNAL, info)
 
 
 def test_a_flood_of_forged_signals_holds_up_no_writer(leasing_folder: Path) -> None:
