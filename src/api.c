@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The exported functions: validate, delegate, report. What they promise is said in mmapguard.h.
+ * The exported functions on what is open, and on the process: validate, delegate, report. What they promise is said in
+ * mmapguard.h; those that open are in api_open.c.
  */
-#include <errno.h>
-#include <limits.h>
-#include <string.h>
-
 #include "contain.h"
-#include "error.h"
 #include "fault.h"
 #include "find.h"
 #include "layout.h"
-#include "open.h"
 #include "pin.h"
 #include "region.h"
 #include "registry.h"
@@ -22,117 +17,7 @@ _Static_assert(MMG_ABI_VERSION == LIBRARY_ABI, "the header belongs to this libra
 
 static const unsigned char no_bytes[1]; /* what an empty span points to */
 
-/* ----------------------------------------------------------------------------------------------------- opening -- */
-
-mmg_status
-mmg_options_init(mmg_options *options, uint32_t struct_size)
-{
-    if (options == NULL)
-        return MMG_E_ARGUMENT;
-    mmg_status status = layout_check_options_size(struct_size);
-    if (status != MMG_OK)
-        return status;
-    memset(options, 0, struct_size); /* all defaults are 0 */
-    options->struct_size = struct_size;
-    return MMG_OK;
-}
-
-/* A call that opens, as far as all of them are alike: outputs, structs, and the handle at the end. */
-struct opening {
-    mmg_options options;
-    struct report report;
-    struct source source;
-};
-
-static mmg_status
-opening_begin(struct opening *opening, const char *path, int fd, const mmg_options *options, mmg_handle *handle,
-              mmg_error *error)
-{
-    opening->options = (mmg_options)MMG_OPTIONS_INIT;
-    if (handle != NULL)
-        *handle = 0;
-    if (error != NULL) {
-        mmg_status status = layout_check_error(error);
-        if (status != MMG_OK)
-            return status;
-        error_clear(error);
-    }
-    opening->report = (struct report){.theirs = error, .path = path, .descriptor = fd};
-    if (handle == NULL)
-        return error_tell(&opening->report, MMG_E_ARGUMENT, "arguments", 0, 0, "no place for the handle was given");
-    mmg_status status = layout_read_options(options, &opening->options);
-    if (status != MMG_OK)
-        return error_tell(&opening->report, status, "options", 0, 0,
-                          status == MMG_E_ARGUMENT ? "an option has an unknown value, or two contradict each other"
-                                                   : NULL);
-    opening->source = (struct source){.options = &opening->options, .report = &opening->report};
-    return MMG_OK;
-}
-
-static mmg_status
-opening_finish(struct opening *opening, mmg_handle *handle)
-{
-    struct region *region;
-    mmg_status status = open_region(&opening->source, &region);
-
-    if (status != MMG_OK)
-        return status;
-    status = handle_issue(&region->object, handle);
-    if (status != MMG_OK) {
-        region->object.destroy(&region->object);
-        return error_tell(&opening->report, status, "handle", ENOMEM, 0, NULL);
-    }
-    error_clear(opening->report.theirs); /* of what failed on the way and was made good */
-    return MMG_OK;
-}
-
-mmg_status
-mmg_open(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error)
-{
-    struct opening opening;
-    mmg_status status = opening_begin(&opening, path != NULL ? path : "(null)", -1, options, handle, error);
-
-    if (status != MMG_OK)
-        return status;
-    if (path == NULL)
-        return error_tell(&opening.report, MMG_E_ARGUMENT, "arguments", 0, 0, "no path was given");
-    status = source_open_path(path, &opening.source);
-    return status == MMG_OK ? opening_finish(&opening, handle) : status;
-}
-
-mmg_status
-mmg_open_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error)
-{
-    struct opening opening;
-    mmg_status status = opening_begin(&opening, NULL, fd, options, handle, error);
-
-    if (status != MMG_OK)
-        return status;
-    if (opening.options.flags & MMG_FLAG_NOFOLLOW)
-        return error_tell(&opening.report, MMG_E_ARGUMENT, "options", 0, 0, "a descriptor is no link to follow");
-    status = source_open_fd(fd, &opening.source);
-    return status == MMG_OK ? opening_finish(&opening, handle) : status;
-}
-
-mmg_status
-mmg_load(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error)
-{
-    if (path != NULL && strcmp(path, "-") == 0)
-        return mmg_read_fd(0, options, handle, error);
-    return mmg_open(path, options, handle, error);
-}
-
-mmg_status
-mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error)
-{
-    struct opening opening;
-    mmg_status status = opening_begin(&opening, NULL, fd, options, handle, error);
-
-    if (status != MMG_OK)
-        return status;
-    status = source_open_stream(fd, &opening.source);
-    return status == MMG_OK ? opening_finish(&opening, handle) : status;
-}
+/* ----------------------------------------------------------------------------------------------------- reading -- */
 
 mmg_status
 mmg_close(mmg_handle handle, uint32_t flags)
@@ -141,8 +26,6 @@ mmg_close(mmg_handle handle, uint32_t flags)
         return MMG_E_ARGUMENT;
     return handle_close(handle, (flags & MMG_CLOSE_STRICT) != 0);
 }
-
-/* ----------------------------------------------------------------------------------------------------- reading -- */
 
 /* A pinned region and the token of the pin; as struct pinned. */
 struct pinned_region {
@@ -354,24 +237,8 @@ mmg_advise(mmg_handle handle, uint64_t offset, uint64_t length, uint32_t advice)
     if (pin.region == NULL)
         return pin_failure(pin);
     mmg_status status = range_resolve(pin.region, offset, &length);
-    /* What a lease has put in the place of the file, now or at any moment, may be memory: dropped, it would be zeros. */
-    bool is_harmful = advice == MMG_ADVICE_DONTNEED && pin.region->lease != NULL;
-    if (status == MMG_OK && pin.region->mapping.base != NULL && !is_harmful) {
-        int os_code = map_advise(&pin.region->mapping, pin.region->data + offset, (size_t)length, advice);
-        /* What was lost before and now reads as zeros is populated easily, and lost all the same. */
-        if (os_code == 0 && advice == MMG_ADVICE_POPULATE && length > 0)
-            status = region_look(pin.region);
-        if (status == MMG_OK && advice == MMG_ADVICE_POPULATE)
-            status = registry_loss_within(pin.region->number, offset, length);
-        /* madvise(2), MADV_POPULATE_READ: EFAULT where a touch would have raised SIGBUS. The size tells the causes
-           apart. */
-        if (os_code == EFAULT)
-            status = region_check(pin.region) == MMG_OK ? MMG_E_IO : MMG_E_TRUNCATED;
-        else if (os_code != 0)
-            status = os_code == EOPNOTSUPP ? MMG_E_UNSUPPORTED
-                     : os_code == ENOMEM   ? MMG_E_NO_MEMORY
-                                           : status_of_contents(os_code);
-    }
+    if (status == MMG_OK)
+        status = region_advise(pin.region, offset, length, advice);
     pin_release(pin.token);
     return status;
 }
@@ -385,15 +252,8 @@ mmg_resident(mmg_handle handle, uint64_t offset, uint64_t length, uint64_t *byte
     if (pin.region == NULL)
         return pin_failure(pin);
     mmg_status status = range_resolve(pin.region, offset, &length);
-    if (status == MMG_OK) {
-        uint64_t resident = length;
-        int os_code = pin.region->mapping.base == NULL
-                          ? 0
-                          : map_resident(&pin.region->mapping, pin.region->data + offset, (size_t)length, &resident);
-        status = os_code == 0 ? MMG_OK : MMG_E_SYSTEM;
-        if (status == MMG_OK)
-            *bytes = resident;
-    }
+    if (status == MMG_OK)
+        status = region_resident(pin.region, offset, length, bytes);
     pin_release(pin.token);
     return status;
 }

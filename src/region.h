@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Regions: what a handle owns. Bytes in memory or in a mapping, the descriptors and lock behind them, and what was
- * known of the file at open. Made bare here, given bytes in backing.c, asked questions in inspect.c.
+ * known of the file at open. Made bare here, given bytes in backing.c, asked questions in inspect.c and paging.c.
  */
 #ifndef MMAPGUARD_REGION_H
 #define MMAPGUARD_REGION_H
@@ -69,5 +69,9 @@ mmg_status region_look(const struct region *region);
 mmg_status region_check(const struct region *region);
 mmg_status region_changed(const struct region *region, uint32_t *what);
 mmg_status region_read(const struct region *region, uint64_t offset, void *buffer, uint64_t size, uint64_t *got);
+
+/** mmg_advise(), mmg_resident(), for a range within the region. */
+mmg_status region_advise(const struct region *region, uint64_t offset, uint64_t length, uint32_t advice);
+mmg_status region_resident(const struct region *region, uint64_t offset, uint64_t length, uint64_t *bytes);
 
 #endif
