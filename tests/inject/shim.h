@@ -12,10 +12,13 @@
 
 /** The functions that can be made to fail, by the name that the dynamic linker knows. */
 #define SHIM_FUNCTIONS(X)                                                                                              \
+    X(__fxstat64)                                                                                                      \
+    X(__lxstat64)                                                                                                      \
     X(__open64_2)                                                                                                      \
     X(__poll_chk)                                                                                                      \
     X(__pread64_chk)                                                                                                   \
     X(__read_chk)                                                                                                      \
+    X(__xstat64)                                                                                                       \
     X(aligned_alloc)                                                                                                   \
     X(calloc)                                                                                                          \
     X(clock_gettime)                                                                                                   \

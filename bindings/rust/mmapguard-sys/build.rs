@@ -33,6 +33,8 @@ fn bundled() {
             .flatten()
             .map(|entry| entry.path())
             .filter(|path| path.extension().map_or(false, |extension| extension == "c"))
+            // For the shared library only: a program has its own idea of the system that it is for.
+            .filter(|path| path.file_name().map_or(true, |name| name != "glibc.c"))
             .collect(),
         Err(error) => give_up(&format!("cannot read the C sources in {}: {error}", sources.display())),
     };

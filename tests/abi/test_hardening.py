@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""How the library was linked: what a distribution, and who loads it, may rely on. Read off the file that was built."""
+
+from __future__ import annotations
+
+import platform
+import re
+import subprocess
+
+import pytest
+
+from support import library as mmg
+
+
+def readelf(*words: str) -> str:
+    """What readelf says of the library."""
+    command = ["readelf", "--wide", *words, str(mmg.library_path())]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_nothing_in_it_is_writable_once_it_is_loaded_that_need_not_be() -> None:
+    assert "GNU_RELRO" in readelf("--program-headers")
+    assert re.search(r"\(FLAGS.*NOW", readelf("--dynamic")), "full RELRO needs immediate binding"
+
+
+def test_no_segment_is_writable_and_executable() -> None:
+    segments = re.findall(
+        r"^  ([A-Z_]+) .*0x\w+ 0x\w+ ([RWE ]{3}) ", readelf("--program-headers"), re.MULTILINE
+    )
+    assert ("GNU_STACK", "RW ") in segments
+    assert [name for name, flags in segments if "W" in flags and "E" in flags] == []
+
+
+def test_the_code_is_shared_as_it_is() -> None:
+    assert "TEXTREL" not in readelf("--dynamic")
+
+
+def test_it_stays_loaded_since_a_signal_handler_cannot_be_unloaded() -> None:
+    assert re.search(r"\(FLAGS_1\).*NODELETE", readelf("--dynamic"))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="these are marks of x86-64")
+def test_it_is_marked_for_control_flow_protection() -> None:
+    assert re.search(r"x86 feature:.*IBT.*SHSTK", readelf("--notes"))
+
+
+def test_it_needs_nothing_newer_than_glibc_2_28() -> None:
+    needed = {
+        tuple(map(int, found.split(".")))
+        for found in re.findall(r"GLIBC_([\d.]+)", readelf("--version-info"))
+    }
+    assert {version for version in needed if version > (2, 28)} == set()
+    assert needed, "it needs nothing of glibc at all"

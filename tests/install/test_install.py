@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What `cmake --install` puts in place, used as other projects use it: by CMake, by pkg-config, shared and static."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("MMAPGUARD_BUILD", ROOT / "build" / "release"))
+CONSUMER = Path(__file__).with_name("consumer")
+VERSION = "1.0.0"
+
+
+def run(*command: str | Path, cwd: Path | None = None, environment: dict[str, str] | None = None) -> str:
+    """What a command prints; it must succeed."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{shlex.join(map(str, command))}:\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An installation that was moved after it was made: nothing in it may know where it was."""
+    first = tmp_path_factory.mktemp("first") / "usr"
+    run("cmake", "--install", BUILD, "--prefix", first)
+    second = tmp_path_factory.mktemp("moved") / "usr"
+    shutil.move(first, second)
+    return second
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """A file to read."""
+    path = tmp_path / "text"
+    path.write_text("the first line\n" + "another\n" * 10_000)
+    return path
+
+
+def library_folder(prefix: Path) -> Path:
+    """Where the library is; Debian has a folder for each architecture."""
+    return next(prefix.glob("lib*/**/libmmapguard.so.1")).parent
+
+
+def works(program: Path, text: Path, libraries: Path | None = None) -> None:
+    """Does a consumer do its work, with the library from that folder, or in itself?"""
+    found = {"LD_LIBRARY_PATH": str(libraries)} if libraries is not None else {}
+    assert run(program, text, environment=found) == f"{VERSION} the first line\n"
+
+
+def needs(program: Path) -> set[str]:
+    """The shared libraries that a program asks for."""
+    return set(re.findall(r"\(NEEDED\).*\[(.+)\]", run("readelf", "-d", program)))
+
+
+@pytest.mark.parametrize("how", ["shared", "static", "inside"])
+def test_a_cmake_project_finds_and_uses_it(how: str, prefix: Path, text: Path, tmp_path: Path) -> None:
+    build = tmp_path / "build"
+    settings = [f"-DHOW={how}", f"-DCMAKE_PREFIX_PATH={prefix}", f"-DMMAPGUARD_SOURCES={ROOT}"]
+    run("cmake", "-G", "Ninja", "-S", CONSUMER, "-B", build, "-DCMAKE_BUILD_TYPE=Release", *settings)
+    run("cmake", "--build", build)
+    works(build / "consumer", text)
+    assert ("libmmapguard.so.1" in needs(build / "consumer")) == (how != "static")
+    if how == "inside":
+        assert not (build / "mmapguard" / "demo").exists(), "another project gets our demo"
+        assert not (build / "mmapguard" / "tests").exists(), "another project gets our tests"
+
+
+def test_a_cmake_project_that_needs_another_major_version_does_not_find_it(
+    prefix: Path, tmp_path: Path
+) -> None:
+    for wanted, found in (("1.0", True), ("1.99", False), ("2.0", False), ("0.9", False)):
+        (tmp_path / "CMakeLists.txt").write_text(
+            "cmake_minimum_required(VERSION 3.25)\nproject(p LANGUAGES C)\n"
+            f'find_package(mmapguard {wanted} CONFIG)\nmessage("found: ${{mmapguard_FOUND}}")\n'
+        )
+        done = subprocess.run(
+            ["cmake", "-S", tmp_path, "-B", tmp_path / "build", "--fresh", f"-DCMAKE_PREFIX_PATH={prefix}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert f"found: {int(found)}" in done.stderr, wanted
+
+
+def pkg_config(prefix: Path, *words: str) -> list[str]:
+    """What pkg-config answers."""
+    folder = library_folder(prefix) / "pkgconfig"
+    return shlex.split(run("pkg-config", *words, "mmapguard", environment={"PKG_CONFIG_PATH": str(folder)}))
+
+
+def test_pkg_config_tells_how_to_link_the_shared_library(prefix: Path, text: Path, tmp_path: Path) -> None:
+    program = tmp_path / "consumer"
+    run("cc", "-o", program, CONSUMER / "consumer.c", *pkg_config(prefix, "--cflags", "--libs"))
+    works(program, text, library_folder(prefix))
+    assert "libmmapguard.so.1" in needs(program)
+    assert pkg_config(prefix, "--modversion") == [VERSION]
+
+
+def test_pkg_config_tells_how_to_link_the_static_library(prefix: Path, text: Path, tmp_path: Path) -> None:
+    program = tmp_path / "consumer"
+    words = pkg_config(prefix, "--static", "--cflags", "--libs")
+    run("cc", "-static", "-o", program, CONSUMER / "consumer.c", *words)
+    works(program, text)
+    assert needs(program) == set()
+
+
+def test_destdir_and_absolute_directories_are_respected(tmp_path: Path) -> None:
+    build, stage = tmp_path / "build", tmp_path / "stage"
+    settings = [
+        "-DCMAKE_BUILD_TYPE=Release",
+        "-DBUILD_TESTING=OFF",
+        "-DMMAPGUARD_BUILD_DEMO=OFF",
+        "-DCMAKE_INSTALL_PREFIX=/opt/mmapguard",
+        "-DCMAKE_INSTALL_LIBDIR=/opt/elsewhere/lib",
+    ]
+    run("cmake", "-G", "Ninja", "-S", ROOT, "-B", build, *settings)
+    run("cmake", "--build", build)
+    run("cmake", "--install", build, environment={"DESTDIR": str(stage)})
+    found = {str(path.relative_to(stage)) for path in stage.rglob("*") if not path.is_dir()}
+    assert {path.split("/")[1] for path in found} == {"mmapguard", "elsewhere"}
+    assert "opt/mmapguard/include/mmapguard.h" in found
+    assert "opt/elsewhere/lib/libmmapguard.so.1" in found
+    described = (stage / "opt/elsewhere/lib/pkgconfig/mmapguard.pc").read_text()
+    assert "libdir=/opt/elsewhere/lib" in described
+    assert "prefix=/opt/mmapguard" in described
+    assert str(tmp_path) not in described
+
+
+def test_nothing_but_the_library_is_installed(prefix: Path) -> None:
+    names = sorted(path.name for path in prefix.rglob("*") if not path.is_dir())
+    assert names == sorted(
+        [
+            "mmapguard.h",
+            "libmmapguard.a",
+            "libmmapguard.so",
+            "libmmapguard.so.1",
+            "mmapguard.pc",
+            "mmapguardConfig.cmake",
+            "mmapguardConfigVersion.cmake",
+            "mmapguardTargets.cmake",
+            *(path.name for path in prefix.rglob("mmapguardTargets-*.cmake")),
+        ]
+    )
+
+
+def test_the_program_in_the_readme_works_with_the_line_beside_it(
+    prefix: Path, text: Path, tmp_path: Path
+) -> None:
+    readme = (ROOT / "README.md").read_text()
+    program = re.search(r"```c\n(.+?)```", readme, re.DOTALL)
+    line = re.search(r"^cc -o lines .+$", readme, re.MULTILINE)
+    assert program is not None
+    assert line is not None
+    (tmp_path / "lines.c").write_text(program[1])
+    folder = library_folder(prefix)
+    run("sh", "-c", line[0], cwd=tmp_path, environment={"PKG_CONFIG_PATH": str(folder / "pkgconfig")})
+    counted = run(tmp_path / "lines", text, environment={"LD_LIBRARY_PATH": str(folder)})
+    assert counted == "10001 lines\n"
+    refused = subprocess.run(
+        [tmp_path / "lines", tmp_path / "missing"],
+        env=os.environ | {"LD_LIBRARY_PATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert "missing" in refused.stderr
