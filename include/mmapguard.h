@@ -14,13 +14,15 @@
  *
  *  - *Arguments*: a NULL where one is not allowed is `MMG_E_ARGUMENT`. Unknown flag bits and enumeration values are
  *    `MMG_E_ARGUMENT`, so that they can be given a meaning later. Offsets, lengths and sizes are in bytes.
- *  - *Handles*: a handle that was never issued, is closed, or was rounded or forged is `MMG_E_HANDLE`; so is
- *    that of another process, unless one is forked from the other (then numbers may coincide). No value of a handle
- *  can crash the process. - *Outputs* are written on success only, and not touched otherwise, unless documented. -
- *  *Threads*: every function may be called from every thread, on the same handle too. - *Fork*: a child may use and
- *  close what it inherited; parent and child do not affect each other's handles. - *Signals*: not async-signal-safe
- *  unless the comment says "Signal safety: safe". - *errno* is not part of the interface; its value after a call is
- *  unspecified. - *Since*: 1.0 for everything that names no other version.
+ *  - *Handles*: a handle that was never issued, is closed, or was rounded or forged is `MMG_E_HANDLE`; so is that of
+ *    another process, unless one is forked from the other (then numbers may coincide). No value of a handle can crash
+ *    the process.
+ *  - *Outputs* are written on success only, and not touched otherwise, unless documented.
+ *  - *Threads*: every function may be called from every thread, on the same handle too.
+ *  - *Fork*: a child may use and close what it inherited; parent and child do not affect each other's handles.
+ *  - *Signals*: not async-signal-safe unless the comment says "Signal safety: safe".
+ *  - *errno* is not part of the interface; its value after a call is unspecified.
+ *  - *Since*: 1.0 for everything that names no other version.
  *
  * The part between MMG_CDEF_BEGIN and MMG_CDEF_END contains no preprocessor line, so LuaJIT's ffi.cdef, cffi and
  * other declaration readers can take it as it stands (after `uint8_t`, `int32_t`, `uint32_t`, `uint64_t`).
@@ -160,6 +162,11 @@ typedef struct mmg_stats {
     uint64_t foreign_faults; /**< SIGBUS signals passed on to the handler that was there before */
     uint64_t retired_slots;  /**< handle slots whose generations are used up */
 } mmg_stats;
+
+/** The array of Arrow's C Data Interface, for mmg_export_arrow(). Declared here, defined by Arrow's header or a copy. */
+struct ArrowArray;
+/** The schema that goes with it; likewise. */
+struct ArrowSchema;
 
 /* ----------------------------------------------------------------------------------------------------- constants -- */
 
@@ -469,6 +476,24 @@ mmg_status mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t s
  */
 mmg_status mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
                     uint64_t *position);
+
+/**
+ * Hand `length` bytes at `offset` over by the Arrow C Data Interface, without a copy: as an array of `uint8` without
+ * nulls, whose bytes stay mapped until its release callback is called.
+ *
+ * The array is the caller's, to be moved and released as that interface says: by whoever holds it last, once, from any
+ * thread, before or after mmg_close(). A release cannot fail, hence not tell either: bytes that are lost in the meantime
+ * read as zeros, and mmg_check() says so as long as the handle is open. The bytes are read-only.
+ *
+ * @param length  bytes; MMG_TO_END: to the end of the region; 0: an empty array, which pins all the same
+ * @param array   receives the array. What it held before is overwritten, not released.
+ * @param schema  receives the schema, released separately; or NULL where the type is known
+ * @return as mmg_pin(); MMG_E_ARGUMENT when there is no place for the array; MMG_E_NO_MEMORY. With all of these nothing
+ *   is written and nothing pinned.
+ * MMG_FEATURE_ARROW tells whether there is this call. Threads: safe. Since 1.0.
+ */
+mmg_status mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length, struct ArrowArray *array,
+                            struct ArrowSchema *schema);
 
 /* --------------------------------------------------------------------------------------------- state of a region -- */
 

@@ -3,6 +3,7 @@
  * The exported functions on what is open, and on the process: validate, delegate, report. What they promise is said in
  * mmapguard.h; those that open are in api_open.c.
  */
+#include "arrow.h"
 #include "contain.h"
 #include "fault.h"
 #include "find.h"
@@ -163,6 +164,23 @@ mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle
     return status;
 }
 
+mmg_status
+mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length, struct ArrowArray *array,
+                 struct ArrowSchema *schema)
+{
+    mmg_span span;
+
+    if (array == NULL)
+        return MMG_E_ARGUMENT;
+    mmg_status status = mmg_pin(handle, offset, length, &span);
+    if (status != MMG_OK)
+        return status;
+    status = arrow_export(&span, array, schema);
+    if (status != MMG_OK)
+        pin_release(span.pin);
+    return status;
+}
+
 /* --------------------------------------------------------------------------------------------- state of a region -- */
 
 mmg_status
@@ -300,6 +318,7 @@ mmg_supports(uint32_t feature)
     case MMG_FEATURE_STABLE_COPY:
     case MMG_FEATURE_STABLE_LEASE:
     case MMG_FEATURE_STABLE_REFLINK:
+    case MMG_FEATURE_ARROW:
         return 1;
     default:
         return 0;

@@ -25,6 +25,9 @@ _SIMPLE = {
     "char": "c_char",
 }
 
+#: A pointer to a structure that the header declares and does not define.
+_OPAQUE = re.compile(r"struct \w+ \*")
+
 _HEAD = '''\
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """The whole C ABI of mmapguard, declared for ctypes: nothing to compile, nothing else to import.
@@ -169,7 +172,7 @@ def _python(kind: str, description: Description) -> str:
         return plain
     if array := re.fullmatch(r"(.+)\[(\d+)\]", plain):
         return f"{_python(array.group(1), description)} * {array.group(2)}"
-    if plain == "void *":
+    if plain == "void *" or _OPAQUE.fullmatch(plain):
         return "c_void_p"
     if plain == "char *":
         return "c_char_p"
@@ -214,8 +217,10 @@ class _Resolver:
             return getattr(self._module, plain, None)
         if array := re.fullmatch(r"(.+)\[(\d+)\]", plain):
             return self.type(array.group(1)) * int(array.group(2))
-        if plain in ("void *", "char *"):
-            return ctypes.c_void_p if plain == "void *" else ctypes.c_char_p
+        if plain == "char *":
+            return ctypes.c_char_p
+        if plain == "void *" or _OPAQUE.fullmatch(plain):
+            return ctypes.c_void_p
         if plain.endswith(" *"):
             return ctypes.POINTER(self.type(plain.removesuffix(" *")))
         return getattr(ctypes, _SIMPLE[plain])

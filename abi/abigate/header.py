@@ -19,7 +19,7 @@ _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 class Declaration:
     """One declaration: the comment before it, its text as written, and its line in the file."""
 
-    kind: str  # "function", "struct", "enum" or "type"
+    kind: str  # "function", "struct", "opaque", "enum" or "type"
     name: str  # empty for an anonymous enumeration
     comment: str
     text: str
@@ -94,6 +94,7 @@ class Header:
         line = self.text.count("\n", 0, self._start + first) + 1
         for kind, pattern in (
             ("struct", r"typedef struct (\w+) \{.*\} \1;"),
+            ("opaque", r"struct (\w+);"),
             ("enum", r"enum()\s*\{.*\};"),
             ("type", r"typedef [\w ]+ (\w+);"),
             ("function", r"(?:const )?\w+ \*?(\w+)\([^(){}.]*\);"),

@@ -66,6 +66,12 @@ static PyMethodDef methods[] = {
                "Move the position, counted from the start (0), the position (1) or the end (2), and return it.\n"
                "ValueError outside the region.")},
     {"tell", region_tell, METH_NOARGS, PyDoc_STR("tell($self, /)\n--\n\nThe position, in bytes from the start.")},
+    {"__arrow_c_array__", METHOD(region_arrow), METH_VARARGS | METH_KEYWORDS,
+     PyDoc_STR(
+         "__arrow_c_array__($self, requested_schema=None)\n--\n\n"
+         "The Arrow PyCapsule interface: the region as an array of uint8 without nulls, for pyarrow.array(region),\n"
+         "polars.Series(region) and others. Nothing is copied; the array keeps the bytes past close(). Raises\n"
+         "ValueError if the region is closed, MapFaultError if bytes are known to be lost.")},
     {"_advise", region_advise, METH_VARARGS, PyDoc_STR("_advise($self, advice, offset, length, /)\n--\n\n")},
     {"_changed", region_changed, METH_NOARGS, PyDoc_STR("_changed($self, /)\n--\n\n")},
     {"_describe", region_describe, METH_NOARGS, PyDoc_STR("_describe($self, /)\n--\n\n")},

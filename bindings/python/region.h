@@ -81,6 +81,9 @@ int region_traverse(PyObject *self, visitproc visit, void *arg);
 int region_clear(PyObject *self);
 void region_dealloc(PyObject *self);
 
+/* region_arrow.c */
+PyObject *region_arrow(PyObject *self, PyObject *args, PyObject *keywords);
+
 /* region_view.c */
 int region_view_init(void);
 int region_getbuffer(PyObject *self, Py_buffer *view, int flags);

@@ -98,6 +98,7 @@ def test_null_where_an_output_goes_is_an_argument_error(either: Sample) -> None:
             "info": lib.mmg_info_get(handle, None),
             "stats": lib.mmg_stats_get(None),
             "resident": lib.mmg_resident(handle, 0, 1, None),
+            "export": lib.mmg_export_arrow(handle, 0, 1, None, buffer),
             "options_init": lib.mmg_options_init(None, ctypes.sizeof(abi.mmg_options)),
         }
         assert {name: status for name, status in nulls.items() if status != abi.MMG_E_ARGUMENT} == {}

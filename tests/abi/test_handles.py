@@ -22,6 +22,8 @@ from support.children import in_child, sanitizers
 from support.files import LARGE, Sample
 
 BUFFER = ctypes.create_string_buffer(64)
+ARRAY = (ctypes.c_uint64 * 10)()
+"""Room for an Arrow array, which none of these handles gets."""
 
 
 def every_call(handle: int) -> Iterator[tuple[str, int]]:
@@ -36,6 +38,7 @@ def every_call(handle: int) -> Iterator[tuple[str, int]]:
     yield "info", mmg.lib.mmg_info_get(handle, ctypes.byref(described))
     yield "advise", mmg.lib.mmg_advise(handle, 0, 0, abi.MMG_ADVICE_NORMAL)
     yield "resident", mmg.lib.mmg_resident(handle, 0, 0, ctypes.byref(number))
+    yield "export", mmg.lib.mmg_export_arrow(handle, 0, 0, ctypes.byref(ARRAY), None)
     yield "strict close", mmg.lib.mmg_close(handle, abi.MMG_CLOSE_STRICT)
     yield "close", mmg.lib.mmg_close(handle, 0)
 

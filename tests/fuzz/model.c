@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../c/arrow_abi.h"
 #include "mmapguard.h"
 
 #define FILES 6
@@ -967,6 +968,45 @@ step_pin(void)
     *pin = (struct pin){.span = span, .region = region, .offset = offset};
 }
 
+/* An export is a pin that the receiver ends; here at once. */
+static void
+step_export(void)
+{
+    mmg_handle handle = some_handle();
+    struct region *region = find_region(handle);
+    uint64_t size = region == NULL ? 1000 : region->size;
+    uint64_t offset = some_offset(size);
+    uint64_t length = some_length(size, offset);
+    struct expected expected = {.count = 0};
+    bool forget = one_in(50);
+    struct ArrowArray array = {.length = -77};
+    struct ArrowSchema schema = {.flags = -77};
+    model.doing = "mmg_export_arrow";
+    describe_range(handle, region, offset, length);
+    if (forget) {
+        expect(&expected, MMG_E_ARGUMENT);
+    }
+    uint64_t real = length;
+    if (expect_range(region, offset, &real, &expected) && is_known_lost(region, offset, real)) {
+        expect(&expected, MMG_E_TRUNCATED);
+    }
+    mmg_status status = mmg_export_arrow(handle, offset, length, forget ? NULL : &array, one_in(3) ? NULL : &schema);
+    must_be(status, &expected);
+    if (status != MMG_OK) {
+        must(array.length == -77 && schema.flags == -77, "the array or the schema was touched");
+        return;
+    }
+    must_equal((uint64_t)array.length, real, "the length of the array");
+    must(array.n_buffers == 2 && array.buffers[1] != NULL && array.release != NULL, "the array is not filled");
+    must(real == 0 || region->base == NULL || array.buffers[1] == region->base + offset, "the bytes have moved");
+    struct ArrowArray elsewhere = array;
+    elsewhere.release(&elsewhere);
+    must(elsewhere.release == NULL, "the array is not marked released");
+    if (schema.release != NULL) {
+        schema.release(&schema);
+    }
+}
+
 static void
 step_unpin(void)
 {
@@ -1441,10 +1481,11 @@ static void
 step(void)
 {
     static void (*const steps[])(void) = {
-        step_open,    step_open,   step_open,     step_close, step_close, step_pin,   step_pin,   step_pin,
-        step_pin,     step_unpin,  step_unpin,    step_unpin, step_touch, step_touch, step_touch, step_touch,
-        step_read,    step_read,   step_find,     step_find,  step_check, step_check, step_info,  step_info,
-        step_changed, step_advise, step_resident, step_stats, step_rest,  step_file,  step_file,  step_unpin,
+        step_open,  step_open,  step_open,  step_close,   step_close,  step_pin,      step_pin,
+        step_pin,   step_pin,   step_unpin, step_unpin,   step_unpin,  step_touch,    step_touch,
+        step_touch, step_touch, step_read,  step_read,    step_find,   step_find,     step_check,
+        step_check, step_info,  step_info,  step_changed, step_advise, step_resident, step_export,
+        step_stats, step_rest,  step_file,  step_file,    step_unpin,
     };
     steps[below(sizeof steps / sizeof *steps)]();
 }

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "arrow_abi.h"
 #include "check.h"
 #include "shim.h"
 
@@ -43,10 +44,13 @@ static const struct failing failings[] = {
     {SHIM_flock, {EINTR, EWOULDBLOCK, ENOLCK, EOPNOTSUPP, EINVAL, ENOSYS, EIO}},
     {SHIM_fstat, {EIO, ESTALE, ENOMEM, EOVERFLOW}},
     {SHIM_fstat64, {EIO, ESTALE, ENOMEM, EOVERFLOW}},
+    {SHIM___fxstat64, {EIO, ESTALE, ENOMEM, EOVERFLOW}},
     {SHIM_stat, {ENOENT, EACCES, EIO, ENOMEM}},
     {SHIM_stat64, {ENOENT, EACCES, EIO, ENOMEM}},
+    {SHIM___xstat64, {ENOENT, EACCES, EIO, ENOMEM}},
     {SHIM_lstat, {ENOENT, EACCES, EIO}},
     {SHIM_lstat64, {ENOENT, EACCES, EIO}},
+    {SHIM___lxstat64, {ENOENT, EACCES, EIO}},
     {SHIM_fstatfs, {ENOSYS, EIO, ESTALE}},
     {SHIM_fstatfs64, {ENOSYS, EIO, ESTALE}},
     {SHIM_ioctl, {ENOTTY, EOPNOTSUPP, EXDEV, EINVAL, EIO, ENOSPC, EINTR}},
@@ -108,7 +112,8 @@ enum call {
     CHECK_STATE,
     CHANGED,
     ADVISE,
-    RESIDENT
+    RESIDENT,
+    EXPORT
 };
 
 /** The statuses that the header allows, for failures that are not of the caller's making. 0 ends the list. */
@@ -125,6 +130,7 @@ static const mmg_status allowed[][16] = {
     [CHANGED] = {MMG_E_SYSTEM},
     [ADVISE] = {MMG_E_TRUNCATED, MMG_E_IO, MMG_E_UNSUPPORTED, MMG_E_NO_MEMORY, MMG_E_SYSTEM},
     [RESIDENT] = {MMG_E_SYSTEM},
+    [EXPORT] = {MMG_E_NO_MEMORY},
 };
 
 static bool
@@ -208,6 +214,7 @@ static void
 use(mmg_handle handle, uint64_t from, uint64_t size)
 {
     static uint8_t buffer[SIZE];
+    struct ArrowArray array;
     mmg_span span = MMG_SPAN_INIT;
     uint64_t number = 0;
     uint32_t what = 0;
@@ -218,6 +225,10 @@ use(mmg_handle handle, uint64_t from, uint64_t size)
         CHECK(!has_pattern || check_is_pattern(span.data, from, span.size));
         CHECK_STATUS(mmg_unpin(&span), MMG_OK);
     }
+    if (observe(EXPORT, mmg_export_arrow(handle, 0, MMG_TO_END, &array, NULL), "mmg_export_arrow")) {
+        array.release(&array);
+    }
+    CHECK_U64(check_info(handle).pins, 0);
     if (observe(READ, mmg_read(handle, 0, buffer, sizeof buffer, &number), "mmg_read")) {
         CHECK_U64(number, info.size);
     }

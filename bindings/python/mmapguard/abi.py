@@ -259,6 +259,9 @@ FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "mmg_check": (mmg_status, (mmg_handle,)),
     # mmg_status mmg_close(mmg_handle handle, uint32_t flags)
     "mmg_close": (mmg_status, (mmg_handle, c_uint32)),
+    # mmg_status mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length, struct ArrowArray
+    #     *array, struct ArrowSchema *schema)
+    "mmg_export_arrow": (mmg_status, (mmg_handle, c_uint64, c_uint64, c_void_p, c_void_p)),
     # mmg_status mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t
     #     needle_size, uint64_t *position)
     "mmg_find": (mmg_status, (mmg_handle, c_uint64, c_uint64, c_void_p, c_uint64, POINTER(c_uint64))),

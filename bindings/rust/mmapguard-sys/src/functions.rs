@@ -3,7 +3,9 @@
 
 use std::os::raw::{c_char, c_void};
 
-use crate::{mmg_error, mmg_handle, mmg_info, mmg_options, mmg_span, mmg_stats, mmg_status};
+use crate::{
+    mmg_error, mmg_handle, mmg_info, mmg_options, mmg_span, mmg_stats, mmg_status, ArrowArray, ArrowSchema,
+};
 
 functions! {
     /// Fill `*options` with defaults, for callers that cannot use `MMG_OPTIONS_INIT`.
@@ -160,6 +162,24 @@ functions! {
     ///
     /// Threads: safe. Since 1.0.
     pub fn mmg_find(handle: mmg_handle, offset: u64, length: u64, needle: *const c_void, needle_size: u64, position: *mut u64) -> mmg_status;
+
+    /// Hand `length` bytes at `offset` over by the Arrow C Data Interface, without a copy: as an array of
+    /// `uint8` without nulls, whose bytes stay mapped until its release callback is called.
+    ///
+    /// The array is the caller's, to be moved and released as that interface says: by whoever holds it last,
+    /// once, from any thread, before or after `mmg_close()`. A release cannot fail, hence not tell either:
+    /// bytes that are lost in the meantime read as zeros, and `mmg_check()` says so as long as the handle is
+    /// open. The bytes are read-only.
+    ///
+    /// - `length`: bytes; `MMG_TO_END`: to the end of the region; 0: an empty array, which pins all the same
+    /// - `array`: receives the array. What it held before is overwritten, not released.
+    /// - `schema`: receives the schema, released separately; or NULL where the type is known
+    ///
+    /// Returns as `mmg_pin()`; `MMG_E_ARGUMENT` when there is no place for the array; `MMG_E_NO_MEMORY`. With
+    /// all of these nothing is written and nothing pinned.
+    ///
+    /// `MMG_FEATURE_ARROW` tells whether there is this call. Threads: safe. Since 1.0.
+    pub fn mmg_export_arrow(handle: mmg_handle, offset: u64, length: u64, array: *mut ArrowArray, schema: *mut ArrowSchema) -> mmg_status;
 
     /// Is everything handed out so far still true? Compares the size of the file with the region, so it also
     /// sees the truncation inside the last page, whose bytes silently read as zeros. A loss once seen stays

@@ -22,6 +22,18 @@ pub type mmg_handle = u64;
 /// 0 (`MMG_OK`) or a negative `MMG_E_...`.
 pub type mmg_status = i32;
 
+/// The array of Arrow's C Data Interface, for `mmg_export_arrow()`: any crate's own declaration of it, by a cast.
+#[repr(C)]
+pub struct ArrowArray {
+    _opaque: [u8; 0],
+}
+
+/// The schema that goes with it; likewise.
+#[repr(C)]
+pub struct ArrowSchema {
+    _opaque: [u8; 0],
+}
+
 /// An empty span, which `mmg_unpin()` accepts.
 pub const MMG_SPAN_INIT: mmg_span = mmg_span { data: std::ptr::null(), size: 0, pin: 0 };
 

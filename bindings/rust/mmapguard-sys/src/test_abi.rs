@@ -77,7 +77,11 @@ fn spelled(c: &str) -> String {
         "char" => "c_char",
         "void" => "c_void",
         ours => {
-            assert!(ours.starts_with("mmg_"), "a type that this test does not know: {c}");
+            let ours = ours.strip_prefix("struct ").unwrap_or(ours);
+            assert!(
+                ours.starts_with("mmg_") || ours.starts_with("Arrow"),
+                "a type that this test does not know: {c}"
+            );
             ours
         }
     };

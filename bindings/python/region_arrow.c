@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The Arrow PyCapsule interface: a region as an array of uint8, without a copy. The library makes the array, and its
+ * release gives the bytes back; here they are put into the two capsules that Arrow's consumers ask for. A capsule that
+ * nobody took the contents of releases them.
+ */
+#include "region.h"
+
+#include <stdlib.h>
+
+/* Arrow's own structures, of which no more is used than this. */
+struct ArrowSchema {
+    const char *format, *name, *metadata;
+    int64_t flags, n_children;
+    struct ArrowSchema **children, *dictionary;
+    void (*release)(struct ArrowSchema *);
+    void *private_data;
+};
+
+struct ArrowArray {
+    int64_t length, null_count, offset, n_buffers, n_children;
+    const void **buffers;
+    struct ArrowArray **children, *dictionary;
+    void (*release)(struct ArrowArray *);
+    void *private_data;
+};
+
+static void
+schema_end(PyObject *capsule)
+{
+    struct ArrowSchema *schema = PyCapsule_GetPointer(capsule, "arrow_schema");
+
+    if (schema != NULL && schema->release != NULL)
+        schema->release(schema);
+    free(schema);
+}
+
+static void
+array_end(PyObject *capsule)
+{
+    struct ArrowArray *array = PyCapsule_GetPointer(capsule, "arrow_array");
+
+    if (array != NULL && array->release != NULL)
+        array->release(array);
+    free(array);
+}
+
+/* The pair of capsules for contents that are released, whatever happens, by them. */
+static PyObject *
+capsules(struct ArrowSchema *schema, struct ArrowArray *array)
+{
+    PyObject *first = PyCapsule_New(schema, "arrow_schema", schema_end);
+    PyObject *second = PyCapsule_New(array, "arrow_array", array_end);
+
+    if (first == NULL) {
+        schema->release(schema);
+        free(schema);
+    }
+    if (second == NULL) {
+        array->release(array);
+        free(array);
+    }
+    PyObject *pair = first != NULL && second != NULL ? PyTuple_Pack(2, first, second) : NULL;
+    Py_XDECREF(first);
+    Py_XDECREF(second);
+    return pair;
+}
+
+PyObject *
+region_arrow(PyObject *self, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"requested_schema", NULL};
+    struct region *region = as_region(self);
+    PyObject *requested = Py_None; /* a wish, which a producer need not grant: it is bytes, whatever is asked */
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O", names, &requested) || !region_open(region))
+        return NULL;
+    struct ArrowSchema *schema = calloc(1, sizeof *schema);
+    struct ArrowArray *array = calloc(1, sizeof *array);
+    mmg_status status = schema == NULL || array == NULL
+                            ? MMG_E_NO_MEMORY
+                            : mmg_export_arrow(region->handle, 0, MMG_TO_END, array, schema);
+    if (status == MMG_OK)
+        return capsules(schema, array);
+    free(schema);
+    free(array);
+    return region_raise(region, status, NULL);
+}
