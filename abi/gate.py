@@ -2,12 +2,14 @@
 """The ABI gate: checks that header, library, record and bindings describe one and the same ABI.
 
 `./dev abi` runs it. It exits with 0 when they do, with 1 and a sentence for each finding when they do not,
-and with 2 when it cannot tell.
+and with 2 when it cannot tell. What is built for another processor is checked too where there is such a build;
+where there is none, it says so.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -16,12 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from abigate.answers import check_answers, load_declarations
-from abigate.baseline import CANDIDATE, Baseline, BaselineError
+from abigate.baseline import CANDIDATE, MACHINES, RELEASE, Baseline, BaselineError
 from abigate.debuginfo import KEEP_TYPES, DebugInfoError, describe_header, describe_library
 from abigate.declarations import disagreements, write
 from abigate.exports import SONAME, Library, check_exports, check_soname, read_version_script
 from abigate.header import Header
 from abigate.model import Description, differences
+from abigate.programs import PROGRAM, run_program
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,6 +64,17 @@ class Paths:
     def baseline(self, version: int) -> Path:
         """The record of an ABI number."""
         return self.root / "abi" / f"{version >> 16}.{version & 0xFFFF}"
+
+    @property
+    def program(self) -> Path:
+        """The program that is compiled against the recorded headers."""
+        return self.root / PROGRAM
+
+    @property
+    def baselines(self) -> list[Baseline]:
+        """Every record, oldest first."""
+        found = [Baseline(path.parent) for path in (self.root / "abi").glob("[0-9]*.[0-9]*/mmapguard.h")]
+        return sorted(found, key=lambda baseline: baseline.version)
 
     @property
     def compiler(self) -> str:
@@ -126,6 +140,35 @@ class Gate:
         changes = differences(self.declared, self.built)
         return unseen + [f"from the header to the library: {change}" for change in changes]
 
+    @property
+    def last_release(self) -> Baseline | None:
+        """The latest declared release that this version has to continue: of the same major number."""
+        version = self.baseline.version
+        earlier = [
+            baseline
+            for baseline in self.paths.baselines
+            if baseline.version[0] == version[0]
+            and baseline.version <= version
+            and baseline.status == RELEASE
+        ]
+        return earlier[-1] if earlier else None
+
+    def additions(self) -> list[str]:
+        """Since the last release, if there is one, there have only been additions."""
+        release = self.last_release
+        if release is None:
+            return []
+        return release.breaks(self.declared, self.library, self.paths.compiler, self.scratch)
+
+    def programs(self) -> list[str]:
+        """A program compiled against each recorded header works with the library."""
+        return [
+            finding
+            for baseline in self.paths.baselines
+            if baseline.version[0] == self.baseline.version[0]
+            for finding in run_program(self.paths, baseline.header.parent, self.scratch)
+        ]
+
     def description(self) -> list[str]:
         """abi.json says what was built."""
         if not self.paths.description.exists():
@@ -156,9 +199,14 @@ class Gate:
             self.header, self.declared, self.library, self.paths.compiler, self.scratch
         )
 
-    def accept(self) -> None:
-        """Make what was built the record: abi.json, the ctypes declarations and the baseline."""
-        self.baseline.record(self.header, self.library)
+    def accept(self, *others: Gate) -> None:
+        """Make what was built the record: abi.json, the ctypes declarations and the baseline.
+
+        `others` are the builds for other processors; of their ABI only a dump is recorded, the rest is the same.
+        """
+        gates = (self, *others)
+        if self.baseline.status == CANDIDATE or any(gate.record() for gate in gates):
+            self.baseline.record(self.header, *(gate.library for gate in gates))
         self.paths.description.write_text(self.built.to_json(), encoding="utf-8")
         self.paths.declarations.write_text(write(self.built), encoding="utf-8")
 
@@ -168,25 +216,55 @@ CONSISTENCY: tuple[tuple[Callable[[Gate], list[str]], str], ...] = (
     (Gate.exports, "header, version script and library export the same functions at the same nodes"),
     (Gate.soname, f"the library asks to be found as {SONAME}"),
     (Gate.layout, "the library was built with the types, constants and prototypes of the header"),
+    (Gate.additions, "there have only been additions to what is declared a release"),
 )
 RECORD: tuple[tuple[Callable[[Gate], list[str]], str], ...] = (
     (Gate.record, "nothing has changed since the version was recorded"),
     (Gate.description, "abi.json describes this library"),
     (Gate.ctypes, "the ctypes declarations have its sizes, offsets, types and numbers"),
     (Gate.answers, "the library answers with the numbers of the header"),
+    (Gate.programs, "programs compiled against the recorded headers work with it"),
 )
+#: How a build for another processor is made.
+HOW_TO_BUILD = (
+    "install its compiler (Debian: gcc-{0}-linux-gnu), then cmake --preset {0} and cmake --build --preset {0}"
+)
+#: What can be told of a build for another processor without running it.
+ELSEWHERE = (Gate.record, Gate.description)
 
 
-def run(gate: Gate, checks: tuple[tuple[Callable[[Gate], list[str]], str], ...]) -> int:
-    """Run checks, print what each found, and return the number of findings."""
+def run(gates: list[Gate], checks: tuple[tuple[Callable[[Gate], list[str]], str], ...]) -> int:
+    """Run checks, print what each found, and return the number of findings; the first gate's are run in full."""
     total = 0
+    consistency = [check for check, _ in CONSISTENCY]
     for check, promise in checks:
-        findings = check(gate)
+        findings = check(gates[0])
+        for gate in gates[1:]:
+            if check in consistency or check in ELSEWHERE:
+                findings += [f"{gate.library.machine}: {finding}" for finding in check(gate)]
         print(f"  {'FAILS' if findings else 'holds'}  {promise}")
         for finding in findings:
             print(f"    - {finding}")
         total += len(findings)
     return total
+
+
+def elsewhere(root: Path, machine: str, scratch: Path) -> tuple[list[Gate], list[str]]:
+    """The gates for builds for other processors than `machine`, and for each that is missing how to make it."""
+    gates, missing = [], []
+    for other in MACHINES:
+        paths = Paths(root, root / "build" / other)
+        if other == machine:
+            continue
+        if not paths.library.exists():
+            missing.append(f"{other}: there is no build/{other}/{SONAME}; {HOW_TO_BUILD.format(other)}")
+        elif shutil.which(paths.compiler) is None:
+            missing.append(f"{other}: {paths.compiler} is gone; {HOW_TO_BUILD.format(other)}")
+        else:
+            folder = scratch / other
+            folder.mkdir()
+            gates.append(Gate(paths, folder))
+    return gates, missing
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -205,14 +283,21 @@ def main(arguments: list[str] | None = None) -> int:
             gate = Gate(Paths(chosen.root, build), Path(scratch))
             label = f"{gate.baseline.folder.name} ({gate.baseline.status})"
             print(f"ABI {label}, {gate.library.machine}, {len(gate.header.functions)} functions")
-            found = run(gate, CONSISTENCY)
+            others, missing = elsewhere(chosen.root, gate.library.machine, Path(scratch))
+            gates = [gate, *others]
+            for other in others:
+                print(f"also {other.library.machine}, as built in {other.paths.build.name}")
+            for what in missing:
+                print(f"  not {'renewed' if chosen.accept else 'checked'}: {what}")
+            found = run(gates, CONSISTENCY)
             if chosen.accept and found == 0:
-                for change in gate.record():
+                changes = list(dict.fromkeys(change for each in gates for change in each.record()))
+                gate.accept(*others)
+                for change in changes:
                     print(f"  accepted: {change}")
-                gate.accept()
             elif chosen.accept:
-                print("Nothing was recorded: first the library has to be what the header says.")
-            found += run(gate, RECORD)
+                print("Nothing was recorded: this has to hold first.")
+            found += run(gates, RECORD)
     except (OSError, ValueError, DebugInfoError, BaselineError) as error:
         print(f"The ABI cannot be checked: {error}", file=sys.stderr)
         return 2

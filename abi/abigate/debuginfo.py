@@ -30,7 +30,7 @@ _FIXED_WIDTH = {  # (DW_ATE encoding, size) of the types that the header may use
     (0x08, 1): "uint8_t",
     (0x07, 4): "uint32_t",
     (0x07, 8): "uint64_t",
-    (0x06, 1): "char",
+    (0x06, 1): "char",  # signed on x86-64, and like uint8_t but for its name on ARM
 }
 _KEPT_TYPEDEFS = frozenset({"int32_t", "int64_t", "uint8_t", "uint32_t", "uint64_t"})
 
@@ -208,6 +208,8 @@ def _spell(die: DIE | None) -> str:
         return _spell(_target(die)) + "".join(f"[{count}]" for count in counts)
     if die.tag == "DW_TAG_base_type":
         key = (_number(die, "DW_AT_encoding"), _number(die, "DW_AT_byte_size"))
+        if _name(die) == "char":
+            return "char"
         if key in _FIXED_WIDTH:
             return _FIXED_WIDTH[key]
         raise DebugInfoError(f"the type {_name(die)} may not occur in the ABI")

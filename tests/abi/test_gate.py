@@ -28,6 +28,13 @@ from abigate.header import Header
 
 SCRIPT = (ROOT / "abi" / "mmapguard.map").read_text(encoding="utf-8")
 DEBUG = ("-g", KEEP_TYPES)
+ARM_COMPILER = "aarch64-linux-gnu-gcc"
+
+#: In place of the program that is compiled against the recorded headers: this library can do no more.
+ASKS_VERSION = """
+#include "mmapguard.h"
+int main(void) { return mmg_abi_version() >= MMG_ABI_VERSION ? 0 : 3; }
+"""
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,14 @@ class House:
         soname: str | None = SONAME,
         answers: dict[str, str] | None = None,
         debug: tuple[str, ...] = DEBUG,
+        compiler: str = "cc",
     ) -> None:
         """Build the library: from this header, with this version script, additional code and function bodies."""
+        build = self.paths.build if compiler == "cc" else self.root / "build" / compiler.partition("-")[0]
         folder = self.root / "source"
         folder.mkdir(exist_ok=True)
-        self.paths.build.mkdir(parents=True, exist_ok=True)
-        (self.paths.build / "CMakeCache.txt").write_text("CMAKE_C_COMPILER:FILEPATH=cc\n", encoding="utf-8")
+        build.mkdir(parents=True, exist_ok=True)
+        (build / "CMakeCache.txt").write_text(f"CMAKE_C_COMPILER:FILEPATH={compiler}\n", encoding="utf-8")
         text = self.paths.header.read_text(encoding="utf-8") if header is None else header
         (folder / "mmapguard.h").write_text(text, encoding="utf-8")
         if script is None:
@@ -67,8 +76,8 @@ class House:
         (folder / "script.map").write_text(script, encoding="utf-8")
         code = '#include "mmapguard.h"\n' + definitions(Header(folder / "mmapguard.h"), answers or {}) + more
         (folder / "library.c").write_text(code, encoding="utf-8")
-        command = ["cc", "-std=c11", "-O1", *debug, "-fPIC", "-fvisibility=hidden", "-shared"]
-        command += [str(folder / "library.c"), "-o", str(self.paths.library)]
+        command = [compiler, "-std=c11", "-O1", *debug, "-fPIC", "-fvisibility=hidden", "-shared"]
+        command += [str(folder / "library.c"), "-o", str(build / SONAME)]
         command += [f"-Wl,--version-script={folder / 'script.map'}"] if script else []
         command += [f"-Wl,-soname,{soname}"] if soname else []
         subprocess.run(command, check=True)
@@ -118,8 +127,14 @@ def everything(run: gate.Gate) -> list[str]:
 def sound_house(tmp_path_factory: pytest.TempPathFactory) -> House:
     """A house whose gate finds nothing; tests change copies of it."""
     house = House(tmp_path_factory.mktemp("house"))
-    for path in (house.paths.header, house.paths.version_script, house.paths.declarations):
+    for path in (
+        house.paths.header,
+        house.paths.version_script,
+        house.paths.declarations,
+        house.paths.program,
+    ):
         path.parent.mkdir(parents=True)
+    house.paths.program.write_text(ASKS_VERSION, encoding="utf-8")
     shutil.copy(ROOT / "include" / "mmapguard.h", house.paths.header)
     house.paths.version_script.write_text(SCRIPT, encoding="utf-8")
     house.build()
@@ -483,16 +498,201 @@ def test_a_candidate_takes_any_change_when_told_to(house: House) -> None:
     assert "MMG_E_RANGE: Final = -6" in house.paths.declarations.read_text(encoding="utf-8")
 
 
-def test_a_release_takes_none(house: House) -> None:
+def declare_release(house: House) -> None:
+    """What a person does once the header is reviewed."""
     (house.record / "status").write_text("release\n", encoding="utf-8")
+
+
+def recorded(house: House) -> dict[Path, bytes]:
+    """Every recorded file with its contents."""
+    files = [path for path in (house.root / "abi").rglob("*") if path.is_file()]
+    return {path: path.read_bytes() for path in [*files, house.paths.declarations]}
+
+
+def test_a_release_takes_none(house: House) -> None:
+    declare_release(house)
     assert everything(house.gate()) == []
     renumber(house)
-    before = {p: p.read_bytes() for p in (house.root / "abi").rglob("*") if p.is_file()}
-    before[house.paths.declarations] = house.paths.declarations.read_bytes()
-    with pytest.raises(BaselineError, match="declares a release"):
+    before = recorded(house)
+    with pytest.raises(
+        BaselineError, match=r"declares a release.* belongs to 1\.1: set MMG_ABI_VERSION to 0x00010001"
+    ):
         house.gate().accept()
-    assert before == {path: path.read_bytes() for path in before}
+    assert before == recorded(house)
     assert "constant MMG_E_RANGE changed from -3 to -6" in house.gate().record()
+
+
+#: An addition as the rules want it: a new minor version, and the new function at a node of its own.
+ADDITION = (
+    ("MMG_ABI_VERSION UINT32_C(0x00010000)", "MMG_ABI_VERSION UINT32_C(0x00010001)"),
+    ("    uint64_t page_size; ", "    uint64_t page_size;\n    uint64_t more; "),
+    ("MMG_E_GUARD = -62", "MMG_E_GUARD = -62, MMG_E_LATE = -63"),
+    ("MMG_FLAG_REQUIRE_LOCK = 32", "MMG_FLAG_REQUIRE_LOCK = 32, MMG_FLAG_LATE = 64"),
+    ("/* MMG_CDEF_END */", "int32_t mmg_late(void);\n/* MMG_CDEF_END */"),
+)
+LATER_NODE = "MMAPGUARD_1.1 { global: mmg_late; } MMAPGUARD_1.0;\n"
+
+
+def add(house: House, *more: tuple[str, str], node: str = LATER_NODE) -> None:
+    """Make the addition, and more changes to the header, all the way to the library."""
+    house.rewrite(house.paths.header, *ADDITION, *more)
+    house.paths.version_script.write_text(SCRIPT + node, encoding="utf-8")
+    house.build()
+
+
+def test_after_a_release_an_addition_is_recorded_as_the_next_minor_version(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare_release(house)
+    before = {path: path.read_bytes() for path in house.record.iterdir()}
+    add(house)
+    run = house.gate()
+    assert run.exports() + run.soname() + run.layout() + run.additions() == []
+    assert "abi/1.1/mmapguard.h is not recorded yet" in run.record()
+    status, printed = on_the_command_line(house, capsys, "--accept")
+    assert status == 0, printed
+    assert {path: path.read_bytes() for path in before} == before
+    assert (house.root / "abi" / "1.1" / "status").read_text(encoding="utf-8") == "candidate\n"
+    status, printed = on_the_command_line(house, capsys)
+    assert status == 0, printed
+    assert printed.startswith("ABI 1.1 (candidate)")
+
+
+def test_what_is_added_after_a_release_may_change_until_it_is_released_too(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare_release(house)
+    add(house)
+    assert on_the_command_line(house, capsys, "--accept")[0] == 0
+    house.rewrite(house.paths.header, ("MMG_E_LATE = -63", "MMG_E_LATE = -64"))
+    house.build()
+    status, printed = on_the_command_line(house, capsys, "--accept")
+    assert status == 0, printed
+    assert "  accepted: constant MMG_E_LATE changed from -63 to -64\n" in printed
+    (house.root / "abi" / "1.1" / "status").write_text("release\n", encoding="utf-8")
+    house.rewrite(house.paths.header, ("MMG_E_LATE = -64", "MMG_E_LATE = -63"))
+    house.build()
+    assert "not an addition to 1.1: constant MMG_E_LATE changed from -64 to -63" in house.gate().additions()
+    assert on_the_command_line(house, capsys, "--accept")[0] == 1
+
+
+def test_an_addition_without_a_new_minor_version_is_refused(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declare_release(house)
+    add(house, ("MMG_ABI_VERSION UINT32_C(0x00010001)", "MMG_ABI_VERSION UINT32_C(0x00010000)"))
+    before = recorded(house)
+    assert house.gate().additions() == []
+    assert "constant MMG_E_LATE is new" in house.gate().record()
+    assert on_the_command_line(house, capsys, "--accept")[0] == 2
+    assert before == recorded(house)
+
+
+def test_a_function_added_to_a_node_that_has_shipped_is_refused(house: House) -> None:
+    declare_release(house)
+    house.rewrite(house.paths.header, *ADDITION)
+    house.rewrite(house.paths.version_script, ("mmg_load;", "mmg_load; mmg_late;"))
+    house.build()
+    assert (
+        "not an addition to 1.0: symbol mmg_late MMAPGUARD_1.0 is new at a node that has shipped"
+        in house.gate().additions()
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        *(CHANGES[kind] for kind in CHANGES if kind not in ("a member added at the end", "a constant added")),
+        ((("    uint64_t more; ", "    char more[5000]; "),), "struct mmg_info has 5152 bytes now: from 152 it may grow in steps of 8, up to 4096"),
+        ((("MMG_FLAG_LATE = 64", "MMG_FLAG_LATE = 32"),), "constant MMG_FLAG_LATE takes the number 32 of MMG_FLAG_REQUIRE_LOCK"),
+        ((("    uint64_t pin;\n} mmg_span;", "    uint64_t pin;\n    uint64_t more;\n} mmg_span;"),), "struct mmg_span changed, and has no struct_size that would tell"),
+        ((("    uint64_t inode; ", "    uint64_t late;\n    uint64_t inode; "),), "member mmg_info.inode changed its offset from 64 to 72"),
+    ],
+)  # fmt: skip
+def test_after_a_release_everything_but_additions_is_refused(
+    house: House, capsys: pytest.CaptureFixture[str], changes: tuple[tuple[str, str], ...], sentence: str
+) -> None:
+    declare_release(house)
+    house.rewrite(house.paths.header, *ADDITION, *changes)
+    house.paths.version_script.write_text(SCRIPT + LATER_NODE, encoding="utf-8")
+    house.build()
+    sentence = sentence.replace(" is new", " is gone").replace("mmg_info.node", "mmg_info.inode")
+    assert any(f"not an addition to 1.0: {sentence}" in finding for finding in house.gate().additions())
+    before = recorded(house)
+    status, printed = on_the_command_line(house, capsys, "--accept")
+    assert status == 1
+    assert "Nothing was recorded" in printed
+    assert before == recorded(house)
+
+
+def test_abidiff_alone_tells_an_addition_from_another_change(house: House) -> None:
+    declare_release(house)
+    add(house)
+    assert house.gate().additions() == []
+    house.build(
+        header=changed(
+            house.paths.header.read_text(encoding="utf-8"),
+            ("    uint64_t handles; ", "    uint32_t handles;\n    uint32_t padding; "),
+        )
+    )
+    (finding,) = house.gate().additions()
+    assert finding.startswith("not an addition to 1.0: abidiff reports ")
+
+
+# ------------------------------------------------------------------------------ other processors, older programs
+
+
+def test_a_program_compiled_against_the_record_is_run(house: House) -> None:
+    assert house.gate().programs() == []
+    house.build(answers={"mmg_abi_version": "return 0;"})
+    assert house.gate().programs() == [
+        "the program compiled against abi/1.0/mmapguard.h fails: exit status 3"
+    ]
+    house.rewrite(house.record / "mmapguard.h", ("uint32_t mmg_abi_version(void);", ""))
+    (finding,) = house.gate().programs()
+    assert "cannot be built" in finding
+    house.paths.program.unlink()
+    assert house.gate().programs() == ["tests/abi/consumer/consumer.c does not exist"]
+
+
+def test_another_processor_that_cannot_be_checked_is_named(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if house.gate().library.machine != "x86_64":
+        pytest.skip("the other processor of the record is this one")
+    status, printed = on_the_command_line(house, capsys)
+    assert (
+        status,
+        "  not checked: aarch64: there is no build/aarch64/libmmapguard.so.1; install" in printed,
+    ) == (0, True)
+    status, printed = on_the_command_line(house, capsys, "--accept")
+    assert (status, "  not renewed: aarch64: there is no build/aarch64/" in printed) == (0, True)
+    assert "gcc-aarch64-linux-gnu" in printed
+    folder = house.root / "build" / "aarch64"
+    folder.mkdir()
+    shutil.copy(house.paths.library, folder)
+    (folder / "CMakeCache.txt").write_text("CMAKE_C_COMPILER:FILEPATH=/nowhere/cc\n", encoding="utf-8")
+    status, printed = on_the_command_line(house, capsys)
+    assert (status, "  not checked: aarch64: /nowhere/cc is gone; install" in printed) == (0, True)
+
+
+@pytest.mark.skipif(shutil.which(ARM_COMPILER) is None, reason=f"{ARM_COMPILER} is not installed")
+def test_another_processor_is_recorded_and_checked(house: House, capsys: pytest.CaptureFixture[str]) -> None:
+    house.build(compiler=ARM_COMPILER)
+    status, printed = on_the_command_line(house, capsys)
+    assert (status, "- aarch64: abi/1.0/aarch64.abi is not recorded yet" in printed) == (1, True)
+    status, printed = on_the_command_line(house, capsys, "--accept")
+    assert status == 0, printed
+    assert "architecture='elf-arm-aarch64'" in (house.record / "aarch64.abi").read_text(encoding="utf-8")
+    assert on_the_command_line(house, capsys)[0] == 0
+    reordered, sentence = CHANGES["members reordered"]
+    header = changed(house.paths.header.read_text(encoding="utf-8"), *reordered)
+    house.build(compiler=ARM_COMPILER, header=header)
+    status, printed = on_the_command_line(house, capsys)
+    assert status == 1
+    assert f"- aarch64: from the header to the library: {sentence}" in printed
+    assert "- aarch64: abidiff reports a change" in printed
+    assert "    - abidiff" not in printed
 
 
 def test_a_status_that_is_neither_is_refused(house: House) -> None:
@@ -535,13 +735,15 @@ def test_the_command_line_names_what_it_accepts(house: House, capsys: pytest.Cap
 def test_the_command_line_refuses_to_record_a_release_anew(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (house.record / "status").write_text("release\n", encoding="utf-8")
+    declare_release(house)
     renumber(house)
     status, printed = on_the_command_line(house, capsys)
     assert status == 1
-    assert "constant MMG_E_RANGE changed from -3 to -6" in printed
+    assert "not an addition to 1.0: constant MMG_E_RANGE changed from -3 to -6" in printed
     assert "--accept" not in printed
-    assert on_the_command_line(house, capsys, "--accept")[0] == 2
+    status, printed = on_the_command_line(house, capsys, "--accept")
+    assert status == 1
+    assert "Nothing was recorded" in printed
     assert on_the_command_line(house, capsys)[0] == 1
 
 

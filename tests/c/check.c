@@ -159,6 +159,21 @@ check_under_valgrind(void)
 }
 
 bool
+check_under_qemu(void)
+{
+    /* Most of /proc/self tells of the program that is emulated; the name of the process is the emulator's. */
+    char name[6] = "";
+    FILE *file = fopen("/proc/self/comm", "re");
+    if (file != NULL) {
+        if (fgets(name, sizeof name, file) == NULL) {
+            name[0] = '\0';
+        }
+        fclose(file);
+    }
+    return strcmp(name, "qemu-") == 0;
+}
+
+bool
 check_is_slow(void)
 {
     return check_under_valgrind() || __sanitizer_get_current_allocated_bytes != NULL;
@@ -167,7 +182,7 @@ check_is_slow(void)
 uint64_t
 check_scaled(uint64_t count)
 {
-    uint64_t divisor = check_under_valgrind() ? 100 : check_is_slow() ? 10 : 1;
+    uint64_t divisor = check_under_valgrind() ? 100 : check_is_slow() || check_under_qemu() ? 10 : 1;
     return count / divisor > 0 ? count / divisor : 1;
 }
 
@@ -435,7 +450,7 @@ check_child(void (*body)(void *argument), void *argument)
         const struct rlimit no_core = {0, 0};
         setrlimit(RLIMIT_CORE, &no_core);
         atomic_store(&failures, 0);
-        alarm(check_is_slow() ? CHILD_SECONDS_SLOW : CHILD_SECONDS);
+        alarm(check_is_slow() || check_under_qemu() ? CHILD_SECONDS_SLOW : CHILD_SECONDS);
         body(argument);
         check_child_end();
     }

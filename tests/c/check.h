@@ -83,9 +83,11 @@ unsigned check_failures(void);
 
 /** Valgrind runs this program. */
 bool check_under_valgrind(void);
+/** The emulator qemu-user runs this program, for another processor. */
+bool check_under_qemu(void);
 /** ThreadSanitizer, AddressSanitizer or Valgrind slow this program down. */
 bool check_is_slow(void);
-/** `count`, or a tenth of it (Valgrind: a hundredth) where everything is slow. */
+/** `count`, or a tenth of it (Valgrind: a hundredth) where everything is slow, under qemu-user too. */
 uint64_t check_scaled(uint64_t count);
 /** Open descriptors of this process. */
 unsigned check_descriptors(void);
