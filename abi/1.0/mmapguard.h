@@ -44,7 +44,8 @@
 /** As `mmg_options.lock_wait_ms`: wait for the lock as long as it takes. */
 #define MMG_WAIT_FOREVER UINT32_MAX
 
-/** Initialisers: every member its default, `struct_size` as this header knows it. */
+/** @{
+ * Initialiser: every member its default, `struct_size` as this header knows it. */
 /* clang-format off */
 #define MMG_SPAN_INIT {0, 0, 0}
 #define MMG_OPTIONS_INIT {(uint32_t)sizeof(mmg_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
@@ -52,6 +53,7 @@
 #define MMG_INFO_INIT \
     {(uint32_t)sizeof(mmg_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define MMG_STATS_INIT {(uint32_t)sizeof(mmg_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+/** @} */
 /* clang-format on */
 
 #ifdef __cplusplus
@@ -80,9 +82,9 @@ typedef int32_t mmg_status;
  * is unpinned first ends it for all.
  */
 typedef struct mmg_span {
-    const uint8_t *data;
-    uint64_t size;
-    uint64_t pin;
+    const uint8_t *data; /**< the bytes, read-only */
+    uint64_t size;       /**< how many */
+    uint64_t pin;        /**< token of the pin; 0 when there is none */
 } mmg_span;
 
 /**
@@ -172,7 +174,7 @@ struct ArrowSchema;
 
 /** Status codes. The numbers are frozen; the gaps are for later members of each group. */
 enum {
-    MMG_OK = 0,
+    MMG_OK = 0, /**< success */
     /* the call itself */
     MMG_E_ARGUMENT = -1,  /**< NULL, an unknown flag or value, a contradiction, or a bad descriptor */
     MMG_E_HANDLE = -2,    /**< not a live handle, or not a live pin */
@@ -274,7 +276,7 @@ enum {
 
 /** `mmg_options.access` (up to HUGEPAGE) and the advice of mmg_advise(); see madvise(2). */
 enum {
-    MMG_ADVICE_NORMAL = 0,
+    MMG_ADVICE_NORMAL = 0,     /**< nothing in particular */
     MMG_ADVICE_SEQUENTIAL = 1, /**< read ahead more, drop behind */
     MMG_ADVICE_RANDOM = 2,     /**< do not read ahead */
     MMG_ADVICE_WILLNEED = 3,   /**< start reading in now, do not wait */
@@ -319,14 +321,14 @@ enum {
 
 /** Vocabularies for mmg_term(). */
 enum {
-    MMG_TERM_BACKING = 1,
-    MMG_TERM_REASON = 2,
-    MMG_TERM_GUARANTEE = 3,
-    MMG_TERM_MEANS = 4,
-    MMG_TERM_SHORTFALL = 5,
-    MMG_TERM_LOCK = 6,
-    MMG_TERM_GUARD = 7,
-    MMG_TERM_CHANGED = 8 /**< one bit at a time */
+    MMG_TERM_BACKING = 1,   /**< `mmg_info.backing` */
+    MMG_TERM_REASON = 2,    /**< `mmg_info.backing_reason` */
+    MMG_TERM_GUARANTEE = 3, /**< `mmg_info.guarantee` */
+    MMG_TERM_MEANS = 4,     /**< `mmg_info.means` */
+    MMG_TERM_SHORTFALL = 5, /**< `mmg_info.shortfall` */
+    MMG_TERM_LOCK = 6,      /**< `mmg_info.lock` */
+    MMG_TERM_GUARD = 7,     /**< what mmg_guard_state() returns */
+    MMG_TERM_CHANGED = 8    /**< a bit that mmg_changed() reports, one at a time */
 };
 
 /* ------------------------------------------------------------------------------------------------------- opening -- */
@@ -372,24 +374,27 @@ mmg_status mmg_options_init(mmg_options *options, uint32_t struct_size);
 mmg_status mmg_open(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error);
 
 /**
- * The same from a descriptor, which stays the caller's: it is neither closed nor moved nor locked. A regular file
+ * As mmg_open(), from a descriptor, which stays the caller's: it is neither closed nor moved nor locked. A regular file
  * is opened anew through /proc/self/fd, so that lock and position are the region's own; hence a lock that the caller
  * holds on `fd` is a lock held elsewhere (pass MMG_LOCK_NONE to rely on one's own). Where that is not possible the
  * descriptor is duplicated and no flock is taken, since duplicates share one. A stream is read from where it
  * stands.
  *
- * @return as mmg_open(); MMG_E_ARGUMENT when `fd` is not an open descriptor, MMG_E_PERMISSION when it is open for
- *   writing only. MMG_FLAG_NOFOLLOW has no meaning here and is MMG_E_ARGUMENT.
+ * @param fd                    an open descriptor
+ * @param options,handle,error  as for mmg_open()
+ * @return as mmg_open() · MMG_E_ARGUMENT (also: `fd` is not an open descriptor; MMG_FLAG_NOFOLLOW, which has no
+ *   meaning here) · MMG_E_PERMISSION (`fd` is open for writing only)
  * Blocks and threads: as mmg_open(). Since 1.0.
  */
 mmg_status mmg_open_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error);
 
 /**
- * Like mmg_open(), except that the path "-", exactly, is standard input, read as by mmg_read_fd(0, ...). A file of
- * that name is "./-".
+ * Like mmg_open(), except that the path "-", exactly, is standard input, read as by mmg_read_fd(). A file of that name
+ * is "./-".
  *
+ * @param path,options,handle,error  as for mmg_open()
  * @return as mmg_open() or mmg_read_fd()
- * Blocks and threads: as these. Since 1.0.
+ * Blocks and threads: as mmg_open() or mmg_read_fd(). Since 1.0.
  */
 mmg_status mmg_load(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error);
 
@@ -399,6 +404,8 @@ mmg_status mmg_load(const char *path, const mmg_options *options, mmg_handle *ha
  * non-blocking descriptor is waited for. With a window, `offset` bytes are skipped first, and reading ends after
  * `length` bytes.
  *
+ * @param fd                    an open descriptor
+ * @param options,handle,error  as for mmg_open()
  * @return MMG_OK · MMG_E_ARGUMENT (also: not an open descriptor) · MMG_E_ABI_SIZE · MMG_E_ABI_NEWER · MMG_E_RANGE
  *   (ended before the window did) · MMG_E_PERMISSION (open for writing only) · MMG_E_EMPTY · MMG_E_NOT_MAPPABLE (a
  *   directory) · MMG_E_TOO_BIG · MMG_E_LIMIT · MMG_E_NO_MEMORY · MMG_E_IO · MMG_E_SYSTEM
@@ -463,7 +470,8 @@ mmg_status mmg_unpin(mmg_span *span);
 mmg_status mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t size, uint64_t *got);
 
 /**
- * Find the first occurrence of a byte sequence without copying the region.
+ * Find the first occurrence of a byte sequence without copying the region. Never a signal, even when SIGBUS is blocked
+ * or another handler is on top: the kernel then copies piecewise.
  *
  * @param offset,length  the range to search; MMG_TO_END as length: to the end
  * @param needle         `needle_size` bytes, the caller's; may be NULL if `needle_size` is 0 (found at `offset`)
@@ -471,7 +479,6 @@ mmg_status mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t s
  * @return MMG_OK (found or not) · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_RANGE · MMG_E_TRUNCATED, MMG_E_IO,
  *   MMG_E_POISONED: bytes of the range were lost, before or during the search · MMG_E_UNSTABLE (as mmg_read()) ·
  *   MMG_E_NO_MEMORY · MMG_E_SYSTEM
- * Never a signal, even when SIGBUS is blocked or another handler is on top: the kernel then copies piecewise.
  * Blocks: on the disk. Threads: safe. Since 1.0.
  */
 mmg_status mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
