@@ -490,14 +490,14 @@ mmg_status mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const v
  *
  * The array is the caller's, to be moved and released as that interface says: by whoever holds it last, once, from any
  * thread, before or after mmg_close(). A release cannot fail, hence not tell either: bytes that are lost in the meantime
- * read as zeros, and mmg_check() says so as long as the handle is open. The bytes are read-only.
+ * read as zeros, and mmg_check() says so as long as the handle is open. The bytes are read-only. With all but MMG_OK
+ * nothing is written and nothing pinned. MMG_FEATURE_ARROW tells whether there is this call.
  *
  * @param length  bytes; MMG_TO_END: to the end of the region; 0: an empty array, which pins all the same
  * @param array   receives the array. What it held before is overwritten, not released.
  * @param schema  receives the schema, released separately; or NULL where the type is known
- * @return as mmg_pin(); MMG_E_ARGUMENT when there is no place for the array; MMG_E_NO_MEMORY. With all of these nothing
- *   is written and nothing pinned.
- * MMG_FEATURE_ARROW tells whether there is this call. Threads: safe. Since 1.0.
+ * @return as mmg_pin() · MMG_E_ARGUMENT (no place for the array) · MMG_E_NO_MEMORY
+ * Threads: safe. Since 1.0.
  */
 mmg_status mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length, struct ArrowArray *array,
                             struct ArrowSchema *schema);

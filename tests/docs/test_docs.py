@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The man pages say what the header says and are well made; what the documents name is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "abi"))
+
+from abigate.header import Header  # noqa: E402
+
+MAN = ROOT / "build" / "docs" / "man" / "man3"
+HEADER = Header(ROOT / "include" / "mmapguard.h")
+FUNCTIONS = sorted(HEADER.functions)
+
+
+def shown(page: Path) -> str:
+    """A page as man shows it, on one line."""
+    done = subprocess.run(["mandoc", "-T", "ascii", str(page)], capture_output=True, text=True, check=True)
+    plain = re.sub(r".\x08", "", done.stdout)  # bold and underlined
+    return " ".join(re.sub(r"-\n\s*", "-", plain).split())
+
+
+def test_every_call_has_a_page_and_every_page_a_call() -> None:
+    pages = {path.stem for path in MAN.glob("*.3") if not path.is_symlink()}
+    assert pages == {"mmapguard", *FUNCTIONS}
+
+
+@pytest.mark.parametrize("path", sorted(MAN.glob("*.3")), ids=lambda path: path.stem)
+def test_a_page_is_well_made(path: Path) -> None:
+    done = subprocess.run(
+        ["mandoc", "-T", "lint", "-W", "warning", str(path)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_page_names_each_status_that_the_call_returns(name: str) -> None:
+    returned = HEADER.functions[name].comment.partition("@return")[2]
+    wanted = set(re.findall(r"MMG_E_\w+", returned))
+    page = shown(MAN / f"{name}.3")
+    assert {status for status in wanted if status not in page} == set()
+    assert "SYNOPSIS #include <mmapguard.h>" in page
+    assert "BLOCKING, THREADS AND SIGNALS" in page
+    assert "HISTORY In mmapguard since 1." in page
+
+
+def test_the_overview_names_every_call_structure_and_constant() -> None:
+    page = shown(MAN / "mmapguard.3")
+    constants = re.findall(r"\b(MMG_[A-Z0-9_]+) = ", HEADER.text)
+    assert len(constants) > 90
+    structs = [d.name for d in HEADER.declarations if d.kind == "struct"]
+    assert [name for name in [*FUNCTIONS, *structs, *constants] if name not in page] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "docs/ABI.md", "docs/SAFETY.md", "abi/README.md", "tests/ffi/README.md"]
+)
+def test_what_a_document_links_to_is_there(name: str) -> None:
+    document = ROOT / name
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text())
+    missing = [target for target in targets if not (document.parent / target).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/ABI.md", "docs/SAFETY.md"])
+def test_what_a_document_calls_by_name_is_in_the_header(name: str) -> None:
+    text = (ROOT / name).read_text()
+    words = set(re.findall(r"\bmmg_[a-z_]+|\bMMG_[A-Z0-9_]+", text))
+    known = set(re.findall(r"\bmmg_[a-z_]+|\bMMG_[A-Z0-9_]+", HEADER.text))
+    assert {word for word in words if word not in known and not word.endswith("_")} == set()
