@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "lock.h"
+#include "request.h"
 #include "status.h"
 
 static int
@@ -48,7 +49,7 @@ static mmg_status
 size_find(struct source *source)
 {
     source->size = (uint64_t)source->status.st_size; /* never negative for a file */
-    if (source->kind == SOURCE_DEVICE && ioctl(source->fd, BLKGETSIZE64, &source->size) != 0)
+    if (source->kind == SOURCE_DEVICE && ioctl(source->fd, REQUEST(BLKGETSIZE64), &source->size) != 0)
         return error_tell_os(source->report, "ioctl", errno);
     return MMG_OK;
 }

@@ -20,6 +20,7 @@
 #include "heap.h"
 #include "lease.h"
 #include "lock.h"
+#include "request.h"
 #include "snapshot.h"
 
 /* Two ticks of the slowest kernel clock (CONFIG_HZ=100), the resolution of file times before Linux 6.13. */
@@ -145,8 +146,8 @@ has_verity(const struct trial *trial)
 {
     int flags = 0;
 
-    return IS_AMONG(trial->file_system, verity_keepers) && ioctl(trial->source->fd, FS_IOC_GETFLAGS, &flags) == 0 &&
-           (flags & FS_VERITY_FL) != 0;
+    return IS_AMONG(trial->file_system, verity_keepers) &&
+           ioctl(trial->source->fd, REQUEST(FS_IOC_GETFLAGS), &flags) == 0 && (flags & FS_VERITY_FL) != 0;
 }
 
 static const char *
