@@ -142,25 +142,25 @@ def as_user(user: int, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def leases_on(path: str | os.PathLike[str]) -> int:
-    """Leases on a file, of all processes, as the kernel lists them."""
-    wanted = (*_device_of(path), os.stat(path).st_ino)
-    with open("/proc/locks") as locks:
-        named = [line.split()[-3].split(":") for line in locks if "LEASE" in line]
-    files = [(int(n[0], 16), int(n[1], 16), int(n[2])) for n in named if len(n) == 3]  # not "<none>:0"
-    return files.count(wanted)
+    """Leases on a file: those of this process, as the kernel lists them for each descriptor, or 1 for others'."""
+    wanted, found = os.stat(path), 0
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the listing's own descriptor is gone
+            if os.path.samestat(os.fstat(int(name)), wanted):
+                about = Path(f"/proc/self/fdinfo/{name}").read_text()
+                found += sum(line.startswith("lock:") and "LEASE" in line for line in about.splitlines())
+    return found or int(_is_leased_elsewhere(path))
 
 
-def _device_of(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """The device of the file system that a file is on. On btrfs, st_dev is that of the subvolume instead."""
-    fd = os.open(path, os.O_PATH)
+def _is_leased_elsewhere(path: str | os.PathLike[str]) -> bool:
+    """Does the kernel refuse, for a lease that it would have to break first, to open the file for writing at once?"""
     try:
-        with open(f"/proc/self/fdinfo/{fd}") as about:
-            mount = next(line.split()[1] for line in about if line.startswith("mnt_id:"))
-    finally:
-        os.close(fd)
-    with open("/proc/self/mountinfo") as mounts:
-        major, minor = next(line.split()[2] for line in mounts if line.split()[0] == mount).split(":")
-    return int(major), int(minor)
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    except BlockingIOError:
+        return True
+    except OSError:  # a medium or a file that cannot be written has no lease to be broken
+        return False
+    return False
 
 
 def helper_thread() -> int:
