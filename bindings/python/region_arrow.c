@@ -45,22 +45,25 @@ array_end(PyObject *capsule)
     free(array);
 }
 
-/* The pair of capsules for contents that are released, whatever happens, by them. */
+/* The pair of capsules for contents that are released, whatever happens, by them. NULL with an exception set. */
 static PyObject *
 capsules(struct ArrowSchema *schema, struct ArrowArray *array)
 {
+    PyObject *second = NULL, *pair = NULL;
     PyObject *first = PyCapsule_New(schema, "arrow_schema", schema_end);
-    PyObject *second = PyCapsule_New(array, "arrow_array", array_end);
 
     if (first == NULL) {
         schema->release(schema);
         free(schema);
+    } else {
+        second = PyCapsule_New(array, "arrow_array", array_end);
     }
     if (second == NULL) {
         array->release(array);
         free(array);
+    } else {
+        pair = PyTuple_Pack(2, first, second);
     }
-    PyObject *pair = first != NULL && second != NULL ? PyTuple_Pack(2, first, second) : NULL;
     Py_XDECREF(first);
     Py_XDECREF(second);
     return pair;
