@@ -35,7 +35,6 @@ static mmg_status
 opening_begin(struct opening *opening, const char *path, int fd, const mmg_options *options, mmg_handle *handle,
               mmg_error *error)
 {
-    opening->options = (mmg_options)MMG_OPTIONS_INIT;
     if (handle != NULL)
         *handle = 0;
     if (error != NULL) {

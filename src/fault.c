@@ -330,10 +330,11 @@ fault_install(void)
 mmg_status
 fault_ensure(void)
 {
-    struct sigaction current = {.sa_flags = 0};
+    struct sigaction current;
 
     if (atomic_load(&outcome) != MMG_GUARD_TOP)
         return fault_install();
+    current.sa_handler = SIG_DFL; /* which it stays where sigaction(2) is swallowed; no more of it is looked at */
     /* Once installed it stays, perhaps below a handler that passes faults on; putting it back on top of that one is the
        host's decision. Where there is no handler at all, nothing passes anything on: a forked child that has reset its
        signals, or a host that forgot us. */
