@@ -88,7 +88,17 @@ def test_a_cmake_project_that_needs_another_major_version_does_not_find_it(
             f'find_package(mmapguard {wanted} CONFIG)\nmessage("found: ${{mmapguard_FOUND}}")\n'
         )
         done = subprocess.run(
-            ["cmake", "-S", tmp_path, "-B", tmp_path / "build", "--fresh", f"-DCMAKE_PREFIX_PATH={prefix}"],
+            [
+                "cmake",
+                "-G",
+                "Ninja",
+                "-S",
+                tmp_path,
+                "-B",
+                tmp_path / "build",
+                "--fresh",
+                f"-DCMAKE_PREFIX_PATH={prefix}",
+            ],
             capture_output=True,
             text=True,
             check=True,
