@@ -11,7 +11,6 @@ import pytest
 
 from support import library as mmg
 
-
 pytestmark = pytest.mark.skipif(
     "san.so" in mmg.library_path().read_bytes().decode("latin-1"),
     reason="a build with sanitizers is for finding faults, and linked otherwise",
