@@ -35,6 +35,7 @@ static mmg_status
 opening_begin(struct opening *opening, const char *path, int fd, const mmg_options *options, mmg_handle *handle,
               mmg_error *error)
 {
+    opening->options.flags = 0; /* layout_read_options() fills all of them, which an analyser of one file cannot see */
     if (handle != NULL)
         *handle = 0;
     if (error != NULL) {
