@@ -14,6 +14,9 @@ struct report {
     int descriptor;   /* named when there is no path */
 };
 
+/* Whatever leads to an error is taken for unlikely and laid aside, so that an opening that succeeds runs over few pages. */
+#define ERROR_RARE __attribute__((cold))
+
 /**
  * Tell the caller what failed and return `status`, so that `return error_tell(...)` is the one way out.
  *
@@ -22,11 +25,11 @@ struct report {
  * @param offset     where in the file, or 0
  * @param detail     a phrase that explains, or NULL for that of the status
  */
-mmg_status error_tell(const struct report *report, mmg_status status, const char *operation, int os_code,
-                      uint64_t offset, const char *detail);
+ERROR_RARE mmg_status error_tell(const struct report *report, mmg_status status, const char *operation, int os_code,
+                                 uint64_t offset, const char *detail);
 
 /** The same for a failed system call: the status is derived from `os_code`. */
-mmg_status error_tell_os(const struct report *report, const char *operation, int os_code);
+ERROR_RARE mmg_status error_tell_os(const struct report *report, const char *operation, int os_code);
 
 /** Store success. */
 void error_clear(mmg_error *theirs);

@@ -6,6 +6,7 @@
 #include "map.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -40,7 +41,14 @@ mmap_over(void *start, size_t length, int flags, int fd, off_t offset)
 size_t
 map_page_size(void)
 {
-    return (size_t)sysconf(_SC_PAGESIZE); /* positive on every system: POSIX demands at least 1 */
+    static _Atomic size_t known; /* never changes, and asking for it is a walk through three pages of the C library */
+    size_t page = atomic_load_explicit(&known, memory_order_relaxed);
+
+    if (page == 0) {
+        page = (size_t)sysconf(_SC_PAGESIZE); /* positive on every system: POSIX demands at least 1 */
+        atomic_store_explicit(&known, page, memory_order_relaxed);
+    }
+    return page;
 }
 
 bool
@@ -50,27 +58,55 @@ map_is_refusal(int os_code)
     return os_code == ENODEV || os_code == EINVAL || os_code == EOPNOTSUPP || os_code == EACCES;
 }
 
+/* Where a mapping should go; with nothing better known, where there is room for it and its alignment. */
+static struct place
+find_place(size_t length, uint64_t offset)
+{
+    struct place place = {0, 0};
+
+    if (!place_matters(length))
+        return place;
+    place = place_propose(length, offset);
+    if (place.start != 0 || !place_is_wanted())
+        return place;
+    const size_t room = place_room(length);
+    /* SAFETY: nothing is ever in these pages, and only this thread knows of them; their place is all that matters. */
+    void *start = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED)
+        return place;
+    /* SAFETY: the pages of the line above. */
+    munmap(start, room);
+    place_found((uintptr_t)start, room);
+    return place_propose(length, offset);
+}
+
 int
 map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, struct mapping *mapping)
 {
     const int flags[] = {MAP_SHARED, MAP_PRIVATE};
+    struct place place = find_place(length, offset);
     int os_code = 0;
 
     for (int i = 0; i < 2; i++) {
         /*
-         * SAFETY: a new mapping at an address of the kernel's choice disturbs nothing that exists. It is PROT_READ of a
-         * read-only descriptor, so no reference to it can write, and the caller owns the descriptor for as long as the
-         * mapping lives. The file may shrink below it: that is what fault.c contains.
+         * SAFETY: without MAP_FIXED the address is but a hint, and a new mapping disturbs nothing that exists. It is
+         * PROT_READ of a read-only descriptor, so no reference to it can write, and the caller owns the descriptor for
+         * as long as the mapping lives. The file may shrink below it: that is what fault.c contains.
          */
-        void *base = mmap(NULL, length, PROT_READ, flags[i] | (populate ? MAP_POPULATE : 0), fd, (off_t)offset);
+        void *base = mmap((void *)place.start, length, PROT_READ, flags[i] | (populate ? MAP_POPULATE : 0), fd,
+                          (off_t)offset);
         if (base != MAP_FAILED) {
-            *mapping = (struct mapping){.base = base, .length = length, .page = page, .is_private = i == 1};
+            if (place_matters(length))
+                place_correct(&place, (uintptr_t)base);
+            *mapping = (struct mapping){
+                .base = base, .length = length, .page = page, .place = place, .is_private = i == 1};
             return 0;
         }
         os_code = errno;
         if (!map_is_refusal(os_code))
             break;
     }
+    place_return(place);
     return os_code;
 }
 
@@ -82,6 +118,7 @@ map_release(const struct mapping *mapping)
      * owns it is destroyed when its handle is closed and no pin is left, so no span points into it.
      */
     munmap(mapping->base, mapping->length);
+    place_return(mapping->place);
 }
 
 int

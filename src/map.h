@@ -9,11 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "place.h"
+
 /** Whole pages of a file, mapped read-only. */
 struct mapping {
     unsigned char *base;
     size_t length; /* a multiple of the page size of this mapping */
     size_t page;   /* its page size: that of the system, or of hugetlbfs */
+    struct place place;
     bool is_private;
 };
 

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Places for mappings: aligned as the bytes are in the file, given back, found again when somebody else was there
+ * first, and never wandering off.
+ */
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "check.h"
+#include "map.h"
+#include "place.h"
+
+#define ALIGNMENT ((uint64_t)64 << 10)
+#define THREADS 4
+#define PROPOSALS 1000
+
+static const uint64_t megabyte = (uint64_t)1 << 20;
+
+/* Without a place for anything, there is nothing to show. */
+static int
+places_are_for_64_bits(void)
+{
+    if (UINTPTR_MAX > UINT32_MAX)
+        return 1;
+    check_skip("with 32 bits the kernel alone chooses");
+    return 0;
+}
+
+/* Open a window of a file; its handle, and where its bytes are. */
+static mmg_handle
+open_at(const char *path, uint64_t offset, uint64_t length, uint64_t *address)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    mmg_span span = MMG_SPAN_INIT;
+    options.offset = offset;
+    options.length = length;
+    mmg_handle handle = check_open(path, &options);
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    *address = (uint64_t)(uintptr_t)span.data;
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    return handle;
+}
+
+/* Where the bytes of a window come to be: guesses go wrong where other memory has come in the way, but not for long. */
+static uint64_t
+settled_address(const char *path, uint64_t offset, uint64_t length)
+{
+    uint64_t address = 1;
+    for (size_t attempt = 0; attempt < 10 && address % ALIGNMENT != offset % ALIGNMENT; attempt++) {
+        CHECK_STATUS(mmg_close(open_at(path, offset, length, &address), 0), MMG_OK);
+    }
+    return address;
+}
+
+static void
+bytes_are_aligned_in_memory_as_in_the_file(void)
+{
+    static const uint64_t offsets[] = {0, 1, 4096, 65535, 65536, 100000, 1048577};
+    const char *path = check_file("file", 3 * megabyte);
+    if (!places_are_for_64_bits())
+        return;
+    for (size_t index = 0; index < sizeof offsets / sizeof *offsets; index++) {
+        for (uint64_t length = 1; length < megabyte; length = 3 * length + 5000) {
+            CHECK_U64(settled_address(path, offsets[index], length) % ALIGNMENT, offsets[index] % ALIGNMENT);
+        }
+    }
+}
+
+static void
+mappings_beside_each_other_are_aligned_too(void)
+{
+    enum {
+        MANY = 100
+    };
+    mmg_handle handles[MANY];
+    const char *path = check_file("file", megabyte);
+    if (!places_are_for_64_bits())
+        return;
+    size_t aligned = 0;
+    for (size_t index = 0; index < MANY; index++) {
+        uint64_t address;
+        handles[index] = open_at(path, 0, megabyte - 4096 * index, &address);
+        aligned += address % ALIGNMENT == 0;
+    }
+    CHECK(aligned >= MANY / 2); /* nearly all of them, as a rule, and one in sixteen by chance */
+    for (size_t index = 0; index < MANY; index++) {
+        CHECK_STATUS(mmg_close(handles[index], 0), MMG_OK);
+    }
+}
+
+/* Two open at a time, closed in either order, of all lengths: the highest place has to come back. */
+static void
+mappings_do_not_wander_off(void)
+{
+    const char *path = check_file("file", megabyte);
+    uint64_t state = check_seed(), lowest = UINT64_MAX, highest = 0;
+    if (!places_are_for_64_bits())
+        return;
+    for (uint64_t round = 0; round < check_scaled(5000); round++) {
+        mmg_handle handles[2];
+        for (size_t index = 0; index < 2; index++) {
+            uint64_t address;
+            handles[index] = open_at(path, 0, 1 + check_random_below(&state, megabyte), &address);
+            lowest = address < lowest ? address : lowest;
+            highest = address > highest ? address : highest;
+        }
+        size_t first = (size_t)check_random_below(&state, 2);
+        CHECK_STATUS(mmg_close(handles[first], 0), MMG_OK);
+        CHECK_STATUS(mmg_close(handles[1 - first], 0), MMG_OK);
+    }
+    CHECK(highest - lowest < 64 * megabyte);
+}
+
+static void
+a_place_that_is_taken_is_found_elsewhere(void)
+{
+    const char *path = check_file("file", megabyte);
+    if (!places_are_for_64_bits())
+        return;
+    uint64_t address = settled_address(path, 0, megabyte);
+    void *wanted = (void *)(uintptr_t)address; /* as a hint, at which there is nothing now */
+    void *taken = mmap(wanted, megabyte, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(taken == wanted);
+    uint64_t other = settled_address(path, 0, megabyte);
+    CHECK(other + megabyte <= address || other >= address + megabyte);
+    CHECK_U64(other % ALIGNMENT, 0);
+    munmap(taken, megabyte);
+}
+
+static void *
+propose(void *argument)
+{
+    struct place *places = argument;
+    for (size_t index = 0; index < PROPOSALS; index++) {
+        places[index] = place_propose(megabyte, 0);
+    }
+    return NULL;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+    uintptr_t x = ((const struct place *)a)->start, y = ((const struct place *)b)->start;
+    return (x > y) - (x < y);
+}
+
+static void
+threads_are_proposed_different_places(void)
+{
+    static struct place places[THREADS * PROPOSALS];
+    pthread_t threads[THREADS];
+    const uintptr_t ceiling = (uintptr_t)(UINT64_C(1) << 36); /* this copy of the unit only counts; nothing is mapped */
+    if (!places_are_for_64_bits())
+        return;
+    place_found(0, ceiling);
+    for (size_t number = 0; number < THREADS; number++) {
+        REQUIRE(pthread_create(&threads[number], NULL, propose, &places[number * PROPOSALS]) == 0);
+    }
+    for (size_t number = 0; number < THREADS; number++) {
+        REQUIRE(pthread_join(threads[number], NULL) == 0);
+    }
+    qsort(places, THREADS * PROPOSALS, sizeof *places, compare);
+    for (size_t index = 1; index < THREADS * PROPOSALS; index++) {
+        REQUIRE(places[index].start >= places[index - 1].start + megabyte);
+    }
+    for (size_t index = 0; index < THREADS * PROPOSALS; index++) {
+        place_return(places[index]);
+    }
+    CHECK_U64(place_propose(megabyte, 0).start, ceiling - megabyte); /* the highest is there again */
+}
+
+static void
+without_room_below_nothing_is_proposed(void)
+{
+    if (!places_are_for_64_bits())
+        return;
+    place_found(megabyte, megabyte);
+    CHECK_U64(place_propose(megabyte, 0).start, 0);
+    CHECK_U64(place_propose(SIZE_MAX, UINT64_MAX).start, 0);
+}
+
+static const struct check_case cases[] = {
+    {"bytes are aligned in memory as in the file", bytes_are_aligned_in_memory_as_in_the_file, 0},
+    {"mappings beside each other are aligned, too", mappings_beside_each_other_are_aligned_too, 0},
+    {"mappings do not wander off", mappings_do_not_wander_off, 0},
+    {"a place that is taken is found elsewhere", a_place_that_is_taken_is_found_elsewhere, 0},
+    {"threads are proposed different places", threads_are_proposed_different_places, CHECK_THREADS},
+    {"without room below, nothing is proposed", without_room_below_nothing_is_proposed, 0},
+};
+
+CHECK_MAIN(cases)
