@@ -237,8 +237,9 @@ mmg_stats_get(mmg_stats *stats)
     mmg_status status = layout_check_stats(stats);
     if (status != MMG_OK)
         return status;
-    region_count(&ours);
-    handle_count(&ours.handles, &ours.retired_slots);
+    handle_count(&ours);
+    registry_count(&ours.mappings, &ours.mapped_bytes);
+    ours.heap_bytes = region_heap_bytes();
     ours.guard_state = fault_state();
     ours.faults = contain_count();
     ours.foreign_faults = fault_foreign_count();

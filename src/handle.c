@@ -18,8 +18,14 @@
 
 struct table handle_slots;
 static const struct table_shape slot_shape = {sizeof(struct slot), offsetof(struct slot, next)};
-static _Atomic uint64_t open_handles;
 static _Atomic uint64_t retired_slots;
+static _Atomic uint64_t issued, closed, destroyed; /* handles; closed handles; objects of closed handles */
+
+static void
+count(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); /* statistics, ordered with nothing */
+}
 
 /*
  * The generation that a slot starts with. Not 0, so that no handle is; scattered, so that a small number, or a handle
@@ -58,9 +64,10 @@ handle_issue(struct handle_object *object, mmg_handle *handle)
     mmg_handle fresh = generation << INDEX_BITS | index;
     atomic_store_explicit(&slot->object, object, memory_order_relaxed);
     atomic_store_explicit(&slot->note, object->note, memory_order_relaxed);
-    /* Sequentially consistent, as every change of the state. */
-    atomic_store(&slot->state, fresh << HANDLE_SHIFT | (old & TURN_MASK) | (uint64_t)PHASE_LIVE);
-    atomic_fetch_add_explicit(&open_handles, 1, memory_order_relaxed); /* a counter, ordered with nothing */
+    /* Release: who sees the handle in the slot sees its object. Nobody who has the handle can miss it. */
+    atomic_store_explicit(&slot->state, fresh << HANDLE_SHIFT | (old & TURN_MASK) | (uint64_t)PHASE_LIVE,
+                          memory_order_release);
+    count(&issued);
     *handle = fresh;
     return MMG_OK;
 }
@@ -101,8 +108,9 @@ handle_reap(struct slot *slot, uint64_t state)
     struct handle_object *object = atomic_load_explicit(&slot->object, memory_order_relaxed);
     atomic_store_explicit(&slot->note, 0, memory_order_relaxed);
     object->destroy(object);
+    count(&destroyed);
     if (handle_of(state) >> INDEX_BITS >= LAST_GENERATION)
-        atomic_fetch_add_explicit(&retired_slots, 1, memory_order_relaxed);
+        count(&retired_slots);
     else
         table_give(&handle_slots, &slot_shape, (uint32_t)(handle_of(state) & INDEX_MASK));
 }
@@ -134,7 +142,7 @@ handle_close(mmg_handle handle, bool strict)
         }
         uint64_t closing = state_with(state, PHASE_CLOSING);
         if (atomic_compare_exchange_strong(&slot->state, &state, closing)) {
-            atomic_fetch_sub_explicit(&open_handles, 1, memory_order_relaxed);
+            count(&closed);
             handle_reap(slot, closing);
             return MMG_OK;
         }
@@ -142,8 +150,14 @@ handle_close(mmg_handle handle, bool strict)
 }
 
 void
-handle_count(uint64_t *open, uint64_t *retired)
+handle_count(mmg_stats *stats)
 {
-    *open = atomic_load_explicit(&open_handles, memory_order_relaxed);
-    *retired = atomic_load_explicit(&retired_slots, memory_order_relaxed);
+    /* What ends is read before what begins, each with acquire, so that no difference is negative. */
+    uint64_t objects_gone = atomic_load_explicit(&destroyed, memory_order_acquire);
+    uint64_t handles_gone = atomic_load_explicit(&closed, memory_order_acquire);
+
+    stats->opened = atomic_load_explicit(&issued, memory_order_acquire);
+    stats->handles = stats->opened - handles_gone;
+    stats->regions = stats->opened - objects_gone;
+    stats->retired_slots = atomic_load_explicit(&retired_slots, memory_order_relaxed);
 }

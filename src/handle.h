@@ -33,7 +33,7 @@ mmg_status handle_close(mmg_handle handle, bool strict);
 /** Destroy the object of a slot that was seen in `state`, closing, if no pin is left. For who ends a pin. */
 void handle_reap(struct slot *slot, uint64_t state);
 
-/** Handles open, and slots whose generations are used up. */
-void handle_count(uint64_t *open, uint64_t *retired);
+/** Count handles, their objects, and slots whose generations are used up. */
+void handle_count(mmg_stats *stats);
 
 #endif

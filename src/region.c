@@ -14,21 +14,9 @@
 /* A copy starts on a cache line, as Arrow and vector code like it. */
 #define COPY_ALIGNMENT 64u
 
-static _Atomic uint64_t opened, alive, mappings, mapped_bytes, heap_bytes;
+static _Atomic uint64_t heap_bytes;
 
 static const unsigned char no_bytes[1]; /* what the span of an empty region points to */
-
-static void
-count(_Atomic uint64_t *counter, uint64_t amount)
-{
-    atomic_fetch_add_explicit(counter, amount, memory_order_relaxed); /* statistics, ordered with nothing */
-}
-
-static void
-discount(_Atomic uint64_t *counter, uint64_t amount)
-{
-    atomic_fetch_sub_explicit(counter, amount, memory_order_relaxed);
-}
 
 static struct identity
 identity_of(const struct stat *status, uint64_t size)
@@ -49,12 +37,7 @@ region_destroy(struct handle_object *object)
 {
     struct region *region = (struct region *)(void *)object; /* its first member */
 
-    discount(&alive, 1);
-    discount(&heap_bytes, region->heap_bytes);
-    if (region->mapping.base != NULL) {
-        discount(&mappings, 1);
-        discount(&mapped_bytes, region->mapping.length);
-    }
+    atomic_fetch_sub_explicit(&heap_bytes, region->heap_bytes, memory_order_relaxed);
     region_discard(region);
 }
 
@@ -115,21 +98,12 @@ region_discard(struct region *region)
 void
 region_count_in(struct region *region)
 {
-    count(&opened, 1);
-    count(&alive, 1);
-    count(&heap_bytes, region->heap_bytes);
-    if (region->mapping.base != NULL) {
-        count(&mappings, 1);
-        count(&mapped_bytes, region->mapping.length);
-    }
+    /* Relaxed: statistics, ordered with nothing. */
+    atomic_fetch_add_explicit(&heap_bytes, region->heap_bytes, memory_order_relaxed);
 }
 
-void
-region_count(mmg_stats *stats)
+uint64_t
+region_heap_bytes(void)
 {
-    stats->opened = atomic_load_explicit(&opened, memory_order_relaxed);
-    stats->regions = atomic_load_explicit(&alive, memory_order_relaxed);
-    stats->mappings = atomic_load_explicit(&mappings, memory_order_relaxed);
-    stats->mapped_bytes = atomic_load_explicit(&mapped_bytes, memory_order_relaxed);
-    stats->heap_bytes = atomic_load_explicit(&heap_bytes, memory_order_relaxed);
+    return atomic_load_explicit(&heap_bytes, memory_order_relaxed);
 }

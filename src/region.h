@@ -52,9 +52,9 @@ struct region *region_new(const struct source *source, uint64_t room);
 /** Give everything back; for a region that never got a handle. */
 void region_discard(struct region *region);
 
-/** Count a region that is about to get a handle, and the counters of all that have one. */
+/** Count the heap of a region that is about to get a handle, and tell that of all that have one. */
 void region_count_in(struct region *region);
-void region_count(mmg_stats *stats);
+uint64_t region_heap_bytes(void);
 
 /** What mmg_changed() compares: the file as it was when the source was settled. */
 uint32_t region_compare(const struct identity *then, const struct stat *now);

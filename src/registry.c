@@ -87,14 +87,16 @@ registry_add(const struct registration *r)
     atomic_store_explicit(&entry->file_offset, r->file_offset, memory_order_relaxed);
     atomic_store_explicit(&entry->faults, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->first_offset, MMG_TO_END, memory_order_relaxed);
+    /* A run has a cause: where there was none, there is nothing to clear. */
+    if (atomic_load_explicit(&entry->first_cause, memory_order_relaxed) != MMG_OK)
+        for (uint32_t i = 0; i < RUNS; i++)
+            atomic_store_explicit(&entry->run[i], 0, memory_order_relaxed);
     atomic_store_explicit(&entry->first_cause, MMG_OK, memory_order_relaxed);
     atomic_store_explicit(&entry->tail, MMG_TO_END, memory_order_relaxed);
     atomic_store_explicit(&entry->tail_cause, MMG_OK, memory_order_relaxed);
-    for (uint32_t i = 0; i < RUNS; i++)
-        atomic_store_explicit(&entry->run[i], 0, memory_order_relaxed);
     /* Addresses as numbers, since they are compared with whatever address a fault has. */
-    atomic_store(&range->end, (uintptr_t)r->start + r->length);
-    atomic_store(&range->start, (uintptr_t)r->start);
+    atomic_store_explicit(&range->end, (uintptr_t)r->start + r->length, memory_order_relaxed);
+    atomic_store_explicit(&range->start, (uintptr_t)r->start, memory_order_release);
     return index + 1;
 }
 
@@ -109,7 +111,7 @@ registry_remove(uint32_t number)
        none. */
     while (atomic_load(&entry->holders) != 0)
         sched_yield();
-    atomic_store(&range->end, 0);
+    atomic_store_explicit(&range->end, 0, memory_order_relaxed); /* whoever holds an entry has seen its start first */
     table_give(&ranges, &range_shape, number - 1);
 }
 
@@ -139,6 +141,25 @@ entry_hold(uint32_t number, uintptr_t address, struct registration *r)
         .is_device = atomic_load_explicit(&entry->is_device, memory_order_relaxed) != 0,
     };
     return true;
+}
+
+void
+registry_count(uint64_t *mappings, uint64_t *bytes)
+{
+    uint32_t limit = registry_limit();
+
+    *mappings = 0;
+    *bytes = 0;
+    for (uint32_t number = 1; number <= limit; number++) {
+        struct range *range = range_of(number);
+        uintptr_t start = atomic_load_explicit(&range->start, memory_order_acquire);
+        uintptr_t end = atomic_load_explicit(&range->end, memory_order_acquire);
+        /* Changed in between: it is about to come, or has just gone. */
+        if (start == 0 || end <= start || atomic_load_explicit(&range->start, memory_order_relaxed) != start)
+            continue;
+        *mappings += 1;
+        *bytes += end - start;
+    }
 }
 
 uint32_t

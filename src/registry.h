@@ -46,6 +46,9 @@ uint32_t registry_hold(const void *address, struct registration *registration);
 bool registry_hold_number(uint32_t number, struct registration *registration);
 uint32_t registry_limit(void);
 
+/** How many mappings there are, and the address space in them. Looks at each: for statistics. */
+void registry_count(uint64_t *mappings, uint64_t *bytes);
+
 /** End a hold. Signal-safe. */
 void registry_let_go(uint32_t number);
 
