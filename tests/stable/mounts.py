@@ -144,8 +144,8 @@ def overlay() -> Iterator[tuple[Path, Path]]:
 
 
 @contextlib.contextmanager
-def packed(kind: str, files: Mapping[str, bytes]) -> Iterator[Path]:
-    """A read-only medium with these files."""
+def packed(kind: str, files: Mapping[str, bytes], owner: int = 0) -> Iterator[Path]:
+    """A read-only medium with these files, which everybody may read."""
     need_root()
     need_kernel(kind)
     with folder() as place:
@@ -155,6 +155,7 @@ def packed(kind: str, files: Mapping[str, bytes]) -> Iterator[Path]:
         for name, data in files.items():
             (source / name).write_bytes(data)
             (source / name).chmod(0o644)
+            os.chown(source / name, owner, -1)
         _packed(path, kind, source)
         with mount(path, where, kind, "loop,ro"):
             yield where

@@ -3,12 +3,13 @@
 
     storm.py PROGRAM [ROUNDS [FILE_SYSTEM...]]
 
-PROGRAM is stable_storm of the build. CTest runs this at length. Without root there is only the temporary folder,
+PROGRAM is stable_storm of the build; for read-only media, stable_media beside it. CTest runs this at length. Without root there is only the temporary folder,
 and only one's own identity.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -20,19 +21,36 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from stable import mounts
 
 READERS = ("root", "owner", "stranger")
+OWNER = 65534
+"""Who the programs become as "owner"."""
 SKIPPED = 77
 """What the program exits with when it could not be run."""
 
 
-def blow(program: Path, where: Path, rounds: int, reader: str) -> subprocess.CompletedProcess[str]:
+def blow(
+    program: Path, where: Path, rounds: int, reader: str, *more: Path
+) -> subprocess.CompletedProcess[str]:
     """Run the storm in a folder."""
     return subprocess.run(
-        [program, str(rounds), reader],
+        [program, str(rounds), reader, *more],
         env={**os.environ, "TMPDIR": str(where)},
         capture_output=True,
         text=True,
         timeout=3600,
     )
+
+
+def blow_at_medium(
+    program: Path, kind: str, rounds: int, reader: str, size: int = 1 << 20
+) -> subprocess.CompletedProcess[str]:
+    """Run that of read-only media, with two versions of one."""
+    versions = [os.urandom(size) for _ in range(2)]
+    with contextlib.ExitStack() as stack:
+        media = [stack.enter_context(mounts.packed(kind, {"file": data}, OWNER)) for data in versions]
+        place = stack.enter_context(mounts.folder())
+        original = place / "original"
+        original.write_bytes(versions[0])
+        return blow(program.with_name("stable_media"), place, rounds, reader, *media, original)
 
 
 def _report(kind: str, reader: str, done: subprocess.CompletedProcess[str]) -> bool:
@@ -48,11 +66,15 @@ def main() -> int:
     if os.geteuid() != 0:
         print("without root: only the temporary folder, only as oneself")
         return 0 if _report("here", "root", blow(program, Path(tempfile.gettempdir()), rounds, "root")) else 1
-    for kind in sys.argv[3:] or mounts.WRITABLE:
+    for kind in sys.argv[3:] or mounts.WRITABLE + mounts.READ_ONLY:
         try:
-            with mounts.writable(kind) as where:
+            with contextlib.nullcontext() if kind in mounts.READ_ONLY else mounts.writable(kind) as where:
                 for reader in READERS:
-                    good &= _report(kind, reader, blow(program, where, rounds, reader))
+                    if where is None:
+                        done = blow_at_medium(program, kind, rounds, reader)
+                    else:
+                        done = blow(program, where, rounds, reader)
+                    good &= _report(kind, reader, done)
                     tried += 1
         except mounts.Unavailable as reason:
             print(f"{kind}: skipped: {reason}", flush=True)
