@@ -10,8 +10,8 @@
 
 #include "heap.h"
 #include "registry.h"
-#include "stable.h"
 #include "status.h"
+#include "version.h"
 
 /* How often a file may change below a copy before we give up on it. */
 #define COPY_ATTEMPTS 16
@@ -107,7 +107,7 @@ copy_judge(struct source *source, struct region *region, size_t got, int os_code
         return error_tell(source->report, status_from_errno(os_code), "read", os_code, options->offset + got, NULL);
     if (got == region->size) {
         attempt->again = options->guarantee == MMG_GUARANTEE_STABLE &&
-                         !stable_copy_is_whole(source, options->offset, region->data, got);
+                         !version_is_whole(source, options->offset, region->data, got);
         return MMG_OK;
     }
     mmg_status status = source_refresh(source);

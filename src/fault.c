@@ -20,10 +20,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "contain.h"
+#include "predecessor.h"
 #include "registry.h"
 
 #define ENTRIES 8
@@ -33,12 +33,7 @@
 
 typedef void action_function(int, siginfo_t *, void *);
 
-struct level {
-    struct sigaction predecessor; /* written before the entry is installed, constant afterwards */
-    _Atomic bool spent;           /* SA_RESETHAND: it has had its one signal */
-};
-
-static struct level levels[ENTRIES];
+static struct predecessor levels[ENTRIES];
 static _Atomic int level_count;
 static atomic_flag installing = ATOMIC_FLAG_INIT;
 static _Atomic int32_t outcome; /* of the last installation: MMG_GUARD_NONE, _TOP, _REFUSED */
@@ -100,13 +95,6 @@ is_from_ourselves(const siginfo_t *info)
     return (info->si_code == SI_TKILL || info->si_code == SI_USER) && info->si_pid == getpid();
 }
 
-/* The kernel's signal for the instruction that is running, as opposed to one that was sent or is merely advice. */
-static bool
-is_synchronous(const siginfo_t *info)
-{
-    return info->si_code > 0 && info->si_code != BUS_MCEERR_AO;
-}
-
 bool
 fault_handle(int signo, void *siginfo)
 {
@@ -134,35 +122,6 @@ fault_handle(int signo, void *siginfo)
 
 /* ---------------------------------------------------------------------------------------------------- passing on -- */
 
-/* Do what the kernel does for a process that has no handler. */
-static void
-act_by_default(siginfo_t *info)
-{
-    struct sigaction action = {.sa_handler = SIG_DFL};
-
-    sigaction(SIGBUS, &action, NULL);
-    /* A fault happens again as soon as we return, now without a handler: the core dump shows its very instruction. */
-    if (!is_synchronous(info))
-        /* rt_tgsigqueueinfo(2): a process may send itself any siginfo, so the sender stays visible. */
-        syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), SIGBUS, info);
-}
-
-/* Call a handler with the signals blocked that the kernel would have blocked. */
-static void
-call_handler(const struct sigaction *action, int signo, siginfo_t *info, void *context)
-{
-    sigset_t blocked = action->sa_mask, before;
-
-    if (!(action->sa_flags & SA_NODEFER))
-        sigaddset(&blocked, SIGBUS);
-    pthread_sigmask(SIG_BLOCK, &blocked, &before);
-    if (action->sa_flags & SA_SIGINFO)
-        action->sa_sigaction(signo, info, context);
-    else
-        action->sa_handler(signo);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 static mmg_status install_on_top(void);
 
 /* A predecessor that puts itself, or the default, in our place means that for its own signals. We stay on top, and
@@ -177,27 +136,6 @@ stay_on_top(void)
     if (!atomic_flag_test_and_set_explicit(&installing, memory_order_acquire)) {
         install_on_top();
         atomic_flag_clear_explicit(&installing, memory_order_release);
-    }
-}
-
-static void
-pass_on(struct level *level, int signo, siginfo_t *info, void *context)
-{
-    const struct sigaction *action = &level->predecessor;
-
-    if (action->sa_handler == SIG_DFL || atomic_load(&level->spent)) {
-        act_by_default(info);
-    } else if (action->sa_handler == SIG_IGN) {
-        /* An ignored signal is ignored. A fault cannot be: the kernel kills, once we are out of its way. */
-        if (is_synchronous(info))
-            sigaction(SIGBUS, action, NULL);
-    } else {
-        if ((action->sa_flags & (int)SA_RESETHAND) && atomic_exchange(&level->spent, true)) {
-            act_by_default(info); /* another thread's signal was the one */
-            return;
-        }
-        call_handler(action, signo, info, context);
-        stay_on_top();
     }
 }
 
@@ -223,24 +161,13 @@ chain_to(int number, int signo, siginfo_t *info, void *context)
         chain.raised = outer.raised + 1;
     atomic_fetch_add_explicit(&foreign, 1, memory_order_relaxed); /* a counter */
     if (chain.level < 0 || chain.raised > DEEPEST_RAISE)
-        act_by_default(info);
-    else
-        pass_on(&levels[chain.level], signo, info, context);
+        predecessor_default(info);
+    else if (predecessor_deliver(&levels[chain.level], signo, info, context))
+        stay_on_top();
     chain = outer;
 }
 
 /* ------------------------------------------------------------------------------------------------- installation -- */
-
-static bool
-is_same_action(const struct sigaction *a, const struct sigaction *b)
-{
-    if (a->sa_flags != b->sa_flags || a->sa_handler != b->sa_handler)
-        return false;
-    for (int signo = 1; signo < NSIG; signo++)
-        if (sigismember(&a->sa_mask, signo) != sigismember(&b->sa_mask, signo))
-            return false;
-    return true;
-}
 
 /* The level whose predecessor is this action, an old one where there is one; -1 when all are taken. */
 static int
@@ -249,13 +176,13 @@ level_for(const struct sigaction *action)
     int count = atomic_load(&level_count);
 
     for (int i = 0; i < count; i++)
-        if (is_same_action(&levels[i].predecessor, action)) {
+        if (predecessor_is(&levels[i], action)) {
             atomic_store(&levels[i].spent, false); /* installed anew, it has its one signal again */
             return i;
         }
     if (count == ENTRIES)
         return -1;
-    levels[count].predecessor = *action;
+    levels[count].action = *action;
     atomic_store(&level_count, count + 1);
     return count;
 }

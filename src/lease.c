@@ -15,9 +15,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -61,20 +59,6 @@ now_ns(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-/* When the kernel takes the lease by force; INT64_MAX: never (0 in the file, proc(5)). */
-static int64_t
-deadline_of(const struct lease *lease)
-{
-    char text[32] = "";
-    int fd = open("/proc/sys/fs/lease-break-time", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-
-    if (fd >= 0)
-        close(fd);
-    long seconds = n > 0 ? strtol(text, NULL, 10) : 45; /* the kernel's default */
-    return seconds <= 0 ? INT64_MAX : lease->seen_ns + seconds * INT64_C(1000000000) - MARGIN_NS;
 }
 
 /* -------------------------------------------------------------------------------------------- the list of leases -- */
@@ -153,7 +137,9 @@ proceed(void *context)
 static void
 secure(struct lease *lease)
 {
-    struct effort effort = {.lease = lease, .deadline = deadline_of(lease)};
+    int64_t given = secure_time();
+    struct effort effort = {.lease = lease,
+                            .deadline = given == INT64_MAX ? given : lease->seen_ns + given - MARGIN_NS};
 
     secure_region(lease->region, lease->cap, proceed, &effort);
 }

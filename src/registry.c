@@ -9,17 +9,9 @@
 
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 
+#include "losses.h"
 #include "table.h"
-
-/* Ranges of lost pages kept apart; beyond that they are merged, and more is called lost than is. */
-#define RUNS 12u
-
-/* A run: cause (2 bits), page count (22 bits), first page (40 bits), all relative to the mapping; 0: unused. */
-#define RUN_PAGE_BITS 40u
-#define RUN_COUNT_BITS 22u
-#define RUN_COUNT_MAX ((UINT64_C(1) << RUN_COUNT_BITS) - 1)
 
 struct range {
     _Atomic uintptr_t start; /* 0: no mapping */
@@ -31,8 +23,6 @@ struct entry {
     _Atomic uint32_t holders;
     _Atomic uint32_t next; /* unused: entries come and go with their ranges */
     _Atomic int fd;
-    _Atomic int32_t first_cause;
-    _Atomic int32_t tail_cause;
     _Atomic uint32_t is_device;
     _Atomic uint64_t page;
     _Atomic uint64_t lead;
@@ -40,9 +30,7 @@ struct entry {
     _Atomic uint64_t size;
     _Atomic uint64_t file_offset;
     _Atomic uint64_t faults;
-    _Atomic uint64_t first_offset;
-    _Atomic uint64_t tail; /* from here to the end of the region everything is lost */
-    _Atomic uint64_t run[RUNS];
+    struct loss_record lost;
 };
 
 static struct table ranges, entries;
@@ -86,14 +74,7 @@ registry_add(const struct registration *r)
     atomic_store_explicit(&entry->size, r->size, memory_order_relaxed);
     atomic_store_explicit(&entry->file_offset, r->file_offset, memory_order_relaxed);
     atomic_store_explicit(&entry->faults, 0, memory_order_relaxed);
-    atomic_store_explicit(&entry->first_offset, MMG_TO_END, memory_order_relaxed);
-    /* A run has a cause: where there was none, there is nothing to clear. */
-    if (atomic_load_explicit(&entry->first_cause, memory_order_relaxed) != MMG_OK)
-        for (uint32_t i = 0; i < RUNS; i++)
-            atomic_store_explicit(&entry->run[i], 0, memory_order_relaxed);
-    atomic_store_explicit(&entry->first_cause, MMG_OK, memory_order_relaxed);
-    atomic_store_explicit(&entry->tail, MMG_TO_END, memory_order_relaxed);
-    atomic_store_explicit(&entry->tail_cause, MMG_OK, memory_order_relaxed);
+    losses_clear(&entry->lost);
     /* Addresses as numbers, since they are compared with whatever address a fault has. */
     atomic_store_explicit(&range->end, (uintptr_t)r->start + r->length, memory_order_relaxed);
     atomic_store_explicit(&range->start, (uintptr_t)r->start, memory_order_release);
@@ -219,108 +200,30 @@ registry_count_fault(uint32_t number)
     atomic_fetch_add_explicit(&entry_of(number)->faults, 1, memory_order_relaxed); /* a counter */
 }
 
-static uint64_t
-run_pack(uint64_t page, uint64_t count, mmg_status cause)
+static struct loss_scale
+scale_of(struct entry *entry)
 {
-    uint64_t code = (uint64_t)(MMG_E_TRUNCATED - cause) + 1; /* 1, 2 or 3 for the three causes of a loss */
-
-    return code << (RUN_PAGE_BITS + RUN_COUNT_BITS) | count << RUN_PAGE_BITS | page;
-}
-
-static void
-run_unpack(uint64_t run, uint64_t *page, uint64_t *count, mmg_status *cause)
-{
-    *page = run & ((UINT64_C(1) << RUN_PAGE_BITS) - 1);
-    *count = (run >> RUN_PAGE_BITS) & RUN_COUNT_MAX;
-    *cause = MMG_E_TRUNCATED - (mmg_status)((run >> (RUN_PAGE_BITS + RUN_COUNT_BITS)) - 1); /* two bits: fits */
-}
-
-/* The run that covers both: what was there and the new pages. 0 if that is longer than a run can say. */
-static uint64_t
-run_hull(uint64_t run, uint64_t page, uint64_t count)
-{
-    uint64_t old_page, old_count;
-    mmg_status cause;
-
-    run_unpack(run, &old_page, &old_count, &cause);
-    uint64_t first = old_page < page ? old_page : page;
-    uint64_t end = old_page + old_count > page + count ? old_page + old_count : page + count;
-    return end - first > RUN_COUNT_MAX ? 0 : run_pack(first, end - first, cause);
-}
-
-/* Does the new run continue or repeat an old one, for the same cause? */
-static bool
-run_touches(uint64_t run, uint64_t page, uint64_t count, mmg_status cause)
-{
-    uint64_t old_page, old_count;
-    mmg_status old_cause;
-
-    run_unpack(run, &old_page, &old_count, &old_cause);
-    return old_cause == cause && page <= old_page + old_count && old_page <= page + count;
-}
-
-static void
-tail_lose(struct entry *entry, uint64_t offset, mmg_status cause)
-{
-    uint64_t tail = atomic_load(&entry->tail);
-    int32_t none = MMG_OK;
-
-    atomic_compare_exchange_strong(&entry->tail_cause, &none, cause);
-    while (offset < tail && !atomic_compare_exchange_weak(&entry->tail, &tail, offset))
-        continue;
-}
-
-static void
-pages_lose(struct entry *entry, uint64_t page, uint64_t count, mmg_status cause, uint64_t tail_offset)
-{
-    for (uint32_t i = 0; i < RUNS; i++) {
-        uint64_t run = atomic_load(&entry->run[i]);
-        for (;;) {
-            bool last_resort = i == RUNS - 1;
-            if (run != 0 && !last_resort && !run_touches(run, page, count, cause))
-                break; /* the next one, then */
-            uint64_t wider = run == 0 ? run_pack(page, count, cause) : run_hull(run, page, count);
-            if (wider == 0)
-                break;
-            if (atomic_compare_exchange_weak(&entry->run[i], &run, wider))
-                return;
-        }
-    }
-    tail_lose(entry, tail_offset, cause);
+    return (struct loss_scale){.page = atomic_load_explicit(&entry->page, memory_order_relaxed),
+                               .lead = atomic_load_explicit(&entry->lead, memory_order_relaxed),
+                               .size = atomic_load_explicit(&entry->size, memory_order_relaxed)};
 }
 
 void
 registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status cause)
 {
     struct entry *entry = entry_of(number);
-    uint64_t size = atomic_load_explicit(&entry->size, memory_order_relaxed);
-    uint64_t lead = atomic_load_explicit(&entry->lead, memory_order_relaxed);
-    uint64_t page = atomic_load_explicit(&entry->page, memory_order_relaxed);
-    int32_t none = MMG_OK;
+    const struct loss_scale scale = scale_of(entry);
 
     if (cause == MMG_E_TRUNCATED) { /* takes only what is still the file's */
         uint64_t secured = atomic_load(&entry->secured);
-        uint64_t kept = secured > lead + offset ? secured - lead - offset : 0;
+        uint64_t kept = secured > scale.lead + offset ? secured - scale.lead - offset : 0;
         offset += kept;
         length -= kept < length ? kept : length;
     }
-    if (offset >= size || length == 0)
+    if (offset >= scale.size || length == 0)
         return; /* only bytes outside the region share the lost page */
     atomic_store(&registry_has_losses, true);
-    /* The first cause stays; the first offset is the lowest, since that is where a reader must stop. */
-    atomic_compare_exchange_strong(&entry->first_cause, &none, cause);
-    uint64_t first = atomic_load(&entry->first_offset);
-    while (offset < first && !atomic_compare_exchange_weak(&entry->first_offset, &first, offset))
-        continue;
-    if (length >= size - offset) {
-        tail_lose(entry, offset, cause);
-        return;
-    }
-    uint64_t first_page = (lead + offset) / page, end_page = (lead + offset + length + page - 1) / page;
-    if (end_page - first_page > RUN_COUNT_MAX || first_page >> RUN_PAGE_BITS)
-        tail_lose(entry, offset, cause);
-    else
-        pages_lose(entry, first_page, end_page - first_page, cause, offset);
+    losses_add(&entry->lost, &scale, offset, length, cause);
 }
 
 mmg_status
@@ -329,23 +232,10 @@ registry_search_losses(uint32_t number, uint64_t offset, uint64_t length)
     struct entry *entry = entry_of(number);
 
     /* This mapping's common case in one load. Acquire: whoever saw a zero of a lost page comes after its recording. */
-    if (entry == NULL || length == 0 || atomic_load_explicit(&entry->first_cause, memory_order_acquire) == MMG_OK)
+    if (entry == NULL || length == 0 || atomic_load_explicit(&entry->lost.first_cause, memory_order_acquire) == MMG_OK)
         return MMG_OK;
-    uint64_t end = offset + length < offset ? UINT64_MAX : offset + length;
-    if (end > atomic_load(&entry->tail))
-        return atomic_load(&entry->tail_cause);
-    uint64_t lead = atomic_load_explicit(&entry->lead, memory_order_relaxed);
-    uint64_t size = atomic_load_explicit(&entry->page, memory_order_relaxed);
-    for (uint32_t i = 0; i < RUNS; i++) {
-        uint64_t run = atomic_load(&entry->run[i]), page, count;
-        mmg_status cause;
-        if (run == 0)
-            continue;
-        run_unpack(run, &page, &count, &cause);
-        if (lead + end > page * size && lead + offset < (page + count) * size)
-            return cause;
-    }
-    return MMG_OK;
+    const struct loss_scale scale = scale_of(entry);
+    return losses_within(&entry->lost, &scale, offset, length);
 }
 
 mmg_status
@@ -370,8 +260,8 @@ registry_losses(uint32_t number, struct losses *losses)
     if (entry == NULL)
         return;
     losses->faults = atomic_load_explicit(&entry->faults, memory_order_relaxed);
-    losses->cause = atomic_load_explicit(&entry->first_cause, memory_order_acquire);
-    losses->first_offset = atomic_load_explicit(&entry->first_offset, memory_order_relaxed);
+    losses->cause = atomic_load_explicit(&entry->lost.first_cause, memory_order_acquire);
+    losses->first_offset = atomic_load_explicit(&entry->lost.first_offset, memory_order_relaxed);
 }
 
 void

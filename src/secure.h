@@ -7,6 +7,9 @@
 
 #include "region.h"
 
+/** Nanoseconds that the kernel gives for securing, from the break on; INT64_MAX: all the time (proc(5)). */
+int64_t secure_time(void);
+
 /**
  * Secure the bytes of a leased region elsewhere, in place, and give up the lease on region->fd. Never fails: what
  * cannot be secured falls back to CONTAINED and is reported as MMG_E_UNSTABLE.

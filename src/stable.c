@@ -12,19 +12,15 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/vfs.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "backing.h"
 #include "fault.h"
-#include "heap.h"
 #include "lease.h"
 #include "lock.h"
 #include "request.h"
 #include "snapshot.h"
+#include "version.h"
 
-/* Two ticks of the slowest kernel clock (CONFIG_HZ=100), the resolution of file times before Linux 6.13. */
-#define RECENT_NS INT64_C(20000000)
 /* How often a file may change below a snapshot before we give up on it. */
 #define SNAPSHOT_ATTEMPTS 8
 
@@ -278,7 +274,7 @@ copy_snapshot(struct trial *trial, bool *again, struct region **out)
     snapshot_release(&snapshot);
     if (status != MMG_OK)
         return status;
-    if (stable_copy_is_whole(source, source->options->offset, (*out)->data, (size_t)trial->length)) {
+    if (version_is_whole(source, source->options->offset, (*out)->data, (size_t)trial->length)) {
         backing_keep_source(source, *out);
         return MMG_OK;
     }
@@ -339,41 +335,4 @@ stable_open(struct source *source, uint64_t length, struct region **out)
     return status == MMG_E_NOT_MAPPABLE && trial.length <= source->options->max_snapshot_bytes
                ? copy_to_heap(&trial, out)
                : status;
-}
-
-/* ------------------------------------------------------------------------------------------------ whole versions -- */
-
-static int64_t
-to_ns(struct timespec t)
-{
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static bool
-same_version(const struct stat *a, const struct stat *b)
-{
-    return a->st_size == b->st_size && to_ns(a->st_mtim) == to_ns(b->st_mtim) && to_ns(a->st_ctim) == to_ns(b->st_ctim);
-}
-
-/*
- * A copy is one version of the file if size and times stood still while it was read. Times have a resolution, and a
- * writer within the same tick leaves no trace in them; so where the last change is that recent, the file is read
- * again and compared. A write during the copy to bytes that were already copied makes the two differ; a write to
- * bytes not yet copied is simply part of the version.
- *
- * Stores through another process's writable mapping are stamped once per page write-back (mmap(2)), hence not seen by
- * times alone until the kernel cleans the page; nothing short of a lease keeps such a writer out.
- */
-bool
-stable_copy_is_whole(struct source *source, uint64_t offset, const void *copy, size_t size)
-{
-    const struct stat before = source->status;
-    struct timespec now;
-
-    if (source_refresh(source) != MMG_OK || !same_version(&before, &source->status))
-        return false;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (source->kind == SOURCE_FILE && to_ns(now) - to_ns(before.st_ctim) > RECENT_NS)
-        return true;
-    return heap_equals(source->fd, offset, copy, size);
 }

@@ -5,17 +5,9 @@
 #ifndef MMAPGUARD_STABLE_H
 #define MMAPGUARD_STABLE_H
 
-#include <stddef.h>
-
 #include "region.h"
 
 /** Open a window so that its bytes are stable, by the cheapest means that holds. */
 mmg_status stable_open(struct source *source, uint64_t length, struct region **region);
-
-/**
- * After `size` bytes at `offset` were copied from a source: are they what the file held at one moment?
- * `source->status` is that from before the copy; it is renewed.
- */
-bool stable_copy_is_whole(struct source *source, uint64_t offset, const void *copy, size_t size);
 
 #endif
