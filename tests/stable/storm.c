@@ -126,6 +126,16 @@ keeper_tell(char command)
 }
 
 static void
+remove_files(void)
+{
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s", now.storm.path);
+    unlink(now.storm.path);
+    unlink(now.storm.spare);
+    rmdir(dirname(folder));
+}
+
+static void
 keeper_start(void)
 {
     int commands[2];
@@ -139,6 +149,9 @@ keeper_start(void)
         close(answers[0]);
         close(now.storm.commands); /* or the writer would wait for us */
         keep(commands[0], answers[1]);
+        if (strcmp(who, "stranger") == 0) {
+            remove_files(); /* a stranger may not */
+        }
         _exit(check_failures() != 0);
     }
     close(commands[0]);
@@ -512,8 +525,8 @@ storm(void)
         storm_print(&now.plan);
     }
     stop_readers(threads, readers);
-    keeper_stop();
     storm_stop(&now.storm);
+    keeper_stop();
     free(scratch);
     print_tally(round);
     /* A storm in which nothing happened proves nothing. */
