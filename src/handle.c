@@ -19,28 +19,23 @@
 struct table handle_slots;
 static const struct table_shape slot_shape = {sizeof(struct slot), offsetof(struct slot, next)};
 static _Atomic uint64_t retired_slots;
-static _Atomic uint64_t issued, closed, destroyed; /* handles; closed handles; objects of closed handles */
-
-static void
-count(_Atomic uint64_t *counter)
-{
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); /* statistics, ordered with nothing */
-}
 
 /*
- * The generation that a slot starts with. Not 0, so that no handle is; scattered, so that a small number, or a handle
+ * The generation that a slot starts with, the same whenever it is asked for. Not 0, so that no handle is; scattered, so that a small number, or a handle
  * of another process, is not by chance one of ours. Low, so that nearly all generations are still to come.
  */
 static uint32_t
 first_generation(uint32_t index)
 {
     static _Atomic uint64_t seed;
-    uint64_t mix = atomic_load_explicit(&seed, memory_order_relaxed); /* any thread's seed is as good */
+    uint64_t mix = atomic_load_explicit(&seed, memory_order_relaxed), none = 0;
 
     if (mix == 0) {
         if (getentropy(&mix, sizeof mix) != 0)
             mix = (uintptr_t)&mix; /* no such call: the address of the stack is random enough for telling mistakes */
-        atomic_store_explicit(&seed, mix | 1u, memory_order_relaxed);
+        mix |= 1u;
+        if (!atomic_compare_exchange_strong_explicit(&seed, &none, mix, memory_order_relaxed, memory_order_relaxed))
+            mix = none; /* another thread's, which is as good */
     }
     /* The finaliser of splitmix64 (Steele, Lea, Flood, 2014). */
     mix += (uint64_t)index * UINT64_C(0x9E3779B97F4A7C15);
@@ -67,7 +62,6 @@ handle_issue(struct handle_object *object, mmg_handle *handle)
     /* Release: who sees the handle in the slot sees its object. Nobody who has the handle can miss it. */
     atomic_store_explicit(&slot->state, fresh << HANDLE_SHIFT | (old & TURN_MASK) | (uint64_t)PHASE_LIVE,
                           memory_order_release);
-    count(&issued);
     *handle = fresh;
     return MMG_OK;
 }
@@ -108,9 +102,8 @@ handle_reap(struct slot *slot, uint64_t state)
     struct handle_object *object = atomic_load_explicit(&slot->object, memory_order_relaxed);
     atomic_store_explicit(&slot->note, 0, memory_order_relaxed);
     object->destroy(object);
-    count(&destroyed);
     if (handle_of(state) >> INDEX_BITS >= LAST_GENERATION)
-        count(&retired_slots);
+        atomic_fetch_add_explicit(&retired_slots, 1, memory_order_relaxed); /* statistics, ordered with nothing */
     else
         table_give(&handle_slots, &slot_shape, (uint32_t)(handle_of(state) & INDEX_MASK));
 }
@@ -142,22 +135,28 @@ handle_close(mmg_handle handle, bool strict)
         }
         uint64_t closing = state_with(state, PHASE_CLOSING);
         if (atomic_compare_exchange_strong(&slot->state, &state, closing)) {
-            count(&closed);
             handle_reap(slot, closing);
             return MMG_OK;
         }
     }
 }
 
+/* From the slots, not from counters: those would be the one thing that all threads write to at each open and close. */
 void
 handle_count(mmg_stats *stats)
 {
-    /* What ends is read before what begins, each with acquire, so that no difference is negative. */
-    uint64_t objects_gone = atomic_load_explicit(&destroyed, memory_order_acquire);
-    uint64_t handles_gone = atomic_load_explicit(&closed, memory_order_acquire);
+    /* Acquire: the chunks up to there exist. */
+    uint32_t limit = atomic_load_explicit(&handle_slots.high_water, memory_order_acquire);
 
-    stats->opened = atomic_load_explicit(&issued, memory_order_acquire);
-    stats->handles = stats->opened - handles_gone;
-    stats->regions = stats->opened - objects_gone;
+    for (uint32_t index = 0; index < limit; index++) {
+        /* Relaxed: each slot is counted as it is at some moment of this call. */
+        uint64_t state = atomic_load_explicit(&slot_at(index)->state, memory_order_relaxed);
+        uint64_t generation = handle_of(state) >> INDEX_BITS;
+        if (generation == 0)
+            continue; /* about to be used for the first time */
+        stats->opened += generation - first_generation(index) + 1;
+        stats->handles += phase_of(state) == PHASE_LIVE || phase_of(state) == PHASE_CHECKING;
+        stats->regions += phase_of(state) != PHASE_FREE;
+    }
     stats->retired_slots = atomic_load_explicit(&retired_slots, memory_order_relaxed);
 }

@@ -33,7 +33,7 @@ mmg_status handle_close(mmg_handle handle, bool strict);
 /** Destroy the object of a slot that was seen in `state`, closing, if no pin is left. For who ends a pin. */
 void handle_reap(struct slot *slot, uint64_t state);
 
-/** Count handles, their objects, and slots whose generations are used up. */
+/** Count handles, their objects, and slots whose generations are used up, from 0. Looks at each: for statistics. */
 void handle_count(mmg_stats *stats);
 
 #endif
