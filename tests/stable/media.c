@@ -300,11 +300,15 @@ read_original(const char *name)
     close(file);
 }
 
-/** A tree of mounts of our own, so that nothing stays behind, with the medium where it can be taken away. */
+/**
+ * A tree of mounts of our own, so that nothing stays behind whatever happens, with the medium where it can be taken
+ * away. In a chroot(2), whose root is no mount, what we do may be seen outside, and is gone there once we have undone it.
+ */
 static void
 prepare_tree(void)
 {
-    REQUIRE(unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    REQUIRE(unshare(CLONE_NEWNS) == 0);
+    REQUIRE(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 || errno == EINVAL);
     snprintf(where, sizeof where, "%s", check_path("tree"));
     snprintf(path, sizeof path, "%s/file", where);
     REQUIRE(mkdir(where, 0755) == 0);
