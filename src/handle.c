@@ -21,8 +21,9 @@ static const struct table_shape slot_shape = {sizeof(struct slot), offsetof(stru
 static _Atomic uint64_t retired_slots;
 
 /*
- * The generation that a slot starts with, the same whenever it is asked for. Not 0, so that no handle is; scattered, so that a small number, or a handle
- * of another process, is not by chance one of ours. Low, so that nearly all generations are still to come.
+ * The generation that a slot starts with, the same whenever it is asked for. Not 0, so that no handle is; scattered, so
+ * that a small number, or a handle of another process, is not by chance one of ours. Low, so that nearly all
+ * generations are still to come.
  */
 static uint32_t
 first_generation(uint32_t index)

@@ -15,7 +15,6 @@ is_synchronous(const siginfo_t *info)
     return info->si_code > 0 && info->si_code != BUS_MCEERR_AO;
 }
 
-/* Do what the kernel does for a process that has no handler. */
 void
 predecessor_default(siginfo_t *info)
 {
@@ -67,14 +66,14 @@ predecessor_deliver(struct predecessor *predecessor, int signo, siginfo_t *info,
 }
 
 bool
-predecessor_is(const struct predecessor *predecessor, const struct sigaction *b)
+predecessor_is(const struct predecessor *predecessor, const struct sigaction *action)
 {
-    const struct sigaction *a = &predecessor->action;
+    const struct sigaction *ours = &predecessor->action;
 
-    if (a->sa_flags != b->sa_flags || a->sa_handler != b->sa_handler)
+    if (ours->sa_flags != action->sa_flags || ours->sa_handler != action->sa_handler)
         return false;
     for (int signo = 1; signo < NSIG; signo++)
-        if (sigismember(&a->sa_mask, signo) != sigismember(&b->sa_mask, signo))
+        if (sigismember(&ours->sa_mask, signo) != sigismember(&action->sa_mask, signo))
             return false;
     return true;
 }
