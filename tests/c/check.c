@@ -150,17 +150,20 @@ check_failures(void)
 
 /* ------------------------------------------------------------------------------------------------- environment -- */
 
-bool
-check_under_valgrind(void)
+/*
+ * What the program runs on does not change while the program runs, and loops ask for it in their conditions. So it is
+ * looked up once, before main(), because some programs have a main() of their own.
+ */
+static bool under_valgrind;
+static bool under_qemu;
+static uint64_t divisor;
+
+__attribute__((constructor)) static void
+look_around(void)
 {
     /* Valgrind puts its own objects in front of every other preload. */
     const char *preload = getenv("LD_PRELOAD");
-    return preload != NULL && strstr(preload, "vgpreload") != NULL;
-}
-
-bool
-check_under_qemu(void)
-{
+    under_valgrind = preload != NULL && strstr(preload, "vgpreload") != NULL;
     /* Most of /proc/self tells of the program that is emulated; the name of the process is the emulator's. */
     char name[6] = "";
     FILE *file = fopen("/proc/self/comm", "re");
@@ -170,19 +173,31 @@ check_under_qemu(void)
         }
         fclose(file);
     }
-    return strcmp(name, "qemu-") == 0;
+    under_qemu = strcmp(name, "qemu-") == 0;
+    divisor = under_valgrind ? 100 : check_is_slow() || under_qemu ? 10 : 1;
+}
+
+bool
+check_under_valgrind(void)
+{
+    return under_valgrind;
+}
+
+bool
+check_under_qemu(void)
+{
+    return under_qemu;
 }
 
 bool
 check_is_slow(void)
 {
-    return check_under_valgrind() || __sanitizer_get_current_allocated_bytes != NULL;
+    return under_valgrind || __sanitizer_get_current_allocated_bytes != NULL;
 }
 
 uint64_t
 check_scaled(uint64_t count)
 {
-    uint64_t divisor = check_under_valgrind() ? 100 : check_is_slow() || check_under_qemu() ? 10 : 1;
     return count / divisor > 0 ? count / divisor : 1;
 }
 
