@@ -12,7 +12,7 @@ from .model import Description, Struct, differences
 
 VERSION_MACRO = "MMG_ABI_VERSION"
 
-#: src/layout.c reads no structure that is larger, and none whose size is no multiple of this once it has grown.
+#: src/base/struct_size.c reads no structure that is larger, and none whose size is no multiple of this once it has grown.
 LARGEST_STRUCT, STRUCT_STEP = 4096, 8
 
 

@@ -27,7 +27,7 @@ from abigate.programs import compile_program, complaint, run_with
 
 CONSUMERS = ROOT / "tests" / "abi" / "consumer"
 RECORD = ROOT / "abi" / "1.0"
-HEADER, LAYOUT, STATUS, API = "include/mmapguard.h", "src/layout.c", "src/status.h", "src/api.c"
+HEADER, LAYOUT, STATUS, API = "include/mmapguard.h", "src/base/struct_size.c", "src/base/status.h", "src/api/calls.c"
 SCRIPT = "abi/mmapguard.map"
 
 #: For each file, the texts that take the place of others; an empty one goes to the end.
@@ -74,7 +74,7 @@ class Shim:
         command = ["cc", "-std=c11", "-g", KEEP_TYPES, "-fPIC", "-fvisibility=hidden", "-pthread", "-shared"]
         command += ["-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", '-DMMAPGUARD_VERSION="1.0.0"']
         command += ["-I", str(self.root / "include"), "-I", str(self.root / "src")]
-        command += [str(source) for source in sorted((self.root / "src").glob("*.c"))]
+        command += [str(source) for source in sorted((self.root / "src").rglob("*.c"))]
         command += [f"-Wl,--version-script={self.paths.version_script}", f"-Wl,-soname,{SONAME}"]
         done = subprocess.run(
             [*command, "-Wl,-z,nodelete", "-o", str(self.library)],

@@ -9,8 +9,8 @@
 #include <sys/mman.h>
 
 #include "check.h"
-#include "map.h"
-#include "place.h"
+#include "os/map.h"
+#include "os/addr_hint.h"
 
 #define ALIGNMENT ((uint64_t)64 << 10)
 #define THREADS 4

@@ -4,7 +4,7 @@
  * handle table is compiled into this program, so that its numbers can be set forward; everything else is the library
  * as it is.
  */
-#include "handle.c"
+#include "handle/handle.c"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "check.h"
-#include "table.h"
+#include "base/table.h"
 
 #define THREADS 4
 #define HELD 50

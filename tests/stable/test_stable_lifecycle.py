@@ -38,7 +38,7 @@ from support import library as mmg
 from support.children import Helper, Line, fresh_python, in_child
 
 BREAK_SIGNAL = signal.SIGRTMAX - 1
-"""What the library has the kernel send to its thread when a lease is being broken (BREAK_SIGNAL of lease.c)."""
+"""What the library has the kernel send to its thread when a lease is being broken (BREAK_SIGNAL of src/stable/lease.c)."""
 
 PROMPT = 20.0
 """Seconds that a writer is never held for, on however slow a machine: below the kernel's own limit of 45."""

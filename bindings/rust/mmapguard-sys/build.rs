@@ -24,25 +24,24 @@ fn give_up(reason: &str) -> ! {
 /// The sources in `c/`, compiled as the library's own build compiles them, into a static library.
 #[cfg(feature = "bundled")]
 fn bundled() {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
     let sources = Path::new(&env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("c/src");
     let include = sources.with_file_name("include");
-    let mut files: Vec<PathBuf> = match sources.read_dir() {
-        Ok(entries) => entries
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().map_or(false, |extension| extension == "c"))
-            // For the shared library only: a program has its own idea of the system that it is for.
-            .filter(|path| path.file_name().map_or(true, |name| name != "glibc.c"))
-            .collect(),
-        Err(error) => give_up(&format!("cannot read the C sources in {}: {error}", sources.display())),
-    };
+    let mut files = Vec::new();
+    if let Err(error) = c_files(&sources, &mut files) {
+        give_up(&format!("cannot read the C sources in {}: {error}", sources.display()));
+    }
     files.sort();
     // Each file by itself: a folder behind a link has the times of the link.
-    for entry in sources.read_dir().into_iter().flatten().flatten() {
-        println!("cargo:rerun-if-changed={}", entry.path().display());
+    for file in &files {
+        println!("cargo:rerun-if-changed={}", file.display());
     }
+    // For the shared library only: a program has its own idea of the system that it is for.
+    files.retain(|file| {
+        file.extension().map_or(false, |extension| extension == "c")
+            && file.file_name().map_or(true, |name| name != "glibc_compat.c")
+    });
     println!("cargo:rerun-if-changed={}", include.join("mmapguard.h").display());
     println!("cargo:include={}", include.display());
     let version = format!("\"{}\"", env::var("CARGO_PKG_VERSION").unwrap_or_default());
@@ -61,6 +60,20 @@ fn bundled() {
         .compile("mmapguard");
     // The lease keeper is a thread; glibc before 2.34 has threads in a library of their own.
     println!("cargo:rustc-link-lib=pthread");
+}
+
+/// Collects every file in a folder and in the folders below it.
+#[cfg(feature = "bundled")]
+fn c_files(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) -> std::io::Result<()> {
+    for entry in folder.read_dir()? {
+        let path = entry?.path();
+        if path.is_dir() {
+            c_files(&path, files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// The folder that `MMAPGUARD_LIB_DIR` names, else what pkg-config knows.

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The exported functions on what is open, and on the process: validate, delegate, report. What they promise is said in
+ * mmapguard.h; those that open are in api_open.c.
+ */
+#include "region/arrow.h"
+#include "guard/contain.h"
+#include "guard/fault_guard.h"
+#include "region/find.h"
+#include "base/struct_size.h"
+#include "handle/pin.h"
+#include "region/region.h"
+#include "guard/registry.h"
+#include "base/status.h"
+
+#define LIBRARY_ABI UINT32_C(0x00010000)
+_Static_assert(MMG_ABI_VERSION == LIBRARY_ABI, "the header belongs to this library");
+
+static const unsigned char no_bytes[1]; /* what an empty span points to */
+
+/* ----------------------------------------------------------------------------------------------------- reading -- */
+
+mmg_status
+mmg_close(mmg_handle handle, uint32_t flags)
+{
+    if (flags & ~(uint32_t)MMG_CLOSE_STRICT)
+        return MMG_E_ARGUMENT;
+    return handle_close(handle, (flags & MMG_CLOSE_STRICT) != 0);
+}
+
+/* A pinned region and the token of the pin; as struct pinned. */
+struct pinned_region {
+    struct region *region;
+    uint64_t token;
+};
+
+static inline struct pinned_region
+region_pinned(struct pinned pinned)
+{
+    /* The object is the first member of a region: handles are issued for nothing else. */
+    return (struct pinned_region){.region = (struct region *)(void *)pinned.object, .token = pinned.token};
+}
+
+static inline struct pinned_region
+region_pin(mmg_handle handle)
+{
+    return region_pinned(pin_acquire(handle));
+}
+
+static mmg_status
+pin_failure(struct pinned_region pin)
+{
+    return pin.token == 0 ? MMG_E_HANDLE : MMG_E_NO_MEMORY;
+}
+
+/* Is the range inside the region? Resolves MMG_TO_END. */
+static mmg_status
+range_resolve(const struct region *region, uint64_t offset, uint64_t *length)
+{
+    if (offset > region->size)
+        return MMG_E_RANGE;
+    if (*length == MMG_TO_END)
+        *length = region->size - offset;
+    return *length <= region->size - offset ? MMG_OK : MMG_E_RANGE;
+}
+
+/* The span of a pinned region, after every check. The pin is ended if there is none. */
+static __attribute__((noinline)) mmg_status
+span_make(struct pinned_region pin, uint64_t offset, uint64_t length, mmg_span *span)
+{
+    mmg_status status = range_resolve(pin.region, offset, &length);
+
+    if (status == MMG_OK)
+        status = registry_loss_within(pin.region->number, offset, length);
+    if (status == MMG_OK)
+        *span = (mmg_span){.data = pin.region->data + offset, .size = length, .pin = pin.token};
+    else
+        pin_release(pin.token);
+    return status;
+}
+
+static __attribute__((noinline)) mmg_status
+pin_rarely(mmg_handle handle, uint64_t token, uint64_t offset, uint64_t length, mmg_span *span)
+{
+    struct pinned_region pin = region_pinned(pin_settle(handle, token));
+
+    return pin.region == NULL ? pin_failure(pin) : span_make(pin, offset, length, span);
+}
+
+/* What the next two have in common with every access to a file is their cost. Each is one straight line; what is rare is
+   a call at its end, into a frame of its own. */
+mmg_status
+mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span *span)
+{
+    if (span == NULL)
+        return MMG_E_ARGUMENT;
+    struct pinned_region pin = region_pinned(pin_quickly(handle));
+    if (pin.region == NULL)
+        return pin_rarely(handle, pin.token, offset, length, span);
+    if (offset > pin.region->size || length > pin.region->size - offset || registry_may_have_losses())
+        return span_make(pin, offset, length, span);
+    *span = (mmg_span){.data = pin.region->data + offset, .size = length, .pin = pin.token};
+    return MMG_OK;
+}
+
+static __attribute__((noinline)) mmg_status
+unpin_rarely(const unsigned char *data, uint64_t size, uint64_t token)
+{
+    if (token == 0)
+        return MMG_OK;
+    struct pin_place place = pin_find(token);
+    /* The registry never unmaps its entries, so asking it is safe even if a copy of the span is unpinned meanwhile: the
+       release then fails, and the answer is of no account. */
+    mmg_status loss = registry_loss_at(pin_note(place), data, size);
+    mmg_status status = pin_end(place, token);
+
+    return status == MMG_OK ? loss : status;
+}
+
+mmg_status
+mmg_unpin(mmg_span *span)
+{
+    if (span == NULL)
+        return MMG_E_ARGUMENT;
+    const mmg_span ended = *span;
+    span->data = no_bytes;
+    span->size = 0;
+    span->pin = 0;
+    if (registry_may_have_losses() || pin_is_rare(ended.pin))
+        return unpin_rarely(ended.data, ended.size, ended.pin);
+    return pin_release(ended.pin);
+}
+
+mmg_status
+mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t size, uint64_t *got)
+{
+    if (got == NULL || (buffer == NULL && size > 0))
+        return MMG_E_ARGUMENT;
+    struct pinned_region pin = region_pin(handle);
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_status status = offset <= pin.region->size ? region_read(pin.region, offset, buffer, size, got) : MMG_E_RANGE;
+    pin_release(pin.token);
+    return status;
+}
+
+mmg_status
+mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
+         uint64_t *position)
+{
+    uint64_t found;
+
+    if (position == NULL || (needle == NULL && needle_size > 0))
+        return MMG_E_ARGUMENT;
+    struct pinned_region pin = region_pin(handle);
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_status status = range_resolve(pin.region, offset, &length);
+    if (status == MMG_OK)
+        status = find_in_region(pin.region, offset, length, needle, needle_size, &found);
+    if (status == MMG_OK)
+        *position = found;
+    pin_release(pin.token);
+    return status;
+}
+
+mmg_status
+mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length, struct ArrowArray *array,
+                 struct ArrowSchema *schema)
+{
+    mmg_span span;
+
+    if (array == NULL)
+        return MMG_E_ARGUMENT;
+    mmg_status status = mmg_pin(handle, offset, length, &span);
+    if (status != MMG_OK)
+        return status;
+    status = arrow_export(&span, array, schema);
+    if (status != MMG_OK)
+        pin_release(span.pin);
+    return status;
+}
+
+/* --------------------------------------------------------------------------------------------- state of a region -- */
+
+mmg_status
+mmg_check(mmg_handle handle)
+{
+    struct pinned_region pin = region_pin(handle);
+
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_status status = region_check(pin.region);
+    pin_release(pin.token);
+    return status;
+}
+
+mmg_status
+mmg_changed(mmg_handle handle, uint32_t *what)
+{
+    if (what == NULL)
+        return MMG_E_ARGUMENT;
+    struct pinned_region pin = region_pin(handle);
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_status status = region_changed(pin.region, what);
+    pin_release(pin.token);
+    return status;
+}
+
+mmg_status
+mmg_info_get(mmg_handle handle, mmg_info *info)
+{
+    if (info == NULL)
+        return MMG_E_ARGUMENT;
+    mmg_status status = layout_check_info(info);
+    if (status != MMG_OK)
+        return status;
+    struct pinned_region pin = region_pin(handle);
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_info ours = MMG_INFO_INIT;
+    region_describe(pin.region, &ours);
+    ours.pins = pin_count(pin.token) - 1; /* without our own */
+    layout_write(info, &ours, sizeof ours);
+    pin_release(pin.token);
+    return MMG_OK;
+}
+
+mmg_status
+mmg_stats_get(mmg_stats *stats)
+{
+    mmg_stats ours = MMG_STATS_INIT;
+
+    if (stats == NULL)
+        return MMG_E_ARGUMENT;
+    mmg_status status = layout_check_stats(stats);
+    if (status != MMG_OK)
+        return status;
+    handle_count(&ours);
+    registry_count(&ours.mappings, &ours.mapped_bytes);
+    ours.heap_bytes = region_heap_bytes();
+    ours.guard_state = fault_state();
+    ours.faults = contain_count();
+    ours.foreign_faults = fault_foreign_count();
+    layout_write(stats, &ours, sizeof ours);
+    return MMG_OK;
+}
+
+mmg_status
+mmg_advise(mmg_handle handle, uint64_t offset, uint64_t length, uint32_t advice)
+{
+    if (advice > MMG_ADVICE_POPULATE)
+        return MMG_E_ARGUMENT;
+    struct pinned_region pin = region_pin(handle);
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_status status = range_resolve(pin.region, offset, &length);
+    if (status == MMG_OK)
+        status = region_advise(pin.region, offset, length, advice);
+    pin_release(pin.token);
+    return status;
+}
+
+mmg_status
+mmg_resident(mmg_handle handle, uint64_t offset, uint64_t length, uint64_t *bytes)
+{
+    if (bytes == NULL)
+        return MMG_E_ARGUMENT;
+    struct pinned_region pin = region_pin(handle);
+    if (pin.region == NULL)
+        return pin_failure(pin);
+    mmg_status status = range_resolve(pin.region, offset, &length);
+    if (status == MMG_OK)
+        status = region_resident(pin.region, offset, length, bytes);
+    pin_release(pin.token);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------- fault guard and versions -- */
+
+int32_t
+mmg_guard_state(void)
+{
+    return fault_state();
+}
+
+mmg_status
+mmg_guard_install(void)
+{
+    return fault_install() == MMG_OK ? MMG_OK : MMG_E_GUARD;
+}
+
+int32_t
+mmg_handle_fault(int32_t signo, void *siginfo, void *ucontext)
+{
+    (void)ucontext; /* part of the call for platforms where containment means changing the context */
+    return fault_handle(signo, siginfo) ? 1 : 0;
+}
+
+uint32_t
+mmg_abi_version(void)
+{
+    return LIBRARY_ABI;
+}
+
+const char *
+mmg_version(void)
+{
+    return MMAPGUARD_VERSION; /* the project version, from the build */
+}
+
+int32_t
+mmg_supports(uint32_t feature)
+{
+    switch (feature) {
+    case MMG_FEATURE_FAULT_GUARD:
+    case MMG_FEATURE_OFD_LOCK:
+    case MMG_FEATURE_STABLE_COPY:
+    case MMG_FEATURE_STABLE_LEASE:
+    case MMG_FEATURE_STABLE_REFLINK:
+    case MMG_FEATURE_ARROW:
+        return 1;
+    default:
+        return 0;
+    }
+}

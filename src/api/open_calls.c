@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The exported functions that open: validate, delegate, report. What they promise is said in mmapguard.h.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "handle/handle.h"
+#include "base/struct_size.h"
+#include "region/open.h"
+#include "region/region.h"
+
+mmg_status
+mmg_options_init(mmg_options *options, uint32_t struct_size)
+{
+    if (options == NULL)
+        return MMG_E_ARGUMENT;
+    mmg_status status = layout_check_options_size(struct_size);
+    if (status != MMG_OK)
+        return status;
+    memset(options, 0, struct_size); /* all defaults are 0 */
+    options->struct_size = struct_size;
+    return MMG_OK;
+}
+
+/* A call that opens, as far as all of them are alike: outputs, structs, and the handle at the end. */
+struct opening {
+    mmg_options options;
+    struct report report;
+    struct source source;
+};
+
+static mmg_status
+opening_begin(struct opening *opening, const char *path, int fd, const mmg_options *options, mmg_handle *handle,
+              mmg_error *error)
+{
+    opening->options.flags = 0; /* layout_read_options() fills all of them, which an analyser of one file cannot see */
+    if (handle != NULL)
+        *handle = 0;
+    if (error != NULL) {
+        mmg_status status = layout_check_error(error);
+        if (status != MMG_OK)
+            return status;
+        error_clear(error);
+    }
+    opening->report = (struct report){.theirs = error, .path = path, .descriptor = fd};
+    if (handle == NULL)
+        return error_tell(&opening->report, MMG_E_ARGUMENT, "arguments", 0, 0, "no place for the handle was given");
+    mmg_status status = layout_read_options(options, &opening->options);
+    if (status != MMG_OK)
+        return error_tell(&opening->report, status, "options", 0, 0,
+                          status == MMG_E_ARGUMENT ? "an option has an unknown value, or two contradict each other"
+                                                   : NULL);
+    opening->source = (struct source){.options = &opening->options, .report = &opening->report};
+    return MMG_OK;
+}
+
+static mmg_status
+opening_finish(struct opening *opening, mmg_handle *handle)
+{
+    struct region *region;
+    mmg_status status = open_region(&opening->source, &region);
+
+    if (status != MMG_OK)
+        return status;
+    status = handle_issue(&region->object, handle);
+    if (status != MMG_OK) {
+        region->object.destroy(&region->object);
+        return error_tell(&opening->report, status, "handle", ENOMEM, 0, NULL);
+    }
+    error_clear(opening->report.theirs); /* of what failed on the way and was made good */
+    return MMG_OK;
+}
+
+mmg_status
+mmg_open(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error)
+{
+    struct opening opening;
+    mmg_status status = opening_begin(&opening, path != NULL ? path : "(null)", -1, options, handle, error);
+
+    if (status != MMG_OK)
+        return status;
+    if (path == NULL)
+        return error_tell(&opening.report, MMG_E_ARGUMENT, "arguments", 0, 0, "no path was given");
+    status = source_open_path(path, &opening.source);
+    return status == MMG_OK ? opening_finish(&opening, handle) : status;
+}
+
+mmg_status
+mmg_open_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error)
+{
+    struct opening opening;
+    mmg_status status = opening_begin(&opening, NULL, fd, options, handle, error);
+
+    if (status != MMG_OK)
+        return status;
+    if (opening.options.flags & MMG_FLAG_NOFOLLOW)
+        return error_tell(&opening.report, MMG_E_ARGUMENT, "options", 0, 0, "a descriptor is no link to follow");
+    status = source_open_fd(fd, &opening.source);
+    return status == MMG_OK ? opening_finish(&opening, handle) : status;
+}
+
+mmg_status
+mmg_load(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error)
+{
+    if (path != NULL && strcmp(path, "-") == 0)
+        return mmg_read_fd(0, options, handle, error);
+    return mmg_open(path, options, handle, error);
+}
+
+mmg_status
+mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error)
+{
+    struct opening opening;
+    mmg_status status = opening_begin(&opening, NULL, fd, options, handle, error);
+
+    if (status != MMG_OK)
+        return status;
+    status = source_open_stream(fd, &opening.source);
+    return status == MMG_OK ? opening_finish(&opening, handle) : status;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Names and words: what a status is called, what it means, and which words the values of the other vocabularies have.
+ * Static strings only, so that any number from anywhere has a safe answer.
+ */
+#include "base/status.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#define ASSERT_NUMBER(name, number, text) _Static_assert((name) == (number), #name " must keep its number");
+STATUS_REGISTRY(ASSERT_NUMBER)
+
+const char *
+mmg_status_name(mmg_status status)
+{
+    switch (status) {
+#define NAME_CASE(name, number, text)                                                                                  \
+    case number:                                                                                                       \
+        return #name;
+        STATUS_REGISTRY(NAME_CASE)
+    default:
+        return "MMG_E_UNKNOWN";
+    }
+}
+
+const char *
+mmg_status_message(mmg_status status)
+{
+    switch (status) {
+#define MESSAGE_CASE(name, number, text)                                                                               \
+    case number:                                                                                                       \
+        return text;
+        STATUS_REGISTRY(MESSAGE_CASE)
+    default:
+        return "unknown status";
+    }
+}
+
+mmg_status
+status_from_errno(int os_code)
+{
+    switch (os_code) {
+    case ENOENT:
+    case ENOTDIR:
+        return MMG_E_NOT_FOUND;
+    case EACCES:
+    case EPERM:
+        return MMG_E_PERMISSION;
+    case EISDIR:
+    case ENXIO: /* open(2): a socket, or a device that is not there */
+    case ENODEV:
+        return MMG_E_NOT_MAPPABLE;
+    case EBADF:
+    case EFAULT:
+    case EINVAL:
+    case ENAMETOOLONG:
+        return MMG_E_ARGUMENT;
+    case EMFILE:
+    case ENFILE:
+        return MMG_E_LIMIT;
+    case ENOMEM:
+        return MMG_E_NO_MEMORY;
+    case EFBIG:
+    case EOVERFLOW:
+        return MMG_E_TOO_BIG;
+    case EIO:
+    case EREMOTEIO:
+    case ENOTCONN: /* a FUSE daemon that is gone */
+    case ESTALE:
+        return MMG_E_IO;
+    case EHWPOISON:
+        return MMG_E_POISONED;
+    case EWOULDBLOCK:
+        return MMG_E_WOULD_BLOCK;
+    default:
+        return MMG_E_SYSTEM;
+    }
+}
+
+mmg_status
+status_of_contents(int os_code)
+{
+    mmg_status status = status_from_errno(os_code);
+
+    return status == MMG_E_IO || status == MMG_E_POISONED ? status : MMG_E_SYSTEM;
+}
+
+static const char *const backing_terms[] = {"auto", "map", "copy"};
+static const char *const reason_terms[] = {"asked for",
+                                           "small file",
+                                           "above the copy threshold",
+                                           "empty",
+                                           "stream",
+                                           "virtual file",
+                                           "mapping refused by the file system",
+                                           "shared mapping refused by the file system",
+                                           "stable bytes demanded",
+                                           "fault guard not available",
+                                           "block device"};
+static const char *const guarantee_terms[] = {"contained", "stable", "none"};
+static const char *const means_terms[] = {"none",  "fault guard", "copy",    "sealed", "read-only medium",
+                                          "lease", "reflink",     "snapshot"};
+static const char *const shortfall_terms[] = {"none",
+                                              "not asked for",
+                                              "fault guard switched off by the caller",
+                                              "fault guard switched off by the environment",
+                                              "over the cap when the lease broke",
+                                              "out of time when the lease broke",
+                                              "no room when the lease broke",
+                                              "unreadable when the lease broke",
+                                              "lease of the parent process",
+                                              "bytes were lost"};
+static const char *const lock_terms[] = {"shared", "ofd", "none"};
+static const char *const guard_terms[] = {"none", "top", "displaced", "refused", "blocked", "disabled"};
+/* Indexed by the bit itself, which is small: gaps stay NULL. */
+static const char *const changed_terms[] = {[MMG_CHANGED_SIZE] = "size",
+                                            [MMG_CHANGED_MTIME] = "mtime",
+                                            [MMG_CHANGED_CTIME] = "ctime",
+                                            [MMG_CHANGED_PATH] = "path"};
+
+#define TERMS(list)                                                                                                    \
+    {                                                                                                                  \
+        (list), sizeof(list) / sizeof((list)[0])                                                                       \
+    }
+
+static const struct {
+    const char *const *words;
+    size_t count;
+} vocabularies[] = {
+    [MMG_TERM_BACKING] = TERMS(backing_terms),     [MMG_TERM_REASON] = TERMS(reason_terms),
+    [MMG_TERM_GUARANTEE] = TERMS(guarantee_terms), [MMG_TERM_MEANS] = TERMS(means_terms),
+    [MMG_TERM_SHORTFALL] = TERMS(shortfall_terms), [MMG_TERM_LOCK] = TERMS(lock_terms),
+    [MMG_TERM_GUARD] = TERMS(guard_terms),         [MMG_TERM_CHANGED] = TERMS(changed_terms),
+};
+
+const char *
+mmg_term(uint32_t vocabulary, uint32_t value)
+{
+    if (vocabulary >= sizeof(vocabularies) / sizeof(vocabularies[0]) || value >= vocabularies[vocabulary].count ||
+        vocabularies[vocabulary].words[value] == NULL)
+        return "unknown";
+    return vocabularies[vocabulary].words[value];
+}

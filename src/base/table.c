@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Growth and the free list of a table. No lock anywhere: a fork in the middle of any of this leaves the child, at
+ * worst, one entry short.
+ */
+#include "base/table.h"
+
+#include "os/map.h"
+
+static _Atomic uint32_t *
+next_of(struct table *table, const struct table_shape *shape, uint32_t index)
+{
+    /* The cast is from bytes to the link that the owner of the table declared at this offset of its entry. */
+    return (_Atomic uint32_t *)(void *)((unsigned char *)table_at(table, shape->entry_size, index) +
+                                        shape->next_offset);
+}
+
+/* Threads may race here; one of them wins and the others free theirs. */
+int
+table_reserve(struct table *table, const struct table_shape *shape, uint32_t index)
+{
+    uint32_t chunk = index >> TABLE_CHUNK_BITS;
+    unsigned char *expected = NULL;
+
+    if (atomic_load_explicit(&table->chunk[chunk], memory_order_acquire) != NULL)
+        return 1;
+    /* Not malloc(3): a pin may need a chunk in a signal handler. Pages come zeroed, and cost memory only where used. */
+    size_t size;
+    unsigned char *fresh = map_memory((size_t)shape->entry_size << TABLE_CHUNK_BITS, &size);
+    if (fresh == NULL)
+        return 0;
+    /* Release publishes the zeros. */
+    if (!atomic_compare_exchange_strong_explicit(&table->chunk[chunk], &expected, fresh, memory_order_acq_rel,
+                                                 memory_order_acquire))
+        map_memory_release(fresh, size);
+    return 1;
+}
+
+static uint32_t
+free_pop(struct table *table, const struct table_shape *shape)
+{
+    /* Acquire: the entry was left by another thread, and its link is read below. */
+    uint64_t head = atomic_load_explicit(&table->free_head, memory_order_acquire);
+
+    while ((uint32_t)head != 0) {
+        uint32_t index = (uint32_t)head - 1;
+        /* Relaxed: if another thread took the entry meanwhile, the count in the head makes the exchange fail. */
+        uint32_t next = atomic_load_explicit(next_of(table, shape, index), memory_order_relaxed);
+        uint64_t replacement = (head & ~UINT64_C(0xFFFFFFFF)) | next;
+        if (atomic_compare_exchange_weak_explicit(&table->free_head, &head, replacement, memory_order_acq_rel,
+                                                  memory_order_acquire))
+            return index;
+    }
+    return TABLE_NONE;
+}
+
+uint32_t
+table_take(struct table *table, const struct table_shape *shape)
+{
+    uint32_t index = free_pop(table, shape);
+
+    if (index != TABLE_NONE)
+        return index;
+    /* Relaxed: the index is only a claim; the chunk behind it is published by table_reserve(). */
+    index = atomic_load_explicit(&table->high_water, memory_order_relaxed);
+    do {
+        if (index >= TABLE_CAPACITY || !table_reserve(table, shape, index))
+            return TABLE_NONE;
+        /* Release: who sees the new mark (a scan over all entries) sees the chunk. */
+    } while (!atomic_compare_exchange_weak_explicit(&table->high_water, &index, index + 1, memory_order_release,
+                                                    memory_order_relaxed));
+    return index;
+}
+
+void
+table_give(struct table *table, const struct table_shape *shape, uint32_t index)
+{
+    uint64_t head = atomic_load_explicit(&table->free_head, memory_order_relaxed);
+    uint64_t replacement;
+
+    do {
+        atomic_store_explicit(next_of(table, shape, index), (uint32_t)head, memory_order_relaxed);
+        /* Counting on every push is enough: an entry cannot come back without one. */
+        replacement = ((head >> 32) + 1) << 32 | (index + 1);
+        /* Release: what was written to the entry is there for the next owner. */
+    } while (!atomic_compare_exchange_weak_explicit(&table->free_head, &head, replacement, memory_order_release,
+                                                    memory_order_relaxed));
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * An action for SIGBUS that was in force before ours, and is owed the signals that are not about our mappings. All of
+ * it is async-signal-safe.
+ */
+#ifndef MMGI_GUARD_PREV_ACTION_H
+#define MMGI_GUARD_PREV_ACTION_H
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct predecessor {
+    struct sigaction action; /* constant once signals may come */
+    _Atomic bool spent;      /* SA_RESETHAND: it has had its one signal */
+};
+
+/** Deliver a signal to it. Was that a function of its, which may have done anything, our disposition included? */
+bool predecessor_deliver(struct predecessor *predecessor, int signo, siginfo_t *info, void *context);
+
+/** Do what the kernel does for a process that has no handler. */
+void predecessor_default(siginfo_t *info);
+
+/** Is it this action? */
+bool predecessor_is(const struct predecessor *predecessor, const struct sigaction *action);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The handle table: issuing handles, closing them, and destroying what nobody holds any more. How closing and pinning
+ * keep out of each other's way is told in slot.h.
+ */
+#include "handle/handle.h"
+
+#include <sched.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "handle/slot.h"
+
+#define LAST_GENERATION ((UINT32_C(1) << GENERATION_BITS) - 1)
+/* How often a strict close lets other threads go first, for a claim to be confirmed or withdrawn, before it takes it
+   for a pin. A thread that was interrupted in these few instructions comes to its turn long before. */
+#define PATIENCE 100000
+
+struct table handle_slots;
+static const struct table_shape slot_shape = {sizeof(struct slot), offsetof(struct slot, next)};
+static _Atomic uint64_t retired_slots;
+
+/*
+ * The generation that a slot starts with, the same whenever it is asked for. Not 0, so that no handle is; scattered, so
+ * that a small number, or a handle of another process, is not by chance one of ours. Low, so that nearly all
+ * generations are still to come.
+ */
+static uint32_t
+first_generation(uint32_t index)
+{
+    static _Atomic uint64_t seed;
+    uint64_t mix = atomic_load_explicit(&seed, memory_order_relaxed), none = 0;
+
+    if (mix == 0) {
+        if (getentropy(&mix, sizeof mix) != 0)
+            mix = (uintptr_t)&mix; /* no such call: the address of the stack is random enough for telling mistakes */
+        mix |= 1u;
+        if (!atomic_compare_exchange_strong_explicit(&seed, &none, mix, memory_order_relaxed, memory_order_relaxed))
+            mix = none; /* another thread's, which is as good */
+    }
+    /* The finaliser of splitmix64 (Steele, Lea, Flood, 2014). */
+    mix += (uint64_t)index * UINT64_C(0x9E3779B97F4A7C15);
+    mix = (mix ^ (mix >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    mix = (mix ^ (mix >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return 1u + (uint32_t)(mix >> 44);
+}
+
+mmg_status
+handle_issue(struct handle_object *object, mmg_handle *handle)
+{
+    uint32_t index = table_take(&handle_slots, &slot_shape);
+
+    if (index == TABLE_NONE)
+        return MMG_E_NO_MEMORY;
+    struct slot *slot = slot_at(index);
+    /* Relaxed: the slot is this thread's alone until the state is published below. */
+    uint64_t old = atomic_load_explicit(&slot->state, memory_order_relaxed);
+    uint64_t generation = handle_of(old) >> INDEX_BITS;
+    generation = generation == 0 ? first_generation(index) : generation + 1;
+    mmg_handle fresh = generation << INDEX_BITS | index;
+    atomic_store_explicit(&slot->object, object, memory_order_relaxed);
+    atomic_store_explicit(&slot->note, object->note, memory_order_relaxed);
+    /* Release: who sees the handle in the slot sees its object. Nobody who has the handle can miss it. */
+    atomic_store_explicit(&slot->state, fresh << HANDLE_SHIFT | (old & TURN_MASK) | (uint64_t)PHASE_LIVE,
+                          memory_order_release);
+    *handle = fresh;
+    return MMG_OK;
+}
+
+/* Are there pins, or claims that may become some? Exact once the state keeps new ones out. */
+static bool
+slot_claimed(struct slot *slot)
+{
+    for (uint32_t i = 0; i < LANES; i++)
+        if (atomic_load(&slot->lane[i]) & LANE_TAKEN)
+            return true;
+    return atomic_load(&slot->tickets) != 0;
+}
+
+/* Are there pins? Waits for claims to be decided. */
+static bool
+slot_pinned(struct slot *slot)
+{
+    for (uint32_t i = 0; i < LANES; i++) {
+        uint32_t lane = atomic_load(&slot->lane[i]);
+        for (int turn = 0; turn < PATIENCE && (lane & LANE_TAKEN) == LANE_CLAIMED; turn++) {
+            sched_yield();
+            lane = atomic_load(&slot->lane[i]);
+        }
+        if (lane & LANE_TAKEN)
+            return true;
+    }
+    return atomic_load(&slot->tickets) != 0;
+}
+
+/* Of several threads that try, one destroys. */
+void
+handle_reap(struct slot *slot, uint64_t state)
+{
+    if (slot_claimed(slot) || !atomic_compare_exchange_strong(&slot->state, &state, state_with(state, PHASE_FREE)))
+        return;
+    /* From here on the slot is this thread's: no state leads out of FREE but through the free list. */
+    struct handle_object *object = atomic_load_explicit(&slot->object, memory_order_relaxed);
+    atomic_store_explicit(&slot->note, 0, memory_order_relaxed);
+    object->destroy(object);
+    if (handle_of(state) >> INDEX_BITS >= LAST_GENERATION)
+        atomic_fetch_add_explicit(&retired_slots, 1, memory_order_relaxed); /* statistics, ordered with nothing */
+    else
+        table_give(&handle_slots, &slot_shape, (uint32_t)(handle_of(state) & INDEX_MASK));
+}
+
+mmg_status
+handle_close(mmg_handle handle, bool strict)
+{
+    struct slot *slot = slot_at(handle);
+
+    if (slot == NULL)
+        return MMG_E_HANDLE;
+    uint64_t state = atomic_load(&slot->state);
+    for (;;) {
+        if (handle_of(state) != handle || phase_of(state) == PHASE_FREE || phase_of(state) == PHASE_CLOSING)
+            return MMG_E_HANDLE;
+        if (strict) {
+            if (slot_pinned(slot))
+                return MMG_E_BUSY;
+            /* Announce the count; the turn makes it this thread's own, also against another strict close. */
+            uint64_t checking = state_with(state_next_turn(state), PHASE_CHECKING);
+            if (!atomic_compare_exchange_strong(&slot->state, &state, checking))
+                continue;
+            state = checking;
+            if (slot_pinned(slot)) {
+                /* If this fails, somebody has turned it back already, or closed. Either way: there was a pin. */
+                atomic_compare_exchange_strong(&slot->state, &state, state_with(checking, PHASE_LIVE));
+                return MMG_E_BUSY;
+            }
+        }
+        uint64_t closing = state_with(state, PHASE_CLOSING);
+        if (atomic_compare_exchange_strong(&slot->state, &state, closing)) {
+            handle_reap(slot, closing);
+            return MMG_OK;
+        }
+    }
+}
+
+/* From the slots, not from counters: those would be the one thing that all threads write to at each open and close. */
+void
+handle_count(mmg_stats *stats)
+{
+    /* Acquire: the chunks up to there exist. */
+    uint32_t limit = atomic_load_explicit(&handle_slots.high_water, memory_order_acquire);
+
+    for (uint32_t index = 0; index < limit; index++) {
+        /* Relaxed: each slot is counted as it is at some moment of this call. */
+        uint64_t state = atomic_load_explicit(&slot_at(index)->state, memory_order_relaxed);
+        uint64_t generation = handle_of(state) >> INDEX_BITS;
+        if (generation == 0)
+            continue; /* about to be used for the first time */
+        stats->opened += generation - first_generation(index) + 1;
+        stats->handles += phase_of(state) == PHASE_LIVE || phase_of(state) == PHASE_CHECKING;
+        stats->regions += phase_of(state) != PHASE_FREE;
+    }
+    stats->retired_slots = atomic_load_explicit(&retired_slots, memory_order_relaxed);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Bounded reading into memory: files at an offset, and streams to their end. Interrupted calls are resumed.
+ */
+#ifndef MMGI_OS_FILE_IO_H
+#define MMGI_OS_FILE_IO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * pread(2) until `size` bytes are there, the file ends or fails. Async-signal-safe. 0 or an errno; `*got` in any
+ * case.
+ */
+int heap_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got);
+
+/** Does the file hold these bytes at `offset` still? An unreadable or shorter file does not. */
+bool heap_equals(int fd, uint64_t offset, const void *bytes, size_t size);
+
+/** What heap_read_stream() reads, and what it found. */
+struct stream {
+    int fd;
+    bool positioned;      /* read with pread(2) from the start of the file; the position of `fd` stays */
+    uint64_t skip;        /* bytes to leave out first */
+    uint64_t length;      /* then read this many and stop; 0: to the end */
+    uint64_t cap;         /* more than this many bytes is EFBIG */
+    bool is_fifo;         /* no writer yet is not the end */
+    bool wait_for_writer; /* of a FIFO; else EWOULDBLOCK */
+    unsigned char *data;  /* result, for free(); not NULL */
+    size_t size;
+};
+
+/**
+ * Read a stream from where it stands, blocking or not.
+ *
+ * @return 0; EFBIG over the cap; ENODATA when it ended before `skip`, or before `length`; EWOULDBLOCK for a FIFO
+ *   without a writer; or the errno of read(2), poll(2) or malloc(3). Unless 0, there is no data.
+ */
+int heap_read_stream(struct stream *stream);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The advisory lock under which a file is mapped.
+ */
+#ifndef MMGI_OS_FILE_LOCK_H
+#define MMGI_OS_FILE_LOCK_H
+
+#include <stdint.h>
+
+/**
+ * Take a shared lock on an open file description, once.
+ *
+ * @param kind  MMG_LOCK_SHARED or MMG_LOCK_OFD
+ * @return 0, EWOULDBLOCK when it is held elsewhere, or another errno
+ */
+int lock_try(int fd, uint32_t kind);
+
+/** The same, waiting up to `wait_ms` milliseconds (MMG_WAIT_FOREVER: no limit). */
+int lock_wait(int fd, uint32_t kind, uint32_t wait_ms);
+
+/** Give the lock back before the descriptor is closed. */
+void lock_drop(int fd, uint32_t kind);
+
+/** Does this errno of lock_try() mean that the file system has no locks, rather than that something is wrong? */
+int lock_is_missing(int os_code);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The kernel puts a mapping wherever there is room, to the page. But on a fault it maps the pages around, as far as
+ * they lie in the same 64 KiB, of addresses (fault_around_bytes, mm/memory.c) and, in the page cache, of the file; so
+ * a mapping that starts in the middle takes a fault more, and each of them finds two halves. Processors that join
+ * page-table entries (64 KiB on arm64) want the same alignment. And a mapping across a border of 2 MiB may need two
+ * pages for its page table. Larger mappings the kernel aligns itself, for the sake of huge pages
+ * (thp_get_unmapped_area).
+ *
+ * mmap(2) takes an address as a hint: if something is there already, the kernel chooses as if none had been given. So
+ * a wrong guess costs nothing. Ours is what the kernel does, too: below the last mapping, and where one was released,
+ * in its place. One word remembers that place, and it need not be right.
+ */
+#include "os/addr_hint.h"
+
+#include <stdatomic.h>
+
+#define ALIGNMENT ((uintptr_t)64 << 10)
+/* What a page of the page table covers: with pages of 4096 bytes; with larger ones, more. */
+#define TABLE_PAGE ((uintptr_t)2 << 20)
+/* Searching costs two system calls: it is done after the first wrong guess, the second, the fourth, and from this
+   power of two on at each multiple. */
+#define RARELY 64u
+
+/* Both are guesses, hence relaxed throughout. */
+static _Atomic uintptr_t next_ceiling; /* the next mapping ends here or below; 0: not known where */
+static _Atomic uint32_t misses;
+
+bool
+place_matters(size_t length)
+{
+    return UINTPTR_MAX > UINT32_MAX && length < TABLE_PAGE; /* with 32 bits, there is no room to be generous with */
+}
+
+/* The highest place below a ceiling that is aligned and within one page of the page table. */
+static uintptr_t
+carve(uintptr_t ceiling, size_t length, uintptr_t phase)
+{
+    uintptr_t start = (ceiling - length - phase) / ALIGNMENT * ALIGNMENT + phase;
+    uintptr_t border = (start + length - 1) / TABLE_PAGE * TABLE_PAGE;
+
+    return start < border ? (border - length - phase) / ALIGNMENT * ALIGNMENT + phase : start;
+}
+
+struct place
+place_propose(size_t length, uint64_t offset)
+{
+    const uintptr_t phase = (uintptr_t)(offset % ALIGNMENT);
+    struct place place = {0, atomic_load_explicit(&next_ceiling, memory_order_relaxed)};
+
+    do {
+        if (place.ceiling < 2 * TABLE_PAGE || place.ceiling - 2 * TABLE_PAGE < length)
+            return (struct place){0, 0};
+        place.start = carve(place.ceiling, length, phase);
+        /* Exchanged, so that threads propose different places. */
+    } while (!atomic_compare_exchange_weak_explicit(&next_ceiling, &place.ceiling, place.start, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return place;
+}
+
+bool
+place_is_wanted(void)
+{
+    uint32_t count = atomic_load_explicit(&misses, memory_order_relaxed);
+
+    return count % RARELY == 0 || (count < RARELY && (count & (count - 1)) == 0);
+}
+
+size_t
+place_room(size_t length)
+{
+    return 2 * length + 2 * ALIGNMENT; /* a border in the middle of it, and what lies between the lines at both ends */
+}
+
+void
+place_found(uintptr_t start, size_t room)
+{
+    atomic_store_explicit(&next_ceiling, start + room, memory_order_relaxed);
+}
+
+void
+place_correct(struct place *place, uintptr_t start)
+{
+    if (start == place->start)
+        return;
+    *place = (struct place){start, 0};
+    atomic_fetch_add_explicit(&misses, 1, memory_order_relaxed);
+    atomic_store_explicit(&next_ceiling, place_is_wanted() ? 0 : start, memory_order_relaxed);
+}
+
+/* Only upwards: so mappings that are released, in whatever order, give back the highest place, and nothing wanders off. */
+void
+place_return(struct place place)
+{
+    uintptr_t ceiling = atomic_load_explicit(&next_ceiling, memory_order_relaxed);
+
+    while (ceiling < place.ceiling &&
+           !atomic_compare_exchange_weak_explicit(&next_ceiling, &ceiling, place.ceiling, memory_order_relaxed,
+                                                  memory_order_relaxed))
+        continue;
+}

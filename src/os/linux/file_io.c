@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Reading into memory. A stream's buffer doubles while it grows; above the malloc threshold realloc(3) moves pages
+ * instead of bytes (mremap), and pages not yet written take no memory, so the peak stays near the size of the data.
+ */
+#include "os/file_io.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FIRST_CAPACITY ((size_t)64 << 10)
+/* Most that Linux moves in one read(2). */
+#define MAX_TRANSFER ((size_t)0x7FFFF000)
+
+int
+heap_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got)
+{
+    unsigned char *to = buffer;
+
+    *got = 0;
+    while (*got < size) {
+        size_t want = size - *got < MAX_TRANSFER ? size - *got : MAX_TRANSFER;
+        ssize_t n = pread(fd, to + *got, want, (off_t)(offset + *got));
+        if (n == 0)
+            return 0;
+        if (n > 0)
+            *got += (size_t)n;
+        else if (errno != EINTR)
+            return errno;
+    }
+    return 0;
+}
+
+bool
+heap_equals(int fd, uint64_t offset, const void *bytes, size_t size)
+{
+    unsigned char block[16384];
+    const unsigned char *expected = bytes;
+
+    while (size > 0) {
+        size_t want = size < sizeof block ? size : sizeof block, got;
+        if (heap_read_at(fd, offset, block, want, &got) != 0 || got != want || memcmp(block, expected, want) != 0)
+            return false;
+        offset += want;
+        expected += want;
+        size -= want;
+    }
+    return true;
+}
+
+/* Wait until the stream has something to say; the events it has, or 0 and errno set. */
+static short
+stream_poll(int fd, int timeout)
+{
+    struct pollfd entry = {.fd = fd, .events = POLLIN};
+    int n;
+
+    do
+        n = poll(&entry, 1, timeout);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? 0 : entry.revents;
+}
+
+/*
+ * A read returned nothing. The end, unless this is a FIFO that no writer has opened yet: Linux reports POLLHUP only
+ * once a writer has come and gone (pipe(7)).
+ */
+static int
+stream_at_end(const struct stream *stream, uint64_t read_so_far, bool *at_end)
+{
+    *at_end = true;
+    if (!stream->is_fifo || read_so_far > 0)
+        return 0;
+    if (stream_poll(stream->fd, 0) != 0)
+        return 0;
+    if (!stream->wait_for_writer)
+        return EWOULDBLOCK;
+    *at_end = false;
+    errno = 0;
+    return stream_poll(stream->fd, -1) == 0 && errno != 0 ? errno : 0;
+}
+
+/* One read(2) of up to `want` bytes, waiting where the descriptor does not. `*got` 0: the end. */
+static int
+stream_read(struct stream *stream, void *buffer, size_t want, uint64_t read_so_far, size_t *got)
+{
+    for (;;) {
+        size_t amount = want < MAX_TRANSFER ? want : MAX_TRANSFER;
+        ssize_t n = stream->positioned ? pread(stream->fd, buffer, amount, (off_t)read_so_far)
+                                       : read(stream->fd, buffer, amount);
+        if (n > 0) {
+            *got = (size_t)n;
+            return 0;
+        }
+        if (n < 0 && errno == ESPIPE && stream->positioned) {
+            stream->positioned = false; /* a file that can only be read in order, as drivers and FUSE may say */
+            continue;
+        }
+        bool at_end = false;
+        int os_code = n == 0 ? stream_at_end(stream, read_so_far, &at_end) : errno;
+        *got = 0;
+        if (n == 0 && (os_code != 0 || at_end))
+            return os_code;
+        if (os_code == EAGAIN || os_code == EWOULDBLOCK) {
+            errno = 0;
+            if (stream_poll(stream->fd, -1) == 0 && errno != 0)
+                return errno;
+        } else if (n < 0 && os_code != EINTR) {
+            return os_code;
+        }
+    }
+}
+
+static int
+stream_skip(struct stream *stream, uint64_t *read_so_far)
+{
+    unsigned char scratch[4096];
+
+    while (*read_so_far < stream->skip) {
+        uint64_t left = stream->skip - *read_so_far;
+        size_t got;
+        int os_code = stream_read(stream, scratch, left < sizeof scratch ? (size_t)left : sizeof scratch, *read_so_far,
+                                  &got);
+        if (os_code != 0 || got == 0)
+            return os_code != 0 ? os_code : ENODATA;
+        *read_so_far += got;
+    }
+    return 0;
+}
+
+static int
+buffer_grow(struct stream *stream, size_t *capacity, uint64_t limit)
+{
+    uint64_t wanted = *capacity < limit / 2 ? (uint64_t)*capacity * 2 : limit;
+    if (wanted > SIZE_MAX / 2)
+        return ENOMEM;
+    unsigned char *larger = realloc(stream->data, (size_t)wanted);
+    if (larger == NULL)
+        return ENOMEM;
+    stream->data = larger;
+    *capacity = (size_t)wanted;
+    return 0;
+}
+
+static int
+stream_fill(struct stream *stream, uint64_t read_so_far)
+{
+    /* To the end: one byte beyond the cap is asked for, which tells an exact fit from too much. */
+    bool to_end = stream->length == 0;
+    uint64_t limit = to_end ? stream->cap + (stream->cap < UINT64_MAX) : stream->length;
+    size_t capacity = limit < FIRST_CAPACITY ? (size_t)limit : FIRST_CAPACITY;
+
+    if (!to_end && stream->length > stream->cap)
+        return EFBIG;
+    stream->data = malloc(capacity > 0 ? capacity : 1);
+    if (stream->data == NULL)
+        return ENOMEM;
+    while (stream->size < limit) {
+        size_t got;
+        int os_code = stream->size == capacity ? buffer_grow(stream, &capacity, limit) : 0;
+        if (os_code == 0)
+            os_code = stream_read(stream, stream->data + stream->size, capacity - stream->size,
+                                  read_so_far + stream->size, &got);
+        if (os_code != 0)
+            return os_code;
+        if (got == 0)
+            break;
+        stream->size += got;
+    }
+    if (!to_end)
+        return stream->size < stream->length ? ENODATA : 0;
+    return stream->size > stream->cap ? EFBIG : 0;
+}
+
+int
+heap_read_stream(struct stream *stream)
+{
+    uint64_t read_so_far = 0;
+
+    stream->data = NULL;
+    stream->size = 0;
+    int os_code = stream_skip(stream, &read_so_far);
+    if (os_code == 0)
+        os_code = stream_fill(stream, read_so_far);
+    if (os_code != 0) {
+        free(stream->data);
+        stream->data = NULL;
+        stream->size = 0;
+        return os_code;
+    }
+    /* Give back what growing left over; a shrinking realloc that fails leaves the data as they are. */
+    unsigned char *fitted = realloc(stream->data, stream->size > 0 ? stream->size : 1);
+    if (fitted != NULL)
+        stream->data = fitted;
+    return 0;
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * flock(2) and open file description locks (fcntl(2), F_OFD_SETLK). Both belong to the open file description, so both
+ * end when the region closes its descriptor, and neither is dropped by an unrelated close() in the same process, as
+ * the older POSIX locks are.
+ */
+#include "os/file_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "mmapguard.h"
+
+/* Between two attempts: at first short, for locks held for a moment, then long enough to cost nothing. */
+#define FIRST_PAUSE_NS INT64_C(500000)
+#define LONGEST_PAUSE_NS INT64_C(20000000)
+
+static int
+ofd_set(int fd, short type)
+{
+    struct flock whole_file = {.l_type = type, .l_whence = SEEK_SET};
+    int result;
+
+    do
+        result = fcntl(fd, F_OFD_SETLK, &whole_file);
+    while (result != 0 && errno == EINTR);
+    return result;
+}
+
+int
+lock_try(int fd, uint32_t kind)
+{
+    int result;
+
+    if (kind == MMG_LOCK_OFD) {
+        result = ofd_set(fd, F_RDLCK);
+    } else {
+        do /* LOCK_NB does not sleep, but network file systems may be interrupted all the same */
+            result = flock(fd, LOCK_SH | LOCK_NB);
+        while (result != 0 && errno == EINTR);
+    }
+    if (result == 0)
+        return 0;
+    /* fcntl(2): a conflicting lock is EACCES or EAGAIN. */
+    return errno == EAGAIN || errno == EACCES ? EWOULDBLOCK : errno;
+}
+
+static int64_t
+now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int
+lock_wait(int fd, uint32_t kind, uint32_t wait_ms)
+{
+    int64_t deadline = now_ns() + (int64_t)wait_ms * 1000000;
+    int64_t pause = FIRST_PAUSE_NS;
+
+    for (;;) {
+        int result = lock_try(fd, kind);
+        int64_t left = wait_ms == MMG_WAIT_FOREVER ? INT64_MAX : deadline - now_ns();
+        if (result != EWOULDBLOCK || left <= 0)
+            return result;
+        /* Neither kind of lock has a wait with a time limit, and an alarm would touch the application's signals. */
+        int64_t nap = pause < left ? pause : left;
+        struct timespec request = {.tv_sec = nap / 1000000000, .tv_nsec = nap % 1000000000};
+        nanosleep(&request, NULL); /* cut short by a signal, the lock is tried a little earlier */
+        if (pause < LONGEST_PAUSE_NS)
+            pause *= 2;
+    }
+}
+
+void
+lock_drop(int fd, uint32_t kind)
+{
+    if (kind == MMG_LOCK_OFD)
+        ofd_set(fd, F_UNLCK);
+    else if (kind == MMG_LOCK_SHARED)
+        while (flock(fd, LOCK_UN) != 0 && errno == EINTR)
+            continue;
+}
+
+int
+lock_is_missing(int os_code)
+{
+    /* flock(2), fcntl(2); EINVAL and ENOSYS are what some FUSE and network file systems say instead. */
+    return os_code == ENOLCK || os_code == EOPNOTSUPP || os_code == ENOTSUP || os_code == ENOSYS || os_code == EINVAL;
+}

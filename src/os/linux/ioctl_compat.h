@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The request of an ioctl(2) in the type that libc declares for it: unsigned long in glibc, int in musl. The kernel sees
+ * the same 32 bits.
+ */
+#ifndef MMGI_OS_LINUX_IOCTL_COMPAT_H
+#define MMGI_OS_LINUX_IOCTL_COMPAT_H
+
+#include <features.h>
+
+#ifdef __GLIBC__
+#define REQUEST(number) (number)
+#else
+#define REQUEST(number) ((int)(number))
+#endif
+
+#endif

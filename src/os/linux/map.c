@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The one room in which address space is made and unmade. Every call stands under a SAFETY comment that says why it is
+ * sound; a test counts them.
+ */
+#include "os/map.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "mmapguard.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14; older C libraries do not name it */
+#endif
+
+/* Pages asked about in one mincore(2). */
+#define RESIDENT_BATCH 4096u
+
+/*
+ * mmap(2) in the place of pages that exist, without the C library in between: its entry may be intercepted
+ * (sanitizers, preloaded tools), which is not async-signal-safe, and a race detector would take a replacement, which
+ * no reader can tell from what was there, for a write. Where the system call has another name (32 bits), the C
+ * library's has to do.
+ */
+static void *
+mmap_over(void *start, size_t length, int flags, int fd, off_t offset)
+{
+#ifdef SYS_mmap
+    /* SAFETY: as said where it is called. The casts are those of syscall(2), which returns addresses as long. */
+    return (void *)syscall(SYS_mmap, start, length, PROT_READ, flags | MAP_FIXED, fd, offset);
+#else
+    /* SAFETY: as said where it is called. */
+    return mmap(start, length, PROT_READ, flags | MAP_FIXED, fd, offset);
+#endif
+}
+
+size_t
+map_page_size(void)
+{
+    static _Atomic size_t known; /* never changes, and asking for it is a walk through three pages of the C library */
+    size_t page = atomic_load_explicit(&known, memory_order_relaxed);
+
+    if (page == 0) {
+        page = (size_t)sysconf(_SC_PAGESIZE); /* positive on every system: POSIX demands at least 1 */
+        atomic_store_explicit(&known, page, memory_order_relaxed);
+    }
+    return page;
+}
+
+bool
+map_is_refusal(int os_code)
+{
+    /* What FUSE with direct_io, GPFS, virtiofs and 9p answer to MAP_SHARED, and those without maps to MAP_PRIVATE, too. */
+    return os_code == ENODEV || os_code == EINVAL || os_code == EOPNOTSUPP || os_code == EACCES;
+}
+
+/* Where a mapping should go; with nothing better known, where there is room for it and its alignment. */
+static struct place
+find_place(size_t length, uint64_t offset)
+{
+    struct place place = {0, 0};
+
+    if (!place_matters(length))
+        return place;
+    place = place_propose(length, offset);
+    if (place.start != 0 || !place_is_wanted())
+        return place;
+    const size_t room = place_room(length);
+    /* SAFETY: nothing is ever in these pages, and only this thread knows of them; their place is all that matters. */
+    void *start = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED)
+        return place;
+    /* SAFETY: the pages of the line above. */
+    munmap(start, room);
+    place_found((uintptr_t)start, room);
+    return place_propose(length, offset);
+}
+
+int
+map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, struct mapping *mapping)
+{
+    const int flags[] = {MAP_SHARED, MAP_PRIVATE};
+    struct place place = find_place(length, offset);
+    int os_code = 0;
+
+    for (int i = 0; i < 2; i++) {
+        /*
+         * SAFETY: without MAP_FIXED the address is but a hint, and a new mapping disturbs nothing that exists. It is
+         * PROT_READ of a read-only descriptor, so no reference to it can write, and the caller owns the descriptor for
+         * as long as the mapping lives. The file may shrink below it: that is what fault.c contains.
+         */
+        void *base = mmap((void *)place.start, length, PROT_READ, flags[i] | (populate ? MAP_POPULATE : 0), fd,
+                          (off_t)offset);
+        if (base != MAP_FAILED) {
+            if (place_matters(length))
+                place_correct(&place, (uintptr_t)base);
+            *mapping = (struct mapping){
+                .base = base, .length = length, .page = page, .place = place, .is_private = i == 1};
+            return 0;
+        }
+        os_code = errno;
+        if (!map_is_refusal(os_code))
+            break;
+    }
+    place_return(place);
+    return os_code;
+}
+
+void
+map_release(const struct mapping *mapping)
+{
+    /*
+     * SAFETY: base and length are those of a mapping that map_file() made and that is released once: the region that
+     * owns it is destroyed when its handle is closed and no pin is left, so no span points into it.
+     */
+    munmap(mapping->base, mapping->length);
+    place_return(mapping->place);
+}
+
+int
+map_replace_with_zeros(unsigned char *start, size_t length)
+{
+    /*
+     * SAFETY: MAP_FIXED replaces pages in place, in one call, so that no other thread can map anything between. The
+     * range lies in a mapping of this library that the caller holds against release, and it only holds pages that can
+     * no longer be read. The new pages are read-only too. MAP_NORESERVE: they are never written, so a 100 GB range
+     * costs no memory and must not be refused for it.
+     */
+    void *base = mmap_over(start, length, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    return base == MAP_FAILED ? errno : 0;
+}
+
+int
+map_replace_with_file(const struct mapping *mapping, size_t length, int fd, uint64_t offset)
+{
+    /*
+     * SAFETY: the range is the start of a live mapping that the caller holds, and the file holds the same bytes, so
+     * that no reader can tell the moment. MAP_FIXED: in place, without a gap in which others could map.
+     */
+    void *base = mmap_over(mapping->base, length, MAP_SHARED, fd, (off_t)offset);
+
+    return base == MAP_FAILED ? errno : 0;
+}
+
+int
+map_replace_with_memory(const struct mapping *mapping, size_t length, unsigned char *memory)
+{
+    /* SAFETY: the memory is the caller's own and not yet shown to anybody; from here on nobody may write to it. */
+    if (mprotect(memory, length, PROT_READ) != 0)
+        return errno;
+    /* SAFETY: as above; mremap(2) moves the pages onto the range in one step. */
+    void *base = mremap(memory, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, mapping->base);
+
+    return base == MAP_FAILED ? errno : 0;
+}
+
+unsigned char *
+map_memory(size_t length, size_t *rounded)
+{
+    const size_t page = map_page_size();
+
+    *rounded = (length + page - 1) / page * page;
+    /* SAFETY: new memory at an address of the kernel's choice. */
+    void *memory = mmap(NULL, *rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+void
+map_memory_release(unsigned char *memory, size_t length)
+{
+    /* SAFETY: memory of map_memory(), or what a replacement left of it, that nothing else refers to. */
+    munmap(memory, length);
+}
+
+/* The pages of a mapping that a range touches. */
+static unsigned char *
+page_span(const struct mapping *mapping, const unsigned char *start, size_t length, size_t *span)
+{
+    size_t first = (size_t)(start - mapping->base) / mapping->page * mapping->page;
+    size_t end = (size_t)(start - mapping->base) + length;
+    size_t last = (end + mapping->page - 1) / mapping->page * mapping->page;
+
+    *span = last - first;
+    return mapping->base + first;
+}
+
+int
+map_advise(const struct mapping *mapping, const unsigned char *start, size_t length, uint32_t advice)
+{
+    static const int kernel_advice[] = {
+        [MMG_ADVICE_NORMAL] = MADV_NORMAL,          [MMG_ADVICE_SEQUENTIAL] = MADV_SEQUENTIAL,
+        [MMG_ADVICE_RANDOM] = MADV_RANDOM,          [MMG_ADVICE_WILLNEED] = MADV_WILLNEED,
+        [MMG_ADVICE_HUGEPAGE] = MADV_HUGEPAGE,      [MMG_ADVICE_DONTNEED] = MADV_DONTNEED,
+        [MMG_ADVICE_POPULATE] = MADV_POPULATE_READ,
+    };
+    size_t span;
+    unsigned char *first = page_span(mapping, start, length, &span);
+    int result;
+
+    if (length == 0)
+        return 0;
+    do
+        /*
+         * SAFETY: within a live, read-only mapping none of these changes what is read. MADV_DONTNEED drops private
+         * changes, of which there are none: file pages are read again, replaced pages are zeros again.
+         */
+        result = madvise(first, span, kernel_advice[advice]);
+    while (result != 0 && errno == EINTR);
+    if (result == 0)
+        return 0;
+    /* Huge pages for files depend on the kernel's configuration: madvise(2) says EINVAL, and nothing is lost. */
+    if (advice == MMG_ADVICE_HUGEPAGE && errno == EINVAL)
+        return 0;
+    return advice == MMG_ADVICE_POPULATE && errno == EINVAL ? EOPNOTSUPP : errno;
+}
+
+int
+map_resident(const struct mapping *mapping, const unsigned char *start, size_t length, uint64_t *resident)
+{
+    const size_t page = map_page_size(); /* mincore(2) counts in these, also in hugetlbfs */
+    const unsigned char *end = start + length;
+    unsigned char vector[RESIDENT_BATCH];
+    size_t span;
+    unsigned char *first = page_span(mapping, start, length, &span);
+
+    *resident = 0;
+    while (length > 0 && span > 0) {
+        size_t batch = span < RESIDENT_BATCH * page ? span : RESIDENT_BATCH * page;
+        /* SAFETY: asks about a live mapping and writes to `vector`, which has a byte for each page of the batch. */
+        if (mincore(first, batch, vector) != 0)
+            return errno;
+        for (size_t i = 0; i < batch / page; i++) {
+            const unsigned char *low = first + i * page, *high = low + page;
+            low = low < start ? start : low;
+            high = high > end ? end : high;
+            if ((vector[i] & 1) && high > low)
+                *resident += (uint64_t)(high - low);
+        }
+        first += batch;
+        span -= batch;
+    }
+    return 0;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Which bytes of a region are in memory, and which should be.
+ */
+#include <errno.h>
+
+#include "region/region.h"
+#include "guard/registry.h"
+#include "base/status.h"
+
+/* How often a file may be cut below a populating call and grow again before the failure is taken for the device's. */
+#define POPULATE_ATTEMPTS 16
+
+static mmg_status
+paging_failed(int os_code)
+{
+    switch (os_code) {
+    case EOPNOTSUPP:
+        return MMG_E_UNSUPPORTED;
+    case ENOMEM:
+        return MMG_E_NO_MEMORY;
+    default:
+        return status_of_contents(os_code);
+    }
+}
+
+/* Read a range in, and tell what of it is lost: before, when it is populated as the zeros that it reads as, or now. */
+static mmg_status
+populate(const struct region *region, uint64_t offset, uint64_t length)
+{
+    for (int i = 0; i < POPULATE_ATTEMPTS; i++) {
+        int os_code = map_advise(&region->mapping, region->data + offset, (size_t)length, MMG_ADVICE_POPULATE);
+        if (os_code != 0 && os_code != EFAULT)
+            return paging_failed(os_code);
+        mmg_status status = region_look(region);
+        if (status == MMG_OK)
+            status = registry_loss_within(region->number, offset, length);
+        if (status != MMG_OK || os_code == 0)
+            return status;
+        /* madvise(2), MADV_POPULATE_READ: EFAULT where a touch would have raised SIGBUS. If nothing is missing now, the
+           device failed, or the file was cut at that moment and has grown since: then it works this time. */
+    }
+    return MMG_E_IO;
+}
+
+mmg_status
+region_advise(const struct region *region, uint64_t offset, uint64_t length, uint32_t advice)
+{
+    if (region->mapping.base == NULL || length == 0)
+        return MMG_OK;
+    if (advice == MMG_ADVICE_POPULATE)
+        return populate(region, offset, length);
+    /* What a lease has put in the place of the file, now or at any moment, may be memory: dropped, it would be zeros. */
+    if (advice == MMG_ADVICE_DONTNEED && region->lease != NULL)
+        return MMG_OK;
+    int os_code = map_advise(&region->mapping, region->data + offset, (size_t)length, advice);
+    return os_code == 0 ? MMG_OK : paging_failed(os_code);
+}
+
+mmg_status
+region_resident(const struct region *region, uint64_t offset, uint64_t length, uint64_t *bytes)
+{
+    uint64_t resident = length;
+    int os_code = 0;
+
+    if (region->mapping.base != NULL)
+        os_code = map_resident(&region->mapping, region->data + offset, (size_t)length, &resident);
+    if (os_code != 0)
+        return MMG_E_SYSTEM;
+    *bytes = resident;
+    return MMG_OK;
+}

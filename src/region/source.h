@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Where bytes come from: open a path or take a descriptor, lock it, and say what it is.
+ */
+#ifndef MMGI_REGION_SOURCE_H
+#define MMGI_REGION_SOURCE_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "mmapguard.h"
+
+enum source_kind {
+    SOURCE_FILE,   /* a regular file */
+    SOURCE_DEVICE, /* a block device */
+    SOURCE_STREAM  /* read to its end: FIFO, pipe, socket, terminal, other character device */
+};
+
+struct source {
+    const mmg_options *options;
+    const struct report *report;
+    const char *path; /* NULL for a descriptor */
+    int fd;
+    bool is_owned;  /* closed by source_close() */
+    bool is_shared; /* a duplicate: position and locks are somebody else's too */
+    enum source_kind kind;
+    uint32_t lock;      /* MMG_LOCK_...: the one that is held */
+    int lock_error;     /* why it is not the one that was asked for */
+    struct stat status; /* of a file: as it was once the lock was held */
+    uint64_t size;      /* of a file or device */
+};
+
+/** Open a path. On success source_close() is owed. */
+mmg_status source_open_path(const char *path, struct source *source);
+
+/** Take a descriptor, which stays the caller's. On success source_close() is owed. */
+mmg_status source_open_fd(int fd, struct source *source);
+
+/** Take a descriptor as a stream, whatever it is. On success source_close() is owed. */
+mmg_status source_open_stream(int fd, struct source *source);
+
+/** Ask the size and times again. */
+mmg_status source_refresh(struct source *source);
+
+/** Give descriptor and lock back, unless source_keep() was called. */
+void source_close(struct source *source);
+
+/** The descriptor and its lock pass to the caller. */
+int source_keep(struct source *source);
+
+#endif
