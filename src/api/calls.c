@@ -25,7 +25,7 @@ mmg_close(mmg_handle handle, uint32_t flags)
 {
     if (flags & ~(uint32_t)MMG_CLOSE_STRICT)
         return MMG_E_ARGUMENT;
-    return handle_close(handle, (flags & MMG_CLOSE_STRICT) != 0);
+    return mmgi_handle_close(handle, (flags & MMG_CLOSE_STRICT) != 0);
 }
 
 /* A pinned region and the token of the pin; as struct pinned. */
@@ -80,9 +80,9 @@ span_make(struct pinned_region pin, uint64_t offset, uint64_t length, mmg_span *
 }
 
 static __attribute__((noinline)) mmg_status
-pin_rarely(mmg_handle handle, uint64_t token, uint64_t offset, uint64_t length, mmg_span *span)
+pin_slow(mmg_handle handle, uint64_t token, uint64_t offset, uint64_t length, mmg_span *span)
 {
-    struct pinned_region pin = region_pinned(pin_settle(handle, token));
+    struct pinned_region pin = region_pinned(mmgi_pin_acquire_slow(handle, token));
 
     return pin.region == NULL ? pin_failure(pin) : span_make(pin, offset, length, span);
 }
@@ -94,9 +94,9 @@ mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span *span)
 {
     if (span == NULL)
         return MMG_E_ARGUMENT;
-    struct pinned_region pin = region_pinned(pin_quickly(handle));
+    struct pinned_region pin = region_pinned(pin_acquire_fast(handle));
     if (pin.region == NULL)
-        return pin_rarely(handle, pin.token, offset, length, span);
+        return pin_slow(handle, pin.token, offset, length, span);
     if (offset > pin.region->size || length > pin.region->size - offset || registry_may_have_losses())
         return span_make(pin, offset, length, span);
     *span = (mmg_span){.data = pin.region->data + offset, .size = length, .pin = pin.token};
@@ -104,14 +104,14 @@ mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span *span)
 }
 
 static __attribute__((noinline)) mmg_status
-unpin_rarely(const unsigned char *data, uint64_t size, uint64_t token)
+unpin_slow(const unsigned char *data, uint64_t size, uint64_t token)
 {
     if (token == 0)
         return MMG_OK;
     struct pin_place place = pin_find(token);
     /* The registry never unmaps its entries, so asking it is safe even if a copy of the span is unpinned meanwhile: the
        release then fails, and the answer is of no account. */
-    mmg_status loss = registry_loss_at(pin_note(place), data, size);
+    mmg_status loss = registry_loss_at(pin_user_tag(place), data, size);
     mmg_status status = pin_end(place, token);
 
     return status == MMG_OK ? loss : status;
@@ -126,8 +126,8 @@ mmg_unpin(mmg_span *span)
     span->data = no_bytes;
     span->size = 0;
     span->pin = 0;
-    if (registry_may_have_losses() || pin_is_rare(ended.pin))
-        return unpin_rarely(ended.data, ended.size, ended.pin);
+    if (registry_may_have_losses() || pin_needs_slow_path(ended.pin))
+        return unpin_slow(ended.data, ended.size, ended.pin);
     return pin_release(ended.pin);
 }
 
@@ -139,7 +139,8 @@ mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t size, uint64
     struct pinned_region pin = region_pin(handle);
     if (pin.region == NULL)
         return pin_failure(pin);
-    mmg_status status = offset <= pin.region->size ? region_read(pin.region, offset, buffer, size, got) : MMG_E_RANGE;
+    mmg_status status = offset <= pin.region->size ? mmgi_region_read(pin.region, offset, buffer, size, got)
+                                                   : MMG_E_RANGE;
     pin_release(pin.token);
     return status;
 }
@@ -157,7 +158,7 @@ mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle
         return pin_failure(pin);
     mmg_status status = range_resolve(pin.region, offset, &length);
     if (status == MMG_OK)
-        status = find_in_region(pin.region, offset, length, needle, needle_size, &found);
+        status = mmgi_find_in_region(pin.region, offset, length, needle, needle_size, &found);
     if (status == MMG_OK)
         *position = found;
     pin_release(pin.token);
@@ -175,7 +176,7 @@ mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length, struct Arr
     mmg_status status = mmg_pin(handle, offset, length, &span);
     if (status != MMG_OK)
         return status;
-    status = arrow_export(&span, array, schema);
+    status = mmgi_arrow_export(&span, array, schema);
     if (status != MMG_OK)
         pin_release(span.pin);
     return status;
@@ -190,7 +191,7 @@ mmg_check(mmg_handle handle)
 
     if (pin.region == NULL)
         return pin_failure(pin);
-    mmg_status status = region_check(pin.region);
+    mmg_status status = mmgi_region_check(pin.region);
     pin_release(pin.token);
     return status;
 }
@@ -203,7 +204,7 @@ mmg_changed(mmg_handle handle, uint32_t *what)
     struct pinned_region pin = region_pin(handle);
     if (pin.region == NULL)
         return pin_failure(pin);
-    mmg_status status = region_changed(pin.region, what);
+    mmg_status status = mmgi_region_changed(pin.region, what);
     pin_release(pin.token);
     return status;
 }
@@ -213,16 +214,16 @@ mmg_info_get(mmg_handle handle, mmg_info *info)
 {
     if (info == NULL)
         return MMG_E_ARGUMENT;
-    mmg_status status = layout_check_info(info);
+    mmg_status status = mmgi_struct_check_info(info);
     if (status != MMG_OK)
         return status;
     struct pinned_region pin = region_pin(handle);
     if (pin.region == NULL)
         return pin_failure(pin);
     mmg_info ours = MMG_INFO_INIT;
-    region_describe(pin.region, &ours);
-    ours.pins = pin_count(pin.token) - 1; /* without our own */
-    layout_write(info, &ours, sizeof ours);
+    mmgi_region_describe(pin.region, &ours);
+    ours.pins = mmgi_pin_count(pin.token) - 1; /* without our own */
+    mmgi_struct_write(info, &ours, sizeof ours);
     pin_release(pin.token);
     return MMG_OK;
 }
@@ -234,16 +235,16 @@ mmg_stats_get(mmg_stats *stats)
 
     if (stats == NULL)
         return MMG_E_ARGUMENT;
-    mmg_status status = layout_check_stats(stats);
+    mmg_status status = mmgi_struct_check_stats(stats);
     if (status != MMG_OK)
         return status;
-    handle_count(&ours);
-    registry_count(&ours.mappings, &ours.mapped_bytes);
-    ours.heap_bytes = region_heap_bytes();
-    ours.guard_state = fault_state();
-    ours.faults = contain_count();
-    ours.foreign_faults = fault_foreign_count();
-    layout_write(stats, &ours, sizeof ours);
+    mmgi_handle_count(&ours);
+    mmgi_registry_count(&ours.mappings, &ours.mapped_bytes);
+    ours.heap_bytes = mmgi_region_heap_bytes();
+    ours.guard_state = mmgi_guard_state();
+    ours.faults = mmgi_contain_count();
+    ours.foreign_faults = mmgi_guard_foreign_count();
+    mmgi_struct_write(stats, &ours, sizeof ours);
     return MMG_OK;
 }
 
@@ -257,7 +258,7 @@ mmg_advise(mmg_handle handle, uint64_t offset, uint64_t length, uint32_t advice)
         return pin_failure(pin);
     mmg_status status = range_resolve(pin.region, offset, &length);
     if (status == MMG_OK)
-        status = region_advise(pin.region, offset, length, advice);
+        status = mmgi_region_advise(pin.region, offset, length, advice);
     pin_release(pin.token);
     return status;
 }
@@ -272,7 +273,7 @@ mmg_resident(mmg_handle handle, uint64_t offset, uint64_t length, uint64_t *byte
         return pin_failure(pin);
     mmg_status status = range_resolve(pin.region, offset, &length);
     if (status == MMG_OK)
-        status = region_resident(pin.region, offset, length, bytes);
+        status = mmgi_region_resident(pin.region, offset, length, bytes);
     pin_release(pin.token);
     return status;
 }
@@ -282,20 +283,20 @@ mmg_resident(mmg_handle handle, uint64_t offset, uint64_t length, uint64_t *byte
 int32_t
 mmg_guard_state(void)
 {
-    return fault_state();
+    return mmgi_guard_state();
 }
 
 mmg_status
 mmg_guard_install(void)
 {
-    return fault_install() == MMG_OK ? MMG_OK : MMG_E_GUARD;
+    return mmgi_guard_install() == MMG_OK ? MMG_OK : MMG_E_GUARD;
 }
 
 int32_t
 mmg_handle_fault(int32_t signo, void *siginfo, void *ucontext)
 {
     (void)ucontext; /* part of the call for platforms where containment means changing the context */
-    return fault_handle(signo, siginfo) ? 1 : 0;
+    return mmgi_guard_handle_signal(signo, siginfo) ? 1 : 0;
 }
 
 uint32_t

@@ -16,7 +16,7 @@ mmg_options_init(mmg_options *options, uint32_t struct_size)
 {
     if (options == NULL)
         return MMG_E_ARGUMENT;
-    mmg_status status = layout_check_options_size(struct_size);
+    mmg_status status = mmgi_struct_check_options_size(struct_size);
     if (status != MMG_OK)
         return status;
     memset(options, 0, struct_size); /* all defaults are 0 */
@@ -35,23 +35,25 @@ static mmg_status
 opening_begin(struct opening *opening, const char *path, int fd, const mmg_options *options, mmg_handle *handle,
               mmg_error *error)
 {
-    opening->options.flags = 0; /* layout_read_options() fills all of them, which an analyser of one file cannot see */
+    opening->options
+        .flags = 0; /* mmgi_struct_read_options() fills all of them, which an analyser of one file cannot see */
     if (handle != NULL)
         *handle = 0;
     if (error != NULL) {
-        mmg_status status = layout_check_error(error);
+        mmg_status status = mmgi_struct_check_error(error);
         if (status != MMG_OK)
             return status;
-        error_clear(error);
+        mmgi_error_clear(error);
     }
-    opening->report = (struct report){.theirs = error, .path = path, .descriptor = fd};
+    opening->report = (struct report){.caller_error = error, .path = path, .descriptor = fd};
     if (handle == NULL)
-        return error_tell(&opening->report, MMG_E_ARGUMENT, "arguments", 0, 0, "no place for the handle was given");
-    mmg_status status = layout_read_options(options, &opening->options);
+        return mmgi_error_tell(&opening->report, MMG_E_ARGUMENT, "arguments", 0, 0,
+                               "no place for the handle was given");
+    mmg_status status = mmgi_struct_read_options(options, &opening->options);
     if (status != MMG_OK)
-        return error_tell(&opening->report, status, "options", 0, 0,
-                          status == MMG_E_ARGUMENT ? "an option has an unknown value, or two contradict each other"
-                                                   : NULL);
+        return mmgi_error_tell(&opening->report, status, "options", 0, 0,
+                               status == MMG_E_ARGUMENT ? "an option has an unknown value, or two contradict each other"
+                                                        : NULL);
     opening->source = (struct source){.options = &opening->options, .report = &opening->report};
     return MMG_OK;
 }
@@ -60,16 +62,16 @@ static mmg_status
 opening_finish(struct opening *opening, mmg_handle *handle)
 {
     struct region *region;
-    mmg_status status = open_region(&opening->source, &region);
+    mmg_status status = mmgi_region_open(&opening->source, &region);
 
     if (status != MMG_OK)
         return status;
-    status = handle_issue(&region->object, handle);
+    status = mmgi_handle_issue(&region->object, handle);
     if (status != MMG_OK) {
         region->object.destroy(&region->object);
-        return error_tell(&opening->report, status, "handle", ENOMEM, 0, NULL);
+        return mmgi_error_tell(&opening->report, status, "handle", ENOMEM, 0, NULL);
     }
-    error_clear(opening->report.theirs); /* of what failed on the way and was made good */
+    mmgi_error_clear(opening->report.caller_error); /* of what failed on the way and was made good */
     return MMG_OK;
 }
 
@@ -82,8 +84,8 @@ mmg_open(const char *path, const mmg_options *options, mmg_handle *handle, mmg_e
     if (status != MMG_OK)
         return status;
     if (path == NULL)
-        return error_tell(&opening.report, MMG_E_ARGUMENT, "arguments", 0, 0, "no path was given");
-    status = source_open_path(path, &opening.source);
+        return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "arguments", 0, 0, "no path was given");
+    status = mmgi_source_open_path(path, &opening.source);
     return status == MMG_OK ? opening_finish(&opening, handle) : status;
 }
 
@@ -96,8 +98,8 @@ mmg_open_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_erro
     if (status != MMG_OK)
         return status;
     if (opening.options.flags & MMG_FLAG_NOFOLLOW)
-        return error_tell(&opening.report, MMG_E_ARGUMENT, "options", 0, 0, "a descriptor is no link to follow");
-    status = source_open_fd(fd, &opening.source);
+        return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "options", 0, 0, "a descriptor is no link to follow");
+    status = mmgi_source_open_fd(fd, &opening.source);
     return status == MMG_OK ? opening_finish(&opening, handle) : status;
 }
 
@@ -117,6 +119,6 @@ mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_erro
 
     if (status != MMG_OK)
         return status;
-    status = source_open_stream(fd, &opening.source);
+    status = mmgi_source_open_stream(fd, &opening.source);
     return status == MMG_OK ? opening_finish(&opening, handle) : status;
 }

@@ -97,12 +97,12 @@ path_print(const char *path, char out[PATH_ROOM])
 }
 
 mmg_status
-error_tell(const struct report *report, mmg_status status, const char *operation, int os_code, uint64_t offset,
-           const char *detail)
+mmgi_error_tell(const struct report *report, mmg_status status, const char *operation, int os_code, uint64_t offset,
+                const char *detail)
 {
     char subject[PATH_ROOM + 2], path[PATH_ROOM];
 
-    if (report->theirs == NULL)
+    if (report->caller_error == NULL)
         return status;
     mmg_error error = MMG_ERROR_INIT;
     error.status = status;
@@ -124,21 +124,21 @@ error_tell(const struct report *report, mmg_status status, const char *operation
     else
         snprintf(error.message, sizeof error.message, "%s: %s: %s%s%s%s", subject, operation, detail,
                  os_code != 0 ? " (" : "", text, os_code != 0 ? ")" : "");
-    layout_write(report->theirs, &error, sizeof error);
+    mmgi_struct_write(report->caller_error, &error, sizeof error);
     return status;
 }
 
 mmg_status
-error_tell_os(const struct report *report, const char *operation, int os_code)
+mmgi_error_tell_os(const struct report *report, const char *operation, int os_code)
 {
-    return error_tell(report, status_from_errno(os_code), operation, os_code, 0, NULL);
+    return mmgi_error_tell(report, mmgi_status_from_errno(os_code), operation, os_code, 0, NULL);
 }
 
 void
-error_clear(mmg_error *theirs)
+mmgi_error_clear(mmg_error *caller_error)
 {
-    if (theirs == NULL)
+    if (caller_error == NULL)
         return;
     const mmg_error nothing = MMG_ERROR_INIT;
-    layout_write(theirs, &nothing, sizeof nothing);
+    mmgi_struct_write(caller_error, &nothing, sizeof nothing);
 }

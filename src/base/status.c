@@ -38,7 +38,7 @@ mmg_status_message(mmg_status status)
 }
 
 mmg_status
-status_from_errno(int os_code)
+mmgi_status_from_errno(int os_code)
 {
     switch (os_code) {
     case ENOENT:
@@ -79,9 +79,9 @@ status_from_errno(int os_code)
 }
 
 mmg_status
-status_of_contents(int os_code)
+mmgi_status_of_contents(int os_code)
 {
-    mmg_status status = status_from_errno(os_code);
+    mmg_status status = mmgi_status_from_errno(os_code);
 
     return status == MMG_E_IO || status == MMG_E_POISONED ? status : MMG_E_SYSTEM;
 }

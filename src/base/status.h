@@ -33,9 +33,9 @@
     X(MMG_E_GUARD, -62, "the fault guard could not be put in place")
 
 /** The status that stands for an errno of open(2), fstat(2), read(2) and their like. */
-mmg_status status_from_errno(int os_code);
+mmg_status mmgi_status_from_errno(int os_code);
 
 /** The status for an errno that a region meets once it is open, where only the contents can still be at fault. */
-mmg_status status_of_contents(int os_code);
+mmg_status mmgi_status_of_contents(int os_code);
 
 #endif

@@ -123,13 +123,13 @@ size_check(const struct layout *layout, uint32_t size)
 }
 
 static mmg_status
-struct_check(const struct layout *layout, const void *theirs)
+struct_check(const struct layout *layout, const void *caller_error)
 {
-    const unsigned char *bytes = theirs;
+    const unsigned char *bytes = caller_error;
     uint32_t known = layout->member_ends[layout->count - 1];
     uint32_t size;
 
-    memcpy(&size, theirs, sizeof size); /* every such struct starts with its size */
+    memcpy(&size, caller_error, sizeof size); /* every such struct starts with its size */
     mmg_status status = size_check(layout, size);
     for (uint32_t i = known; status == MMG_OK && i < size; i++)
         if (bytes[i] != 0)
@@ -138,37 +138,37 @@ struct_check(const struct layout *layout, const void *theirs)
 }
 
 mmg_status
-layout_check_error(const mmg_error *theirs)
+mmgi_struct_check_error(const mmg_error *caller_error)
 {
-    return struct_check(&error_layout, theirs);
+    return struct_check(&error_layout, caller_error);
 }
 
 mmg_status
-layout_check_info(const mmg_info *theirs)
+mmgi_struct_check_info(const mmg_info *caller_error)
 {
-    return struct_check(&info_layout, theirs);
+    return struct_check(&info_layout, caller_error);
 }
 
 mmg_status
-layout_check_stats(const mmg_stats *theirs)
+mmgi_struct_check_stats(const mmg_stats *caller_error)
 {
-    return struct_check(&stats_layout, theirs);
+    return struct_check(&stats_layout, caller_error);
 }
 
 mmg_status
-layout_check_options_size(uint32_t struct_size)
+mmgi_struct_check_options_size(uint32_t struct_size)
 {
     return size_check(&options_layout, struct_size);
 }
 
 void
-layout_write(void *theirs, const void *ours, uint32_t our_size)
+mmgi_struct_write(void *caller_error, const void *ours, uint32_t our_size)
 {
     uint32_t size;
 
-    memcpy(&size, theirs, sizeof size);
+    memcpy(&size, caller_error, sizeof size);
     uint32_t end = size < our_size ? size : our_size;
-    memcpy((unsigned char *)theirs + sizeof size, (const unsigned char *)ours + sizeof size, end - sizeof size);
+    memcpy((unsigned char *)caller_error + sizeof size, (const unsigned char *)ours + sizeof size, end - sizeof size);
 }
 
 #define KNOWN_FLAGS                                                                                                    \
@@ -198,14 +198,16 @@ options_agree(const mmg_options *o)
 #define DEFAULT_COPY_THRESHOLD (UINT64_C(64) << 10)
 
 mmg_status
-layout_read_options(const mmg_options *theirs, mmg_options *ours)
+mmgi_struct_read_options(const mmg_options *caller_error, mmg_options *ours)
 {
     *ours = (mmg_options)MMG_OPTIONS_INIT;
-    if (theirs != NULL) {
-        mmg_status status = struct_check(&options_layout, theirs);
+    if (caller_error != NULL) {
+        mmg_status status = struct_check(&options_layout, caller_error);
         if (status != MMG_OK)
             return status;
-        layout_write(ours, theirs, theirs->struct_size < ours->struct_size ? theirs->struct_size : ours->struct_size);
+        mmgi_struct_write(ours, caller_error,
+                          caller_error->struct_size < ours->struct_size ? caller_error->struct_size
+                                                                        : ours->struct_size);
         if (!options_known(ours) || !options_agree(ours))
             return MMG_E_ARGUMENT;
     }

@@ -17,7 +17,7 @@ next_of(struct table *table, const struct table_shape *shape, uint32_t index)
 
 /* Threads may race here; one of them wins and the others free theirs. */
 int
-table_reserve(struct table *table, const struct table_shape *shape, uint32_t index)
+mmgi_table_reserve(struct table *table, const struct table_shape *shape, uint32_t index)
 {
     uint32_t chunk = index >> TABLE_CHUNK_BITS;
     unsigned char *expected = NULL;
@@ -26,13 +26,13 @@ table_reserve(struct table *table, const struct table_shape *shape, uint32_t ind
         return 1;
     /* Not malloc(3): a pin may need a chunk in a signal handler. Pages come zeroed, and cost memory only where used. */
     size_t size;
-    unsigned char *fresh = map_memory((size_t)shape->entry_size << TABLE_CHUNK_BITS, &size);
+    unsigned char *fresh = mmgi_map_memory((size_t)shape->entry_size << TABLE_CHUNK_BITS, &size);
     if (fresh == NULL)
         return 0;
     /* Release publishes the zeros. */
     if (!atomic_compare_exchange_strong_explicit(&table->chunk[chunk], &expected, fresh, memory_order_acq_rel,
                                                  memory_order_acquire))
-        map_memory_release(fresh, size);
+        mmgi_map_memory_release(fresh, size);
     return 1;
 }
 
@@ -55,16 +55,16 @@ free_pop(struct table *table, const struct table_shape *shape)
 }
 
 uint32_t
-table_take(struct table *table, const struct table_shape *shape)
+mmgi_table_take(struct table *table, const struct table_shape *shape)
 {
     uint32_t index = free_pop(table, shape);
 
     if (index != TABLE_NONE)
         return index;
-    /* Relaxed: the index is only a claim; the chunk behind it is published by table_reserve(). */
+    /* Relaxed: the index is only a claim; the chunk behind it is published by mmgi_table_reserve(). */
     index = atomic_load_explicit(&table->high_water, memory_order_relaxed);
     do {
-        if (index >= TABLE_CAPACITY || !table_reserve(table, shape, index))
+        if (index >= TABLE_CAPACITY || !mmgi_table_reserve(table, shape, index))
             return TABLE_NONE;
         /* Release: who sees the new mark (a scan over all entries) sees the chunk. */
     } while (!atomic_compare_exchange_weak_explicit(&table->high_water, &index, index + 1, memory_order_release,
@@ -73,7 +73,7 @@ table_take(struct table *table, const struct table_shape *shape)
 }
 
 void
-table_give(struct table *table, const struct table_shape *shape, uint32_t index)
+mmgi_table_give(struct table *table, const struct table_shape *shape, uint32_t index)
 {
     uint64_t head = atomic_load_explicit(&table->free_head, memory_order_relaxed);
     uint64_t replacement;

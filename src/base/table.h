@@ -41,12 +41,12 @@ table_at(struct table *table, size_t size, uint32_t index)
 }
 
 /** Take an entry: a free one as it was left, else a new, zeroed one. TABLE_NONE when there is no memory for it. */
-uint32_t table_take(struct table *table, const struct table_shape *shape);
+uint32_t mmgi_table_take(struct table *table, const struct table_shape *shape);
 
 /** Make sure that an index of another table's has an entry here too; 0 when there is no memory. */
-int table_reserve(struct table *table, const struct table_shape *shape, uint32_t index);
+int mmgi_table_reserve(struct table *table, const struct table_shape *shape, uint32_t index);
 
 /** Give an entry back for reuse. */
-void table_give(struct table *table, const struct table_shape *shape, uint32_t index);
+void mmgi_table_give(struct table *table, const struct table_shape *shape, uint32_t index);
 
 #endif

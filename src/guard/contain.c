@@ -30,7 +30,7 @@ tail_start(const struct registration *r, uint64_t file_size)
 static bool
 replace(const struct registration *r, size_t from, size_t to)
 {
-    return map_replace_with_zeros(r->start + from, to - from) == 0;
+    return mmgi_map_replace_with_zeros(r->start + from, to - from) == 0;
 }
 
 /* Record a loss given in offsets of the mapping; only the part in the region is anybody's loss. */
@@ -40,7 +40,7 @@ lose(uint32_t number, const struct registration *r, size_t from, size_t to, mmg_
     size_t lead = r->lead;
 
     if (to > lead)
-        registry_lose(number, from > lead ? from - lead : 0, to - (from > lead ? from : lead), cause);
+        mmgi_registry_lose(number, from > lead ? from - lead : 0, to - (from > lead ? from : lead), cause);
 }
 
 static bool
@@ -86,11 +86,11 @@ contain_inside(uint32_t number, const struct registration *r, size_t offset, siz
 }
 
 bool
-contain_fault(void *address, size_t poisoned)
+mmgi_contain_fault(void *address, size_t poisoned)
 {
     struct registration r;
     struct stat status;
-    uint32_t number = registry_hold(address, &r);
+    uint32_t number = mmgi_registry_hold(address, &r);
 
     if (number == 0)
         return false;
@@ -101,23 +101,23 @@ contain_fault(void *address, size_t poisoned)
                     ? contain_tail(number, &r, (uint64_t)status.st_size)
                     : contain_inside(number, &r, offset, poisoned);
     if (done) {
-        registry_count_fault(number);
+        mmgi_registry_count_fault(number);
         atomic_fetch_add_explicit(&contained, 1, memory_order_relaxed); /* a counter */
     }
-    registry_let_go(number);
+    mmgi_registry_let_go(number);
     return done;
 }
 
 bool
-contain_truncated(void)
+mmgi_contain_truncated(void)
 {
-    uint32_t limit = registry_limit();
+    uint32_t limit = mmgi_registry_limit();
     bool found = false;
 
     for (uint32_t number = 1; number <= limit; number++) {
         struct registration r;
         struct stat status;
-        if (!registry_hold_number(number, &r))
+        if (!mmgi_registry_hold_number(number, &r))
             continue;
         if (!r.is_device && fstat(r.fd, &status) == 0) {
             size_t from = tail_start(&r, (uint64_t)status.st_size);
@@ -125,18 +125,18 @@ contain_truncated(void)
             uint64_t offset = from > r.lead ? from - r.lead : 0;
             if (from < r.length && registry_loss_within(number, offset, 1) == MMG_OK &&
                 contain_tail(number, &r, (uint64_t)status.st_size)) {
-                registry_count_fault(number);
+                mmgi_registry_count_fault(number);
                 atomic_fetch_add_explicit(&contained, 1, memory_order_relaxed);
                 found = true;
             }
         }
-        registry_let_go(number);
+        mmgi_registry_let_go(number);
     }
     return found;
 }
 
 unsigned long long
-contain_count(void)
+mmgi_contain_count(void)
 {
     return atomic_load_explicit(&contained, memory_order_relaxed);
 }

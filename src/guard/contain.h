@@ -15,16 +15,16 @@
  * @param poisoned  bytes around `address` that the hardware lost, a power of two; 0: not a memory error
  * @return the instruction can be run again; false: not ours, or the pages could not be replaced
  */
-bool contain_fault(void *address, size_t poisoned);
+bool mmgi_contain_fault(void *address, size_t poisoned);
 
 /**
  * Contain every mapping whose file is shorter than its pages now, without a fault to point at one.
  *
  * @return was there any?
  */
-bool contain_truncated(void);
+bool mmgi_contain_truncated(void);
 
 /** Contained signals since the process started. */
-unsigned long long contain_count(void);
+unsigned long long mmgi_contain_count(void);
 
 #endif

@@ -26,15 +26,15 @@
 #include "guard/prev_action.h"
 #include "guard/registry.h"
 
-#define ENTRIES 8
+#define CHAIN_LEVELS 8
 /* Signals raised within each other, deeper than any honest chain: handlers that raise in a circle. No more, since each
    takes kilobytes of what may be a small alternate stack. */
-#define DEEPEST_RAISE 4
+#define MAX_NESTED_RAISES 4
 
 typedef void action_function(int, siginfo_t *, void *);
 
-static struct predecessor levels[ENTRIES];
-static _Atomic int level_count;
+static struct prev_action chain_actions[CHAIN_LEVELS];
+static _Atomic int chain_length;
 static atomic_flag installing = ATOMIC_FLAG_INIT;
 static _Atomic int32_t outcome; /* of the last installation: MMG_GUARD_NONE, _TOP, _REFUSED */
 static _Atomic uint64_t foreign;
@@ -56,32 +56,32 @@ handle(int number, int signo, siginfo_t *info, void *context)
 {
     int saved = errno;
 
-    if (!fault_handle(signo, info))
+    if (!mmgi_guard_handle_signal(signo, info))
         chain_to(number, signo, info, context);
     errno = saved;
 }
 
-#define ENTRY(n)                                                                                                       \
-    static void entry_##n(int signo, siginfo_t *info, void *context)                                                   \
+#define TRAMPOLINE(n)                                                                                                  \
+    static void trampoline_##n(int signo, siginfo_t *info, void *context)                                              \
     {                                                                                                                  \
         handle(n, signo, info, context);                                                                               \
     }
-ENTRY(0)
-ENTRY(1)
-ENTRY(2)
-ENTRY(3)
-ENTRY(4)
-ENTRY(5)
-ENTRY(6)
-ENTRY(7)
-static action_function *const entries[ENTRIES] = {entry_0, entry_1, entry_2, entry_3,
-                                                  entry_4, entry_5, entry_6, entry_7};
+TRAMPOLINE(0)
+TRAMPOLINE(1)
+TRAMPOLINE(2)
+TRAMPOLINE(3)
+TRAMPOLINE(4)
+TRAMPOLINE(5)
+TRAMPOLINE(6)
+TRAMPOLINE(7)
+static action_function *const trampolines[CHAIN_LEVELS] = {trampoline_0, trampoline_1, trampoline_2, trampoline_3,
+                                                           trampoline_4, trampoline_5, trampoline_6, trampoline_7};
 
 static bool
 is_ours(const struct sigaction *action)
 {
-    for (int i = 0; i < ENTRIES; i++)
-        if ((action->sa_flags & SA_SIGINFO) && action->sa_sigaction == entries[i])
+    for (int i = 0; i < CHAIN_LEVELS; i++)
+        if ((action->sa_flags & SA_SIGINFO) && action->sa_sigaction == trampolines[i])
             return true;
     return false;
 }
@@ -96,7 +96,7 @@ is_from_ourselves(const siginfo_t *info)
 }
 
 bool
-fault_handle(int signo, void *siginfo)
+mmgi_guard_handle_signal(int signo, void *siginfo)
 {
     const siginfo_t *info = siginfo;
     int saved = errno;
@@ -105,9 +105,9 @@ fault_handle(int signo, void *siginfo)
     if (signo != SIGBUS || info == NULL)
         return false;
     if (info->si_code == BUS_ADRERR || info->si_code == BUS_OBJERR)
-        done = contain_fault(info->si_addr, 0);
+        done = mmgi_contain_fault(info->si_addr, 0);
     else if (info->si_code == BUS_MCEERR_AR) /* sigaction(2): the low bit of the address that was hit */
-        done = contain_fault(info->si_addr, (size_t)1 << info->si_addr_lsb);
+        done = mmgi_contain_fault(info->si_addr, (size_t)1 << info->si_addr_lsb);
     else if (is_from_ourselves(info))
         /*
          * Either the host raises SIGBUS, or a handler on top of us (Python's faulthandler) had a fault of ours,
@@ -115,7 +115,7 @@ fault_handle(int signo, void *siginfo)
          * its file tells: it is put in order, and the instruction runs again. The host's own signal finds none and is
          * passed on.
          */
-        done = contain_truncated();
+        done = mmgi_contain_truncated();
     errno = saved;
     return done;
 }
@@ -160,9 +160,9 @@ chain_to(int number, int signo, siginfo_t *info, void *context)
     if (inside && is_from_ourselves(info))
         chain.raised = outer.raised + 1;
     atomic_fetch_add_explicit(&foreign, 1, memory_order_relaxed); /* a counter */
-    if (chain.level < 0 || chain.raised > DEEPEST_RAISE)
-        predecessor_default(info);
-    else if (predecessor_deliver(&levels[chain.level], signo, info, context))
+    if (chain.level < 0 || chain.raised > MAX_NESTED_RAISES)
+        mmgi_prev_action_default(info);
+    else if (mmgi_prev_action_deliver(&chain_actions[chain.level], signo, info, context))
         stay_on_top();
     chain = outer;
 }
@@ -171,19 +171,19 @@ chain_to(int number, int signo, siginfo_t *info, void *context)
 
 /* The level whose predecessor is this action, an old one where there is one; -1 when all are taken. */
 static int
-level_for(const struct sigaction *action)
+chain_level_for(const struct sigaction *action)
 {
-    int count = atomic_load(&level_count);
+    int count = atomic_load(&chain_length);
 
     for (int i = 0; i < count; i++)
-        if (predecessor_is(&levels[i], action)) {
-            atomic_store(&levels[i].spent, false); /* installed anew, it has its one signal again */
+        if (mmgi_prev_action_equals(&chain_actions[i], action)) {
+            atomic_store(&chain_actions[i].spent, false); /* installed anew, it has its one signal again */
             return i;
         }
-    if (count == ENTRIES)
+    if (count == CHAIN_LEVELS)
         return -1;
-    levels[count].action = *action;
-    atomic_store(&level_count, count + 1);
+    chain_actions[count].action = *action;
+    atomic_store(&chain_length, count + 1);
     return count;
 }
 
@@ -200,10 +200,10 @@ install_on_top(void)
         atomic_store(&outcome, MMG_GUARD_TOP);
         return MMG_OK;
     }
-    int level = level_for(&current);
+    int level = chain_level_for(&current);
     if (level < 0)
         return MMG_E_GUARD;
-    ours.sa_sigaction = entries[level];
+    ours.sa_sigaction = trampolines[level];
     /* SA_NODEFER and an empty mask: a fault in a predecessor is its own affair, and leaving by longjmp(3) leaves
        nothing blocked. SA_ONSTACK: Go demands it. SA_RESTART as the predecessor has it, since system calls that a
        sent SIGBUS interrupts are the host's; to an ignored signal they pay no attention. */
@@ -221,7 +221,7 @@ install_on_top(void)
 static void
 after_fork(void)
 {
-    registry_after_fork();
+    mmgi_registry_after_fork();
     atomic_flag_clear(&installing);
 }
 
@@ -240,7 +240,7 @@ is_disabled(void)
 }
 
 mmg_status
-fault_install(void)
+mmgi_guard_install(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -255,23 +255,23 @@ fault_install(void)
 }
 
 mmg_status
-fault_ensure(void)
+mmgi_guard_ensure(void)
 {
     struct sigaction current;
 
     if (atomic_load(&outcome) != MMG_GUARD_TOP)
-        return fault_install();
+        return mmgi_guard_install();
     current.sa_handler = SIG_DFL; /* which it stays where sigaction(2) is swallowed; no more of it is looked at */
     /* Once installed it stays, perhaps below a handler that passes faults on; putting it back on top of that one is the
        host's decision. Where there is no handler at all, nothing passes anything on: a forked child that has reset its
        signals, or a host that forgot us. */
     if (sigaction(SIGBUS, NULL, &current) == 0 && current.sa_handler != SIG_DFL && current.sa_handler != SIG_IGN)
         return MMG_OK;
-    return fault_install();
+    return mmgi_guard_install();
 }
 
 int32_t
-fault_state(void)
+mmgi_guard_state(void)
 {
     struct sigaction current = {.sa_flags = 0};
     sigset_t blocked;
@@ -289,13 +289,13 @@ fault_state(void)
 }
 
 bool
-fault_is_armed(void)
+mmgi_guard_is_armed(void)
 {
-    return fault_state() == MMG_GUARD_TOP;
+    return mmgi_guard_state() == MMG_GUARD_TOP;
 }
 
 uint64_t
-fault_foreign_count(void)
+mmgi_guard_foreign_count(void)
 {
     return atomic_load_explicit(&foreign, memory_order_relaxed);
 }

@@ -13,21 +13,21 @@
  * Install the guard if it never was. MMG_OK; MMG_E_GUARD when refused; MMG_E_UNSUPPORTED when the environment
  * forbids.
  */
-mmg_status fault_ensure(void);
+mmg_status mmgi_guard_ensure(void);
 
 /** Put it on top, whatever is there now. Statuses as above. */
-mmg_status fault_install(void);
+mmg_status mmgi_guard_install(void);
 
 /** MMG_GUARD_..., as seen from this thread. */
-int32_t fault_state(void);
+int32_t mmgi_guard_state(void);
 
 /** Would a fault in a mapping be contained if it happened in this thread now? */
-bool fault_is_armed(void);
+bool mmgi_guard_is_armed(void);
 
 /** Contain the fault of a signal, or say that it is none of ours. Keeps errno. */
-bool fault_handle(int signo, void *siginfo);
+bool mmgi_guard_handle_signal(int signo, void *siginfo);
 
 /** SIGBUS signals passed on to a predecessor. */
-uint64_t fault_foreign_count(void);
+uint64_t mmgi_guard_foreign_count(void);
 
 #endif

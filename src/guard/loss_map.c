@@ -13,7 +13,7 @@
 #define RUN_COUNT_MAX ((UINT64_C(1) << RUN_COUNT_BITS) - 1)
 
 void
-losses_clear(struct loss_record *record)
+mmgi_loss_map_clear(struct loss_map *record)
 {
     /* A run has a cause: where there was none, there is nothing to clear. Relaxed: the record is published later. */
     if (atomic_load_explicit(&record->first_cause, memory_order_relaxed) != MMG_OK)
@@ -66,7 +66,7 @@ run_touches(uint64_t run, uint64_t page, uint64_t count, mmg_status cause)
 }
 
 static void
-tail_lose(struct loss_record *record, uint64_t offset, mmg_status cause)
+tail_lose(struct loss_map *record, uint64_t offset, mmg_status cause)
 {
     uint64_t tail = atomic_load(&record->tail);
     int32_t none = MMG_OK;
@@ -77,7 +77,7 @@ tail_lose(struct loss_record *record, uint64_t offset, mmg_status cause)
 }
 
 static void
-pages_lose(struct loss_record *record, uint64_t page, uint64_t count, mmg_status cause, uint64_t tail_offset)
+pages_lose(struct loss_map *record, uint64_t page, uint64_t count, mmg_status cause, uint64_t tail_offset)
 {
     for (uint32_t i = 0; i < LOSS_RUNS; i++) {
         uint64_t run = atomic_load(&record->run[i]);
@@ -96,8 +96,8 @@ pages_lose(struct loss_record *record, uint64_t page, uint64_t count, mmg_status
 }
 
 void
-losses_add(struct loss_record *record, const struct loss_scale *scale, uint64_t offset, uint64_t length,
-           mmg_status cause)
+mmgi_loss_map_add(struct loss_map *record, const struct loss_scale *scale, uint64_t offset, uint64_t length,
+                  mmg_status cause)
 {
     int32_t none = MMG_OK;
 
@@ -119,7 +119,7 @@ losses_add(struct loss_record *record, const struct loss_scale *scale, uint64_t 
 }
 
 mmg_status
-losses_within(const struct loss_record *record, const struct loss_scale *scale, uint64_t offset, uint64_t length)
+mmgi_loss_map_within(const struct loss_map *record, const struct loss_scale *scale, uint64_t offset, uint64_t length)
 {
     uint64_t end = offset + length < offset ? UINT64_MAX : offset + length;
 

@@ -13,7 +13,7 @@
 /** Ranges of lost pages that are kept apart. */
 #define LOSS_RUNS 12u
 
-struct loss_record {
+struct loss_map {
     _Atomic int32_t first_cause; /* MMG_OK: nothing is lost */
     _Atomic int32_t tail_cause;
     _Atomic uint64_t first_offset; /* the lowest */
@@ -29,14 +29,14 @@ struct loss_scale {
 };
 
 /** Forget all. Before anybody knows of the mapping. */
-void losses_clear(struct loss_record *record);
+void mmgi_loss_map_clear(struct loss_map *record);
 
 /** Record that `length` bytes from `offset` of the region, which begin within it, are lost. */
-void losses_add(struct loss_record *record, const struct loss_scale *scale, uint64_t offset, uint64_t length,
-                mmg_status cause);
+void mmgi_loss_map_add(struct loss_map *record, const struct loss_scale *scale, uint64_t offset, uint64_t length,
+                       mmg_status cause);
 
 /** The cause of a loss within [offset, offset + length), or MMG_OK. */
-mmg_status losses_within(const struct loss_record *record, const struct loss_scale *scale, uint64_t offset,
-                         uint64_t length);
+mmg_status mmgi_loss_map_within(const struct loss_map *record, const struct loss_scale *scale, uint64_t offset,
+                                uint64_t length);
 
 #endif

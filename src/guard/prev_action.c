@@ -16,7 +16,7 @@ is_synchronous(const siginfo_t *info)
 }
 
 void
-predecessor_default(siginfo_t *info)
+mmgi_prev_action_default(siginfo_t *info)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
 
@@ -44,19 +44,19 @@ call_handler(const struct sigaction *action, int signo, siginfo_t *info, void *c
 }
 
 bool
-predecessor_deliver(struct predecessor *predecessor, int signo, siginfo_t *info, void *context)
+mmgi_prev_action_deliver(struct prev_action *predecessor, int signo, siginfo_t *info, void *context)
 {
     const struct sigaction *action = &predecessor->action;
 
     if (action->sa_handler == SIG_DFL || atomic_load(&predecessor->spent)) {
-        predecessor_default(info);
+        mmgi_prev_action_default(info);
     } else if (action->sa_handler == SIG_IGN) {
         /* An ignored signal is ignored. A fault cannot be: the kernel kills, once we are out of its way. */
         if (is_synchronous(info))
             sigaction(SIGBUS, action, NULL);
     } else {
         if ((action->sa_flags & (int)SA_RESETHAND) && atomic_exchange(&predecessor->spent, true)) {
-            predecessor_default(info); /* another thread's signal was the one */
+            mmgi_prev_action_default(info); /* another thread's signal was the one */
             return false;
         }
         call_handler(action, signo, info, context);
@@ -66,7 +66,7 @@ predecessor_deliver(struct predecessor *predecessor, int signo, siginfo_t *info,
 }
 
 bool
-predecessor_is(const struct predecessor *predecessor, const struct sigaction *action)
+mmgi_prev_action_equals(const struct prev_action *predecessor, const struct sigaction *action)
 {
     const struct sigaction *ours = &predecessor->action;
 

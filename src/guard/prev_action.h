@@ -10,18 +10,18 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-struct predecessor {
+struct prev_action {
     struct sigaction action; /* constant once signals may come */
     _Atomic bool spent;      /* SA_RESETHAND: it has had its one signal */
 };
 
 /** Deliver a signal to it. Was that a function of its, which may have done anything, our disposition included? */
-bool predecessor_deliver(struct predecessor *predecessor, int signo, siginfo_t *info, void *context);
+bool mmgi_prev_action_deliver(struct prev_action *predecessor, int signo, siginfo_t *info, void *context);
 
 /** Do what the kernel does for a process that has no handler. */
-void predecessor_default(siginfo_t *info);
+void mmgi_prev_action_default(siginfo_t *info);
 
 /** Is it this action? */
-bool predecessor_is(const struct predecessor *predecessor, const struct sigaction *action);
+bool mmgi_prev_action_equals(const struct prev_action *predecessor, const struct sigaction *action);
 
 #endif

@@ -30,14 +30,14 @@ struct entry {
     _Atomic uint64_t size;
     _Atomic uint64_t file_offset;
     _Atomic uint64_t faults;
-    struct loss_record lost;
+    struct loss_map lost;
 };
 
 static struct table ranges, entries;
 static const struct table_shape range_shape = {sizeof(struct range), offsetof(struct range, next)};
 static const struct table_shape entry_shape = {sizeof(struct entry), offsetof(struct entry, next)};
 
-_Atomic bool registry_has_losses;
+_Atomic bool mmgi_registry_has_losses;
 
 /* Numbers start at 1, so that 0 is free to say "none". */
 static struct range *
@@ -53,14 +53,14 @@ entry_of(uint32_t number)
 }
 
 uint32_t
-registry_add(const struct registration *r)
+mmgi_registry_add(const struct registration *r)
 {
-    uint32_t index = table_take(&ranges, &range_shape);
+    uint32_t index = mmgi_table_take(&ranges, &range_shape);
 
     if (index == TABLE_NONE)
         return 0;
-    if (!table_reserve(&entries, &entry_shape, index)) {
-        table_give(&ranges, &range_shape, index);
+    if (!mmgi_table_reserve(&entries, &entry_shape, index)) {
+        mmgi_table_give(&ranges, &range_shape, index);
         return 0;
     }
     struct entry *entry = table_at(&entries, sizeof(struct entry), index);
@@ -74,7 +74,7 @@ registry_add(const struct registration *r)
     atomic_store_explicit(&entry->size, r->size, memory_order_relaxed);
     atomic_store_explicit(&entry->file_offset, r->file_offset, memory_order_relaxed);
     atomic_store_explicit(&entry->faults, 0, memory_order_relaxed);
-    losses_clear(&entry->lost);
+    mmgi_loss_map_clear(&entry->lost);
     /* Addresses as numbers, since they are compared with whatever address a fault has. */
     atomic_store_explicit(&range->end, (uintptr_t)r->start + r->length, memory_order_relaxed);
     atomic_store_explicit(&range->start, (uintptr_t)r->start, memory_order_release);
@@ -82,7 +82,7 @@ registry_add(const struct registration *r)
 }
 
 void
-registry_remove(uint32_t number)
+mmgi_registry_remove(uint32_t number)
 {
     struct range *range = range_of(number);
     struct entry *entry = entry_of(number);
@@ -93,7 +93,7 @@ registry_remove(uint32_t number)
     while (atomic_load(&entry->holders) != 0)
         sched_yield();
     atomic_store_explicit(&range->end, 0, memory_order_relaxed); /* whoever holds an entry has seen its start first */
-    table_give(&ranges, &range_shape, number - 1);
+    mmgi_table_give(&ranges, &range_shape, number - 1);
 }
 
 /* Hold an entry if it still covers `address`; 0 as address: whatever it covers. */
@@ -125,9 +125,9 @@ entry_hold(uint32_t number, uintptr_t address, struct registration *r)
 }
 
 void
-registry_count(uint64_t *mappings, uint64_t *bytes)
+mmgi_registry_count(uint64_t *mappings, uint64_t *bytes)
 {
-    uint32_t limit = registry_limit();
+    uint32_t limit = mmgi_registry_limit();
 
     *mappings = 0;
     *bytes = 0;
@@ -144,13 +144,13 @@ registry_count(uint64_t *mappings, uint64_t *bytes)
 }
 
 uint32_t
-registry_limit(void)
+mmgi_registry_limit(void)
 {
     return atomic_load_explicit(&ranges.high_water, memory_order_acquire); /* the chunks up to there exist */
 }
 
 bool
-registry_hold_number(uint32_t number, struct registration *registration)
+mmgi_registry_hold_number(uint32_t number, struct registration *registration)
 {
     struct range *range = range_of(number);
 
@@ -159,10 +159,10 @@ registry_hold_number(uint32_t number, struct registration *registration)
 }
 
 uint32_t
-registry_hold(const void *address, struct registration *registration)
+mmgi_registry_hold(const void *address, struct registration *registration)
 {
     uintptr_t wanted = (uintptr_t)address; /* compared, not followed */
-    uint32_t limit = registry_limit();
+    uint32_t limit = mmgi_registry_limit();
 
     for (uint32_t number = 1; number <= limit; number++) {
         struct range *range = range_of(number);
@@ -176,26 +176,26 @@ registry_hold(const void *address, struct registration *registration)
 }
 
 void
-registry_let_go(uint32_t number)
+mmgi_registry_let_go(uint32_t number)
 {
     atomic_fetch_sub(&entry_of(number)->holders, 1);
 }
 
 void
-registry_retarget(uint32_t number, int fd)
+mmgi_registry_retarget(uint32_t number, int fd)
 {
     /* Relaxed: a handler that has just read the old one asks a file that is still open. */
     atomic_store_explicit(&entry_of(number)->fd, fd, memory_order_relaxed);
 }
 
 void
-registry_secure(uint32_t number, size_t bytes)
+mmgi_registry_secure(uint32_t number, size_t bytes)
 {
     atomic_store(&entry_of(number)->secured, bytes);
 }
 
 void
-registry_count_fault(uint32_t number)
+mmgi_registry_count_fault(uint32_t number)
 {
     atomic_fetch_add_explicit(&entry_of(number)->faults, 1, memory_order_relaxed); /* a counter */
 }
@@ -209,7 +209,7 @@ scale_of(struct entry *entry)
 }
 
 void
-registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status cause)
+mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status cause)
 {
     struct entry *entry = entry_of(number);
     const struct loss_scale scale = scale_of(entry);
@@ -222,12 +222,12 @@ registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status caus
     }
     if (offset >= scale.size || length == 0)
         return; /* only bytes outside the region share the lost page */
-    atomic_store(&registry_has_losses, true);
-    losses_add(&entry->lost, &scale, offset, length, cause);
+    atomic_store(&mmgi_registry_has_losses, true);
+    mmgi_loss_map_add(&entry->lost, &scale, offset, length, cause);
 }
 
 mmg_status
-registry_search_losses(uint32_t number, uint64_t offset, uint64_t length)
+mmgi_registry_search_losses(uint32_t number, uint64_t offset, uint64_t length)
 {
     struct entry *entry = entry_of(number);
 
@@ -235,11 +235,11 @@ registry_search_losses(uint32_t number, uint64_t offset, uint64_t length)
     if (entry == NULL || length == 0 || atomic_load_explicit(&entry->lost.first_cause, memory_order_acquire) == MMG_OK)
         return MMG_OK;
     const struct loss_scale scale = scale_of(entry);
-    return losses_within(&entry->lost, &scale, offset, length);
+    return mmgi_loss_map_within(&entry->lost, &scale, offset, length);
 }
 
 mmg_status
-registry_search_losses_at(uint32_t number, const void *data, uint64_t length)
+mmgi_registry_search_losses_at(uint32_t number, const void *data, uint64_t length)
 {
     struct range *range = range_of(number);
 
@@ -248,11 +248,11 @@ registry_search_losses_at(uint32_t number, const void *data, uint64_t length)
     uintptr_t start = atomic_load_explicit(&range->start, memory_order_relaxed);
     uint64_t lead = atomic_load_explicit(&entry_of(number)->lead, memory_order_relaxed);
     /* Unsigned arithmetic on addresses: a pointer that is not into the region gives a useless, harmless offset. */
-    return registry_search_losses(number, (uint64_t)(uintptr_t)data - start - lead, length);
+    return mmgi_registry_search_losses(number, (uint64_t)(uintptr_t)data - start - lead, length);
 }
 
 void
-registry_losses(uint32_t number, struct losses *losses)
+mmgi_registry_losses(uint32_t number, struct losses *losses)
 {
     struct entry *entry = number == 0 ? NULL : entry_of(number);
 
@@ -265,9 +265,9 @@ registry_losses(uint32_t number, struct losses *losses)
 }
 
 void
-registry_after_fork(void)
+mmgi_registry_after_fork(void)
 {
-    uint32_t limit = registry_limit();
+    uint32_t limit = mmgi_registry_limit();
 
     for (uint32_t number = 1; number <= limit; number++)
         if (entry_of(number) != NULL)

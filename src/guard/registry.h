@@ -34,50 +34,50 @@ struct losses {
 };
 
 /** Register a mapping. Returns its number, or 0 when there is no memory. */
-uint32_t registry_add(const struct registration *registration);
+uint32_t mmgi_registry_add(const struct registration *registration);
 
 /** Take a mapping out. Returns once no handler works on it any more; it may then be unmapped. */
-void registry_remove(uint32_t number);
+void mmgi_registry_remove(uint32_t number);
 
 /** Copy the registration in force at an address and hold it against removal. Returns its number, or 0. Signal-safe. */
-uint32_t registry_hold(const void *address, struct registration *registration);
+uint32_t mmgi_registry_hold(const void *address, struct registration *registration);
 
-/** As registry_hold(), by number, for walks over all mappings: 1 ... registry_limit(). False if there is none. */
-bool registry_hold_number(uint32_t number, struct registration *registration);
-uint32_t registry_limit(void);
+/** As mmgi_registry_hold(), by number, for walks over all mappings: 1 ... mmgi_registry_limit(). False if there is none. */
+bool mmgi_registry_hold_number(uint32_t number, struct registration *registration);
+uint32_t mmgi_registry_limit(void);
 
 /** How many mappings there are, and the address space in them. Looks at each: for statistics. */
-void registry_count(uint64_t *mappings, uint64_t *bytes);
+void mmgi_registry_count(uint64_t *mappings, uint64_t *bytes);
 
 /** End a hold. Signal-safe. */
-void registry_let_go(uint32_t number);
+void mmgi_registry_let_go(uint32_t number);
 
 /** Record that `length` bytes of the region at `offset` are lost. Before they are replaced, so that nobody reads zeros
  *  unwarned. Signal-safe. */
-void registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status cause);
+void mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status cause);
 
 /** The mapping shows another file from now on: the one to ask when a page of it cannot be delivered. */
-void registry_retarget(uint32_t number, int fd);
+void mmgi_registry_retarget(uint32_t number, int fd);
 
 /** The first bytes of the mapping are no longer the file's: no truncation takes them. */
-void registry_secure(uint32_t number, size_t bytes);
+void mmgi_registry_secure(uint32_t number, size_t bytes);
 
 /** Count a contained signal. Signal-safe. */
-void registry_count_fault(uint32_t number);
+void mmgi_registry_count_fault(uint32_t number);
 
-extern _Atomic bool registry_has_losses __attribute__((visibility("hidden")));
+extern _Atomic bool mmgi_registry_has_losses __attribute__((visibility("hidden")));
 
 /** Has any mapping of this process ever lost anything? Until then the questions below need no look. */
 static inline bool
 registry_may_have_losses(void)
 {
     /* Acquire: whoever saw a zero of a lost page comes after its recording. */
-    return atomic_load_explicit(&registry_has_losses, memory_order_acquire);
+    return atomic_load_explicit(&mmgi_registry_has_losses, memory_order_acquire);
 }
 
 /** The answers to the two below once there are losses. */
-mmg_status registry_search_losses(uint32_t number, uint64_t offset, uint64_t length);
-mmg_status registry_search_losses_at(uint32_t number, const void *data, uint64_t length);
+mmg_status mmgi_registry_search_losses(uint32_t number, uint64_t offset, uint64_t length);
+mmg_status mmgi_registry_search_losses_at(uint32_t number, const void *data, uint64_t length);
 
 /**
  * The cause of a loss within [offset, offset + length) of a region, or MMG_OK. 0, for a copy, and numbers of removed
@@ -88,7 +88,7 @@ registry_loss_within(uint32_t number, uint64_t offset, uint64_t length)
 {
     if (number == 0 || !registry_may_have_losses())
         return MMG_OK;
-    return registry_search_losses(number, offset, length);
+    return mmgi_registry_search_losses(number, offset, length);
 }
 
 /** The same for a range of addresses, whatever they are. */
@@ -97,13 +97,13 @@ registry_loss_at(uint32_t number, const void *data, uint64_t length)
 {
     if (number == 0 || !registry_may_have_losses())
         return MMG_OK;
-    return registry_search_losses_at(number, data, length);
+    return mmgi_registry_search_losses_at(number, data, length);
 }
 
 /** All losses of a mapping. */
-void registry_losses(uint32_t number, struct losses *losses);
+void mmgi_registry_losses(uint32_t number, struct losses *losses);
 
 /** In the child of a fork: no handler is at work any more. */
-void registry_after_fork(void);
+void mmgi_registry_after_fork(void);
 
 #endif

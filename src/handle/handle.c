@@ -14,9 +14,9 @@
 #define LAST_GENERATION ((UINT32_C(1) << GENERATION_BITS) - 1)
 /* How often a strict close lets other threads go first, for a claim to be confirmed or withdrawn, before it takes it
    for a pin. A thread that was interrupted in these few instructions comes to its turn long before. */
-#define PATIENCE 100000
+#define MAX_YIELDS 100000
 
-struct table handle_slots;
+struct table mmgi_handle_slots;
 static const struct table_shape slot_shape = {sizeof(struct slot), offsetof(struct slot, next)};
 static _Atomic uint64_t retired_slots;
 
@@ -46,9 +46,9 @@ first_generation(uint32_t index)
 }
 
 mmg_status
-handle_issue(struct handle_object *object, mmg_handle *handle)
+mmgi_handle_issue(struct handle_object *object, mmg_handle *handle)
 {
-    uint32_t index = table_take(&handle_slots, &slot_shape);
+    uint32_t index = mmgi_table_take(&mmgi_handle_slots, &slot_shape);
 
     if (index == TABLE_NONE)
         return MMG_E_NO_MEMORY;
@@ -59,9 +59,9 @@ handle_issue(struct handle_object *object, mmg_handle *handle)
     generation = generation == 0 ? first_generation(index) : generation + 1;
     mmg_handle fresh = generation << INDEX_BITS | index;
     atomic_store_explicit(&slot->object, object, memory_order_relaxed);
-    atomic_store_explicit(&slot->note, object->note, memory_order_relaxed);
+    atomic_store_explicit(&slot->user_tag, object->user_tag, memory_order_relaxed);
     /* Release: who sees the handle in the slot sees its object. Nobody who has the handle can miss it. */
-    atomic_store_explicit(&slot->state, fresh << HANDLE_SHIFT | (old & TURN_MASK) | (uint64_t)PHASE_LIVE,
+    atomic_store_explicit(&slot->state, fresh << HANDLE_SHIFT | (old & ABA_TAG_MASK) | (uint64_t)PHASE_LIVE,
                           memory_order_release);
     *handle = fresh;
     return MMG_OK;
@@ -71,46 +71,46 @@ handle_issue(struct handle_object *object, mmg_handle *handle)
 static bool
 slot_claimed(struct slot *slot)
 {
-    for (uint32_t i = 0; i < LANES; i++)
-        if (atomic_load(&slot->lane[i]) & LANE_TAKEN)
+    for (uint32_t i = 0; i < PIN_CELLS; i++)
+        if (atomic_load(&slot->cell[i]) & CELL_TAKEN)
             return true;
-    return atomic_load(&slot->tickets) != 0;
+    return atomic_load(&slot->overflow_pins) != 0;
 }
 
 /* Are there pins? Waits for claims to be decided. */
 static bool
 slot_pinned(struct slot *slot)
 {
-    for (uint32_t i = 0; i < LANES; i++) {
-        uint32_t lane = atomic_load(&slot->lane[i]);
-        for (int turn = 0; turn < PATIENCE && (lane & LANE_TAKEN) == LANE_CLAIMED; turn++) {
+    for (uint32_t i = 0; i < PIN_CELLS; i++) {
+        uint32_t cell = atomic_load(&slot->cell[i]);
+        for (int turn = 0; turn < MAX_YIELDS && (cell & CELL_TAKEN) == CELL_CLAIMED; turn++) {
             sched_yield();
-            lane = atomic_load(&slot->lane[i]);
+            cell = atomic_load(&slot->cell[i]);
         }
-        if (lane & LANE_TAKEN)
+        if (cell & CELL_TAKEN)
             return true;
     }
-    return atomic_load(&slot->tickets) != 0;
+    return atomic_load(&slot->overflow_pins) != 0;
 }
 
 /* Of several threads that try, one destroys. */
 void
-handle_reap(struct slot *slot, uint64_t state)
+mmgi_handle_reap(struct slot *slot, uint64_t state)
 {
     if (slot_claimed(slot) || !atomic_compare_exchange_strong(&slot->state, &state, state_with(state, PHASE_FREE)))
         return;
     /* From here on the slot is this thread's: no state leads out of FREE but through the free list. */
     struct handle_object *object = atomic_load_explicit(&slot->object, memory_order_relaxed);
-    atomic_store_explicit(&slot->note, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->user_tag, 0, memory_order_relaxed);
     object->destroy(object);
     if (handle_of(state) >> INDEX_BITS >= LAST_GENERATION)
         atomic_fetch_add_explicit(&retired_slots, 1, memory_order_relaxed); /* statistics, ordered with nothing */
     else
-        table_give(&handle_slots, &slot_shape, (uint32_t)(handle_of(state) & INDEX_MASK));
+        mmgi_table_give(&mmgi_handle_slots, &slot_shape, (uint32_t)(handle_of(state) & INDEX_MASK));
 }
 
 mmg_status
-handle_close(mmg_handle handle, bool strict)
+mmgi_handle_close(mmg_handle handle, bool strict)
 {
     struct slot *slot = slot_at(handle);
 
@@ -124,7 +124,7 @@ handle_close(mmg_handle handle, bool strict)
             if (slot_pinned(slot))
                 return MMG_E_BUSY;
             /* Announce the count; the turn makes it this thread's own, also against another strict close. */
-            uint64_t checking = state_with(state_next_turn(state), PHASE_CHECKING);
+            uint64_t checking = state_with(state_next_aba_tag(state), PHASE_CHECKING);
             if (!atomic_compare_exchange_strong(&slot->state, &state, checking))
                 continue;
             state = checking;
@@ -136,7 +136,7 @@ handle_close(mmg_handle handle, bool strict)
         }
         uint64_t closing = state_with(state, PHASE_CLOSING);
         if (atomic_compare_exchange_strong(&slot->state, &state, closing)) {
-            handle_reap(slot, closing);
+            mmgi_handle_reap(slot, closing);
             return MMG_OK;
         }
     }
@@ -144,10 +144,10 @@ handle_close(mmg_handle handle, bool strict)
 
 /* From the slots, not from counters: those would be the one thing that all threads write to at each open and close. */
 void
-handle_count(mmg_stats *stats)
+mmgi_handle_count(mmg_stats *stats)
 {
     /* Acquire: the chunks up to there exist. */
-    uint32_t limit = atomic_load_explicit(&handle_slots.high_water, memory_order_acquire);
+    uint32_t limit = atomic_load_explicit(&mmgi_handle_slots.high_water, memory_order_acquire);
 
     for (uint32_t index = 0; index < limit; index++) {
         /* Relaxed: each slot is counted as it is at some moment of this call. */

@@ -17,23 +17,23 @@ struct slot;
 struct handle_object {
     /** Called once, when the handle is closed and the last pin is gone. */
     void (*destroy)(struct handle_object *object);
-    /** Returned by pin_note() (pin.h) for as long as the handle or a pin lives. */
-    uint32_t note;
+    /** Returned by pin_user_tag() (pin.h) for as long as the handle or a pin lives. */
+    uint32_t user_tag;
 };
 
 /** Issue a new handle for an object. MMG_OK, or MMG_E_NO_MEMORY or MMG_E_LIMIT and the object stays the caller's. */
-mmg_status handle_issue(struct handle_object *object, mmg_handle *handle);
+mmg_status mmgi_handle_issue(struct handle_object *object, mmg_handle *handle);
 
 /**
  * Close a handle; the object is destroyed now or by the last pin. MMG_OK, MMG_E_HANDLE, or with `strict`
  * MMG_E_BUSY while pins live.
  */
-mmg_status handle_close(mmg_handle handle, bool strict);
+mmg_status mmgi_handle_close(mmg_handle handle, bool strict);
 
 /** Destroy the object of a slot that was seen in `state`, closing, if no pin is left. For who ends a pin. */
-void handle_reap(struct slot *slot, uint64_t state);
+void mmgi_handle_reap(struct slot *slot, uint64_t state);
 
 /** Count handles, their objects, and slots whose generations are used up, from 0. Looks at each: for statistics. */
-void handle_count(mmg_stats *stats);
+void mmgi_handle_count(mmg_stats *stats);
 
 #endif

@@ -12,8 +12,8 @@
 #include "handle/handle.h"
 #include "handle/slot.h"
 
-/* A token: claim (32 bits), lane number (6 bits), index (26 bits). Of the lane numbers, the one that means: a ticket. */
-#define TICKET_LANE 15u
+/* A token: claim (32 bits), cell number (6 bits), index (26 bits). Of the cell numbers, OVERFLOW_CELL means an overflow pin. */
+#define OVERFLOW_CELL 15u
 
 /** A pinned object. Small enough to be returned in registers. */
 struct pinned {
@@ -28,9 +28,9 @@ struct pin_place {
 };
 
 /* The rare ways through the calls below. */
-struct pinned pin_settle(mmg_handle handle, uint64_t token);
-struct pin_place pin_find_ticket(uint64_t token);
-mmg_status pin_over(struct slot *slot, uint64_t token);
+struct pinned mmgi_pin_acquire_slow(mmg_handle handle, uint64_t token);
+struct pin_place mmgi_pin_find_overflow(uint64_t token);
+mmg_status mmgi_pin_finish(struct slot *slot, uint64_t token);
 
 static inline uint32_t
 token_claim(uint64_t token)
@@ -39,18 +39,18 @@ token_claim(uint64_t token)
 }
 
 static inline uint32_t
-token_lane(uint64_t token)
+token_cell(uint64_t token)
 {
     return (uint32_t)(token >> INDEX_BITS) & 63u;
 }
 
 /**
  * Pin the object that a handle names, if that is as simple as it nearly always is. If not, no object is returned, and
- * pin_settle() has to be called with the token that is: of a lane that is claimed and not decided upon, or 0. Two
+ * mmgi_pin_acquire_slow() has to be called with the token that is: of a cell that is claimed and not decided upon, or 0. Two
  * steps, so that a caller whose every instruction counts can leave the second to another function's frame.
  */
 static inline struct pinned
-pin_quickly(mmg_handle handle)
+pin_acquire_fast(mmg_handle handle)
 {
     struct slot *slot = slot_at(handle);
 
@@ -61,18 +61,18 @@ pin_quickly(mmg_handle handle)
     uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
     if (handle_of(state) != handle || phase_of(state) != PHASE_LIVE)
         return (struct pinned){NULL, 0};
-    uint32_t seen = atomic_load_explicit(&slot->lane[0], memory_order_relaxed); /* a guess; the exchange decides */
-    if ((seen & LANE_TAKEN) != 0 || !atomic_compare_exchange_strong(&slot->lane[0], &seen, seen | LANE_CLAIMED))
+    uint32_t seen = atomic_load_explicit(&slot->cell[0], memory_order_relaxed); /* a guess; the exchange decides */
+    if ((seen & CELL_TAKEN) != 0 || !atomic_compare_exchange_strong(&slot->cell[0], &seen, seen | CELL_CLAIMED))
         return (struct pinned){NULL, 0};
-    uint64_t token = (uint64_t)(seen | LANE_TAKEN) << 32 | (handle & INDEX_MASK);
+    uint64_t token = (uint64_t)(seen | CELL_TAKEN) << 32 | (handle & INDEX_MASK);
     if (atomic_load(&slot->state) != state)
         return (struct pinned){NULL, token};
     /* Relaxed: written before the state that was just read. */
     struct handle_object *object = atomic_load_explicit(&slot->object, memory_order_relaxed);
     if (object == NULL)
         __builtin_unreachable(); /* a live slot has one, which saves callers the question */
-    /* Release: who sees the pin sees the object pinned. The lane is this thread's, so a store will do. */
-    atomic_store_explicit(&slot->lane[0], seen | LANE_TAKEN, memory_order_release);
+    /* Release: who sees the pin sees the object pinned. The cell is this thread's, so a store will do. */
+    atomic_store_explicit(&slot->cell[0], seen | CELL_TAKEN, memory_order_release);
     return (struct pinned){object, token};
 }
 
@@ -80,16 +80,16 @@ pin_quickly(mmg_handle handle)
 static inline struct pinned
 pin_acquire(mmg_handle handle)
 {
-    struct pinned pinned = pin_quickly(handle);
+    struct pinned pinned = pin_acquire_fast(handle);
 
-    return pinned.object != NULL ? pinned : pin_settle(handle, pinned.token);
+    return pinned.object != NULL ? pinned : mmgi_pin_acquire_slow(handle, pinned.token);
 }
 
-/** Is this no token of a pin on a lane? The calls below then have a longer way to go, or nothing to find. */
+/** Is this no token of a pin on a cell? The calls below then have a longer way to go, or nothing to find. */
 static inline bool
-pin_is_rare(uint64_t token)
+pin_needs_slow_path(uint64_t token)
 {
-    return token_lane(token) >= LANES || (token_claim(token) & LANE_TAKEN) != LANE_TAKEN;
+    return token_cell(token) >= PIN_CELLS || (token_claim(token) & CELL_TAKEN) != CELL_TAKEN;
 }
 
 /**
@@ -99,21 +99,21 @@ pin_is_rare(uint64_t token)
 static inline struct pin_place
 pin_find(uint64_t token)
 {
-    uint32_t lane = token_lane(token);
+    uint32_t cell = token_cell(token);
 
-    if (lane >= LANES)
-        return pin_find_ticket(token);
+    if (cell >= PIN_CELLS)
+        return mmgi_pin_find_overflow(token);
     struct slot *slot = slot_at(token);
-    if (slot == NULL || (token_claim(token) & LANE_TAKEN) != LANE_TAKEN)
+    if (slot == NULL || (token_claim(token) & CELL_TAKEN) != CELL_TAKEN)
         return (struct pin_place){NULL, NULL};
-    return (struct pin_place){&slot->lane[lane], slot};
+    return (struct pin_place){&slot->cell[cell], slot};
 }
 
 /** The note of the object that is pinned, if it is; 0 if there is no such pin. */
 static inline uint32_t
-pin_note(struct pin_place place)
+pin_user_tag(struct pin_place place)
 {
-    return place.claim == NULL ? 0 : atomic_load_explicit(&place.slot->note, memory_order_relaxed);
+    return place.claim == NULL ? 0 : atomic_load_explicit(&place.slot->user_tag, memory_order_relaxed);
 }
 
 /** End a pin that was found, once: MMG_OK, or MMG_E_HANDLE if it has ended meanwhile or never was. */
@@ -122,13 +122,13 @@ pin_end(struct pin_place place, uint64_t token)
 {
     uint32_t claim = token_claim(token);
 
-    /* Taken plus one is free, and the next count. Sequentially consistent: the release of the lane comes before the
+    /* Taken plus one is free, and the next count. Sequentially consistent: the release of the cell comes before the
        look at the state. */
-    _Static_assert(LANE_TAKEN + 1 == LANE_NEXT, "the count follows the two bits");
+    _Static_assert(CELL_TAKEN + 1 == CELL_NEXT, "the count follows the two bits");
     if (place.claim == NULL || !atomic_compare_exchange_strong(place.claim, &claim, claim + 1))
         return MMG_E_HANDLE;
-    if (token_lane(token) >= LANES || (atomic_load(&place.slot->state) & PHASE_CLOSE) != 0)
-        return pin_over(place.slot, token);
+    if (token_cell(token) >= PIN_CELLS || (atomic_load(&place.slot->state) & PHASE_CLOSE) != 0)
+        return mmgi_pin_finish(place.slot, token);
     return MMG_OK;
 }
 
@@ -140,6 +140,6 @@ pin_release(uint64_t token)
 }
 
 /** The number of pins on the object that a live token pins, that one included. */
-uint64_t pin_count(uint64_t token);
+uint64_t mmgi_pin_count(uint64_t token);
 
 #endif

@@ -13,12 +13,12 @@
  * pread(2) until `size` bytes are there, the file ends or fails. Async-signal-safe. 0 or an errno; `*got` in any
  * case.
  */
-int heap_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got);
+int mmgi_file_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got);
 
 /** Does the file hold these bytes at `offset` still? An unreadable or shorter file does not. */
-bool heap_equals(int fd, uint64_t offset, const void *bytes, size_t size);
+bool mmgi_file_equals(int fd, uint64_t offset, const void *bytes, size_t size);
 
-/** What heap_read_stream() reads, and what it found. */
+/** What mmgi_stream_read() reads, and what it found. */
 struct stream {
     int fd;
     bool positioned;      /* read with pread(2) from the start of the file; the position of `fd` stays */
@@ -37,6 +37,6 @@ struct stream {
  * @return 0; EFBIG over the cap; ENODATA when it ended before `skip`, or before `length`; EWOULDBLOCK for a FIFO
  *   without a writer; or the errno of read(2), poll(2) or malloc(3). Unless 0, there is no data.
  */
-int heap_read_stream(struct stream *stream);
+int mmgi_stream_read(struct stream *stream);
 
 #endif

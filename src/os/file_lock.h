@@ -13,15 +13,15 @@
  * @param kind  MMG_LOCK_SHARED or MMG_LOCK_OFD
  * @return 0, EWOULDBLOCK when it is held elsewhere, or another errno
  */
-int lock_try(int fd, uint32_t kind);
+int mmgi_lock_try(int fd, uint32_t kind);
 
 /** The same, waiting up to `wait_ms` milliseconds (MMG_WAIT_FOREVER: no limit). */
-int lock_wait(int fd, uint32_t kind, uint32_t wait_ms);
+int mmgi_lock_wait(int fd, uint32_t kind, uint32_t wait_ms);
 
 /** Give the lock back before the descriptor is closed. */
-void lock_drop(int fd, uint32_t kind);
+void mmgi_lock_drop(int fd, uint32_t kind);
 
-/** Does this errno of lock_try() mean that the file system has no locks, rather than that something is wrong? */
-int lock_is_missing(int os_code);
+/** Does this errno of mmgi_lock_try() mean that the file system has no locks, rather than that something is wrong? */
+int mmgi_lock_is_missing(int os_code);
 
 #endif

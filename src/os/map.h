@@ -16,12 +16,12 @@ struct mapping {
     unsigned char *base;
     size_t length; /* a multiple of the page size of this mapping */
     size_t page;   /* its page size: that of the system, or of hugetlbfs */
-    struct place place;
+    struct addr_hint hint;
     bool is_private;
 };
 
 /** The page size of the system. */
-size_t map_page_size(void);
+size_t mmgi_map_page_size(void);
 
 /**
  * Map `length` bytes from `offset`, both multiples of `page`. Where the file system refuses MAP_SHARED, MAP_PRIVATE is
@@ -29,32 +29,32 @@ size_t map_page_size(void);
  *
  * @return 0 or an errno
  */
-int map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, struct mapping *mapping);
+int mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, struct mapping *mapping);
 
-/** Does this errno of map_file() mean that the file system does not map files? */
-bool map_is_refusal(int os_code);
+/** Does this errno of mmgi_map_file() mean that the file system does not map files? */
+bool mmgi_map_is_refusal(int os_code);
 
-/** Unmap what map_file() mapped. */
-void map_release(const struct mapping *mapping);
+/** Unmap what mmgi_map_file() mapped. */
+void mmgi_map_release(const struct mapping *mapping);
 
 /** Put pages of zeros in the place of lost ones. Async-signal-safe. 0 or an errno. */
-int map_replace_with_zeros(unsigned char *start, size_t length);
+int mmgi_map_replace_with_zeros(unsigned char *start, size_t length);
 
 /**
- * Put another file's pages, or memory of map_memory(), in the place of `length` bytes at the start of a mapping, in one
+ * Put another file's pages, or memory of mmgi_map_memory(), in the place of `length` bytes at the start of a mapping, in one
  * call: addresses stay, and a reader sees the old pages or the new ones. 0 or an errno.
  */
-int map_replace_with_file(const struct mapping *mapping, size_t length, int fd, uint64_t offset);
-int map_replace_with_memory(const struct mapping *mapping, size_t length, unsigned char *memory);
+int mmgi_map_replace_with_file(const struct mapping *mapping, size_t length, int fd, uint64_t offset);
+int mmgi_map_replace_with_memory(const struct mapping *mapping, size_t length, unsigned char *memory);
 
 /** Zeroed, writable memory of whole pages; its length. NULL: none. */
-unsigned char *map_memory(size_t length, size_t *rounded);
-void map_memory_release(unsigned char *memory, size_t length);
+unsigned char *mmgi_map_memory(size_t length, size_t *rounded);
+void mmgi_map_memory_release(unsigned char *memory, size_t length);
 
 /** madvise(2) with the meaning of MMG_ADVICE_...; 0 or an errno. `start` is rounded to its page. */
-int map_advise(const struct mapping *mapping, const unsigned char *start, size_t length, uint32_t advice);
+int mmgi_map_advise(const struct mapping *mapping, const unsigned char *start, size_t length, uint32_t advice);
 
 /** Bytes of a range that are resident; 0 or an errno. */
-int map_resident(const struct mapping *mapping, const unsigned char *start, size_t length, uint64_t *resident);
+int mmgi_map_resident(const struct mapping *mapping, const unsigned char *start, size_t length, uint64_t *resident);
 
 #endif

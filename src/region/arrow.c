@@ -42,7 +42,7 @@ array_release(struct ArrowArray *array)
 }
 
 mmg_status
-arrow_export(const mmg_span *span, struct ArrowArray *array, struct ArrowSchema *schema)
+mmgi_arrow_export(const mmg_span *span, struct ArrowArray *array, struct ArrowSchema *schema)
 {
     struct holding *holding = malloc(sizeof *holding);
 

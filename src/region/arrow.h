@@ -39,6 +39,6 @@ struct ArrowArray {
  * Make an array of the bytes of a span, and its schema unless that is NULL. MMG_OK, and the pin of the span is the
  * array's; or MMG_E_NO_MEMORY, nothing is written, and it stays the caller's.
  */
-mmg_status arrow_export(const mmg_span *span, struct ArrowArray *array, struct ArrowSchema *schema);
+mmg_status mmgi_arrow_export(const mmg_span *span, struct ArrowArray *array, struct ArrowSchema *schema);
 
 #endif

@@ -20,21 +20,21 @@
 static mmg_status
 tell_no_memory(const struct source *source)
 {
-    return error_tell(source->report, MMG_E_NO_MEMORY, "malloc", ENOMEM, 0, NULL);
+    return mmgi_error_tell(source->report, MMG_E_NO_MEMORY, "malloc", ENOMEM, 0, NULL);
 }
 
 mmg_status
-backing_window(const struct source *source, uint64_t *length)
+mmgi_backing_window(const struct source *source, uint64_t *length)
 {
     const mmg_options *options = source->options;
 
     if (options->offset > source->size)
-        return error_tell(source->report, MMG_E_RANGE, "window", 0, options->offset,
-                          "the window starts behind the end of the file");
+        return mmgi_error_tell(source->report, MMG_E_RANGE, "window", 0, options->offset,
+                               "the window starts behind the end of the file");
     uint64_t rest = source->size - options->offset;
     if (options->length > rest)
-        return error_tell(source->report, MMG_E_RANGE, "window", 0, source->size,
-                          "the window ends behind the end of the file");
+        return mmgi_error_tell(source->report, MMG_E_RANGE, "window", 0, source->size,
+                               "the window ends behind the end of the file");
     *length = options->length > 0 ? options->length : rest;
     return MMG_OK;
 }
@@ -46,18 +46,19 @@ stream_failed(const struct source *source, int os_code)
 {
     switch (os_code) {
     case EFBIG:
-        return error_tell(source->report, MMG_E_TOO_BIG, "read", 0, 0, "there is more to read than max_bytes allows");
+        return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "read", 0, 0,
+                               "there is more to read than max_bytes allows");
     case ENODATA:
-        return error_tell(source->report, MMG_E_RANGE, "read", 0, 0, "ended before the window did");
+        return mmgi_error_tell(source->report, MMG_E_RANGE, "read", 0, 0, "ended before the window did");
     case EWOULDBLOCK:
-        return error_tell(source->report, MMG_E_WOULD_BLOCK, "read", os_code, 0, "no writer has the FIFO open");
+        return mmgi_error_tell(source->report, MMG_E_WOULD_BLOCK, "read", os_code, 0, "no writer has the FIFO open");
     default:
-        return error_tell_os(source->report, "read", os_code);
+        return mmgi_error_tell_os(source->report, "read", os_code);
     }
 }
 
 mmg_status
-backing_stream(struct source *source, uint32_t reason, struct region **out)
+mmgi_backing_stream(struct source *source, uint32_t reason, struct region **out)
 {
     const mmg_options *options = source->options;
     bool is_file = reason == MMG_REASON_VIRTUAL;
@@ -70,10 +71,10 @@ backing_stream(struct source *source, uint32_t reason, struct region **out)
         .is_fifo = source->path != NULL && S_ISFIFO(source->status.st_mode),
         .wait_for_writer = (options->flags & MMG_FLAG_FIFO_WAIT) != 0,
     };
-    int os_code = heap_read_stream(&stream);
+    int os_code = mmgi_stream_read(&stream);
     if (os_code != 0)
         return stream_failed(source, os_code);
-    struct region *region = region_new(source, 0);
+    struct region *region = mmgi_region_new(source, 0);
     if (region == NULL) {
         free(stream.data);
         return tell_no_memory(source);
@@ -104,13 +105,14 @@ copy_judge(struct source *source, struct region *region, size_t got, int os_code
     uint64_t claimed = source->size;
 
     if (os_code != 0)
-        return error_tell(source->report, status_from_errno(os_code), "read", os_code, options->offset + got, NULL);
+        return mmgi_error_tell(source->report, mmgi_status_from_errno(os_code), "read", os_code, options->offset + got,
+                               NULL);
     if (got == region->size) {
         attempt->again = options->guarantee == MMG_GUARANTEE_STABLE &&
-                         !version_is_whole(source, options->offset, region->data, got);
+                         !mmgi_copy_is_one_version(source, options->offset, region->data, got);
         return MMG_OK;
     }
-    mmg_status status = source_refresh(source);
+    mmg_status status = mmgi_source_refresh(source);
     /* Short twice, and the size is still said to be the same: it is a size that the file does not have (/sys). */
     if (attempt->seen_short && source->size == claimed && options->length == 0) {
         region->size = got;
@@ -127,28 +129,28 @@ copy_once(struct source *source, uint32_t reason, struct attempt *attempt, struc
 {
     uint64_t length = 0;
     size_t got = 0;
-    mmg_status status = backing_window(source, &length);
+    mmg_status status = mmgi_backing_window(source, &length);
 
     attempt->again = false;
     if (status != MMG_OK)
         return status;
-    struct region *region = region_new(source, length);
+    struct region *region = mmgi_region_new(source, length);
     if (region == NULL)
         return tell_no_memory(source);
     region->reason = reason;
-    /* The casts cannot lose: region_new() has found room for so many bytes, and they are the region's own. */
-    int os_code = heap_read_at(source->fd, source->options->offset, (unsigned char *)region->data, (size_t)length,
-                               &got);
+    /* The casts cannot lose: mmgi_region_new() has found room for so many bytes, and they are the region's own. */
+    int os_code = mmgi_file_read_at(source->fd, source->options->offset, (unsigned char *)region->data, (size_t)length,
+                                    &got);
     status = copy_judge(source, region, got, os_code, attempt);
     if (status == MMG_OK && !attempt->again)
         *out = region;
     else
-        region_discard(region);
+        mmgi_region_discard(region);
     return status;
 }
 
 mmg_status
-backing_copy(struct source *source, uint32_t reason, struct region **out)
+mmgi_backing_copy(struct source *source, uint32_t reason, struct region **out)
 {
     struct attempt attempt = {.again = false};
 
@@ -157,13 +159,15 @@ backing_copy(struct source *source, uint32_t reason, struct region **out)
         if (status == MMG_OK && !attempt.again)
             return MMG_OK;
         if (status == MMG_E_RANGE && i > 0) /* the window was there at first */
-            return error_tell(source->report, MMG_E_TRUNCATED, "read", 0, source->size, "shrank while it was read");
+            return mmgi_error_tell(source->report, MMG_E_TRUNCATED, "read", 0, source->size,
+                                   "shrank while it was read");
         if (status != MMG_OK)
             return status;
     }
     if (source->options->guarantee == MMG_GUARANTEE_STABLE)
-        return error_tell(source->report, MMG_E_UNSTABLE, "copy", 0, 0, "changed during every attempt to copy it");
-    return error_tell(source->report, MMG_E_TRUNCATED, "read", 0, source->size, "kept shrinking while it was read");
+        return mmgi_error_tell(source->report, MMG_E_UNSTABLE, "copy", 0, 0, "changed during every attempt to copy it");
+    return mmgi_error_tell(source->report, MMG_E_TRUNCATED, "read", 0, source->size,
+                           "kept shrinking while it was read");
 }
 
 /* ----------------------------------------------------------------------------------------------------- mappings -- */
@@ -172,7 +176,7 @@ backing_copy(struct source *source, uint32_t reason, struct region **out)
 static size_t
 page_size_of(const struct source *source)
 {
-    size_t page = map_page_size();
+    size_t page = mmgi_map_page_size();
     struct statfs file_system;
 
     if (source->status.st_blksize > (blksize_t)page && fstatfs(source->fd, &file_system) == 0 &&
@@ -185,10 +189,11 @@ static mmg_status
 map_failed(const struct source *source, int os_code)
 {
     if (os_code == ENOMEM || os_code == EAGAIN) /* mmap(2): more than vm.max_map_count, or RLIMIT_AS */
-        return error_tell(source->report, MMG_E_LIMIT, "mmap", os_code, 0, NULL);
-    if (map_is_refusal(os_code))
-        return error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", os_code, 0, "its file system does not map files");
-    return error_tell_os(source->report, "mmap", os_code);
+        return mmgi_error_tell(source->report, MMG_E_LIMIT, "mmap", os_code, 0, NULL);
+    if (mmgi_map_is_refusal(os_code))
+        return mmgi_error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", os_code, 0,
+                               "its file system does not map files");
+    return mmgi_error_tell_os(source->report, "mmap", os_code);
 }
 
 static mmg_status
@@ -201,9 +206,9 @@ region_map(struct source *source, struct region *region, uint64_t length)
     size_t lead = (size_t)(file_offset % page);
 
     if (length > SIZE_MAX / 2 - page)
-        return error_tell(source->report, MMG_E_TOO_BIG, "mmap", 0, 0, "larger than the address space");
-    int os_code = map_file(fd, file_offset - lead, ((size_t)length + lead + page - 1) / page * page, page,
-                           (options->flags & MMG_FLAG_POPULATE) != 0, &region->mapping);
+        return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "mmap", 0, 0, "larger than the address space");
+    int os_code = mmgi_map_file(fd, file_offset - lead, ((size_t)length + lead + page - 1) / page * page, page,
+                                (options->flags & MMG_FLAG_POPULATE) != 0, &region->mapping);
     if (os_code != 0)
         return map_failed(source, os_code);
     region->data = region->mapping.base + lead;
@@ -217,19 +222,20 @@ region_map(struct source *source, struct region *region, uint64_t length)
                                         .file_offset = file_offset - lead,
                                         .fd = fd,
                                         .is_device = region->is_device};
-    region->number = registry_add(&registration);
+    region->number = mmgi_registry_add(&registration);
     if (region->number == 0)
         return tell_no_memory(source);
-    region->object.note = region->number;
+    region->object.user_tag = region->number;
     if (options->access != MMG_ADVICE_NORMAL)
-        map_advise(&region->mapping, region->data, (size_t)length, options->access); /* a hint: what fails is no loss */
+        mmgi_map_advise(&region->mapping, region->data, (size_t)length,
+                        options->access); /* a hint: what fails is no loss */
     return MMG_OK;
 }
 
 mmg_status
-backing_map(struct source *source, int fd, uint64_t length, struct region **out)
+mmgi_backing_map(struct source *source, int fd, uint64_t length, struct region **out)
 {
-    struct region *region = region_new(source, 0);
+    struct region *region = mmgi_region_new(source, 0);
 
     if (region == NULL)
         return tell_no_memory(source);
@@ -241,13 +247,13 @@ backing_map(struct source *source, int fd, uint64_t length, struct region **out)
         return MMG_OK;
     }
     atomic_store_explicit(&region->content, -1, memory_order_relaxed); /* stays the caller's */
-    region_discard(region);
+    mmgi_region_discard(region);
     return status;
 }
 
 void
-backing_keep_source(struct source *source, struct region *region)
+mmgi_backing_keep_source(struct source *source, struct region *region)
 {
     region->lock = source->lock;
-    region->fd = source_keep(source);
+    region->fd = mmgi_source_keep(source);
 }

@@ -33,15 +33,15 @@ same_version(const struct stat *a, const struct stat *b)
  * times alone until the kernel cleans the page; nothing short of a lease keeps such a writer out.
  */
 bool
-version_is_whole(struct source *source, uint64_t offset, const void *copy, size_t size)
+mmgi_copy_is_one_version(struct source *source, uint64_t offset, const void *copy, size_t size)
 {
     const struct stat before = source->status;
     struct timespec now;
 
-    if (source_refresh(source) != MMG_OK || !same_version(&before, &source->status))
+    if (mmgi_source_refresh(source) != MMG_OK || !same_version(&before, &source->status))
         return false;
     clock_gettime(CLOCK_REALTIME, &now);
     if (source->kind == SOURCE_FILE && to_ns(now) - to_ns(before.st_ctim) > RECENT_NS)
         return true;
-    return heap_equals(source->fd, offset, copy, size);
+    return mmgi_file_equals(source->fd, offset, copy, size);
 }

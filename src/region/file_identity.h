@@ -15,6 +15,6 @@
  * After `size` bytes at `offset` were copied from a source: are they what the file held at one moment?
  * `source->status` is that from before the copy; it is renewed.
  */
-bool version_is_whole(struct source *source, uint64_t offset, const void *copy, size_t size);
+bool mmgi_copy_is_one_version(struct source *source, uint64_t offset, const void *copy, size_t size);
 
 #endif

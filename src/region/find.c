@@ -17,7 +17,7 @@
 #define FALSE_STARTS 64
 
 const unsigned char *
-find_bytes(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
+mmgi_find_bytes(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
 {
     if (needle_size == 0 || needle_size > size)
         return NULL;
@@ -49,10 +49,10 @@ find_by_copy(const struct region *region, uint64_t offset, uint64_t length, cons
     while (length >= needle_size) {
         size_t want = length < capacity ? (size_t)length : capacity;
         uint64_t got;
-        status = region_read(region, offset, piece, want, &got);
+        status = mmgi_region_read(region, offset, piece, want, &got);
         if (status != MMG_OK)
             break;
-        const unsigned char *hit = find_bytes(piece, want, needle, needle_size);
+        const unsigned char *hit = mmgi_find_bytes(piece, want, needle, needle_size);
         if (hit != NULL) {
             *position = offset + (uint64_t)(hit - piece);
             break;
@@ -65,22 +65,22 @@ find_by_copy(const struct region *region, uint64_t offset, uint64_t length, cons
 }
 
 mmg_status
-find_in_region(const struct region *region, uint64_t offset, uint64_t length, const unsigned char *needle,
-               uint64_t needle_size, uint64_t *position)
+mmgi_find_in_region(const struct region *region, uint64_t offset, uint64_t length, const unsigned char *needle,
+                    uint64_t needle_size, uint64_t *position)
 {
     *position = needle_size == 0 ? offset : MMG_NOT_FOUND;
     mmg_status status = registry_loss_within(region->number, offset, length);
     if (status != MMG_OK || needle_size == 0 || needle_size > length)
         return status;
     /* The casts cannot lose: length is within a region, which is in memory or mapped, and the needle is shorter. */
-    if (region->number != 0 && !fault_is_armed())
+    if (region->number != 0 && !mmgi_guard_is_armed())
         return find_by_copy(region, offset, length, needle, (size_t)needle_size, position);
     const unsigned char *hay = region->data + offset;
-    const unsigned char *hit = find_bytes(hay, (size_t)length, needle, (size_t)needle_size);
+    const unsigned char *hit = mmgi_find_bytes(hay, (size_t)length, needle, (size_t)needle_size);
     if (hit != NULL)
         *position = offset + (uint64_t)(hit - hay);
     /* The rest of a last page that was cut reads as zeros without a fault: only the size of the file tells. */
-    status = region_look(region);
+    status = mmgi_region_look(region);
     if (status != MMG_OK)
         return status;
     /* What was compared is what counts: a loss behind the hit has changed nothing. */

@@ -8,6 +8,6 @@
 #include "region/region.h"
 
 /** Make a region of a source, which is closed or taken over in any case. */
-mmg_status open_region(struct source *source, struct region **region);
+mmg_status mmgi_region_open(struct source *source, struct region **region);
 
 #endif

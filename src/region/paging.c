@@ -20,7 +20,7 @@ paging_failed(int os_code)
     case ENOMEM:
         return MMG_E_NO_MEMORY;
     default:
-        return status_of_contents(os_code);
+        return mmgi_status_of_contents(os_code);
     }
 }
 
@@ -29,10 +29,10 @@ static mmg_status
 populate(const struct region *region, uint64_t offset, uint64_t length)
 {
     for (int i = 0; i < POPULATE_ATTEMPTS; i++) {
-        int os_code = map_advise(&region->mapping, region->data + offset, (size_t)length, MMG_ADVICE_POPULATE);
+        int os_code = mmgi_map_advise(&region->mapping, region->data + offset, (size_t)length, MMG_ADVICE_POPULATE);
         if (os_code != 0 && os_code != EFAULT)
             return paging_failed(os_code);
-        mmg_status status = region_look(region);
+        mmg_status status = mmgi_region_look(region);
         if (status == MMG_OK)
             status = registry_loss_within(region->number, offset, length);
         if (status != MMG_OK || os_code == 0)
@@ -44,7 +44,7 @@ populate(const struct region *region, uint64_t offset, uint64_t length)
 }
 
 mmg_status
-region_advise(const struct region *region, uint64_t offset, uint64_t length, uint32_t advice)
+mmgi_region_advise(const struct region *region, uint64_t offset, uint64_t length, uint32_t advice)
 {
     if (region->mapping.base == NULL || length == 0)
         return MMG_OK;
@@ -53,18 +53,18 @@ region_advise(const struct region *region, uint64_t offset, uint64_t length, uin
     /* What a lease has put in the place of the file, now or at any moment, may be memory: dropped, it would be zeros. */
     if (advice == MMG_ADVICE_DONTNEED && region->lease != NULL)
         return MMG_OK;
-    int os_code = map_advise(&region->mapping, region->data + offset, (size_t)length, advice);
+    int os_code = mmgi_map_advise(&region->mapping, region->data + offset, (size_t)length, advice);
     return os_code == 0 ? MMG_OK : paging_failed(os_code);
 }
 
 mmg_status
-region_resident(const struct region *region, uint64_t offset, uint64_t length, uint64_t *bytes)
+mmgi_region_resident(const struct region *region, uint64_t offset, uint64_t length, uint64_t *bytes)
 {
     uint64_t resident = length;
     int os_code = 0;
 
     if (region->mapping.base != NULL)
-        os_code = map_resident(&region->mapping, region->data + offset, (size_t)length, &resident);
+        os_code = mmgi_map_resident(&region->mapping, region->data + offset, (size_t)length, &resident);
     if (os_code != 0)
         return MMG_E_SYSTEM;
     *bytes = resident;

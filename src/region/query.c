@@ -14,11 +14,11 @@
 #include "base/status.h"
 
 void
-region_describe(const struct region *region, mmg_info *info)
+mmgi_region_describe(const struct region *region, mmg_info *info)
 {
     struct losses losses;
 
-    registry_losses(region->number, &losses);
+    mmgi_registry_losses(region->number, &losses);
     bool kept = region->guarantee == MMG_GUARANTEE_STABLE && losses.cause == MMG_OK;
 
     info->backing = region->backing;
@@ -52,7 +52,7 @@ region_describe(const struct region *region, mmg_info *info)
 }
 
 uint32_t
-region_compare(const struct identity *then, const struct stat *now)
+mmgi_region_compare(const struct identity *then, const struct stat *now)
 {
     uint32_t what = 0;
 
@@ -71,7 +71,7 @@ has_slipped(const struct region *region, const struct stat *now)
 {
     const uint32_t contents = MMG_CHANGED_SIZE | MMG_CHANGED_MTIME;
 
-    if ((region_compare(&region->identity, now) & contents) == 0)
+    if ((mmgi_region_compare(&region->identity, now) & contents) == 0)
         return false;
     /* The lease is the parent's, and so is the copy when it breaks. Here a change is only noticed. */
     if (region->shortfall == MMG_SHORT_FORKED)
@@ -82,7 +82,7 @@ has_slipped(const struct region *region, const struct stat *now)
 }
 
 mmg_status
-region_look(const struct region *region)
+mmgi_region_look(const struct region *region)
 {
     struct stat status;
     bool leased = region->means == MMG_MEANS_LEASE;
@@ -90,30 +90,31 @@ region_look(const struct region *region)
     if (region->number == 0 || region->is_device || (region->guarantee == MMG_GUARANTEE_STABLE && !leased))
         return MMG_OK; /* a copy, no size to compare, or kept as it is without the file */
     if (fstat(region->fd, &status) != 0)
-        return status_of_contents(errno);
+        return mmgi_status_of_contents(errno);
     uint64_t size = (uint64_t)status.st_size; /* of a file: not negative */
     /* open(2) with O_RDONLY|O_TRUNC cuts a file without asking for a lease; hence leased files are looked at, too. */
     if (size < region->offset + region->size && (!leased || region->means == MMG_MEANS_LEASE))
-        registry_lose(region->number, size > region->offset ? size - region->offset : 0, MMG_TO_END, MMG_E_TRUNCATED);
+        mmgi_registry_lose(region->number, size > region->offset ? size - region->offset : 0, MMG_TO_END,
+                           MMG_E_TRUNCATED);
     else if ((leased || region->shortfall == MMG_SHORT_FORKED) && has_slipped(region, &status))
-        registry_lose(region->number, 0, MMG_TO_END, MMG_E_UNSTABLE);
+        mmgi_registry_lose(region->number, 0, MMG_TO_END, MMG_E_UNSTABLE);
     return MMG_OK;
 }
 
 mmg_status
-region_check(const struct region *region)
+mmgi_region_check(const struct region *region)
 {
     struct losses losses;
-    mmg_status status = region_look(region);
+    mmg_status status = mmgi_region_look(region);
 
     if (status != MMG_OK)
         return status;
-    registry_losses(region->number, &losses);
+    mmgi_registry_losses(region->number, &losses);
     return losses.cause;
 }
 
 mmg_status
-region_changed(const struct region *region, uint32_t *what)
+mmgi_region_changed(const struct region *region, uint32_t *what)
 {
     const struct identity *then = &region->identity;
     struct stat now, named;
@@ -124,21 +125,21 @@ region_changed(const struct region *region, uint32_t *what)
     if (region->fd >= 0) {
         if (fstat(region->fd, &now) != 0)
             return MMG_E_SYSTEM;
-        bits |= region_compare(then, &now);
+        bits |= mmgi_region_compare(then, &now);
     }
     if (region->path != NULL) {
         int failed = region->follows_link ? stat(region->path, &named) : lstat(region->path, &named);
         if (failed || (uint64_t)named.st_dev != then->device || (uint64_t)named.st_ino != then->inode)
             bits |= MMG_CHANGED_PATH;
         else if (region->fd < 0)
-            bits |= region_compare(then, &named);
+            bits |= mmgi_region_compare(then, &named);
     }
     *what = bits;
     return MMG_OK;
 }
 
 mmg_status
-region_read(const struct region *region, uint64_t offset, void *buffer, uint64_t size, uint64_t *got)
+mmgi_region_read(const struct region *region, uint64_t offset, void *buffer, uint64_t size, uint64_t *got)
 {
     uint64_t rest = region->size - offset;
     size_t want = (size_t)(size < rest ? size : rest); /* at most the size of what is in memory or mapped */
@@ -153,14 +154,14 @@ region_read(const struct region *region, uint64_t offset, void *buffer, uint64_t
         if (registry_loss_within(region->number, offset, want) == MMG_E_UNSTABLE)
             return MMG_E_UNSTABLE;
         if (content >= 0)
-            os_code = heap_read_at(content, region->offset + offset, buffer, want, &done);
+            os_code = mmgi_file_read_at(content, region->offset + offset, buffer, want, &done);
         else if (want > 0)
             memcpy(buffer, region->data + offset, want);
         /* A lease that broke meanwhile has put a snapshot there before it let any writer in. */
     } while (content != atomic_load(&region->content));
     *got = done;
     if (os_code != 0)
-        return status_of_contents(os_code);
+        return mmgi_status_of_contents(os_code);
     if (done < want)
         return MMG_E_TRUNCATED;
     mmg_status loss = registry_loss_within(region->number, offset, want);

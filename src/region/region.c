@@ -38,11 +38,11 @@ region_destroy(struct handle_object *object)
     struct region *region = (struct region *)(void *)object; /* its first member */
 
     atomic_fetch_sub_explicit(&heap_bytes, region->heap_bytes, memory_order_relaxed);
-    region_discard(region);
+    mmgi_region_discard(region);
 }
 
 struct region *
-region_new(const struct source *source, uint64_t room)
+mmgi_region_new(const struct source *source, uint64_t room)
 {
     size_t path_size = source->path != NULL ? strlen(source->path) + 1 : 0;
     size_t head = sizeof(struct region) + path_size;
@@ -78,14 +78,14 @@ region_new(const struct source *source, uint64_t room)
 }
 
 void
-region_discard(struct region *region)
+mmgi_region_discard(struct region *region)
 {
     if (region->lease != NULL)
-        lease_end(region->lease); /* first: until it has ended, its thread may work on the rest */
+        mmgi_lease_end(region->lease); /* first: until it has ended, its thread may work on the rest */
     if (region->number != 0)
-        registry_remove(region->number);
+        mmgi_registry_remove(region->number);
     if (region->mapping.base != NULL)
-        map_release(&region->mapping);
+        mmgi_map_release(&region->mapping);
     int content = atomic_load(&region->content);
     if (content >= 0 && content != region->fd)
         close(content);
@@ -96,14 +96,14 @@ region_discard(struct region *region)
 }
 
 void
-region_count_in(struct region *region)
+mmgi_region_count_in(struct region *region)
 {
     /* Relaxed: statistics, ordered with nothing. */
     atomic_fetch_add_explicit(&heap_bytes, region->heap_bytes, memory_order_relaxed);
 }
 
 uint64_t
-region_heap_bytes(void)
+mmgi_region_heap_bytes(void)
 {
     return atomic_load_explicit(&heap_bytes, memory_order_relaxed);
 }

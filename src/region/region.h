@@ -47,31 +47,31 @@ struct region {
 };
 
 /** A bare region for a source, with `room` bytes of its own for a copy at `data`. NULL: no memory. */
-struct region *region_new(const struct source *source, uint64_t room);
+struct region *mmgi_region_new(const struct source *source, uint64_t room);
 
 /** Give everything back; for a region that never got a handle. */
-void region_discard(struct region *region);
+void mmgi_region_discard(struct region *region);
 
 /** Count the heap of a region that is about to get a handle, and tell that of all that have one. */
-void region_count_in(struct region *region);
-uint64_t region_heap_bytes(void);
+void mmgi_region_count_in(struct region *region);
+uint64_t mmgi_region_heap_bytes(void);
 
 /** What mmg_changed() compares: the file as it was when the source was settled. */
-uint32_t region_compare(const struct identity *then, const struct stat *now);
+uint32_t mmgi_region_compare(const struct identity *then, const struct stat *now);
 
 /** Fill everything of mmg_info but the pins. */
-void region_describe(const struct region *region, mmg_info *info);
+void mmgi_region_describe(const struct region *region, mmg_info *info);
 
 /** Record what no fault has told of: bytes behind the end of the file, or changed behind a parent's lease. */
-mmg_status region_look(const struct region *region);
+mmg_status mmgi_region_look(const struct region *region);
 
 /** mmg_check(), mmg_changed(), mmg_read() for a pinned region. */
-mmg_status region_check(const struct region *region);
-mmg_status region_changed(const struct region *region, uint32_t *what);
-mmg_status region_read(const struct region *region, uint64_t offset, void *buffer, uint64_t size, uint64_t *got);
+mmg_status mmgi_region_check(const struct region *region);
+mmg_status mmgi_region_changed(const struct region *region, uint32_t *what);
+mmg_status mmgi_region_read(const struct region *region, uint64_t offset, void *buffer, uint64_t size, uint64_t *got);
 
 /** mmg_advise(), mmg_resident(), for a range within the region. */
-mmg_status region_advise(const struct region *region, uint64_t offset, uint64_t length, uint32_t advice);
-mmg_status region_resident(const struct region *region, uint64_t offset, uint64_t length, uint64_t *bytes);
+mmg_status mmgi_region_advise(const struct region *region, uint64_t offset, uint64_t length, uint32_t advice);
+mmg_status mmgi_region_resident(const struct region *region, uint64_t offset, uint64_t length, uint64_t *bytes);
 
 #endif

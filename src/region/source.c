@@ -32,7 +32,7 @@ static mmg_status
 tell_open_failed(const struct source *source, int os_code)
 {
     const char *detail = NULL;
-    mmg_status status = status_from_errno(os_code);
+    mmg_status status = mmgi_status_from_errno(os_code);
 
     if (os_code == ELOOP && (source->options->flags & MMG_FLAG_NOFOLLOW)) {
         status = MMG_E_NOT_MAPPABLE;
@@ -42,23 +42,23 @@ tell_open_failed(const struct source *source, int os_code)
     } else if (os_code == EMFILE || os_code == ENFILE) {
         detail = "no descriptors left";
     }
-    return error_tell(source->report, status, "open", os_code, 0, detail);
+    return mmgi_error_tell(source->report, status, "open", os_code, 0, detail);
 }
 
 static mmg_status
 size_find(struct source *source)
 {
     source->size = (uint64_t)source->status.st_size; /* never negative for a file */
-    if (source->kind == SOURCE_DEVICE && ioctl(source->fd, REQUEST(BLKGETSIZE64), &source->size) != 0)
-        return error_tell_os(source->report, "ioctl", errno);
+    if (source->kind == SOURCE_DEVICE && ioctl(source->fd, IOCTL_REQUEST(BLKGETSIZE64), &source->size) != 0)
+        return mmgi_error_tell_os(source->report, "ioctl", errno);
     return MMG_OK;
 }
 
 mmg_status
-source_refresh(struct source *source)
+mmgi_source_refresh(struct source *source)
 {
     if (fstat(source->fd, &source->status) != 0)
-        return error_tell_os(source->report, "fstat", errno);
+        return mmgi_error_tell_os(source->report, "fstat", errno);
     return size_find(source);
 }
 
@@ -66,7 +66,7 @@ static mmg_status
 classify(struct source *source)
 {
     if (fstat(source->fd, &source->status) != 0)
-        return error_tell_os(source->report, "fstat", errno);
+        return mmgi_error_tell_os(source->report, "fstat", errno);
     switch (source->status.st_mode & S_IFMT) {
     case S_IFREG:
         source->kind = SOURCE_FILE;
@@ -80,9 +80,9 @@ classify(struct source *source)
         source->kind = SOURCE_STREAM;
         return MMG_OK;
     case S_IFDIR:
-        return error_tell(source->report, MMG_E_NOT_MAPPABLE, "open", EISDIR, 0, "is a directory");
+        return mmgi_error_tell(source->report, MMG_E_NOT_MAPPABLE, "open", EISDIR, 0, "is a directory");
     default:
-        return error_tell(source->report, MMG_E_NOT_MAPPABLE, "open", 0, 0, "is neither a file nor a stream");
+        return mmgi_error_tell(source->report, MMG_E_NOT_MAPPABLE, "open", 0, 0, "is neither a file nor a stream");
     }
 }
 
@@ -99,20 +99,20 @@ lock_resolve(struct source *source, int os_code)
     const mmg_options *options = source->options;
 
     if (os_code == EWOULDBLOCK && options->lock_wait_ms > 0) {
-        os_code = lock_wait(source->fd, options->lock, options->lock_wait_ms);
+        os_code = mmgi_lock_wait(source->fd, options->lock, options->lock_wait_ms);
         if (os_code == 0)
             source->lock = options->lock;
     }
     if (os_code == 0)
-        return source_refresh(source); /* who held the lock may have changed the file */
+        return mmgi_source_refresh(source); /* who held the lock may have changed the file */
     if (os_code == EWOULDBLOCK)
-        return error_tell(source->report, MMG_E_WOULD_BLOCK, lock_call(source), os_code, 0, "is locked elsewhere");
-    if (!lock_is_missing(os_code))
-        return error_tell_os(source->report, lock_call(source), os_code);
+        return mmgi_error_tell(source->report, MMG_E_WOULD_BLOCK, lock_call(source), os_code, 0, "is locked elsewhere");
+    if (!mmgi_lock_is_missing(os_code))
+        return mmgi_error_tell_os(source->report, lock_call(source), os_code);
     source->lock_error = os_code;
     if (options->flags & MMG_FLAG_REQUIRE_LOCK)
-        return error_tell(source->report, MMG_E_UNSUPPORTED, lock_call(source), os_code, 0,
-                          "the file system has no such lock");
+        return mmgi_error_tell(source->report, MMG_E_UNSUPPORTED, lock_call(source), os_code, 0,
+                               "the file system has no such lock");
     return MMG_OK;
 }
 
@@ -126,7 +126,7 @@ lock_and_classify(struct source *source)
     source->lock = MMG_LOCK_NONE;
     source->lock_error = 0;
     if (wanted && !source->is_shared) {
-        os_code = lock_try(source->fd, options->lock);
+        os_code = mmgi_lock_try(source->fd, options->lock);
         if (os_code == 0)
             source->lock = options->lock;
     }
@@ -135,13 +135,13 @@ lock_and_classify(struct source *source)
         return status;
     if (source->kind == SOURCE_STREAM) {
         if (source->lock != MMG_LOCK_NONE)
-            lock_drop(source->fd, source->lock);
+            mmgi_lock_drop(source->fd, source->lock);
         source->lock = MMG_LOCK_NONE;
         return MMG_OK;
     }
     if (wanted && source->is_shared && (options->flags & MMG_FLAG_REQUIRE_LOCK))
-        return error_tell(source->report, MMG_E_UNSUPPORTED, lock_call(source), 0, 0,
-                          "the descriptor cannot be opened anew, and a lock on it would be the caller's");
+        return mmgi_error_tell(source->report, MMG_E_UNSUPPORTED, lock_call(source), 0, 0,
+                               "the descriptor cannot be opened anew, and a lock on it would be the caller's");
     return os_code == 0 ? MMG_OK : lock_resolve(source, os_code);
 }
 
@@ -151,12 +151,12 @@ settle(struct source *source)
     mmg_status status = lock_and_classify(source);
 
     if (status != MMG_OK)
-        source_close(source);
+        mmgi_source_close(source);
     return status;
 }
 
 mmg_status
-source_open_path(const char *path, struct source *source)
+mmgi_source_open_path(const char *path, struct source *source)
 {
     int flags = source->options->flags & MMG_FLAG_NOFOLLOW ? O_NOFOLLOW : 0;
 
@@ -179,11 +179,11 @@ check_descriptor(int fd, const struct source *source)
     int flags = fcntl(fd, F_GETFL);
 
     if (flags < 0)
-        return error_tell(source->report, MMG_E_ARGUMENT, "descriptor", errno, 0, "is not an open descriptor");
+        return mmgi_error_tell(source->report, MMG_E_ARGUMENT, "descriptor", errno, 0, "is not an open descriptor");
     if (flags & O_PATH)
-        return error_tell(source->report, MMG_E_ARGUMENT, "descriptor", EBADF, 0, "was opened with O_PATH");
+        return mmgi_error_tell(source->report, MMG_E_ARGUMENT, "descriptor", EBADF, 0, "was opened with O_PATH");
     if ((flags & O_ACCMODE) == O_WRONLY)
-        return error_tell(source->report, MMG_E_PERMISSION, "descriptor", EBADF, 0, "is open for writing only");
+        return mmgi_error_tell(source->report, MMG_E_PERMISSION, "descriptor", EBADF, 0, "is open for writing only");
     return MMG_OK;
 }
 
@@ -205,7 +205,7 @@ reopen(int fd, struct source *source)
 }
 
 mmg_status
-source_open_fd(int fd, struct source *source)
+mmgi_source_open_fd(int fd, struct source *source)
 {
     struct stat status;
     mmg_status result = check_descriptor(fd, source);
@@ -214,7 +214,7 @@ source_open_fd(int fd, struct source *source)
         return result;
     source->path = NULL;
     if (fstat(fd, &status) != 0)
-        return error_tell_os(source->report, "fstat", errno);
+        return mmgi_error_tell_os(source->report, "fstat", errno);
     if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
         source->fd = fd;
         source->is_owned = false;
@@ -226,7 +226,7 @@ source_open_fd(int fd, struct source *source)
 }
 
 mmg_status
-source_open_stream(int fd, struct source *source)
+mmgi_source_open_stream(int fd, struct source *source)
 {
     mmg_status status = check_descriptor(fd, source);
 
@@ -244,7 +244,7 @@ source_open_stream(int fd, struct source *source)
 }
 
 void
-source_close(struct source *source)
+mmgi_source_close(struct source *source)
 {
     if (source->is_owned)
         close(source->fd); /* which ends the lock: nobody else has this description */
@@ -252,7 +252,7 @@ source_close(struct source *source)
 }
 
 int
-source_keep(struct source *source)
+mmgi_source_keep(struct source *source)
 {
     source->is_owned = false;
     return source->fd;

@@ -22,7 +22,7 @@ struct source {
     const struct report *report;
     const char *path; /* NULL for a descriptor */
     int fd;
-    bool is_owned;  /* closed by source_close() */
+    bool is_owned;  /* closed by mmgi_source_close() */
     bool is_shared; /* a duplicate: position and locks are somebody else's too */
     enum source_kind kind;
     uint32_t lock;      /* MMG_LOCK_...: the one that is held */
@@ -31,22 +31,22 @@ struct source {
     uint64_t size;      /* of a file or device */
 };
 
-/** Open a path. On success source_close() is owed. */
-mmg_status source_open_path(const char *path, struct source *source);
+/** Open a path. On success mmgi_source_close() is owed. */
+mmg_status mmgi_source_open_path(const char *path, struct source *source);
 
-/** Take a descriptor, which stays the caller's. On success source_close() is owed. */
-mmg_status source_open_fd(int fd, struct source *source);
+/** Take a descriptor, which stays the caller's. On success mmgi_source_close() is owed. */
+mmg_status mmgi_source_open_fd(int fd, struct source *source);
 
-/** Take a descriptor as a stream, whatever it is. On success source_close() is owed. */
-mmg_status source_open_stream(int fd, struct source *source);
+/** Take a descriptor as a stream, whatever it is. On success mmgi_source_close() is owed. */
+mmg_status mmgi_source_open_stream(int fd, struct source *source);
 
 /** Ask the size and times again. */
-mmg_status source_refresh(struct source *source);
+mmg_status mmgi_source_refresh(struct source *source);
 
-/** Give descriptor and lock back, unless source_keep() was called. */
-void source_close(struct source *source);
+/** Give descriptor and lock back, unless mmgi_source_keep() was called. */
+void mmgi_source_close(struct source *source);
 
 /** The descriptor and its lock pass to the caller. */
-int source_keep(struct source *source);
+int mmgi_source_keep(struct source *source);
 
 #endif

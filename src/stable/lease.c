@@ -124,7 +124,7 @@ struct effort {
 
 /* Between two pieces of a copy: is there time, is anybody still interested, and who else is waiting? */
 static bool
-proceed(void *context)
+may_continue(void *context)
 {
     const struct effort *effort = context;
     const struct timespec at_once = {0, 0};
@@ -137,11 +137,11 @@ proceed(void *context)
 static void
 secure(struct lease *lease)
 {
-    int64_t given = secure_time();
+    int64_t given = mmgi_lease_break_time();
     struct effort effort = {.lease = lease,
                             .deadline = given == INT64_MAX ? given : lease->seen_ns + given - MARGIN_NS};
 
-    secure_region(lease->region, lease->cap, proceed, &effort);
+    mmgi_lease_break_secure(lease->region, lease->cap, may_continue, &effort);
 }
 
 /* The lease whose writer has waited longest. */
@@ -219,7 +219,7 @@ after_fork_child(void)
     while (first != NULL) {
         struct lease *lease = first;
         if (lease->region != NULL)
-            secure_disown(lease->region);
+            mmgi_lease_break_disown(lease->region);
         lease->busy = false;
         list_remove(lease);
     }
@@ -293,7 +293,7 @@ lease_take(int fd)
 }
 
 int
-lease_begin(int fd, uint64_t cap, struct lease **out)
+mmgi_lease_begin(int fd, uint64_t cap, struct lease **out)
 {
     struct lease *lease = malloc(sizeof *lease);
 
@@ -316,7 +316,7 @@ lease_begin(int fd, uint64_t cap, struct lease **out)
 }
 
 void
-lease_attach(struct lease *lease, struct region *region)
+mmgi_lease_attach(struct lease *lease, struct region *region)
 {
     pthread_mutex_lock(&mutex);
     lease->region = region;
@@ -327,7 +327,7 @@ lease_attach(struct lease *lease, struct region *region)
 }
 
 void
-lease_end(struct lease *lease)
+mmgi_lease_end(struct lease *lease)
 {
     atomic_store(&lease->closing, true);
     pthread_mutex_lock(&mutex);

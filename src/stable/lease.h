@@ -19,12 +19,12 @@ struct lease;
  * @return 0; EACCES (another's file), EAGAIN (somebody has it open for writing), EINVAL (leases are off, or the file
  *   system has none), ENOMEM, EAGAIN (no thread to be had), or another errno of fcntl(2)
  */
-int lease_begin(int fd, uint64_t cap, struct lease **lease);
+int mmgi_lease_begin(int fd, uint64_t cap, struct lease **lease);
 
 /** The region whose mapping the lease protects. A break that came before is dealt with now. */
-void lease_attach(struct lease *lease, struct region *region);
+void mmgi_lease_attach(struct lease *lease, struct region *region);
 
 /** End a lease, waiting for a break that is being dealt with to be left off. Before its descriptor is closed. */
-void lease_end(struct lease *lease);
+void mmgi_lease_end(struct lease *lease);
 
 #endif

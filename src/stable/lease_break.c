@@ -16,7 +16,7 @@
 #include "stable/snapshot.h"
 
 int64_t
-secure_time(void)
+mmgi_lease_break_time(void)
 {
     char text[32] = "";
     int fd = open("/proc/sys/fs/lease-break-time", O_RDONLY | O_CLOEXEC);
@@ -41,7 +41,7 @@ demote(struct region *region, uint32_t shortfall)
 static void
 fall_back(struct region *region, uint64_t from, uint32_t shortfall)
 {
-    registry_lose(region->number, from, MMG_TO_END, MMG_E_UNSTABLE);
+    mmgi_registry_lose(region->number, from, MMG_TO_END, MMG_E_UNSTABLE);
     demote(region, shortfall);
 }
 
@@ -83,17 +83,17 @@ put_in_place(struct region *region, struct snapshot *snapshot, size_t whole)
 
     if (whole == 0)
         return false;
-    int os_code = snapshot->fd >= 0 ? map_replace_with_file(mapping, whole, snapshot->fd, region->offset - lead)
-                                    : map_replace_with_memory(mapping, whole, snapshot->memory);
+    int os_code = snapshot->fd >= 0 ? mmgi_map_replace_with_file(mapping, whole, snapshot->fd, region->offset - lead)
+                                    : mmgi_map_replace_with_memory(mapping, whole, snapshot->memory);
     if (os_code != 0)
         return false;
     if (whole == mapping->length)
-        registry_retarget(region->number, snapshot->fd);
+        mmgi_registry_retarget(region->number, snapshot->fd);
     else
-        registry_secure(region->number, whole);
+        mmgi_registry_secure(region->number, whole);
     atomic_store(&region->content, snapshot->fd);
     if (snapshot->memory != NULL && snapshot->memory_length > whole)
-        map_memory_release(snapshot->memory + whole, snapshot->memory_length - whole);
+        mmgi_map_memory_release(snapshot->memory + whole, snapshot->memory_length - whole);
     snapshot->fd = -1; /* both are the region's now */
     snapshot->memory = NULL;
     return true;
@@ -122,18 +122,18 @@ give_up(int fd)
 }
 
 void
-secure_region(struct region *region, uint64_t cap, bool (*proceed)(void *context), void *context)
+mmgi_lease_break_secure(struct region *region, uint64_t cap, bool (*may_continue)(void *context), void *context)
 {
     size_t lead = (size_t)(region->data - region->mapping.base);
     struct snapshot_order order = {.fd = region->fd,
                                    .from = region->offset - lead,
                                    .length = lead + (size_t)region->size,
                                    .cap = cap < MMG_NO_LIMIT - lead ? cap + lead : MMG_NO_LIMIT,
-                                   .proceed = proceed,
+                                   .may_continue = may_continue,
                                    .context = context};
     struct snapshot snapshot;
 
-    snapshot_take(&order, &snapshot);
+    mmgi_snapshot_take(&order, &snapshot);
     uint32_t shortfall = snapshot.secured < order.length ? shortfall_of(&snapshot) : MMG_SHORT_SPACE;
     size_t whole = replaceable(region, &snapshot);
     /* What is not secured is said to be so before anything is replaced: a reader finds it in neither place. */
@@ -143,13 +143,13 @@ secure_region(struct region *region, uint64_t cap, bool (*proceed)(void *context
         fall_back(region, 0, shortfall);
     else if (whole == region->mapping.length)
         atomic_store(&region->means, snapshot.means);
-    snapshot_release(&snapshot);
+    mmgi_snapshot_release(&snapshot);
     if (!give_up(region->fd))
         fall_back(region, 0, MMG_SHORT_TIME);
 }
 
 void
-secure_disown(struct region *region)
+mmgi_lease_break_disown(struct region *region)
 {
     char link[32];
 
@@ -161,9 +161,9 @@ secure_disown(struct region *region)
     size_t lead = (size_t)(region->data - region->mapping.base);
     bool mapped_from_it = atomic_load(&region->content) == region->fd;
     if (!mapped_from_it ||
-        map_replace_with_file(&region->mapping, region->mapping.length, fresh, region->offset - lead) == 0)
+        mmgi_map_replace_with_file(&region->mapping, region->mapping.length, fresh, region->offset - lead) == 0)
         dup3(fresh, region->fd, O_CLOEXEC);
     close(fresh);
-    if (region->lock != MMG_LOCK_NONE && lock_try(region->fd, region->lock) != 0)
+    if (region->lock != MMG_LOCK_NONE && mmgi_lock_try(region->fd, region->lock) != 0)
         region->lock = MMG_LOCK_NONE;
 }

@@ -83,7 +83,7 @@ unlinked_in_tmpdir(void)
 }
 
 int
-snapshot_reflink(int fd, int *clone)
+mmgi_snapshot_reflink(int fd, int *clone)
 {
     struct stat status;
     int result;
@@ -131,7 +131,7 @@ piece_through_buffer(int from, int to, uint64_t offset, size_t size)
 
     while (size > 0) {
         size_t want = size < sizeof buffer ? size : sizeof buffer, got;
-        int os_code = heap_read_at(from, offset, buffer, want, &got);
+        int os_code = mmgi_file_read_at(from, offset, buffer, want, &got);
         if (os_code == 0 && got < want)
             os_code = EIO; /* the bytes were there when the snapshot was ordered */
         if (os_code == 0)
@@ -179,11 +179,11 @@ copy_pieces(const struct snapshot_order *order, int to, unsigned char *memory, s
     while (snapshot->secured < length) {
         size_t done = snapshot->secured, got = 0;
         size_t size = length - done < PIECE ? length - done : PIECE;
-        int os_code = order->proceed == NULL || order->proceed(order->context) ? 0 : ECANCELED;
+        int os_code = order->may_continue == NULL || order->may_continue(order->context) ? 0 : ECANCELED;
         if (os_code == 0 && to >= 0)
             os_code = piece_to_file(order->fd, to, order->from + done, size);
         else if (os_code == 0)
-            os_code = heap_read_at(order->fd, order->from + done, memory + done, size, &got);
+            os_code = mmgi_file_read_at(order->fd, order->from + done, memory + done, size, &got);
         if (os_code == 0 && to < 0 && got < size)
             os_code = EIO;
         if (os_code != 0) {
@@ -214,7 +214,7 @@ static void
 copy_to_memory(const struct snapshot_order *order, struct snapshot *snapshot)
 {
     size_t length = order->length < order->cap ? order->length : (size_t)order->cap;
-    unsigned char *memory = map_memory(length, &snapshot->memory_length);
+    unsigned char *memory = mmgi_map_memory(length, &snapshot->memory_length);
 
     if (memory == NULL) {
         snapshot->secured = 0;
@@ -239,10 +239,10 @@ secured_by_clone(const struct snapshot_order *order, struct snapshot *snapshot)
 }
 
 void
-snapshot_take(const struct snapshot_order *order, struct snapshot *snapshot)
+mmgi_snapshot_take(const struct snapshot_order *order, struct snapshot *snapshot)
 {
     *snapshot = (struct snapshot){.fd = -1, .means = MMG_MEANS_REFLINK};
-    snapshot->reflink_error = snapshot_reflink(order->fd, &snapshot->fd);
+    snapshot->reflink_error = mmgi_snapshot_reflink(order->fd, &snapshot->fd);
     if (snapshot->reflink_error == 0) {
         secured_by_clone(order, snapshot);
         return;
@@ -259,12 +259,12 @@ snapshot_take(const struct snapshot_order *order, struct snapshot *snapshot)
 }
 
 void
-snapshot_release(struct snapshot *snapshot)
+mmgi_snapshot_release(struct snapshot *snapshot)
 {
     if (snapshot->fd >= 0)
         close(snapshot->fd);
     if (snapshot->memory != NULL)
-        map_memory_release(snapshot->memory, snapshot->memory_length);
+        mmgi_map_memory_release(snapshot->memory, snapshot->memory_length);
     snapshot->fd = -1;
     snapshot->memory = NULL;
 }

@@ -11,12 +11,12 @@
 
 /** What to secure, and how far to go for it. */
 struct snapshot_order {
-    int fd;                         /* the file */
-    uint64_t from;                  /* first byte, a multiple of the page size */
-    size_t length;                  /* bytes; the file has that many there */
-    uint64_t cap;                   /* copy at most so many bytes; a reflink copies none */
-    bool in_file;                   /* a file or nothing: not into memory */
-    bool (*proceed)(void *context); /* asked before every piece; false: stop with what there is. NULL: always */
+    int fd;                              /* the file */
+    uint64_t from;                       /* first byte, a multiple of the page size */
+    size_t length;                       /* bytes; the file has that many there */
+    uint64_t cap;                        /* copy at most so many bytes; a reflink copies none */
+    bool in_file;                        /* a file or nothing: not into memory */
+    bool (*may_continue)(void *context); /* asked before every piece; false: stop with what there is. NULL: always */
     void *context;
 };
 
@@ -31,12 +31,12 @@ struct snapshot {
 };
 
 /** Take a snapshot: by reflink, else by copying into an unlinked file beside the source, in TMPDIR, or into memory. */
-void snapshot_take(const struct snapshot_order *order, struct snapshot *snapshot);
+void mmgi_snapshot_take(const struct snapshot_order *order, struct snapshot *snapshot);
 
 /** Only the reflink: 0 or an errno. It holds the whole file, whatever the order's window. */
-int snapshot_reflink(int fd, int *clone);
+int mmgi_snapshot_reflink(int fd, int *clone);
 
 /** Give back what the snapshot holds. */
-void snapshot_release(struct snapshot *snapshot);
+void mmgi_snapshot_release(struct snapshot *snapshot);
 
 #endif

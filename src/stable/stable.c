@@ -100,16 +100,16 @@ static mmg_status
 map_source(struct trial *trial, uint32_t means, struct region **out)
 {
     struct source *source = trial->source;
-    mmg_status status = source_refresh(source);
+    mmg_status status = mmgi_source_refresh(source);
 
     /* Asked again: only now does the size stand still. */
     if (status == MMG_OK)
-        status = backing_window(source, &trial->length);
+        status = mmgi_backing_window(source, &trial->length);
     if (status == MMG_OK)
-        status = backing_map(source, source->fd, trial->length, out);
+        status = mmgi_backing_map(source, source->fd, trial->length, out);
     if (status != MMG_OK)
         return status;
-    backing_keep_source(source, *out);
+    mmgi_backing_keep_source(source, *out);
     (*out)->means = means;
     (*out)->is_guarded = trial->is_guarded;
     (*out)->reason = MMG_REASON_STABLE;
@@ -143,7 +143,7 @@ has_verity(const struct trial *trial)
     int flags = 0;
 
     return IS_AMONG(trial->file_system, verity_keepers) &&
-           ioctl(trial->source->fd, REQUEST(FS_IOC_GETFLAGS), &flags) == 0 && (flags & FS_VERITY_FL) != 0;
+           ioctl(trial->source->fd, IOCTL_REQUEST(FS_IOC_GETFLAGS), &flags) == 0 && (flags & FS_VERITY_FL) != 0;
 }
 
 static const char *
@@ -177,16 +177,16 @@ try_lease(struct trial *trial, mmg_status *status, struct region **out)
         note(trial, "; lease: not for a file in memory");
         return false;
     }
-    int os_code = lease_begin(source->fd, source->options->max_snapshot_bytes, &lease);
+    int os_code = mmgi_lease_begin(source->fd, source->options->max_snapshot_bytes, &lease);
     if (os_code != 0) {
         note(trial, "; lease: %s", lease_refusal(os_code));
         return false;
     }
     *status = map_source(trial, MMG_MEANS_LEASE, out);
     if (*status == MMG_OK)
-        lease_attach(lease, *out);
+        mmgi_lease_attach(lease, *out);
     else
-        lease_end(lease);
+        mmgi_lease_end(lease);
     return true;
 }
 
@@ -195,13 +195,13 @@ static mmg_status
 map_snapshot(struct trial *trial, struct snapshot *snapshot, struct region **out)
 {
     struct source *source = trial->source;
-    mmg_status status = backing_map(source, snapshot->fd, trial->length, out);
+    mmg_status status = mmgi_backing_map(source, snapshot->fd, trial->length, out);
 
     if (status != MMG_OK)
         return status;
     snapshot->fd = -1; /* the region's now */
     if (source->lock != MMG_LOCK_NONE)
-        lock_drop(source->fd, source->lock);
+        mmgi_lock_drop(source->fd, source->lock);
     source->lock = MMG_LOCK_NONE;
     (*out)->means = snapshot->means;
     (*out)->is_guarded = trial->is_guarded;
@@ -218,10 +218,10 @@ try_reflink(struct trial *trial, mmg_status *status, struct region **out)
     int os_code = EINVAL;
 
     /* Looked at before it is cloned: what changes in between makes it a changed file, not an unchanged one. */
-    if (source->kind == SOURCE_FILE && (*status = source_refresh(source)) != MMG_OK)
+    if (source->kind == SOURCE_FILE && (*status = mmgi_source_refresh(source)) != MMG_OK)
         return true;
     if (source->kind == SOURCE_FILE)
-        os_code = snapshot_reflink(source->fd, &snapshot.fd);
+        os_code = mmgi_snapshot_reflink(source->fd, &snapshot.fd);
 
     if (os_code != 0) {
         note(trial, "; reflink: %s", os_code == EACCES || os_code == EROFS ? "directory not writable" : "not possible");
@@ -231,13 +231,13 @@ try_reflink(struct trial *trial, mmg_status *status, struct region **out)
     *status = MMG_OK;
     if (fstat(snapshot.fd, &clone) == 0) {
         source->size = (uint64_t)clone.st_size;
-        *status = backing_window(source, &trial->length);
+        *status = mmgi_backing_window(source, &trial->length);
     }
     if (*status == MMG_OK)
         *status = map_snapshot(trial, &snapshot, out);
     if (*status == MMG_OK)
-        backing_keep_source(source, *out);
-    snapshot_release(&snapshot);
+        mmgi_backing_keep_source(source, *out);
+    mmgi_snapshot_release(&snapshot);
     return true;
 }
 
@@ -247,9 +247,9 @@ copy_to_heap(struct trial *trial, struct region **out)
 {
     if (trial->source->options->backing == MMG_BACKING_MAP) {
         note(trial, "; snapshot: no room in a file");
-        return error_tell(trial->source->report, MMG_E_UNSTABLE, "stable", 0, 0, trial->reasons);
+        return mmgi_error_tell(trial->source->report, MMG_E_UNSTABLE, "stable", 0, 0, trial->reasons);
     }
-    return backing_copy(trial->source, MMG_REASON_STABLE, out);
+    return mmgi_backing_copy(trial->source, MMG_REASON_STABLE, out);
 }
 
 /* One full snapshot. `*again`: the file changed meanwhile. */
@@ -257,7 +257,7 @@ static mmg_status
 copy_snapshot(struct trial *trial, bool *again, struct region **out)
 {
     struct source *source = trial->source;
-    uint64_t page = map_page_size();
+    uint64_t page = mmgi_map_page_size();
     uint64_t lead = source->options->offset % page;
     struct snapshot_order order = {.fd = source->fd,
                                    .from = source->options->offset - lead,
@@ -267,18 +267,18 @@ copy_snapshot(struct trial *trial, bool *again, struct region **out)
     struct snapshot snapshot;
 
     *again = false;
-    snapshot_take(&order, &snapshot);
+    mmgi_snapshot_take(&order, &snapshot);
     if (snapshot.fd < 0)
         return copy_to_heap(trial, out);
     mmg_status status = map_snapshot(trial, &snapshot, out);
-    snapshot_release(&snapshot);
+    mmgi_snapshot_release(&snapshot);
     if (status != MMG_OK)
         return status;
-    if (version_is_whole(source, source->options->offset, (*out)->data, (size_t)trial->length)) {
-        backing_keep_source(source, *out);
+    if (mmgi_copy_is_one_version(source, source->options->offset, (*out)->data, (size_t)trial->length)) {
+        mmgi_backing_keep_source(source, *out);
         return MMG_OK;
     }
-    region_discard(*out);
+    mmgi_region_discard(*out);
     *again = true;
     return MMG_OK;
 }
@@ -290,25 +290,25 @@ full_snapshot(struct trial *trial, struct region **out)
 
     if (trial->length > source->options->max_snapshot_bytes) {
         note(trial, "; snapshot: larger than max_snapshot_bytes");
-        return error_tell(source->report, MMG_E_UNSTABLE, "stable", 0, 0, trial->reasons);
+        return mmgi_error_tell(source->report, MMG_E_UNSTABLE, "stable", 0, 0, trial->reasons);
     }
     for (int i = 0; i < SNAPSHOT_ATTEMPTS; i++) {
         bool again;
         mmg_status status = copy_snapshot(trial, &again, out);
         if (!again)
             return status;
-        status = source_refresh(source);
+        status = mmgi_source_refresh(source);
         if (status == MMG_OK)
-            status = backing_window(source, &trial->length);
+            status = mmgi_backing_window(source, &trial->length);
         if (status != MMG_OK)
             return status;
     }
     note(trial, "; snapshot: changed during every attempt");
-    return error_tell(source->report, MMG_E_UNSTABLE, "stable", 0, 0, trial->reasons);
+    return mmgi_error_tell(source->report, MMG_E_UNSTABLE, "stable", 0, 0, trial->reasons);
 }
 
 mmg_status
-stable_open(struct source *source, uint64_t length, struct region **out)
+mmgi_stable_open(struct source *source, uint64_t length, struct region **out)
 {
     struct trial trial = {.source = source, .length = length, .reasons = NOT_BY_NATURE};
     struct statfs file_system;
@@ -317,7 +317,7 @@ stable_open(struct source *source, uint64_t length, struct region **out)
     /* Stable or not, a device may fail to deliver a page; where the guard is not wanted or not to be had, that
        kills. */
     if (!(source->options->flags & MMG_FLAG_NO_FAULT_GUARD))
-        trial.is_guarded = fault_ensure() == MMG_OK;
+        trial.is_guarded = mmgi_guard_ensure() == MMG_OK;
     if (source->kind == SOURCE_FILE && fstatfs(source->fd, &file_system) == 0)
         trial.file_system = (unsigned long)file_system.f_type & 0xFFFFFFFFUL; /* the types are 32 bits wide */
     trial.used = sizeof NOT_BY_NATURE - 1;

@@ -8,6 +8,6 @@
 #include "region/region.h"
 
 /** Open a window so that its bytes are stable, by the cheapest means that holds. */
-mmg_status stable_open(struct source *source, uint64_t length, struct region **region);
+mmg_status mmgi_stable_open(struct source *source, uint64_t length, struct region **region);
 
 #endif

@@ -140,9 +140,9 @@ a_place_that_is_taken_is_found_elsewhere(void)
 static void *
 propose(void *argument)
 {
-    struct place *places = argument;
+    struct addr_hint *places = argument;
     for (size_t index = 0; index < PROPOSALS; index++) {
-        places[index] = place_propose(megabyte, 0);
+        places[index] = mmgi_addr_hint_propose(megabyte, 0);
     }
     return NULL;
 }
@@ -150,19 +150,19 @@ propose(void *argument)
 static int
 compare(const void *a, const void *b)
 {
-    uintptr_t x = ((const struct place *)a)->start, y = ((const struct place *)b)->start;
+    uintptr_t x = ((const struct addr_hint *)a)->start, y = ((const struct addr_hint *)b)->start;
     return (x > y) - (x < y);
 }
 
 static void
 threads_are_proposed_different_places(void)
 {
-    static struct place places[THREADS * PROPOSALS];
+    static struct addr_hint places[THREADS * PROPOSALS];
     pthread_t threads[THREADS];
     const uintptr_t ceiling = (uintptr_t)(UINT64_C(1) << 36); /* this copy of the unit only counts; nothing is mapped */
     if (!is_wide())
         return;
-    place_found(0, ceiling);
+    mmgi_addr_hint_learn(0, ceiling);
     for (size_t number = 0; number < THREADS; number++) {
         REQUIRE(pthread_create(&threads[number], NULL, propose, &places[number * PROPOSALS]) == 0);
     }
@@ -174,9 +174,9 @@ threads_are_proposed_different_places(void)
         REQUIRE(places[index].start >= places[index - 1].start + megabyte);
     }
     for (size_t index = 0; index < THREADS * PROPOSALS; index++) {
-        place_return(places[index]);
+        mmgi_addr_hint_return(places[index]);
     }
-    CHECK_U64(place_propose(megabyte, 0).start, ceiling - megabyte); /* the highest is there again */
+    CHECK_U64(mmgi_addr_hint_propose(megabyte, 0).start, ceiling - megabyte); /* the highest is there again */
 }
 
 static void
@@ -184,9 +184,9 @@ without_room_below_nothing_is_proposed(void)
 {
     if (!is_wide())
         return;
-    place_found(megabyte, megabyte);
-    CHECK_U64(place_propose(megabyte, 0).start, 0);
-    CHECK_U64(place_propose(SIZE_MAX, UINT64_MAX).start, 0);
+    mmgi_addr_hint_learn(megabyte, megabyte);
+    CHECK_U64(mmgi_addr_hint_propose(megabyte, 0).start, 0);
+    CHECK_U64(mmgi_addr_hint_propose(SIZE_MAX, UINT64_MAX).start, 0);
 }
 
 static const struct check_case cases[] = {

@@ -63,8 +63,8 @@ tokens_are_told_apart_when_their_count_wraps(void)
     mmg_handle handle = check_open(check_file("file", 100), NULL);
     struct slot *slot = slot_at(handle);
     mmg_span stale[8];
-    for (size_t lane = 0; lane < LANES; lane++) {
-        atomic_store(&slot->lane[lane], UINT32_MAX - 3);
+    for (size_t cell = 0; cell < PIN_CELLS; cell++) {
+        atomic_store(&slot->cell[cell], UINT32_MAX - 3);
     }
     for (size_t index = 0; index < 8; index++) {
         mmg_span span = MMG_SPAN_INIT;
@@ -102,11 +102,11 @@ a_token_of_any_shape_is_looked_up_safely(void)
     mmg_handle handle = check_open(check_file("file", 100), NULL);
     mmg_span live = MMG_SPAN_INIT;
     REQUIRE_STATUS(mmg_pin(handle, 0, 10, &live), MMG_OK);
-    for (uint64_t lane = 0; lane < 64; lane++) {
+    for (uint64_t cell = 0; cell < 64; cell++) {
         static const uint64_t indexes[] = {0, 1, 2, 4095, 4096, 65536, INDEX_MASK - 1, INDEX_MASK};
         for (size_t at = 0; at < sizeof indexes / sizeof *indexes; at++) {
             for (uint64_t claim = 0; claim < 4; claim++) {
-                mmg_span forged = {NULL, 0, claim << 32 | lane << INDEX_BITS | indexes[at]};
+                mmg_span forged = {NULL, 0, claim << 32 | cell << INDEX_BITS | indexes[at]};
                 if (forged.pin != live.pin && forged.pin != 0) {
                     CHECK_STATUS(mmg_unpin(&forged), MMG_E_HANDLE);
                 }

@@ -9,7 +9,7 @@
  *
  * mmap(2) takes an address as a hint: if something is there already, the kernel chooses as if none had been given. So
  * a wrong guess costs nothing. Ours is what the kernel does, too: below the last mapping, and where one was released,
- * in its place. One word remembers that place, and it need not be right.
+ * in its hint. One word remembers that place, and it need not be right.
  */
 #include "os/addr_hint.h"
 
@@ -20,14 +20,14 @@
 #define TABLE_PAGE ((uintptr_t)2 << 20)
 /* Searching costs two system calls: it is done after the first wrong guess, the second, the fourth, and from this
    power of two on at each multiple. */
-#define RARELY 64u
+#define MAX_PROBE_PERIOD 64u
 
 /* Both are guesses, hence relaxed throughout. */
 static _Atomic uintptr_t next_ceiling; /* the next mapping ends here or below; 0: not known where */
 static _Atomic uint32_t misses;
 
 bool
-place_matters(size_t length)
+mmgi_addr_hint_applies(size_t length)
 {
     return UINTPTR_MAX > UINT32_MAX && length < TABLE_PAGE; /* with 32 bits, there is no room to be generous with */
 }
@@ -42,60 +42,59 @@ carve(uintptr_t ceiling, size_t length, uintptr_t phase)
     return start < border ? (border - length - phase) / ALIGNMENT * ALIGNMENT + phase : start;
 }
 
-struct place
-place_propose(size_t length, uint64_t offset)
+struct addr_hint
+mmgi_addr_hint_propose(size_t length, uint64_t offset)
 {
     const uintptr_t phase = (uintptr_t)(offset % ALIGNMENT);
-    struct place place = {0, atomic_load_explicit(&next_ceiling, memory_order_relaxed)};
+    struct addr_hint hint = {0, atomic_load_explicit(&next_ceiling, memory_order_relaxed)};
 
     do {
-        if (place.ceiling < 2 * TABLE_PAGE || place.ceiling - 2 * TABLE_PAGE < length)
-            return (struct place){0, 0};
-        place.start = carve(place.ceiling, length, phase);
+        if (hint.ceiling < 2 * TABLE_PAGE || hint.ceiling - 2 * TABLE_PAGE < length)
+            return (struct addr_hint){0, 0};
+        hint.start = carve(hint.ceiling, length, phase);
         /* Exchanged, so that threads propose different places. */
-    } while (!atomic_compare_exchange_weak_explicit(&next_ceiling, &place.ceiling, place.start, memory_order_relaxed,
+    } while (!atomic_compare_exchange_weak_explicit(&next_ceiling, &hint.ceiling, hint.start, memory_order_relaxed,
                                                     memory_order_relaxed));
-    return place;
+    return hint;
 }
 
 bool
-place_is_wanted(void)
+mmgi_addr_hint_should_probe(void)
 {
     uint32_t count = atomic_load_explicit(&misses, memory_order_relaxed);
 
-    return count % RARELY == 0 || (count < RARELY && (count & (count - 1)) == 0);
+    return count % MAX_PROBE_PERIOD == 0 || (count < MAX_PROBE_PERIOD && (count & (count - 1)) == 0);
 }
 
 size_t
-place_room(size_t length)
+mmgi_addr_hint_probe_size(size_t length)
 {
     return 2 * length + 2 * ALIGNMENT; /* a border in the middle of it, and what lies between the lines at both ends */
 }
 
 void
-place_found(uintptr_t start, size_t room)
+mmgi_addr_hint_learn(uintptr_t start, size_t room)
 {
     atomic_store_explicit(&next_ceiling, start + room, memory_order_relaxed);
 }
 
 void
-place_correct(struct place *place, uintptr_t start)
+mmgi_addr_hint_correct(struct addr_hint *hint, uintptr_t start)
 {
-    if (start == place->start)
+    if (start == hint->start)
         return;
-    *place = (struct place){start, 0};
+    *hint = (struct addr_hint){start, 0};
     atomic_fetch_add_explicit(&misses, 1, memory_order_relaxed);
-    atomic_store_explicit(&next_ceiling, place_is_wanted() ? 0 : start, memory_order_relaxed);
+    atomic_store_explicit(&next_ceiling, mmgi_addr_hint_should_probe() ? 0 : start, memory_order_relaxed);
 }
 
 /* Only upwards: so mappings that are released, in whatever order, give back the highest place, and nothing wanders off. */
 void
-place_return(struct place place)
+mmgi_addr_hint_return(struct addr_hint hint)
 {
     uintptr_t ceiling = atomic_load_explicit(&next_ceiling, memory_order_relaxed);
 
-    while (ceiling < place.ceiling &&
-           !atomic_compare_exchange_weak_explicit(&next_ceiling, &ceiling, place.ceiling, memory_order_relaxed,
-                                                  memory_order_relaxed))
+    while (ceiling < hint.ceiling && !atomic_compare_exchange_weak_explicit(&next_ceiling, &ceiling, hint.ceiling,
+                                                                            memory_order_relaxed, memory_order_relaxed))
         continue;
 }

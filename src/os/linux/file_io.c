@@ -16,7 +16,7 @@
 #define MAX_TRANSFER ((size_t)0x7FFFF000)
 
 int
-heap_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got)
+mmgi_file_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got)
 {
     unsigned char *to = buffer;
 
@@ -35,14 +35,14 @@ heap_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got)
 }
 
 bool
-heap_equals(int fd, uint64_t offset, const void *bytes, size_t size)
+mmgi_file_equals(int fd, uint64_t offset, const void *bytes, size_t size)
 {
     unsigned char block[16384];
     const unsigned char *expected = bytes;
 
     while (size > 0) {
         size_t want = size < sizeof block ? size : sizeof block, got;
-        if (heap_read_at(fd, offset, block, want, &got) != 0 || got != want || memcmp(block, expected, want) != 0)
+        if (mmgi_file_read_at(fd, offset, block, want, &got) != 0 || got != want || memcmp(block, expected, want) != 0)
             return false;
         offset += want;
         expected += want;
@@ -176,7 +176,7 @@ stream_fill(struct stream *stream, uint64_t read_so_far)
 }
 
 int
-heap_read_stream(struct stream *stream)
+mmgi_stream_read(struct stream *stream)
 {
     uint64_t read_so_far = 0;
 

@@ -15,8 +15,8 @@
 #include "mmapguard.h"
 
 /* Between two attempts: at first short, for locks held for a moment, then long enough to cost nothing. */
-#define FIRST_PAUSE_NS INT64_C(500000)
-#define LONGEST_PAUSE_NS INT64_C(20000000)
+#define MIN_PAUSE_NS INT64_C(500000)
+#define MAX_PAUSE_NS INT64_C(20000000)
 
 static int
 ofd_set(int fd, short type)
@@ -31,7 +31,7 @@ ofd_set(int fd, short type)
 }
 
 int
-lock_try(int fd, uint32_t kind)
+mmgi_lock_try(int fd, uint32_t kind)
 {
     int result;
 
@@ -58,13 +58,13 @@ now_ns(void)
 }
 
 int
-lock_wait(int fd, uint32_t kind, uint32_t wait_ms)
+mmgi_lock_wait(int fd, uint32_t kind, uint32_t wait_ms)
 {
     int64_t deadline = now_ns() + (int64_t)wait_ms * 1000000;
-    int64_t pause = FIRST_PAUSE_NS;
+    int64_t pause = MIN_PAUSE_NS;
 
     for (;;) {
-        int result = lock_try(fd, kind);
+        int result = mmgi_lock_try(fd, kind);
         int64_t left = wait_ms == MMG_WAIT_FOREVER ? INT64_MAX : deadline - now_ns();
         if (result != EWOULDBLOCK || left <= 0)
             return result;
@@ -72,13 +72,13 @@ lock_wait(int fd, uint32_t kind, uint32_t wait_ms)
         int64_t nap = pause < left ? pause : left;
         struct timespec request = {.tv_sec = nap / 1000000000, .tv_nsec = nap % 1000000000};
         nanosleep(&request, NULL); /* cut short by a signal, the lock is tried a little earlier */
-        if (pause < LONGEST_PAUSE_NS)
+        if (pause < MAX_PAUSE_NS)
             pause *= 2;
     }
 }
 
 void
-lock_drop(int fd, uint32_t kind)
+mmgi_lock_drop(int fd, uint32_t kind)
 {
     if (kind == MMG_LOCK_OFD)
         ofd_set(fd, F_UNLCK);
@@ -88,7 +88,7 @@ lock_drop(int fd, uint32_t kind)
 }
 
 int
-lock_is_missing(int os_code)
+mmgi_lock_is_missing(int os_code)
 {
     /* flock(2), fcntl(2); EINVAL and ENOSYS are what some FUSE and network file systems say instead. */
     return os_code == ENOLCK || os_code == EOPNOTSUPP || os_code == ENOTSUP || os_code == ENOSYS || os_code == EINVAL;

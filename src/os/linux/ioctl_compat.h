@@ -9,9 +9,9 @@
 #include <features.h>
 
 #ifdef __GLIBC__
-#define REQUEST(number) (number)
+#define IOCTL_REQUEST(number) (number)
 #else
-#define REQUEST(number) ((int)(number))
+#define IOCTL_REQUEST(number) ((int)(number))
 #endif
 
 #endif

@@ -39,7 +39,7 @@ mmap_over(void *start, size_t length, int flags, int fd, off_t offset)
 }
 
 size_t
-map_page_size(void)
+mmgi_map_page_size(void)
 {
     static _Atomic size_t known; /* never changes, and asking for it is a walk through three pages of the C library */
     size_t page = atomic_load_explicit(&known, memory_order_relaxed);
@@ -52,39 +52,39 @@ map_page_size(void)
 }
 
 bool
-map_is_refusal(int os_code)
+mmgi_map_is_refusal(int os_code)
 {
     /* What FUSE with direct_io, GPFS, virtiofs and 9p answer to MAP_SHARED, and those without maps to MAP_PRIVATE, too. */
     return os_code == ENODEV || os_code == EINVAL || os_code == EOPNOTSUPP || os_code == EACCES;
 }
 
 /* Where a mapping should go; with nothing better known, where there is room for it and its alignment. */
-static struct place
-find_place(size_t length, uint64_t offset)
+static struct addr_hint
+hint_find(size_t length, uint64_t offset)
 {
-    struct place place = {0, 0};
+    struct addr_hint hint = {0, 0};
 
-    if (!place_matters(length))
-        return place;
-    place = place_propose(length, offset);
-    if (place.start != 0 || !place_is_wanted())
-        return place;
-    const size_t room = place_room(length);
+    if (!mmgi_addr_hint_applies(length))
+        return hint;
+    hint = mmgi_addr_hint_propose(length, offset);
+    if (hint.start != 0 || !mmgi_addr_hint_should_probe())
+        return hint;
+    const size_t room = mmgi_addr_hint_probe_size(length);
     /* SAFETY: nothing is ever in these pages, and only this thread knows of them; their place is all that matters. */
     void *start = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED)
-        return place;
+        return hint;
     /* SAFETY: the pages of the line above. */
     munmap(start, room);
-    place_found((uintptr_t)start, room);
-    return place_propose(length, offset);
+    mmgi_addr_hint_learn((uintptr_t)start, room);
+    return mmgi_addr_hint_propose(length, offset);
 }
 
 int
-map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, struct mapping *mapping)
+mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, struct mapping *mapping)
 {
     const int flags[] = {MAP_SHARED, MAP_PRIVATE};
-    struct place place = find_place(length, offset);
+    struct addr_hint hint = hint_find(length, offset);
     int os_code = 0;
 
     for (int i = 0; i < 2; i++) {
@@ -93,36 +93,36 @@ map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, str
          * PROT_READ of a read-only descriptor, so no reference to it can write, and the caller owns the descriptor for
          * as long as the mapping lives. The file may shrink below it: that is what fault.c contains.
          */
-        void *base = mmap((void *)place.start, length, PROT_READ, flags[i] | (populate ? MAP_POPULATE : 0), fd,
+        void *base = mmap((void *)hint.start, length, PROT_READ, flags[i] | (populate ? MAP_POPULATE : 0), fd,
                           (off_t)offset);
         if (base != MAP_FAILED) {
-            if (place_matters(length))
-                place_correct(&place, (uintptr_t)base);
+            if (mmgi_addr_hint_applies(length))
+                mmgi_addr_hint_correct(&hint, (uintptr_t)base);
             *mapping = (struct mapping){
-                .base = base, .length = length, .page = page, .place = place, .is_private = i == 1};
+                .base = base, .length = length, .page = page, .hint = hint, .is_private = i == 1};
             return 0;
         }
         os_code = errno;
-        if (!map_is_refusal(os_code))
+        if (!mmgi_map_is_refusal(os_code))
             break;
     }
-    place_return(place);
+    mmgi_addr_hint_return(hint);
     return os_code;
 }
 
 void
-map_release(const struct mapping *mapping)
+mmgi_map_release(const struct mapping *mapping)
 {
     /*
-     * SAFETY: base and length are those of a mapping that map_file() made and that is released once: the region that
+     * SAFETY: base and length are those of a mapping that mmgi_map_file() made and that is released once: the region that
      * owns it is destroyed when its handle is closed and no pin is left, so no span points into it.
      */
     munmap(mapping->base, mapping->length);
-    place_return(mapping->place);
+    mmgi_addr_hint_return(mapping->hint);
 }
 
 int
-map_replace_with_zeros(unsigned char *start, size_t length)
+mmgi_map_replace_with_zeros(unsigned char *start, size_t length)
 {
     /*
      * SAFETY: MAP_FIXED replaces pages in place, in one call, so that no other thread can map anything between. The
@@ -136,7 +136,7 @@ map_replace_with_zeros(unsigned char *start, size_t length)
 }
 
 int
-map_replace_with_file(const struct mapping *mapping, size_t length, int fd, uint64_t offset)
+mmgi_map_replace_with_file(const struct mapping *mapping, size_t length, int fd, uint64_t offset)
 {
     /*
      * SAFETY: the range is the start of a live mapping that the caller holds, and the file holds the same bytes, so
@@ -148,7 +148,7 @@ map_replace_with_file(const struct mapping *mapping, size_t length, int fd, uint
 }
 
 int
-map_replace_with_memory(const struct mapping *mapping, size_t length, unsigned char *memory)
+mmgi_map_replace_with_memory(const struct mapping *mapping, size_t length, unsigned char *memory)
 {
     /* SAFETY: the memory is the caller's own and not yet shown to anybody; from here on nobody may write to it. */
     if (mprotect(memory, length, PROT_READ) != 0)
@@ -160,9 +160,9 @@ map_replace_with_memory(const struct mapping *mapping, size_t length, unsigned c
 }
 
 unsigned char *
-map_memory(size_t length, size_t *rounded)
+mmgi_map_memory(size_t length, size_t *rounded)
 {
-    const size_t page = map_page_size();
+    const size_t page = mmgi_map_page_size();
 
     *rounded = (length + page - 1) / page * page;
     /* SAFETY: new memory at an address of the kernel's choice. */
@@ -171,9 +171,9 @@ map_memory(size_t length, size_t *rounded)
 }
 
 void
-map_memory_release(unsigned char *memory, size_t length)
+mmgi_map_memory_release(unsigned char *memory, size_t length)
 {
-    /* SAFETY: memory of map_memory(), or what a replacement left of it, that nothing else refers to. */
+    /* SAFETY: memory of mmgi_map_memory(), or what a replacement left of it, that nothing else refers to. */
     munmap(memory, length);
 }
 
@@ -190,7 +190,7 @@ page_span(const struct mapping *mapping, const unsigned char *start, size_t leng
 }
 
 int
-map_advise(const struct mapping *mapping, const unsigned char *start, size_t length, uint32_t advice)
+mmgi_map_advise(const struct mapping *mapping, const unsigned char *start, size_t length, uint32_t advice)
 {
     static const int kernel_advice[] = {
         [MMG_ADVICE_NORMAL] = MADV_NORMAL,          [MMG_ADVICE_SEQUENTIAL] = MADV_SEQUENTIAL,
@@ -220,9 +220,9 @@ map_advise(const struct mapping *mapping, const unsigned char *start, size_t len
 }
 
 int
-map_resident(const struct mapping *mapping, const unsigned char *start, size_t length, uint64_t *resident)
+mmgi_map_resident(const struct mapping *mapping, const unsigned char *start, size_t length, uint64_t *resident)
 {
-    const size_t page = map_page_size(); /* mincore(2) counts in these, also in hugetlbfs */
+    const size_t page = mmgi_map_page_size(); /* mincore(2) counts in these, also in hugetlbfs */
     const unsigned char *end = start + length;
     unsigned char vector[RESIDENT_BATCH];
     size_t span;
