@@ -178,3 +178,23 @@ def test_a_loss_is_contained_where_faulthandler_is_on_top(order: str, place: str
 def test_after_such_a_loss_the_hosts_own_is_deadly(order: str, place: str, tmp_path: Path) -> None:
     ended = run(tmp_path, "with", *ORDERS[order].split(), "ours", f"{place}own")
     assert ended.signal == signal.SIGBUS, str(ended)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_disabling_it_puts_the_guard_back_where_the_guard_was_first(place: str, tmp_path: Path) -> None:
+    steps = ["open", "enable", "disable", "state:top"]
+    ended = run(tmp_path, "with", *steps, f"{place}ours", "ours")
+    assert (ended.code, ended.output, ended.errors) == (0, "end\n", ""), str(ended)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_disabling_it_takes_the_guard_out_where_it_was_there_before_the_guard(
+    place: str, tmp_path: Path
+) -> None:
+    """It restores what it found before the guard came, and nothing passes faults on: the next loss kills."""
+    steps = ["enable", "open", "disable", "state:displaced"]
+    ended = run(tmp_path / "lost", "with", *steps, f"{place}ours")
+    assert ended.signal == signal.SIGBUS, str(ended)
+    for remedy in ("guard", "open"):
+        ended = run(tmp_path / remedy, "with", *steps, remedy, "state:top", f"{place}ours")
+        assert (ended.code, ended.output) == (0, "end\n"), str(ended)
