@@ -21,11 +21,16 @@ struct layout {
 
 #define END_OF(type, member) (uint32_t)(offsetof(type, member) + sizeof(((type *)0)->member))
 
+struct number_in_a_struct {
+    uint64_t number;
+};
+
 #define FROZEN(type, member, offset)                                                                                   \
     _Static_assert(offsetof(type, member) == (offset), #type "." #member " must not move")
 
 FROZEN(mmg_span, data, 0);
-FROZEN(mmg_span, size, sizeof(void *) > 4 ? 8 : sizeof(uint64_t));
+/* 8, except on i386, where a 64-bit number inside a struct needs an alignment of 4 bytes only. */
+FROZEN(mmg_span, size, _Alignof(struct number_in_a_struct));
 FROZEN(mmg_options, backing, 4);
 FROZEN(mmg_options, guarantee, 8);
 FROZEN(mmg_options, lock, 12);

@@ -11,8 +11,11 @@
 
 #include "handle/pin.h"
 
-_Static_assert(sizeof(struct ArrowSchema) == 2 * sizeof(int64_t) + 7 * sizeof(void *), "as Arrow lays it out");
-_Static_assert(sizeof(struct ArrowArray) == 5 * sizeof(int64_t) + 5 * sizeof(void *), "as Arrow lays it out");
+/* Pointers of 32 bits can leave gaps before the 64-bit members: the same ones in every program, by the C ABI. */
+_Static_assert(sizeof(void *) < 8 || sizeof(struct ArrowSchema) == 2 * sizeof(int64_t) + 7 * sizeof(void *),
+               "as Arrow lays it out");
+_Static_assert(sizeof(void *) < 8 || sizeof(struct ArrowArray) == 5 * sizeof(int64_t) + 5 * sizeof(void *),
+               "as Arrow lays it out");
 _Static_assert(offsetof(struct ArrowArray, buffers) == 5 * sizeof(int64_t), "the counts come first");
 
 /* What an array refers to. */

@@ -58,9 +58,9 @@ mmgi_region_compare(const struct identity *then, const struct stat *now)
 
     if (S_ISREG(now->st_mode) && (uint64_t)now->st_size != then->size)
         what |= MMG_CHANGED_SIZE;
-    if (now->st_mtim.tv_sec != then->mtime_seconds || now->st_mtim.tv_nsec != then->mtime_nanoseconds)
+    if (now->st_mtim.tv_sec != then->mtime_seconds || (uint32_t)now->st_mtim.tv_nsec != then->mtime_nanoseconds)
         what |= MMG_CHANGED_MTIME;
-    if (now->st_ctim.tv_sec != then->ctime_seconds || now->st_ctim.tv_nsec != then->ctime_nanoseconds)
+    if (now->st_ctim.tv_sec != then->ctime_seconds || (uint32_t)now->st_ctim.tv_nsec != then->ctime_nanoseconds)
         what |= MMG_CHANGED_CTIME;
     return what;
 }

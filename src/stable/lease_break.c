@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "os/file_lock.h"
@@ -24,8 +23,11 @@ mmgi_lease_break_time(void)
 
     if (fd >= 0)
         close(fd);
-    long seconds = n > 0 ? strtol(text, NULL, 10) : 45;              /* the kernel's default */
-    return seconds <= 0 ? INT64_MAX : seconds * INT64_C(1000000000); /* 0: there is no end to it */
+    /* Not by strtol(3): new headers turn that into a function that glibc has since 2.38 only. */
+    int64_t seconds = n > 0 ? 0 : 45; /* the kernel's default */
+    for (ssize_t at = 0; at < n && text[at] >= '0' && text[at] <= '9'; at++)
+        seconds = 10 * seconds + (text[at] - '0');
+    return seconds == 0 ? INT64_MAX : seconds * INT64_C(1000000000); /* 0: a break has no time limit */
 }
 
 /* STABLE no more, but what is left of it. */

@@ -70,7 +70,7 @@ mmgi_lock_wait(int fd, uint32_t kind, uint32_t wait_ms)
             return result;
         /* Neither kind of lock has a wait with a time limit, and an alarm would touch the application's signals. */
         int64_t nap = pause < left ? pause : left;
-        struct timespec request = {.tv_sec = nap / 1000000000, .tv_nsec = nap % 1000000000};
+        struct timespec request = {.tv_sec = (time_t)(nap / 1000000000), .tv_nsec = (long)(nap % 1000000000)};
         nanosleep(&request, NULL); /* cut short by a signal, the lock is tried a little earlier */
         if (pause < MAX_PAUSE_NS)
             pause *= 2;

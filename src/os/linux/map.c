@@ -19,22 +19,28 @@
 
 /* Pages asked about in one mincore(2). */
 #define RESIDENT_BATCH 4096u
+/* What mmap2(2) counts an offset in, whatever the size of a page. */
+#define MMAP2_UNIT 4096
 
 /*
  * mmap(2) in the place of pages that exist, without the C library in between: its entry may be intercepted
  * (sanitizers, preloaded tools), which is not async-signal-safe, and a race detector would take a replacement, which
- * no reader can tell from what was there, for a write. Where the system call has another name (32 bits), the C
- * library's has to do.
+ * no reader can tell from what was there, for a write. With 32 bits the call is mmap2, because mmap (where there is
+ * one) takes other arguments; that of s390x takes them in memory.
  */
 static void *
 mmap_over(void *start, size_t length, int flags, int fd, off_t offset)
 {
-#ifdef SYS_mmap
     /* SAFETY: as said where it is called. The casts are those of syscall(2), which returns addresses as long. */
-    return (void *)syscall(SYS_mmap, start, length, PROT_READ, flags | MAP_FIXED, fd, offset);
+#if defined(SYS_mmap2)
+    return (void *)syscall(SYS_mmap2, start, length, PROT_READ, flags | MAP_FIXED, fd, (long)(offset / MMAP2_UNIT));
+#elif defined(__s390x__)
+    unsigned long arguments[] = {
+        (unsigned long)start, length, PROT_READ, (unsigned long)(flags | MAP_FIXED), (unsigned long)fd,
+        (unsigned long)offset};
+    return (void *)syscall(SYS_mmap, arguments);
 #else
-    /* SAFETY: as said where it is called. */
-    return mmap(start, length, PROT_READ, flags | MAP_FIXED, fd, offset);
+    return (void *)syscall(SYS_mmap, start, length, PROT_READ, flags | MAP_FIXED, fd, offset);
 #endif
 }
 
