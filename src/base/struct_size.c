@@ -128,13 +128,13 @@ size_check(const struct layout *layout, uint32_t size)
 }
 
 static mmg_status
-struct_check(const struct layout *layout, const void *caller_error)
+struct_check(const struct layout *layout, const void *caller)
 {
-    const unsigned char *bytes = caller_error;
+    const unsigned char *bytes = caller;
     uint32_t known = layout->member_ends[layout->count - 1];
     uint32_t size;
 
-    memcpy(&size, caller_error, sizeof size); /* every such struct starts with its size */
+    memcpy(&size, caller, sizeof size); /* every such struct starts with its size */
     mmg_status status = size_check(layout, size);
     for (uint32_t i = known; status == MMG_OK && i < size; i++)
         if (bytes[i] != 0)
@@ -143,21 +143,21 @@ struct_check(const struct layout *layout, const void *caller_error)
 }
 
 mmg_status
-mmgi_struct_check_error(const mmg_error *caller_error)
+mmgi_struct_check_error(const mmg_error *caller)
 {
-    return struct_check(&error_layout, caller_error);
+    return struct_check(&error_layout, caller);
 }
 
 mmg_status
-mmgi_struct_check_info(const mmg_info *caller_error)
+mmgi_struct_check_info(const mmg_info *caller)
 {
-    return struct_check(&info_layout, caller_error);
+    return struct_check(&info_layout, caller);
 }
 
 mmg_status
-mmgi_struct_check_stats(const mmg_stats *caller_error)
+mmgi_struct_check_stats(const mmg_stats *caller)
 {
-    return struct_check(&stats_layout, caller_error);
+    return struct_check(&stats_layout, caller);
 }
 
 mmg_status
@@ -167,13 +167,13 @@ mmgi_struct_check_options_size(uint32_t struct_size)
 }
 
 void
-mmgi_struct_write(void *caller_error, const void *ours, uint32_t our_size)
+mmgi_struct_write(void *caller, const void *ours, uint32_t our_size)
 {
     uint32_t size;
 
-    memcpy(&size, caller_error, sizeof size);
+    memcpy(&size, caller, sizeof size);
     uint32_t end = size < our_size ? size : our_size;
-    memcpy((unsigned char *)caller_error + sizeof size, (const unsigned char *)ours + sizeof size, end - sizeof size);
+    memcpy((unsigned char *)caller + sizeof size, (const unsigned char *)ours + sizeof size, end - sizeof size);
 }
 
 #define KNOWN_FLAGS                                                                                                    \
@@ -203,16 +203,15 @@ options_agree(const mmg_options *o)
 #define DEFAULT_COPY_THRESHOLD (UINT64_C(64) << 10)
 
 mmg_status
-mmgi_struct_read_options(const mmg_options *caller_error, mmg_options *ours)
+mmgi_struct_read_options(const mmg_options *caller, mmg_options *ours)
 {
     *ours = (mmg_options)MMG_OPTIONS_INIT;
-    if (caller_error != NULL) {
-        mmg_status status = struct_check(&options_layout, caller_error);
+    if (caller != NULL) {
+        mmg_status status = struct_check(&options_layout, caller);
         if (status != MMG_OK)
             return status;
-        mmgi_struct_write(ours, caller_error,
-                          caller_error->struct_size < ours->struct_size ? caller_error->struct_size
-                                                                        : ours->struct_size);
+        mmgi_struct_write(ours, caller,
+                          caller->struct_size < ours->struct_size ? caller->struct_size : ours->struct_size);
         if (!options_known(ours) || !options_agree(ours))
             return MMG_E_ARGUMENT;
     }

@@ -8,15 +8,15 @@
 #include "mmapguard.h"
 
 /** Copy the caller's options (NULL: defaults) into a full, current struct and refuse what is unknown. */
-mmg_status mmgi_struct_read_options(const mmg_options *caller_error, mmg_options *ours);
+mmg_status mmgi_struct_read_options(const mmg_options *caller, mmg_options *ours);
 
 /** May the caller's out struct of the given kind be written to? */
-mmg_status mmgi_struct_check_error(const mmg_error *caller_error);
-mmg_status mmgi_struct_check_info(const mmg_info *caller_error);
-mmg_status mmgi_struct_check_stats(const mmg_stats *caller_error);
+mmg_status mmgi_struct_check_error(const mmg_error *caller);
+mmg_status mmgi_struct_check_info(const mmg_info *caller);
+mmg_status mmgi_struct_check_stats(const mmg_stats *caller);
 mmg_status mmgi_struct_check_options_size(uint32_t struct_size);
 
 /** Fill an out struct, checked before, up to the size that the caller knows; `struct_size` stays the caller's. */
-void mmgi_struct_write(void *caller_error, const void *ours, uint32_t our_size);
+void mmgi_struct_write(void *caller, const void *ours, uint32_t our_size);
 
 #endif

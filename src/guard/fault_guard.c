@@ -15,16 +15,17 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "guard/contain.h"
 #include "guard/prev_action.h"
 #include "guard/registry.h"
+#include "base/fork_hooks.h"
+#include "os/process.h"
+#include "os/thread.h"
 
 #define CHAIN_LEVELS 8
 /* Signals raised within each other, deeper than any honest chain: handlers that raise in a circle. No more, since each
@@ -225,30 +226,23 @@ after_fork(void)
     atomic_flag_clear(&installing);
 }
 
-static void
-prepare_fork(void)
-{
-    pthread_atfork(NULL, NULL, after_fork);
-}
+static struct fork_hooks fork_hooks = {.child = after_fork};
 
 static bool
 is_disabled(void)
 {
-    const char *value = getenv("MMAPGUARD_NO_SIGNAL");
-
-    return value != NULL && value[0] != '\0' && strcmp(value, "0") != 0;
+    return mmgi_process_environment_says("MMAPGUARD_NO_SIGNAL");
 }
 
 mmg_status
 mmgi_guard_install(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
     if (is_disabled())
         return MMG_E_UNSUPPORTED;
-    pthread_once(&once, prepare_fork);
+    if (!mmgi_fork_hooks_add(&fork_hooks))
+        return MMG_E_GUARD;
     while (atomic_flag_test_and_set_explicit(&installing, memory_order_acquire))
-        sched_yield(); /* another thread is at it: three system calls */
+        mmgi_thread_yield(); /* another thread is at it: three system calls */
     mmg_status status = install_on_top();
     atomic_flag_clear_explicit(&installing, memory_order_release);
     return status;

@@ -7,11 +7,11 @@
  */
 #include "guard/registry.h"
 
-#include <sched.h>
 #include <stdatomic.h>
 
 #include "guard/loss_map.h"
 #include "base/table.h"
+#include "os/thread.h"
 
 struct range {
     _Atomic uintptr_t start; /* 0: no mapping */
@@ -91,7 +91,7 @@ mmgi_registry_remove(uint32_t number)
     /* A handler is a few system calls long, and only a read without a pin can cause one here: the wait is short or
        none. */
     while (atomic_load(&entry->holders) != 0)
-        sched_yield();
+        mmgi_thread_yield();
     atomic_store_explicit(&range->end, 0, memory_order_relaxed); /* whoever holds an entry has seen its start first */
     mmgi_table_give(&ranges, &range_shape, number - 1);
 }

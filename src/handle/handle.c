@@ -5,11 +5,11 @@
  */
 #include "handle/handle.h"
 
-#include <sched.h>
 #include <stddef.h>
-#include <unistd.h>
 
 #include "handle/slot.h"
+#include "os/process.h"
+#include "os/thread.h"
 
 #define LAST_GENERATION ((UINT32_C(1) << GENERATION_BITS) - 1)
 /* How often a strict close lets other threads go first, for a claim to be confirmed or withdrawn, before it takes it
@@ -32,9 +32,7 @@ first_generation(uint32_t index)
     uint64_t mix = atomic_load_explicit(&seed, memory_order_relaxed), none = 0;
 
     if (mix == 0) {
-        if (getentropy(&mix, sizeof mix) != 0)
-            mix = (uintptr_t)&mix; /* no such call: the address of the stack is random enough for telling mistakes */
-        mix |= 1u;
+        mix = mmgi_process_random() | 1u;
         if (!atomic_compare_exchange_strong_explicit(&seed, &none, mix, memory_order_relaxed, memory_order_relaxed))
             mix = none; /* another thread's, which is as good */
     }
@@ -84,7 +82,7 @@ slot_pinned(struct slot *slot)
     for (uint32_t i = 0; i < PIN_CELLS; i++) {
         uint32_t cell = atomic_load(&slot->cell[i]);
         for (int turn = 0; turn < MAX_YIELDS && (cell & CELL_TAKEN) == CELL_CLAIMED; turn++) {
-            sched_yield();
+            mmgi_thread_yield();
             cell = atomic_load(&slot->cell[i]);
         }
         if (cell & CELL_TAKEN)

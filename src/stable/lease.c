@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "stable/lease_break.h"
+#include "base/fork_hooks.h"
 
 /* Any real-time signal will do: it is blocked in the only thread that it is ever sent to. Valgrind has the last one for
    itself. */
@@ -225,22 +226,16 @@ after_fork_child(void)
     }
 }
 
-static void
-prepare_fork(void)
-{
-    pthread_atfork(before_fork, after_fork_parent, after_fork_child);
-}
+static struct fork_hooks fork_hooks = {.before = before_fork, .parent = after_fork_parent, .child = after_fork_child};
 
 /* Under the mutex: start the thread, with every signal blocked. */
 static int
 thread_start(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_attr_t attributes;
     sigset_t all, before;
 
-    pthread_once(&once, prepare_fork);
-    if (pthread_attr_init(&attributes) != 0)
+    if (!mmgi_fork_hooks_add(&fork_hooks) || pthread_attr_init(&attributes) != 0)
         return ENOMEM;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     sigfillset(&all);

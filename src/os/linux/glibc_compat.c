@@ -25,10 +25,12 @@
 /* Refer to a function by the version that glibc has had since it knows the processor. */
 #define OLD(name) __asm__(".symver old_" #name ", " #name "@" FIRST_VERSION)
 
+OLD(pthread_attr_setstacksize);
 OLD(pthread_create);
 OLD(pthread_once);
 OLD(pthread_kill);
 OLD(pthread_sigmask);
+int old_pthread_attr_setstacksize(pthread_attr_t *attributes, size_t size);
 int old_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument);
 int old_pthread_once(pthread_once_t *once, void (*body)(void));
 int old_pthread_kill(pthread_t thread, int signo);
@@ -38,6 +40,12 @@ int old_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
 int __fxstat64(int layout, int fd, struct stat64 *status);
 int __xstat64(int layout, const char *path, struct stat64 *status);
 int __lxstat64(int layout, const char *path, struct stat64 *status);
+
+OURS int
+pthread_attr_setstacksize(pthread_attr_t *attributes, size_t size)
+{
+    return old_pthread_attr_setstacksize(attributes, size);
+}
 
 OURS int
 pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument)

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The contract for files: open, close and describe them. Every call returns 0 or an errno, unless its comment says
+ * otherwise. No call changes the file or its position. Interrupted calls are repeated.
+ */
+#ifndef MMGI_OS_FILE_H
+#define MMGI_OS_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** What an open file is, as far as this library treats it differently. */
+enum file_kind {
+    FILE_KIND_REGULAR,
+    FILE_KIND_BLOCK_DEVICE,
+    FILE_KIND_FIFO,   /* a pipe, named or not */
+    FILE_KIND_STREAM, /* a socket, a terminal or another character device */
+    FILE_KIND_DIRECTORY,
+    FILE_KIND_OTHER
+};
+
+struct file_time {
+    int64_t seconds; /* since 1970 */
+    int64_t nanoseconds;
+};
+
+struct file_status {
+    enum file_kind kind;
+    uint64_t device, inode;
+    uint64_t size;       /* bytes of a regular file; a device has a call of its own */
+    uint64_t links;      /* names of the file; 0: it has none, as a memfd */
+    uint64_t block_size; /* preferred size of a transfer; in hugetlbfs the page size */
+    struct file_time modified, changed;
+};
+
+/** How mmgi_file_open() opens; bits. */
+#define FILE_OPEN_NOFOLLOW 1u /* fail with ELOOP if the last component of the path is a symbolic link */
+#define FILE_OPEN_BLOCKING 2u /* wait for the writer of a FIFO, and for the holder of a write lease */
+
+/**
+ * Opens a path read-only; the descriptor is closed on exec. Does not wait unless asked to, or unless the file system
+ * does. Not async-signal-safe by contract, though open(2) is. The descriptor is the caller's.
+ */
+int mmgi_file_open(const char *path, unsigned flags, int *fd);
+
+/**
+ * Opens the file behind a descriptor anew, read-only and without waiting, so that locks, leases and the position of the
+ * new descriptor are independent of the old one. It compares device and inode, so the new descriptor names the same
+ * file. Fails with ENOSYS without /proc, with EACCES where only the one who opened the file had the right to, and with
+ * ESTALE when another file was found.
+ */
+int mmgi_file_reopen(int fd, int *fresh);
+
+/** Duplicates a descriptor; both share position, locks and leases. Does not block. */
+int mmgi_file_duplicate(int fd, int *fresh);
+
+/** Closes a descriptor. Async-signal-safe. Network file systems may block here. */
+void mmgi_file_close(int fd);
+
+/** Describes an open file. Async-signal-safe. Network file systems may block here. */
+int mmgi_file_status(int fd, struct file_status *status);
+
+/** Describes the file that a path names now, or (`follow` false) the symbolic link itself. May block, as above. */
+int mmgi_file_status_of_path(const char *path, bool follow, struct file_status *status);
+
+/** Stores the size of a block device in bytes. Async-signal-safe. */
+int mmgi_file_device_size(int fd, uint64_t *size);
+
+/**
+ * Checks that a descriptor can be read from: 0; EBADF when it is not open; EACCES when it is open for writing only;
+ * ENOTSUP when it was opened for its path only (O_PATH). Does not block.
+ */
+int mmgi_file_check_readable(int fd);
+
+/** The page size of mappings of this file: that of the system, except in hugetlbfs. Does not block. */
+size_t mmgi_file_page_size(int fd, const struct file_status *status);
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Files by way of open(2), fstat(2) and fcntl(2). O_NONBLOCK keeps a FIFO without a writer from hanging the caller; it
+ * means nothing for files, except where somebody holds a write lease (open(2)).
+ */
+#include "os/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "os/linux/fd_path.h"
+#include "os/linux/ioctl_compat.h"
+#include "os/map.h"
+
+#define HUGETLBFS_TYPE 0x958458f6UL /* statfs(2) */
+
+static int
+open_repeating(const char *path, int flags, int *fd)
+{
+    do
+        *fd = open(path, flags | O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    while (*fd < 0 && errno == EINTR);
+    return *fd < 0 ? errno : 0;
+}
+
+int
+mmgi_file_open(const char *path, unsigned flags, int *fd)
+{
+    int wanted = flags & FILE_OPEN_NOFOLLOW ? O_NOFOLLOW : 0;
+    int os_code = open_repeating(path, flags & FILE_OPEN_BLOCKING ? wanted : wanted | O_NONBLOCK, fd);
+
+    /* Somebody else holds a write lease. The kernel has asked the holder for it; a blocking open waits for the answer. */
+    if (os_code == EWOULDBLOCK && !(flags & FILE_OPEN_BLOCKING))
+        os_code = open_repeating(path, wanted, fd);
+    return os_code;
+}
+
+/* Returns true when both descriptors name the same file. */
+static bool
+is_same_file(int a, int b)
+{
+    struct stat first, second;
+
+    return fstat(a, &first) == 0 && fstat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
+int
+mmgi_file_reopen(int fd, int *fresh)
+{
+    struct fd_path link;
+    int os_code = open_repeating(mmgi_fd_path(fd, &link), O_NONBLOCK, fresh);
+
+    if (os_code != 0)
+        return os_code == ENOENT ? ENOSYS : os_code;
+    if (is_same_file(fd, *fresh))
+        return 0;
+    close(*fresh);
+    *fresh = -1;
+    return ESTALE;
+}
+
+int
+mmgi_file_duplicate(int fd, int *fresh)
+{
+    *fresh = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return *fresh < 0 ? errno : 0;
+}
+
+void
+mmgi_file_close(int fd)
+{
+    close(fd); /* close(2): the descriptor is gone whatever is returned, and a second call could hit another's */
+}
+
+static enum file_kind
+kind_of(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFREG:
+        return FILE_KIND_REGULAR;
+    case S_IFBLK:
+        return FILE_KIND_BLOCK_DEVICE;
+    case S_IFIFO:
+        return FILE_KIND_FIFO;
+    case S_IFSOCK:
+    case S_IFCHR:
+        return FILE_KIND_STREAM;
+    case S_IFDIR:
+        return FILE_KIND_DIRECTORY;
+    default:
+        return FILE_KIND_OTHER;
+    }
+}
+
+/* The kernel never says a negative size, so the casts keep every value. */
+static void
+describe(const struct stat *from, struct file_status *status)
+{
+    status->kind = kind_of(from->st_mode);
+    status->device = (uint64_t)from->st_dev;
+    status->inode = (uint64_t)from->st_ino;
+    status->size = (uint64_t)from->st_size;
+    status->links = (uint64_t)from->st_nlink;
+    status->block_size = (uint64_t)from->st_blksize;
+    status->modified = (struct file_time){from->st_mtim.tv_sec, from->st_mtim.tv_nsec};
+    status->changed = (struct file_time){from->st_ctim.tv_sec, from->st_ctim.tv_nsec};
+}
+
+int
+mmgi_file_status(int fd, struct file_status *status)
+{
+    struct stat found;
+
+    if (fstat(fd, &found) != 0)
+        return errno;
+    describe(&found, status);
+    return 0;
+}
+
+int
+mmgi_file_status_of_path(const char *path, bool follow, struct file_status *status)
+{
+    struct stat found;
+
+    if ((follow ? stat(path, &found) : lstat(path, &found)) != 0)
+        return errno;
+    describe(&found, status);
+    return 0;
+}
+
+int
+mmgi_file_device_size(int fd, uint64_t *size)
+{
+    return ioctl(fd, IOCTL_REQUEST(BLKGETSIZE64), size) == 0 ? 0 : errno;
+}
+
+int
+mmgi_file_check_readable(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0)
+        return errno;
+    if (flags & O_PATH)
+        return ENOTSUP;
+    return (flags & O_ACCMODE) == O_WRONLY ? EACCES : 0;
+}
+
+size_t
+mmgi_file_page_size(int fd, const struct file_status *status)
+{
+    size_t page = mmgi_map_page_size();
+    struct statfs file_system;
+
+    /* Only hugetlbfs has pages of another size; its block size is that size, a power of two. */
+    if (status->block_size > page && fstatfs(fd, &file_system) == 0 &&
+        ((unsigned long)file_system.f_type & 0xFFFFFFFFUL) == HUGETLBFS_TYPE)
+        return (size_t)status->block_size;
+    return page;
+}

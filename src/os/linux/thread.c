@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Threads by way of pthreads(7).
+ */
+#include "os/thread.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+void
+mmgi_mutex_lock(os_mutex *mutex)
+{
+    pthread_mutex_lock(mutex); /* cannot fail: a plain mutex that this thread does not hold */
+}
+
+void
+mmgi_mutex_unlock(os_mutex *mutex)
+{
+    pthread_mutex_unlock(mutex);
+}
+
+void
+mmgi_condition_wait(os_condition *condition, os_mutex *mutex)
+{
+    int before;
+
+    /* pthread_cond_wait(3) is a cancellation point; ending a thread here would leave the mutex locked. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    pthread_cond_wait(condition, mutex);
+    pthread_setcancelstate(before, NULL);
+}
+
+void
+mmgi_condition_broadcast(os_condition *condition)
+{
+    pthread_cond_broadcast(condition);
+}
+
+void
+mmgi_mutex_reset(os_mutex *mutex)
+{
+    pthread_mutex_init(mutex, NULL);
+}
+
+void
+mmgi_condition_reset(os_condition *condition)
+{
+    pthread_cond_init(condition, NULL);
+}
+
+void
+mmgi_thread_yield(void)
+{
+    sched_yield();
+}
+
+int
+mmgi_thread_id(void)
+{
+    return (int)syscall(SYS_gettid); /* gettid(2): a pid_t */
+}
+
+int
+mmgi_thread_start(void *(*body)(void *argument), void *argument, size_t stack_size)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+
+    if (pthread_attr_init(&attributes) != 0)
+        return ENOMEM;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    const size_t least = (size_t)PTHREAD_STACK_MIN; /* positive, though glibc 2.34 and later declare it as long */
+    pthread_attr_setstacksize(&attributes, stack_size < least ? least : stack_size);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* the new thread inherits the mask */
+    int os_code = pthread_create(&thread, &attributes, body, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return os_code;
+}
+
+int
+mmgi_thread_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void))
+{
+    return pthread_atfork(before, parent, child);
+}

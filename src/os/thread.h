@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The contract for threads: mutual exclusion, a thread of the library's own, and what happens at a fork. The two types
+ * are those of the platform.
+ */
+#ifndef MMGI_OS_THREAD_H
+#define MMGI_OS_THREAD_H
+
+#include <pthread.h>
+
+typedef pthread_mutex_t os_mutex;
+typedef pthread_cond_t os_condition;
+
+#define OS_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
+#define OS_CONDITION_INIT PTHREAD_COND_INITIALIZER
+
+/** The usual calls on mutexes and condition variables. Not async-signal-safe. The waits are no cancellation points. */
+void mmgi_mutex_lock(os_mutex *mutex);
+void mmgi_mutex_unlock(os_mutex *mutex);
+void mmgi_condition_wait(os_condition *condition, os_mutex *mutex);
+void mmgi_condition_broadcast(os_condition *condition);
+
+/** Makes a mutex and a condition variable usable in the child of a fork, whatever their state in the parent was. */
+void mmgi_mutex_reset(os_mutex *mutex);
+void mmgi_condition_reset(os_condition *condition);
+
+/** Lets other threads go first. Async-signal-safe. */
+void mmgi_thread_yield(void);
+
+/** The kernel's number of the calling thread. Async-signal-safe. */
+int mmgi_thread_id(void);
+
+/**
+ * Starts a detached thread with every signal blocked and a stack of its own that is at least `stack_size` bytes, whatever
+ * the process's default is. 0, EAGAIN or ENOMEM.
+ */
+int mmgi_thread_start(void *(*body)(void *argument), void *argument, size_t stack_size);
+
+/**
+ * Has the C library call three functions around every fork(2): before it, after it in the parent, and after it in the
+ * child. Each of them may be NULL. 0 or ENOMEM. There is no way to take them back; _Fork(3) and clone(2) call none.
+ */
+int mmgi_thread_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void));
+
+#endif
