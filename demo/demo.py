@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """What mmapguard is for, shown on a real file.
 
-    demo.py [--build DIR] [FILE]
+    demo.py [--build DIR] [--picture SVG] [FILE]
 
 Maps FILE (without one: a large file of this machine), prints what the library can say about it, hashes it through spans
 and compares with sha256sum. Then readers go through a temporary copy while another process cuts that copy short: the
 ones on plain mmap die of SIGBUS, the ones on mmapguard are told what is lost. At last the copy is rewritten in place,
-which a reader that demanded STABLE does not see. FILE itself is only ever read.
+which a reader that demanded STABLE does not see. FILE itself is only ever read. --picture writes the lines of the
+scene in which the copy is cut to an SVG as well.
 
 Exit code: 0 when everything went as promised, 1 when a promise was broken, 2 when FILE is nothing to show this on or
 the programs of the demo are missing, 130 after an interrupt.
@@ -38,6 +39,7 @@ from typing import NoReturn
 try:
     import mmapguard
     from mmapguard.abi import MMG_ABI_VERSION
+    from picture import plain, svg
     from readers import LOST
 except ImportError as missing:  # built by ./dev demo, which also sets PYTHONPATH, here and for the readers
     print(f"demo: {missing} (./dev demo builds what is missing)", file=sys.stderr)
@@ -82,12 +84,15 @@ class Screen:
     def __init__(self) -> None:
         self.live = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.colour = self.live and not os.environ.get("NO_COLOR")
+        self.kept: list[str] | None = None
+        """The finished lines since keep(), painted; None while none are kept."""
         self.width = min(shutil.get_terminal_size((100, 24)).columns, 100) if self.live else 100
         self.bar_width = max(12, min(32, self.width - self.LABEL - 44))
         self.open_line = False
 
     def paint(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+        painted = self.colour or self.kept is not None
+        return f"\x1b[{code}m{text}\x1b[0m" if painted and text else text
 
     def bold(self, text: str) -> str:
         return self.paint("1", text)
@@ -103,13 +108,16 @@ class Screen:
 
     def line(self, text: str = "") -> None:
         """One finished line."""
-        print(("\r\x1b[K" if self.open_line else "") + text.rstrip(), flush=self.live)
+        if self.kept is not None:
+            self.kept.append(text.rstrip())
+        printed = text if self.colour else plain(text)
+        print(("\r\x1b[K" if self.open_line else "") + printed.rstrip(), flush=self.live)
         self.open_line = False
 
     def passing(self, text: str) -> None:
         """A line that the next one replaces; shown on a terminal only."""
         if self.live:
-            print("\r\x1b[K" + text.rstrip(), end="", flush=True)
+            print("\r\x1b[K" + (text if self.colour else plain(text)).rstrip(), end="", flush=True)
             self.open_line = True
 
     def heading(self, text: str) -> None:
@@ -733,7 +741,19 @@ def scene_script(screen: Screen, build: Path) -> None:
 # -------------------------------------------------------------------------------------------------------------- main
 
 
-def show(screen: Screen, build: Path, path: str) -> None:
+def picture_of(screen: Screen, scene: Callable[[Demo], None], demo: Demo, picture: Path) -> None:
+    """Run a scene and write what it shows to an SVG file."""
+    screen.kept = []
+    scene(demo)
+    kept, screen.kept = screen.kept, None
+    picture.write_text(
+        svg(kept[1:], "plain mmap is killed, mmapguard is told what is lost"), encoding="utf-8"
+    )
+    screen.line()
+    screen.text(f"The picture of this is in {shown(str(picture))}.")
+
+
+def show(screen: Screen, build: Path, path: str, picture: Path | None) -> None:
     """All scenes in order."""
     check_build(build)
     found = not path
@@ -757,7 +777,10 @@ def show(screen: Screen, build: Path, path: str) -> None:
             )
         else:
             scene_hash(demo)
-            scene_cut(demo)
+            if picture is None:
+                scene_cut(demo)
+            else:
+                picture_of(screen, scene_cut, demo, picture)
             scene_stable(demo)
     scene_script(screen, build)
     screen.line()
@@ -779,6 +802,9 @@ def main() -> int:
     parser.add_argument(
         "file", metavar="FILE", nargs="?", default="", help="a file to show it on; it is only read"
     )
+    parser.add_argument(
+        "--picture", metavar="SVG", type=Path, help="write the scene in which the file is cut to this file"
+    )
     arguments = parser.parse_args()
     for number in (signal.SIGALRM, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, on_signal)
@@ -792,7 +818,7 @@ def main() -> int:
     try:
         if len(sys.argv) > 1 and arguments.file == "" and sys.argv[-1] == "":
             raise Refused("the name of the file is empty")
-        show(screen, arguments.build.resolve(), arguments.file)
+        show(screen, arguments.build.resolve(), arguments.file, arguments.picture)
         return 0
     except Refused as refusal:
         code, message = 2, str(refusal)
