@@ -14,6 +14,8 @@ description = {
     When somebody cuts the file short, the script gets an error with the offset, and the process lives.
   ]],
   license = "MIT OR Apache-2.0",
+  homepage = "https://example.org/mmapguard",
+  maintainer = "mmapguard maintainers <mmapguard@example.org>",
   labels = { "mmap", "file", "binary" },
 }
 supported_platforms = { "linux" }
