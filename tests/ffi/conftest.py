@@ -15,7 +15,7 @@ from ffi.matrix import MARKS, README, matrix, outcomes, versions
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What ./dev passes on."""
-    parser.addoption("--write-matrix", action="store_true", help="put the matrix into README.md")
+    parser.addoption("--write-matrix", action="store_true", help="put the matrix into tests/ffi/README.md")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -40,7 +40,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if config.getoption("--write-matrix"):
         text = README.read_text()
         README.write_text(MARKS.sub(lambda match: match[1] + matrix() + match[2], text))
-        terminalreporter.line("written to README.md")
+        terminalreporter.line("written to tests/ffi/README.md")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What became of each language and case in this run, and the table of it in README.md."""
+"""What became of each language and case in this run, and the table of it in README.md beside this file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from ffi.cases import CASES
 from ffi.languages import LANGUAGES, ROOT
 
-README = ROOT / "README.md"
+README = ROOT / "tests" / "ffi" / "README.md"
 MARKS = re.compile(r"(<!-- ffi matrix -->\n).*?(<!-- end of ffi matrix -->)", re.DOTALL)
 LEAST = 14
 """Languages of which the matrix consists at least, where all toolchains can be had."""

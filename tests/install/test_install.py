@@ -175,7 +175,8 @@ def test_the_program_in_the_readme_works_with_the_line_beside_it(
     line = re.search(r"^cc -o lines .+$", readme, re.MULTILINE)
     assert program is not None
     assert line is not None
-    (tmp_path / "lines.c").write_text(program[1])
+    (tmp_path / "examples" / "c").mkdir(parents=True)
+    (tmp_path / "examples" / "c" / "lines.c").write_text(program[1])
     folder = library_folder(prefix)
     run("sh", "-c", line[0], cwd=tmp_path, environment={"PKG_CONFIG_PATH": str(folder / "pkgconfig")})
     counted = run(tmp_path / "lines", text, environment={"LD_LIBRARY_PATH": str(folder)})

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The README is true: every command in it works, every program in it runs, and the demo prints what it shows.
+
+The programs in C are tested with the examples, those in Rust with the crate (`./dev test rust`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "docs"))
+
+import publication  # noqa: E402
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+LUA_README = (ROOT / "bindings" / "lua" / "README.md").read_text(encoding="utf-8")
+DEMO = ROOT / "build" / "demo"
+NEEDLE = b"needle"
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def big_bin(tmp_path: Path) -> Path:
+    """The file that the programs open, large enough to be mapped."""
+    path = tmp_path / "big.bin"
+    path.write_bytes(b"PK\3\4" + b"line of text\n" * 10_000 + NEEDLE + b"\n")
+    return path
+
+
+def test_every_block_says_what_it_is_and_is_tested() -> None:
+    tested = {"sh", "text", "python", "c", "lua", "rust"}
+    assert set(re.findall(r"^```(\w*)$", README, re.MULTILINE)) - {""} == tested
+    assert [len(blocks(README, language)) for language in ("sh", "text", "python", "c", "lua", "rust")] == [
+        2,
+        1,
+        1,
+        1,
+        1,
+        1,
+    ]
+
+
+# ------------------------------------------------------------------------------------------------- the commands --
+
+
+def test_every_dev_command_that_a_document_names_is_there() -> None:
+    script = (ROOT / "dev").read_text()
+    commands = set(re.findall(r"^dev_(\w+)\(\)", script, re.MULTILINE))
+    suites = set(re.findall(r"^suite_(\w+)\(\)", script, re.MULTILINE)) | {"all"}
+    documents = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("*/README.md"),
+        *ROOT.glob("bindings/*/README.md"),
+    ]
+    unknown = []
+    for document in documents:
+        for command, suite in re.findall(
+            r"\./dev ([a-z]+)(?: ([a-z]+)\b)?", document.read_text(encoding="utf-8")
+        ):
+            if command not in commands or (
+                command == "test" and suite and suite not in suites and suite != "short"
+            ):
+                unknown.append(f"{document.relative_to(ROOT)}: ./dev {command} {suite}")
+    assert unknown == []
+
+
+def test_the_address_to_clone_from_is_the_one_of_the_publication(tmp_path: Path) -> None:
+    """With the checkout in the place of the address, the first block gives a folder in which ./dev is found."""
+    assert publication.main(["--check"]) == 0
+    lines = blocks(README, "sh")[0].splitlines()
+    clone = re.sub(r"(git clone) \S+", rf"\1 --quiet --depth 1 file://{ROOT}", lines[0])
+    if not (ROOT / ".git").exists():
+        pytest.skip("this tree is no git checkout")
+    done = subprocess.run(
+        ["sh", "-euc", f"{clone} mmapguard\n{lines[1]}\n./dev help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {"demo", "test"} <= set(re.findall(r"^  (\w+)", done.stdout, re.MULTILINE))
+
+
+def test_a_place_that_forgets_the_publication_is_found(tmp_path: Path) -> None:
+    for name in ["publication.toml", *publication.FIELDS]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    values = (tmp_path / "publication.toml").read_text()
+    (tmp_path / "publication.toml").write_text(values.replace("example.org", "example.net"))
+    assert publication.main(["--check", str(tmp_path)]) == 1
+    assert publication.main([str(tmp_path)]) == 0
+    assert publication.main(["--check", str(tmp_path)]) == 0
+    for name in publication.FIELDS:
+        assert "example.org" not in (tmp_path / name).read_text(), name
+        assert "example.net" in (tmp_path / name).read_text(), name
+    control = tmp_path / "debian" / "control"
+    control.write_text(re.sub(r"^Homepage:.*\n", "", control.read_text(), flags=re.MULTILINE))
+    assert publication.main(["--check", str(tmp_path)]) == 2
+
+
+def test_nothing_calls_itself_production_ready() -> None:
+    assert "Production/Stable" not in (ROOT / "pyproject.toml").read_text()
+
+
+INSTALLATION = """
+set -eu
+mount --make-rprivate /
+mount -t tmpfs none "$1"
+for folder in usr/local etc; do
+    mkdir -p "$1/$folder/upper" "$1/$folder/work"
+    mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$1/$folder/upper,workdir=$1/$folder/work" "/$folder"
+done
+sudo() { "$@"; }
+"""
+"""A machine of its own for what is installed below /usr/local, and for the cache of the loader. $1: an empty folder."""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="installing below /usr/local, even for show, needs root")
+def test_the_commands_to_install_build_and_run_work_as_they_stand(tmp_path: Path) -> None:
+    can = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
+    if can.returncode != 0:
+        pytest.skip("this system has no mount namespaces for us")
+    commands = (
+        blocks(README, "sh")[1]
+        .replace("-o lines ", f"-o {tmp_path}/lines ")
+        .replace("./lines ", f"{tmp_path}/lines ")
+    )
+    (tmp_path / "own").mkdir()
+    done = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", INSTALLATION + commands, "bash", tmp_path / "own"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == f"{README.count(chr(10))} lines"
+
+
+# ------------------------------------------------------------------------------------------------- the programs --
+
+
+def test_the_program_in_python_runs(big_bin: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", blocks(README, "python")[0]],
+        cwd=big_bin.parent,
+        env=os.environ | {"PYTHONPATH": str(DEMO / "python")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert done.stdout.endswith(f" b'PK\\x03\\x04' {big_bin.stat().st_size - len(NEEDLE) - 1}\n")
+
+
+@pytest.mark.parametrize("text", [README, LUA_README], ids=["README.md", "bindings/lua/README.md"])
+def test_the_program_in_lua_runs(text: str, big_bin: Path) -> None:
+    """With Lua 5.4 here; `./dev test lua` runs it with every other Lua."""
+    done = subprocess.run(
+        ["lua5.4", "-"],
+        input=blocks(text, "lua")[0],
+        cwd=big_bin.parent,
+        env=os.environ | {"LUA_CPATH_5_4": f"{DEMO}/bindings/lua/lib/5.4/?.so;;"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert done.stdout.count("12\n") >= 9_999
+
+
+# ----------------------------------------------------------------------------------------------------- the demo --
+
+
+def words_of(line: str) -> str:
+    """A line without what differs from run to run: numbers, and the bars."""
+    return " ".join(re.sub(r"[━─╳]+|[\d,]*\d", " ", line).split())
+
+
+def test_the_demo_prints_what_the_readme_shows_and_draws_its_picture(tmp_path: Path) -> None:
+    sample = tmp_path / "sample"
+    sample.write_bytes(os.urandom(3 << 20))
+    picture = tmp_path / "demo.svg"
+    done = subprocess.run(
+        [sys.executable, ROOT / "demo" / "demo.py", "--picture", picture, sample],
+        env=os.environ | {"PYTHONPATH": str(DEMO / "python")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    printed = " ".join(words_of(line) for line in done.stdout.splitlines())
+    promised = [words_of(line) for line in blocks(README, "text")[0].splitlines() if line]
+    assert len(promised) == 5
+    assert [line for line in promised if line not in printed] == []
+    for svg in (picture, ROOT / "docs" / "demo.svg"):
+        lines = re.findall(r"<text [^>]*>(.*?)</text>", svg.read_text(encoding="utf-8"))
+        drawn = " ".join(words_of(unescape(re.sub(r"<[^>]+>", " ", line))) for line in lines)
+        assert [line for line in promised if line not in drawn] == []
+    assert "docs/demo.svg" in README
