@@ -48,11 +48,12 @@
  * Initialiser: every member its default, `struct_size` as this header knows it. */
 /* clang-format off */
 #define MMG_SPAN_INIT {0, 0, 0}
-#define MMG_OPTIONS_INIT {(uint32_t)sizeof(mmg_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MMG_OPTIONS_INIT {(uint32_t)sizeof(mmg_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #define MMG_ERROR_INIT {(uint32_t)sizeof(mmg_error), 0, 0, 0, 0, {0}, {0}}
 #define MMG_INFO_INIT \
-    {(uint32_t)sizeof(mmg_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-#define MMG_STATS_INIT {(uint32_t)sizeof(mmg_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+    {(uint32_t)sizeof(mmg_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}}
+#define MMG_STATS_INIT \
+    {(uint32_t)sizeof(mmg_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 /** @} */
 /* clang-format on */
 
@@ -104,6 +105,10 @@ typedef struct mmg_options {
     uint64_t copy_threshold;     /**< windows up to this many bytes are copied, not mapped; 0: 64 KiB, as measured */
     uint64_t max_bytes;          /**< cap for anything read into memory; 0: 1 GiB; MMG_NO_LIMIT: none */
     uint64_t max_snapshot_bytes; /**< cap for the copy that STABLE may need; 0: 1 GiB; MMG_NO_LIMIT: none */
+    uint32_t max_leases;         /**< take no lease while the process holds so many; 0: 10 000 */
+    uint32_t max_lease_wait_ms;  /**< longest that a writer may be kept waiting while the bytes are secured, in
+                                      milliseconds; what is not secured then is no longer STABLE. 0: as long as the
+                                      kernel allows (/proc/sys/fs/lease-break-time). A stopped process cannot keep to it */
 } mmg_options;
 
 /**
@@ -148,6 +153,12 @@ typedef struct mmg_info {
     uint64_t heap_bytes;        /**< heap held for the region, its bookkeeping included */
     uint64_t lock_error;        /**< errno of a lock that the file system could not give; 0 otherwise */
     uint64_t page_size;         /**< granularity of loss: a fault takes at least this many bytes; 0 for a copy */
+    uint32_t lock_reason;       /**< MMG_LOCKING_...: why there is that lock, or none */
+    uint32_t exceptions;        /**< MMG_EXCEPT_... bits: what the means of STABLE does not hold back */
+    uint64_t means_order;       /**< the means of STABLE in the order in which they were tried for a file of this kind
+                                     and size: MMG_MEANS_..., four bits each, the first in the lowest; 0: not STABLE */
+    char file_system[24];       /**< name of the file system at open, such as "ext4"; NUL-terminated, cut if longer,
+                                     empty where it could not be found out */
 } mmg_info;
 
 /** Counters of the whole process, filled by mmg_stats_get(). Each is read atomically, not all of them at once. */
@@ -163,6 +174,18 @@ typedef struct mmg_stats {
     uint64_t faults;         /**< signals contained since the process started */
     uint64_t foreign_faults; /**< SIGBUS signals passed on to the handler that was there before */
     uint64_t retired_slots;  /**< handle slots whose generations are used up */
+    uint64_t leases;         /**< leases held now */
+    uint64_t leases_breaking;     /**< of these, the ones that a writer is waiting for */
+    uint64_t lease_breaks;        /**< leases ever broken by a writer */
+    uint64_t lease_refusals;      /**< STABLE opens that wanted a lease and were refused one */
+    uint64_t fallbacks_cap;       /**< regions no longer STABLE because of `max_snapshot_bytes` */
+    uint64_t fallbacks_time;      /**< ... because the time for securing them ran out */
+    uint64_t fallbacks_space;     /**< ... because there was no room for their bytes, on disk or in memory */
+    uint64_t fallbacks_read;      /**< ... because their bytes could not be read */
+    uint64_t snapshot_bytes;      /**< bytes copied for STABLE, at open and when leases broke */
+    uint64_t snapshots;           /**< snapshots taken for STABLE, reflinks included */
+    uint64_t writer_wait_ns;      /**< time that writers waited for a lease, as seen from here, in nanoseconds, added up */
+    uint64_t writer_wait_max_ns;  /**< the longest of these waits */
 } mmg_stats;
 
 /** The array of Arrow's C Data Interface, for mmg_export_arrow(). Declared here, defined by Arrow's header or a copy. */
@@ -259,9 +282,31 @@ enum {
 
 /** `mmg_options.lock` and `mmg_info.lock`. */
 enum {
-    MMG_LOCK_SHARED = 0, /**< flock(2) LOCK_SH: meets every user of flock, and the mmap-guard crate */
-    MMG_LOCK_OFD = 1,    /**< fcntl(2) F_OFD_SETLK read lock over the whole file: meets users of POSIX locks */
-    MMG_LOCK_NONE = 2    /**< no lock */
+    MMG_LOCK_AUTO = 0,   /**< MMG_LOCK_SHARED where a lock is advisory, local and cannot hang; elsewhere none. An option
+                              only */
+    MMG_LOCK_SHARED = 1, /**< flock(2) LOCK_SH: meets every user of flock, and the mmap-guard crate */
+    MMG_LOCK_OFD = 2,    /**< fcntl(2) F_OFD_SETLK read lock over the whole file: meets users of POSIX locks */
+    MMG_LOCK_NONE = 3    /**< no lock */
+};
+
+/** `mmg_info.lock_reason`. */
+enum {
+    MMG_LOCKING_HELD = 0,       /**< a lock is held */
+    MMG_LOCKING_ASKED = 1,      /**< none: MMG_LOCK_NONE, or MMAPGUARD_LOCK=none in the environment */
+    MMG_LOCKING_NO_NEED = 2,    /**< none: the bytes are no longer the file's, or never were a file's */
+    MMG_LOCKING_MANDATORY = 3,  /**< none: a lock here would be mandatory, so that writers fail (CIFS, SMB) */
+    MMG_LOCKING_COULD_HANG = 4, /**< none: a lock here could hang (NFS without a lock manager, FUSE) */
+    MMG_LOCKING_NOT_LOCAL = 5,  /**< none: a lock here is not this kernel's own (9p, virtiofs, cluster file systems) */
+    MMG_LOCKING_MISSING = 6,    /**< none: the file system has no such lock; see `lock_error` */
+    MMG_LOCKING_NOT_OURS = 7    /**< none: the descriptor could not be opened anew, and its lock would be the caller's */
+};
+
+/** Bits of `mmg_info.exceptions`. MMG_FLAG_NO_LEASE avoids both. */
+enum {
+    MMG_EXCEPT_READ_ONLY_TRUNCATION = 1, /**< open(2) with O_RDONLY and O_TRUNC empties a leased file without breaking
+                                              the lease: reported as MMG_E_TRUNCATED, not held back */
+    MMG_EXCEPT_PINNED_PAGES = 2          /**< stores into pages of the file that another process or device had pinned
+                                              before the lease (direct I/O in flight, RDMA): neither held back nor seen */
 };
 
 /** `mmg_options.flags`. */
@@ -271,7 +316,9 @@ enum {
     MMG_FLAG_NO_FAULT_GUARD = 4, /**< install no signal handler for this region; the guarantee becomes NONE */
     MMG_FLAG_POPULATE = 8,       /**< read the whole mapping in at open (MAP_POPULATE) */
     MMG_FLAG_FIFO_WAIT = 16,     /**< wait for a writer when opening a FIFO, instead of MMG_E_WOULD_BLOCK */
-    MMG_FLAG_REQUIRE_LOCK = 32   /**< a file system that cannot lock is an error, not an unlocked region */
+    MMG_FLAG_REQUIRE_LOCK = 32,  /**< no lock is an error, not an unlocked region; with MMG_LOCK_AUTO, lock everywhere */
+    MMG_FLAG_NO_LEASE = 64       /**< take no lease: no writer is ever delayed or refused, at the price of a copy. Also
+                                      for all regions by MMAPGUARD_NO_LEASE in the environment */
 };
 
 /** `mmg_options.access` (up to HUGEPAGE) and the advice of mmg_advise(); see madvise(2). */
@@ -328,7 +375,9 @@ enum {
     MMG_TERM_SHORTFALL = 5, /**< `mmg_info.shortfall` */
     MMG_TERM_LOCK = 6,      /**< `mmg_info.lock` */
     MMG_TERM_GUARD = 7,     /**< what mmg_guard_state() returns */
-    MMG_TERM_CHANGED = 8    /**< a bit that mmg_changed() reports, one at a time */
+    MMG_TERM_CHANGED = 8,   /**< a bit that mmg_changed() reports, one at a time */
+    MMG_TERM_LOCKING = 9,   /**< `mmg_info.lock_reason` */
+    MMG_TERM_EXCEPT = 10    /**< a bit of `mmg_info.exceptions`, one at a time */
 };
 
 /* ------------------------------------------------------------------------------------------------------- opening -- */
@@ -356,8 +405,15 @@ mmg_status mmg_options_init(mmg_options *options, uint32_t struct_size);
  * MMAPGUARD_NO_SIGNAL (not empty, not "0") says so.
  *
  * With MMG_GUARANTEE_STABLE the library takes the cheapest means that keeps the bytes as they are (mmg_info.means).
- * The first lease starts a thread of the library's own, with all signals blocked, which ends 100 ms after the last; a
- * writer of a leased file waits, in open(2) or truncate(2), while it secures the bytes.
+ * A means may be a lease, which is not free for others: whoever opens the file for writing waits, in open(2) or
+ * truncate(2), while the bytes are secured; whoever does so with O_NONBLOCK (coreutils' truncate, tar --overwrite, dd
+ * oflag=nonblock) fails with EAGAIN; and while this process is stopped, a writer waits for the kernel to take the lease
+ * away (45 s by default). MMG_FLAG_NO_LEASE, or the environment variable MMAPGUARD_NO_LEASE (not empty, not "0"), keeps
+ * leases out. The first lease starts a thread of the library's own, with all signals blocked, which ends 100 ms after
+ * the last.
+ *
+ * The environment variable MMAPGUARD_LOCK ("none", "auto" or "shared") replaces MMG_LOCK_AUTO; whoever asks for a lock
+ * by name gets that.
  *
  * @param path     NUL-terminated, in the encoding of the file system. A relative path is resolved against the current
  *                 directory now, and again whenever mmg_changed() looks the path up.

@@ -111,13 +111,23 @@ static const char *const shortfall_terms[] = {"none",
                                               "unreadable when the lease broke",
                                               "lease of the parent process",
                                               "bytes were lost"};
-static const char *const lock_terms[] = {"shared", "ofd", "none"};
+static const char *const lock_terms[] = {"auto", "shared", "ofd", "none"};
+static const char *const locking_terms[] = {"held",
+                                            "not asked for",
+                                            "not needed",
+                                            "a lock here would be mandatory",
+                                            "a lock here could hang",
+                                            "a lock here is not local",
+                                            "no such lock here",
+                                            "a lock here would be the lock of the caller"};
 static const char *const guard_terms[] = {"none", "top", "displaced", "refused", "blocked", "disabled"};
 /* Indexed by the bit itself, which is small: gaps stay NULL. */
 static const char *const changed_terms[] = {[MMG_CHANGED_SIZE] = "size",
                                             [MMG_CHANGED_MTIME] = "mtime",
                                             [MMG_CHANGED_CTIME] = "ctime",
                                             [MMG_CHANGED_PATH] = "path"};
+static const char *const except_terms[] = {[MMG_EXCEPT_READ_ONLY_TRUNCATION] = "truncation by a read-only open",
+                                           [MMG_EXCEPT_PINNED_PAGES] = "stores into pages pinned before the lease"};
 
 #define TERMS(list)                                                                                                    \
     {                                                                                                                  \
@@ -132,6 +142,7 @@ static const struct {
     [MMG_TERM_GUARANTEE] = TERMS(guarantee_terms), [MMG_TERM_MEANS] = TERMS(means_terms),
     [MMG_TERM_SHORTFALL] = TERMS(shortfall_terms), [MMG_TERM_LOCK] = TERMS(lock_terms),
     [MMG_TERM_GUARD] = TERMS(guard_terms),         [MMG_TERM_CHANGED] = TERMS(changed_terms),
+    [MMG_TERM_LOCKING] = TERMS(locking_terms),     [MMG_TERM_EXCEPT] = TERMS(except_terms),
 };
 
 const char *

@@ -42,7 +42,9 @@ FROZEN(mmg_options, length, 40);
 FROZEN(mmg_options, copy_threshold, 48);
 FROZEN(mmg_options, max_bytes, 56);
 FROZEN(mmg_options, max_snapshot_bytes, 64);
-_Static_assert(sizeof(mmg_options) == 72, "mmg_options must not change its size within 1.0");
+FROZEN(mmg_options, max_leases, 72);
+FROZEN(mmg_options, max_lease_wait_ms, 76);
+_Static_assert(sizeof(mmg_options) == 80, "mmg_options must not change its size within 1.0");
 FROZEN(mmg_error, status, 4);
 FROZEN(mmg_error, os_code, 8);
 FROZEN(mmg_error, offset, 16);
@@ -56,11 +58,17 @@ FROZEN(mmg_info, mtime_seconds, 72);
 FROZEN(mmg_info, mtime_nanoseconds, 88);
 FROZEN(mmg_info, faults, 96);
 FROZEN(mmg_info, page_size, 144);
-_Static_assert(sizeof(mmg_info) == 152, "mmg_info must not change its size within 1.0");
+FROZEN(mmg_info, lock_reason, 152);
+FROZEN(mmg_info, exceptions, 156);
+FROZEN(mmg_info, means_order, 160);
+FROZEN(mmg_info, file_system, 168);
+_Static_assert(sizeof(mmg_info) == 192, "mmg_info must not change its size within 1.0");
 FROZEN(mmg_stats, guard_state, 4);
 FROZEN(mmg_stats, handles, 8);
 FROZEN(mmg_stats, retired_slots, 72);
-_Static_assert(sizeof(mmg_stats) == 80, "mmg_stats must not change its size within 1.0");
+FROZEN(mmg_stats, leases, 80);
+FROZEN(mmg_stats, writer_wait_max_ns, 168);
+_Static_assert(sizeof(mmg_stats) == 176, "mmg_stats must not change its size within 1.0");
 
 static const uint32_t options_ends[] = {END_OF(mmg_options, backing),
                                         END_OF(mmg_options, guarantee),
@@ -72,7 +80,9 @@ static const uint32_t options_ends[] = {END_OF(mmg_options, backing),
                                         END_OF(mmg_options, length),
                                         END_OF(mmg_options, copy_threshold),
                                         END_OF(mmg_options, max_bytes),
-                                        END_OF(mmg_options, max_snapshot_bytes)};
+                                        END_OF(mmg_options, max_snapshot_bytes),
+                                        END_OF(mmg_options, max_leases),
+                                        END_OF(mmg_options, max_lease_wait_ms)};
 static const uint32_t error_ends[] = {END_OF(mmg_error, status),    END_OF(mmg_error, os_code),
                                       END_OF(mmg_error, reserved),  END_OF(mmg_error, offset),
                                       END_OF(mmg_error, operation), END_OF(mmg_error, message)};
@@ -98,12 +108,28 @@ static const uint32_t info_ends[] = {END_OF(mmg_info, backing),
                                      END_OF(mmg_info, mapped_bytes),
                                      END_OF(mmg_info, heap_bytes),
                                      END_OF(mmg_info, lock_error),
-                                     END_OF(mmg_info, page_size)};
+                                     END_OF(mmg_info, page_size),
+                                     END_OF(mmg_info, lock_reason),
+                                     END_OF(mmg_info, exceptions),
+                                     END_OF(mmg_info, means_order),
+                                     END_OF(mmg_info, file_system)};
 static const uint32_t stats_ends[] = {END_OF(mmg_stats, guard_state),    END_OF(mmg_stats, handles),
                                       END_OF(mmg_stats, opened),         END_OF(mmg_stats, regions),
                                       END_OF(mmg_stats, mappings),       END_OF(mmg_stats, mapped_bytes),
                                       END_OF(mmg_stats, heap_bytes),     END_OF(mmg_stats, faults),
-                                      END_OF(mmg_stats, foreign_faults), END_OF(mmg_stats, retired_slots)};
+                                      END_OF(mmg_stats, foreign_faults), END_OF(mmg_stats, retired_slots),
+                                      END_OF(mmg_stats, leases),
+                                      END_OF(mmg_stats, leases_breaking),
+                                      END_OF(mmg_stats, lease_breaks),
+                                      END_OF(mmg_stats, lease_refusals),
+                                      END_OF(mmg_stats, fallbacks_cap),
+                                      END_OF(mmg_stats, fallbacks_time),
+                                      END_OF(mmg_stats, fallbacks_space),
+                                      END_OF(mmg_stats, fallbacks_read),
+                                      END_OF(mmg_stats, snapshot_bytes),
+                                      END_OF(mmg_stats, snapshots),
+                                      END_OF(mmg_stats, writer_wait_ns),
+                                      END_OF(mmg_stats, writer_wait_max_ns)};
 
 #define LAYOUT(ends)                                                                                                   \
     {                                                                                                                  \
@@ -178,7 +204,7 @@ mmgi_struct_write(void *caller, const void *ours, uint32_t our_size)
 
 #define KNOWN_FLAGS                                                                                                    \
     ((uint64_t)(MMG_FLAG_REJECT_EMPTY | MMG_FLAG_NOFOLLOW | MMG_FLAG_NO_FAULT_GUARD | MMG_FLAG_POPULATE |              \
-                MMG_FLAG_FIFO_WAIT | MMG_FLAG_REQUIRE_LOCK))
+                MMG_FLAG_FIFO_WAIT | MMG_FLAG_REQUIRE_LOCK | MMG_FLAG_NO_LEASE))
 
 static bool
 options_known(const mmg_options *o)
@@ -195,6 +221,8 @@ options_agree(const mmg_options *o)
 }
 
 #define DEFAULT_CAP (UINT64_C(1) << 30)
+/* Bounds what a stopped process can do to others: each of its leases keeps one writer waiting. */
+#define DEFAULT_LEASES 10000u
 
 /*
  * Measured with `./dev bench`. To open, read once and close, a copy is faster than a mapping up to about 1 MiB; but held
@@ -221,5 +249,9 @@ mmgi_struct_read_options(const mmg_options *caller, mmg_options *ours)
         ours->max_bytes = DEFAULT_CAP;
     if (ours->max_snapshot_bytes == 0)
         ours->max_snapshot_bytes = DEFAULT_CAP;
+    if (ours->lock == MMG_LOCK_AUTO)
+        ours->lock = MMG_LOCK_SHARED;
+    if (ours->max_leases == 0)
+        ours->max_leases = DEFAULT_LEASES;
     return MMG_OK;
 }

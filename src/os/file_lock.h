@@ -5,6 +5,7 @@
 #ifndef MMGI_OS_FILE_LOCK_H
 #define MMGI_OS_FILE_LOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /**
@@ -21,7 +22,10 @@ int mmgi_lock_wait(int fd, uint32_t kind, uint32_t wait_ms);
 /** Give the lock back before the descriptor is closed. */
 void mmgi_lock_drop(int fd, uint32_t kind);
 
-/** Does this errno of mmgi_lock_try() mean that the file system has no locks, rather than that something is wrong? */
-int mmgi_lock_is_missing(int os_code);
+/**
+ * Returns true when an errno of mmgi_lock_try() does not mean contention. Whatever it is, the file system has no such
+ * lock to give here: the errors that FUSE servers, NFS and drivers answer are too many to list.
+ */
+bool mmgi_lock_is_missing(int os_code);
 
 #endif

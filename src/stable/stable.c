@@ -17,6 +17,7 @@
 #include "guard/fault_guard.h"
 #include "stable/lease.h"
 #include "os/file_lock.h"
+#include "os/process.h"
 #include "os/linux/ioctl_compat.h"
 #include "stable/snapshot.h"
 #include "region/file_identity.h"
@@ -168,6 +169,10 @@ try_lease(struct trial *trial, mmg_status *status, struct region **out)
     struct source *source = trial->source;
     struct lease *lease;
 
+    if ((source->options->flags & MMG_FLAG_NO_LEASE) || mmgi_process_environment_says("MMAPGUARD_NO_LEASE")) {
+        note(trial, "; lease: not wanted");
+        return false;
+    }
     if (source->kind != SOURCE_FILE || source->is_shared || !IS_AMONG(trial->file_system, lease_holders)) {
         note(trial, "; lease: %s",
              source->is_shared ? "the descriptor cannot be opened anew" : "not on its file system");

@@ -266,8 +266,8 @@ CHANGES: dict[str, Change] = {
         "member mmg_options.backing changed its offset from 4 to 16",
     ),
     "a member removed": (
-        (("    uint64_t retired_slots;  /**< handle slots whose generations are used up */\n", ""),),
-        "member mmg_stats.retired_slots is gone",
+        (("    uint64_t writer_wait_max_ns;  /**< the longest of these waits */\n", ""),),
+        "member mmg_stats.writer_wait_max_ns is gone",
     ),
     "a member resized": (
         (("    uint64_t pins; ", "    uint32_t pins;\n    uint32_t padding; "),),
@@ -279,7 +279,7 @@ CHANGES: dict[str, Change] = {
     ),
     "a member renamed": ((("    uint64_t inode; ", "    uint64_t node; "),), "member mmg_info.node is new"),
     "a member added at the end": (
-        (("    uint64_t retired_slots; ", "    uint64_t retired_slots;\n    uint64_t more; "),),
+        (("    uint64_t writer_wait_max_ns; ", "    uint64_t writer_wait_max_ns;\n    uint64_t more; "),),
         "struct mmg_stats changed its size from 80 to 88 bytes",
     ),
     "a constant renumbered": (
@@ -287,8 +287,8 @@ CHANGES: dict[str, Change] = {
         "constant MMG_E_RANGE changed from -3 to -6",
     ),
     "two constants swapped": (
-        (("MMG_LOCK_SHARED = 0", "MMG_LOCK_SHARED = 1"), ("MMG_LOCK_OFD = 1", "MMG_LOCK_OFD = 0")),
-        "constant MMG_LOCK_SHARED changed from 0 to 1",
+        (("MMG_LOCK_SHARED = 1", "MMG_LOCK_SHARED = 2"), ("MMG_LOCK_OFD = 2", "MMG_LOCK_OFD = 1")),
+        "constant MMG_LOCK_SHARED changed from 1 to 2",
     ),
     "a constant removed": ((("    MMG_FLAG_POPULATE = 8, ", "    "),), "constant MMG_FLAG_POPULATE is gone"),
     "a constant added": (
@@ -525,9 +525,9 @@ def test_a_release_takes_none(house: House) -> None:
 #: An addition as the rules want it: a new minor version, and the new function at a node of its own.
 ADDITION = (
     ("MMG_ABI_VERSION UINT32_C(0x00010000)", "MMG_ABI_VERSION UINT32_C(0x00010001)"),
-    ("    uint64_t page_size; ", "    uint64_t page_size;\n    uint64_t more; "),
+    ("    char file_system[24]; ", "    char file_system[24];\n    uint64_t more; "),
     ("MMG_E_GUARD = -62", "MMG_E_GUARD = -62, MMG_E_LATE = -63"),
-    ("MMG_FLAG_REQUIRE_LOCK = 32", "MMG_FLAG_REQUIRE_LOCK = 32, MMG_FLAG_LATE = 64"),
+    ("MMG_FLAG_NO_LEASE = 64", "MMG_FLAG_NO_LEASE = 64, MMG_FLAG_LATE = 128"),
     ("/* MMG_CDEF_END */", "int32_t mmg_late(void);\n/* MMG_CDEF_END */"),
 )
 LATER_NODE = "MMAPGUARD_1.1 { global: mmg_late; } MMAPGUARD_1.0;\n"
@@ -604,7 +604,7 @@ def test_a_function_added_to_a_node_that_has_shipped_is_refused(house: House) ->
     [
         *(CHANGES[kind] for kind in CHANGES if kind not in ("a member added at the end", "a constant added")),
         ((("    uint64_t more; ", "    char more[5000]; "),), "struct mmg_info has 5152 bytes now: from 152 it may grow in steps of 8, up to 4096"),
-        ((("MMG_FLAG_LATE = 64", "MMG_FLAG_LATE = 32"),), "constant MMG_FLAG_LATE takes the number 32 of MMG_FLAG_REQUIRE_LOCK"),
+        ((("MMG_FLAG_LATE = 128", "MMG_FLAG_LATE = 64"),), "constant MMG_FLAG_LATE takes the number 64 of MMG_FLAG_NO_LEASE"),
         ((("\n} mmg_span;", "\n    uint64_t more;\n} mmg_span;"),), "struct mmg_span changed, and has no struct_size that would tell"),
         ((("    uint64_t inode; ", "    uint64_t late;\n    uint64_t inode; "),), "member mmg_info.inode changed its offset from 64 to 72"),
     ],

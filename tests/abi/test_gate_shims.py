@@ -130,16 +130,16 @@ ADDS: Patches = {
         ("{(uint32_t)sizeof(mmg_options), 0,", "{(uint32_t)sizeof(mmg_options), 0, 0,"),
         ("} mmg_options;", "    uint64_t shim_bytes;\n} mmg_options;"),
         ("MMG_E_GUARD = -62 ", "MMG_E_GUARD = -62, MMG_E_SHIM = -63 "),
-        ("MMG_FLAG_REQUIRE_LOCK = 32 ", "MMG_FLAG_REQUIRE_LOCK = 32, MMG_FLAG_SHIM = 64 "),
+        ("MMG_FLAG_NO_LEASE = 64 ", "MMG_FLAG_NO_LEASE = 64, MMG_FLAG_SHIM = 128 "),
         ("/* MMG_CDEF_END */", "int32_t mmg_shim(void);\n/* MMG_CDEF_END */"),
     ),
     LAYOUT: (
-        ("sizeof(mmg_options) == 72", "sizeof(mmg_options) == 80"),
+        ("sizeof(mmg_options) == 80", "sizeof(mmg_options) == 88"),
         (
-            "END_OF(mmg_options, max_snapshot_bytes)",
-            "END_OF(mmg_options, max_snapshot_bytes), END_OF(mmg_options, shim_bytes)",
+            "END_OF(mmg_options, max_lease_wait_ms)",
+            "END_OF(mmg_options, max_lease_wait_ms), END_OF(mmg_options, shim_bytes)",
         ),
-        ("MMG_FLAG_REQUIRE_LOCK))", "MMG_FLAG_REQUIRE_LOCK | MMG_FLAG_SHIM))"),
+        ("MMG_FLAG_NO_LEASE))", "MMG_FLAG_NO_LEASE | MMG_FLAG_SHIM))"),
     ),
     STATUS: (("    X(MMG_E_GUARD,", '    X(MMG_E_SHIM, -63, "shim") \\\n    X(MMG_E_GUARD,'),),
     API: (

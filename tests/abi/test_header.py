@@ -72,7 +72,7 @@ def test_the_header_alone_compiles_without_a_warning(way: tuple[str, str], tmp_p
     ("old", "new", "words"),
     [
         ("    uint32_t lock_wait_ms; ", "    uint64_t lock_wait_ms; ", "pad"),
-        ("    uint64_t retired_slots; ", "    uint64_t retired_slots; uint64_t more; ", "initializer"),
+        ("    uint64_t writer_wait_max_ns; ", "    uint64_t writer_wait_max_ns; uint64_t more; ", "initializer"),
     ],
     ids=["implicit padding", "a member without initialiser"],
 )

@@ -28,7 +28,9 @@ static const uint32_t options_ends[] = {END(mmg_options, backing),
                                         END(mmg_options, length),
                                         END(mmg_options, copy_threshold),
                                         END(mmg_options, max_bytes),
-                                        END(mmg_options, max_snapshot_bytes)};
+                                        END(mmg_options, max_snapshot_bytes),
+                                        END(mmg_options, max_leases),
+                                        END(mmg_options, max_lease_wait_ms)};
 static const uint32_t error_ends[] = {END(mmg_error, status), END(mmg_error, os_code),   END(mmg_error, reserved),
                                       END(mmg_error, offset), END(mmg_error, operation), END(mmg_error, message)};
 static const uint32_t info_ends[] = {END(mmg_info, backing),
@@ -53,11 +55,27 @@ static const uint32_t info_ends[] = {END(mmg_info, backing),
                                      END(mmg_info, mapped_bytes),
                                      END(mmg_info, heap_bytes),
                                      END(mmg_info, lock_error),
-                                     END(mmg_info, page_size)};
+                                     END(mmg_info, page_size),
+                                     END(mmg_info, lock_reason),
+                                     END(mmg_info, exceptions),
+                                     END(mmg_info, means_order),
+                                     END(mmg_info, file_system)};
 static const uint32_t stats_ends[] = {
     END(mmg_stats, guard_state),    END(mmg_stats, handles),      END(mmg_stats, opened),     END(mmg_stats, regions),
     END(mmg_stats, mappings),       END(mmg_stats, mapped_bytes), END(mmg_stats, heap_bytes), END(mmg_stats, faults),
-    END(mmg_stats, foreign_faults), END(mmg_stats, retired_slots)};
+    END(mmg_stats, foreign_faults), END(mmg_stats, retired_slots),
+    END(mmg_stats, leases),
+    END(mmg_stats, leases_breaking),
+    END(mmg_stats, lease_breaks),
+    END(mmg_stats, lease_refusals),
+    END(mmg_stats, fallbacks_cap),
+    END(mmg_stats, fallbacks_time),
+    END(mmg_stats, fallbacks_space),
+    END(mmg_stats, fallbacks_read),
+    END(mmg_stats, snapshot_bytes),
+    END(mmg_stats, snapshots),
+    END(mmg_stats, writer_wait_ns),
+    END(mmg_stats, writer_wait_max_ns)};
 
 /** One kind of struct, and a call that takes it. */
 struct kind {

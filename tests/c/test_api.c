@@ -97,7 +97,7 @@ unknown_option_values_are_refused(void)
         options.guarantee = wrong[index];
         refuse(path, &options);
         options = (mmg_options)MMG_OPTIONS_INIT;
-        options.lock = wrong[index];
+        options.lock = wrong[index] == MMG_LOCK_NONE ? MMG_LOCK_NONE + 1 : wrong[index];
         refuse(path, &options);
         options = (mmg_options)MMG_OPTIONS_INIT;
         options.access = wrong[index] == 3 ? MMG_ADVICE_DONTNEED : wrong[index];
@@ -118,7 +118,7 @@ every_unknown_flag_bit_is_refused(void)
     for (unsigned bit = 0; bit < 64; bit++) {
         mmg_options options = MMG_OPTIONS_INIT;
         options.flags = UINT64_C(1) << bit;
-        if (options.flags > MMG_FLAG_REQUIRE_LOCK) {
+        if (options.flags > MMG_FLAG_NO_LEASE) {
             refuse(path, &options);
             options.flags |= MMG_FLAG_POPULATE;
             refuse(path, &options);
@@ -130,7 +130,7 @@ static void
 every_known_flag_and_value_is_accepted(void)
 {
     const char *path = check_file("file", 100);
-    for (uint64_t flag = 1; flag <= MMG_FLAG_REQUIRE_LOCK; flag *= 2) {
+    for (uint64_t flag = 1; flag <= MMG_FLAG_NO_LEASE; flag *= 2) {
         mmg_options options = MMG_OPTIONS_INIT;
         options.flags = flag;
         CHECK_STATUS(mmg_close(check_open(path, &options), 0), MMG_OK);

@@ -129,6 +129,7 @@ static const struct vocabulary vocabularies[] = {
     {MMG_TERM_GUARANTEE, MMG_GUARANTEE_NONE, false}, {MMG_TERM_MEANS, MMG_MEANS_SNAPSHOT, false},
     {MMG_TERM_SHORTFALL, MMG_SHORT_LOST, false},     {MMG_TERM_LOCK, MMG_LOCK_NONE, false},
     {MMG_TERM_GUARD, MMG_GUARD_DISABLED, false},     {MMG_TERM_CHANGED, MMG_CHANGED_PATH, true},
+    {MMG_TERM_LOCKING, MMG_LOCKING_NOT_OURS, false}, {MMG_TERM_EXCEPT, MMG_EXCEPT_PINNED_PAGES, true},
 };
 #define VOCABULARIES (sizeof vocabularies / sizeof *vocabularies)
 
@@ -190,13 +191,13 @@ a_vocabulary_that_does_not_exist_knows_no_word(void)
     uint64_t state = check_seed();
     for (uint32_t value = 0; value < 20; value++) {
         CHECK_TEXT(mmg_term(0, value), "unknown");
-        CHECK_TEXT(mmg_term(MMG_TERM_CHANGED + 1, value), "unknown");
+        CHECK_TEXT(mmg_term(MMG_TERM_EXCEPT + 1, value), "unknown");
         CHECK_TEXT(mmg_term(UINT32_MAX, value), "unknown");
     }
     for (unsigned round = 0; round < 10000; round++) {
         uint32_t number = (uint32_t)check_random(&state);
         CHECK(mmg_term(number, (uint32_t)check_random(&state)) != NULL);
-        CHECK(number <= MMG_TERM_CHANGED || strcmp(mmg_term(number, 0), "unknown") == 0);
+        CHECK(number <= MMG_TERM_EXCEPT || strcmp(mmg_term(number, 0), "unknown") == 0);
     }
 }
 

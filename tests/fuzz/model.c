@@ -544,11 +544,13 @@ some_struct_size(uint32_t full)
     }
 }
 
-static const uint32_t options_ends[] = {8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 72};
+static const uint32_t options_ends[] = {8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 72, 76, 80};
 static const uint32_t error_ends[] = {8, 12, 16, 24, 48, 512};
 static const uint32_t info_ends[] = {8,  12, 16, 20, 24,  28,  32,  40,  48,  56,  64, 72,
-                                     80, 88, 92, 96, 104, 112, 120, 128, 136, 144, 152};
-static const uint32_t stats_ends[] = {8, 16, 24, 32, 40, 48, 56, 64, 72, 80};
+                                     80, 88, 92, 96, 104, 112, 120, 128, 136, 144, 152,
+                                     156, 160, 168, 192};
+static const uint32_t stats_ends[] = {8,  16,  24,  32,  40,  48,  56,  64,  72,  80, 88,
+                                      96, 104, 112, 120, 128, 136, 144, 152, 160, 168, 176};
 #define IS_SIZE_OF(size, ends) is_size_of((size), (ends), sizeof(ends) / sizeof *(ends))
 
 static uint32_t
@@ -573,7 +575,7 @@ make_request(struct request *request, uint64_t file_size, struct expected *expec
     options->lock = some_value(MMG_LOCK_NONE);
     options->lock_wait_ms = (uint32_t)below(2);
     options->access = one_in(4) ? some_value(MMG_ADVICE_POPULATE) : 0;
-    options->flags = one_in(3) ? below(64) : one_in(40) ? draw(8) : 0;
+    options->flags = one_in(3) ? below(128) : one_in(40) ? draw(8) : 0;
     if (one_in(2)) {
         options->offset = some_offset(file_size);
         options->length = one_in(3) ? 0 : some_length(file_size, options->offset);
@@ -595,7 +597,7 @@ make_request(struct request *request, uint64_t file_size, struct expected *expec
            (size < sizeof *options ? size : sizeof *options) - 4);
     const mmg_options *meant = &request->meant;
     if (meant->backing > MMG_BACKING_COPY || meant->guarantee > MMG_GUARANTEE_STABLE || meant->lock > MMG_LOCK_NONE ||
-        meant->access > MMG_ADVICE_HUGEPAGE || meant->flags >= 64 ||
+        meant->access > MMG_ADVICE_HUGEPAGE || meant->flags >= 128 ||
         ((meant->flags & MMG_FLAG_REQUIRE_LOCK) != 0 && meant->lock == MMG_LOCK_NONE)) {
         expect(expected, MMG_E_ARGUMENT);
     }
@@ -608,7 +610,7 @@ expect_of_file(const struct inode *inode, const mmg_options *meant, uint64_t sta
 {
     uint64_t size = inode->size > start ? inode->size - start : 0;
     uint64_t cap = meant->max_bytes == 0 ? UINT64_C(1) << 30 : meant->max_bytes;
-    if (!streams && meant->lock == MMG_LOCK_SHARED && inode->locked) {
+    if (!streams && meant->lock <= MMG_LOCK_SHARED && inode->locked) {
         expect(expected, MMG_E_WOULD_BLOCK);
     }
     if (streams && meant->backing == MMG_BACKING_MAP) {
@@ -694,7 +696,7 @@ adopt(mmg_handle handle, struct inode *inode, const mmg_options *meant, uint64_t
     if (info.backing == MMG_BACKING_COPY) {
         must_equal(info.lock, MMG_LOCK_NONE, "lock");
     } else if (info.guarantee != MMG_GUARANTEE_STABLE || info.lock != MMG_LOCK_NONE) { /* a snapshot needs none */
-        must_equal(info.lock, meant->lock, "lock");
+        must_equal(info.lock, meant->lock == MMG_LOCK_AUTO ? MMG_LOCK_SHARED : meant->lock, "lock");
     }
     region->has_flock = info.lock == MMG_LOCK_SHARED;
     inode->flocks += region->has_flock;

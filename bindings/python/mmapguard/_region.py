@@ -39,7 +39,7 @@ class Options(TypedDict, total=False):
 
     stable              the bytes must not change for as long as the region lives, or UnstableError
     backing             'auto' (copy what is small, map the rest), 'map' (or fail), 'copy'
-    lock                the advisory lock that is held: 'shared' (flock), 'ofd' (fcntl), 'none'
+    lock                the advisory lock: 'auto' (flock where that is safe), 'shared' (flock), 'ofd' (fcntl), 'none'
     lock_wait           how long to wait for that lock, in seconds; 0: try once; None: as long as it takes
     access              expected pattern: 'normal', 'sequential', 'random', 'willneed', 'hugepage'
     offset              where the region starts in the file; any byte
@@ -57,7 +57,7 @@ class Options(TypedDict, total=False):
 
     stable: bool
     backing: Literal["auto", "map", "copy"]
-    lock: Literal["shared", "ofd", "none"]
+    lock: Literal["auto", "shared", "ofd", "none"]
     lock_wait: float | None
     access: Access
     offset: int
@@ -131,7 +131,7 @@ def _arguments(options: Options) -> tuple[int, ...]:
     return (
         _word(given.get("backing", "auto"), _BACKING, "backing"),
         native.GUARANTEE_STABLE if options.get("stable", False) else native.GUARANTEE_CONTAINED,
-        _word(given.get("lock", "shared"), _LOCK, "lock"),
+        _word(given.get("lock", "auto"), _LOCK, "lock"),
         _milliseconds(options.get("lock_wait", 0)),
         _word(given.get("access", "normal"), _ADVICE, "access"),
         sum(bit for name, bit in _FLAGS.items() if given.get(name, False)),

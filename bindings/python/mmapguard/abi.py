@@ -105,9 +105,22 @@ MMG_SHORT_READ: Final = 7
 MMG_SHORT_FORKED: Final = 8
 MMG_SHORT_LOST: Final = 9
 
-MMG_LOCK_SHARED: Final = 0
-MMG_LOCK_OFD: Final = 1
-MMG_LOCK_NONE: Final = 2
+MMG_LOCK_AUTO: Final = 0
+MMG_LOCK_SHARED: Final = 1
+MMG_LOCK_OFD: Final = 2
+MMG_LOCK_NONE: Final = 3
+
+MMG_LOCKING_HELD: Final = 0
+MMG_LOCKING_ASKED: Final = 1
+MMG_LOCKING_NO_NEED: Final = 2
+MMG_LOCKING_MANDATORY: Final = 3
+MMG_LOCKING_COULD_HANG: Final = 4
+MMG_LOCKING_NOT_LOCAL: Final = 5
+MMG_LOCKING_MISSING: Final = 6
+MMG_LOCKING_NOT_OURS: Final = 7
+
+MMG_EXCEPT_READ_ONLY_TRUNCATION: Final = 1
+MMG_EXCEPT_PINNED_PAGES: Final = 2
 
 MMG_FLAG_REJECT_EMPTY: Final = 1
 MMG_FLAG_NOFOLLOW: Final = 2
@@ -115,6 +128,7 @@ MMG_FLAG_NO_FAULT_GUARD: Final = 4
 MMG_FLAG_POPULATE: Final = 8
 MMG_FLAG_FIFO_WAIT: Final = 16
 MMG_FLAG_REQUIRE_LOCK: Final = 32
+MMG_FLAG_NO_LEASE: Final = 64
 
 MMG_ADVICE_NORMAL: Final = 0
 MMG_ADVICE_SEQUENTIAL: Final = 1
@@ -153,6 +167,8 @@ MMG_TERM_SHORTFALL: Final = 5
 MMG_TERM_LOCK: Final = 6
 MMG_TERM_GUARD: Final = 7
 MMG_TERM_CHANGED: Final = 8
+MMG_TERM_LOCKING: Final = 9
+MMG_TERM_EXCEPT: Final = 10
 
 mmg_handle = c_uint64
 mmg_status = c_int32
@@ -173,7 +189,7 @@ class mmg_span(Structure):  # 24 bytes
     ]
 
 
-class mmg_options(_Sized):  # 72 bytes
+class mmg_options(_Sized):  # 80 bytes
     _fields_ = [
         ("struct_size", c_uint32),
         ("backing", c_uint32),
@@ -187,6 +203,8 @@ class mmg_options(_Sized):  # 72 bytes
         ("copy_threshold", c_uint64),
         ("max_bytes", c_uint64),
         ("max_snapshot_bytes", c_uint64),
+        ("max_leases", c_uint32),
+        ("max_lease_wait_ms", c_uint32),
     ]
 
 
@@ -202,7 +220,7 @@ class mmg_error(_Sized):  # 512 bytes
     ]
 
 
-class mmg_info(_Sized):  # 152 bytes
+class mmg_info(_Sized):  # 192 bytes
     _fields_ = [
         ("struct_size", c_uint32),
         ("backing", c_uint32),
@@ -228,10 +246,14 @@ class mmg_info(_Sized):  # 152 bytes
         ("heap_bytes", c_uint64),
         ("lock_error", c_uint64),
         ("page_size", c_uint64),
+        ("lock_reason", c_uint32),
+        ("exceptions", c_uint32),
+        ("means_order", c_uint64),
+        ("file_system", c_char * 24),
     ]
 
 
-class mmg_stats(_Sized):  # 80 bytes
+class mmg_stats(_Sized):  # 176 bytes
     _fields_ = [
         ("struct_size", c_uint32),
         ("guard_state", c_int32),
@@ -244,6 +266,18 @@ class mmg_stats(_Sized):  # 80 bytes
         ("faults", c_uint64),
         ("foreign_faults", c_uint64),
         ("retired_slots", c_uint64),
+        ("leases", c_uint64),
+        ("leases_breaking", c_uint64),
+        ("lease_breaks", c_uint64),
+        ("lease_refusals", c_uint64),
+        ("fallbacks_cap", c_uint64),
+        ("fallbacks_time", c_uint64),
+        ("fallbacks_space", c_uint64),
+        ("fallbacks_read", c_uint64),
+        ("snapshot_bytes", c_uint64),
+        ("snapshots", c_uint64),
+        ("writer_wait_ns", c_uint64),
+        ("writer_wait_max_ns", c_uint64),
     ]
 
 

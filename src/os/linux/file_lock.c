@@ -42,10 +42,8 @@ mmgi_lock_try(int fd, uint32_t kind)
             result = flock(fd, LOCK_SH | LOCK_NB);
         while (result != 0 && errno == EINTR);
     }
-    if (result == 0)
-        return 0;
-    /* fcntl(2): a conflicting lock is EACCES or EAGAIN. */
-    return errno == EAGAIN || errno == EACCES ? EWOULDBLOCK : errno;
+    /* Linux says EAGAIN to a conflict, in both calls. The EACCES that POSIX allows is what NFS says to a server's refusal. */
+    return result == 0 ? 0 : errno;
 }
 
 static int64_t
@@ -87,9 +85,8 @@ mmgi_lock_drop(int fd, uint32_t kind)
             continue;
 }
 
-int
+bool
 mmgi_lock_is_missing(int os_code)
 {
-    /* flock(2), fcntl(2); EINVAL and ENOSYS are what some FUSE and network file systems say instead. */
-    return os_code == ENOLCK || os_code == EOPNOTSUPP || os_code == ENOTSUP || os_code == ENOSYS || os_code == EINVAL;
+    return os_code != 0 && os_code != EWOULDBLOCK;
 }

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The contract for what is known of a file system: its name, who can write to it, what a lock on it means, how fine its
+ * file times are. The name decides, as the kernel's mount table has it. The type number of statfs(2) does not: a 9p
+ * share hands on the number of the host's file system.
+ */
+#ifndef MMGI_OS_FILE_SYSTEM_H
+#define MMGI_OS_FILE_SYSTEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "os/file.h"
+
+/** What a whole-file lock on a file system does to others. */
+enum file_system_lock {
+    FILE_SYSTEM_LOCK_ADVISORY,  /* kept by this kernel, and binding only for those who ask for it */
+    FILE_SYSTEM_LOCK_MANDATORY, /* others' writes fail */
+    FILE_SYSTEM_LOCK_HANGS,     /* asks a server that may never answer */
+    FILE_SYSTEM_LOCK_NOT_LOCAL  /* kept elsewhere, or not known where */
+};
+
+struct file_system {
+    char name[24];            /* such as "ext4"; "" when it could not be found out */
+    bool has_leases;          /* every writer passes through this kernel, and a read lease holds each of them back */
+    bool is_read_only_medium; /* nobody can write to it, not even the kernel */
+    bool has_verity;          /* its files may be sealed by fs-verity */
+    bool is_memory;           /* its files take memory, not disk space */
+    bool is_stacked;          /* a file may be exchanged for another below an open descriptor (overlay, copy-up) */
+    bool has_other_clock;     /* the times of its files come from another machine */
+    bool has_coarse_times;    /* the times of its files may be as coarse as two seconds */
+    enum file_system_lock lock;
+};
+
+/**
+ * Finds out what is known of the file system that an open file is on. The answer is remembered for each device, so that
+ * only the first file of a device costs more than one system call. Never fails: where neither the mount table nor
+ * statmount(2) can be read, the name is empty and everything is answered as is safe for an unknown file system. Not
+ * async-signal-safe. Does not block on the file system itself.
+ *
+ * @param status  of that descriptor, from mmgi_file_status()
+ */
+void mmgi_file_system_find(int fd, const struct file_status *status, struct file_system *file_system);
+
+/** Returns true when fs-verity holds the contents of the file as they are. Async-signal-safe. May block on the disk. */
+bool mmgi_file_system_verity_holds(int fd);
+
+/** Returns true when a memfd is sealed against shrinking and against writing. Async-signal-safe. Does not block. */
+bool mmgi_file_system_memory_is_sealed(int fd);
+
+#endif

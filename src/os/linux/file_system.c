@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The name of a file system comes from /proc/self/mountinfo, by the number of the mount, or from statmount(2) where there
+ * is no /proc. What is known under each name stands in one table. Device numbers of file systems without a device are
+ * used again after an unmount, so for these the unique number of the mount is compared as well (Linux 6.8); before that
+ * they are looked up each time.
+ */
+#include "os/file_system.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "os/linux/ioctl_compat.h"
+#include "os/thread.h"
+
+#ifndef FS_VERITY_FL
+#define FS_VERITY_FL 0x00100000 /* Linux 5.4 */
+#endif
+
+/* What the kernel's own headers know since Linux 6.8; the numbers never change. */
+#define MOUNT_UNIQUE_WANTED 0x00004000u /* STATX_MNT_ID_UNIQUE */
+#define MOUNT_WANTED 0x00001000u        /* STATX_MNT_ID, Linux 5.8 */
+#define STATMOUNT_NUMBER 457
+#define STATMOUNT_FS_TYPE_WANTED UINT64_C(0x20)
+
+struct statx_buffer {
+    uint32_t mask;
+    uint8_t others[140];
+    uint64_t mount;
+    uint8_t spare[104];
+};
+_Static_assert(sizeof(struct statx_buffer) == 256 && offsetof(struct statx_buffer, mount) == 144,
+               "the layout of struct statx, which older C libraries lack");
+
+struct mount_request {
+    uint32_t size, spare;
+    uint64_t mount, wanted;
+};
+
+struct mount_answer {
+    uint32_t size, options;
+    uint64_t mask;
+    uint32_t device_major, device_minor;
+    uint64_t magic;
+    uint32_t flags, type; /* `type`: where the name starts in `text` */
+    uint64_t others[59];
+    char text[256];
+};
+_Static_assert(offsetof(struct mount_answer, text) == 512, "the layout of struct statmount");
+
+/* ------------------------------------------------------------------------------------------- what a name stands for -- */
+
+#define LEASES 1u
+#define MEDIUM 2u
+#define VERITY 4u
+#define MEMORY 8u
+#define STACKED 16u
+#define OTHER_CLOCK 32u
+#define COARSE 64u
+
+static const struct {
+    const char *name;
+    unsigned facts;
+    enum file_system_lock lock;
+} known[] = {
+    /* Local, with a disk. Only for these is it known that every writer passes through the kernel's leases. */
+    {"ext4", LEASES | VERITY, FILE_SYSTEM_LOCK_ADVISORY},
+    {"ext3", LEASES | COARSE, FILE_SYSTEM_LOCK_ADVISORY},
+    {"ext2", LEASES | COARSE, FILE_SYSTEM_LOCK_ADVISORY},
+    {"xfs", LEASES, FILE_SYSTEM_LOCK_ADVISORY},
+    {"btrfs", LEASES | VERITY, FILE_SYSTEM_LOCK_ADVISORY},
+    {"f2fs", LEASES | VERITY, FILE_SYSTEM_LOCK_ADVISORY},
+    {"bcachefs", LEASES, FILE_SYSTEM_LOCK_ADVISORY},
+    {"vfat", LEASES | COARSE, FILE_SYSTEM_LOCK_ADVISORY},
+    {"msdos", LEASES | COARSE, FILE_SYSTEM_LOCK_ADVISORY},
+    {"exfat", LEASES | COARSE, FILE_SYSTEM_LOCK_ADVISORY},
+    /* Local, in memory. No leases: io_uring keeps pages of tmpfs writable after the last descriptor is closed. */
+    {"tmpfs", MEMORY, FILE_SYSTEM_LOCK_ADVISORY},
+    {"ramfs", MEMORY, FILE_SYSTEM_LOCK_ADVISORY},
+    {"rootfs", MEMORY, FILE_SYSTEM_LOCK_ADVISORY},
+    {"devtmpfs", MEMORY, FILE_SYSTEM_LOCK_ADVISORY},
+    {"hugetlbfs", MEMORY, FILE_SYSTEM_LOCK_ADVISORY},
+    {"zfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
+    /* Media that nobody can write. */
+    {"squashfs", MEDIUM, FILE_SYSTEM_LOCK_ADVISORY},
+    {"erofs", MEDIUM, FILE_SYSTEM_LOCK_ADVISORY},
+    {"iso9660", MEDIUM, FILE_SYSTEM_LOCK_ADVISORY},
+    {"cramfs", MEDIUM, FILE_SYSTEM_LOCK_ADVISORY},
+    {"romfs", MEDIUM, FILE_SYSTEM_LOCK_ADVISORY},
+    /* Above other file systems. Writers of the layer below pass through the kernel, but not through this file. */
+    {"overlay", STACKED, FILE_SYSTEM_LOCK_ADVISORY},
+    {"ecryptfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
+    /* The kernel's own. */
+    {"proc", 0, FILE_SYSTEM_LOCK_ADVISORY},
+    {"sysfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
+    {"debugfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
+    {"tracefs", 0, FILE_SYSTEM_LOCK_ADVISORY},
+    {"cgroup", 0, FILE_SYSTEM_LOCK_ADVISORY},
+    {"cgroup2", 0, FILE_SYSTEM_LOCK_ADVISORY},
+    {"configfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
+    {"securityfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
+    {"efivarfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
+    {"bpf", 0, FILE_SYSTEM_LOCK_ADVISORY},
+    /* Other machines'. */
+    {"cifs", OTHER_CLOCK, FILE_SYSTEM_LOCK_MANDATORY},
+    {"smb3", OTHER_CLOCK, FILE_SYSTEM_LOCK_MANDATORY},
+    {"smbfs", OTHER_CLOCK, FILE_SYSTEM_LOCK_MANDATORY},
+    {"ncpfs", OTHER_CLOCK, FILE_SYSTEM_LOCK_MANDATORY},
+    {"nfs", OTHER_CLOCK, FILE_SYSTEM_LOCK_HANGS},
+    {"nfs4", OTHER_CLOCK, FILE_SYSTEM_LOCK_HANGS},
+    {"fuse", OTHER_CLOCK, FILE_SYSTEM_LOCK_HANGS},
+    {"fuseblk", OTHER_CLOCK, FILE_SYSTEM_LOCK_HANGS},
+    {"virtiofs", OTHER_CLOCK, FILE_SYSTEM_LOCK_NOT_LOCAL},
+    {"9p", OTHER_CLOCK, FILE_SYSTEM_LOCK_NOT_LOCAL},
+    /* Shared disks: a device, and writers in other kernels. */
+    {"gfs2", OTHER_CLOCK, FILE_SYSTEM_LOCK_NOT_LOCAL},
+    {"ocfs2", OTHER_CLOCK, FILE_SYSTEM_LOCK_NOT_LOCAL},
+};
+
+/*
+ * A name that is not in the table: with a device it is a local file system that this library does not know, whose locks
+ * are the kernel's own; without one it may be anything.
+ */
+static void
+describe(const char *name, bool has_device, struct file_system *file_system)
+{
+    unsigned facts = OTHER_CLOCK;
+
+    *file_system = (struct file_system){
+        .lock = has_device ? FILE_SYSTEM_LOCK_ADVISORY : FILE_SYSTEM_LOCK_NOT_LOCAL,
+    };
+    if (strncmp(name, "fuse.", 5) == 0 || strncmp(name, "fuseblk.", 8) == 0)
+        file_system->lock = FILE_SYSTEM_LOCK_HANGS;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(known[i].name, name) == 0) {
+            facts = known[i].facts;
+            file_system->lock = known[i].lock;
+        }
+    strncpy(file_system->name, name, sizeof file_system->name - 1); /* the last byte is zero already */
+    file_system->has_leases = (facts & LEASES) != 0;
+    file_system->is_read_only_medium = (facts & MEDIUM) != 0;
+    file_system->has_verity = (facts & VERITY) != 0;
+    file_system->is_memory = (facts & MEMORY) != 0;
+    file_system->is_stacked = (facts & STACKED) != 0;
+    file_system->has_other_clock = (facts & OTHER_CLOCK) != 0;
+    file_system->has_coarse_times = (facts & COARSE) != 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------ the name -- */
+
+/* The number of the mount that a descriptor was opened through, of the wanted kind; 0: not known. */
+static uint64_t
+mount_of(int fd, unsigned wanted)
+{
+    struct statx_buffer found = {.mask = 0};
+
+#ifdef SYS_statx
+    if (syscall(SYS_statx, fd, "", 0x1000 /* AT_EMPTY_PATH */, wanted, &found) != 0)
+        return 0;
+#else
+    (void)fd;
+#endif
+    return found.mask & wanted ? found.mount : 0;
+}
+
+static bool
+name_from_mount_call(uint64_t unique, char *name, size_t size)
+{
+    struct mount_request request = {.size = sizeof request, .mount = unique, .wanted = STATMOUNT_FS_TYPE_WANTED};
+    struct mount_answer answer = {.size = 0};
+
+    if (syscall(STATMOUNT_NUMBER, &request, &answer, sizeof answer, 0) != 0 ||
+        (answer.mask & STATMOUNT_FS_TYPE_WANTED) == 0 || answer.type >= sizeof answer.text)
+        return false;
+    answer.text[sizeof answer.text - 1] = '\0';
+    strncpy(name, answer.text + answer.type, size - 1);
+    return true;
+}
+
+/* In a line of mountinfo (proc(5)) the first field is the number of the mount, and the first behind " - " the name. */
+static bool
+name_from_line(const char *line, uint64_t mount, char *name, size_t size)
+{
+    char *end;
+
+    if (strtoull(line, &end, 10) != mount || *end != ' ')
+        return false;
+    const char *type = strstr(line, " - ");
+    if (type == NULL)
+        return false;
+    type += 3;
+    size_t length = strcspn(type, " \n");
+    if (length >= size)
+        length = size - 1;
+    memcpy(name, type, length);
+    name[length] = '\0';
+    return true;
+}
+
+static bool
+name_from_table(uint64_t mount, char *name, size_t size)
+{
+    FILE *table = fopen("/proc/self/mountinfo", "re");
+    char *line = NULL;
+    size_t room = 0;
+    bool found = false;
+
+    if (table == NULL)
+        return false;
+    while (!found && getline(&line, &room, table) > 0)
+        found = name_from_line(line, mount, name, size);
+    free(line);
+    fclose(table);
+    return found;
+}
+
+/*
+ * Without a mount table, statfs(2) is the only witness. What it says is good for locks, where a mistake costs little, and
+ * for nothing else.
+ */
+static void
+lock_by_type(int fd, struct file_system *file_system)
+{
+    static const unsigned long local[] = {0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0xF2F52010, 0x794c7630};
+    struct statfs status;
+
+    describe("", false, file_system);
+    if (fstatfs(fd, &status) == 0)
+        for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
+            if (((unsigned long)status.f_type & 0xFFFFFFFFUL) == local[i])
+                file_system->lock = FILE_SYSTEM_LOCK_ADVISORY;
+}
+
+static void
+look_up(int fd, const struct file_status *status, uint64_t unique, struct file_system *file_system)
+{
+    char name[sizeof file_system->name] = "";
+    uint64_t mount = mount_of(fd, MOUNT_WANTED);
+    bool found = (mount != 0 && name_from_table(mount, name, sizeof name)) ||
+                 (unique != 0 && name_from_mount_call(unique, name, sizeof name));
+
+    if (found)
+        describe(name, major((dev_t)status->device) != 0, file_system);
+    else
+        lock_by_type(fd, file_system);
+}
+
+/* --------------------------------------------------------------------------------------------- what is remembered -- */
+
+#define MEMORY_ENTRIES 64u
+
+/* Written once, under the mutex, before `remembered` counts it; read without the mutex. */
+static struct {
+    uint64_t device, unique; /* `unique` 0: the file system has a device of its own */
+    struct file_system file_system;
+} memory[MEMORY_ENTRIES];
+static _Atomic unsigned remembered;
+static os_mutex mutex = OS_MUTEX_INIT;
+
+static void
+remember(uint64_t device, uint64_t unique, const struct file_system *file_system)
+{
+    mmgi_mutex_lock(&mutex);
+    unsigned count = atomic_load_explicit(&remembered, memory_order_relaxed);
+    if (count < MEMORY_ENTRIES) {
+        memory[count].device = device;
+        memory[count].unique = unique;
+        memory[count].file_system = *file_system;
+        atomic_store_explicit(&remembered, count + 1, memory_order_release); /* publishes the entry */
+    }
+    mmgi_mutex_unlock(&mutex);
+}
+
+static bool
+recall(uint64_t device, uint64_t unique, struct file_system *file_system)
+{
+    unsigned count = atomic_load_explicit(&remembered, memory_order_acquire);
+
+    for (unsigned i = 0; i < count; i++)
+        if (memory[i].device == device && memory[i].unique == unique) {
+            *file_system = memory[i].file_system;
+            return true;
+        }
+    return false;
+}
+
+void
+mmgi_file_system_find(int fd, const struct file_status *status, struct file_system *file_system)
+{
+    bool has_device = major((dev_t)status->device) != 0;
+    uint64_t unique = has_device ? 0 : mount_of(fd, MOUNT_UNIQUE_WANTED);
+    bool may_remember = has_device || unique != 0;
+
+    if (may_remember && recall(status->device, unique, file_system))
+        return;
+    look_up(fd, status, has_device ? mount_of(fd, MOUNT_UNIQUE_WANTED) : unique, file_system);
+    if (may_remember && file_system->name[0] != '\0')
+        remember(status->device, unique, file_system);
+}
+
+bool
+mmgi_file_system_verity_holds(int fd)
+{
+    int flags = 0;
+
+    return ioctl(fd, IOCTL_REQUEST(FS_IOC_GETFLAGS), &flags) == 0 && (flags & FS_VERITY_FL) != 0;
+}
+
+bool
+mmgi_file_system_memory_is_sealed(int fd)
+{
+    const int needed = F_SEAL_SHRINK | F_SEAL_WRITE;
+    int seals = fcntl(fd, F_GET_SEALS);
+
+    return seals >= 0 && (seals & needed) == needed;
+}
