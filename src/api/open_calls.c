@@ -8,7 +8,9 @@
 #include "base/error.h"
 #include "handle/handle.h"
 #include "base/struct_size.h"
-#include "region/open.h"
+#include "region/backing.h"
+#include "region/contained.h"
+#include "stable/stable.h"
 #include "region/region.h"
 
 mmg_status
@@ -58,20 +60,48 @@ opening_begin(struct opening *opening, const char *path, int fd, const mmg_optio
     return MMG_OK;
 }
 
+/* Makes a region of a source by the decision of the region room; STABLE mappings are the stable room's. */
 static mmg_status
-opening_finish(struct opening *opening, mmg_handle *handle)
+region_make(struct source *source, struct region **region)
 {
-    struct region *region;
-    mmg_status status = mmgi_region_open(&opening->source, &region);
+    struct decision decision;
+    mmg_status status = mmgi_decide_holding(source, &decision);
 
     if (status != MMG_OK)
         return status;
+    switch (decision.holding) {
+    case HOLD_STREAM:
+        return mmgi_hold_stream(source, decision.reason, region);
+    case HOLD_COPY:
+        return mmgi_backing_copy(source, decision.reason, region);
+    default:
+        return source->options->guarantee == MMG_GUARANTEE_STABLE
+                   ? mmgi_stable_open(source, decision.length, region)
+                   : mmgi_hold_contained(source, decision.length, region);
+    }
+}
+
+static mmg_status
+opening_finish(struct opening *opening, mmg_handle *handle)
+{
+    struct source *source = &opening->source;
+    struct region *region;
+    mmg_status status = region_make(source, &region);
+
+    mmgi_source_close(source);
+    if (status != MMG_OK)
+        return status;
+    if (region->size == 0 && (opening->options.flags & MMG_FLAG_REJECT_EMPTY)) {
+        mmgi_region_discard(region);
+        return mmgi_error_tell(&opening->report, MMG_E_EMPTY, "open", 0, 0, NULL);
+    }
+    mmgi_region_count_in(region);
     status = mmgi_handle_issue(&region->object, handle);
     if (status != MMG_OK) {
         region->object.destroy(&region->object);
         return mmgi_error_tell(&opening->report, status, "handle", ENOMEM, 0, NULL);
     }
-    mmgi_error_clear(opening->report.caller_error); /* of what failed on the way and was made good */
+    mmgi_error_clear(opening->report.caller_error); /* a failure on the way may have been made good */
     return MMG_OK;
 }
 

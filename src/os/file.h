@@ -25,6 +25,13 @@ struct file_time {
     int64_t nanoseconds;
 };
 
+/** Returns true when two times are the same to the nanosecond. */
+static inline bool
+file_time_equals(struct file_time a, struct file_time b)
+{
+    return a.seconds == b.seconds && a.nanoseconds == b.nanoseconds;
+}
+
 struct file_status {
     enum file_kind kind;
     uint64_t device, inode;

@@ -15,8 +15,14 @@
  */
 int mmgi_file_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got);
 
-/** Does the file hold these bytes at `offset` still? An unreadable or shorter file does not. */
+/**
+ * Returns true when the file holds these bytes at `offset`. An unreadable or shorter file does not. May block on a slow
+ * medium.
+ */
 bool mmgi_file_equals(int fd, uint64_t offset, const void *bytes, size_t size);
+
+/** Returns true when two files hold the same `size` bytes at the same offset; otherwise as mmgi_file_equals(). */
+bool mmgi_files_equal(int fd, int other, uint64_t offset, size_t size);
 
 /** What mmgi_stream_read() reads, and what it found. */
 struct stream {

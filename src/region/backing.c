@@ -1,21 +1,19 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The three ways in which bytes come to be held, each with all that can go wrong below it.
+ * A stream, a copy and a mapping, each with everything that can go wrong while a file is read or mapped.
  */
 #include "region/backing.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/vfs.h>
 
 #include "os/file_io.h"
 #include "guard/registry.h"
 #include "base/status.h"
 #include "region/file_identity.h"
 
-/* How often a file may change below a copy before we give up on it. */
-#define COPY_ATTEMPTS 16
-#define HUGETLBFS_MAGIC_NUMBER 0x958458f6UL /* statfs(2) */
+/* A file may change this often while it is copied; then the copy is given up. */
+#define MAX_COPY_ATTEMPTS 16
 
 static mmg_status
 tell_no_memory(const struct source *source)
@@ -62,101 +60,115 @@ mmgi_backing_stream(struct source *source, uint32_t reason, struct region **out)
 {
     const mmg_options *options = source->options;
     bool is_file = reason == MMG_REASON_VIRTUAL;
+    struct region_memory memory;
     struct stream stream = {
         .fd = source->fd,
         .positioned = is_file,
         .skip = options->offset,
         .length = options->length,
         .cap = options->max_bytes,
-        .is_fifo = source->path != NULL && S_ISFIFO(source->status.st_mode),
+        .is_fifo = source->path != NULL && source->status.kind == FILE_KIND_FIFO,
         .wait_for_writer = (options->flags & MMG_FLAG_FIFO_WAIT) != 0,
     };
     int os_code = mmgi_stream_read(&stream);
+
     if (os_code != 0)
         return stream_failed(source, os_code);
-    struct region *region = mmgi_region_new(source, 0);
-    if (region == NULL) {
+    if (!mmgi_region_reserve(source, 0, &memory)) {
         free(stream.data);
         return tell_no_memory(source);
     }
-    region->stream = stream.data;
-    region->data = stream.data;
-    region->size = stream.size;
-    region->heap_bytes += stream.size;
-    region->reason = is_file && stream.size == 0 ? MMG_REASON_EMPTY : reason;
     if (!is_file)
-        region->identity.size = stream.size + options->offset;
-    *out = region;
+        source->size = stream.size + options->offset;
+    *out = mmgi_region_create(&(struct region_spec){
+        .source = source,
+        .memory = &memory,
+        .data = stream.data,
+        .size = stream.size,
+        .stream = stream.data,
+        .content = -1,
+        .reason = is_file && stream.size == 0 ? MMG_REASON_EMPTY : reason,
+        .promise = mmgi_promise_stable(MMG_MEANS_PRIVATE_COPY),
+    });
     return MMG_OK;
 }
 
 /* ------------------------------------------------------------------------------------------------------- copies -- */
 
-/* What became of one attempt. */
-struct attempt {
-    bool again;      /* the file moved below the copy: try anew */
-    bool seen_short; /* an attempt found less than the size says */
+/* One attempt to copy a file, and what it has shown. */
+struct copy_attempt {
+    struct region_memory memory;
+    uint64_t length;       /* of the window */
+    size_t got;            /* bytes that were read */
+    uint32_t reason;       /* MMG_REASON_... */
+    bool must_repeat;      /* the file changed while it was copied */
+    bool was_short_before; /* an earlier attempt found less than the size says */
 };
 
 static mmg_status
-copy_judge(struct source *source, struct region *region, size_t got, int os_code, struct attempt *attempt)
+copy_judge(struct source *source, int os_code, struct copy_attempt *attempt)
 {
     const mmg_options *options = source->options;
     uint64_t claimed = source->size;
 
     if (os_code != 0)
-        return mmgi_error_tell(source->report, mmgi_status_from_errno(os_code), "read", os_code, options->offset + got,
-                               NULL);
-    if (got == region->size) {
-        attempt->again = options->guarantee == MMG_GUARANTEE_STABLE &&
-                         !mmgi_copy_is_one_version(source, options->offset, region->data, got);
+        return mmgi_error_tell(source->report, mmgi_status_from_errno(os_code), "read", os_code,
+                               options->offset + attempt->got, NULL);
+    if (attempt->got == attempt->length) {
+        struct file_copy copy = {.bytes = attempt->memory.bytes};
+        attempt->must_repeat = options->guarantee == MMG_GUARANTEE_STABLE &&
+                               !mmgi_copy_is_one_version(source, options->offset, attempt->got, &copy);
         return MMG_OK;
     }
     mmg_status status = mmgi_source_refresh(source);
-    /* Short twice, and the size is still said to be the same: it is a size that the file does not have (/sys). */
-    if (attempt->seen_short && source->size == claimed && options->length == 0) {
-        region->size = got;
-        region->reason = MMG_REASON_VIRTUAL;
+    /* Two attempts were short and the size is still said to be the same: the file does not have that size (/sys). */
+    if (attempt->was_short_before && source->size == claimed && options->length == 0) {
+        attempt->reason = MMG_REASON_VIRTUAL;
     } else {
-        attempt->seen_short = true;
-        attempt->again = true;
+        attempt->was_short_before = true;
+        attempt->must_repeat = true;
     }
     return status;
 }
 
 static mmg_status
-copy_once(struct source *source, uint32_t reason, struct attempt *attempt, struct region **out)
+copy_once(struct source *source, struct copy_attempt *attempt, struct region **out)
 {
-    uint64_t length = 0;
-    size_t got = 0;
-    mmg_status status = mmgi_backing_window(source, &length);
+    mmg_status status = mmgi_backing_window(source, &attempt->length);
 
-    attempt->again = false;
+    attempt->must_repeat = false;
     if (status != MMG_OK)
         return status;
-    struct region *region = mmgi_region_new(source, length);
-    if (region == NULL)
+    if (!mmgi_region_reserve(source, attempt->length, &attempt->memory))
         return tell_no_memory(source);
-    region->reason = reason;
-    /* The casts cannot lose: mmgi_region_new() has found room for so many bytes, and they are the region's own. */
-    int os_code = mmgi_file_read_at(source->fd, source->options->offset, (unsigned char *)region->data, (size_t)length,
-                                    &got);
-    status = copy_judge(source, region, got, os_code, attempt);
-    if (status == MMG_OK && !attempt->again)
-        *out = region;
-    else
-        mmgi_region_discard(region);
-    return status;
+    /* The cast keeps every value: there is memory for so many bytes. */
+    int os_code = mmgi_file_read_at(source->fd, source->options->offset, attempt->memory.bytes, (size_t)attempt->length,
+                                    &attempt->got);
+    status = copy_judge(source, os_code, attempt);
+    if (status != MMG_OK || attempt->must_repeat) {
+        mmgi_region_unreserve(&attempt->memory);
+        return status;
+    }
+    *out = mmgi_region_create(&(struct region_spec){
+        .source = source,
+        .memory = &attempt->memory,
+        .data = attempt->memory.bytes,
+        .size = attempt->got,
+        .content = -1,
+        .reason = attempt->reason,
+        .promise = mmgi_promise_stable(MMG_MEANS_PRIVATE_COPY),
+    });
+    return MMG_OK;
 }
 
 mmg_status
 mmgi_backing_copy(struct source *source, uint32_t reason, struct region **out)
 {
-    struct attempt attempt = {.again = false};
+    struct copy_attempt attempt = {.reason = reason};
 
-    for (int i = 0; i < COPY_ATTEMPTS; i++) {
-        mmg_status status = copy_once(source, reason, &attempt, out);
-        if (status == MMG_OK && !attempt.again)
+    for (int i = 0; i < MAX_COPY_ATTEMPTS; i++) {
+        mmg_status status = copy_once(source, &attempt, out);
+        if (status == MMG_OK && !attempt.must_repeat)
             return MMG_OK;
         if (status == MMG_E_RANGE && i > 0) /* the window was there at first */
             return mmgi_error_tell(source->report, MMG_E_TRUNCATED, "read", 0, source->size,
@@ -172,19 +184,6 @@ mmgi_backing_copy(struct source *source, uint32_t reason, struct region **out)
 
 /* ----------------------------------------------------------------------------------------------------- mappings -- */
 
-/* The page size of mappings of this file. Only hugetlbfs has another than the system; its block size is that. */
-static size_t
-page_size_of(const struct source *source)
-{
-    size_t page = mmgi_map_page_size();
-    struct statfs file_system;
-
-    if (source->status.st_blksize > (blksize_t)page && fstatfs(source->fd, &file_system) == 0 &&
-        (unsigned long)file_system.f_type == HUGETLBFS_MAGIC_NUMBER)
-        return (size_t)source->status.st_blksize; /* positive and a power of two, by the file system's nature */
-    return page;
-}
-
 static mmg_status
 map_failed(const struct source *source, int os_code)
 {
@@ -196,64 +195,64 @@ map_failed(const struct source *source, int os_code)
     return mmgi_error_tell_os(source->report, "mmap", os_code);
 }
 
-static mmg_status
-region_map(struct source *source, struct region *region, uint64_t length)
+/* Registers a mapping with the guard. Returns its number; 0: there is no memory. */
+static uint32_t
+mapping_register(const struct source *source, const struct map_request *request, const struct mapping *mapping,
+                 size_t lead)
 {
-    const mmg_options *options = source->options;
-    int fd = atomic_load_explicit(&region->content, memory_order_relaxed); /* still this thread's alone */
-    size_t page = page_size_of(source);
-    uint64_t file_offset = region->offset;
-    size_t lead = (size_t)(file_offset % page);
-
-    if (length > SIZE_MAX / 2 - page)
-        return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "mmap", 0, 0, "larger than the address space");
-    int os_code = mmgi_map_file(fd, file_offset - lead, ((size_t)length + lead + page - 1) / page * page, page,
-                                (options->flags & MMG_FLAG_POPULATE) != 0, &region->mapping);
-    if (os_code != 0)
-        return map_failed(source, os_code);
-    region->data = region->mapping.base + lead;
-    region->size = length;
-    region->backing = MMG_BACKING_MAP;
-    struct registration registration = {.start = region->mapping.base,
-                                        .length = region->mapping.length,
-                                        .page = page,
+    struct registration registration = {.start = mapping->base,
+                                        .length = mapping->length,
+                                        .page = mapping->page,
                                         .lead = lead,
-                                        .size = length,
-                                        .file_offset = file_offset - lead,
-                                        .fd = fd,
-                                        .is_device = region->is_device};
-    region->number = mmgi_registry_add(&registration);
-    if (region->number == 0)
-        return tell_no_memory(source);
-    region->object.user_tag = region->number;
-    if (options->access != MMG_ADVICE_NORMAL)
-        mmgi_map_advise(&region->mapping, region->data, (size_t)length,
-                        options->access); /* a hint: what fails is no loss */
-    return MMG_OK;
+                                        .size = request->length,
+                                        .file_offset = source->options->offset - lead,
+                                        .fd = request->fd,
+                                        .is_device = source->kind == SOURCE_DEVICE};
+
+    return mmgi_registry_add(&registration);
 }
 
 mmg_status
-mmgi_backing_map(struct source *source, int fd, uint64_t length, struct region **out)
+mmgi_backing_map(struct source *source, const struct map_request *request, struct region **out)
 {
-    struct region *region = mmgi_region_new(source, 0);
+    const mmg_options *options = source->options;
+    size_t page = mmgi_file_page_size(source->fd, &source->status);
+    size_t lead = (size_t)(options->offset % page);
+    struct region_memory memory;
+    struct mapping mapping;
 
-    if (region == NULL)
+    if (request->length > SIZE_MAX / 2 - page)
+        return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "mmap", 0, 0, "larger than the address space");
+    if (!mmgi_region_reserve(source, 0, &memory))
         return tell_no_memory(source);
-    /* Relaxed stores: nobody else knows of the region yet. */
-    atomic_store_explicit(&region->content, fd, memory_order_relaxed);
-    mmg_status status = region_map(source, region, length);
-    if (status == MMG_OK) {
-        *out = region;
-        return MMG_OK;
+    int os_code = mmgi_map_file(request->fd, options->offset - lead,
+                                ((size_t)request->length + lead + page - 1) / page * page, page,
+                                (options->flags & MMG_FLAG_POPULATE) != 0, &mapping);
+    if (os_code != 0) {
+        mmgi_region_unreserve(&memory);
+        return map_failed(source, os_code);
     }
-    atomic_store_explicit(&region->content, -1, memory_order_relaxed); /* stays the caller's */
-    mmgi_region_discard(region);
-    return status;
-}
-
-void
-mmgi_backing_keep_source(struct source *source, struct region *region)
-{
-    region->lock = source->lock;
-    region->fd = mmgi_source_keep(source);
+    uint32_t number = mapping_register(source, request, &mapping, lead);
+    if (number == 0) {
+        mmgi_map_release(&mapping);
+        mmgi_region_unreserve(&memory);
+        return tell_no_memory(source);
+    }
+    *out = mmgi_region_create(&(struct region_spec){
+        .source = source,
+        .memory = &memory,
+        .data = mapping.base + lead,
+        .size = request->length,
+        .mapping = &mapping,
+        .number = number,
+        .content = request->fd,
+        .keeps_source = true,
+        .is_guarded = request->is_guarded,
+        .reason = mapping.is_private ? MMG_REASON_MAP_PRIVATE : request->reason,
+        .promise = request->promise,
+    });
+    mmgi_source_keep(source);
+    if (options->access != MMG_ADVICE_NORMAL) /* a hint: when the kernel refuses it, nothing is lost */
+        mmgi_map_advise(&mapping, (*out)->data, (size_t)request->length, options->access);
+    return MMG_OK;
 }

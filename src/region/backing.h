@@ -1,28 +1,37 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Giving a region its bytes: a stream read to its end, a copy of a file, or a mapping.
+ * The three ways in which a region gets its bytes: a stream is read to its end, a file is copied, or a file is mapped.
+ * Each function builds the region once it has the bytes, and leaves the source as it was when it fails.
  */
 #ifndef MMGI_REGION_BACKING_H
 #define MMGI_REGION_BACKING_H
 
 #include "region/region.h"
 
-/** What part of the file is asked for: MMG_E_RANGE when it has no such part. */
+/**
+ * Stores the length of the window that the options ask for. Returns MMG_E_RANGE when the file has no such part.
+ */
 mmg_status mmgi_backing_window(const struct source *source, uint64_t *length);
 
-/** Read a stream, or (MMG_REASON_VIRTUAL) a file whose size is not to be believed, to its end. */
+/** Reads a stream to its end, or (MMG_REASON_VIRTUAL) a file whose size is not to be believed. */
 mmg_status mmgi_backing_stream(struct source *source, uint32_t reason, struct region **region);
 
-/** Copy the window, one version of it if STABLE is demanded. */
+/** Copies the window. If STABLE is demanded, the copy is what the file held at one moment. */
 mmg_status mmgi_backing_copy(struct source *source, uint32_t reason, struct region **region);
 
-/**
- * Map `length` bytes at the window's offset from `fd`, which the region then reads from, and register the mapping. The
- * descriptor becomes the region's on success; guarantee and means are the caller's to set.
- */
-mmg_status mmgi_backing_map(struct source *source, int fd, uint64_t length, struct region **region);
+/** What to map, and what the region is to say of it. */
+struct map_request {
+    int fd;          /* the source's own descriptor, or a snapshot's; it becomes the region's on success */
+    uint64_t length; /* from the window's offset on */
+    bool is_guarded;
+    uint32_t reason; /* MMG_REASON_...; the function says MMG_REASON_MAP_PRIVATE itself where that happened */
+    struct promise promise;
+};
 
-/** The source's descriptor and lock become the region's. */
-void mmgi_backing_keep_source(struct source *source, struct region *region);
+/**
+ * Maps part of a file, registers the mapping with the guard, and builds the region. On success the descriptor and the
+ * lock of the source are the region's too.
+ */
+mmg_status mmgi_backing_map(struct source *source, const struct map_request *request, struct region **region);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Versions of a file: what it holds from one change to the next.
+ * A version of a file is what it holds from one change to the next.
  */
 #ifndef MMGI_REGION_FILE_IDENTITY_H
 #define MMGI_REGION_FILE_IDENTITY_H
@@ -11,10 +11,16 @@
 
 #include "region/source.h"
 
+/** A copy of part of a file: in memory, or (`bytes` NULL) in another file at the same offset. */
+struct file_copy {
+    const void *bytes;
+    int fd;
+};
+
 /**
- * After `size` bytes at `offset` were copied from a source: are they what the file held at one moment?
- * `source->status` is that from before the copy; it is renewed.
+ * Returns true when a copy of `size` bytes at `offset` of a source is what the file held at one moment.
+ * `source->status` is that from before the copy; the call renews it.
  */
-bool mmgi_copy_is_one_version(struct source *source, uint64_t offset, const void *copy, size_t size);
+bool mmgi_copy_is_one_version(struct source *source, uint64_t offset, size_t size, const struct file_copy *copy);
 
 #endif

@@ -51,7 +51,7 @@ mmgi_region_advise(const struct region *region, uint64_t offset, uint64_t length
     if (advice == MMG_ADVICE_POPULATE)
         return populate(region, offset, length);
     /* What a lease has put in the place of the file, now or at any moment, may be memory: dropped, it would be zeros. */
-    if (advice == MMG_ADVICE_DONTNEED && region->lease != NULL)
+    if (advice == MMG_ADVICE_DONTNEED && region->keeper != NULL)
         return MMG_OK;
     int os_code = mmgi_map_advise(&region->mapping, region->data + offset, (size_t)length, advice);
     return os_code == 0 ? MMG_OK : paging_failed(os_code);

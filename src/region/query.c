@@ -3,11 +3,9 @@
  * Questions to a region that lives: what it is, whether its bytes are all there, whether the file has moved on, and the
  * bytes themselves by way of the kernel.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "os/file.h"
 #include "os/file_io.h"
 #include "region/region.h"
 #include "guard/registry.h"
@@ -19,19 +17,12 @@ mmgi_region_describe(const struct region *region, mmg_info *info)
     struct losses losses;
 
     mmgi_registry_losses(region->number, &losses);
-    bool kept = region->guarantee == MMG_GUARANTEE_STABLE && losses.cause == MMG_OK;
-
+    struct promise promise = mmgi_promise_after_loss(region_promise(region), region->is_guarded, losses.cause);
     info->backing = region->backing;
     info->backing_reason = region->reason;
-    info->guarantee = region->guarantee;
-    info->means = region->means;
-    info->shortfall = region->shortfall;
-    if (region->guarantee == MMG_GUARANTEE_STABLE && !kept) { /* a means that failed upholds nothing */
-        info->guarantee = region->is_guarded ? MMG_GUARANTEE_CONTAINED : MMG_GUARANTEE_NONE;
-        info->means = region->is_guarded ? MMG_MEANS_FAULT_GUARD : MMG_MEANS_NONE;
-        /* Bytes that changed under a lease did so because the kernel took it: its thread is about to say the same. */
-        info->shortfall = losses.cause == MMG_E_UNSTABLE ? MMG_SHORT_TIME : MMG_SHORT_LOST;
-    }
+    info->guarantee = promise.guarantee;
+    info->means = promise.means;
+    info->shortfall = promise.shortfall;
     info->lock = region->lock;
     info->fault_cause = losses.cause;
     info->size = region->size;
@@ -39,10 +30,10 @@ mmgi_region_describe(const struct region *region, mmg_info *info)
     info->file_size = region->identity.size;
     info->device = region->identity.device;
     info->inode = region->identity.inode;
-    info->mtime_seconds = region->identity.mtime_seconds;
-    info->ctime_seconds = region->identity.ctime_seconds;
-    info->mtime_nanoseconds = region->identity.mtime_nanoseconds;
-    info->ctime_nanoseconds = region->identity.ctime_nanoseconds;
+    info->mtime_seconds = region->identity.modified.seconds;
+    info->ctime_seconds = region->identity.changed.seconds;
+    info->mtime_nanoseconds = (uint32_t)region->identity.modified.nanoseconds; /* below 10^9 */
+    info->ctime_nanoseconds = (uint32_t)region->identity.changed.nanoseconds;
     info->faults = losses.faults;
     info->fault_offset = losses.first_offset;
     info->mapped_bytes = region->mapping.length;
@@ -52,51 +43,56 @@ mmgi_region_describe(const struct region *region, mmg_info *info)
 }
 
 uint32_t
-mmgi_region_compare(const struct identity *then, const struct stat *now)
+mmgi_identity_compare(const struct identity *then, const struct file_status *now)
 {
     uint32_t what = 0;
 
-    if (S_ISREG(now->st_mode) && (uint64_t)now->st_size != then->size)
+    if (now->kind == FILE_KIND_REGULAR && now->size != then->size)
         what |= MMG_CHANGED_SIZE;
-    if (now->st_mtim.tv_sec != then->mtime_seconds || (uint32_t)now->st_mtim.tv_nsec != then->mtime_nanoseconds)
+    if (!file_time_equals(now->modified, then->modified))
         what |= MMG_CHANGED_MTIME;
-    if (now->st_ctim.tv_sec != then->ctime_seconds || (uint32_t)now->st_ctim.tv_nsec != then->ctime_nanoseconds)
+    if (!file_time_equals(now->changed, then->changed))
         what |= MMG_CHANGED_CTIME;
     return what;
 }
 
-/* Have the bytes of a region moved although a lease should hold them? Only while nobody has seen to a break. */
+/*
+ * Returns true when the bytes of a region have changed although its lease should have kept them. That is so only while
+ * nobody has seen to the break of the lease.
+ */
 static bool
-has_slipped(const struct region *region, const struct stat *now)
+has_slipped(const struct region *region, const struct file_status *now)
 {
     const uint32_t contents = MMG_CHANGED_SIZE | MMG_CHANGED_MTIME;
 
-    if ((mmgi_region_compare(&region->identity, now) & contents) == 0)
+    if ((mmgi_identity_compare(&region->identity, now) & contents) == 0)
         return false;
-    /* The lease is the parent's, and so is the copy when it breaks. Here a change is only noticed. */
-    if (region->shortfall == MMG_SHORT_FORKED)
+    /* The lease is the parent's, and so is the copy when the lease breaks. The child only notices the change. */
+    if (region_promise(region).shortfall == MMG_SHORT_FORKED)
         return true;
-    /* A lease that holds keeps every writer out; times alone can be set without one. Asked for in this order: the means
-       change before the lease is given up. */
-    return fcntl(region->fd, F_GETLEASE) != F_RDLCK && region->means == MMG_MEANS_LEASE;
+    /* A lease that holds keeps every writer out; times can be set without writing. The lease is asked first: the means
+       changes before the lease is given up. */
+    return region->keeper != NULL && !region->keeper->holds(region->keeper, region->fd) &&
+           region_promise(region).means == MMG_MEANS_LEASE;
 }
 
 mmg_status
 mmgi_region_look(const struct region *region)
 {
-    struct stat status;
-    bool leased = region->means == MMG_MEANS_LEASE;
+    const struct promise promise = region_promise(region);
+    const bool leased = promise.means == MMG_MEANS_LEASE;
+    struct file_status status;
 
-    if (region->number == 0 || region->is_device || (region->guarantee == MMG_GUARANTEE_STABLE && !leased))
-        return MMG_OK; /* a copy, no size to compare, or kept as it is without the file */
-    if (fstat(region->fd, &status) != 0)
-        return mmgi_status_of_contents(errno);
-    uint64_t size = (uint64_t)status.st_size; /* of a file: not negative */
-    /* open(2) with O_RDONLY|O_TRUNC cuts a file without asking for a lease; hence leased files are looked at, too. */
-    if (size < region->offset + region->size && (!leased || region->means == MMG_MEANS_LEASE))
-        mmgi_registry_lose(region->number, size > region->offset ? size - region->offset : 0, MMG_TO_END,
+    if (region->number == 0 || region->is_device || (promise.guarantee == MMG_GUARANTEE_STABLE && !leased))
+        return MMG_OK; /* a copy, or without a size to compare, or kept as it is without the file */
+    int os_code = mmgi_file_status(region->fd, &status);
+    if (os_code != 0)
+        return mmgi_status_of_contents(os_code);
+    /* open(2) with O_RDONLY|O_TRUNC cuts a file without asking for the lease; hence leased files are compared, too. */
+    if (status.size < region->offset + region->size && (!leased || region_promise(region).means == MMG_MEANS_LEASE))
+        mmgi_registry_lose(region->number, status.size > region->offset ? status.size - region->offset : 0, MMG_TO_END,
                            MMG_E_TRUNCATED);
-    else if ((leased || region->shortfall == MMG_SHORT_FORKED) && has_slipped(region, &status))
+    else if ((leased || promise.shortfall == MMG_SHORT_FORKED) && has_slipped(region, &status))
         mmgi_registry_lose(region->number, 0, MMG_TO_END, MMG_E_UNSTABLE);
     return MMG_OK;
 }
@@ -117,22 +113,22 @@ mmg_status
 mmgi_region_changed(const struct region *region, uint32_t *what)
 {
     const struct identity *then = &region->identity;
-    struct stat now, named;
+    struct file_status now, named;
     uint32_t bits = 0;
 
     if (!region->has_identity || (region->fd < 0 && region->path == NULL))
         return MMG_E_UNSUPPORTED;
     if (region->fd >= 0) {
-        if (fstat(region->fd, &now) != 0)
+        if (mmgi_file_status(region->fd, &now) != 0)
             return MMG_E_SYSTEM;
-        bits |= mmgi_region_compare(then, &now);
+        bits |= mmgi_identity_compare(then, &now);
     }
     if (region->path != NULL) {
-        int failed = region->follows_link ? stat(region->path, &named) : lstat(region->path, &named);
-        if (failed || (uint64_t)named.st_dev != then->device || (uint64_t)named.st_ino != then->inode)
+        int os_code = mmgi_file_status_of_path(region->path, region->follows_link, &named);
+        if (os_code != 0 || named.device != then->device || named.inode != then->inode)
             bits |= MMG_CHANGED_PATH;
         else if (region->fd < 0)
-            bits |= mmgi_region_compare(then, &named);
+            bits |= mmgi_identity_compare(then, &named);
     }
     *what = bits;
     return MMG_OK;

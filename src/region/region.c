@@ -1,77 +1,95 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The life of a region: made bare, counted, and everything given back in order.
+ * The life of a region: its memory is reserved, it is built in one function, its bytes may be replaced or its promise
+ * taken back, and everything is given back in order.
  */
 #include "region/region.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "stable/lease.h"
 #include "guard/registry.h"
+#include "os/file.h"
 
-/* A copy starts on a cache line, as Arrow and vector code like it. */
+/* A copy starts on a cache line: Arrow asks for 64 bytes, and vector code gains from them. */
 #define COPY_ALIGNMENT 64u
 
 static _Atomic uint64_t heap_bytes;
 
 static const unsigned char no_bytes[1]; /* what the span of an empty region points to */
 
-static struct identity
-identity_of(const struct stat *status, uint64_t size)
-{
-    return (struct identity){
-        .device = (uint64_t)status->st_dev,
-        .inode = (uint64_t)status->st_ino,
-        .size = size,
-        .mtime_seconds = (int64_t)status->st_mtim.tv_sec,
-        .ctime_seconds = (int64_t)status->st_ctim.tv_sec,
-        .mtime_nanoseconds = (uint32_t)status->st_mtim.tv_nsec,
-        .ctime_nanoseconds = (uint32_t)status->st_ctim.tv_nsec,
-    };
-}
-
 static void
 region_destroy(struct handle_object *object)
 {
-    struct region *region = (struct region *)(void *)object; /* its first member */
+    struct region *region = (struct region *)(void *)object; /* the object is the region's first member */
 
     atomic_fetch_sub_explicit(&heap_bytes, region->heap_bytes, memory_order_relaxed);
     mmgi_region_discard(region);
 }
 
-struct region *
-mmgi_region_new(const struct source *source, uint64_t room)
+static size_t
+path_room(const struct source *source)
 {
-    size_t path_size = source->path != NULL ? strlen(source->path) + 1 : 0;
-    size_t head = sizeof(struct region) + path_size;
+    return source->path != NULL ? strlen(source->path) + 1 : 0;
+}
+
+bool
+mmgi_region_reserve(const struct source *source, uint64_t room, struct region_memory *memory)
+{
+    size_t head = sizeof(struct region) + path_room(source);
 
     if (room > SIZE_MAX / 2)
-        return NULL;
-    size_t total = head + (room > 0 ? (size_t)room + COPY_ALIGNMENT : 0);
-    struct region *region = malloc(total);
-    if (region == NULL)
-        return NULL;
-    unsigned char *after = (unsigned char *)region + head;
+        return false;
+    memory->total = head + (room > 0 ? (size_t)room + COPY_ALIGNMENT : 0);
+    memory->region = malloc(memory->total);
+    if (memory->region == NULL)
+        return false;
+    unsigned char *after = (unsigned char *)memory->region + head;
+    memory->bytes = room > 0 ? after + (COPY_ALIGNMENT - (uintptr_t)after % COPY_ALIGNMENT) : NULL;
+    return true;
+}
+
+void
+mmgi_region_unreserve(struct region_memory *memory)
+{
+    free(memory->region);
+    memory->region = NULL;
+}
+
+struct region *
+mmgi_region_create(const struct region_spec *spec)
+{
+    const struct source *source = spec->source;
+    struct region *region = spec->memory->region;
+
     *region = (struct region){
-        .object = {.destroy = region_destroy},
-        .data = room > 0 ? after + (COPY_ALIGNMENT - (uintptr_t)after % COPY_ALIGNMENT) : no_bytes,
-        .size = room,
-        .fd = -1,
-        .content = -1,
-        .backing = MMG_BACKING_COPY,
-        .guarantee = MMG_GUARANTEE_STABLE,
-        .means = MMG_MEANS_PRIVATE_COPY,
-        .lock = MMG_LOCK_NONE,
+        .object = {.destroy = region_destroy, .user_tag = spec->number},
+        .data = spec->data != NULL ? spec->data : no_bytes,
+        .size = spec->size,
+        .stream = spec->stream,
+        .number = spec->number,
+        .fd = spec->keeps_source ? source->fd : -1,
+        .backing = spec->mapping != NULL ? MMG_BACKING_MAP : MMG_BACKING_COPY,
+        .reason = spec->reason,
+        .lock = spec->keeps_source ? source->lock : MMG_LOCK_NONE,
         .lock_error = source->lock_error,
         .has_identity = source->kind != SOURCE_STREAM,
         .follows_link = (source->options->flags & MMG_FLAG_NOFOLLOW) == 0,
         .is_device = source->kind == SOURCE_DEVICE,
+        .is_guarded = spec->is_guarded,
+        .promise = promise_pack(spec->promise),
+        .content = spec->content,
         .offset = source->options->offset,
-        .heap_bytes = total,
-        .identity = identity_of(&source->status, source->size),
+        .heap_bytes = spec->memory->total + (spec->stream != NULL ? spec->size : 0),
+        .identity = {.device = source->status.device,
+                     .inode = source->status.inode,
+                     .size = source->size,
+                     .modified = source->status.modified,
+                     .changed = source->status.changed},
     };
+    if (spec->mapping != NULL)
+        region->mapping = *spec->mapping;
+    size_t path_size = path_room(source);
     if (path_size > 0)
         region->path = memcpy((char *)region + sizeof(struct region), source->path, path_size);
     return region;
@@ -80,17 +98,17 @@ mmgi_region_new(const struct source *source, uint64_t room)
 void
 mmgi_region_discard(struct region *region)
 {
-    if (region->lease != NULL)
-        mmgi_lease_end(region->lease); /* first: until it has ended, its thread may work on the rest */
+    if (region->keeper != NULL)
+        region->keeper->end(region->keeper); /* first: until then the keeper may work on the rest */
     if (region->number != 0)
         mmgi_registry_remove(region->number);
     if (region->mapping.base != NULL)
         mmgi_map_release(&region->mapping);
     int content = atomic_load(&region->content);
     if (content >= 0 && content != region->fd)
-        close(content);
+        mmgi_file_close(content);
     if (region->fd >= 0)
-        close(region->fd); /* and with it the lock, which so outlived the mapping */
+        mmgi_file_close(region->fd); /* this ends the lock, which so outlives the mapping */
     free(region->stream);
     free(region);
 }
@@ -98,7 +116,7 @@ mmgi_region_discard(struct region *region)
 void
 mmgi_region_count_in(struct region *region)
 {
-    /* Relaxed: statistics, ordered with nothing. */
+    /* Relaxed: a statistic, ordered with nothing. */
     atomic_fetch_add_explicit(&heap_bytes, region->heap_bytes, memory_order_relaxed);
 }
 
@@ -106,4 +124,57 @@ uint64_t
 mmgi_region_heap_bytes(void)
 {
     return atomic_load_explicit(&heap_bytes, memory_order_relaxed);
+}
+
+/* ------------------------------------------------------------------------------------------- replaced and demoted -- */
+
+static size_t
+lead_of(const struct region *region)
+{
+    return (size_t)(region->data - region->mapping.base);
+}
+
+size_t
+mmgi_region_replaceable(const struct region *region, size_t secured)
+{
+    const struct mapping *mapping = &region->mapping;
+
+    if (secured == lead_of(region) + region->size)
+        return mapping->length; /* the last page is complete: behind the region's last byte it holds nothing */
+    return secured / mapping->page * mapping->page;
+}
+
+bool
+mmgi_region_replace(struct region *region, struct replacement *replacement)
+{
+    const struct mapping *mapping = &region->mapping;
+    size_t whole = mmgi_region_replaceable(region, replacement->secured);
+
+    if (whole == 0)
+        return false;
+    int os_code = replacement->fd >= 0
+                      ? mmgi_map_replace_with_file(mapping, whole, replacement->fd, region->offset - lead_of(region))
+                      : mmgi_map_replace_with_memory(mapping, whole, replacement->memory);
+    if (os_code != 0)
+        return false;
+    if (whole == mapping->length)
+        mmgi_registry_retarget(region->number, replacement->fd);
+    else
+        mmgi_registry_secure(region->number, whole);
+    atomic_store(&region->content, replacement->fd);
+    if (replacement->memory != NULL && replacement->memory_length > whole)
+        mmgi_map_memory_release(replacement->memory + whole, replacement->memory_length - whole);
+    replacement->fd = -1; /* descriptor and memory are the region's now */
+    replacement->memory = NULL;
+    if (whole == mapping->length)
+        atomic_store(&region->promise, promise_pack(mmgi_promise_stable(replacement->means)));
+    return true;
+}
+
+void
+mmgi_region_demote(struct region *region, uint64_t from, uint32_t shortfall)
+{
+    if (from < region->size)
+        mmgi_registry_lose(region->number, from, MMG_TO_END, MMG_E_UNSTABLE);
+    atomic_store(&region->promise, promise_pack(mmgi_promise_mapped(region->is_guarded, shortfall)));
 }

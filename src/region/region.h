@@ -1,76 +1,152 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Regions: what a handle owns. Bytes in memory or in a mapping, the descriptors and lock behind them, and what was
- * known of the file at open. Made bare here, given bytes in backing.c, asked questions in inspect.c and paging.c.
+ * A region is what a handle owns: bytes in memory or in a mapping, the descriptors and the lock behind them, and what was
+ * known of the file at open. A region is built once, when everything about it is known. Afterwards only two functions
+ * change it: one replaces the bytes by a copy of them, the other takes back what was promised.
  */
 #ifndef MMGI_REGION_REGION_H
 #define MMGI_REGION_REGION_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "handle/handle.h"
 #include "os/map.h"
+#include "region/promise.h"
 #include "region/source.h"
 
-struct lease;
-
-/** What mmg_changed() compares with. */
+/** What mmg_changed() compares with: the file as it was when its source was settled. */
 struct identity {
     uint64_t device, inode, size;
-    int64_t mtime_seconds, ctime_seconds;
-    uint32_t mtime_nanoseconds, ctime_nanoseconds;
+    struct file_time modified, changed;
+};
+
+/**
+ * Somebody outside this room who keeps the bytes of a region as they are (a lease). The region calls back through these
+ * pointers, so that this room need not know who it is.
+ */
+struct region_keeper {
+    /** Ends the keeping and frees the keeper. Called once, before anything of the region is given back. May block. */
+    void (*end)(struct region_keeper *keeper);
+    /** Returns true while no writer can have been let in. Any thread; does not block. */
+    bool (*holds)(const struct region_keeper *keeper, int fd);
 };
 
 struct region {
-    struct handle_object object; /* first: regions are found by it */
+    struct handle_object object; /* first: a handle leads to it, and it leads to the region */
     const unsigned char *data;   /* never NULL */
     uint64_t size;
-    struct mapping mapping; /* base NULL: a copy */
-    unsigned char *stream;  /* the heap block of a stream; files are copied into the region's own */
-    uint32_t number;        /* in the registry; 0: a copy */
-    int fd;                 /* the file that was opened, and its lock; -1: given back */
-    struct lease *lease;    /* NULL: none was taken */
+    struct mapping mapping;       /* base NULL: the bytes are a copy on the heap */
+    unsigned char *stream;        /* the heap block of a stream; the copy of a file is part of the region's own block */
+    uint32_t number;              /* in the registry of mappings; 0: a copy */
+    int fd;                       /* the file that was opened, and its lock; -1: given back */
+    struct region_keeper *keeper; /* NULL: nobody */
     uint32_t backing, reason, lock;
     int lock_error;
-    bool has_identity; /* a file, as opposed to a stream */
+    bool has_identity; /* the source is a file, as opposed to a stream */
     bool follows_link; /* how `path` was resolved */
     bool is_device;
-    bool is_guarded; /* the fault guard is there for this region */
-    /* What a lease that breaks changes in a living region, hence atomic. */
-    _Atomic uint32_t guarantee, means, shortfall;
-    _Atomic int content; /* descriptor to read the bytes from, at `offset`: `fd` or a snapshot's; -1: only in memory */
+    bool is_guarded;          /* the fault guard contains what happens to the mapping */
+    _Atomic uint32_t promise; /* packed; see region/promise.h */
+    _Atomic int content; /* descriptor from which mmg_read() reads, at `offset`; -1: the bytes are only in memory */
     uint64_t offset, heap_bytes;
     struct identity identity;
     const char *path; /* NULL: opened by descriptor */
 };
 
-/** A bare region for a source, with `room` bytes of its own for a copy at `data`. NULL: no memory. */
-struct region *mmgi_region_new(const struct source *source, uint64_t room);
+/** Memory for a region, its path and a copy of the bytes, in one block. */
+struct region_memory {
+    struct region *region; /* not built yet */
+    unsigned char *bytes;  /* room for the copy, aligned for vector code; NULL: no room was asked for */
+    size_t total;          /* size of the block */
+};
 
-/** Give everything back; for a region that never got a handle. */
+/** Everything that a region is built from. */
+struct region_spec {
+    const struct source *source;  /* whose path, options, times and lock the region remembers */
+    struct region_memory *memory; /* becomes the region */
+    const unsigned char *data;    /* NULL: an empty region */
+    uint64_t size;
+    unsigned char *stream;         /* becomes the region's, for free(3) */
+    const struct mapping *mapping; /* becomes the region's; NULL: a copy */
+    uint32_t number;               /* of the mapping in the registry */
+    int content;                   /* descriptor to read the bytes from; becomes the region's; -1: none */
+    bool keeps_source;             /* the descriptor and the lock of the source become the region's */
+    bool is_guarded;
+    uint32_t reason; /* MMG_REASON_... */
+    struct promise promise;
+};
+
+/** Reserves memory for a region with room for a copy of `room` bytes. Returns false when there is no memory. */
+bool mmgi_region_reserve(const struct source *source, uint64_t room, struct region_memory *memory);
+
+/** Gives reserved memory back that became no region. */
+void mmgi_region_unreserve(struct region_memory *memory);
+
+/** Builds a region. It cannot fail: everything that could is in the specification already. */
+struct region *mmgi_region_create(const struct region_spec *spec);
+
+/** Gives back everything that a region owns. For a region that never got a handle; others end by their handle. */
 void mmgi_region_discard(struct region *region);
 
-/** Count the heap of a region that is about to get a handle, and tell that of all that have one. */
+/** Counts the heap of a region that is about to get a handle. */
 void mmgi_region_count_in(struct region *region);
+
+/** Returns the heap bytes of all regions that have a handle. */
 uint64_t mmgi_region_heap_bytes(void);
 
-/** What mmg_changed() compares: the file as it was when the source was settled. */
-uint32_t mmgi_region_compare(const struct identity *then, const struct stat *now);
+/** Bytes that take the place of a region's: in an unlinked file, or in memory of mmgi_map_memory(). */
+struct replacement {
+    int fd;                /* -1: in memory */
+    unsigned char *memory; /* NULL: in a file */
+    size_t memory_length;
+    size_t secured; /* bytes from the start of the mapping that are there */
+    uint32_t means; /* MMG_MEANS_...: what the region is kept by from now on */
+};
 
-/** Fill everything of mmg_info but the pins. */
+/** Returns how many bytes at the start of the mapping the replacement can stand for: whole pages. */
+size_t mmgi_region_replaceable(const struct region *region, size_t secured);
+
+/**
+ * Puts the replacement in the place of the first bytes of the mapping. Addresses stay, and a reader finds the old bytes or
+ * the new ones, which are the same. On success descriptor and memory are the region's, and `replacement` names them no
+ * more. Returns false when nothing was replaced.
+ */
+bool mmgi_region_replace(struct region *region, struct replacement *replacement);
+
+/**
+ * Takes back the STABLE guarantee. All bytes from `from` on are reported as MMG_E_UNSTABLE first, so that nobody reads
+ * changed bytes unwarned; `from` at the end of the region reports none.
+ */
+void mmgi_region_demote(struct region *region, uint64_t from, uint32_t shortfall);
+
+/** Returns what the region promises now. */
+static inline struct promise
+region_promise(const struct region *region)
+{
+    return promise_unpack(atomic_load(&region->promise));
+}
+
+/** Compares an identity with a file: MMG_CHANGED_... bits. */
+uint32_t mmgi_identity_compare(const struct identity *then, const struct file_status *now);
+
+/** Fills everything of mmg_info but the pins. */
 void mmgi_region_describe(const struct region *region, mmg_info *info);
 
-/** Record what no fault has told of: bytes behind the end of the file, or changed behind a parent's lease. */
+/**
+ * Records what no fault has told of: bytes behind the end of the file, and bytes that changed although a lease should
+ * have kept them. Returns MMG_OK, or the status of a file that cannot be asked.
+ */
 mmg_status mmgi_region_look(const struct region *region);
 
-/** mmg_check(), mmg_changed(), mmg_read() for a pinned region. */
+/** mmg_check(), mmg_changed() and mmg_read() for a pinned region. */
 mmg_status mmgi_region_check(const struct region *region);
 mmg_status mmgi_region_changed(const struct region *region, uint32_t *what);
 mmg_status mmgi_region_read(const struct region *region, uint64_t offset, void *buffer, uint64_t size, uint64_t *got);
 
-/** mmg_advise(), mmg_resident(), for a range within the region. */
+/** mmg_advise() and mmg_resident() for a range within the region. */
 mmg_status mmgi_region_advise(const struct region *region, uint64_t offset, uint64_t length, uint32_t advice);
 mmg_status mmgi_region_resident(const struct region *region, uint64_t offset, uint64_t length, uint64_t *bytes);
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Where bytes come from: open a path or take a descriptor, lock it, and say what it is.
+ * A source is where bytes come from: a path is opened or a descriptor taken, locked, and classified.
  */
 #ifndef MMGI_REGION_SOURCE_H
 #define MMGI_REGION_SOURCE_H
 
 #include <stdbool.h>
-#include <sys/stat.h>
 
 #include "base/error.h"
 #include "mmapguard.h"
+#include "os/file.h"
 
 enum source_kind {
     SOURCE_FILE,   /* a regular file */
@@ -25,10 +25,10 @@ struct source {
     bool is_owned;  /* closed by mmgi_source_close() */
     bool is_shared; /* a duplicate: position and locks are somebody else's too */
     enum source_kind kind;
-    uint32_t lock;      /* MMG_LOCK_...: the one that is held */
-    int lock_error;     /* why it is not the one that was asked for */
-    struct stat status; /* of a file: as it was once the lock was held */
-    uint64_t size;      /* of a file or device */
+    uint32_t lock;             /* MMG_LOCK_...: the one that is held */
+    int lock_error;            /* why it is not the one that was asked for */
+    struct file_status status; /* as it was once the lock was held */
+    uint64_t size;             /* of a file or device */
 };
 
 /** Open a path. On success mmgi_source_close() is owed. */
@@ -46,7 +46,7 @@ mmg_status mmgi_source_refresh(struct source *source);
 /** Give descriptor and lock back, unless mmgi_source_keep() was called. */
 void mmgi_source_close(struct source *source);
 
-/** The descriptor and its lock pass to the caller. */
-int mmgi_source_keep(struct source *source);
+/** The descriptor and its lock have become somebody else's: mmgi_source_close() leaves them alone. */
+void mmgi_source_keep(struct source *source);
 
 #endif

@@ -33,7 +33,8 @@
 #define MARGIN_NS INT64_C(500000000)
 
 struct lease {
-    struct lease *next; /* all leases that are in force */
+    struct region_keeper keeper; /* first: the region leads to it, and it leads to the lease */
+    struct lease *next;          /* all leases that are in force */
     struct lease *previous;
     struct region *region; /* NULL until attached */
     uint64_t cap;
@@ -287,6 +288,19 @@ lease_take(int fd)
     return 0;
 }
 
+static void
+keeper_end(struct region_keeper *keeper)
+{
+    mmgi_lease_end((struct lease *)(void *)keeper); /* the keeper is the lease's first member */
+}
+
+static bool
+keeper_holds(const struct region_keeper *keeper, int fd)
+{
+    (void)keeper;
+    return fcntl(fd, F_GETLEASE) == F_RDLCK;
+}
+
 int
 mmgi_lease_begin(int fd, uint64_t cap, struct lease **out)
 {
@@ -294,7 +308,7 @@ mmgi_lease_begin(int fd, uint64_t cap, struct lease **out)
 
     if (lease == NULL)
         return ENOMEM;
-    *lease = (struct lease){.fd = fd, .cap = cap};
+    *lease = (struct lease){.keeper = {.end = keeper_end, .holds = keeper_holds}, .fd = fd, .cap = cap};
     pthread_mutex_lock(&mutex);
     int os_code = thread_ensure();
     if (os_code == 0)
@@ -315,7 +329,7 @@ mmgi_lease_attach(struct lease *lease, struct region *region)
 {
     pthread_mutex_lock(&mutex);
     lease->region = region;
-    region->lease = lease;
+    region->keeper = &lease->keeper;
     if (lease->seen_ns != 0)
         thread_wake();
     pthread_mutex_unlock(&mutex);

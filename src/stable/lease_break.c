@@ -30,23 +30,6 @@ mmgi_lease_break_time(void)
     return seconds == 0 ? INT64_MAX : seconds * INT64_C(1000000000); /* 0: a break has no time limit */
 }
 
-/* STABLE no more, but what is left of it. */
-static void
-demote(struct region *region, uint32_t shortfall)
-{
-    atomic_store(&region->shortfall, shortfall);
-    atomic_store(&region->means, region->is_guarded ? MMG_MEANS_FAULT_GUARD : MMG_MEANS_NONE);
-    atomic_store(&region->guarantee, region->is_guarded ? MMG_GUARANTEE_CONTAINED : MMG_GUARANTEE_NONE);
-}
-
-/* From this offset on the region is CONTAINED, at best, and says so before any writer is let in. */
-static void
-fall_back(struct region *region, uint64_t from, uint32_t shortfall)
-{
-    mmgi_registry_lose(region->number, from, MMG_TO_END, MMG_E_UNSTABLE);
-    demote(region, shortfall);
-}
-
 static uint32_t
 shortfall_of(const struct snapshot *snapshot)
 {
@@ -62,43 +45,6 @@ shortfall_of(const struct snapshot *snapshot)
     default:
         return MMG_SHORT_READ;
     }
-}
-
-/* The bytes at the start of the mapping that a snapshot can replace: whole pages. */
-static size_t
-replaceable(const struct region *region, const struct snapshot *snapshot)
-{
-    const struct mapping *mapping = &region->mapping;
-    size_t lead = (size_t)(region->data - mapping->base);
-
-    if (snapshot->secured == lead + region->size)
-        return mapping->length; /* the last page is complete: behind it there are no bytes */
-    return snapshot->secured / mapping->page * mapping->page;
-}
-
-/* Map what was secured over the start of the mapping, and make it what mmg_read() reads. */
-static bool
-put_in_place(struct region *region, struct snapshot *snapshot, size_t whole)
-{
-    const struct mapping *mapping = &region->mapping;
-    size_t lead = (size_t)(region->data - mapping->base);
-
-    if (whole == 0)
-        return false;
-    int os_code = snapshot->fd >= 0 ? mmgi_map_replace_with_file(mapping, whole, snapshot->fd, region->offset - lead)
-                                    : mmgi_map_replace_with_memory(mapping, whole, snapshot->memory);
-    if (os_code != 0)
-        return false;
-    if (whole == mapping->length)
-        mmgi_registry_retarget(region->number, snapshot->fd);
-    else
-        mmgi_registry_secure(region->number, whole);
-    atomic_store(&region->content, snapshot->fd);
-    if (snapshot->memory != NULL && snapshot->memory_length > whole)
-        mmgi_map_memory_release(snapshot->memory + whole, snapshot->memory_length - whole);
-    snapshot->fd = -1; /* both are the region's now */
-    snapshot->memory = NULL;
-    return true;
 }
 
 /*
@@ -137,17 +83,22 @@ mmgi_lease_break_secure(struct region *region, uint64_t cap, bool (*may_continue
 
     mmgi_snapshot_take(&order, &snapshot);
     uint32_t shortfall = snapshot.secured < order.length ? shortfall_of(&snapshot) : MMG_SHORT_SPACE;
-    size_t whole = replaceable(region, &snapshot);
+    size_t whole = mmgi_region_replaceable(region, snapshot.secured);
     /* What is not secured is said to be so before anything is replaced: a reader finds it in neither place. */
     if (whole < region->mapping.length)
-        fall_back(region, whole > lead ? whole - lead : 0, shortfall);
-    if (!put_in_place(region, &snapshot, whole))
-        fall_back(region, 0, shortfall);
-    else if (whole == region->mapping.length)
-        atomic_store(&region->means, snapshot.means);
+        mmgi_region_demote(region, whole > lead ? whole - lead : 0, shortfall);
+    struct replacement replacement = {.fd = snapshot.fd,
+                                      .memory = snapshot.memory,
+                                      .memory_length = snapshot.memory_length,
+                                      .secured = snapshot.secured,
+                                      .means = snapshot.means};
+    if (!mmgi_region_replace(region, &replacement))
+        mmgi_region_demote(region, 0, shortfall);
+    snapshot.fd = replacement.fd;
+    snapshot.memory = replacement.memory;
     mmgi_snapshot_release(&snapshot);
     if (!give_up(region->fd))
-        fall_back(region, 0, MMG_SHORT_TIME);
+        mmgi_region_demote(region, 0, MMG_SHORT_TIME);
 }
 
 void
@@ -155,7 +106,7 @@ mmgi_lease_break_disown(struct region *region)
 {
     char link[32];
 
-    demote(region, MMG_SHORT_FORKED);
+    mmgi_region_demote(region, region->size, MMG_SHORT_FORKED);
     snprintf(link, sizeof link, "/proc/self/fd/%d", region->fd);
     int fresh = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fresh < 0)

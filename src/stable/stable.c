@@ -14,9 +14,9 @@
 #include <sys/vfs.h>
 
 #include "region/backing.h"
+#include "region/source_lock.h"
 #include "guard/fault_guard.h"
 #include "stable/lease.h"
-#include "os/file_lock.h"
 #include "os/process.h"
 #include "os/linux/ioctl_compat.h"
 #include "stable/snapshot.h"
@@ -106,15 +106,14 @@ map_source(struct trial *trial, uint32_t means, struct region **out)
     /* Asked again: only now does the size stand still. */
     if (status == MMG_OK)
         status = mmgi_backing_window(source, &trial->length);
-    if (status == MMG_OK)
-        status = mmgi_backing_map(source, source->fd, trial->length, out);
     if (status != MMG_OK)
         return status;
-    mmgi_backing_keep_source(source, *out);
-    (*out)->means = means;
-    (*out)->is_guarded = trial->is_guarded;
-    (*out)->reason = MMG_REASON_STABLE;
-    return MMG_OK;
+    const struct map_request request = {.fd = source->fd,
+                                        .length = trial->length,
+                                        .is_guarded = trial->is_guarded,
+                                        .reason = MMG_REASON_STABLE,
+                                        .promise = mmgi_promise_stable(means)};
+    return mmgi_backing_map(source, &request, out);
 }
 
 /* ----------------------------------------------------------------------------------------------------- the means -- */
@@ -123,7 +122,7 @@ map_source(struct trial *trial, uint32_t means, struct region **out)
 static bool
 is_memory(const struct trial *trial)
 {
-    return trial->file_system == TMPFS_TYPE && trial->source->status.st_nlink == 0;
+    return trial->file_system == TMPFS_TYPE && trial->source->status.links == 0;
 }
 
 static bool
@@ -195,23 +194,21 @@ try_lease(struct trial *trial, mmg_status *status, struct region **out)
     return true;
 }
 
-/* Map a snapshot, and keep the file only for mmg_changed(). */
+/* Map a snapshot. The file is kept only for mmg_changed(). */
 static mmg_status
 map_snapshot(struct trial *trial, struct snapshot *snapshot, struct region **out)
 {
-    struct source *source = trial->source;
-    mmg_status status = mmgi_backing_map(source, snapshot->fd, trial->length, out);
+    const struct map_request request = {.fd = snapshot->fd,
+                                        .length = trial->length,
+                                        .is_guarded = trial->is_guarded,
+                                        .reason = MMG_REASON_STABLE,
+                                        .promise = mmgi_promise_stable(snapshot->means)};
 
-    if (status != MMG_OK)
-        return status;
-    snapshot->fd = -1; /* the region's now */
-    if (source->lock != MMG_LOCK_NONE)
-        mmgi_lock_drop(source->fd, source->lock);
-    source->lock = MMG_LOCK_NONE;
-    (*out)->means = snapshot->means;
-    (*out)->is_guarded = trial->is_guarded;
-    (*out)->reason = MMG_REASON_STABLE;
-    return MMG_OK;
+    mmgi_source_lock_drop(trial->source);
+    mmg_status status = mmgi_backing_map(trial->source, &request, out);
+    if (status == MMG_OK)
+        snapshot->fd = -1; /* the region's now */
+    return status;
 }
 
 static bool
@@ -219,7 +216,7 @@ try_reflink(struct trial *trial, mmg_status *status, struct region **out)
 {
     struct source *source = trial->source;
     struct snapshot snapshot = {.means = MMG_MEANS_REFLINK, .fd = -1};
-    struct stat clone;
+    struct file_status clone;
     int os_code = EINVAL;
 
     /* Looked at before it is cloned: what changes in between makes it a changed file, not an unchanged one. */
@@ -234,14 +231,12 @@ try_reflink(struct trial *trial, mmg_status *status, struct region **out)
     }
     /* The clone is of one moment, and its size counts, not what the file's was or is. */
     *status = MMG_OK;
-    if (fstat(snapshot.fd, &clone) == 0) {
-        source->size = (uint64_t)clone.st_size;
+    if (mmgi_file_status(snapshot.fd, &clone) == 0) {
+        source->size = clone.size;
         *status = mmgi_backing_window(source, &trial->length);
     }
     if (*status == MMG_OK)
         *status = map_snapshot(trial, &snapshot, out);
-    if (*status == MMG_OK)
-        mmgi_backing_keep_source(source, *out);
     mmgi_snapshot_release(&snapshot);
     return true;
 }
@@ -275,17 +270,13 @@ copy_snapshot(struct trial *trial, bool *again, struct region **out)
     mmgi_snapshot_take(&order, &snapshot);
     if (snapshot.fd < 0)
         return copy_to_heap(trial, out);
-    mmg_status status = map_snapshot(trial, &snapshot, out);
+    const struct file_copy copy = {.fd = snapshot.fd};
+    mmg_status status = MMG_OK;
+    *again = !mmgi_copy_is_one_version(source, source->options->offset, (size_t)trial->length, &copy);
+    if (!*again)
+        status = map_snapshot(trial, &snapshot, out);
     mmgi_snapshot_release(&snapshot);
-    if (status != MMG_OK)
-        return status;
-    if (mmgi_copy_is_one_version(source, source->options->offset, (*out)->data, (size_t)trial->length)) {
-        mmgi_backing_keep_source(source, *out);
-        return MMG_OK;
-    }
-    mmgi_region_discard(*out);
-    *again = true;
-    return MMG_OK;
+    return status;
 }
 
 static mmg_status

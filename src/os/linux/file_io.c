@@ -37,7 +37,7 @@ mmgi_file_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *go
 bool
 mmgi_file_equals(int fd, uint64_t offset, const void *bytes, size_t size)
 {
-    unsigned char block[16384];
+    unsigned char block[8192];
     const unsigned char *expected = bytes;
 
     while (size > 0) {
@@ -46,6 +46,22 @@ mmgi_file_equals(int fd, uint64_t offset, const void *bytes, size_t size)
             return false;
         offset += want;
         expected += want;
+        size -= want;
+    }
+    return true;
+}
+
+bool
+mmgi_files_equal(int fd, int other, uint64_t offset, size_t size)
+{
+    unsigned char block[8192];
+
+    while (size > 0) {
+        size_t want = size < sizeof block ? size : sizeof block, got;
+        if (mmgi_file_read_at(other, offset, block, want, &got) != 0 || got != want ||
+            !mmgi_file_equals(fd, offset, block, want))
+            return false;
+        offset += want;
         size -= want;
     }
     return true;

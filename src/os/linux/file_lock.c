@@ -9,10 +9,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "mmapguard.h"
+#include "os/clock.h"
 
 /* Between two attempts: at first short, for locks held for a moment, then long enough to cost nothing. */
 #define MIN_PAUSE_NS INT64_C(500000)
@@ -46,30 +46,19 @@ mmgi_lock_try(int fd, uint32_t kind)
     return result == 0 ? 0 : errno;
 }
 
-static int64_t
-now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 int
 mmgi_lock_wait(int fd, uint32_t kind, uint32_t wait_ms)
 {
-    int64_t deadline = now_ns() + (int64_t)wait_ms * 1000000;
+    int64_t deadline = mmgi_clock_monotonic_ns() + (int64_t)wait_ms * 1000000;
     int64_t pause = MIN_PAUSE_NS;
 
     for (;;) {
         int result = mmgi_lock_try(fd, kind);
-        int64_t left = wait_ms == MMG_WAIT_FOREVER ? INT64_MAX : deadline - now_ns();
+        int64_t left = wait_ms == MMG_WAIT_FOREVER ? INT64_MAX : deadline - mmgi_clock_monotonic_ns();
         if (result != EWOULDBLOCK || left <= 0)
             return result;
         /* Neither kind of lock has a wait with a time limit, and an alarm would touch the application's signals. */
-        int64_t nap = pause < left ? pause : left;
-        struct timespec request = {.tv_sec = (time_t)(nap / 1000000000), .tv_nsec = (long)(nap % 1000000000)};
-        nanosleep(&request, NULL); /* cut short by a signal, the lock is tried a little earlier */
+        mmgi_clock_sleep_ns(pause < left ? pause : left); /* cut short by a signal, the lock is tried earlier */
         if (pause < MAX_PAUSE_NS)
             pause *= 2;
     }

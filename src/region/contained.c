@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Small files and streams are copied, the rest is mapped, unless the caller or the file system says otherwise.
+ */
+#include "region/contained.h"
+
+#include "guard/fault_guard.h"
+#include "region/backing.h"
+
+mmg_status
+mmgi_decide_holding(const struct source *source, struct decision *decision)
+{
+    const mmg_options *options = source->options;
+
+    *decision = (struct decision){.holding = HOLD_STREAM, .reason = MMG_REASON_STREAM};
+    if (source->kind == SOURCE_STREAM)
+        return MMG_OK;
+    /* Files of /proc have contents and no size: only reading tells. */
+    decision->reason = MMG_REASON_VIRTUAL;
+    if (source->kind == SOURCE_FILE && source->size == 0)
+        return MMG_OK;
+    mmg_status status = mmgi_backing_window(source, &decision->length);
+    if (status != MMG_OK)
+        return status;
+    decision->holding = HOLD_COPY;
+    if (decision->length == 0) {
+        decision->reason = MMG_REASON_EMPTY;
+    } else if (options->backing == MMG_BACKING_COPY) {
+        decision->reason = MMG_REASON_ASKED;
+        if (decision->length > options->max_bytes)
+            return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "copy", 0, 0, "larger than max_bytes allows");
+    } else if (options->backing == MMG_BACKING_AUTO && decision->length <= options->copy_threshold &&
+               decision->length <= options->max_bytes) {
+        decision->reason = MMG_REASON_SMALL;
+    } else {
+        decision->holding = HOLD_MAPPED;
+    }
+    return MMG_OK;
+}
+
+/* Says why a file without a size cannot be mapped. */
+static mmg_status
+tell_not_mappable(struct source *source)
+{
+    const struct file_time before = source->status.changed;
+    mmg_status status = mmgi_source_refresh(source);
+
+    if (status != MMG_OK)
+        return status;
+    /* A file that somebody cuts and fills in turn may be empty at every look; but then its times move. */
+    if (source->size > 0 || !file_time_equals(source->status.changed, before))
+        return mmgi_error_tell(source->report, MMG_E_TRUNCATED, "open", 0, 0, "was cut to nothing while it was opened");
+    return mmgi_error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", 0, 0, "a virtual file cannot be mapped");
+}
+
+mmg_status
+mmgi_hold_stream(struct source *source, uint32_t reason, struct region **out)
+{
+    bool map_or_nothing = source->options->backing == MMG_BACKING_MAP;
+
+    if (map_or_nothing && reason == MMG_REASON_STREAM)
+        return mmgi_error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", 0, 0, "a stream cannot be mapped");
+    mmg_status status = mmgi_backing_stream(source, reason, out);
+    if (status != MMG_OK || !map_or_nothing || (*out)->size == 0)
+        return status;
+    mmgi_region_discard(*out);
+    return tell_not_mappable(source);
+}
+
+/* Copies a window that cannot be mapped, if the caller leaves the choice; else returns `otherwise`. */
+static mmg_status
+copy_instead(struct source *source, uint64_t length, uint32_t reason, mmg_status otherwise, struct region **out)
+{
+    if (source->options->backing == MMG_BACKING_MAP)
+        return otherwise;
+    if (length > source->options->max_bytes)
+        return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "copy", 0, 0,
+                               reason == MMG_REASON_NO_GUARD
+                                   ? "larger than max_bytes allows, and cannot be mapped without the fault guard"
+                                   : "larger than max_bytes allows, and its file system does not map files");
+    return mmgi_backing_copy(source, reason, out);
+}
+
+/* Returns why the bytes of a mapping are not STABLE, or why no guard watches over it. */
+static uint32_t
+shortfall_of(const mmg_options *options, mmg_status guard)
+{
+    if (options->flags & MMG_FLAG_NO_FAULT_GUARD)
+        return MMG_SHORT_GUARD_OFF;
+    return guard == MMG_OK ? MMG_SHORT_NOT_ASKED : MMG_SHORT_ENVIRONMENT;
+}
+
+static uint32_t
+reason_of(const struct source *source)
+{
+    if (source->kind == SOURCE_DEVICE)
+        return MMG_REASON_BLOCK_DEVICE;
+    return source->options->backing == MMG_BACKING_MAP ? MMG_REASON_ASKED : MMG_REASON_LARGE;
+}
+
+mmg_status
+mmgi_hold_contained(struct source *source, uint64_t length, struct region **out)
+{
+    const mmg_options *options = source->options;
+    /* The guard is unsupported when the environment forbids it; that comes to the same as the flag. */
+    mmg_status guard = options->flags & MMG_FLAG_NO_FAULT_GUARD ? MMG_E_UNSUPPORTED : mmgi_guard_ensure();
+    bool is_guarded = guard == MMG_OK;
+
+    if (guard == MMG_E_GUARD)
+        return copy_instead(source, length, MMG_REASON_NO_GUARD,
+                            mmgi_error_tell(source->report, guard, "sigaction", 0, 0, NULL), out);
+    const struct map_request request = {
+        .fd = source->fd,
+        .length = length,
+        .is_guarded = is_guarded,
+        .reason = reason_of(source),
+        .promise = mmgi_promise_mapped(is_guarded, shortfall_of(options, guard)),
+    };
+    mmg_status status = mmgi_backing_map(source, &request, out);
+    if (status == MMG_E_NOT_MAPPABLE)
+        return copy_instead(source, length, MMG_REASON_MAP_REFUSED, status, out);
+    return status;
+}

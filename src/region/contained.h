@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Which backing a region gets: the decision to copy, and the CONTAINED guarantee for what is mapped.
+ */
+#ifndef MMGI_REGION_CONTAINED_H
+#define MMGI_REGION_CONTAINED_H
+
+#include "region/region.h"
+
+/** How the bytes of a source are to be held. */
+enum holding {
+    HOLD_STREAM, /* read to the end */
+    HOLD_COPY,   /* copy the window */
+    HOLD_MAPPED, /* map the window, with the guarantee that was asked for */
+};
+
+struct decision {
+    enum holding holding;
+    uint32_t reason; /* MMG_REASON_...; of no account for HOLD_MAPPED */
+    uint64_t length; /* of the window */
+};
+
+/** Decides how a source is held: by its kind, its size and the options. Returns an error when the options forbid it. */
+mmg_status mmgi_decide_holding(const struct source *source, struct decision *decision);
+
+/** Reads a source that can only be read. Refuses when the caller wants a mapping or nothing. */
+mmg_status mmgi_hold_stream(struct source *source, uint32_t reason, struct region **region);
+
+/** Maps a window under the fault guard, or copies it where there can be no mapping and the options leave the choice. */
+mmg_status mmgi_hold_contained(struct source *source, uint64_t length, struct region **region);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The rules by which a region promises: a copy and every means of STABLE keep the bytes as they are; a mapping of the
+ * file is CONTAINED while the fault guard is there; anything else promises nothing.
+ */
+#include "region/promise.h"
+
+struct promise
+mmgi_promise_stable(uint32_t means)
+{
+    return (struct promise){.guarantee = MMG_GUARANTEE_STABLE, .means = means, .shortfall = MMG_SHORT_NONE};
+}
+
+struct promise
+mmgi_promise_mapped(bool is_guarded, uint32_t shortfall)
+{
+    return (struct promise){.guarantee = is_guarded ? MMG_GUARANTEE_CONTAINED : MMG_GUARANTEE_NONE,
+                            .means = is_guarded ? MMG_MEANS_FAULT_GUARD : MMG_MEANS_NONE,
+                            .shortfall = shortfall};
+}
+
+struct promise
+mmgi_promise_after_loss(struct promise promise, bool is_guarded, mmg_status cause)
+{
+    if (promise.guarantee != MMG_GUARANTEE_STABLE || cause == MMG_OK)
+        return promise;
+    /* Bytes change under a lease only when the kernel has taken it by force; the lease keeper is about to say the same. */
+    return mmgi_promise_mapped(is_guarded, cause == MMG_E_UNSTABLE ? MMG_SHORT_TIME : MMG_SHORT_LOST);
+}
