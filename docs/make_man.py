@@ -160,6 +160,8 @@ class Page:
                 yield Piece(text, "Sy")
             elif child.tag in ("ref", "ulink"):
                 yield from self.named(text)
+            elif child.tag == "ndash":  # what Doxygen makes of the two hyphens of an option
+                yield Piece("--")
             elif child.tag not in _BLOCKS:
                 raise ValueError(f"{self.name}: no form for <{child.tag}>")
             yield from self.named(child.tail or "")
