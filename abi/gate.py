@@ -9,6 +9,7 @@ where there is none, it says so.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 import tempfile
@@ -23,8 +24,10 @@ from abigate.debuginfo import KEEP_TYPES, DebugInfoError, describe_header, descr
 from abigate.declarations import disagreements, write
 from abigate.exports import SONAME, Library, check_exports, check_soname, read_version_script
 from abigate.header import Header
+from abigate.includes import FOLDER, texts
 from abigate.model import Description, differences
 from abigate.programs import PROGRAM, run_program
+from abigate.semantics import document
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -60,6 +63,11 @@ class Paths:
     def declarations(self) -> Path:
         """The ctypes declarations."""
         return self.root / "bindings" / "python" / "mmapguard" / "abi.py"
+
+    @property
+    def includes(self) -> Path:
+        """The folder of the lists that the bindings are compiled from."""
+        return self.root / FOLDER
 
     def baseline(self, version: int) -> Path:
         """The record of an ABI number."""
@@ -173,7 +181,7 @@ class Gate:
         """abi.json says what was built."""
         if not self.paths.description.exists():
             return [f"{self.paths.description.name} does not exist"]
-        if self.paths.description.read_text(encoding="utf-8") == self.built.to_json():
+        if self.paths.description.read_text(encoding="utf-8") == document(self.built, self.header):
             return []
         changes = differences(Description.load(self.paths.description), self.built)
         return [
@@ -189,6 +197,16 @@ class Gate:
             return [f"{self.paths.declarations.name} cannot be imported: {type(error).__name__}: {error}"]
         return disagreements(self.built, declarations)
 
+    def includes(self) -> list[str]:
+        """The lists that the bindings are compiled from say what abi.json says."""
+        wanted = texts(json.loads(document(self.built, self.header)))
+        stale = [
+            name
+            for name, text in wanted.items()
+            if not (path := self.paths.includes / name).exists() or path.read_text(encoding="utf-8") != text
+        ]
+        return [f"{self.paths.includes.name}/{name} is stale" for name in stale]
+
     def answers(self) -> list[str]:
         """The library, called through the ctypes declarations, answers with the header's numbers."""
         return check_answers(self.declared, self.paths.declarations, self.paths.library)
@@ -200,14 +218,18 @@ class Gate:
         )
 
     def accept(self, *others: Gate) -> None:
-        """Make what was built the record: abi.json, the ctypes declarations and the baseline.
+        """Make what was built the record: abi.json, what is written from it, and the baseline.
 
         `others` are the builds for other processors; of their ABI only a dump is recorded, the rest is the same.
         """
         gates = (self, *others)
         if self.baseline.status == CANDIDATE or any(gate.record() for gate in gates):
             self.baseline.record(self.header, *(gate.library for gate in gates))
-        self.paths.description.write_text(self.built.to_json(), encoding="utf-8")
+        text = document(self.built, self.header)
+        self.paths.description.write_text(text, encoding="utf-8")
+        self.paths.includes.mkdir(parents=True, exist_ok=True)
+        for name, include in texts(json.loads(text)).items():
+            (self.paths.includes / name).write_text(include, encoding="utf-8")
         self.paths.declarations.write_text(write(self.built), encoding="utf-8")
 
 
@@ -221,6 +243,7 @@ CONSISTENCY: tuple[tuple[Callable[[Gate], list[str]], str], ...] = (
 RECORD: tuple[tuple[Callable[[Gate], list[str]], str], ...] = (
     (Gate.record, "nothing has changed since the version was recorded"),
     (Gate.description, "abi.json describes this library"),
+    (Gate.includes, "the lists that the bindings are compiled from say the same"),
     (Gate.ctypes, "the ctypes declarations have its sizes, offsets, types and numbers"),
     (Gate.answers, "the library answers with the numbers of the header"),
     (Gate.programs, "programs compiled against the recorded headers work with it"),

@@ -67,8 +67,38 @@ class Reference:
         self.macros = [
             m
             for m in self.file.iter("memberdef")
-            if m.get("kind") == "define" and not is_empty(m.find("detaileddescription"))
+            if m.get("kind") == "define" and not is_empty(m.find("briefdescription"))
         ]
+        values = [v for group in self.groups for e in group.enumerations for v in e.findall("enumvalue")]
+        self.constants = {words(value.find("name")): value for value in values}
+
+    def group_of(self, text: str) -> list[Element]:
+        """The constants meant by `MMG_ADVICE_...` at the start of a text."""
+        match = re.match(r"(MMG_[A-Z]+_)\.\.\.", text)
+        return [value for name, value in self.constants.items() if match and name.startswith(match[1])]
+
+    def results(self, name: str) -> dict[str, list[str]]:
+        """What a function returns, each value with what is said of it; "as mmg_open()" stands for all of that call's.
+
+        Raises ValueError when the comment refers to a function or a constant that does not exist.
+        """
+        details = self.functions[name].find("detaileddescription")
+        found: dict[str, list[str]] = {}
+        if details is None:
+            return found
+        returned = words(details.find(".//simplesect[@kind='return']"))
+        if returned.startswith("as "):
+            for other in re.findall(r"(mmg_\w+)\(\)", returned):
+                if other not in self.functions:
+                    raise ValueError(f"{name} refers to {other}(), which is not declared")
+                for value, notes in self.results(other).items():
+                    found.setdefault(value, []).extend(notes)
+        for item in details.findall(".//parameterlist[@kind='retval']/parameteritem"):
+            value, note = words(item.find(".//parametername")), words(item.find("parameterdescription"))
+            if value.startswith("MMG_") and value not in self.constants:
+                raise ValueError(f"{name} returns {value}, which is no constant")
+            found.setdefault(value, []).extend([note] if note else [])
+        return found
 
     @staticmethod
     def _compound(path: Path) -> Element:
@@ -181,6 +211,17 @@ class Page:
             lines += flow(self.pieces(paragraph))
         return lines
 
+    def described(self, element: Element, more: str = "") -> list[str]:
+        """What is said of a member, a constant or a macro, and `more` as sentences behind it."""
+        pieces: list[Piece] = []
+        for part in ("briefdescription", "detaileddescription"):
+            for paragraph in element.iterfind(f"{part}//para"):
+                pieces += [Piece(" "), *self.pieces(paragraph)] if pieces else self.pieces(paragraph)
+        if more:
+            ended = pieces and pieces[-1].text.rstrip().endswith(".")
+            pieces += [Piece(" " if ended or not pieces else ". "), *self.named(more)]
+        return flow(pieces)
+
     def paragraphs(self, element: Element | None) -> None:
         """Paragraphs and lists of a description, without what is a section of its own."""
         for paragraph in [] if element is None else element.findall("para"):
@@ -207,7 +248,7 @@ class Page:
         self.tagged(
             (
                 f"Dv {words(value.find('name'))} Pq {escaped(words(value.find('initializer')).removeprefix('= '))}",
-                self.text(value.find("detaileddescription")),
+                self.described(value),
             )
             for value in values
         )
@@ -262,26 +303,27 @@ def function_page(reference: Reference, group: Group, function: Element, version
     if described := details.findall(".//parameterlist[@kind='param']/parameteritem"):
         page.add(".Pp", "The arguments:")
         page.tagged((parameter_names(item), parameter_text(page, item)) for item in described)
-    results = {
-        words(item.find(".//parametername")): item
-        for item in details.findall(".//parameterlist[@kind='retval']/*")
-    }
+    results = reference.results(name)
     returned = details.find(".//simplesect[@kind='return']")
-    errors = {constant: item for constant, item in results.items() if constant.startswith("MMG_E_")}
+    errors = {value: notes for value, notes in results.items() if value.startswith("MMG_E_")}
     page.add(".Sh RETURN VALUES")
-    if returned is not None:
+    if group_of_results := reference.group_of(words(returned)):
+        page.constants(group_of_results)
+    elif returned is not None and not words(returned).startswith("as "):
         page.add(*page.text(returned))
     elif not results:
         page.paragraphs(brief)
-    if plain := {value: item for value, item in results.items() if value not in errors}:
-        page.tagged((result_term(value), result_text(page, item)) for value, item in plain.items())
+    if plain := {value: notes for value, notes in results.items() if value not in errors}:
+        page.tagged((f"Dv {value}", result_text(page, value, notes)) for value, notes in plain.items())
     if errors:
         page.add("Any other value is an error.", ".Sh ERRORS")
-        page.tagged((result_term(value), result_text(page, item)) for value, item in errors.items())
+        page.tagged((f"Dv {value}", result_text(page, value, notes)) for value, notes in errors.items())
 
     page.add(".Sh BLOCKING, THREADS AND SIGNALS")
-    notes = details.findall(".//simplesect[@kind='par']")
-    page.tagged((f"Sy {argument(words(note.find('title')))}", page.text(note)) for note in notes)
+    notes = {words(n.find("title")): page.text(n) for n in details.findall(".//simplesect[@kind='par']")}
+    if "Blocks and threads" not in notes:
+        notes.setdefault("Signal safety", ["Not async\\-signal\\-safe."])
+    page.tagged((f"Sy {argument(title)}", text) for title, text in notes.items())
     page.see_also({OVERVIEW, *page.seen, *(words(other.find("name")) for other in group.functions)} - {name})
     page.history(words(details.find(".//simplesect[@kind='since']")))
     return page
@@ -298,22 +340,21 @@ def parameter_text(page: Page, item: Element) -> list[str]:
     lines: list[str] = []
     for paragraph in item.findall("parameterdescription/para"):
         lines += flow(page.pieces(paragraph))
-        for constants in paragraph.findall("itemizedlist"):
-            lines.append(".Bl -bullet -compact")
-            for constant in constants.findall("listitem"):
-                lines += [".It", *page.text(constant)]
-            lines.append(".El")
+    if constants := page.reference.group_of(words(item.find("parameterdescription"))):
+        lines.append(".Bl -bullet -compact")
+        for constant in constants:
+            lines += [".It", f".Dv {words(constant.find('name'))} :", *page.described(constant)]
+        lines.append(".El")
     return lines
 
 
-def result_term(value: str) -> str:
-    """A value that is returned."""
-    return f"Dv {value}"
-
-
-def result_text(page: Page, item: Element) -> list[str]:
-    """What is said of it."""
-    return page.text(item.find("parameterdescription"))
+def result_text(page: Page, value: str, notes: list[str]) -> list[str]:
+    """What is said of a value that is returned: what it means everywhere, and what it means here."""
+    constant = page.reference.constants.get(value)
+    if constant is None:
+        return flow(page.named(". ".join(notes)))
+    here = "; ".join(dict.fromkeys(note.removeprefix("also: ") for note in notes))
+    return page.described(constant, f"Here: {here}" if here else "")
 
 
 def overview(reference: Reference, version: str, example: str | None) -> Page:
@@ -336,24 +377,24 @@ def overview(reference: Reference, version: str, example: str | None) -> Page:
     for group in reference.groups:
         plain = [kind for kind in group.types if not words(kind.find("type")).startswith("struct")]
         if plain:
-            page.tagged((definition(kind), page.text(kind.find("detaileddescription"))) for kind in plain)
+            page.tagged((definition(kind), page.described(kind)) for kind in plain)
         for struct in group.structs:
             page.add(f".Ss struct {words(struct.find('compoundname'))}")
+            page.paragraphs(struct.find("briefdescription"))
             page.paragraphs(struct.find("detaileddescription"))
             page.tagged(
-                (member_term(member), page.text(member.find("detaileddescription")))
+                (member_term(member), page.described(member))
                 for member in struct.iter("memberdef")
             )
     page.add(".Sh CONSTANTS")
     for enumeration in (enumeration for group in reference.groups for enumeration in group.enumerations):
         values = enumeration.findall("enumvalue")
         page.add(f".Ss {common_prefix([words(value.find('name')) for value in values])}")
+        page.paragraphs(enumeration.find("briefdescription"))
         page.paragraphs(enumeration.find("detaileddescription"))
         page.constants(values)
     page.add(".Ss Macros")
-    page.tagged(
-        (f"Dv {words(m.find('name'))}", page.text(m.find("detaileddescription"))) for m in reference.macros
-    )
+    page.tagged((f"Dv {words(m.find('name'))}", page.described(m)) for m in reference.macros)
     if example:
         code = (escaped(line) for line in example.splitlines())
         page.add(".Sh EXAMPLES", ".Bd -literal", *code, ".Ed")

@@ -66,7 +66,8 @@ extern "C" {
 
 /* MMG_CDEF_BEGIN */
 
-/* --------------------------------------------------------------------------------------------------------- types -- */
+/** @defgroup types Types
+ * @{ */
 
 /** Names a region. 0 is never valid; always below 2^53, so that it survives in a language whose numbers are doubles. */
 typedef uint64_t mmg_handle;
@@ -113,7 +114,8 @@ typedef struct mmg_options {
 
 /**
  * Details of a failure, filled by the calls that take one. Optional (NULL) and owned by the caller, so nothing here
- * depends on the thread. Set `struct_size` before each call; on success the call stores `status` MMG_OK and clears
+ * depends on the thread. Set `struct_size` before each call; nothing else in it is read, and a part that the library
+ * does not know is zeroed; on success the call stores `status` MMG_OK and clears
  * the rest.
  */
 typedef struct mmg_error {
@@ -124,7 +126,7 @@ typedef struct mmg_error {
     uint64_t offset;      /**< where in the file, when the failure has a place; else 0 */
     char operation[24];   /**< what failed, e.g. "open", "flock", "mmap", "options"; NUL-terminated ASCII */
     char message[464];    /**< one sentence for people, naming the path; NUL-terminated UTF-8. Undecodable bytes of a
-                               path appear as \xNN and an overlong path is shortened in its middle */
+                               path appear in hexadecimal, and an overlong path is shortened in its middle */
 } mmg_error;
 
 /** What is known about one region, filled by mmg_info_get(). */
@@ -157,14 +159,14 @@ typedef struct mmg_info {
     uint32_t exceptions;        /**< MMG_EXCEPT_... bits: what the means of STABLE does not hold back */
     uint64_t means_order;       /**< the means of STABLE in the order in which they were tried for a file of this kind
                                      and size: MMG_MEANS_..., four bits each, the first in the lowest; 0: not STABLE */
-    char file_system[24];       /**< name of the file system at open, such as "ext4"; NUL-terminated, cut if longer,
+    char file_system[24];       /**< name of the file system at open, such as "ext4"; NUL-terminated ASCII, cut if longer,
                                      empty where it could not be found out */
 } mmg_info;
 
 /** Counters of the whole process, filled by mmg_stats_get(). Each is read atomically, not all of them at once. */
 typedef struct mmg_stats {
     uint32_t struct_size;    /**< sizeof(mmg_stats) as the caller was compiled */
-    int32_t guard_state;     /**< as mmg_guard_state() */
+    int32_t guard_state;     /**< MMG_GUARD_...: what mmg_guard_state() returns */
     uint64_t handles;        /**< open handles */
     uint64_t opened;         /**< regions ever opened */
     uint64_t regions;        /**< regions alive: open handles, and closed ones whose bytes are still pinned */
@@ -193,7 +195,10 @@ struct ArrowArray;
 /** The schema that goes with it; likewise. */
 struct ArrowSchema;
 
-/* ----------------------------------------------------------------------------------------------------- constants -- */
+/** @} */
+
+/** @defgroup constants Constants
+ * @{ */
 
 /** Status codes. The numbers are frozen; the gaps are for later members of each group. */
 enum {
@@ -203,7 +208,7 @@ enum {
     MMG_E_HANDLE = -2,    /**< not a live handle, or not a live pin */
     MMG_E_RANGE = -3,     /**< offset or length outside the region or the file */
     MMG_E_ABI_SIZE = -4,  /**< `struct_size` is no size this struct ever had or could have */
-    MMG_E_ABI_NEWER = -5, /**< the struct is newer than the library and uses what the library does not know */
+    MMG_E_ABI_NEWER = -5, /**< the options are newer than the library and use what the library does not know */
     /* opening */
     MMG_E_NOT_FOUND = -20,    /**< no such file, or a dangling link */
     MMG_E_PERMISSION = -21,   /**< not allowed to read it */
@@ -309,7 +314,7 @@ enum {
                                               before the lease (direct I/O in flight, RDMA): neither held back nor seen */
 };
 
-/** `mmg_options.flags`. */
+/** Bits of `mmg_options.flags`. */
 enum {
     MMG_FLAG_REJECT_EMPTY = 1,   /**< an empty file is MMG_E_EMPTY */
     MMG_FLAG_NOFOLLOW = 2,       /**< a symbolic link as the last component is MMG_E_NOT_MAPPABLE (O_NOFOLLOW) */
@@ -332,7 +337,7 @@ enum {
     MMG_ADVICE_POPULATE = 6    /**< read in now and wait; what cannot be read is a status, not a signal */
 };
 
-/** Flags of mmg_close(). */
+/** Bits for mmg_close(). */
 enum {
     MMG_CLOSE_STRICT = 1 /**< refuse with MMG_E_BUSY while pins live */
 };
@@ -380,15 +385,24 @@ enum {
     MMG_TERM_EXCEPT = 10    /**< a bit of `mmg_info.exceptions`, one at a time */
 };
 
-/* ------------------------------------------------------------------------------------------------------- opening -- */
+/** @} */
+
+/** @defgroup opening Opening
+ * @{ */
 
 /**
  * Fill `*options` with defaults, for callers that cannot use MMG_OPTIONS_INIT.
  *
- * @param options      where; at least `struct_size` bytes, all of them written
- * @param struct_size  sizeof(mmg_options) as the caller knows it
- * @return MMG_OK · MMG_E_ARGUMENT (NULL) · MMG_E_ABI_SIZE
- * Threads: safe. Signal safety: safe. Since 1.0.
+ * @param[out] options  where; at least `struct_size` bytes, all of them written
+ * @param[in] struct_size  sizeof(mmg_options) as the caller knows it
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT NULL
+ * @retval MMG_E_ABI_SIZE
+ * @par Threads
+ *   Safe.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
  */
 mmg_status mmg_options_init(mmg_options *options, uint32_t struct_size);
 
@@ -415,17 +429,35 @@ mmg_status mmg_options_init(mmg_options *options, uint32_t struct_size);
  * The environment variable MMAPGUARD_LOCK ("none", "auto" or "shared") replaces MMG_LOCK_AUTO; whoever asks for a lock
  * by name gets that.
  *
- * @param path     NUL-terminated, in the encoding of the file system. A relative path is resolved against the current
- *                 directory now, and again whenever mmg_changed() looks the path up.
- * @param options  how, or NULL for the defaults
- * @param handle   receives the handle, which the caller must give to mmg_close(); 0 on failure
- * @param error    receives the details, or NULL
- * @return MMG_OK · MMG_E_ARGUMENT, also for a path of PATH_MAX bytes or more · MMG_E_ABI_SIZE, MMG_E_ABI_NEWER
- *   (`options` or `error`) · MMG_E_RANGE (window outside the file) · MMG_E_NOT_FOUND · MMG_E_PERMISSION · MMG_E_EMPTY ·
- *   MMG_E_NOT_MAPPABLE · MMG_E_WOULD_BLOCK · MMG_E_TOO_BIG · MMG_E_LIMIT · MMG_E_NO_MEMORY · MMG_E_UNSTABLE ·
- *   MMG_E_TRUNCATED (the file kept shrinking while it was read) · MMG_E_IO · MMG_E_UNSUPPORTED (a lock was required
- *   and the file system has none) · MMG_E_GUARD (MAP was asked and the guard is refused) · MMG_E_SYSTEM
- * Blocks: on the disk; on a lock for `lock_wait_ms`; on a stream until its end. Threads: safe. Since 1.0.
+ * @param[in] path  NUL-terminated, in the encoding of the file system. A relative path is resolved against the
+ *   current directory now, and again whenever mmg_changed() looks the path up.
+ * @param[in] options  how, or NULL for the defaults
+ * @param[out] handle  receives the handle, which the caller must give to mmg_close(); 0 on failure
+ * @param[in,out] error  receives the details, or NULL
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT also for a path of PATH_MAX bytes or more
+ * @retval MMG_E_ABI_SIZE `options` or `error`
+ * @retval MMG_E_ABI_NEWER `options`
+ * @retval MMG_E_RANGE window outside the file
+ * @retval MMG_E_NOT_FOUND
+ * @retval MMG_E_PERMISSION
+ * @retval MMG_E_EMPTY
+ * @retval MMG_E_NOT_MAPPABLE
+ * @retval MMG_E_WOULD_BLOCK
+ * @retval MMG_E_TOO_BIG
+ * @retval MMG_E_LIMIT
+ * @retval MMG_E_NO_MEMORY
+ * @retval MMG_E_UNSTABLE
+ * @retval MMG_E_TRUNCATED the file kept shrinking while it was read
+ * @retval MMG_E_IO
+ * @retval MMG_E_UNSUPPORTED a lock was required and the file system has none
+ * @retval MMG_E_GUARD MAP was asked and the guard is refused
+ * @retval MMG_E_SYSTEM
+ * @par Blocks
+ *   On the disk; on a lock for `lock_wait_ms`; on a stream until its end.
+ * @par Threads
+ *   Safe.
+ * @since 1.0
  */
 mmg_status mmg_open(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error);
 
@@ -436,11 +468,16 @@ mmg_status mmg_open(const char *path, const mmg_options *options, mmg_handle *ha
  * descriptor is duplicated and no flock is taken, since duplicates share one. A stream is read from where it
  * stands.
  *
- * @param fd                    an open descriptor
- * @param options,handle,error  as for mmg_open()
- * @return as mmg_open() · MMG_E_ARGUMENT (also: `fd` is not an open descriptor; MMG_FLAG_NOFOLLOW, which has no
- *   meaning here) · MMG_E_PERMISSION (`fd` is open for writing only)
- * Blocks and threads: as mmg_open(). Since 1.0.
+ * @param[in] fd  an open descriptor
+ * @param[in] options  as for mmg_open()
+ * @param[out] handle  as for mmg_open()
+ * @param[in,out] error  as for mmg_open()
+ * @return as mmg_open(), and:
+ * @retval MMG_E_ARGUMENT also: `fd` is not an open descriptor; MMG_FLAG_NOFOLLOW, which has no meaning here
+ * @retval MMG_E_PERMISSION `fd` is open for writing only
+ * @par Blocks and threads
+ *   As mmg_open().
+ * @since 1.0
  */
 mmg_status mmg_open_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error);
 
@@ -448,9 +485,14 @@ mmg_status mmg_open_fd(int32_t fd, const mmg_options *options, mmg_handle *handl
  * Like mmg_open(), except that the path "-", exactly, is standard input, read as by mmg_read_fd(). A file of that name
  * is "./-".
  *
- * @param path,options,handle,error  as for mmg_open()
+ * @param[in] path  as for mmg_open()
+ * @param[in] options  as for mmg_open()
+ * @param[out] handle  as for mmg_open()
+ * @param[in,out] error  as for mmg_open()
  * @return as mmg_open() or mmg_read_fd()
- * Blocks and threads: as mmg_open() or mmg_read_fd(). Since 1.0.
+ * @par Blocks and threads
+ *   As mmg_open() or mmg_read_fd().
+ * @since 1.0
  */
 mmg_status mmg_load(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error);
 
@@ -460,12 +502,28 @@ mmg_status mmg_load(const char *path, const mmg_options *options, mmg_handle *ha
  * non-blocking descriptor is waited for. With a window, `offset` bytes are skipped first, and reading ends after
  * `length` bytes.
  *
- * @param fd                    an open descriptor
- * @param options,handle,error  as for mmg_open()
- * @return MMG_OK · MMG_E_ARGUMENT (also: not an open descriptor) · MMG_E_ABI_SIZE · MMG_E_ABI_NEWER · MMG_E_RANGE
- *   (ended before the window did) · MMG_E_PERMISSION (open for writing only) · MMG_E_EMPTY · MMG_E_NOT_MAPPABLE (a
- *   directory) · MMG_E_TOO_BIG · MMG_E_LIMIT · MMG_E_NO_MEMORY · MMG_E_IO · MMG_E_SYSTEM
- * Blocks: until the end of the stream. Threads: safe. Since 1.0.
+ * @param[in] fd  an open descriptor
+ * @param[in] options  as for mmg_open()
+ * @param[out] handle  as for mmg_open()
+ * @param[in,out] error  as for mmg_open()
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT also: not an open descriptor
+ * @retval MMG_E_ABI_SIZE
+ * @retval MMG_E_ABI_NEWER
+ * @retval MMG_E_RANGE ended before the window did
+ * @retval MMG_E_PERMISSION open for writing only
+ * @retval MMG_E_EMPTY
+ * @retval MMG_E_NOT_MAPPABLE a directory
+ * @retval MMG_E_TOO_BIG
+ * @retval MMG_E_LIMIT
+ * @retval MMG_E_NO_MEMORY
+ * @retval MMG_E_IO
+ * @retval MMG_E_SYSTEM
+ * @par Blocks
+ *   Until the end of the stream.
+ * @par Threads
+ *   Safe.
+ * @since 1.0
  */
 mmg_status mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error);
 
@@ -473,13 +531,22 @@ mmg_status mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handl
  * Close a handle. It is dead at once, for every thread; the bytes, the descriptor and the lock live until the last
  * pin is gone, which may be now.
  *
- * @param flags  0, or MMG_CLOSE_STRICT: while pins live, refuse and leave the handle as it is
- * @return MMG_OK · MMG_E_ARGUMENT (flags) · MMG_E_HANDLE (also: already closed) · MMG_E_BUSY (strict only)
- * Threads: safe; of two racing calls one gets MMG_E_HANDLE. Since 1.0.
+ * @param[in] flags  MMG_CLOSE_... bits, or 0. With MMG_CLOSE_STRICT the call refuses while pins live, and leaves the
+ *   handle as it is.
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT flags
+ * @retval MMG_E_HANDLE also: already closed
+ * @retval MMG_E_BUSY strict only
+ * @par Threads
+ *   Safe; of two racing calls one gets MMG_E_HANDLE.
+ * @since 1.0
  */
 mmg_status mmg_close(mmg_handle handle, uint32_t flags);
 
-/* ------------------------------------------------------------------------------------------------------- reading -- */
+/** @} */
+
+/** @defgroup reading Reading
+ * @{ */
 
 /**
  * View `length` bytes at `offset` of the region without a copy, and keep them mapped until mmg_unpin().
@@ -487,12 +554,23 @@ mmg_status mmg_close(mmg_handle handle, uint32_t flags);
  * The pointer may be used from any thread. It is valid until the pin ends; what was computed from it holds if
  * mmg_unpin() or mmg_check() then reports no loss.
  *
- * @param length  bytes; MMG_TO_END: to the end of the region; 0: an empty span, which pins all the same
- * @param span    receives the view. What it held before is overwritten, not unpinned.
- * @return MMG_OK · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_RANGE · MMG_E_NO_MEMORY (very many pins at once) ·
- *   MMG_E_TRUNCATED, MMG_E_IO, MMG_E_POISONED: a byte of this range is already known to be lost; nothing is pinned ·
- *   MMG_E_UNSTABLE: STABLE was demanded and no longer holds here; nothing is pinned
- * Threads: safe, lock-free. Signal safety: safe. Since 1.0.
+ * @param[in] length  bytes; MMG_TO_END: to the end of the region; 0: an empty span, which pins all the same
+ * @param[out] span  receives the view, which the caller must give to mmg_unpin(). What it held before is overwritten, not
+ *   unpinned.
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT
+ * @retval MMG_E_HANDLE
+ * @retval MMG_E_RANGE
+ * @retval MMG_E_NO_MEMORY very many pins at once
+ * @retval MMG_E_TRUNCATED a byte of this range is already known to be lost; nothing is pinned
+ * @retval MMG_E_IO a byte of this range is already known to be lost; nothing is pinned
+ * @retval MMG_E_POISONED a byte of this range is already known to be lost; nothing is pinned
+ * @retval MMG_E_UNSTABLE STABLE was demanded and no longer holds here; nothing is pinned
+ * @par Threads
+ *   Safe, lock-free.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
  */
 mmg_status mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span *span);
 
@@ -503,25 +581,46 @@ mmg_status mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span
  * On return `*span` is empty: `size` and `pin` 0, `data` a valid pointer. A span that is empty already is MMG_OK, so
  * repeating the call is harmless; unpinning a second *copy* of a span is MMG_E_HANDLE, and ends no pin.
  *
- * @return MMG_OK: no loss was found inside the span · MMG_E_TRUNCATED, MMG_E_IO, MMG_E_POISONED: bytes inside it were
- *   lost, and read as zeros · MMG_E_UNSTABLE: bytes inside it may have changed, although STABLE was demanded; with
- *   all of these the pin is ended all the same · MMG_E_ARGUMENT · MMG_E_HANDLE
- * Threads: safe, lock-free; the last unpin of a closed region unmaps. Signal safety: safe as long as the handle is
- * open. Since 1.0.
+ * @param[in,out] span  the view; empty afterwards
+ * @retval MMG_OK no loss was found inside the span
+ * @retval MMG_E_TRUNCATED bytes inside it were lost, and read as zeros
+ * @retval MMG_E_IO bytes inside it were lost, and read as zeros
+ * @retval MMG_E_POISONED bytes inside it were lost, and read as zeros
+ * @retval MMG_E_UNSTABLE bytes inside it may have changed, although STABLE was demanded; with all of these the pin
+ *   is ended all the same
+ * @retval MMG_E_ARGUMENT
+ * @retval MMG_E_HANDLE
+ * @par Threads
+ *   Safe, lock-free; the last unpin of a closed region unmaps.
+ * @par Signal safety
+ *   Safe as long as the handle is open.
+ * @since 1.0
  */
 mmg_status mmg_unpin(mmg_span *span);
 
 /**
  * Copy bytes out of the region, through the kernel where the region is mapped: short counts and errors, never a signal.
  *
- * @param offset  where in the region; its size is allowed and reads nothing
- * @param buffer  at least `size` bytes, the caller's; may be NULL if `size` is 0
- * @param got     receives the bytes copied, also when MMG_E_TRUNCATED, MMG_E_IO or MMG_E_POISONED is returned; fewer
- *                than `size` with MMG_OK means the end of the region
- * @return MMG_OK · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_RANGE (`offset` beyond the region) · MMG_E_TRUNCATED (the
- *   file ends before the region does) · MMG_E_IO · MMG_E_POISONED · MMG_E_UNSTABLE (STABLE was demanded and no longer
- *   holds here) · MMG_E_SYSTEM
- * Blocks: on the disk. Threads: safe. Signal safety: safe. Since 1.0.
+ * @param[in] offset  where in the region; its size is allowed and reads nothing
+ * @param[out] buffer  at least `size` bytes, the caller's; may be NULL if `size` is 0
+ * @param[out] got  receives the bytes copied, also when MMG_E_TRUNCATED, MMG_E_IO or MMG_E_POISONED is returned;
+ *   fewer than `size` with MMG_OK means the end of the region
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT
+ * @retval MMG_E_HANDLE
+ * @retval MMG_E_RANGE `offset` beyond the region
+ * @retval MMG_E_TRUNCATED the file ends before the region does
+ * @retval MMG_E_IO
+ * @retval MMG_E_POISONED
+ * @retval MMG_E_UNSTABLE STABLE was demanded and no longer holds here
+ * @retval MMG_E_SYSTEM
+ * @par Blocks
+ *   On the disk.
+ * @par Threads
+ *   Safe.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
  */
 mmg_status mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t size, uint64_t *got);
 
@@ -529,13 +628,24 @@ mmg_status mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t s
  * Find the first occurrence of a byte sequence without copying the region. Never a signal, even when SIGBUS is blocked
  * or another handler is on top: the kernel then copies piecewise.
  *
- * @param offset,length  the range to search; MMG_TO_END as length: to the end
- * @param needle         `needle_size` bytes, the caller's; may be NULL if `needle_size` is 0 (found at `offset`)
- * @param position       receives the offset in the region, or MMG_NOT_FOUND
- * @return MMG_OK (found or not) · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_RANGE · MMG_E_TRUNCATED, MMG_E_IO,
- *   MMG_E_POISONED: bytes of the range were lost, before or during the search · MMG_E_UNSTABLE (as mmg_read()) ·
- *   MMG_E_NO_MEMORY · MMG_E_SYSTEM
- * Blocks: on the disk. Threads: safe. Since 1.0.
+ * @param[in] offset,length  the range to search; MMG_TO_END as length: to the end
+ * @param[in] needle  `needle_size` bytes, the caller's; may be NULL if `needle_size` is 0 (found at `offset`)
+ * @param[out] position  receives the offset in the region, or MMG_NOT_FOUND
+ * @retval MMG_OK found or not
+ * @retval MMG_E_ARGUMENT
+ * @retval MMG_E_HANDLE
+ * @retval MMG_E_RANGE
+ * @retval MMG_E_TRUNCATED bytes of the range were lost, before or during the search
+ * @retval MMG_E_IO bytes of the range were lost, before or during the search
+ * @retval MMG_E_POISONED bytes of the range were lost, before or during the search
+ * @retval MMG_E_UNSTABLE as mmg_read()
+ * @retval MMG_E_NO_MEMORY
+ * @retval MMG_E_SYSTEM
+ * @par Blocks
+ *   On the disk.
+ * @par Threads
+ *   Safe.
+ * @since 1.0
  */
 mmg_status mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
                     uint64_t *position);
@@ -549,31 +659,47 @@ mmg_status mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const v
  * read as zeros, and mmg_check() says so as long as the handle is open. The bytes are read-only. With all but MMG_OK
  * nothing is written and nothing pinned. MMG_FEATURE_ARROW tells whether there is this call.
  *
- * @param length  bytes; MMG_TO_END: to the end of the region; 0: an empty array, which pins all the same
- * @param array   receives the array. What it held before is overwritten, not released.
- * @param schema  receives the schema, released separately; or NULL where the type is known
- * @return as mmg_pin() · MMG_E_ARGUMENT (no place for the array) · MMG_E_NO_MEMORY
- * Threads: safe. Since 1.0.
+ * @param[in] length  bytes; MMG_TO_END: to the end of the region; 0: an empty array, which pins all the same
+ * @param[out] array  receives the array. What it held before is overwritten, not released.
+ * @param[out] schema  receives the schema, released separately; or NULL where the type is known
+ * @return as mmg_pin(), and:
+ * @retval MMG_E_ARGUMENT no place for the array
+ * @retval MMG_E_NO_MEMORY
+ * @par Threads
+ *   Safe.
+ * @since 1.0
  */
 mmg_status mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length, struct ArrowArray *array,
                             struct ArrowSchema *schema);
 
-/* --------------------------------------------------------------------------------------------- state of a region -- */
+/** @} */
+
+/** @defgroup state_of_a_region State of a region
+ * @{ */
 
 /**
- * Is everything handed out so far still true? Compares the size of the file with the region, so it also sees the
- * truncation inside the last page, whose bytes silently read as zeros. A loss once seen stays reported.
+ * Tell whether everything handed out so far is still there. The call compares the size of the file with the region, so
+ * it also sees a truncation inside the last page, whose bytes silently read as zeros. A loss once seen stays reported.
  *
- * @return MMG_OK · MMG_E_HANDLE · MMG_E_TRUNCATED, MMG_E_IO, MMG_E_POISONED: the cause of the first loss (where:
- *   mmg_info.fault_offset) · MMG_E_UNSTABLE: STABLE was demanded and no longer holds (from where:
- *   mmg_info.fault_offset; why: mmg_info.shortfall) · MMG_E_SYSTEM (fstat failed)
- * Threads: safe. Signal safety: safe. Since 1.0.
+ * @retval MMG_OK
+ * @retval MMG_E_HANDLE
+ * @retval MMG_E_TRUNCATED the cause of the first loss (where: mmg_info.fault_offset)
+ * @retval MMG_E_IO the cause of the first loss (where: mmg_info.fault_offset)
+ * @retval MMG_E_POISONED the cause of the first loss (where: mmg_info.fault_offset)
+ * @retval MMG_E_UNSTABLE STABLE was demanded and no longer holds (from where: mmg_info.fault_offset; why:
+ *   mmg_info.shortfall)
+ * @retval MMG_E_SYSTEM fstat failed
+ * @par Threads
+ *   Safe.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
  */
 mmg_status mmg_check(mmg_handle handle);
 
 /**
- * Has the file changed on disk since it was opened? Compares size, mtime and ctime with those at open, and looks up
- * whether the path still names the same inode.
+ * Tell whether the file changed on disk since it was opened. The call compares size, mtime and ctime with those at open,
+ * and looks up whether the path still names the same inode.
  *
  * The times have the resolution that the file system gives them: fine-grained since Linux 6.13 on file systems with
  * multigrain timestamps (ext4, xfs, btrfs, tmpfs), a clock tick before. A change within the same tick is then not
@@ -581,18 +707,33 @@ mmg_status mmg_check(mmg_handle handle);
  * changes"). A region copied from a path has no descriptor any more: when the path names another inode
  * (MMG_CHANGED_PATH), nothing is known of the first one.
  *
- * @param what  receives MMG_CHANGED_... bits; 0: no change
- * @return MMG_OK · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_UNSUPPORTED (a stream, or a copy made from a descriptor) ·
- *   MMG_E_SYSTEM
- * Blocks: on the disk. Threads: safe. Since 1.0.
+ * @param[out] what  receives MMG_CHANGED_... bits; 0: no change
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT
+ * @retval MMG_E_HANDLE
+ * @retval MMG_E_UNSUPPORTED a stream, or a copy made from a descriptor
+ * @retval MMG_E_SYSTEM
+ * @par Blocks
+ *   On the disk.
+ * @par Threads
+ *   Safe.
+ * @since 1.0
  */
 mmg_status mmg_changed(mmg_handle handle, uint32_t *what);
 
 /**
  * Describe a region. Only the first `info->struct_size` bytes are written.
  *
- * @return MMG_OK · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_ABI_SIZE · MMG_E_ABI_NEWER
- * Threads: safe. Signal safety: safe. Since 1.0.
+ * @param[in,out] info  `struct_size` is read, everything else is written
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT
+ * @retval MMG_E_HANDLE
+ * @retval MMG_E_ABI_SIZE
+ * @par Threads
+ *   Safe.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
  */
 mmg_status mmg_info_get(mmg_handle handle, mmg_info *info);
 
@@ -600,38 +741,69 @@ mmg_status mmg_info_get(mmg_handle handle, mmg_info *info);
  * Counters of the whole process. Only the first `stats->struct_size` bytes are written. Handles and mappings are
  * counted when this is called, and not as they come and go: about ten milliseconds for a million of them.
  *
- * @return MMG_OK · MMG_E_ARGUMENT · MMG_E_ABI_SIZE · MMG_E_ABI_NEWER
- * Threads: safe. Signal safety: safe. Since 1.0.
+ * @param[in,out] stats  `struct_size` is read, everything else is written
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT
+ * @retval MMG_E_ABI_SIZE
+ * @par Threads
+ *   Safe.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
  */
 mmg_status mmg_stats_get(mmg_stats *stats);
 
 /**
  * Tell the kernel how a range will be used. Has no effect on a copy.
  *
- * @param length  bytes; MMG_TO_END: to the end
- * @param advice  MMG_ADVICE_...
- * @return MMG_OK · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_RANGE · MMG_E_TRUNCATED, MMG_E_IO (POPULATE: could not be
- *   read in) · MMG_E_UNSUPPORTED (POPULATE: needs Linux 5.14) · MMG_E_NO_MEMORY · MMG_E_SYSTEM
- * Blocks: on the disk with POPULATE. Threads: safe. Since 1.0.
+ * @param[in] length  bytes; MMG_TO_END: to the end
+ * @param[in] advice  MMG_ADVICE_...
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT
+ * @retval MMG_E_HANDLE
+ * @retval MMG_E_RANGE
+ * @retval MMG_E_TRUNCATED POPULATE: could not be read in
+ * @retval MMG_E_IO POPULATE: could not be read in
+ * @retval MMG_E_UNSUPPORTED POPULATE: needs Linux 5.14
+ * @retval MMG_E_NO_MEMORY
+ * @retval MMG_E_SYSTEM
+ * @par Blocks
+ *   On the disk with POPULATE.
+ * @par Threads
+ *   Safe.
+ * @since 1.0
  */
 mmg_status mmg_advise(mmg_handle handle, uint64_t offset, uint64_t length, uint32_t advice);
 
 /**
  * How much of a range is in memory now (mincore(2)). A copy is always resident.
  *
- * @param bytes  receives the resident bytes of the range
- * @return MMG_OK · MMG_E_ARGUMENT · MMG_E_HANDLE · MMG_E_RANGE · MMG_E_SYSTEM
- * Threads: safe. Since 1.0.
+ * @param[out] bytes  receives the resident bytes of the range
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT
+ * @retval MMG_E_HANDLE
+ * @retval MMG_E_RANGE
+ * @retval MMG_E_SYSTEM
+ * @par Threads
+ *   Safe.
+ * @since 1.0
  */
 mmg_status mmg_resident(mmg_handle handle, uint64_t offset, uint64_t length, uint64_t *bytes);
 
-/* --------------------------------------------------------------------------------------------------- fault guard -- */
+/** @} */
+
+/** @defgroup fault_guard Fault guard
+ * @{ */
 
 /**
  * Where the fault guard stands, as seen from the calling thread.
  *
  * @return MMG_GUARD_...
- * Threads: safe. Signal safety: safe. Since 1.0.
+ * @par Threads
+ *   Safe.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
  */
 int32_t mmg_guard_state(void);
 
@@ -642,8 +814,11 @@ int32_t mmg_guard_state(void);
  *
  * Affects the whole process: the disposition of SIGBUS.
  *
- * @return MMG_OK · MMG_E_GUARD (refused by the system, or MMAPGUARD_NO_SIGNAL is set)
- * Threads: safe. Since 1.0.
+ * @retval MMG_OK
+ * @retval MMG_E_GUARD refused by the system, or MMAPGUARD_NO_SIGNAL is set
+ * @par Threads
+ *   Safe.
+ * @since 1.0
  */
 mmg_status mmg_guard_install(void);
 
@@ -651,59 +826,96 @@ mmg_status mmg_guard_install(void);
  * The guard, for hosts whose own SIGBUS handler stays on top: call it first thing in that handler with its three
  * arguments.
  *
- * @param siginfo,ucontext  the `siginfo_t *` and `ucontext_t *` of an SA_SIGINFO handler
- * @return 1: a fault in a region, contained; return from the handler · 0: not ours, go on with your own handling
- * Threads: safe. Signal safety: safe; preserves errno. Since 1.0.
+ * @param[in] siginfo,ucontext  the `siginfo_t *` and `ucontext_t *` of an SA_SIGINFO handler
+ * @retval 1 a fault in a region, contained; return from the handler
+ * @retval 0 not ours, go on with your own handling
+ * @par Threads
+ *   Safe.
+ * @par Signal safety
+ *   Safe; preserves errno.
+ * @since 1.0
  */
 int32_t mmg_handle_fault(int32_t signo, void *siginfo, void *ucontext);
 
-/* ---------------------------------------------------------------------------------------------------- vocabulary -- */
+/** @} */
+
+/** @defgroup vocabulary Vocabulary
+ * @{ */
 
 /**
- * The name of a status, e.g. "MMG_E_TRUNCATED"; "MMG_E_UNKNOWN" for a number that is none. Static, never NULL.
- * Threads: safe. Signal safety: safe. Since 1.0.
+ * The name of a status, such as "MMG_E_TRUNCATED"; "MMG_E_UNKNOWN" for a number that is none. Static ASCII, never NULL.
+ *
+ * @par Threads
+ *   Safe.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
  */
 const char *mmg_status_name(mmg_status status);
 
 /**
- * What a status means, a short phrase in English without a full stop. Static, never NULL.
- * Threads: safe. Signal safety: safe. Since 1.0.
+ * What a status means, a short phrase in English without a full stop. Static ASCII, never NULL.
+ *
+ * @par Threads
+ *   Safe.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
  */
 const char *mmg_status_message(mmg_status status);
 
 /**
- * The word for a value in mmg_info, in mmg_changed() or of mmg_guard_state(), e.g. "lease", so that no binding keeps
+ * The word for a value in mmg_info, in mmg_changed() or of mmg_guard_state(), such as "lease", so that no binding keeps
  * a list of its own.
  *
- * @param vocabulary  MMG_TERM_...
- * @param value       the number
- * @return lower-case, static, never NULL; "unknown" for what the library does not know
- * Threads: safe. Signal safety: safe. Since 1.0.
+ * @param[in] vocabulary  MMG_TERM_...
+ * @param[in] value  the number
+ * @return lower-case, static ASCII, never NULL; "unknown" for what the library does not know
+ * @par Threads
+ *   Safe.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
  */
 const char *mmg_term(uint32_t vocabulary, uint32_t value);
 
 /**
  * The ABI that the library implements: major in the upper, minor in the lower 16 bits. A program works with every
  * library of the same major and the same or a later minor than its header (MMG_ABI_VERSION).
- * Threads: safe. Signal safety: safe. Since 1.0.
+ *
+ * @par Threads
+ *   Safe.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
  */
 uint32_t mmg_abi_version(void);
 
 /**
- * The release as a string, e.g. "1.0.0". Static.
- * Threads: safe. Signal safety: safe. Since 1.0.
+ * The release as a string, such as "1.0.0". Static ASCII, never NULL.
+ *
+ * @par Threads
+ *   Safe.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
  */
 const char *mmg_version(void);
 
 /**
- * Does this library, on this system, have a feature?
+ * Tell whether this library has a feature on this system.
  *
- * @param feature  MMG_FEATURE_...; any other number is "no"
+ * @param[in] feature  MMG_FEATURE_...; any other number is "no"
  * @return 1 or 0
- * Threads: safe. Signal safety: safe. Since 1.0.
+ * @par Threads
+ *   Safe.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
  */
 int32_t mmg_supports(uint32_t feature);
 
+/** @} */
 /* MMG_CDEF_END */
 
 #if defined(__GNUC__)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The description of an ABI: plain data that is read from debug information and stored as `abi.json`.
+"""The description of an ABI: plain data that is read from debug information, or out of `abi.json`.
 
-Types are spelt as in the header (`const uint8_t *`, `mmg_status`, `char[24]`). Numbers that a JSON reader
-might keep in a double are stored as hexadecimal strings.
+Types are spelt as in the header (`const uint8_t *`, `mmg_status`, `char[24]`). The numbers of constants are decimal
+strings in `abi.json`, since a JSON reader might keep a number in a double.
 """
 
 from __future__ import annotations
@@ -82,57 +82,31 @@ class Description:
         """All enumeration constants by name."""
         return {name: value for group in self.enumerations for name, value in group.items()}
 
-    def to_json(self) -> str:
-        """The text of `abi.json`."""
-        document: dict[str, Any] = {
-            "library": NAME,
-            "data_model": "LP64",
-            "types": self.types,
-            "structs": {
-                name: {
-                    "size": struct.size,
-                    "alignment": struct.alignment,
-                    "members": [vars(member) for member in struct.members],
-                }
-                for name, struct in self.structs.items()
-            },
-            "enumerations": self.enumerations,
-            "macros": {
-                name: {"value": hex(macro.value), "type": macro.type} for name, macro in self.macros.items()
-            },
-            "functions": {
-                name: {
-                    "returns": function.returns,
-                    "parameters": [vars(parameter) for parameter in function.parameters],
-                }
-                for name, function in self.functions.items()
-            },
-        }
-        return json.dumps(document, indent=2) + "\n"
-
     @classmethod
     def from_json(cls, text: str) -> Description:
-        """Read what `to_json` wrote."""
+        """Read it out of the text of `abi.json`, which holds more."""
         document = json.loads(text)
         return cls(
-            types=document["types"],
+            types={name: kind["type"] for name, kind in document["types"].items()},
             structs={
                 name: Struct(
                     struct["size"],
                     struct["alignment"],
-                    tuple(Member(**member) for member in struct["members"]),
+                    tuple(Member(m["name"], m["type"], m["offset"], m["size"]) for m in struct["members"]),
                 )
                 for name, struct in document["structs"].items()
             },
-            enumerations=document["enumerations"],
+            enumerations=[
+                {name: int(constant["value"]) for name, constant in group["constants"].items()}
+                for group in document["enumerations"]
+            ],
             macros={
-                name: Macro(int(macro["value"], 16), macro["type"])
-                for name, macro in document["macros"].items()
+                name: Macro(int(macro["value"]), macro["type"]) for name, macro in document["macros"].items()
             },
             functions={
                 name: Function(
-                    function["returns"],
-                    tuple(Parameter(**parameter) for parameter in function["parameters"]),
+                    function["returns"]["type"],
+                    tuple(Parameter(p["name"], p["type"]) for p in function["parameters"]),
                 )
                 for name, function in document["functions"].items()
             },

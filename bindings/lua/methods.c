@@ -191,10 +191,21 @@ view_info(lua_State *L)
     return 1;
 }
 
+void
+mgl_push_stats(lua_State *L, const mmg_stats *stats)
+{
+    lua_createtable(L, 0, 12);
+#define MMG_STATS_FIELD(type, name) mgl_set_integer(L, #name, (int64_t)stats->name);
+#include "fields.inc"
+}
+
 static int
 view_changed(lua_State *L)
 {
-    static const uint32_t bits[] = {MMG_CHANGED_SIZE, MMG_CHANGED_MTIME, MMG_CHANGED_CTIME, MMG_CHANGED_PATH};
+    static const uint32_t bits[] = {
+#define MMG_CHANGED_CONSTANT(name) name,
+#include "constants.inc"
+    };
     struct view *view = mgl_check_view(L);
     uint32_t what = 0;
     mmg_status status = mmg_changed(view->shared->handle, &what);

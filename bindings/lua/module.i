@@ -35,17 +35,7 @@
 %}
 
 %typemap(out) mmg_stats %{
-    lua_createtable(L, 0, 10);
-    mgl_set_integer(L, "guard_state", $1.guard_state);
-    mgl_set_integer(L, "handles", (int64_t)$1.handles);
-    mgl_set_integer(L, "opened", (int64_t)$1.opened);
-    mgl_set_integer(L, "regions", (int64_t)$1.regions);
-    mgl_set_integer(L, "mappings", (int64_t)$1.mappings);
-    mgl_set_integer(L, "mapped_bytes", (int64_t)$1.mapped_bytes);
-    mgl_set_integer(L, "heap_bytes", (int64_t)$1.heap_bytes);
-    mgl_set_integer(L, "faults", (int64_t)$1.faults);
-    mgl_set_integer(L, "foreign_faults", (int64_t)$1.foreign_faults);
-    mgl_set_integer(L, "retired_slots", (int64_t)$1.retired_slots);
+    mgl_push_stats(L, &$1);
     SWIG_arg++;
 %}
 

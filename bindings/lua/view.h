@@ -129,6 +129,9 @@ int mgl_unpack(lua_State *L); /* unpack.c */
 /** Add open and load to the module's table. For a function with the upvalues of methods. open.c */
 void mgl_add_open(lua_State *L);
 
+/** Push a table of the counters of the process. methods.c */
+void mgl_push_stats(lua_State *L, const mmg_stats *stats);
+
 /** Make the metatables, and add the hand-written functions to the module's table at the top of the stack. methods.c */
 void mgl_setup(lua_State *L);
 

@@ -8,22 +8,7 @@
 
 #include <stdlib.h>
 
-/* Arrow's own structures, of which no more is used than this. */
-struct ArrowSchema {
-    const char *format, *name, *metadata;
-    int64_t flags, n_children;
-    struct ArrowSchema **children, *dictionary;
-    void (*release)(struct ArrowSchema *);
-    void *private_data;
-};
-
-struct ArrowArray {
-    int64_t length, null_count, offset, n_buffers, n_children;
-    const void **buffers;
-    struct ArrowArray **children, *dictionary;
-    void (*release)(struct ArrowArray *);
-    void *private_data;
-};
+#include "mmapguard_arrow.h"
 
 static void
 schema_end(PyObject *capsule)

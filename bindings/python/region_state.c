@@ -107,8 +107,13 @@ put(PyObject *dict, const char *name, PyObject *number)
     return result;
 }
 
-#define PUT_SIGNED(name) put(dict, #name, PyLong_FromLongLong(from->name)) < 0
-#define PUT(name) put(dict, #name, PyLong_FromUnsignedLongLong(from->name)) < 0
+/* How each type of member becomes a number of Python's. */
+#define PUT_int32_t(name) put(dict, #name, PyLong_FromLongLong(from->name)) < 0
+#define PUT_int64_t(name) PUT_int32_t(name)
+#define PUT_mmg_status(name) PUT_int32_t(name)
+#define PUT_uint32_t(name) put(dict, #name, PyLong_FromUnsignedLongLong(from->name)) < 0
+#define PUT_uint64_t(name) PUT_uint32_t(name)
+#define PUT_char(name) put(dict, #name, PyUnicode_FromString(from->name)) < 0
 
 PyObject *
 region_describe(PyObject *self, PyObject *unused)
@@ -128,11 +133,10 @@ region_describe(PyObject *self, PyObject *unused)
     PyObject *dict = PyDict_New();
     if (dict == NULL)
         return NULL;
-    if (PUT(backing) || PUT(backing_reason) || PUT(guarantee) || PUT(means) || PUT(shortfall) || PUT(lock) ||
-        PUT_SIGNED(fault_cause) || PUT(size) || PUT(offset) || PUT(file_size) || PUT(device) || PUT(inode) ||
-        PUT_SIGNED(mtime_seconds) || PUT_SIGNED(ctime_seconds) || PUT(mtime_nanoseconds) || PUT(ctime_nanoseconds) ||
-        PUT(faults) || PUT(fault_offset) || PUT(pins) || PUT(mapped_bytes) || PUT(heap_bytes) || PUT(lock_error) ||
-        PUT(page_size)) {
+    bool failed = false;
+#define MMG_INFO_FIELD(type, name) failed = failed || PUT_##type(name);
+#include "fields.inc"
+    if (failed) {
         Py_DECREF(dict);
         return NULL;
     }
@@ -146,8 +150,10 @@ stats_to_dict(const mmg_stats *from)
 
     if (dict == NULL)
         return NULL;
-    if (PUT_SIGNED(guard_state) || PUT(handles) || PUT(opened) || PUT(regions) || PUT(mappings) || PUT(mapped_bytes) ||
-        PUT(heap_bytes) || PUT(faults) || PUT(foreign_faults) || PUT(retired_slots)) {
+    bool failed = false;
+#define MMG_STATS_FIELD(type, name) failed = failed || PUT_##type(name);
+#include "fields.inc"
+    if (failed) {
         Py_DECREF(dict);
         return NULL;
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The exported functions on what is open, and on the process: validate, delegate, report. What they promise is said in
- * mmapguard.h; those that open are in api_open.c.
+ * mmapguard.h; those that open are in open_calls.c.
  */
 #include "region/arrow.h"
 #include "guard/contain.h"
@@ -62,6 +62,33 @@ range_resolve(const struct region *region, uint64_t offset, uint64_t *length)
     if (*length == MMG_TO_END)
         *length = region->size - offset;
     return *length <= region->size - offset ? MMG_OK : MMG_E_RANGE;
+}
+
+/* Begins a call on a region, which stays pinned until call_end(). */
+static mmg_status
+call_begin(mmg_handle handle, struct pinned_region *pin)
+{
+    *pin = region_pin(handle);
+    return pin->region != NULL ? MMG_OK : pin_failure(*pin);
+}
+
+static mmg_status
+call_end(struct pinned_region pin, mmg_status status)
+{
+    pin_release(pin.token);
+    return status;
+}
+
+/* Begins a call on a range, which has to lie inside the region. Resolves MMG_TO_END. Pins nothing on failure. */
+static mmg_status
+call_begin_on_range(mmg_handle handle, uint64_t offset, uint64_t *length, struct pinned_region *pin)
+{
+    mmg_status status = call_begin(handle, pin);
+
+    if (status != MMG_OK)
+        return status;
+    status = range_resolve(pin->region, offset, length);
+    return status == MMG_OK ? MMG_OK : call_end(*pin, status);
 }
 
 /* The span of a pinned region, after every check. The pin is ended if there is none. */
@@ -134,35 +161,31 @@ mmg_unpin(mmg_span *span)
 mmg_status
 mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t size, uint64_t *got)
 {
+    struct pinned_region pin;
+    uint64_t nothing = 0; /* what is beyond the end of the region is not read */
+
     if (got == NULL || (buffer == NULL && size > 0))
         return MMG_E_ARGUMENT;
-    struct pinned_region pin = region_pin(handle);
-    if (pin.region == NULL)
-        return pin_failure(pin);
-    mmg_status status = offset <= pin.region->size ? mmgi_region_read(pin.region, offset, buffer, size, got)
-                                                   : MMG_E_RANGE;
-    pin_release(pin.token);
-    return status;
+    mmg_status status = call_begin_on_range(handle, offset, &nothing, &pin);
+    return status == MMG_OK ? call_end(pin, mmgi_region_read(pin.region, offset, buffer, size, got)) : status;
 }
 
 mmg_status
 mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
          uint64_t *position)
 {
+    struct pinned_region pin;
     uint64_t found;
 
     if (position == NULL || (needle == NULL && needle_size > 0))
         return MMG_E_ARGUMENT;
-    struct pinned_region pin = region_pin(handle);
-    if (pin.region == NULL)
-        return pin_failure(pin);
-    mmg_status status = range_resolve(pin.region, offset, &length);
-    if (status == MMG_OK)
-        status = mmgi_find_in_region(pin.region, offset, length, needle, needle_size, &found);
+    mmg_status status = call_begin_on_range(handle, offset, &length, &pin);
+    if (status != MMG_OK)
+        return status;
+    status = mmgi_find_in_region(pin.region, offset, length, needle, needle_size, &found);
     if (status == MMG_OK)
         *position = found;
-    pin_release(pin.token);
-    return status;
+    return call_end(pin, status);
 }
 
 mmg_status
@@ -187,45 +210,40 @@ mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length, struct Arr
 mmg_status
 mmg_check(mmg_handle handle)
 {
-    struct pinned_region pin = region_pin(handle);
+    struct pinned_region pin;
+    mmg_status status = call_begin(handle, &pin);
 
-    if (pin.region == NULL)
-        return pin_failure(pin);
-    mmg_status status = mmgi_region_check(pin.region);
-    pin_release(pin.token);
-    return status;
+    return status == MMG_OK ? call_end(pin, mmgi_region_check(pin.region)) : status;
 }
 
 mmg_status
 mmg_changed(mmg_handle handle, uint32_t *what)
 {
+    struct pinned_region pin;
+
     if (what == NULL)
         return MMG_E_ARGUMENT;
-    struct pinned_region pin = region_pin(handle);
-    if (pin.region == NULL)
-        return pin_failure(pin);
-    mmg_status status = mmgi_region_changed(pin.region, what);
-    pin_release(pin.token);
-    return status;
+    mmg_status status = call_begin(handle, &pin);
+    return status == MMG_OK ? call_end(pin, mmgi_region_changed(pin.region, what)) : status;
 }
 
 mmg_status
 mmg_info_get(mmg_handle handle, mmg_info *info)
 {
+    struct pinned_region pin;
+    mmg_info ours = MMG_INFO_INIT;
+
     if (info == NULL)
         return MMG_E_ARGUMENT;
-    mmg_status status = mmgi_struct_check_info(info);
+    mmg_status status = mmgi_struct_check_out(info, MMGI_FIRST_INFO_SIZE);
+    if (status == MMG_OK)
+        status = call_begin(handle, &pin);
     if (status != MMG_OK)
         return status;
-    struct pinned_region pin = region_pin(handle);
-    if (pin.region == NULL)
-        return pin_failure(pin);
-    mmg_info ours = MMG_INFO_INIT;
     mmgi_region_describe(pin.region, &ours);
     ours.pins = mmgi_pin_count(pin.token) - 1; /* without our own */
     mmgi_struct_write(info, &ours, sizeof ours);
-    pin_release(pin.token);
-    return MMG_OK;
+    return call_end(pin, MMG_OK);
 }
 
 mmg_status
@@ -235,7 +253,7 @@ mmg_stats_get(mmg_stats *stats)
 
     if (stats == NULL)
         return MMG_E_ARGUMENT;
-    mmg_status status = mmgi_struct_check_stats(stats);
+    mmg_status status = mmgi_struct_check_out(stats, MMGI_FIRST_STATS_SIZE);
     if (status != MMG_OK)
         return status;
     mmgi_handle_count(&ours);
@@ -251,31 +269,23 @@ mmg_stats_get(mmg_stats *stats)
 mmg_status
 mmg_advise(mmg_handle handle, uint64_t offset, uint64_t length, uint32_t advice)
 {
+    struct pinned_region pin;
+
     if (advice > MMG_ADVICE_POPULATE)
         return MMG_E_ARGUMENT;
-    struct pinned_region pin = region_pin(handle);
-    if (pin.region == NULL)
-        return pin_failure(pin);
-    mmg_status status = range_resolve(pin.region, offset, &length);
-    if (status == MMG_OK)
-        status = mmgi_region_advise(pin.region, offset, length, advice);
-    pin_release(pin.token);
-    return status;
+    mmg_status status = call_begin_on_range(handle, offset, &length, &pin);
+    return status == MMG_OK ? call_end(pin, mmgi_region_advise(pin.region, offset, length, advice)) : status;
 }
 
 mmg_status
 mmg_resident(mmg_handle handle, uint64_t offset, uint64_t length, uint64_t *bytes)
 {
+    struct pinned_region pin;
+
     if (bytes == NULL)
         return MMG_E_ARGUMENT;
-    struct pinned_region pin = region_pin(handle);
-    if (pin.region == NULL)
-        return pin_failure(pin);
-    mmg_status status = range_resolve(pin.region, offset, &length);
-    if (status == MMG_OK)
-        status = mmgi_region_resident(pin.region, offset, length, bytes);
-    pin_release(pin.token);
-    return status;
+    mmg_status status = call_begin_on_range(handle, offset, &length, &pin);
+    return status == MMG_OK ? call_end(pin, mmgi_region_resident(pin.region, offset, length, bytes)) : status;
 }
 
 /* ------------------------------------------------------------------------------------- fault guard and versions -- */

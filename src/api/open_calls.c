@@ -18,9 +18,8 @@ mmg_options_init(mmg_options *options, uint32_t struct_size)
 {
     if (options == NULL)
         return MMG_E_ARGUMENT;
-    mmg_status status = mmgi_struct_check_options_size(struct_size);
-    if (status != MMG_OK)
-        return status;
+    if (!mmgi_struct_size_is_valid(struct_size, MMGI_FIRST_OPTIONS_SIZE))
+        return MMG_E_ABI_SIZE;
     memset(options, 0, struct_size); /* all defaults are 0 */
     options->struct_size = struct_size;
     return MMG_OK;
@@ -42,7 +41,7 @@ opening_begin(struct opening *opening, const char *path, int fd, const mmg_optio
     if (handle != NULL)
         *handle = 0;
     if (error != NULL) {
-        mmg_status status = mmgi_struct_check_error(error);
+        mmg_status status = mmgi_struct_check_out(error, MMGI_FIRST_ERROR_SIZE);
         if (status != MMG_OK)
             return status;
         mmgi_error_clear(error);

@@ -5,18 +5,34 @@
 #ifndef MMGI_BASE_STRUCT_SIZE_H
 #define MMGI_BASE_STRUCT_SIZE_H
 
+#include <stdbool.h>
+
 #include "mmapguard.h"
 
-/** Copy the caller's options (NULL: defaults) into a full, current struct and refuse what is unknown. */
+/* The size of each struct in release 1.0. No caller has a smaller one. */
+#define MMGI_FIRST_OPTIONS_SIZE 80u
+#define MMGI_FIRST_ERROR_SIZE 512u
+#define MMGI_FIRST_INFO_SIZE 192u
+#define MMGI_FIRST_STATS_SIZE 176u
+
+/** Returns true when a caller's struct may have this size. */
+bool mmgi_struct_size_is_valid(uint32_t size, uint32_t first_size);
+
+/**
+ * Copies the caller's options (NULL: defaults) into a full, current struct.
+ *
+ * @return MMG_OK · MMG_E_ABI_SIZE · MMG_E_ABI_NEWER (a member that is unknown here is set) · MMG_E_ARGUMENT (a flag or
+ *   a value is unknown, or two options contradict each other)
+ */
 mmg_status mmgi_struct_read_options(const mmg_options *caller, mmg_options *ours);
 
-/** May the caller's out struct of the given kind be written to? */
-mmg_status mmgi_struct_check_error(const mmg_error *caller);
-mmg_status mmgi_struct_check_info(const mmg_info *caller);
-mmg_status mmgi_struct_check_stats(const mmg_stats *caller);
-mmg_status mmgi_struct_check_options_size(uint32_t struct_size);
+/** Returns MMG_OK when an out struct of the caller, whose first member is its size, may be written to; else MMG_E_ABI_SIZE. */
+mmg_status mmgi_struct_check_out(const void *caller_struct, uint32_t first_size);
 
-/** Fill an out struct, checked before, up to the size that the caller knows; `struct_size` stays the caller's. */
-void mmgi_struct_write(void *caller, const void *ours, uint32_t our_size);
+/**
+ * Fills an out struct that was checked before, up to the size that the caller knows. What the library does not know is
+ * zeroed and never read; `struct_size` stays the caller's.
+ */
+void mmgi_struct_write(void *caller_struct, const void *ours, uint32_t our_size);
 
 #endif

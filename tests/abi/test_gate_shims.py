@@ -27,7 +27,12 @@ from abigate.programs import compile_program, complaint, run_with
 
 CONSUMERS = ROOT / "tests" / "abi" / "consumer"
 RECORD = ROOT / "abi" / "1.0"
-HEADER, LAYOUT, STATUS, API = "include/mmapguard.h", "src/base/struct_size.c", "src/base/status.h", "src/api/calls.c"
+HEADER, LAYOUT, STATUS, API = (
+    "include/mmapguard.h",
+    "src/base/struct_size.c",
+    "src/base/status.h",
+    "src/api/calls.c",
+)
 SCRIPT = "abi/mmapguard.map"
 
 #: For each file, the texts that take the place of others; an empty one goes to the end.
@@ -53,7 +58,15 @@ class Shim:
     @classmethod
     def make(cls, root: Path, *patches: Patches) -> Shim:
         """Copy everything that counts, and change it."""
-        for folder in ("include", "src", "abi", "tests/abi/consumer", "bindings/python/mmapguard"):
+        copied = (
+            "include",
+            "src",
+            "abi",
+            "tests/abi/consumer",
+            "bindings/common",
+            "bindings/python/mmapguard",
+        )
+        for folder in copied:
             shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
         shim = cls(root)
         for patch in patches:
@@ -128,17 +141,22 @@ ADDS: Patches = {
     HEADER: (
         ("MMG_ABI_VERSION UINT32_C(0x00010000)", "MMG_ABI_VERSION UINT32_C(0x00010001)"),
         ("{(uint32_t)sizeof(mmg_options), 0,", "{(uint32_t)sizeof(mmg_options), 0, 0,"),
+        ("{(uint32_t)sizeof(mmg_info), 0,", "{(uint32_t)sizeof(mmg_info), 0, 0,"),
+        ("{(uint32_t)sizeof(mmg_stats), 0,", "{(uint32_t)sizeof(mmg_stats), 0, 0,"),
+        ("{0}, {0}}", "{0}, {0}, 0}"),
         ("} mmg_options;", "    uint64_t shim_bytes;\n} mmg_options;"),
+        ("} mmg_error;", "    uint64_t shim_detail;\n} mmg_error;"),
+        ("} mmg_info;", "    uint64_t shim_detail;\n} mmg_info;"),
+        ("} mmg_stats;", "    uint64_t shim_detail;\n} mmg_stats;"),
         ("MMG_E_GUARD = -62 ", "MMG_E_GUARD = -62, MMG_E_SHIM = -63 "),
         ("MMG_FLAG_NO_LEASE = 64 ", "MMG_FLAG_NO_LEASE = 64, MMG_FLAG_SHIM = 128 "),
         ("/* MMG_CDEF_END */", "int32_t mmg_shim(void);\n/* MMG_CDEF_END */"),
     ),
     LAYOUT: (
-        ("sizeof(mmg_options) == 80", "sizeof(mmg_options) == 88"),
-        (
-            "END_OF(mmg_options, max_lease_wait_ms)",
-            "END_OF(mmg_options, max_lease_wait_ms), END_OF(mmg_options, shim_bytes)",
-        ),
+        ("== MMGI_FIRST_OPTIONS_SIZE", "== MMGI_FIRST_OPTIONS_SIZE + 8"),
+        ("== MMGI_FIRST_ERROR_SIZE", "== MMGI_FIRST_ERROR_SIZE + 8"),
+        ("== MMGI_FIRST_INFO_SIZE", "== MMGI_FIRST_INFO_SIZE + 8"),
+        ("== MMGI_FIRST_STATS_SIZE", "== MMGI_FIRST_STATS_SIZE + 8"),
         ("MMG_FLAG_NO_LEASE))", "MMG_FLAG_NO_LEASE | MMG_FLAG_SHIM))"),
     ),
     STATUS: (("    X(MMG_E_GUARD,", '    X(MMG_E_SHIM, -63, "shim") \\\n    X(MMG_E_GUARD,'),),
@@ -217,6 +235,9 @@ def test_new_programs_find_what_they_know_in_the_later_library(later: Shim, tmp_
         "member: MMG_OK",
         "bit: MMG_OK",
         "status: MMG_E_SHIM",
+        "error: MMG_E_NOT_FOUND, zero behind it",
+        "info: MMG_OK, zero behind it",
+        "stats: MMG_OK, zero behind it",
         "function: 42",
     ]
 
@@ -233,6 +254,9 @@ def test_new_programs_get_a_clear_status_from_the_old_library(
         "member: MMG_E_ABI_NEWER",
         "bit: MMG_E_ARGUMENT",
         "status: MMG_E_UNKNOWN",
+        "error: MMG_E_NOT_FOUND, zero behind it",
+        "info: MMG_OK, zero behind it",
+        "stats: MMG_OK, zero behind it",
     ]
 
 

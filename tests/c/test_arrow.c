@@ -3,7 +3,7 @@
  * mmg_export_arrow(): an array of uint8 that keeps its bytes until it is released, wherever it was moved to, whoever
  * releases it, whatever has become of the handle and the file.
  */
-#include "arrow_abi.h"
+#include "mmapguard_arrow.h"
 #include "check.h"
 
 #include <pthread.h>

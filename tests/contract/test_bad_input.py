@@ -205,21 +205,6 @@ def test_a_nonsense_size_of_options_is_its_own_error(opener: Callable[..., int],
     assert told.operation == "options"
 
 
-def test_older_options_stand_for_defaults_in_the_rest(either: Sample) -> None:
-    """Whatever size the library accepts, what lies beyond it is not read."""
-    for size in range(4, OPTIONS_SIZE):
-        made = mmg.options(flags=2**64 - 1, offset=2**64 - 1, length=5, copy_threshold=1, max_bytes=1)
-        made.backing = made.guarantee = made.lock = made.access = 99
-        ctypes.memset(ctypes.byref(made), 0, size)
-        made.struct_size = size
-        handle = ctypes.c_uint64()
-        status = lib.mmg_open(mmg.raw_path(either.path), ctypes.byref(made), ctypes.byref(handle), None)
-        assert status in (abi.MMG_OK, abi.MMG_E_ABI_SIZE), (size, mmg.status_name(status))
-        if status == abi.MMG_OK:
-            assert mmg.content(handle.value) == either.data
-            assert mmg.close(handle.value) == abi.MMG_OK
-
-
 @pytest.mark.parametrize("extra", [8, 16, 64])
 def test_newer_options_are_taken_when_they_use_nothing_new(opener: Callable[..., int], extra: int) -> None:
     made = Longer()
@@ -250,21 +235,6 @@ def test_a_nonsense_size_of_the_error_is_its_own_error_and_not_written_to(
     assert opener(None, ctypes.byref(handle), place) == abi.MMG_E_ABI_SIZE
     assert handle.value == 0
     assert bytes(block) == kept
-
-
-def test_an_older_error_is_filled_up_to_its_size(tmp_path: Path) -> None:
-    path = mmg.raw_path(tmp_path / "missing")
-    accepted = 0
-    for size in range(4, ERROR_SIZE + 1, 4):
-        block = (ctypes.c_ubyte * (ERROR_SIZE + 64))(*([0x55] * (ERROR_SIZE + 64)))
-        ctypes.c_uint32.from_buffer(block).value = size
-        handle = ctypes.c_uint64()
-        place = ctypes.cast(block, ctypes.POINTER(abi.mmg_error))
-        status = lib.mmg_open(path, None, ctypes.byref(handle), place)
-        assert status in (abi.MMG_E_NOT_FOUND, abi.MMG_E_ABI_SIZE)
-        assert bytes(block)[size:] == b"\x55" * (ERROR_SIZE + 64 - size), "written beyond struct_size"
-        accepted += status == abi.MMG_E_NOT_FOUND
-    assert accepted >= 1
 
 
 def test_options_init_writes_the_size_it_is_told_and_no_byte_more() -> None:

@@ -104,7 +104,7 @@ def test_a_refused_open_counts_as_none(tmp_path: Path, large: Sample) -> None:
 
 
 @pytest.mark.parametrize("kind", ["info", "stats"])
-def test_an_older_caller_gets_the_members_it_knows_and_no_byte_more(either: Sample, kind: str) -> None:
+def test_a_size_that_no_caller_has_is_refused_and_nothing_is_written(either: Sample, kind: str) -> None:
     size = INFO_SIZE if kind == "info" else STATS_SIZE
     with mmg.opened(mmg.try_open(either.path)) as handle:
         full = bytes(mmg.info(handle) if kind == "info" else mmg.stats())

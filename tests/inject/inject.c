@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "arrow_abi.h"
+#include "mmapguard_arrow.h"
 #include "check.h"
 #include "shim.h"
 

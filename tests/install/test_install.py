@@ -155,6 +155,7 @@ def test_nothing_but_the_library_is_installed(prefix: Path) -> None:
     assert names == sorted(
         [
             "mmapguard.h",
+            "mmapguard_arrow.h",
             "libmmapguard.a",
             "libmmapguard.so",
             "libmmapguard.so.1",

@@ -26,7 +26,7 @@ class Declared:
     def __init__(self, description: dict[str, Any], library: ctypes.CDLL) -> None:
         self.types: dict[str, Any] = dict(PLAIN)
         for name, kind in description["types"].items():
-            self.types[name] = self.types[kind]
+            self.types[name] = self.types[kind["type"]]
         for name, struct in description["structs"].items():
             fields = [(member["name"], self.type(member["type"])) for member in struct["members"]]
             self.types[name] = type(name, (ctypes.Structure,), {"_fields_": fields})
@@ -34,12 +34,16 @@ class Declared:
             for member in struct["members"]:
                 place = getattr(self.types[name], member["name"])
                 assert (place.offset, place.size) == (member["offset"], member["size"]), member
-        self.constants = {n: value for group in description["enumerations"] for n, value in group.items()}
-        self.constants |= {n: int(macro["value"], 16) for n, macro in description["macros"].items()}
+        self.constants = {
+            name: int(constant["value"])
+            for group in description["enumerations"]
+            for name, constant in group["constants"].items()
+        }
+        self.constants |= {n: int(macro["value"]) for n, macro in description["macros"].items()}
         self.calls: dict[str, Any] = {}
         for name, function in description["functions"].items():
             call = getattr(library, name)
-            call.restype = self.type(function["returns"])
+            call.restype = self.type(function["returns"]["type"])
             call.argtypes = [self.type(parameter["type"]) for parameter in function["parameters"]]
             self.calls[name] = call
 

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// The constants of mmapguard.h. Written by ./dev abi --accept from abi/abi.json; do not edit.
+
+constants! {
+    /// ABI number of this header, comparable with `mmg_abi_version()`: major in the upper, minor in the lower
+    /// 16 bits.
+    MMG_ABI_VERSION: u32 = 65536;
+    /// As a `length`: everything from `offset` to the end of the region.
+    MMG_TO_END: u64 = 18446744073709551615;
+    /// As a cap in bytes: no cap.
+    MMG_NO_LIMIT: u64 = 18446744073709551615;
+    /// What `mmg_find()` stores when the needle does not occur.
+    MMG_NOT_FOUND: u64 = 18446744073709551615;
+    /// As `mmg_options.lock_wait_ms`: wait for the lock as long as it takes.
+    MMG_WAIT_FOREVER: u32 = 4294967295;
+
+    // Status codes. The numbers are frozen; the gaps are for later members of each group.
+    /// success
+    MMG_OK: mmg_status = 0;
+    /// NULL, an unknown flag or value, a contradiction, or a bad descriptor
+    MMG_E_ARGUMENT: mmg_status = -1;
+    /// not a live handle, or not a live pin
+    MMG_E_HANDLE: mmg_status = -2;
+    /// offset or length outside the region or the file
+    MMG_E_RANGE: mmg_status = -3;
+    /// `struct_size` is no size this struct ever had or could have
+    MMG_E_ABI_SIZE: mmg_status = -4;
+    /// the options are newer than the library and use what the library does not know
+    MMG_E_ABI_NEWER: mmg_status = -5;
+    /// no such file, or a dangling link
+    MMG_E_NOT_FOUND: mmg_status = -20;
+    /// not allowed to read it
+    MMG_E_PERMISSION: mmg_status = -21;
+    /// empty, and `MMG_FLAG_REJECT_EMPTY` was given
+    MMG_E_EMPTY: mmg_status = -22;
+    /// a directory, a socket or something else without bytes to map
+    MMG_E_NOT_MAPPABLE: mmg_status = -23;
+    /// a lock is held elsewhere, or a FIFO has no writer
+    MMG_E_WOULD_BLOCK: mmg_status = -24;
+    /// over a cap, or over what the address space can hold
+    MMG_E_TOO_BIG: mmg_status = -25;
+    /// out of descriptors, of mappings (vm.max_map_count) or of address space
+    MMG_E_LIMIT: mmg_status = -26;
+    /// out of memory
+    MMG_E_NO_MEMORY: mmg_status = -27;
+    /// STABLE was demanded and cannot be had
+    MMG_E_UNSTABLE: mmg_status = -28;
+    /// any other failure of the system; see `mmg_error.os_code`
+    MMG_E_SYSTEM: mmg_status = -29;
+    /// the file was cut short: bytes of the region are gone
+    MMG_E_TRUNCATED: mmg_status = -40;
+    /// the device or the file system failed to deliver bytes
+    MMG_E_IO: mmg_status = -41;
+    /// a hardware memory error hit the bytes
+    MMG_E_POISONED: mmg_status = -42;
+    /// pins are live and the close was strict
+    MMG_E_BUSY: mmg_status = -60;
+    /// not possible for this region or on this system
+    MMG_E_UNSUPPORTED: mmg_status = -61;
+    /// the fault guard could not be put in place
+    MMG_E_GUARD: mmg_status = -62;
+
+    // `mmg_options.backing` and `mmg_info.backing`.
+    /// copy what is small or cannot be mapped, map the rest
+    MMG_BACKING_AUTO: u32 = 0;
+    /// a mapping of the file, or an error
+    MMG_BACKING_MAP: u32 = 1;
+    /// a private copy in memory, within `max_bytes`
+    MMG_BACKING_COPY: u32 = 2;
+
+    // `mmg_info.backing_reason`.
+    /// the caller asked for this backing
+    MMG_REASON_ASKED: u32 = 0;
+    /// copied: at most the copy threshold
+    MMG_REASON_SMALL: u32 = 1;
+    /// mapped: above the copy threshold
+    MMG_REASON_LARGE: u32 = 2;
+    /// nothing to hold
+    MMG_REASON_EMPTY: u32 = 3;
+    /// copied: a pipe, socket, terminal or other stream
+    MMG_REASON_STREAM: u32 = 4;
+    /// copied: the size that the file system reports is not that of the contents
+    MMG_REASON_VIRTUAL: u32 = 5;
+    /// copied: the file system refused both kinds of mapping
+    MMG_REASON_MAP_REFUSED: u32 = 6;
+    /// mapped MAP_PRIVATE: the file system refused MAP_SHARED
+    MMG_REASON_MAP_PRIVATE: u32 = 7;
+    /// STABLE was demanded and this is what upholds it
+    MMG_REASON_STABLE: u32 = 8;
+    /// copied: the fault guard could not be put in place
+    MMG_REASON_NO_GUARD: u32 = 9;
+    /// mapped: a block device
+    MMG_REASON_BLOCK_DEVICE: u32 = 10;
+
+    // `mmg_options.guarantee` and `mmg_info.guarantee`.
+    /// nothing that happens to the file kills the process; losses are reported
+    MMG_GUARANTEE_CONTAINED: u32 = 0;
+    /// the bytes do not change and do not vanish while the handle or a pin lives
+    MMG_GUARANTEE_STABLE: u32 = 1;
+    /// a mapping without the fault guard, as asked by flag or environment; not an option
+    MMG_GUARANTEE_NONE: u32 = 2;
+
+    // `mmg_info.means`.
+    /// nothing upholds anything
+    MMG_MEANS_NONE: u32 = 0;
+    /// CONTAINED: the SIGBUS guard
+    MMG_MEANS_FAULT_GUARD: u32 = 1;
+    /// STABLE: a copy in memory; of one version if STABLE was demanded
+    MMG_MEANS_PRIVATE_COPY: u32 = 2;
+    /// STABLE: a memfd sealed against shrinking and writing
+    MMG_MEANS_SEALED: u32 = 3;
+    /// STABLE: a medium that nobody can write
+    MMG_MEANS_READ_ONLY_MEDIUM: u32 = 4;
+    /// STABLE: a read lease, and a snapshot when it breaks
+    MMG_MEANS_LEASE: u32 = 5;
+    /// STABLE: a reflinked, unlinked snapshot
+    MMG_MEANS_REFLINK: u32 = 6;
+    /// STABLE: a full, unlinked snapshot
+    MMG_MEANS_SNAPSHOT: u32 = 7;
+
+    // `mmg_info.shortfall`.
+    /// STABLE holds
+    MMG_SHORT_NONE: u32 = 0;
+    /// STABLE was not demanded, and would have cost something
+    MMG_SHORT_NOT_ASKED: u32 = 1;
+    /// even the fault guard is off: `MMG_FLAG_NO_FAULT_GUARD`
+    MMG_SHORT_GUARD_OFF: u32 = 2;
+    /// even the fault guard is off: MMAPGUARD_NO_SIGNAL in the environment
+    MMG_SHORT_ENVIRONMENT: u32 = 3;
+    /// a lease broke, and the window is larger than `max_snapshot_bytes`
+    MMG_SHORT_CAP: u32 = 4;
+    /// a lease broke, and the kernel's time ran out (/proc/sys/fs/lease-break-time)
+    MMG_SHORT_TIME: u32 = 5;
+    /// a lease broke, and there was no room for the bytes, on disk or in memory
+    MMG_SHORT_SPACE: u32 = 6;
+    /// a lease broke, and the bytes could not be read
+    MMG_SHORT_READ: u32 = 7;
+    /// the lease is the parent process's
+    MMG_SHORT_FORKED: u32 = 8;
+    /// bytes were lost all the same; see `fault_cause`
+    MMG_SHORT_LOST: u32 = 9;
+
+    // `mmg_options.lock` and `mmg_info.lock`.
+    /// `MMG_LOCK_SHARED` where a lock is advisory, local and cannot hang; elsewhere none. An option only
+    MMG_LOCK_AUTO: u32 = 0;
+    /// flock(2) LOCK_SH: meets every user of flock, and the mmap-guard crate
+    MMG_LOCK_SHARED: u32 = 1;
+    /// fcntl(2) F_OFD_SETLK read lock over the whole file: meets users of POSIX locks
+    MMG_LOCK_OFD: u32 = 2;
+    /// no lock
+    MMG_LOCK_NONE: u32 = 3;
+
+    // `mmg_info.lock_reason`.
+    /// a lock is held
+    MMG_LOCKING_HELD: u32 = 0;
+    /// none: `MMG_LOCK_NONE`, or MMAPGUARD_LOCK=none in the environment
+    MMG_LOCKING_ASKED: u32 = 1;
+    /// none: the bytes are no longer the file's, or never were a file's
+    MMG_LOCKING_NO_NEED: u32 = 2;
+    /// none: a lock here would be mandatory, so that writers fail (CIFS, SMB)
+    MMG_LOCKING_MANDATORY: u32 = 3;
+    /// none: a lock here could hang (NFS without a lock manager, FUSE)
+    MMG_LOCKING_COULD_HANG: u32 = 4;
+    /// none: a lock here is not this kernel's own (9p, virtiofs, cluster file systems)
+    MMG_LOCKING_NOT_LOCAL: u32 = 5;
+    /// none: the file system has no such lock; see `lock_error`
+    MMG_LOCKING_MISSING: u32 = 6;
+    /// none: the descriptor could not be opened anew, and its lock would be the caller's
+    MMG_LOCKING_NOT_OURS: u32 = 7;
+
+    // Bits of `mmg_info.exceptions`. MMG_FLAG_NO_LEASE avoids both.
+    /// open(2) with O_RDONLY and O_TRUNC empties a leased file without breaking the lease: reported as
+    /// `MMG_E_TRUNCATED`, not held back
+    MMG_EXCEPT_READ_ONLY_TRUNCATION: u32 = 1;
+    /// stores into pages of the file that another process or device had pinned before the lease (direct I/O
+    /// in flight, RDMA): neither held back nor seen
+    MMG_EXCEPT_PINNED_PAGES: u32 = 2;
+
+    // Bits of `mmg_options.flags`.
+    /// an empty file is `MMG_E_EMPTY`
+    MMG_FLAG_REJECT_EMPTY: u64 = 1;
+    /// a symbolic link as the last component is `MMG_E_NOT_MAPPABLE` (O_NOFOLLOW)
+    MMG_FLAG_NOFOLLOW: u64 = 2;
+    /// install no signal handler for this region; the guarantee becomes NONE
+    MMG_FLAG_NO_FAULT_GUARD: u64 = 4;
+    /// read the whole mapping in at open (MAP_POPULATE)
+    MMG_FLAG_POPULATE: u64 = 8;
+    /// wait for a writer when opening a FIFO, instead of `MMG_E_WOULD_BLOCK`
+    MMG_FLAG_FIFO_WAIT: u64 = 16;
+    /// no lock is an error, not an unlocked region; with `MMG_LOCK_AUTO`, lock everywhere
+    MMG_FLAG_REQUIRE_LOCK: u64 = 32;
+    /// take no lease: no writer is ever delayed or refused, at the price of a copy. Also for all regions by
+    /// MMAPGUARD_NO_LEASE in the environment
+    MMG_FLAG_NO_LEASE: u64 = 64;
+
+    // `mmg_options.access` (up to HUGEPAGE) and the advice of mmg_advise(); see madvise(2).
+    /// nothing in particular
+    MMG_ADVICE_NORMAL: u32 = 0;
+    /// read ahead more, drop behind
+    MMG_ADVICE_SEQUENTIAL: u32 = 1;
+    /// do not read ahead
+    MMG_ADVICE_RANDOM: u32 = 2;
+    /// start reading in now, do not wait
+    MMG_ADVICE_WILLNEED: u32 = 3;
+    /// use huge pages where the kernel can; ignored where it cannot
+    MMG_ADVICE_HUGEPAGE: u32 = 4;
+    /// drop the pages from this process; they are read again when touched
+    MMG_ADVICE_DONTNEED: u32 = 5;
+    /// read in now and wait; what cannot be read is a status, not a signal
+    MMG_ADVICE_POPULATE: u32 = 6;
+
+    // Bits for mmg_close().
+    /// refuse with `MMG_E_BUSY` while pins live
+    MMG_CLOSE_STRICT: u32 = 1;
+
+    // Bits that mmg_changed() reports.
+    /// the size differs from that at open
+    MMG_CHANGED_SIZE: u32 = 1;
+    /// the contents were modified: st_mtim differs
+    MMG_CHANGED_MTIME: u32 = 2;
+    /// contents or attributes (owner, mode, links) were changed: st_ctim differs
+    MMG_CHANGED_CTIME: u32 = 4;
+    /// the path names another inode now, or none
+    MMG_CHANGED_PATH: u32 = 8;
+
+    // What mmg_guard_state() returns.
+    /// not installed: nothing needed it yet
+    MMG_GUARD_NONE: i32 = 0;
+    /// installed, and the first to see a SIGBUS
+    MMG_GUARD_TOP: i32 = 1;
+    /// installed, but another handler was put on top since; it may or may not pass faults on
+    MMG_GUARD_DISPLACED: i32 = 2;
+    /// sigaction(2) did not take effect (sanitizers, libjsig and sandboxes do this)
+    MMG_GUARD_REFUSED: i32 = 3;
+    /// on top, but SIGBUS is blocked in the calling thread: a fault here kills the process
+    MMG_GUARD_BLOCKED: i32 = 4;
+    /// MMAPGUARD_NO_SIGNAL is set in the environment
+    MMG_GUARD_DISABLED: i32 = 5;
+
+    // Features for mmg_supports().
+    /// SIGBUS containment on this system
+    MMG_FEATURE_FAULT_GUARD: u32 = 1;
+    /// `MMG_LOCK_OFD`
+    MMG_FEATURE_OFD_LOCK: u32 = 2;
+    /// STABLE by a private copy
+    MMG_FEATURE_STABLE_COPY: u32 = 3;
+    /// STABLE by a lease with snapshot on break
+    MMG_FEATURE_STABLE_LEASE: u32 = 4;
+    /// STABLE by a reflinked snapshot
+    MMG_FEATURE_STABLE_REFLINK: u32 = 5;
+    /// `mmg_export_arrow()`
+    MMG_FEATURE_ARROW: u32 = 6;
+
+    // Vocabularies for mmg_term().
+    /// `mmg_info.backing`
+    MMG_TERM_BACKING: u32 = 1;
+    /// `mmg_info.backing_reason`
+    MMG_TERM_REASON: u32 = 2;
+    /// `mmg_info.guarantee`
+    MMG_TERM_GUARANTEE: u32 = 3;
+    /// `mmg_info.means`
+    MMG_TERM_MEANS: u32 = 4;
+    /// `mmg_info.shortfall`
+    MMG_TERM_SHORTFALL: u32 = 5;
+    /// `mmg_info.lock`
+    MMG_TERM_LOCK: u32 = 6;
+    /// what `mmg_guard_state()` returns
+    MMG_TERM_GUARD: u32 = 7;
+    /// a bit that `mmg_changed()` reports, one at a time
+    MMG_TERM_CHANGED: u32 = 8;
+    /// `mmg_info.lock_reason`
+    MMG_TERM_LOCKING: u32 = 9;
+    /// a bit of `mmg_info.exceptions`, one at a time
+    MMG_TERM_EXCEPT: u32 = 10;
+}

@@ -1,0 +1,544 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// The calls of mmapguard.h. Written by ./dev abi --accept from abi/abi.json; do not edit.
+
+functions! {
+    /// The ABI that the library implements: major in the upper, minor in the lower 16 bits. A program works
+    /// with every library of the same major and the same or a later minor than its header
+    /// (`MMG_ABI_VERSION`).
+    ///
+    /// Threads: Safe.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_abi_version() -> u32;
+
+    /// Tell the kernel how a range will be used. Has no effect on a copy.
+    ///
+    /// - `length`: bytes; `MMG_TO_END`: to the end
+    /// - `advice`: `MMG_ADVICE_...`
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`
+    /// - `MMG_E_HANDLE`
+    /// - `MMG_E_RANGE`
+    /// - `MMG_E_TRUNCATED`: POPULATE: could not be read in
+    /// - `MMG_E_IO`: POPULATE: could not be read in
+    /// - `MMG_E_UNSUPPORTED`: POPULATE: needs Linux 5.14
+    /// - `MMG_E_NO_MEMORY`
+    /// - `MMG_E_SYSTEM`
+    ///
+    /// Blocks: On the disk with POPULATE.
+    ///
+    /// Threads: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_advise(handle: mmg_handle, offset: u64, length: u64, advice: u32) -> mmg_status;
+
+    /// Tell whether the file changed on disk since it was opened. The call compares size, mtime and ctime
+    /// with those at open, and looks up whether the path still names the same inode.
+    ///
+    /// The times have the resolution that the file system gives them: fine-grained since Linux 6.13 on file
+    /// systems with multigrain timestamps (ext4, xfs, btrfs, tmpfs), a clock tick before. A change within the
+    /// same tick is then not seen; nor is a write through another process's mapping until the kernel has
+    /// stamped it (mmap(2), "Timestamps changes"). A region copied from a path has no descriptor any more:
+    /// when the path names another inode (`MMG_CHANGED_PATH`), nothing is known of the first one.
+    ///
+    /// - `what`: receives `MMG_CHANGED_...` bits; 0: no change
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`
+    /// - `MMG_E_HANDLE`
+    /// - `MMG_E_UNSUPPORTED`: a stream, or a copy made from a descriptor
+    /// - `MMG_E_SYSTEM`
+    ///
+    /// Blocks: On the disk.
+    ///
+    /// Threads: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_changed(handle: mmg_handle, what: *mut u32) -> mmg_status;
+
+    /// Tell whether everything handed out so far is still there. The call compares the size of the file with
+    /// the region, so it also sees a truncation inside the last page, whose bytes silently read as zeros. A
+    /// loss once seen stays reported.
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_HANDLE`
+    /// - `MMG_E_TRUNCATED`: the cause of the first loss (where: `mmg_info.fault_offset`)
+    /// - `MMG_E_IO`: the cause of the first loss (where: `mmg_info.fault_offset`)
+    /// - `MMG_E_POISONED`: the cause of the first loss (where: `mmg_info.fault_offset`)
+    /// - `MMG_E_UNSTABLE`: STABLE was demanded and no longer holds (from where: `mmg_info.fault_offset`; why:
+    ///   `mmg_info.shortfall`)
+    /// - `MMG_E_SYSTEM`: fstat failed
+    ///
+    /// Threads: Safe.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_check(handle: mmg_handle) -> mmg_status;
+
+    /// Close a handle. It is dead at once, for every thread; the bytes, the descriptor and the lock live
+    /// until the last pin is gone, which may be now.
+    ///
+    /// - `flags`: `MMG_CLOSE_...` bits, or 0. With `MMG_CLOSE_STRICT` the call refuses while pins live, and
+    ///   leaves the handle as it is.
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`: flags
+    /// - `MMG_E_HANDLE`: also: already closed
+    /// - `MMG_E_BUSY`: strict only
+    ///
+    /// Threads: Safe; of two racing calls one gets `MMG_E_HANDLE`.
+    ///
+    /// Since 1.0.
+    pub fn mmg_close(handle: mmg_handle, flags: u32) -> mmg_status;
+
+    /// Hand `length` bytes at `offset` over by the Arrow C Data Interface, without a copy: as an array of
+    /// `uint8` without nulls, whose bytes stay mapped until its release callback is called.
+    ///
+    /// The array is the caller's, to be moved and released as that interface says: by whoever holds it last,
+    /// once, from any thread, before or after `mmg_close()`. A release cannot fail, hence not tell either:
+    /// bytes that are lost in the meantime read as zeros, and `mmg_check()` says so as long as the handle is
+    /// open. The bytes are read-only. With all but `MMG_OK` nothing is written and nothing pinned.
+    /// `MMG_FEATURE_ARROW` tells whether there is this call.
+    ///
+    /// - `length`: bytes; `MMG_TO_END`: to the end of the region; 0: an empty array, which pins all the same
+    /// - `array`: receives the array. What it held before is overwritten, not released.
+    /// - `schema`: receives the schema, released separately; or NULL where the type is known
+    ///
+    /// Returns as `mmg_pin()`, and:
+    ///
+    /// - `MMG_E_ARGUMENT`: no place for the array
+    /// - `MMG_E_NO_MEMORY`
+    ///
+    /// Threads: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_export_arrow(handle: mmg_handle, offset: u64, length: u64, array: *mut ArrowArray, schema: *mut ArrowSchema) -> mmg_status;
+
+    /// Find the first occurrence of a byte sequence without copying the region. Never a signal, even when
+    /// SIGBUS is blocked or another handler is on top: the kernel then copies piecewise.
+    ///
+    /// - `offset`: the range to search; `MMG_TO_END` as length: to the end
+    /// - `length`: the range to search; `MMG_TO_END` as length: to the end
+    /// - `needle`: `needle_size` bytes, the caller's; may be NULL if `needle_size` is 0 (found at `offset`)
+    /// - `position`: receives the offset in the region, or `MMG_NOT_FOUND`
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`: found or not
+    /// - `MMG_E_ARGUMENT`
+    /// - `MMG_E_HANDLE`
+    /// - `MMG_E_RANGE`
+    /// - `MMG_E_TRUNCATED`: bytes of the range were lost, before or during the search
+    /// - `MMG_E_IO`: bytes of the range were lost, before or during the search
+    /// - `MMG_E_POISONED`: bytes of the range were lost, before or during the search
+    /// - `MMG_E_UNSTABLE`: as `mmg_read()`
+    /// - `MMG_E_NO_MEMORY`
+    /// - `MMG_E_SYSTEM`
+    ///
+    /// Blocks: On the disk.
+    ///
+    /// Threads: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_find(handle: mmg_handle, offset: u64, length: u64, needle: *const c_void, needle_size: u64, position: *mut u64) -> mmg_status;
+
+    /// Put the SIGBUS handler on top, or back on top when another was installed since; that one then becomes
+    /// the handler to which foreign faults are passed. Opening a file does this by itself the first time;
+    /// there is no uninstall, since a handler below another cannot be removed without breaking that one.
+    ///
+    /// Affects the whole process: the disposition of SIGBUS.
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_GUARD`: refused by the system, or MMAPGUARD_NO_SIGNAL is set
+    ///
+    /// Threads: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_guard_install() -> mmg_status;
+
+    /// Where the fault guard stands, as seen from the calling thread.
+    ///
+    /// Returns `MMG_GUARD_...`
+    ///
+    /// Threads: Safe.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_guard_state() -> i32;
+
+    /// The guard, for hosts whose own SIGBUS handler stays on top: call it first thing in that handler with
+    /// its three arguments.
+    ///
+    /// - `siginfo`: the `siginfo_t *` and `ucontext_t *` of an SA_SIGINFO handler
+    /// - `ucontext`: the `siginfo_t *` and `ucontext_t *` of an SA_SIGINFO handler
+    ///
+    /// Returns one of these:
+    ///
+    /// - 1: a fault in a region, contained; return from the handler
+    /// - 0: not ours, go on with your own handling
+    ///
+    /// Threads: Safe.
+    ///
+    /// Signal safety: Safe; preserves errno.
+    ///
+    /// Since 1.0.
+    pub fn mmg_handle_fault(signo: i32, siginfo: *mut c_void, ucontext: *mut c_void) -> i32;
+
+    /// Describe a region. Only the first `info->struct_size` bytes are written.
+    ///
+    /// - `info`: `struct_size` is read, everything else is written
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`
+    /// - `MMG_E_HANDLE`
+    /// - `MMG_E_ABI_SIZE`
+    ///
+    /// Threads: Safe.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_info_get(handle: mmg_handle, info: *mut mmg_info) -> mmg_status;
+
+    /// Like `mmg_open()`, except that the path "-", exactly, is standard input, read as by `mmg_read_fd()`. A
+    /// file of that name is "./-".
+    ///
+    /// - `path`: NUL-terminated, in the encoding of the file system. A relative path is resolved against the
+    ///   current directory now, and again whenever `mmg_changed()` looks the path up.
+    /// - `options`: how, or NULL for the defaults
+    /// - `handle`: receives the handle, which the caller must give to `mmg_close()`; 0 on failure
+    /// - `error`: receives the details, or NULL
+    ///
+    /// Returns as `mmg_open()` or `mmg_read_fd()`
+    ///
+    /// Blocks and threads: As `mmg_open()` or `mmg_read_fd()`.
+    ///
+    /// Since 1.0.
+    pub fn mmg_load(path: *const c_char, options: *const mmg_options, handle: *mut mmg_handle, error: *mut mmg_error) -> mmg_status;
+
+    /// Open the file at `path` for reading.
+    ///
+    /// A regular file up to the copy threshold is copied into memory (faster than mapping it, and immune to
+    /// whatever happens to the file); a larger one, or a block device, is mapped under the advisory lock.
+    /// FIFOs, terminals and files of /proc and /sys are read to their end, up to `max_bytes`. An empty file
+    /// is a region of size 0.
+    ///
+    /// The first mapping that needs it installs the process-wide SIGBUS handler, which acts on faults in this
+    /// library's mappings only and passes everything else to the handler that was there (see docs/SAFETY.md).
+    /// A later mapping puts it back where it finds no handler at all. It is not installed when
+    /// `MMG_FLAG_NO_FAULT_GUARD` or the environment variable MMAPGUARD_NO_SIGNAL (not empty, not "0") says
+    /// so.
+    ///
+    /// With `MMG_GUARANTEE_STABLE` the library takes the cheapest means that keeps the bytes as they are
+    /// (`mmg_info.means`). A means may be a lease, which is not free for others: whoever opens the file for
+    /// writing waits, in open(2) or truncate(2), while the bytes are secured; whoever does so with O_NONBLOCK
+    /// (coreutils' truncate, tar --overwrite, dd oflag=nonblock) fails with EAGAIN; and while this process is
+    /// stopped, a writer waits for the kernel to take the lease away (45 s by default). `MMG_FLAG_NO_LEASE`,
+    /// or the environment variable MMAPGUARD_NO_LEASE (not empty, not "0"), keeps leases out. The first lease
+    /// starts a thread of the library's own, with all signals blocked, which ends 100 ms after the last.
+    ///
+    /// The environment variable MMAPGUARD_LOCK ("none", "auto" or "shared") replaces `MMG_LOCK_AUTO`; whoever
+    /// asks for a lock by name gets that.
+    ///
+    /// - `path`: NUL-terminated, in the encoding of the file system. A relative path is resolved against the
+    ///   current directory now, and again whenever `mmg_changed()` looks the path up.
+    /// - `options`: how, or NULL for the defaults
+    /// - `handle`: receives the handle, which the caller must give to `mmg_close()`; 0 on failure
+    /// - `error`: receives the details, or NULL
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`: also for a path of PATH_MAX bytes or more
+    /// - `MMG_E_ABI_SIZE`: `options` or `error`
+    /// - `MMG_E_ABI_NEWER`: `options`
+    /// - `MMG_E_RANGE`: window outside the file
+    /// - `MMG_E_NOT_FOUND`
+    /// - `MMG_E_PERMISSION`
+    /// - `MMG_E_EMPTY`
+    /// - `MMG_E_NOT_MAPPABLE`
+    /// - `MMG_E_WOULD_BLOCK`
+    /// - `MMG_E_TOO_BIG`
+    /// - `MMG_E_LIMIT`
+    /// - `MMG_E_NO_MEMORY`
+    /// - `MMG_E_UNSTABLE`
+    /// - `MMG_E_TRUNCATED`: the file kept shrinking while it was read
+    /// - `MMG_E_IO`
+    /// - `MMG_E_UNSUPPORTED`: a lock was required and the file system has none
+    /// - `MMG_E_GUARD`: MAP was asked and the guard is refused
+    /// - `MMG_E_SYSTEM`
+    ///
+    /// Blocks: On the disk; on a lock for `lock_wait_ms`; on a stream until its end.
+    ///
+    /// Threads: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_open(path: *const c_char, options: *const mmg_options, handle: *mut mmg_handle, error: *mut mmg_error) -> mmg_status;
+
+    /// As `mmg_open()`, from a descriptor, which stays the caller's: it is neither closed nor moved nor
+    /// locked. A regular file is opened anew through /proc/self/fd, so that lock and position are the
+    /// region's own; hence a lock that the caller holds on `fd` is a lock held elsewhere (pass
+    /// `MMG_LOCK_NONE` to rely on one's own). Where that is not possible the descriptor is duplicated and no
+    /// flock is taken, since duplicates share one. A stream is read from where it stands.
+    ///
+    /// - `fd`: an open descriptor
+    /// - `options`: how, or NULL for the defaults
+    /// - `handle`: receives the handle, which the caller must give to `mmg_close()`; 0 on failure
+    /// - `error`: receives the details, or NULL
+    ///
+    /// Returns as `mmg_open()`, and:
+    ///
+    /// - `MMG_E_ARGUMENT`: also: `fd` is not an open descriptor; `MMG_FLAG_NOFOLLOW`, which has no meaning
+    ///   here
+    /// - `MMG_E_PERMISSION`: `fd` is open for writing only
+    ///
+    /// Blocks and threads: As `mmg_open()`.
+    ///
+    /// Since 1.0.
+    pub fn mmg_open_fd(fd: i32, options: *const mmg_options, handle: *mut mmg_handle, error: *mut mmg_error) -> mmg_status;
+
+    /// Fill `*options` with defaults, for callers that cannot use `MMG_OPTIONS_INIT`.
+    ///
+    /// - `options`: where; at least `struct_size` bytes, all of them written
+    /// - `struct_size`: sizeof(`mmg_options`) as the caller knows it
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`: NULL
+    /// - `MMG_E_ABI_SIZE`
+    ///
+    /// Threads: Safe.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_options_init(options: *mut mmg_options, struct_size: u32) -> mmg_status;
+
+    /// View `length` bytes at `offset` of the region without a copy, and keep them mapped until
+    /// `mmg_unpin()`.
+    ///
+    /// The pointer may be used from any thread. It is valid until the pin ends; what was computed from it
+    /// holds if `mmg_unpin()` or `mmg_check()` then reports no loss.
+    ///
+    /// - `length`: bytes; `MMG_TO_END`: to the end of the region; 0: an empty span, which pins all the same
+    /// - `span`: receives the view, which the caller must give to `mmg_unpin()`. What it held before is
+    ///   overwritten, not unpinned.
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`
+    /// - `MMG_E_HANDLE`
+    /// - `MMG_E_RANGE`
+    /// - `MMG_E_NO_MEMORY`: very many pins at once
+    /// - `MMG_E_TRUNCATED`: a byte of this range is already known to be lost; nothing is pinned
+    /// - `MMG_E_IO`: a byte of this range is already known to be lost; nothing is pinned
+    /// - `MMG_E_POISONED`: a byte of this range is already known to be lost; nothing is pinned
+    /// - `MMG_E_UNSTABLE`: STABLE was demanded and no longer holds here; nothing is pinned
+    ///
+    /// Threads: Safe, lock-free.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_pin(handle: mmg_handle, offset: u64, length: u64, span: *mut mmg_span) -> mmg_status;
+
+    /// Copy bytes out of the region, through the kernel where the region is mapped: short counts and errors,
+    /// never a signal.
+    ///
+    /// - `offset`: where in the region; its size is allowed and reads nothing
+    /// - `buffer`: at least `size` bytes, the caller's; may be NULL if `size` is 0
+    /// - `got`: receives the bytes copied, also when `MMG_E_TRUNCATED`, `MMG_E_IO` or `MMG_E_POISONED` is
+    ///   returned; fewer than `size` with `MMG_OK` means the end of the region
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`
+    /// - `MMG_E_HANDLE`
+    /// - `MMG_E_RANGE`: `offset` beyond the region
+    /// - `MMG_E_TRUNCATED`: the file ends before the region does
+    /// - `MMG_E_IO`
+    /// - `MMG_E_POISONED`
+    /// - `MMG_E_UNSTABLE`: STABLE was demanded and no longer holds here
+    /// - `MMG_E_SYSTEM`
+    ///
+    /// Blocks: On the disk.
+    ///
+    /// Threads: Safe.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_read(handle: mmg_handle, offset: u64, buffer: *mut c_void, size: u64, got: *mut u64) -> mmg_status;
+
+    /// Read any descriptor from where it stands to its end into memory. The descriptor stays the caller's.
+    /// Over the cap `max_bytes` it is `MMG_E_TOO_BIG` and no partial data; exactly the cap is fine.
+    /// Interrupted reads are resumed, and a non-blocking descriptor is waited for. With a window, `offset`
+    /// bytes are skipped first, and reading ends after `length` bytes.
+    ///
+    /// - `fd`: an open descriptor
+    /// - `options`: how, or NULL for the defaults
+    /// - `handle`: receives the handle, which the caller must give to `mmg_close()`; 0 on failure
+    /// - `error`: receives the details, or NULL
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`: also: not an open descriptor
+    /// - `MMG_E_ABI_SIZE`
+    /// - `MMG_E_ABI_NEWER`
+    /// - `MMG_E_RANGE`: ended before the window did
+    /// - `MMG_E_PERMISSION`: open for writing only
+    /// - `MMG_E_EMPTY`
+    /// - `MMG_E_NOT_MAPPABLE`: a directory
+    /// - `MMG_E_TOO_BIG`
+    /// - `MMG_E_LIMIT`
+    /// - `MMG_E_NO_MEMORY`
+    /// - `MMG_E_IO`
+    /// - `MMG_E_SYSTEM`
+    ///
+    /// Blocks: Until the end of the stream.
+    ///
+    /// Threads: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_read_fd(fd: i32, options: *const mmg_options, handle: *mut mmg_handle, error: *mut mmg_error) -> mmg_status;
+
+    /// How much of a range is in memory now (mincore(2)). A copy is always resident.
+    ///
+    /// - `bytes`: receives the resident bytes of the range
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`
+    /// - `MMG_E_HANDLE`
+    /// - `MMG_E_RANGE`
+    /// - `MMG_E_SYSTEM`
+    ///
+    /// Threads: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_resident(handle: mmg_handle, offset: u64, length: u64, bytes: *mut u64) -> mmg_status;
+
+    /// Counters of the whole process. Only the first `stats->struct_size` bytes are written. Handles and
+    /// mappings are counted when this is called, and not as they come and go: about ten milliseconds for a
+    /// million of them.
+    ///
+    /// - `stats`: `struct_size` is read, everything else is written
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`
+    /// - `MMG_E_ABI_SIZE`
+    ///
+    /// Threads: Safe.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_stats_get(stats: *mut mmg_stats) -> mmg_status;
+
+    /// What a status means, a short phrase in English without a full stop. Static ASCII, never NULL.
+    ///
+    /// Threads: Safe.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_status_message(status: mmg_status) -> *const c_char;
+
+    /// The name of a status, such as "`MMG_E_TRUNCATED`"; "`MMG_E_UNKNOWN`" for a number that is none. Static
+    /// ASCII, never NULL.
+    ///
+    /// Threads: Safe.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_status_name(status: mmg_status) -> *const c_char;
+
+    /// Tell whether this library has a feature on this system.
+    ///
+    /// - `feature`: `MMG_FEATURE_...`; any other number is "no"
+    ///
+    /// Returns 1 or 0
+    ///
+    /// Threads: Safe.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_supports(feature: u32) -> i32;
+
+    /// The word for a value in `mmg_info`, in `mmg_changed()` or of `mmg_guard_state()`, such as "lease", so
+    /// that no binding keeps a list of its own.
+    ///
+    /// - `vocabulary`: `MMG_TERM_...`
+    /// - `value`: the number
+    ///
+    /// Returns lower-case, static ASCII, never NULL; "unknown" for what the library does not know
+    ///
+    /// Threads: Safe.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_term(vocabulary: u32, value: u32) -> *const c_char;
+
+    /// End a view, and tell whether what was read through it was true. Works after `mmg_close()` as well; the
+    /// last unpin of a closed region gives its memory back.
+    ///
+    /// On return `*span` is empty: `size` and `pin` 0, `data` a valid pointer. A span that is empty already
+    /// is `MMG_OK`, so repeating the call is harmless; unpinning a second *copy* of a span is `MMG_E_HANDLE`,
+    /// and ends no pin.
+    ///
+    /// - `span`: the view; empty afterwards
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`: no loss was found inside the span
+    /// - `MMG_E_TRUNCATED`: bytes inside it were lost, and read as zeros
+    /// - `MMG_E_IO`: bytes inside it were lost, and read as zeros
+    /// - `MMG_E_POISONED`: bytes inside it were lost, and read as zeros
+    /// - `MMG_E_UNSTABLE`: bytes inside it may have changed, although STABLE was demanded; with all of these
+    ///   the pin is ended all the same
+    /// - `MMG_E_ARGUMENT`
+    /// - `MMG_E_HANDLE`
+    ///
+    /// Threads: Safe, lock-free; the last unpin of a closed region unmaps.
+    ///
+    /// Signal safety: Safe as long as the handle is open.
+    ///
+    /// Since 1.0.
+    pub fn mmg_unpin(span: *mut mmg_span) -> mmg_status;
+
+    /// The release as a string, such as "1.0.0". Static ASCII, never NULL.
+    ///
+    /// Threads: Safe.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_version() -> *const c_char;
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+// The structures of mmapguard.h. Written by ./dev abi --accept from abi/abi.json; do not edit.
+
+structs! {
+    /// A zero-copy view of `size` bytes at `data`. Filled by `mmg_pin()`, ended by `mmg_unpin()`. `data` is
+    /// never NULL after `mmg_pin()` or `mmg_unpin()`, not even when `size` is 0. The bytes are read-only:
+    /// writing to them is an access violation where they are mapped, and undefined where they are copied.
+    /// `pin` is the token of the pin and means nothing to the caller. A span is a plain value and may be
+    /// copied, but it has one pin: whichever copy is unpinned first ends it for all.
+    pub struct mmg_span {
+        /// the bytes, read-only
+        data: *const u8,
+        /// how many
+        size: u64,
+        /// token of the pin; 0 when there is none
+        pin: u64,
+    }
+
+    /// How to open. Set `struct_size` (or use `MMG_OPTIONS_INIT` or `mmg_options_init()`); 0 is the default
+    /// everywhere else. A NULL pointer in place of the options means all defaults.
+    pub struct mmg_options {
+        /// sizeof(`mmg_options`) as the caller was compiled
+        struct_size: u32,
+        /// `MMG_BACKING_...`: what holds the bytes
+        backing: u32,
+        /// `MMG_GUARANTEE_CONTAINED` or _STABLE: the least that will do
+        guarantee: u32,
+        /// `MMG_LOCK_...`: the advisory lock taken before mapping
+        lock: u32,
+        /// how long to wait for that lock, in milliseconds; 0: try once
+        lock_wait_ms: u32,
+        /// `MMG_ADVICE_NORMAL` to _HUGEPAGE: expected pattern of access
+        access: u32,
+        /// `MMG_FLAG_...` bits
+        flags: u64,
+        /// start of the window in the file; any byte, no alignment asked
+        offset: u64,
+        /// length of the window; 0: to the end of the file
+        length: u64,
+        /// windows up to this many bytes are copied, not mapped; 0: 64 KiB, as measured
+        copy_threshold: u64,
+        /// cap for anything read into memory; 0: 1 GiB; `MMG_NO_LIMIT`: none
+        max_bytes: u64,
+        /// cap for the copy that STABLE may need; 0: 1 GiB; `MMG_NO_LIMIT`: none
+        max_snapshot_bytes: u64,
+        /// take no lease while the process holds so many; 0: 10 000
+        max_leases: u32,
+        /// longest that a writer may be kept waiting while the bytes are secured, in milliseconds; what is
+        /// not secured then is no longer STABLE. 0: as long as the kernel allows
+        /// (/proc/sys/fs/lease-break-time). A stopped process cannot keep to it
+        max_lease_wait_ms: u32,
+    }
+
+    /// Details of a failure, filled by the calls that take one. Optional (NULL) and owned by the caller, so
+    /// nothing here depends on the thread. Set `struct_size` before each call; nothing else in it is read,
+    /// and a part that the library does not know is zeroed; on success the call stores `status` `MMG_OK` and
+    /// clears the rest.
+    pub struct mmg_error {
+        /// sizeof(`mmg_error`) as the caller was compiled
+        struct_size: u32,
+        /// the status that the call returned
+        status: mmg_status,
+        /// errno as the kernel gave it, or 0 when the library itself refused
+        os_code: i32,
+        /// 0
+        reserved: u32,
+        /// where in the file, when the failure has a place; else 0
+        offset: u64,
+        /// what failed, e.g. "open", "flock", "mmap", "options"; NUL-terminated ASCII
+        operation: [c_char; 24],
+        /// one sentence for people, naming the path; NUL-terminated UTF-8. Undecodable bytes of a path appear
+        /// in hexadecimal, and an overlong path is shortened in its middle
+        message: [c_char; 464],
+    }
+
+    /// What is known about one region, filled by `mmg_info_get()`.
+    pub struct mmg_info {
+        /// sizeof(`mmg_info`) as the caller was compiled
+        struct_size: u32,
+        /// `MMG_BACKING_MAP` or _COPY: what holds the bytes
+        backing: u32,
+        /// `MMG_REASON_...`: why that one
+        backing_reason: u32,
+        /// `MMG_GUARANTEE_...`: the guarantee that holds for the bytes
+        guarantee: u32,
+        /// `MMG_MEANS_...`: by what it is upheld
+        means: u32,
+        /// `MMG_SHORT_...`: why it is not STABLE; 0 when it is
+        shortfall: u32,
+        /// `MMG_LOCK_...`: the lock that is held now
+        lock: u32,
+        /// of the first loss: `MMG_E_TRUNCATED`, _IO, _POISONED or _UNSTABLE; `MMG_OK`: none
+        fault_cause: mmg_status,
+        /// bytes in the region
+        size: u64,
+        /// where in the file the region starts
+        offset: u64,
+        /// size of the file at open; for a stream, the bytes read from it
+        file_size: u64,
+        /// st_dev at open
+        device: u64,
+        /// st_ino at open
+        inode: u64,
+        /// modification time at open, seconds since the Epoch
+        mtime_seconds: i64,
+        /// status change time at open, seconds since the Epoch
+        ctime_seconds: i64,
+        /// 0 to 999 999 999
+        mtime_nanoseconds: u32,
+        /// 0 to 999 999 999
+        ctime_nanoseconds: u32,
+        /// signals contained in this region
+        faults: u64,
+        /// first byte of the region found lost; `MMG_TO_END` when nothing was
+        fault_offset: u64,
+        /// pins live now
+        pins: u64,
+        /// address space held for the region, whole pages; 0 for a copy
+        mapped_bytes: u64,
+        /// heap held for the region, its bookkeeping included
+        heap_bytes: u64,
+        /// errno of a lock that the file system could not give; 0 otherwise
+        lock_error: u64,
+        /// granularity of loss: a fault takes at least this many bytes; 0 for a copy
+        page_size: u64,
+        /// `MMG_LOCKING_...`: why there is that lock, or none
+        lock_reason: u32,
+        /// `MMG_EXCEPT_...` bits: what the means of STABLE does not hold back
+        exceptions: u32,
+        /// the means of STABLE in the order in which they were tried for a file of this kind and size:
+        /// `MMG_MEANS_...`, four bits each, the first in the lowest; 0: not STABLE
+        means_order: u64,
+        /// name of the file system at open, such as "ext4"; NUL-terminated ASCII, cut if longer, empty where
+        /// it could not be found out
+        file_system: [c_char; 24],
+    }
+
+    /// Counters of the whole process, filled by `mmg_stats_get()`. Each is read atomically, not all of them
+    /// at once.
+    pub struct mmg_stats {
+        /// sizeof(`mmg_stats`) as the caller was compiled
+        struct_size: u32,
+        /// `MMG_GUARD_...`: what `mmg_guard_state()` returns
+        guard_state: i32,
+        /// open handles
+        handles: u64,
+        /// regions ever opened
+        opened: u64,
+        /// regions alive: open handles, and closed ones whose bytes are still pinned
+        regions: u64,
+        /// of these, the ones that are mapped
+        mappings: u64,
+        /// address space in these mappings
+        mapped_bytes: u64,
+        /// heap in regions
+        heap_bytes: u64,
+        /// signals contained since the process started
+        faults: u64,
+        /// SIGBUS signals passed on to the handler that was there before
+        foreign_faults: u64,
+        /// handle slots whose generations are used up
+        retired_slots: u64,
+        /// leases held now
+        leases: u64,
+        /// of these, the ones that a writer is waiting for
+        leases_breaking: u64,
+        /// leases ever broken by a writer
+        lease_breaks: u64,
+        /// STABLE opens that wanted a lease and were refused one
+        lease_refusals: u64,
+        /// regions no longer STABLE because of `max_snapshot_bytes`
+        fallbacks_cap: u64,
+        /// ... because the time for securing them ran out
+        fallbacks_time: u64,
+        /// ... because there was no room for their bytes, on disk or in memory
+        fallbacks_space: u64,
+        /// ... because their bytes could not be read
+        fallbacks_read: u64,
+        /// bytes copied for STABLE, at open and when leases broke
+        snapshot_bytes: u64,
+        /// snapshots taken for STABLE, reflinks included
+        snapshots: u64,
+        /// time that writers waited for a lease, as seen from here, in nanoseconds, added up
+        writer_wait_ns: u64,
+        /// the longest of these waits
+        writer_wait_max_ns: u64,
+    }
+}
+
+/// Every member of a `mmg_span` its default.
+pub const MMG_SPAN_INIT: mmg_span = mmg_span {
+    data: std::ptr::null(),
+    size: 0,
+    pin: 0,
+};
+
+/// Every member of a `mmg_options` its default.
+pub const MMG_OPTIONS_INIT: mmg_options = mmg_options {
+    struct_size: std::mem::size_of::<mmg_options>() as u32,
+    backing: 0,
+    guarantee: 0,
+    lock: 0,
+    lock_wait_ms: 0,
+    access: 0,
+    flags: 0,
+    offset: 0,
+    length: 0,
+    copy_threshold: 0,
+    max_bytes: 0,
+    max_snapshot_bytes: 0,
+    max_leases: 0,
+    max_lease_wait_ms: 0,
+};
+
+/// Every member of a `mmg_error` its default.
+pub const MMG_ERROR_INIT: mmg_error = mmg_error {
+    struct_size: std::mem::size_of::<mmg_error>() as u32,
+    status: 0,
+    os_code: 0,
+    reserved: 0,
+    offset: 0,
+    operation: [0; 24],
+    message: [0; 464],
+};
+
+/// Every member of a `mmg_info` its default.
+pub const MMG_INFO_INIT: mmg_info = mmg_info {
+    struct_size: std::mem::size_of::<mmg_info>() as u32,
+    backing: 0,
+    backing_reason: 0,
+    guarantee: 0,
+    means: 0,
+    shortfall: 0,
+    lock: 0,
+    fault_cause: 0,
+    size: 0,
+    offset: 0,
+    file_size: 0,
+    device: 0,
+    inode: 0,
+    mtime_seconds: 0,
+    ctime_seconds: 0,
+    mtime_nanoseconds: 0,
+    ctime_nanoseconds: 0,
+    faults: 0,
+    fault_offset: 0,
+    pins: 0,
+    mapped_bytes: 0,
+    heap_bytes: 0,
+    lock_error: 0,
+    page_size: 0,
+    lock_reason: 0,
+    exceptions: 0,
+    means_order: 0,
+    file_system: [0; 24],
+};
+
+/// Every member of a `mmg_stats` its default.
+pub const MMG_STATS_INIT: mmg_stats = mmg_stats {
+    struct_size: std::mem::size_of::<mmg_stats>() as u32,
+    guard_state: 0,
+    handles: 0,
+    opened: 0,
+    regions: 0,
+    mappings: 0,
+    mapped_bytes: 0,
+    heap_bytes: 0,
+    faults: 0,
+    foreign_faults: 0,
+    retired_slots: 0,
+    leases: 0,
+    leases_breaking: 0,
+    lease_breaks: 0,
+    lease_refusals: 0,
+    fallbacks_cap: 0,
+    fallbacks_time: 0,
+    fallbacks_space: 0,
+    fallbacks_read: 0,
+    snapshot_bytes: 0,
+    snapshots: 0,
+    writer_wait_ns: 0,
+    writer_wait_max_ns: 0,
+};
