@@ -12,17 +12,17 @@
 
 %init %{
     /* First: a type of the main interpreter that appears in another one breaks both. */
-    if (region_refuse_subinterpreters() < 0)
+    if (mgpy_refuse_subinterpreters() < 0)
         return -1;
 %}
 
 %typemap(out) mmg_stats {
-    $result = stats_to_dict(&$1);
+    $result = mgpy_stats_to_dict(&$1);
 }
 
 %typemap(out) mmg_status mmg_guard_install {
     if ($1 != MMG_OK) {
-        failure_raise(Py_None, $1, NULL, MMG_TO_END);
+        mgpy_failure_raise(Py_None, $1, NULL, MMG_TO_END);
         SWIG_fail;
     }
     $result = Py_NewRef(Py_None);
@@ -35,6 +35,6 @@
 %include "../mmapguard.i"
 
 %init %{
-    if (region_type_add(m) < 0)
+    if (mgpy_module_fill(m) < 0)
         return -1;
 %}

@@ -11,110 +11,151 @@ static PyObject *
 region_closed(PyObject *self, void *unused)
 {
     (void)unused;
-    return PyBool_FromLong(as_region(self)->handle == 0);
+    return PyBool_FromLong(mgpy_region_of(self)->closed);
 }
 
 static PyObject *
 region_exports(PyObject *self, void *unused)
 {
     (void)unused;
-    return PyLong_FromSsize_t(as_region(self)->exports);
+    return PyLong_FromSsize_t(mgpy_region_of(self)->exports);
+}
+
+/* True when there is a handle: the region is open, or closed while views of it live. */
+static PyObject *
+region_opened(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(mgpy_region_of(self)->handle != 0);
 }
 
 /* Through void (*)(void), as the compilers want it, for methods that take more than two arguments. */
 #define METHOD(function) ((PyCFunction)(void (*)(void))(function))
 
 static PyMethodDef methods[] = {
-    {"close", METHOD(region_close), METH_VARARGS | METH_KEYWORDS,
+    {"close", METHOD(mgpy_region_close), METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR(
          "close($self, /, *, strict=False)\n--\n\n"
-         "Close the region; a second time does nothing.\n\n"
-         "Buffers that are out keep their bytes; new ones, and every other use, raise ValueError. With `strict`,\n"
-         "as mmap does: BufferError while there are such buffers, and the region stays open. Warns with\n"
-         "MapFaultWarning when bytes that were read are known to be lost and nothing has told so yet.")},
-    {"check", region_check, METH_NOARGS,
-     PyDoc_STR("check($self, /)\n--\n\n"
-               "Raise if anything that was handed out so far is not true: TruncatedError when the file is shorter\n"
-               "than the region, DeviceError when the device failed. A loss once seen is raised every time.")},
-    {"find", region_find, METH_VARARGS,
-     PyDoc_STR("find($self, sub, start=None, end=None, /)\n--\n\n"
-               "The lowest index of `sub` in region[start:end], or -1.\n\n"
-               "`start` is the position of tell() if not given, as with mmap; else all is as with bytes. Raises\n"
-               "MapFaultError if bytes of the range are lost. Other threads run meanwhile.")},
-    {"rfind", region_rfind, METH_VARARGS,
+         "Close the region. A second call does nothing.\n\n"
+         "Views that are out keep their bytes until the last of them is gone; until then check(), info and changed()\n"
+         "still answer. New views and every other use raise ValueError. With `strict`, as with mmap: BufferError\n"
+         "while views are out, and the region stays open. Warns with MapFaultWarning when bytes that were read are\n"
+         "known to be lost and nobody has been told.")},
+    {"check", mgpy_region_check, METH_NOARGS,
+     PyDoc_STR(
+         "check($self, /)\n--\n\n"
+         "Raise if anything that was handed out so far is not true.\n\n"
+         "TruncatedError when the file is shorter than the region, DeviceError when the device failed. A loss that\n"
+         "was seen once is raised every time. Also answers for a closed region while views of it live.")},
+    {"find", METHOD(mgpy_region_find), METH_FASTCALL,
+     PyDoc_STR(
+         "find($self, sub, start=None, end=None, /)\n--\n\n"
+         "Return the lowest index of `sub` in region[start:end], or -1.\n\n"
+         "`sub` is any bytes-like object. `start` is the position of tell() if it is not given, as with mmap; the\n"
+         "rest is as with bytes. Raises MapFaultError if bytes of the range are lost. Other threads run, and Ctrl-C\n"
+         "is heard, during a long search.")},
+    {"rfind", METHOD(mgpy_region_rfind), METH_FASTCALL,
      PyDoc_STR("rfind($self, sub, start=None, end=None, /)\n--\n\n"
-               "The highest index of `sub` in region[start:end], or -1; otherwise as find().")},
-    {"read", region_read, METH_VARARGS,
+               "Return the highest index of `sub` in region[start:end], or -1. The rest is as with find().")},
+    {"read", METHOD(mgpy_region_read), METH_FASTCALL,
      PyDoc_STR(
          "read($self, n=None, /)\n--\n\n"
-         "Up to `n` bytes from the position on, which moves behind them; everything if `n` is None or negative.\n\n"
-         "Raises MapFaultError if any of them is lost. Other threads run while much is copied.")},
-    {"read_byte", region_read_byte, METH_NOARGS,
-     PyDoc_STR("read_byte($self, /)\n--\n\nThe byte at the position, as an integer; ValueError at the end.")},
-    {"read_into", METHOD(region_read_into), METH_VARARGS | METH_KEYWORDS,
+         "Return up to `n` bytes from the position on, which moves behind them; all of them if `n` is None or\n"
+         "negative.\n\n"
+         "Threads that share a region get each byte once. Raises MapFaultError if any of the bytes is lost. Other\n"
+         "threads run while much is copied.")},
+    {"read_byte", mgpy_region_read_byte, METH_NOARGS,
+     PyDoc_STR("read_byte($self, /)\n--\n\n"
+               "Return the byte at the position as an integer, and move behind it.\n\n"
+               "Raises ValueError at the end, MapFaultError if the byte is lost.")},
+    {"read_into", METHOD(mgpy_region_read_into), METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR(
          "read_into($self, buffer, /, offset=0)\n--\n\n"
-         "Copy bytes from `offset` on into a writable buffer; the number of bytes copied, less than its size only\n"
-         "at the end.\n\n"
-         "The kernel copies, without a signal whatever happens to the file, and other threads run meanwhile.\n"
-         "Raises MapFaultError if any of the bytes is lost, ValueError if `offset` is beyond the end.")},
-    {"readline", region_readline, METH_NOARGS,
-     PyDoc_STR("readline($self, /)\n--\n\n"
-               "The bytes from the position to the next newline, that included, or to the end; b'' at the end.")},
-    {"seek", region_seek, METH_VARARGS,
+         "Copy bytes from `offset` on into a writable buffer, and return how many.\n\n"
+         "They are fewer than the buffer holds only at the end of the region. The position does not matter and does\n"
+         "not move. The kernel copies, without a signal whatever happens to the file, and other threads run\n"
+         "meanwhile. Raises MapFaultError if any of the bytes is lost, ValueError if `offset` is beyond the end.")},
+    {"readinto", mgpy_region_readinto, METH_O,
+     PyDoc_STR(
+         "readinto($self, buffer, /)\n--\n\n"
+         "Copy bytes from the position on into a writable buffer, move behind them, and return how many; 0 at the\n"
+         "end. This is what io.BufferedReader(region) uses. Otherwise as read_into().")},
+    {"readline", mgpy_region_readline, METH_NOARGS,
+     PyDoc_STR(
+         "readline($self, /)\n--\n\n"
+         "Return the bytes from the position to the next newline, which is included, or to the end; b'' at the end.\n"
+         "The position moves behind them. Raises MapFaultError if any of the bytes is lost.")},
+    {"seek", mgpy_region_seek, METH_VARARGS,
      PyDoc_STR("seek($self, pos, whence=0, /)\n--\n\n"
-               "Move the position, counted from the start (0), the position (1) or the end (2), and return it.\n"
-               "ValueError outside the region.")},
-    {"tell", region_tell, METH_NOARGS, PyDoc_STR("tell($self, /)\n--\n\nThe position, in bytes from the start.")},
-    {"__arrow_c_array__", METHOD(region_arrow), METH_VARARGS | METH_KEYWORDS,
+               "Move the position, counted from the start (0), the position (1) or the end (2), and return it.\n\n"
+               "Raises ValueError for a position outside the region.")},
+    {"tell", mgpy_region_tell, METH_NOARGS,
+     PyDoc_STR("tell($self, /)\n--\n\nReturn the position, in bytes from the start of the region.")},
+    {"__arrow_c_array__", METHOD(mgpy_region_arrow), METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR(
          "__arrow_c_array__($self, requested_schema=None)\n--\n\n"
          "The Arrow PyCapsule interface: the region as an array of uint8 without nulls, for pyarrow.array(region),\n"
          "polars.Series(region) and others. Nothing is copied; the array keeps the bytes past close(). Raises\n"
          "ValueError if the region is closed, MapFaultError if bytes are known to be lost.")},
-    {"_advise", region_advise, METH_VARARGS, PyDoc_STR("_advise($self, advice, offset, length, /)\n--\n\n")},
-    {"_changed", region_changed, METH_NOARGS, PyDoc_STR("_changed($self, /)\n--\n\n")},
-    {"_describe", region_describe, METH_NOARGS, PyDoc_STR("_describe($self, /)\n--\n\n")},
-    {"_resident", region_resident, METH_VARARGS, PyDoc_STR("_resident($self, offset, length, /)\n--\n\n")},
-    {"_settle", region_settle, METH_NOARGS, PyDoc_STR("_settle($self, /)\n--\n\n")},
+    {"_advise", mgpy_region_advise, METH_VARARGS, PyDoc_STR("_advise($self, advice, offset, length, /)\n--\n\n")},
+    {"_changed", mgpy_region_changed, METH_NOARGS, PyDoc_STR("_changed($self, /)\n--\n\n")},
+    {"_check_range", mgpy_region_check_range, METH_VARARGS, PyDoc_STR("_check_range($self, start, length, /)\n--\n\n")},
+    {"_describe", mgpy_region_describe, METH_NOARGS, PyDoc_STR("_describe($self, /)\n--\n\n")},
+    {"_refer", mgpy_region_refer, METH_VARARGS | METH_CLASS,
+     PyDoc_STR("_refer($type, arguments, identity, /)\n--\n\n")},
+    {"_resident", mgpy_region_resident, METH_VARARGS, PyDoc_STR("_resident($self, offset, length, /)\n--\n\n")},
+    {"_settle", mgpy_region_settle, METH_NOARGS, PyDoc_STR("_settle($self, /)\n--\n\n")},
     {NULL, NULL, 0, NULL}};
 
-static PyGetSetDef properties[] = {{"closed", region_closed, NULL, PyDoc_STR("Is the region closed?"), NULL},
-                                   {"exports", region_exports, NULL,
-                                    PyDoc_STR("The number of buffers that are out, each with a pin of its own."), NULL},
-                                   {NULL, NULL, NULL, NULL, NULL}};
+static PyMethodDef functions[] = {
+    {"find_owner", mgpy_find_owner, METH_O, PyDoc_STR("find_owner($module, object, /)\n--\n\n")},
+    {"unsettled", mgpy_unsettled, METH_NOARGS, PyDoc_STR("unsettled($module, /)\n--\n\n")},
+    {NULL, NULL, 0, NULL}};
+
+static PyGetSetDef properties[] = {
+    {"closed", region_closed, NULL, PyDoc_STR("True when the region was closed."), NULL},
+    {"exports", region_exports, NULL,
+     PyDoc_STR("The number of views (buffers) that are out. Each keeps the bytes, also past close()."), NULL},
+    {"_identity", mgpy_region_identity, NULL, NULL, NULL},
+    {"_opened", region_opened, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
 
 static PyMemberDef members[] = {
-    {"_arguments", T_OBJECT, offsetof(struct region, arguments), READONLY, NULL},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct region, weak_references), READONLY, NULL},
+    {"_arguments", T_OBJECT, offsetof(struct mgpy_region, arguments), READONLY, NULL},
+    {"_directory", T_OBJECT, offsetof(struct mgpy_region, directory), READONLY, NULL},
+    {"_stream", T_BOOL, offsetof(struct mgpy_region, stream), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct mgpy_region, weak_references), READONLY, NULL},
     {NULL, 0, 0, 0, NULL}};
 
-static PyType_Slot slots[] = {{Py_tp_doc, SLOT("The native half of a region; see mmapguard.Region.")},
-                              {Py_tp_new, SLOT(region_new)},
-                              {Py_tp_dealloc, SLOT(region_dealloc)},
-                              {Py_tp_traverse, SLOT(region_traverse)},
-                              {Py_tp_clear, SLOT(region_clear)},
+static PyType_Slot slots[] = {{Py_tp_doc, MGPY_SLOT("The native half of a region; see mmapguard.Region.")},
+                              {Py_tp_new, MGPY_SLOT(mgpy_region_new)},
+                              {Py_tp_dealloc, MGPY_SLOT(mgpy_region_dealloc)},
+                              {Py_tp_traverse, MGPY_SLOT(mgpy_region_traverse)},
+                              {Py_tp_clear, MGPY_SLOT(mgpy_region_clear)},
                               {Py_tp_methods, methods},
                               {Py_tp_members, members},
                               {Py_tp_getset, properties},
-                              {Py_bf_getbuffer, SLOT(region_getbuffer)},
-                              {Py_bf_releasebuffer, SLOT(region_releasebuffer)},
-                              {Py_mp_length, SLOT(region_length)},
-                              {Py_mp_subscript, SLOT(region_subscript)},
-                              {Py_sq_length, SLOT(region_length)},
-                              {Py_sq_item, SLOT(region_item)},
-                              {Py_sq_contains, SLOT(region_contains)},
+                              {Py_bf_getbuffer, MGPY_SLOT(mgpy_region_getbuffer)},
+                              {Py_bf_releasebuffer, MGPY_SLOT(mgpy_region_releasebuffer)},
+                              {Py_tp_iter, MGPY_SLOT(mgpy_region_iterate)},
+                              {Py_mp_length, MGPY_SLOT(mgpy_region_length)},
+                              {Py_mp_subscript, MGPY_SLOT(mgpy_region_subscript)},
+                              {Py_sq_length, MGPY_SLOT(mgpy_region_length)},
+                              {Py_sq_item, MGPY_SLOT(mgpy_region_item)},
+                              {Py_sq_contains, MGPY_SLOT(mgpy_region_contains)},
                               {0, NULL}};
 
 static PyType_Spec spec = {.name = "mmapguard._mmapguard.RegionBase",
-                           .basicsize = (int)sizeof(struct region),
+                           .basicsize = (int)sizeof(struct mgpy_region),
                            .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
                            .slots = slots};
 
 int
-region_type_add(PyObject *module)
+mgpy_module_fill(PyObject *module)
 {
-    PyObject *type = region_view_init() < 0 ? NULL : PyType_FromModuleAndSpec(module, &spec, NULL);
+    if (mgpy_view_init() < 0 || mgpy_iterator_init(module) < 0 || PyModule_AddFunctions(module, functions) < 0)
+        return -1;
+    PyObject *type = PyType_FromModuleAndSpec(module, &spec, NULL);
     if (type == NULL)
         return -1;
     int result = PyModule_AddType(module, (PyTypeObject *)type);
@@ -123,7 +164,7 @@ region_type_add(PyObject *module)
 }
 
 int
-region_refuse_subinterpreters(void)
+mgpy_refuse_subinterpreters(void)
 {
     if (PyInterpreterState_GetID(PyInterpreterState_Get()) == 0)
         return 0;

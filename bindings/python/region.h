@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The native half of mmapguard.Region: one Python object that owns one handle. What has to do with C stands here, bytes
- * and pins and the GIL; what has to do with words and options is Python, in mmapguard/_region.py. Limited API of CPython
- * 3.11, so that one build serves every later version.
+ * The native half of mmapguard.Region: one Python object that owns one handle. This room holds what needs C: bytes, pins
+ * and the GIL. What deals in words and options is Python, in mmapguard/_region.py. The code keeps to the limited API of
+ * CPython 3.11, so that one build serves every later version.
  */
 #ifndef MMAPGUARD_PYTHON_REGION_H
 #define MMAPGUARD_PYTHON_REGION_H
@@ -13,108 +13,209 @@
 
 #include "mmapguard.h"
 
+/** Which file a region was opened from, as fstat(2) described it at that time. */
+struct mgpy_identity {
+    uint64_t device;
+    uint64_t inode;
+    uint64_t size;
+    int64_t mtime_ns;
+};
+
 /**
- * All fields are read and written under the GIL. A call that releases it works on copies of what it needs, and on pins of
- * its own; that the region may be closed meanwhile is the library's business, which decides it atomically.
+ * One region. It is in one of three states:
+ *
+ *  - open: `handle` is not 0 and `closed` is false;
+ *  - a reference: `handle` is 0 and `closed` is false. The first use opens the file; see region_reference.c;
+ *  - closed: `closed` is true. `handle` stays alive as long as `exports` is not 0, so that check() can be asked about
+ *    views that outlive the region.
+ *
+ * All fields are read and written under the GIL. A call that releases the GIL works on copies of the fields and on pins
+ * of its own. The library decides atomically what happens when another thread closes the region meanwhile.
  */
-struct region {
-    PyObject_HEAD mmg_handle handle; /**< 0: closed */
-    const uint8_t
-        *data;       /**< the bytes for indexing, pinned by `base`; NULL until they are first needed, and once closed */
-    Py_ssize_t size; /**< bytes in the region; 0 once closed */
-    Py_ssize_t position; /**< of read(), seek() and their like */
+struct mgpy_region {
+    PyObject_HEAD
+    mmg_handle handle;   /**< 0 when there is no handle */
+    const uint8_t *data; /**< the bytes, pinned by `base`; NULL before they are first needed and after close() */
+    Py_ssize_t size;     /**< bytes in the region; 0 for a reference and after close() */
+    Py_ssize_t position; /**< of read(), seek() and similar calls */
     Py_ssize_t exports;  /**< buffers that are out; each has a pin of its own */
     mmg_span base;       /**< the pin of `data` */
-    bool lent;           /**< an export owns that pin now: if the region ends first, the export ends the pin */
-    mmg_status untold;   /**< a loss that was found and that nobody has been told of yet; MMG_OK: none */
-    bool told;           /**< somebody has been told of a loss: once is enough for a warning */
-    PyObject *arguments; /**< what the region was made from: the tuple that was given to __new__ */
+    bool lent;           /**< an export uses the pin `base`; that pin ends with the export if the region ends first */
+    bool closed;         /**< close() was called */
+    bool copied;         /**< the bytes are a copy in memory, which nothing can take away */
+    bool leased;         /**< the bytes are stable by a lease, which may be lost without a byte becoming zero */
+    bool stream;         /**< the bytes came from a stream, which cannot be read a second time */
+    bool told;           /**< somebody has been told of a loss; a warning is given only once */
+    mmg_status untold;   /**< a loss that was found and that nobody has been told of yet; MMG_OK when there is none */
+    struct mgpy_identity identity; /**< which file this is; a reference insists on it */
+    PyObject *arguments;           /**< the tuple that was given to __new__ */
+    PyObject *directory;           /**< the current directory at that time, if the path is relative; else NULL */
     PyObject *weak_references;
+    struct mgpy_region *next, *previous; /**< neighbours in the list of regions that have a handle; region_list.c */
 };
 
 /** The object behind `self` of a method. */
-static inline struct region *
-as_region(PyObject *self)
+static inline struct mgpy_region *
+mgpy_region_of(PyObject *self)
 {
-    return (struct region *)(void *)self;
+    return (struct mgpy_region *)(void *)self;
 }
 
-/** Through an integer: ISO C has no way from a function, or from a constant text, to the void * of a slot, or back. */
-#define SLOT(content) ((void *)(uintptr_t)(content))
-
-/** Register the type, as `RegionBase`, with the module. 0, or -1 with an exception set. */
-int region_type_add(PyObject *module);
-
-/** Refuse the module in all interpreters but the main one. 0, or -1 with ImportError set. */
-int region_refuse_subinterpreters(void);
-
-/* region_errors.c */
-
-/** Raise what belongs to a status. `error` has the details, or is NULL. Returns NULL. */
-PyObject *region_raise(struct region *region, mmg_status status, const mmg_error *error);
-
-/** The same without a region; `source` is what was to be opened. */
-PyObject *failure_raise(PyObject *source, mmg_status status, const mmg_error *error, uint64_t offset);
-
-/** Warn of a loss that cannot be raised. 0, or -1 when the warning became an exception. Keeps an exception that is set. */
-int region_warn(struct region *region, mmg_status status);
-
-/** Remember what unpinning said, if it was a loss and nobody has been told. */
-void region_note(struct region *region, mmg_status status);
-
-/** Is the region open? Sets ValueError if not. */
-bool region_open(const struct region *region);
-
-/** Is it a status that tells of lost bytes? */
+/** Returns true when the status reports lost bytes. */
 static inline bool
-is_loss(mmg_status status)
+mgpy_is_loss(mmg_status status)
 {
     return status == MMG_E_TRUNCATED || status == MMG_E_IO || status == MMG_E_POISONED;
 }
 
-/* The slots and methods, for the table in region.c. */
+/** The cast goes through an integer: ISO C has no conversion between a function, or a constant text, and void *. */
+#define MGPY_SLOT(content) ((void *)(uintptr_t)(content))
 
-/* region_life.c */
-PyObject *region_new(PyTypeObject *type, PyObject *args, PyObject *keywords);
-PyObject *region_close(PyObject *self, PyObject *args, PyObject *keywords);
-int region_traverse(PyObject *self, visitproc visit, void *arg);
-int region_clear(PyObject *self);
-void region_dealloc(PyObject *self);
+/** Registers the type, as `RegionBase`, and the functions with the module. Returns 0, or -1 with an exception set. */
+int mgpy_module_fill(PyObject *module);
 
-/* region_arrow.c */
-PyObject *region_arrow(PyObject *self, PyObject *args, PyObject *keywords);
+/** Refuses the module in all interpreters but the main one. Returns 0, or -1 with ImportError set. */
+int mgpy_refuse_subinterpreters(void);
 
-/* region_view.c */
-int region_view_init(void);
-int region_getbuffer(PyObject *self, Py_buffer *view, int flags);
-void region_releasebuffer(PyObject *self, Py_buffer *view);
-Py_ssize_t region_length(PyObject *self);
-PyObject *region_item(PyObject *self, Py_ssize_t index);
-PyObject *region_subscript(PyObject *self, PyObject *key);
+/* region_errors.c: from a status to an exception or a warning */
 
-/* region_read.c */
-PyObject *region_find(PyObject *self, PyObject *args);
-PyObject *region_rfind(PyObject *self, PyObject *args);
-PyObject *region_read(PyObject *self, PyObject *args);
-PyObject *region_read_byte(PyObject *self, PyObject *unused);
-PyObject *region_read_into(PyObject *self, PyObject *args, PyObject *keywords);
-PyObject *region_readline(PyObject *self, PyObject *unused);
-PyObject *region_seek(PyObject *self, PyObject *args);
-PyObject *region_tell(PyObject *self, PyObject *unused);
-int region_contains(PyObject *self, PyObject *item);
+/** Raises the exception that belongs to a status of a call on the region. Returns NULL. */
+PyObject *mgpy_raise(struct mgpy_region *region, mmg_status status);
 
-/* region_state.c */
-PyObject *region_advise(PyObject *self, PyObject *args);
-PyObject *region_changed(PyObject *self, PyObject *unused);
-PyObject *region_check(PyObject *self, PyObject *unused);
-PyObject *region_describe(PyObject *self, PyObject *unused);
-PyObject *region_resident(PyObject *self, PyObject *args);
-PyObject *region_settle(PyObject *self, PyObject *unused);
-PyObject *stats_to_dict(const mmg_stats *stats);
+/** As mgpy_raise(); `offset` is where the loss is, unless the library knows an earlier place. */
+PyObject *mgpy_raise_at(struct mgpy_region *region, mmg_status status, uint64_t offset);
+
+/** As mgpy_raise(), without a region; `source` is what was to be opened, `error` has the details, or is NULL. */
+PyObject *mgpy_failure_raise(PyObject *source, mmg_status status, const mmg_error *error, uint64_t offset);
+
+/**
+ * Warns of a loss that cannot be raised. Returns 0, or -1 when the warning became an exception. An exception that is
+ * already set stays set.
+ */
+int mgpy_warn(struct mgpy_region *region, mmg_status status);
+
+/** Remembers the status of an unpin, if it is a loss and nobody has been told. */
+void mgpy_note(struct mgpy_region *region, mmg_status status);
+
+/* region_life.c: opening and closing */
+
+PyObject *mgpy_region_new(PyTypeObject *type, PyObject *args, PyObject *keywords);
+PyObject *mgpy_region_close(PyObject *self, PyObject *args, PyObject *keywords);
+int mgpy_region_traverse(PyObject *self, visitproc visit, void *arg);
+int mgpy_region_clear(PyObject *self);
+void mgpy_region_dealloc(PyObject *self);
+
+/** Opens what the tuple `arguments` describes. Returns 0 and the handle, or -1 with an exception set. */
+int mgpy_open_arguments(PyObject *arguments, mmg_handle *handle);
+
+/** Makes an empty object of the type. Returns NULL with an exception set on failure. */
+struct mgpy_region *mgpy_region_allocate(PyTypeObject *type);
+
+/** Gives a handle to a region that has none. Returns 0, or -1 with an exception set when the file is too large. */
+int mgpy_region_attach(struct mgpy_region *region, mmg_handle handle);
+
+/** Ends the handle of a region that was closed earlier, once its last view is gone. */
+void mgpy_region_finish(struct mgpy_region *region);
 
 /** An "O&" converter to uint64_t: any integer from 0 to 2^64 - 1, or OverflowError. */
-int convert_u64(PyObject *object, void *result);
-/** The same for uint32_t. */
-int convert_u32(PyObject *object, void *result);
+int mgpy_convert_u64(PyObject *object, void *result);
+/** As mgpy_convert_u64(), to uint32_t. */
+int mgpy_convert_u32(PyObject *object, void *result);
+
+/* region_reference.c: regions that are opened at first use */
+
+PyObject *mgpy_region_refer(PyObject *type, PyObject *args);
+PyObject *mgpy_region_identity(PyObject *self, void *unused);
+/** Opens a reference. Returns true when the region is open afterwards, or false with an exception set. */
+bool mgpy_reference_open(struct mgpy_region *region);
+
+/**
+ * Returns true when the region is open; a reference is opened first. Returns false with an exception set when the region
+ * is closed or the file of the reference cannot be opened.
+ */
+static inline bool
+mgpy_ready(struct mgpy_region *region)
+{
+    return (region->handle != 0 && !region->closed) || mgpy_reference_open(region);
+}
+
+/**
+ * Returns true when the state of the region can be asked: it is open, or closed while views of it live. Returns false
+ * with an exception set otherwise.
+ */
+static inline bool
+mgpy_known(struct mgpy_region *region)
+{
+    return region->handle != 0 || mgpy_reference_open(region);
+}
+
+/* region_list.c: all regions that have a handle */
+
+void mgpy_list_add(struct mgpy_region *region);
+void mgpy_list_remove(struct mgpy_region *region);
+PyObject *mgpy_find_owner(PyObject *module, PyObject *object);
+PyObject *mgpy_unsettled(PyObject *module, PyObject *unused);
+/** Returns true once the interpreter has begun to end, from when on Python code is not to be relied on. */
+bool mgpy_exiting(void);
+
+/* region_truth.c: whether bytes that were read are true */
+
+/**
+ * The bytes of an open region under the pin that stands as long as the region. Returns NULL when there is no such pin
+ * because a loss is known somewhere in the region; no exception is set.
+ */
+const uint8_t *mgpy_bytes(struct mgpy_region *region, mmg_status *status);
+
+/** Returns MMG_OK when no byte of the range is lost, else the cause. The range is inside the region and not empty. */
+mmg_status mgpy_range_status(mmg_handle handle, Py_ssize_t start, Py_ssize_t length);
+
+/** Makes a bytes object from a range inside the region; raises when a byte of it is lost. */
+PyObject *mgpy_copy(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t length);
+
+/** Returns true when the bytes that were just read under the standing pin are certainly true; no call is made. */
+bool mgpy_certain(const struct mgpy_region *region, Py_ssize_t start, Py_ssize_t length);
+
+/* region_arrow.c */
+PyObject *mgpy_region_arrow(PyObject *self, PyObject *args, PyObject *keywords);
+
+/* region_view.c: buffers and indexing */
+int mgpy_view_init(void);
+int mgpy_region_getbuffer(PyObject *self, Py_buffer *view, int flags);
+void mgpy_region_releasebuffer(PyObject *self, Py_buffer *view);
+Py_ssize_t mgpy_region_length(PyObject *self);
+PyObject *mgpy_region_item(PyObject *self, Py_ssize_t index);
+PyObject *mgpy_region_subscript(PyObject *self, PyObject *key);
+PyObject *mgpy_region_iterate(PyObject *self);
+int mgpy_iterator_init(PyObject *module);
+
+/* region_read.c: a position, and reading from it */
+PyObject *mgpy_region_read(PyObject *self, PyObject *const *args, Py_ssize_t count);
+PyObject *mgpy_region_read_byte(PyObject *self, PyObject *unused);
+PyObject *mgpy_region_read_into(PyObject *self, PyObject *args, PyObject *keywords);
+PyObject *mgpy_region_readinto(PyObject *self, PyObject *buffer);
+PyObject *mgpy_region_readline(PyObject *self, PyObject *unused);
+PyObject *mgpy_region_seek(PyObject *self, PyObject *args);
+PyObject *mgpy_region_tell(PyObject *self, PyObject *unused);
+
+/* region_find.c: searching */
+PyObject *mgpy_region_find(PyObject *self, PyObject *const *args, Py_ssize_t count);
+PyObject *mgpy_region_rfind(PyObject *self, PyObject *const *args, Py_ssize_t count);
+int mgpy_region_contains(PyObject *self, PyObject *item);
+
+/**
+ * Finds the first newline in region[start:end] and looks at Python's signals now and then. Returns 0 and the position,
+ * or -1 in `*found` when there is none; returns -1 with an exception set on failure.
+ */
+int mgpy_find_newline(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t end, Py_ssize_t *found);
+
+/* region_state.c: what is known of a region, in numbers */
+PyObject *mgpy_region_advise(PyObject *self, PyObject *args);
+PyObject *mgpy_region_changed(PyObject *self, PyObject *unused);
+PyObject *mgpy_region_check(PyObject *self, PyObject *unused);
+PyObject *mgpy_region_check_range(PyObject *self, PyObject *args);
+PyObject *mgpy_region_describe(PyObject *self, PyObject *unused);
+PyObject *mgpy_region_resident(PyObject *self, PyObject *args);
+PyObject *mgpy_region_settle(PyObject *self, PyObject *unused);
+PyObject *mgpy_stats_to_dict(const mmg_stats *stats);
 
 #endif

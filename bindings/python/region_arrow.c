@@ -55,13 +55,13 @@ capsules(struct ArrowSchema *schema, struct ArrowArray *array)
 }
 
 PyObject *
-region_arrow(PyObject *self, PyObject *args, PyObject *keywords)
+mgpy_region_arrow(PyObject *self, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"requested_schema", NULL};
-    struct region *region = as_region(self);
+    struct mgpy_region *region = mgpy_region_of(self);
     PyObject *requested = Py_None; /* a wish, which a producer need not grant: it is bytes, whatever is asked */
 
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O", names, &requested) || !region_open(region))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O", names, &requested) || !mgpy_ready(region))
         return NULL;
     struct ArrowSchema *schema = calloc(1, sizeof *schema);
     struct ArrowArray *array = calloc(1, sizeof *array);
@@ -72,5 +72,5 @@ region_arrow(PyObject *self, PyObject *args, PyObject *keywords)
         return capsules(schema, array);
     free(schema);
     free(array);
-    return region_raise(region, status, NULL);
+    return mgpy_raise(region, status);
 }

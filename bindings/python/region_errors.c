@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * From a status to an exception or a warning. Which class it is, and what it says, is decided in mmapguard/_errors.py:
- * this is the way there, taken only when something has gone wrong.
+ * From a status to an exception or a warning. mmapguard/_errors.py decides which class it is and what it says. This is the
+ * way there, taken only when something has gone wrong.
  */
 #include "region.h"
 
 PyObject *
-failure_raise(PyObject *source, mmg_status status, const mmg_error *error, uint64_t offset)
+mgpy_failure_raise(PyObject *source, mmg_status status, const mmg_error *error, uint64_t offset)
 {
     const mmg_error nothing = MMG_ERROR_INIT;
 
@@ -29,65 +29,84 @@ failure_raise(PyObject *source, mmg_status status, const mmg_error *error, uint6
 
 /* What the region was opened from; borrowed. */
 static PyObject *
-region_source(const struct region *region)
+region_source(const struct mgpy_region *region)
 {
     return region->arguments == NULL ? Py_None : PyTuple_GetItem(region->arguments, 0);
 }
 
 PyObject *
-region_raise(struct region *region, mmg_status status, const mmg_error *error)
+mgpy_raise_at(struct mgpy_region *region, mmg_status status, uint64_t offset)
 {
     mmg_info info = MMG_INFO_INIT;
-    uint64_t offset = MMG_TO_END;
 
-    if (status == MMG_E_HANDLE) { /* closed by another thread in the middle of the call */
+    if (status == MMG_E_HANDLE) { /* another thread closed the region in the middle of the call */
         PyErr_SetString(PyExc_ValueError, "region is closed");
         return NULL;
     }
-    if (is_loss(status)) {
+    if (mgpy_is_loss(status)) {
         region->untold = MMG_OK;
         region->told = true;
-        if (mmg_info_get(region->handle, &info) == MMG_OK)
+        mmg_check(region->handle); /* notes where a file that was cut ends now */
+        if (mmg_info_get(region->handle, &info) == MMG_OK && info.fault_offset != MMG_TO_END)
             offset = info.fault_offset;
     }
-    return failure_raise(region_source(region), status, error, offset);
+    return mgpy_failure_raise(region_source(region), status, NULL, offset);
+}
+
+PyObject *
+mgpy_raise(struct mgpy_region *region, mmg_status status)
+{
+    return mgpy_raise_at(region, status, MMG_TO_END);
 }
 
 void
-region_note(struct region *region, mmg_status status)
+mgpy_note(struct mgpy_region *region, mmg_status status)
 {
-    if (is_loss(status) && !region->told)
+    if (mgpy_is_loss(status) && !region->told)
         region->untold = status;
 }
 
+/* One line on standard error, made without Python code: the modules are about to end, or have ended. */
+static void
+print_line(const struct mgpy_region *region, mmg_status status)
+{
+    PyObject *name = PyObject_Repr(region_source(region));
+    const char *text = name == NULL ? NULL : PyUnicode_AsUTF8AndSize(name, NULL);
+
+    PySys_WriteStderr("mmapguard: %.500s: %.100s; what was computed from its bytes does not hold\n",
+                      text == NULL ? "a region" : text, mmg_status_message(status));
+    PyErr_Clear();
+    Py_XDECREF(name);
+}
+
+/* Calls mmapguard._errors.warn(). Returns 0, or -1 with an exception set. */
+static int
+call_warn(const struct mgpy_region *region, mmg_status status)
+{
+    PyObject *answer = NULL, *module = PyImport_ImportModule("mmapguard._errors");
+
+    if (module != NULL)
+        answer = PyObject_CallMethod(module, "warn", "Oi", region_source(region), (int)status);
+    Py_XDECREF(answer);
+    Py_XDECREF(module);
+    return answer == NULL ? -1 : 0;
+}
+
 int
-region_warn(struct region *region, mmg_status status)
+mgpy_warn(struct mgpy_region *region, mmg_status status)
 {
     PyObject *type, *value, *traceback;
-    int result = -1;
 
     region->untold = MMG_OK;
     region->told = true;
     PyErr_Fetch(&type, &value, &traceback);
-    PyObject *module = PyImport_ImportModule("mmapguard._errors");
-    if (module != NULL) {
-        PyObject *answer = PyObject_CallMethod(module, "warn", "Oi", region_source(region), (int)status);
-        result = answer == NULL ? -1 : 0;
-        Py_XDECREF(answer);
-        Py_DECREF(module);
+    if (mgpy_exiting()) {
+        print_line(region, status);
+    } else if (call_warn(region, status) < 0) {
+        if (type == NULL)
+            return -1;
+        PyErr_WriteUnraisable(NULL); /* there is room for one exception only, and that one was there first */
     }
-    if (result != 0 && type == NULL)
-        return -1;
-    if (result != 0)
-        PyErr_WriteUnraisable(NULL); /* there is room for one exception only, and that was there first */
     PyErr_Restore(type, value, traceback);
     return 0;
-}
-
-bool
-region_open(const struct region *region)
-{
-    if (region->handle == 0)
-        PyErr_SetString(PyExc_ValueError, "region is closed");
-    return region->handle != 0;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Opening and closing. __new__ does all the work, so there is no half-built region; closing is deferred, so there is no
- * buffer without bytes.
+ * Opening and closing. __new__ does all the work, so there is no half-built region. Closing leaves the bytes to the views
+ * that are out, so there is no buffer without bytes.
  */
 #include "region.h"
 
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum opener {
     OPENER_OPEN,
@@ -33,7 +34,7 @@ convert_unsigned(PyObject *object, unsigned long long limit, unsigned long long 
 }
 
 int
-convert_u64(PyObject *object, void *result)
+mgpy_convert_u64(PyObject *object, void *result)
 {
     unsigned long long value;
 
@@ -44,7 +45,7 @@ convert_u64(PyObject *object, void *result)
 }
 
 int
-convert_u32(PyObject *object, void *result)
+mgpy_convert_u32(PyObject *object, void *result)
 {
     unsigned long long value;
 
@@ -54,7 +55,9 @@ convert_u32(PyObject *object, void *result)
     return 1;
 }
 
-/* Is it a path, or something with a descriptor? */
+/* ---------------------------------------------------------------------------------------------------- sources -- */
+
+/* Returns true when the source is a path, and false when it has a descriptor. */
 static bool
 is_path(PyObject *source)
 {
@@ -71,6 +74,32 @@ struct place {
     int opener;
 };
 
+/* What an opening was asked for. */
+struct request {
+    PyObject *source; /* borrowed */
+    int opener;
+    mmg_options options;
+    PyObject *timeout; /* borrowed; seconds to wait for the end of a stream, or None */
+};
+
+static int
+request_parse(PyObject *arguments, struct request *request)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+
+    request->timeout = Py_None;
+    if (!PyArg_ParseTuple(arguments, "Oi|OO&O&O&O&O&O&O&O&O&O&O&O&O&:Region", &request->source, &request->opener,
+                          &request->timeout, mgpy_convert_u32, &options.backing, mgpy_convert_u32, &options.guarantee,
+                          mgpy_convert_u32, &options.lock, mgpy_convert_u32, &options.lock_wait_ms, mgpy_convert_u32,
+                          &options.access, mgpy_convert_u64, &options.flags, mgpy_convert_u64, &options.offset,
+                          mgpy_convert_u64, &options.length, mgpy_convert_u64, &options.copy_threshold,
+                          mgpy_convert_u64, &options.max_bytes, mgpy_convert_u64, &options.max_snapshot_bytes,
+                          mgpy_convert_u32, &options.max_leases, mgpy_convert_u32, &options.max_lease_wait_ms))
+        return -1;
+    request->options = options;
+    return 0;
+}
+
 static mmg_status
 place_open(const struct place *place, const mmg_options *options, mmg_handle *handle, mmg_error *error)
 {
@@ -79,7 +108,7 @@ place_open(const struct place *place, const mmg_options *options, mmg_handle *ha
     return (place->opener == OPENER_READ ? mmg_read_fd : mmg_open_fd)(place->fd, options, handle, error);
 }
 
-/* Was it a lock held elsewhere? The other thing that would block is a FIFO, and it is no use to wait for that. */
+/* Returns true when the failure is a lock held elsewhere. The other one that would block is a FIFO without a writer. */
 static bool
 is_locked(mmg_status status, const mmg_error *error)
 {
@@ -87,100 +116,237 @@ is_locked(mmg_status status, const mmg_error *error)
 }
 
 /*
- * Open without the GIL. The wait for a lock is taken in small parts, with a look at Python's signals in between: else Ctrl-C
- * would have to wait as well. 0, or -1 with an exception set.
+ * Opens without the GIL. The wait for a lock is taken in small parts, with a look at Python's signals in between, so that
+ * Ctrl-C ends it. Returns 0, or -1 with an exception set.
  */
 static int
-place_open_or_raise(PyObject *source, const struct place *place, const mmg_options *options, mmg_handle *handle)
+place_open_or_raise(const struct request *request, const struct place *place, mmg_handle *handle)
 {
     const uint32_t part = 100;
-    mmg_options once = *options;
+    mmg_options once = request->options;
     mmg_error error = MMG_ERROR_INIT;
     mmg_status status;
 
-    for (uint32_t left = options->lock_wait_ms;; left -= left == MMG_WAIT_FOREVER ? 0 : once.lock_wait_ms) {
+    for (uint32_t left = request->options.lock_wait_ms;; left -= left == MMG_WAIT_FOREVER ? 0 : once.lock_wait_ms) {
         once.lock_wait_ms = left < part ? left : part;
-        Py_BEGIN_ALLOW_THREADS status = place_open(place, &once, handle, &error);
-        Py_END_ALLOW_THREADS if (once.lock_wait_ms == left || !is_locked(status, &error)) break;
+        Py_BEGIN_ALLOW_THREADS
+        status = place_open(place, &once, handle, &error);
+        Py_END_ALLOW_THREADS
+        if (once.lock_wait_ms == left || !is_locked(status, &error))
+            break;
         if (PyErr_CheckSignals() != 0)
             return -1;
     }
     if (status == MMG_OK)
         return 0;
-    failure_raise(source, status, &error, error.offset);
+    mgpy_failure_raise(request->source, status, &error, error.offset);
     return -1;
 }
 
-static int
-open_source(PyObject *source, int opener, const mmg_options *options, mmg_handle *handle)
+/* Returns true when the place is standard input, by the name that load() has for it. */
+static bool
+is_dash(const struct place *place)
 {
-    struct place place = {.path = NULL, .fd = -1, .opener = opener};
-    PyObject *path = NULL;
+    return place->path != NULL && place->opener == OPENER_LOAD && strcmp(place->path, "-") == 0;
+}
 
-    if (opener != OPENER_READ && is_path(source)) {
-        if (!PyUnicode_FSConverter(source, &path))
-            return -1;
-        place.path = PyBytes_AsString(path);
-    } else {
-        place.fd = PyObject_AsFileDescriptor(source);
-        if (place.fd < 0)
-            return -1;
+/*
+ * Returns true when the place is a stream, whose bytes come when somebody writes them. A file of size 0 may be one as well,
+ * as in tracefs; mmapguard._streams finds that out.
+ */
+static bool
+may_be_stream(const struct place *place)
+{
+    struct stat status;
+    int failed;
+
+    if (is_dash(place))
+        failed = fstat(0, &status);
+    else
+        failed = place->path != NULL ? stat(place->path, &status) : fstat(place->fd, &status);
+    return failed == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode) || S_ISCHR(status.st_mode) ||
+                           (S_ISREG(status.st_mode) && status.st_size == 0));
+}
+
+/*
+ * Has Python read the stream into a memory file, since Python's own waits hear Ctrl-C and keep time limits. Returns 1 when
+ * `place` names that file, 0 when the place is no stream after all, -1 with an exception set.
+ */
+static int
+stream_collect(const struct request *request, struct place *place)
+{
+    const mmg_options *options = &request->options;
+    bool is_standard_input = is_dash(place);
+    int result = -1;
+
+    PyObject *module = PyImport_ImportModule("mmapguard._streams");
+    if (module == NULL)
+        return -1;
+    PyObject *made = PyObject_CallMethod(
+        module, "collect", "OyiKKKKO", request->source, is_standard_input ? NULL : place->path,
+        is_standard_input ? 0 : place->fd, (unsigned long long)options->flags, (unsigned long long)options->offset,
+        (unsigned long long)options->length, (unsigned long long)options->max_bytes, request->timeout);
+    Py_DECREF(module);
+    if (made == Py_None) {
+        result = 0;
+    } else if (made != NULL) {
+        *place = (struct place){.path = NULL, .fd = (int)PyLong_AsLong(made), .opener = OPENER_READ};
+        result = place->fd < 0 ? -1 : 1;
     }
-    int result = place_open_or_raise(source, &place, options, handle);
-    Py_XDECREF(path);
+    Py_XDECREF(made);
     return result;
 }
 
-PyObject *
-region_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+/* Closes the memory file that a stream was collected in; an exception that is set stays set. */
+static void
+memory_close(int fd)
 {
-    mmg_options options = MMG_OPTIONS_INIT;
+    PyObject *type, *value, *traceback;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyObject *module = PyImport_ImportModule("os");
+    PyObject *done = module == NULL ? NULL : PyObject_CallMethod(module, "close", "i", fd);
+    if (done == NULL)
+        PyErr_WriteUnraisable(module);
+    Py_XDECREF(done);
+    Py_XDECREF(module);
+    PyErr_Restore(type, value, traceback);
+}
+
+static int
+open_place(struct request *request, struct place *place, mmg_handle *handle)
+{
+    int collected = may_be_stream(place) ? stream_collect(request, place) : 0;
+
+    if (collected < 0)
+        return -1;
+    int result = place_open_or_raise(request, place, handle);
+    if (collected > 0)
+        memory_close(place->fd);
+    return result;
+}
+
+/* Opens what the request names. Returns 0, 1 for a relative path, or -1 with an exception set. */
+static int
+request_open(struct request *request, mmg_handle *handle)
+{
+    struct place place = {.path = NULL, .fd = -1, .opener = request->opener};
+    bool relative = false;
+    PyObject *path = NULL;
+
+    if (request->opener != OPENER_READ && is_path(request->source)) {
+        if (!PyUnicode_FSConverter(request->source, &path))
+            return -1;
+        place.path = PyBytes_AsString(path);
+        relative = place.path[0] != '/';
+    } else {
+        place.fd = PyObject_AsFileDescriptor(request->source);
+        if (place.fd < 0)
+            return -1;
+    }
+    int result = open_place(request, &place, handle);
+    Py_XDECREF(path);
+    return result == 0 && relative ? 1 : result;
+}
+
+int
+mgpy_open_arguments(PyObject *arguments, mmg_handle *handle)
+{
+    struct request request;
+
+    return request_parse(arguments, &request) < 0 ? -1 : request_open(&request, handle) < 0 ? -1 : 0;
+}
+
+/* --------------------------------------------------------------------------------------------------- building -- */
+
+struct mgpy_region *
+mgpy_region_allocate(PyTypeObject *type)
+{
+    allocfunc allocate = (allocfunc)(uintptr_t)PyType_GetSlot(type, Py_tp_alloc);
+
+    return mgpy_region_of(allocate(type, 0));
+}
+
+int
+mgpy_region_attach(struct mgpy_region *region, mmg_handle handle)
+{
     mmg_info info = MMG_INFO_INIT;
+
+    mmg_info_get(handle, &info); /* cannot fail: the handle is this thread's alone */
+    if (info.size > PY_SSIZE_T_MAX) {
+        PyErr_SetString(PyExc_OverflowError, "the file is larger than the address space");
+        mmg_close(handle, 0);
+        return -1;
+    }
+    region->handle = handle;
+    region->size = (Py_ssize_t)info.size; /* checked above */
+    region->copied = info.backing == MMG_BACKING_COPY;
+    region->leased = info.means == MMG_MEANS_LEASE;
+    region->stream = info.backing_reason == MMG_REASON_STREAM;
+    region->identity = (struct mgpy_identity){info.device, info.inode, info.file_size,
+                                              info.mtime_seconds * 1000000000 + (int64_t)info.mtime_nanoseconds};
+    mgpy_list_add(region);
+    return 0;
+}
+
+/* The current directory, for the meaning of a relative path; NULL without an exception where there is none. */
+static PyObject *
+current_directory(void)
+{
+    PyObject *module = PyImport_ImportModule("os");
+    PyObject *directory = module == NULL ? NULL : PyObject_CallMethod(module, "getcwdb", NULL);
+
+    Py_XDECREF(module);
+    if (directory == NULL)
+        PyErr_Clear();
+    return directory;
+}
+
+PyObject *
+mgpy_region_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    struct request request;
     mmg_handle handle;
-    PyObject *source;
-    int opener;
 
     if (keywords != NULL && PyDict_Size(keywords) != 0) {
         PyErr_SetString(PyExc_TypeError, "the native region takes no keyword arguments");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "Oi|O&O&O&O&O&O&O&O&O&O&O&:Region", &source, &opener, convert_u32, &options.backing,
-                          convert_u32, &options.guarantee, convert_u32, &options.lock, convert_u32,
-                          &options.lock_wait_ms, convert_u32, &options.access, convert_u64, &options.flags, convert_u64,
-                          &options.offset, convert_u64, &options.length, convert_u64, &options.copy_threshold,
-                          convert_u64, &options.max_bytes, convert_u64, &options.max_snapshot_bytes) ||
-        open_source(source, opener, &options, &handle) < 0)
+    int opened = request_parse(args, &request) < 0 ? -1 : request_open(&request, &handle);
+    if (opened < 0)
         return NULL;
-    mmg_info_get(handle, &info); /* cannot fail: the handle is this thread's alone */
-    allocfunc allocate = (allocfunc)(uintptr_t)PyType_GetSlot(type, Py_tp_alloc);
-    struct region *region = NULL;
-    if (info.size > PY_SSIZE_T_MAX)
-        PyErr_SetString(PyExc_OverflowError, "the file is larger than the address space");
-    else
-        region = as_region(allocate(type, 0));
+    struct mgpy_region *region = mgpy_region_allocate(type);
     if (region == NULL) {
         mmg_close(handle, 0);
         return NULL;
     }
-    region->handle = handle;
-    region->size = (Py_ssize_t)info.size; /* checked above */
     region->arguments = Py_NewRef(args);
+    if (opened == 1)
+        region->directory = current_directory();
+    if (mgpy_region_attach(region, handle) < 0) {
+        region->closed = true;
+        Py_DECREF(region);
+        return NULL;
+    }
     return (PyObject *)region;
 }
 
-/* Everything that close() ends, taken out of the object, so that the GIL can be released for the rest. */
+/* ---------------------------------------------------------------------------------------------------- closing -- */
+
+/* Everything that ends with the handle, taken out of the object, so that the GIL can be released for the rest. */
 struct ending {
     mmg_handle handle;
     mmg_span base;
 };
 
 static struct ending
-region_end(struct region *region)
+region_end(struct mgpy_region *region)
 {
     struct ending ending = {.handle = region->handle, .base = region->base};
 
     if (region->lent)
-        ending.base = (mmg_span)MMG_SPAN_INIT; /* it is the export's from here on */
+        ending.base = (mmg_span)MMG_SPAN_INIT; /* from here on the pin is the export's */
+    mgpy_list_remove(region);
     region->lent = false;
     region->handle = 0;
     region->data = NULL;
@@ -194,66 +360,83 @@ ending_finish(struct ending *ending)
 {
     mmg_status status = mmg_unpin(&ending->base);
 
-    mmg_close(ending->handle, 0); /* nobody else closes it; what pins remain keep the bytes */
+    mmg_close(ending->handle, 0); /* nobody else closes it; the pins that remain keep the bytes */
     return status;
 }
 
 PyObject *
-region_close(PyObject *self, PyObject *args, PyObject *keywords)
+mgpy_region_close(PyObject *self, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"strict", NULL};
-    struct region *region = as_region(self);
+    struct mgpy_region *region = mgpy_region_of(self);
     int strict = 0;
     mmg_status status;
 
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$p:close", names, &strict))
         return NULL;
-    if (region->handle == 0)
+    if (region->closed)
         Py_RETURN_NONE;
     if (strict && region->exports > 0) {
         PyErr_SetString(PyExc_BufferError, "cannot close exported pointers exist");
         return NULL;
     }
-    struct ending ending = region_end(region);
-    Py_BEGIN_ALLOW_THREADS status = ending_finish(&ending);
-    Py_END_ALLOW_THREADS region_note(region, status);
-    if (region->untold != MMG_OK && region_warn(region, region->untold) < 0)
+    region->closed = true;
+    if (region->handle != 0 && region->exports > 0) {
+        /* The views keep the bytes, and the handle with them: it answers check() until the last view is gone. */
+        region->data = NULL;
+        region->size = 0;
+    } else if (region->handle != 0) {
+        struct ending ending = region_end(region);
+        Py_BEGIN_ALLOW_THREADS
+        status = ending_finish(&ending);
+        Py_END_ALLOW_THREADS
+        mgpy_note(region, status);
+    }
+    if (region->untold != MMG_OK && mgpy_warn(region, region->untold) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
 
+void
+mgpy_region_finish(struct mgpy_region *region)
+{
+    struct ending ending = region_end(region);
+
+    mgpy_note(region, ending_finish(&ending));
+}
+
 int
-region_traverse(PyObject *self, visitproc visit, void *arg)
+mgpy_region_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(as_region(self)->arguments);
+    Py_VISIT(mgpy_region_of(self)->arguments);
     return 0;
 }
 
 int
-region_clear(PyObject *self)
+mgpy_region_clear(PyObject *self)
 {
-    Py_CLEAR(as_region(self)->arguments);
+    Py_CLEAR(mgpy_region_of(self)->arguments);
     return 0;
 }
 
 void
-region_dealloc(PyObject *self)
+mgpy_region_dealloc(PyObject *self)
 {
-    struct region *region = as_region(self);
+    struct mgpy_region *region = mgpy_region_of(self);
     PyTypeObject *type = Py_TYPE(self);
     freefunc release = (freefunc)(uintptr_t)PyType_GetSlot(type, Py_tp_free);
 
     PyObject_GC_UnTrack(self);
+    region->closed = true;
+    if (region->handle != 0)
+        mgpy_region_finish(region); /* first: what runs Python code below must not find the object in the list */
     if (region->weak_references != NULL)
         PyObject_ClearWeakRefs(self);
-    if (region->handle != 0) {
-        struct ending ending = region_end(region);
-        region_note(region, ending_finish(&ending));
-    }
-    if (region->untold != MMG_OK && region_warn(region, region->untold) < 0)
+    if (region->untold != MMG_OK && mgpy_warn(region, region->untold) < 0)
         PyErr_WriteUnraisable(NULL);
-    region_clear(self);
+    mgpy_region_clear(self);
+    Py_CLEAR(region->directory);
     release(self);
     Py_DECREF(type);
 }

@@ -1,186 +1,188 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Reading and searching. Each call pins what it reads, so it knows at its end whether the bytes were true, and may let
- * other threads run meanwhile.
+ * Reading from a position, as from a file. Each call takes its part of the position before the GIL may be released, so
+ * that threads that share a region get each byte once.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1 /* memrchr(3) */
-#endif
 #include "region.h"
 
 #include <string.h>
 
-/* From this size on the GIL is released for a copy: releasing it costs about as much as copying some KiB. */
-#define WORTH_RELEASING (64 * 1024)
+/* A line is looked for in so many bytes without a call of the library. */
+#define SHORT_LINE ((Py_ssize_t)4096)
 
-/* Bytes of the region as an object. A loss is raised; `status_of` says what it was. */
-static PyObject *
-region_copy(struct region *region, Py_ssize_t start, Py_ssize_t length)
-{
-    mmg_span span;
-    mmg_status status = mmg_pin(region->handle, (uint64_t)start, (uint64_t)length, &span);
-
-    if (status != MMG_OK)
-        return region_raise(region, status, NULL);
-    PyObject *bytes = PyBytes_FromStringAndSize(NULL, length);
-    if (bytes == NULL) {
-        mmg_unpin(&span);
-        return NULL;
-    }
-    char *out = PyBytes_AsString(bytes);
-    if (length < WORTH_RELEASING) {
-        memcpy(out, span.data, (size_t)length);
-        status = mmg_unpin(&span);
-    } else {
-        Py_BEGIN_ALLOW_THREADS memcpy(out, span.data, (size_t)length);
-        status = mmg_unpin(&span);
-        Py_END_ALLOW_THREADS
-    }
-    if (status != MMG_OK) {
-        Py_DECREF(bytes);
-        return region_raise(region, status, NULL);
-    }
-    return bytes;
-}
-
-/* What is left behind the position; 0 if that is beyond the end. */
+/* The number of bytes behind the position; 0 if the position is beyond the end. */
 static Py_ssize_t
-region_left(const struct region *region)
+region_left(const struct mgpy_region *region)
 {
     return region->position < region->size ? region->size - region->position : 0;
 }
 
-PyObject *
-region_read(PyObject *self, PyObject *args)
+/* Copies `length` bytes from the position on and moves it. A failure moves it back, unless somebody else moved it. */
+static PyObject *
+region_take(struct mgpy_region *region, Py_ssize_t length)
 {
-    struct region *region = as_region(self);
-    PyObject *count = Py_None;
-    Py_ssize_t wanted = -1;
-
-    if (!PyArg_ParseTuple(args, "|O:read", &count))
-        return NULL;
-    if (count != Py_None) {
-        if (!PyIndex_Check(count))
-            return PyErr_Format(PyExc_TypeError, "read() takes an integer or None");
-        wanted = PyNumber_AsSsize_t(count, PyExc_OverflowError);
-        if (wanted == -1 && PyErr_Occurred())
-            return NULL;
-    }
-    if (!region_open(region))
-        return NULL;
-    if (wanted < 0 || wanted > region_left(region))
-        wanted = region_left(region);
     Py_ssize_t start = region->position;
-    PyObject *bytes = region_copy(region, start, wanted);
-    if (bytes != NULL)
-        region->position = start + wanted;
+
+    region->position = start + length;
+    PyObject *bytes = mgpy_copy(region, start, length);
+    if (bytes == NULL && region->position == start + length)
+        region->position = start;
     return bytes;
 }
 
-PyObject *
-region_read_byte(PyObject *self, PyObject *unused)
+/* Converts the argument of read(). Returns 0, or -1 with an exception set. */
+static int
+convert_count(PyObject *count, Py_ssize_t *wanted)
 {
-    struct region *region = as_region(self);
-    mmg_span span;
+    *wanted = -1;
+    if (count == Py_None)
+        return 0;
+    if (!PyIndex_Check(count)) {
+        PyErr_SetString(PyExc_TypeError, "read() takes an integer or None");
+        return -1;
+    }
+    *wanted = PyNumber_AsSsize_t(count, PyExc_OverflowError);
+    return *wanted == -1 && PyErr_Occurred() ? -1 : 0;
+}
+
+PyObject *
+mgpy_region_read(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    struct mgpy_region *region = mgpy_region_of(self);
+    Py_ssize_t wanted;
+
+    if (count > 1)
+        return PyErr_Format(PyExc_TypeError, "read() takes at most 1 argument (%zd given)", count);
+    if (convert_count(count == 1 ? args[0] : Py_None, &wanted) < 0 || !mgpy_ready(region))
+        return NULL;
+    if (wanted < 0 || wanted > region_left(region))
+        wanted = region_left(region);
+    return region_take(region, wanted);
+}
+
+PyObject *
+mgpy_region_read_byte(PyObject *self, PyObject *unused)
+{
+    struct mgpy_region *region = mgpy_region_of(self);
 
     (void)unused;
-    if (!region_open(region))
+    if (!mgpy_ready(region))
         return NULL;
     if (region_left(region) == 0) {
         PyErr_SetString(PyExc_ValueError, "read byte out of range");
         return NULL;
     }
-    mmg_status status = mmg_pin(region->handle, (uint64_t)region->position, 1, &span);
-    if (status != MMG_OK)
-        return region_raise(region, status, NULL);
-    long byte = span.data[0];
-    status = mmg_unpin(&span);
-    if (status != MMG_OK)
-        return region_raise(region, status, NULL);
-    region->position++;
+    PyObject *bytes = region_take(region, 1);
+    if (bytes == NULL)
+        return NULL;
+    long byte = (unsigned char)PyBytes_AsString(bytes)[0];
+    Py_DECREF(bytes);
     return PyLong_FromLong(byte);
 }
 
-/* The length of the line at the position, newline included. Looks at ever larger pieces, so that a short line costs little. */
-static mmg_status
-region_line(const struct region *region, Py_ssize_t *length)
+/* A line that is not short: the library looks for its end, without the GIL and with an ear for signals. */
+static PyObject *
+long_line(struct mgpy_region *region)
 {
-    Py_ssize_t left = region_left(region), done = 0, piece = 256;
+    Py_ssize_t start, size, found;
 
-    while (done < left) {
-        mmg_span span;
-        if (piece > left - done)
-            piece = left - done;
-        mmg_status status = mmg_pin(region->handle, (uint64_t)(region->position + done), (uint64_t)piece, &span);
-        if (status != MMG_OK)
-            return status;
-        const uint8_t *newline = memchr(span.data, '\n', (size_t)piece);
-        Py_ssize_t seen = newline == NULL ? piece : newline - span.data + 1;
-        status = mmg_unpin(&span);
-        if (status != MMG_OK)
-            return status;
-        done += seen;
-        if (newline != NULL)
-            break;
-        piece *= 4;
-    }
-    *length = done;
-    return MMG_OK;
+    do {
+        start = region->position;
+        size = region->size;
+        if (mgpy_find_newline(region, start, size, &found) < 0)
+            return NULL;
+        /* Another thread may have read this line, or closed the region, while the GIL was released. */
+        if (!mgpy_ready(region))
+            return NULL;
+    } while (region->position != start || region->size != size);
+    return region_take(region, (found < 0 ? size : found + 1) - start);
 }
 
 PyObject *
-region_readline(PyObject *self, PyObject *unused)
+mgpy_region_readline(PyObject *self, PyObject *unused)
 {
-    struct region *region = as_region(self);
-    Py_ssize_t length;
-
-    (void)unused;
-    if (!region_open(region))
-        return NULL;
-    mmg_status status = region_line(region, &length);
-    if (status != MMG_OK)
-        return region_raise(region, status, NULL);
-    PyObject *line = region_copy(region, region->position, length);
-    if (line != NULL)
-        region->position += length;
-    return line;
-}
-
-PyObject *
-region_read_into(PyObject *self, PyObject *args, PyObject *keywords)
-{
-    static char *names[] = {"", "offset", NULL};
-    struct region *region = as_region(self);
-    uint64_t offset = 0, got = 0;
-    Py_buffer target;
+    struct mgpy_region *region = mgpy_region_of(self);
     mmg_status status;
 
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "w*|O&:read_into", names, &target, convert_u64, &offset))
+    (void)unused;
+    if (!mgpy_ready(region))
         return NULL;
-    if (!region_open(region)) {
+    Py_ssize_t left = region_left(region), near = left < SHORT_LINE ? left : SHORT_LINE;
+    const uint8_t *data = mgpy_bytes(region, &status);
+    if (data == NULL || near == 0)
+        return near == 0 ? PyBytes_FromStringAndSize(NULL, 0) : long_line(region);
+    const uint8_t *start = data + region->position, *newline = memchr(start, '\n', (size_t)near);
+    if (newline != NULL)
+        return region_take(region, newline - start + 1);
+    return near == left ? region_take(region, left) : long_line(region);
+}
+
+/* Copies from `offset` on into a writable buffer. Returns the number of bytes, or -1 with an exception set. */
+static Py_ssize_t
+read_into(struct mgpy_region *region, uint64_t offset, Py_buffer *target)
+{
+    mmg_handle handle = region->handle;
+    uint64_t got = 0;
+    mmg_status status;
+
+    Py_BEGIN_ALLOW_THREADS
+    status = mmg_read(handle, offset, target->buf, (uint64_t)target->len, &got);
+    Py_END_ALLOW_THREADS
+    if (status == MMG_E_RANGE) {
+        PyErr_SetString(PyExc_ValueError, "offset is beyond the end of the region");
+        return -1;
+    }
+    if (status == MMG_OK)
+        return (Py_ssize_t)got; /* at most the length of the buffer */
+    mgpy_raise_at(region, status, mgpy_is_loss(status) ? offset + got : MMG_TO_END);
+    return -1;
+}
+
+PyObject *
+mgpy_region_read_into(PyObject *self, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"", "offset", NULL};
+    uint64_t offset = 0;
+    Py_buffer target;
+
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "w*|O&:read_into", names, &target, mgpy_convert_u64, &offset))
+        return NULL;
+    Py_ssize_t got = mgpy_ready(mgpy_region_of(self)) ? read_into(mgpy_region_of(self), offset, &target) : -1;
+    PyBuffer_Release(&target);
+    return got < 0 ? NULL : PyLong_FromSsize_t(got);
+}
+
+/* As read_into(), from the position on, which moves: what io.BufferedReader asks of a raw file. */
+PyObject *
+mgpy_region_readinto(PyObject *self, PyObject *buffer)
+{
+    struct mgpy_region *region = mgpy_region_of(self);
+    Py_buffer target;
+
+    if (PyObject_GetBuffer(buffer, &target, PyBUF_WRITABLE) < 0)
+        return NULL;
+    if (!mgpy_ready(region)) {
         PyBuffer_Release(&target);
         return NULL;
     }
-    mmg_handle handle = region->handle;
-    Py_BEGIN_ALLOW_THREADS status = mmg_read(handle, offset, target.buf, (uint64_t)target.len, &got);
-    Py_END_ALLOW_THREADS PyBuffer_Release(&target);
-    if (status == MMG_E_RANGE) {
-        PyErr_SetString(PyExc_ValueError, "offset is beyond the end of the region");
-        return NULL;
-    }
-    if (status != MMG_OK)
-        return region_raise(region, status, NULL);
-    return PyLong_FromUnsignedLongLong(got);
+    Py_ssize_t start = region->position, left = region_left(region);
+    Py_ssize_t end = start + (target.len < left ? target.len : left);
+    region->position = end;
+    Py_ssize_t got = left == 0 ? 0 : read_into(region, (uint64_t)start, &target);
+    if (got != end - start && region->position == end)
+        region->position = got < 0 ? start : start + got;
+    PyBuffer_Release(&target);
+    return got < 0 ? NULL : PyLong_FromSsize_t(got);
 }
 
 PyObject *
-region_seek(PyObject *self, PyObject *args)
+mgpy_region_seek(PyObject *self, PyObject *args)
 {
-    struct region *region = as_region(self);
+    struct mgpy_region *region = mgpy_region_of(self);
     Py_ssize_t distance, base = 0;
     int whence = 0;
 
-    if (!PyArg_ParseTuple(args, "n|i:seek", &distance, &whence) || !region_open(region))
+    if (!PyArg_ParseTuple(args, "n|i:seek", &distance, &whence) || !mgpy_ready(region))
         return NULL;
     if (whence < 0 || whence > 2) {
         PyErr_SetString(PyExc_ValueError, "unknown seek type");
@@ -200,140 +202,8 @@ region_seek(PyObject *self, PyObject *args)
 }
 
 PyObject *
-region_tell(PyObject *self, PyObject *unused)
+mgpy_region_tell(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return region_open(as_region(self)) ? PyLong_FromSsize_t(as_region(self)->position) : NULL;
-}
-
-/* ------------------------------------------------------------------------------------------------- searching -- */
-
-/* The last occurrence in `size` bytes, or -1. */
-static Py_ssize_t
-last_in(const uint8_t *data, size_t size, const uint8_t *needle, size_t needle_size)
-{
-    if (needle_size > size)
-        return -1;
-    if (needle_size == 0)
-        return (Py_ssize_t)size;
-    for (size_t places = size - needle_size + 1; places > 0;) {
-        const uint8_t *hit = memrchr(data, needle[0], places);
-        if (hit == NULL)
-            return -1;
-        if (memcmp(hit, needle, needle_size) == 0)
-            return hit - data;
-        places = (size_t)(hit - data);
-    }
-    return -1;
-}
-
-/* Search region[start:end], which is inside the region, without the GIL. `*found` is -1 if there is none. */
-static mmg_status
-search(mmg_handle handle, Py_ssize_t start, Py_ssize_t end, const Py_buffer *needle, bool backwards, Py_ssize_t *found)
-{
-    uint64_t position = MMG_NOT_FOUND, offset = (uint64_t)start, length = (uint64_t)(end - start);
-    mmg_status status;
-    mmg_span span;
-
-    if (!backwards) {
-        status = mmg_find(handle, offset, length, needle->buf, (uint64_t)needle->len, &position);
-        *found = position == MMG_NOT_FOUND ? -1 : (Py_ssize_t)position;
-        return status;
-    }
-    status = mmg_pin(handle, offset, length, &span);
-    if (status != MMG_OK)
-        return status;
-    *found = last_in(span.data, (size_t)length, needle->buf, (size_t)needle->len);
-    if (*found >= 0)
-        *found += start;
-    return mmg_unpin(&span);
-}
-
-/* As slices take them: None is the default, huge numbers are cut to size. */
-static int
-convert_bound(PyObject *object, void *result)
-{
-    if (object == Py_None)
-        return 1;
-    if (!PyIndex_Check(object)) {
-        PyErr_SetString(PyExc_TypeError, "start and end must be integers or None");
-        return 0;
-    }
-    Py_ssize_t bound = PyNumber_AsSsize_t(object, NULL);
-    if (bound == -1 && PyErr_Occurred())
-        return 0;
-    *(Py_ssize_t *)result = bound;
-    return 1;
-}
-
-static PyObject *
-region_search(struct region *region, PyObject *args, bool backwards)
-{
-    Py_ssize_t start = region->position, end = PY_SSIZE_T_MAX, found = -1;
-    Py_buffer needle;
-    mmg_status status = MMG_OK;
-
-    if (!PyArg_ParseTuple(args, backwards ? "y*|O&O&:rfind" : "y*|O&O&:find", &needle, convert_bound, &start,
-                          convert_bound, &end))
-        return NULL;
-    if (!region_open(region)) {
-        PyBuffer_Release(&needle);
-        return NULL;
-    }
-    bool outside = start > region->size; /* where not even an empty needle is found */
-    PySlice_AdjustIndices(region->size, &start, &end, 1);
-    mmg_handle handle = region->handle;
-    if (!outside && start <= end && needle.len <= end - start) {
-        Py_BEGIN_ALLOW_THREADS status = search(handle, start, end, &needle, backwards, &found);
-        Py_END_ALLOW_THREADS
-    }
-    PyBuffer_Release(&needle);
-    return status == MMG_OK ? PyLong_FromSsize_t(found) : region_raise(region, status, NULL);
-}
-
-PyObject *
-region_find(PyObject *self, PyObject *args)
-{
-    return region_search(as_region(self), args, false);
-}
-
-PyObject *
-region_rfind(PyObject *self, PyObject *args)
-{
-    return region_search(as_region(self), args, true);
-}
-
-int
-region_contains(PyObject *self, PyObject *item)
-{
-    struct region *region = as_region(self);
-    Py_ssize_t found = -1;
-    uint8_t byte;
-    Py_buffer needle = {.buf = &byte, .len = 1};
-
-    if (PyIndex_Check(item)) {
-        Py_ssize_t value = PyNumber_AsSsize_t(item, PyExc_ValueError);
-        if (value == -1 && PyErr_Occurred())
-            return -1;
-        if (value < 0 || value > 255) {
-            PyErr_SetString(PyExc_ValueError, "byte must be in range(0, 256)");
-            return -1;
-        }
-        byte = (uint8_t)value;
-    } else if (PyObject_GetBuffer(item, &needle, PyBUF_SIMPLE) < 0) {
-        return -1;
-    }
-    mmg_status status = MMG_E_HANDLE;
-    if (region->handle != 0) {
-        mmg_handle handle = region->handle;
-        Py_ssize_t size = region->size;
-        Py_BEGIN_ALLOW_THREADS status = search(handle, 0, size, &needle, false, &found);
-        Py_END_ALLOW_THREADS
-    }
-    PyBuffer_Release(&needle);
-    if (status != MMG_OK) {
-        region_raise(region, status, NULL);
-        return -1;
-    }
-    return found >= 0;
+    return mgpy_ready(mgpy_region_of(self)) ? PyLong_FromSsize_t(mgpy_region_of(self)->position) : NULL;
 }

@@ -5,34 +5,59 @@
 #include "region.h"
 
 PyObject *
-region_check(PyObject *self, PyObject *unused)
+mgpy_region_check(PyObject *self, PyObject *unused)
 {
-    struct region *region = as_region(self);
+    struct mgpy_region *region = mgpy_region_of(self);
     mmg_status status;
 
     (void)unused;
-    if (!region_open(region))
+    if (!mgpy_known(region))
         return NULL;
     mmg_handle handle = region->handle;
-    Py_BEGIN_ALLOW_THREADS status = mmg_check(handle);
-    Py_END_ALLOW_THREADS if (status != MMG_OK) return region_raise(region, status, NULL);
+    Py_BEGIN_ALLOW_THREADS
+    status = mmg_check(handle);
+    Py_END_ALLOW_THREADS
+    if (status != MMG_OK)
+        return mgpy_raise(region, status);
+    Py_RETURN_NONE;
+}
+
+/* Raises if bytes of the range are lost: for a view of part of a region. */
+PyObject *
+mgpy_region_check_range(PyObject *self, PyObject *args)
+{
+    struct mgpy_region *region = mgpy_region_of(self);
+    Py_ssize_t start, length;
+    mmg_status status;
+
+    if (!PyArg_ParseTuple(args, "nn:_check_range", &start, &length) || !mgpy_known(region))
+        return NULL;
+    mmg_handle handle = region->handle;
+    Py_BEGIN_ALLOW_THREADS
+    status = mgpy_range_status(handle, start, length);
+    Py_END_ALLOW_THREADS
+    if (status != MMG_OK)
+        return mgpy_raise(region, status);
     Py_RETURN_NONE;
 }
 
 PyObject *
-region_changed(PyObject *self, PyObject *unused)
+mgpy_region_changed(PyObject *self, PyObject *unused)
 {
-    struct region *region = as_region(self);
+    struct mgpy_region *region = mgpy_region_of(self);
     mmg_status status;
     uint32_t what = 0;
 
     (void)unused;
-    if (!region_open(region))
+    if (!mgpy_known(region))
         return NULL;
     mmg_handle handle = region->handle;
-    Py_BEGIN_ALLOW_THREADS status = mmg_changed(handle, &what);
-    Py_END_ALLOW_THREADS if (status == MMG_E_UNSUPPORTED) Py_RETURN_NONE;
-    return status == MMG_OK ? PyLong_FromUnsignedLong(what) : region_raise(region, status, NULL);
+    Py_BEGIN_ALLOW_THREADS
+    status = mmg_changed(handle, &what);
+    Py_END_ALLOW_THREADS
+    if (status == MMG_E_UNSUPPORTED)
+        Py_RETURN_NONE;
+    return status == MMG_OK ? PyLong_FromUnsignedLong(what) : mgpy_raise(region, status);
 }
 
 /* The end of a block: is all true, and if bytes may change, has the file? Without a path or a descriptor none is known. */
@@ -50,50 +75,58 @@ settle(mmg_handle handle, uint32_t *what)
 }
 
 PyObject *
-region_settle(PyObject *self, PyObject *unused)
+mgpy_region_settle(PyObject *self, PyObject *unused)
 {
-    struct region *region = as_region(self);
+    struct mgpy_region *region = mgpy_region_of(self);
     mmg_status status;
     uint32_t what = 0;
 
     (void)unused;
-    if (!region_open(region))
+    if (!mgpy_ready(region))
         return NULL;
     mmg_handle handle = region->handle;
-    Py_BEGIN_ALLOW_THREADS status = settle(handle, &what);
-    Py_END_ALLOW_THREADS return status == MMG_OK ? PyLong_FromUnsignedLong(what) : region_raise(region, status, NULL);
+    Py_BEGIN_ALLOW_THREADS
+    status = settle(handle, &what);
+    Py_END_ALLOW_THREADS
+    return status == MMG_OK ? PyLong_FromUnsignedLong(what) : mgpy_raise(region, status);
 }
 
 PyObject *
-region_advise(PyObject *self, PyObject *args)
+mgpy_region_advise(PyObject *self, PyObject *args)
 {
-    struct region *region = as_region(self);
+    struct mgpy_region *region = mgpy_region_of(self);
     uint64_t offset, length = MMG_TO_END;
     uint32_t advice;
     mmg_status status;
 
-    if (!PyArg_ParseTuple(args, "O&O&O&:_advise", convert_u32, &advice, convert_u64, &offset, convert_u64, &length) ||
-        !region_open(region))
+    if (!PyArg_ParseTuple(args, "O&O&O&:_advise", mgpy_convert_u32, &advice, mgpy_convert_u64, &offset,
+                          mgpy_convert_u64, &length) ||
+        !mgpy_ready(region))
         return NULL;
     mmg_handle handle = region->handle;
-    Py_BEGIN_ALLOW_THREADS status = mmg_advise(handle, offset, length, advice);
-    Py_END_ALLOW_THREADS if (status != MMG_OK) return region_raise(region, status, NULL);
+    Py_BEGIN_ALLOW_THREADS
+    status = mmg_advise(handle, offset, length, advice);
+    Py_END_ALLOW_THREADS
+    if (status != MMG_OK)
+        return mgpy_raise(region, status);
     Py_RETURN_NONE;
 }
 
 PyObject *
-region_resident(PyObject *self, PyObject *args)
+mgpy_region_resident(PyObject *self, PyObject *args)
 {
-    struct region *region = as_region(self);
+    struct mgpy_region *region = mgpy_region_of(self);
     uint64_t offset, length = MMG_TO_END, bytes;
     mmg_status status;
 
-    if (!PyArg_ParseTuple(args, "O&O&:_resident", convert_u64, &offset, convert_u64, &length) || !region_open(region))
+    if (!PyArg_ParseTuple(args, "O&O&:_resident", mgpy_convert_u64, &offset, mgpy_convert_u64, &length) ||
+        !mgpy_ready(region))
         return NULL;
     mmg_handle handle = region->handle;
-    Py_BEGIN_ALLOW_THREADS status = mmg_resident(handle, offset, length, &bytes);
-    Py_END_ALLOW_THREADS return status == MMG_OK ? PyLong_FromUnsignedLongLong(bytes)
-                                                 : region_raise(region, status, NULL);
+    Py_BEGIN_ALLOW_THREADS
+    status = mmg_resident(handle, offset, length, &bytes);
+    Py_END_ALLOW_THREADS
+    return status == MMG_OK ? PyLong_FromUnsignedLongLong(bytes) : mgpy_raise(region, status);
 }
 
 /* Put one number into a dictionary. 0, or -1 with an exception set. */
@@ -116,18 +149,18 @@ put(PyObject *dict, const char *name, PyObject *number)
 #define PUT_char(name) put(dict, #name, PyUnicode_FromString(from->name)) < 0
 
 PyObject *
-region_describe(PyObject *self, PyObject *unused)
+mgpy_region_describe(PyObject *self, PyObject *unused)
 {
-    struct region *region = as_region(self);
+    struct mgpy_region *region = mgpy_region_of(self);
     mmg_info info = MMG_INFO_INIT;
     const mmg_info *from = &info;
 
     (void)unused;
-    if (!region_open(region))
+    if (!mgpy_known(region))
         return NULL;
     mmg_status status = mmg_info_get(region->handle, &info);
     if (status != MMG_OK)
-        return region_raise(region, status, NULL);
+        return mgpy_raise(region, status);
     if (region->base.pin != 0 && !region->lent)
         info.pins--; /* the one that indexing uses is nobody's view */
     PyObject *dict = PyDict_New();
@@ -144,7 +177,7 @@ region_describe(PyObject *self, PyObject *unused)
 }
 
 PyObject *
-stats_to_dict(const mmg_stats *from)
+mgpy_stats_to_dict(const mmg_stats *from)
 {
     PyObject *dict = PyDict_New();
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The bytes without a copy: the buffer protocol, and indexing.
+ * The bytes without a copy: the buffer protocol, indexing and iteration.
  */
 #include "region.h"
 
@@ -10,42 +10,28 @@ _Static_assert(sizeof(void *) >= sizeof(uint64_t), "a pointer holds a pin token"
 /* ---------------------------------------------------------------------------------------------------- buffers -- */
 
 /*
- * All bytes. They stay pinned from the first use to the end of the region, so that an index costs no more than with a plain
- * mapping. NULL with an exception set: closed, or a loss is known.
+ * The bytes for an export under a pin: the standing one if no other export uses it, else a new one, which is refused when a
+ * loss is known. Returns false with an exception set.
  */
-static const uint8_t *
-region_bytes(struct region *region)
+static bool
+export_pin(struct mgpy_region *region, mmg_span *span)
 {
-    if (region->data != NULL)
-        return region->data;
-    if (!region_open(region))
-        return NULL;
-    mmg_status status = mmg_pin(region->handle, 0, MMG_TO_END, &region->base);
-    if (status != MMG_OK) {
-        region_raise(region, status, NULL);
-        return NULL;
-    }
-    return region->data = region->base.data;
+    mmg_status status = MMG_OK;
+
+    if (!mgpy_ready(region))
+        return false;
+    if (region->lent || region->told)
+        status = mmg_pin(region->handle, 0, MMG_TO_END, span);
+    else if (mgpy_bytes(region, &status) != NULL)
+        *span = region->base;
+    if (status != MMG_OK)
+        mgpy_raise(region, status);
+    return status == MMG_OK;
 }
 
-/* A pin for an export: the one that indexing uses, if no export has it, else a new one. 0 with an exception set. */
-static uint64_t
-export_pin(struct region *region)
-{
-    mmg_span span;
-
-    if (!region->lent)
-        return region_bytes(region) == NULL ? 0 : region->base.pin;
-    mmg_status status = mmg_pin(region->handle, 0, MMG_TO_END, &span);
-    if (status == MMG_OK)
-        return span.pin;
-    region_raise(region, status, NULL);
-    return 0;
-}
-
-/* End an export's pin, unless the region goes on using it. */
+/* Ends an export's pin, unless the region goes on using it. */
 static mmg_status
-export_unpin(struct region *region, mmg_span *span)
+export_unpin(struct mgpy_region *region, mmg_span *span)
 {
     if (span->pin != region->base.pin)
         return mmg_unpin(span);
@@ -54,38 +40,40 @@ export_unpin(struct region *region, mmg_span *span)
 }
 
 int
-region_getbuffer(PyObject *self, Py_buffer *view, int flags)
+mgpy_region_getbuffer(PyObject *self, Py_buffer *view, int flags)
 {
-    struct region *region = as_region(self);
-    uint64_t pin = export_pin(region);
+    struct mgpy_region *region = mgpy_region_of(self);
+    mmg_span span;
 
     view->obj = NULL;
-    if (pin == 0)
+    if (!export_pin(region, &span))
         return -1;
-    bool lent = pin == region->base.pin;
+    bool is_base = span.pin == region->base.pin;
     /* The consumer gets no const; that it may not write is what the 1 says. */
-    if (PyBuffer_FillInfo(view, self, (void *)(uintptr_t)region->data, region->size, 1, flags) < 0) {
-        mmg_span span = {region->data, 0, pin};
-        if (!lent)
+    if (PyBuffer_FillInfo(view, self, (void *)(uintptr_t)span.data, region->size, 1, flags) < 0) {
+        if (!is_base)
             mmg_unpin(&span);
         return -1;
     }
-    view->internal = (void *)(uintptr_t)pin; /* after FillInfo, which clears it */
-    region->lent = true;                     /* with a pin of its own, the export found it true */
+    view->internal = (void *)(uintptr_t)span.pin; /* after FillInfo, which clears it */
+    region->lent |= is_base;
     region->exports++;
     return 0;
 }
 
 void
-region_releasebuffer(PyObject *self, Py_buffer *view)
+mgpy_region_releasebuffer(PyObject *self, Py_buffer *view)
 {
-    struct region *region = as_region(self);
+    struct mgpy_region *region = mgpy_region_of(self);
     mmg_span span = {view->buf, (uint64_t)view->len, (uint64_t)(uintptr_t)view->internal};
 
     region->exports--;
-    region_note(region, export_unpin(region, &span));
-    /* While the region is open, check() can tell. */
-    if (region->untold != MMG_OK && region->handle == 0 && region_warn(region, region->untold) < 0)
+    mgpy_note(region, export_unpin(region, &span));
+    if (!region->closed)
+        return; /* check() can tell */
+    if (region->exports == 0 && region->handle != 0)
+        mgpy_region_finish(region);
+    if (region->untold != MMG_OK && mgpy_warn(region, region->untold) < 0)
         PyErr_WriteUnraisable(self);
 }
 
@@ -95,7 +83,7 @@ region_releasebuffer(PyObject *self, Py_buffer *view)
 static PyObject *byte_objects[256];
 
 int
-region_view_init(void)
+mgpy_view_init(void)
 {
     for (int i = 0; i < 256; i++) {
         if (byte_objects[i] == NULL)
@@ -106,100 +94,77 @@ region_view_init(void)
     return 0;
 }
 
-/*
- * Some bytes for reading now, usually by the pin that stands. Where that cannot be had, since a loss is known elsewhere in the
- * region, they are pinned by themselves. MMG_OK, or what prevents it.
- */
-static mmg_status
-piece_begin(struct region *region, Py_ssize_t start, Py_ssize_t length, mmg_span *piece)
-{
-    if (region->data == NULL) {
-        mmg_status status = mmg_pin(region->handle, 0, MMG_TO_END, &region->base);
-        if (is_loss(status))
-            return mmg_pin(region->handle, (uint64_t)start, (uint64_t)length, piece);
-        if (status != MMG_OK)
-            return status;
-        region->data = region->base.data;
-    }
-    *piece = (mmg_span){region->data + start, (uint64_t)length, 0};
-    return MMG_OK;
-}
-
-static mmg_status
-piece_end(mmg_span *piece)
-{
-    return piece->pin == 0 ? MMG_OK : mmg_unpin(piece);
-}
-
 PyObject *
-region_item(PyObject *self, Py_ssize_t index)
+mgpy_region_item(PyObject *self, Py_ssize_t index)
 {
-    struct region *region = as_region(self);
+    struct mgpy_region *region = mgpy_region_of(self);
+    mmg_status status;
     mmg_span piece;
 
-    /* As unsigned, a negative index is a large one. Closed, the size is 0 and there are no bytes. */
+    /* As unsigned, a negative index is a large one. A region that is not open has size 0 and no bytes. */
     if ((size_t)index < (size_t)region->size && region->data != NULL)
         return Py_NewRef(byte_objects[region->data[index]]);
-    if (!region_open(region))
+    if (!mgpy_ready(region))
         return NULL;
     if ((size_t)index >= (size_t)region->size) {
         PyErr_SetString(PyExc_IndexError, "region index out of range");
         return NULL;
     }
-    mmg_status status = piece_begin(region, index, 1, &piece);
+    if (mgpy_bytes(region, &status) != NULL)
+        return Py_NewRef(byte_objects[region->data[index]]);
+    /* A loss is known elsewhere in the region: then this byte is pinned by itself. */
+    status = mmg_pin(region->handle, (uint64_t)index, 1, &piece);
     if (status != MMG_OK)
-        return region_raise(region, status, NULL);
+        return mgpy_raise(region, status);
     PyObject *byte = Py_NewRef(byte_objects[piece.data[0]]);
-    status = piece_end(&piece);
+    status = mmg_unpin(&piece);
     if (status == MMG_OK)
         return byte;
     Py_DECREF(byte);
-    return region_raise(region, status, NULL);
+    return mgpy_raise(region, status);
 }
 
-/* Every step-th byte from `start` on, `length` of them. */
+/* Every step-th of the bytes: `length` of them, the first at `start` of the copy. */
 static PyObject *
-bytes_by_step(const uint8_t *start, Py_ssize_t length, Py_ssize_t step)
+bytes_by_step(PyObject *copy, Py_ssize_t start, Py_ssize_t length, Py_ssize_t step)
 {
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, length);
 
     if (bytes == NULL)
         return NULL;
     char *out = PyBytes_AsString(bytes);
+    const char *from = PyBytes_AsString(copy) + start;
     for (Py_ssize_t i = 0; i < length; i++)
-        out[i] = (char)start[i * step];
+        out[i] = from[i * step];
     return bytes;
 }
 
 static PyObject *
-region_slice(struct region *region, PyObject *slice)
+region_slice(struct mgpy_region *region, PyObject *slice)
 {
     Py_ssize_t start, stop, step;
-    mmg_span piece;
 
     /* Unpack first: it runs the indices' own code, which may close the region. */
-    if (PySlice_Unpack(slice, &start, &stop, &step) < 0 || !region_open(region))
+    if (PySlice_Unpack(slice, &start, &stop, &step) < 0 || !mgpy_ready(region))
         return NULL;
     Py_ssize_t length = PySlice_AdjustIndices(region->size, &start, &stop, step);
+    if (step == 1)
+        return mgpy_copy(region, start, length);
     if (length == 0)
         return PyBytes_FromStringAndSize(NULL, 0);
     Py_ssize_t last = start + (length - 1) * step, low = step < 0 ? last : start;
-    mmg_status status = piece_begin(region, low, (step < 0 ? start : last) - low + 1, &piece);
-    if (status != MMG_OK)
-        return region_raise(region, status, NULL);
-    PyObject *bytes = step == 1 ? PyBytes_FromStringAndSize((const char *)piece.data, length)
-                                : bytes_by_step(piece.data + (start - low), length, step);
-    status = piece_end(&piece);
-    if (status == MMG_OK)
-        return bytes;
-    Py_XDECREF(bytes);
-    return region_raise(region, status, NULL);
+    PyObject *copy = mgpy_copy(region, low, (step < 0 ? start : last) - low + 1);
+    if (copy == NULL)
+        return NULL;
+    PyObject *bytes = bytes_by_step(copy, start - low, length, step);
+    Py_DECREF(copy);
+    return bytes;
 }
 
 PyObject *
-region_subscript(PyObject *self, PyObject *key)
+mgpy_region_subscript(PyObject *self, PyObject *key)
 {
-    struct region *region = as_region(self);
+    struct mgpy_region *region = mgpy_region_of(self);
     Py_ssize_t index;
 
     if (Py_IS_TYPE(key, &PySlice_Type))
@@ -219,11 +184,130 @@ region_subscript(PyObject *self, PyObject *key)
         if (index == -1 && PyErr_Occurred())
             return NULL;
     }
-    return region_item(self, index < 0 ? index + region->size : index);
+    if (index < 0) {
+        if (!mgpy_ready(region)) /* which a reference needs before its size is known */
+            return NULL;
+        index += region->size;
+    }
+    return mgpy_region_item(self, index);
 }
 
 Py_ssize_t
-region_length(PyObject *self)
+mgpy_region_length(PyObject *self)
 {
-    return region_open(as_region(self)) ? as_region(self)->size : -1;
+    return mgpy_ready(mgpy_region_of(self)) ? mgpy_region_of(self)->size : -1;
+}
+
+/* -------------------------------------------------------------------------------------------------- iteration -- */
+
+/*
+ * An iterator of its own: through the sequence protocol each byte of a Python class, which Region is, costs a look-up of
+ * __getitem__.
+ */
+struct iterator {
+    PyObject_HEAD
+    struct mgpy_region *region; /* NULL at the end */
+    Py_ssize_t index;
+};
+
+static PyTypeObject *iterator_type;
+
+static struct iterator *
+iterator_of(PyObject *self)
+{
+    return (struct iterator *)(void *)self;
+}
+
+PyObject *
+mgpy_region_iterate(PyObject *self)
+{
+    allocfunc allocate = (allocfunc)(uintptr_t)PyType_GetSlot(iterator_type, Py_tp_alloc);
+    PyObject *made = allocate(iterator_type, 0);
+
+    if (made != NULL)
+        iterator_of(made)->region = mgpy_region_of(Py_NewRef(self));
+    return made;
+}
+
+static PyObject *
+iterator_next(PyObject *self)
+{
+    struct iterator *iterator = iterator_of(self);
+    struct mgpy_region *region = iterator->region;
+
+    if (region == NULL)
+        return NULL;
+    if ((size_t)iterator->index < (size_t)region->size && region->data != NULL)
+        return Py_NewRef(byte_objects[region->data[iterator->index++]]);
+    if (!mgpy_ready(region))
+        return NULL;
+    if (iterator->index < region->size) {
+        PyObject *byte = mgpy_region_item((PyObject *)region, iterator->index);
+        iterator->index += byte != NULL;
+        return byte;
+    }
+    iterator->region = NULL;
+    Py_DECREF(region);
+    return NULL;
+}
+
+static PyObject *
+iterator_hint(PyObject *self, PyObject *unused)
+{
+    const struct iterator *iterator = iterator_of(self);
+
+    (void)unused;
+    return PyLong_FromSsize_t(iterator->region == NULL || iterator->region->size < iterator->index
+                                  ? 0
+                                  : iterator->region->size - iterator->index);
+}
+
+static int
+iterator_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(iterator_of(self)->region);
+    return 0;
+}
+
+static int
+iterator_clear(PyObject *self)
+{
+    Py_CLEAR(iterator_of(self)->region);
+    return 0;
+}
+
+static void
+iterator_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    freefunc release = (freefunc)(uintptr_t)PyType_GetSlot(type, Py_tp_free);
+
+    PyObject_GC_UnTrack(self);
+    iterator_clear(self);
+    release(self);
+    Py_DECREF(type);
+}
+
+int
+mgpy_iterator_init(PyObject *module)
+{
+    static PyMethodDef methods[] = {
+        {"__length_hint__", iterator_hint, METH_NOARGS, PyDoc_STR("__length_hint__($self, /)\n--\n\nBytes to come.")},
+        {NULL, NULL, 0, NULL}};
+    static PyType_Slot slots[] = {{Py_tp_dealloc, MGPY_SLOT(iterator_dealloc)},
+                                  {Py_tp_traverse, MGPY_SLOT(iterator_traverse)},
+                                  {Py_tp_clear, MGPY_SLOT(iterator_clear)},
+                                  {Py_tp_iter, MGPY_SLOT(PyObject_SelfIter)},
+                                  {Py_tp_iternext, MGPY_SLOT(iterator_next)},
+                                  {Py_tp_methods, methods},
+                                  {0, NULL}};
+    static PyType_Spec spec = {.name = "mmapguard._mmapguard.region_iterator",
+                               .basicsize = (int)sizeof(struct iterator),
+                               .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                               .slots = slots};
+
+    if (iterator_type == NULL)
+        iterator_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+    return iterator_type == NULL ? -1 : 0;
 }

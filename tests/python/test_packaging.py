@@ -122,7 +122,12 @@ def test_the_source_distribution_has_what_it_needs_and_nothing_built(
         "LICENSE-APACHE",
         "include/mmapguard.h",
     } <= names
-    assert {"bindings/mmapguard.i", "bindings/python/region.c", "abi/mmapguard.map", "src/api/calls.c"} <= names
+    assert {
+        "bindings/mmapguard.i",
+        "bindings/python/region.c",
+        "abi/mmapguard.map",
+        "src/api/calls.c",
+    } <= names
     assert not [
         name for name in names if name.startswith(("build/", ".venv")) or name.endswith((".so", ".o", ".pyc"))
     ]

@@ -20,7 +20,7 @@ import pytest
 
 import mmapguard
 from mmapguard import _mmapguard as native
-from mmapguard import _region, abi
+from mmapguard import _options, abi
 from support import files
 
 # ------------------------------------------------------------------------------------------------------ opening --
@@ -124,7 +124,7 @@ def _overwrite(path: Path) -> None:
 def test_means_and_reasons_are_the_librarys_words(large: Path, small: Path) -> None:
     words = {
         kind: {native.term(number, value) for value in range(64)} - {"unknown"}
-        for kind, number in _region._numbers("TERM_").items()
+        for kind, number in _options.numbers("TERM_").items()
     }
     for options in (
         {},
@@ -148,15 +148,16 @@ def test_means_and_reasons_are_the_librarys_words(large: Path, small: Path) -> N
 
 def test_every_option_of_the_library_has_its_keyword() -> None:
     keywords = set(mmapguard.Options.__annotations__)
-    assert {name.lower() for name in _region._numbers("FLAG_")} <= keywords
+    assert {name.lower() for name in _options.numbers("FLAG_")} <= keywords
     members = {name for name, *_ in abi.mmg_options._fields_} - {
         "struct_size",
         "flags",
         "guarantee",
         "lock_wait_ms",
+        "max_lease_wait_ms",
     }
     assert members <= keywords
-    assert keywords - members - set(_region._FLAGS) == {"stable", "lock_wait"}
+    assert keywords - members - set(_options.FLAGS) == {"stable", "lock_wait", "max_lease_wait", "timeout"}
     documented = inspect.getdoc(mmapguard.Options) or ""
     assert all(f"\n{name} " in documented for name in keywords)
 
@@ -392,7 +393,7 @@ def test_prefetched_bytes_are_resident(large: Path) -> None:
 
 def test_advice_is_a_word_or_a_number_of_mmap(either: Path) -> None:
     with mmapguard.open(either) as region:
-        for word in _region._ADVICE:
+        for word in _options.ADVICE:
             region.madvise(word)  # type: ignore[arg-type]
         for number in (
             mmap.MADV_NORMAL,

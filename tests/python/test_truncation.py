@@ -33,8 +33,6 @@ READERS = {
     ),
     "bytes": "result = bytes(region)",
     "bytearray": "result = bytearray(region)",
-    "slice": "result = region[:]",
-    "slice with a step": "result = region[::1000]",
     "index": "result = region[len(region) - 1]",
     "iteration": "result = [byte for byte in region][-1]",
     "struct": "import struct; result = struct.unpack_from('<16I', region, len(region) - 64)",
@@ -43,6 +41,8 @@ READERS = {
 
 #: And those that raise at once, before the end of the block. With mmap they die just the same.
 PROMPT_READERS = {
+    "slice": "result = region[:]",
+    "slice with a step": "result = region[::1000]",
     "find": "result = region.find(b'needle that is not there')",
     "rfind": "result = region.rfind(b'needle that is not there')",
     "read": "result = region.read()",

@@ -40,18 +40,15 @@ else:
         TruncatedError,
         UnstableError,
     )
+    from ._info import Info, Stats
+    from ._options import Options, Source
+    from ._process import guard_install, guard_state, stats
     from ._region import (
-        Info,
-        Options,
         Region,
-        Source,
-        Stats,
-        guard_install,
-        guard_state,
+        check,
         load,
         open,  # noqa: A004, as io and gzip have it
         read_fd,
-        stats,
     )
 
     # They are known by the names that one imports, also in tracebacks and in pickles.
@@ -65,7 +62,7 @@ else:
             TruncatedError,
             UnstableError,
         ),
-        *(Info, Options, Region, Stats, guard_install, guard_state, load, open, read_fd, stats),
+        *(Info, Options, Region, Stats, check, guard_install, guard_state, load, open, read_fd, stats),
     ):
         _public.__module__ = __name__
 
@@ -85,6 +82,7 @@ __all__ = [
     "TruncatedError",
     "UnstableError",
     "__version__",
+    "check",
     "guard_install",
     "guard_state",
     "load",

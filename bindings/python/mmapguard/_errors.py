@@ -79,7 +79,7 @@ _ERRNO: Final[dict[int, int]] = {
 }
 
 
-def _filename(source: object) -> str | bytes | int | None:
+def filename(source: object) -> str | bytes | int | None:
     """What to call a source in an exception, as open() does."""
     if source is None or isinstance(source, (str, bytes, int)):
         return source
@@ -95,7 +95,7 @@ def failure(
 ) -> Exception:
     """The exception for a status. `message` is the library's own sentence and becomes a note where it says more."""
     meaning = native.status_message(status)
-    name = _filename(source)
+    name = filename(source)
     if status in _CONTENTS:
         kind, code = _CONTENTS[status]
         where = "" if offset == _NOWHERE else f", from byte {offset} on"
@@ -123,4 +123,4 @@ def _detail(message: str, operation: str) -> str:
 
 def warn(source: object, status: int) -> None:
     """Tell of lost bytes where nothing can be raised. Called by the extension."""
-    warnings.warn(f"{_filename(source)!r}: {native.status_message(status)}", MapFaultWarning, stacklevel=2)
+    warnings.warn(f"{filename(source)!r}: {native.status_message(status)}", MapFaultWarning, stacklevel=2)

@@ -1,305 +1,92 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Regions: options in words, what is known of a region in words, blocks, and references that can be pickled."""
+"""Regions: opening, what is known of them, blocks, and references."""
 
 from __future__ import annotations
 
 import io
-import mmap
 import os
 import sys
 import warnings
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Literal, NoReturn, Protocol, Self, TypeAlias, TypedDict, Unpack
+from typing import Any, Final, NoReturn, Self, Unpack
 
 from . import _mmapguard as native
-from ._errors import FileChangedWarning, MapFaultError, StaleError
+from ._errors import FileChangedWarning, MapFaultError
+from ._info import Info, changes_of, info_of
+from ._options import ADVICE, MADV, Advice, HasFileno, Options, Source, arguments_of, number_of
+from ._references import DEFAULTS, LENGTH, LOAD, OFFSET, OPEN, READ, arrive
 
-
-class _HasFileno(Protocol):
-    def fileno(self) -> int: ...
-
-
-#: What can be opened: a path, a descriptor, or an object with one.
-Source: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes] | int | _HasFileno
-Access: TypeAlias = Literal["normal", "sequential", "random", "willneed", "hugepage"]
-Advice: TypeAlias = Literal["normal", "sequential", "random", "willneed", "hugepage", "dontneed", "populate"]
-
-_OPEN: Final = 0
-_LOAD: Final = 1
-_READ: Final = 2
+#: Read in between two looks at Python's signals, so that Ctrl-C is heard soon.
+_PIECE: Final = 16 << 20
 _TO_END: Final = 2**64 - 1
-_FOREVER: Final = 2**32 - 1
 
 
-class Options(TypedDict, total=False):
-    """The keywords of open(), load(), read_fd() and Region.
-
-    Sizes and offsets are in bytes. Where None is allowed it means the library's default.
-
-    stable              the bytes must not change for as long as the region lives, or UnstableError
-    backing             'auto' (copy what is small, map the rest), 'map' (or fail), 'copy'
-    lock                the advisory lock: 'auto' (flock where that is safe), 'shared' (flock), 'ofd' (fcntl), 'none'
-    lock_wait           how long to wait for that lock, in seconds; 0: try once; None: as long as it takes
-    access              expected pattern: 'normal', 'sequential', 'random', 'willneed', 'hugepage'
-    offset              where the region starts in the file; any byte
-    length              bytes in the region; 0: to the end of the file
-    copy_threshold      files up to this size are copied, not mapped
-    max_bytes           cap for what is read into memory (streams, copies); -1: none
-    max_snapshot_bytes  cap for the copy that `stable` may need; -1: none
-    reject_empty        an empty file is a ValueError, as with mmap
-    nofollow            a symbolic link as the last component is refused
-    no_fault_guard      install no signal handler for this region: truncation kills, as with mmap
-    populate            read everything in at once
-    fifo_wait           wait for a writer when opening a FIFO, instead of BlockingIOError
-    require_lock        a file system that cannot lock is an error, not an unlocked region
-    """
-
-    stable: bool
-    backing: Literal["auto", "map", "copy"]
-    lock: Literal["auto", "shared", "ofd", "none"]
-    lock_wait: float | None
-    access: Access
-    offset: int
-    length: int
-    copy_threshold: int | None
-    max_bytes: int | None
-    max_snapshot_bytes: int | None
-    reject_empty: bool
-    nofollow: bool
-    no_fault_guard: bool
-    populate: bool
-    fifo_wait: bool
-    require_lock: bool
-
-
-def _numbers(prefix: str) -> dict[str, int]:
-    """The constants of one kind, by the lower-case rest of their names."""
-    return {
-        name[len(prefix) :].lower(): value for name, value in vars(native).items() if name.startswith(prefix)
-    }
-
-
-_BACKING: Final = _numbers("BACKING_")
-_LOCK: Final = _numbers("LOCK_")
-_ADVICE: Final = _numbers("ADVICE_")
-_FLAGS: Final = _numbers("FLAG_")
-_CHANGED: Final = _numbers("CHANGED_")
-#: The numbers of mmap.MADV_*, as far as the library has the same.
-_MADV: Final = {
-    getattr(mmap, f"MADV_{name.upper()}"): value
-    for name, value in _ADVICE.items()
-    if hasattr(mmap, f"MADV_{name.upper()}")
-}
-
-
-def _word(value: object, words: dict[str, int], what: str) -> int:
-    """The number of a word, or an error that lists the words there are."""
-    if not isinstance(value, str):
-        raise TypeError(f"{what} must be str, not {type(value).__name__}")
-    if value not in words:
-        raise ValueError(f"{what} must be one of {', '.join(words)}, not {value!r}")
-    return words[value]
-
-
-def _milliseconds(seconds: float | None) -> int:
-    """How long to wait for a lock, as the library takes it."""
-    if seconds is None:
-        return _FOREVER
-    if not seconds >= 0:
-        raise ValueError("lock_wait must not be negative")
-    return min(-int(-seconds * 1000 // 1), _FOREVER - 1)
-
-
-def _cap(value: int | None, what: str) -> int:
-    """A size whose default is the library's (0 there), and -1 no limit."""
-    if value is None:
-        return 0
-    if value == -1:
-        return _TO_END
-    if value == 0:
-        raise ValueError(f"{what} must be positive, -1 for no limit, or None for the default")
-    return value
-
-
-def _arguments(options: Options) -> tuple[int, ...]:
-    """Options as the native region takes them, in its order."""
-    unknown = options.keys() - Options.__annotations__.keys()
-    if unknown:
-        raise TypeError(f"{min(unknown)!r} is not an option; there are {', '.join(Options.__annotations__)}")
-    given: Any = options
-    return (
-        _word(given.get("backing", "auto"), _BACKING, "backing"),
-        native.GUARANTEE_STABLE if options.get("stable", False) else native.GUARANTEE_CONTAINED,
-        _word(given.get("lock", "auto"), _LOCK, "lock"),
-        _milliseconds(options.get("lock_wait", 0)),
-        _word(given.get("access", "normal"), _ADVICE, "access"),
-        sum(bit for name, bit in _FLAGS.items() if given.get(name, False)),
-        options.get("offset", 0),
-        options.get("length", 0),
-        _cap(options.get("copy_threshold"), "copy_threshold"),
-        _cap(options.get("max_bytes"), "max_bytes"),
-        _cap(options.get("max_snapshot_bytes"), "max_snapshot_bytes"),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Info:
-    """What is known about one region, at one moment. Sizes and offsets are in bytes.
-
-    The words of `backing`, `backing_reason`, `guarantee`, `means`, `shortfall` and `lock` are the library's own.
-    """
-
-    size: int
-    """bytes in the region"""
-    offset: int
-    """where in the file the region starts"""
-    file_size: int
-    """size of the file when it was opened; of a stream, the bytes read from it"""
-    backing: str
-    """what holds the bytes: 'map' or 'copy'"""
-    backing_reason: str
-    """why that"""
-    guarantee: str
-    """'contained', 'stable', or 'none'"""
-    means: str
-    """by what the guarantee is upheld, such as 'fault guard', 'copy', 'lease', 'reflink'"""
-    shortfall: str
-    """why it is not 'stable'; 'none' when it is"""
-    lock: str
-    """the advisory lock that is held: 'shared', 'ofd', or 'none'"""
-    lock_error: int | None
-    """the errno of a lock that the file system could not give"""
-    device: int
-    """as os.stat_result.st_dev, when it was opened"""
-    inode: int
-    """as st_ino"""
-    mtime_ns: int
-    """as st_mtime_ns"""
-    ctime_ns: int
-    """as st_ctime_ns"""
-    faults: int
-    """signals contained in this region"""
-    fault_offset: int | None
-    """first byte of the region found lost"""
-    fault_cause: str | None
-    """the status that tells why, such as 'MMG_E_TRUNCATED'"""
-    pins: int
-    """views that are out"""
-    mapped_bytes: int
-    """address space held for the region; 0 for a copy"""
-    heap_bytes: int
-    """memory held for the region, its bookkeeping included"""
-    page_size: int
-    """a fault takes at least this many bytes; 0 for a copy"""
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Counters of the whole process."""
-
-    guard_state: str
-    """where the fault guard stands, as guard_state() has it"""
-    handles: int
-    """open regions"""
-    opened: int
-    """regions ever opened"""
-    regions: int
-    """regions alive: open ones, and closed ones whose bytes a view still shows"""
-    mappings: int
-    """of these, the ones that are mapped"""
-    mapped_bytes: int
-    """address space in these mappings"""
-    heap_bytes: int
-    """heap in regions"""
-    faults: int
-    """signals contained since the process started"""
-    foreign_faults: int
-    """SIGBUS signals passed on to the handler that was there before"""
-    retired_slots: int
-    """handles that are used up"""
-
-
-def _info(raw: dict[str, int]) -> Info:
-    """The numbers of mmg_info in words."""
-    return Info(
-        size=raw["size"],
-        offset=raw["offset"],
-        file_size=raw["file_size"],
-        backing=native.term(native.TERM_BACKING, raw["backing"]),
-        backing_reason=native.term(native.TERM_REASON, raw["backing_reason"]),
-        guarantee=native.term(native.TERM_GUARANTEE, raw["guarantee"]),
-        means=native.term(native.TERM_MEANS, raw["means"]),
-        shortfall=native.term(native.TERM_SHORTFALL, raw["shortfall"]),
-        lock=native.term(native.TERM_LOCK, raw["lock"]),
-        lock_error=raw["lock_error"] or None,
-        device=raw["device"],
-        inode=raw["inode"],
-        mtime_ns=raw["mtime_seconds"] * 10**9 + raw["mtime_nanoseconds"],
-        ctime_ns=raw["ctime_seconds"] * 10**9 + raw["ctime_nanoseconds"],
-        faults=raw["faults"],
-        fault_offset=None if raw["fault_offset"] == _TO_END else raw["fault_offset"],
-        fault_cause=native.status_name(raw["fault_cause"]) if raw["fault_cause"] else None,
-        pins=raw["pins"],
-        mapped_bytes=raw["mapped_bytes"],
-        heap_bytes=raw["heap_bytes"],
-        page_size=raw["page_size"],
-    )
-
-
-def _changes(bits: int) -> frozenset[str]:
-    """The words for bits of mmg_changed()."""
-    return frozenset(native.term(native.TERM_CHANGED, bit) for bit in _CHANGED.values() if bits & bit)
+def _is_departure(kind: type[BaseException]) -> bool:
+    """Return True for an exception that ends a program or a task, beside which a loss is no news."""
+    if issubclass(kind, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+        return True
+    tasks = sys.modules.get("asyncio.exceptions")
+    return tasks is not None and issubclass(kind, tasks.CancelledError)
 
 
 class Region(native.RegionBase):
     """The bytes of a file, or of a window of it, for reading. Whatever happens to the file, the process lives on.
 
     A region is a read-only buffer of unsigned bytes: give it to memoryview, NumPy, hashlib, re, struct, pyarrow without a
-    copy. Beside that it reads like `mmap.mmap(..., access=mmap.ACCESS_READ)`.
+    copy. Beside that it reads like `mmap.mmap(..., access=mmap.ACCESS_READ)`. Its items are integers from 0 to 255, as
+    those of bytes are: region[0], and each item of an iteration.
 
     What you computed inside `with mmapguard.open(...) as region:` holds if the block ended without an error. A byte that
     is lost, because the file was cut short or the device failed, reads as zero; the end of the block then raises
-    TruncatedError or DeviceError, with the first lost byte as `offset`. read(), readline(), read_into(), find() and
-    rfind() raise at once, indexing and views do not: outside a block, call check() before you trust what you have read.
-    If the file was written to instead, the end of the block warns with FileChangedWarning, unless the region is stable.
+    TruncatedError or DeviceError, with the first lost byte as `offset`. Slices, read(), read_byte(), readline(),
+    read_into(), readinto(), find() and rfind() raise at once. A single index, iteration and views do not: outside a
+    block, call check() before you trust what you have read. If the file was written to instead, the end of the block
+    warns with FileChangedWarning, unless the region is stable.
 
-    A view keeps its bytes: closing the region under it is allowed, and gives them back when the last view is gone.
+    A view keeps its bytes: closing the region under it is allowed, and gives them back when the last view is gone. Until
+    then check(), info and changed() still answer, and mmapguard.check(view) does so for one view.
 
-    Pickling a region passes a reference to the file, not the bytes: unpickling opens it again with the same options, and
-    raises StaleError if it is another file or has changed.
+    Pickling a region passes a reference, not the bytes, and touches no file. What arrives is a region that opens the file
+    at its first use, with the same options, and raises StaleError there if the file is another one or has changed. See
+    reference().
     """
 
     __slots__ = ()
 
     def __new__(cls, source: Source, **options: Unpack[Options]) -> Self:
         """Open `source`, a path, a descriptor or an object with fileno(), which stays the caller's."""
-        return cls._open(source, _OPEN, options)
+        return cls._open(source, OPEN, options)
 
     @classmethod
     def _open(cls, source: Source, call: int, options: Options) -> Self:
         sys.audit("mmapguard.open", source)
         if not options:
             return native.RegionBase.__new__(cls, source, call)
-        return native.RegionBase.__new__(cls, source, call, *_arguments(options))
+        return native.RegionBase.__new__(cls, source, call, *arguments_of(options))
 
     # ----------------------------------------------------------------------------------------------------- state --
 
     @property
     def info(self) -> Info:
-        """What is known about the region now: backing, guarantee, lock, identity of the file, faults."""
-        return _info(self._describe())
+        """What is known about the region now: backing, guarantee, lock, identity of the file, faults.
+
+        Also answers for a closed region while views of it live.
+        """
+        return info_of(self._describe())
 
     def size(self) -> int:
-        """The size of the file when it was opened, in bytes; len() is the size of the region."""
+        """Return the size of the file when it was opened, in bytes; len() is the size of the region."""
+        len(self)  # opens a reference, and raises ValueError when the region is closed
         return self._describe()["file_size"]
 
     def changed(self) -> frozenset[str]:
-        """What of the file is not as it was when it was opened: 'size', 'mtime', 'ctime', 'path' (it names another).
+        """Return what of the file is not as it was when it was opened: 'size', 'mtime', 'ctime', 'path'.
 
-        Empty also where that cannot be known: for a stream, and for a copy that was made from a descriptor.
+        'path' means that the name belongs to another file now, or to none. The set is empty also where no change can be
+        known: for a stream, and for a copy that was made from a descriptor. Also answers for a closed region while views
+        of it live.
         """
-        return _changes(self._changed() or 0)
+        return changes_of(self._changed() or 0)
 
     def madvise(self, option: int | Advice, start: int = 0, length: int | None = None) -> None:
         """Tell the kernel how `length` bytes from `start` on will be used; None, or too many: to the end.
@@ -307,9 +94,9 @@ class Region(native.RegionBase):
         `option` is a word, or a number as mmap.MADV_SEQUENTIAL. ValueError for one that the library does not know.
         """
         if isinstance(option, str):
-            advice = _word(option, _ADVICE, "option")
-        elif option in _MADV:
-            advice = _MADV[option]
+            advice = number_of(option, ADVICE, "option")
+        elif option in MADV:
+            advice = MADV[option]
         else:
             raise ValueError(f"this advice is not supported: {option!r}")
         if length is None:
@@ -325,51 +112,74 @@ class Region(native.RegionBase):
     def prefetch(self, offset: int = 0, length: int | None = None) -> None:
         """Read `length` bytes from `offset` on into memory and wait for them; None: to the end.
 
-        Raises MapFaultError if some cannot be read. Other threads run meanwhile, which they do not while a page that is
-        not in memory is touched.
+        Raises MapFaultError if some cannot be read, ValueError for a range outside the region. Other threads run
+        meanwhile, which they do not while a page that is not in memory is touched.
         """
-        self._advise(native.ADVICE_POPULATE, offset, _TO_END if length is None else length)
+        size = len(self)
+        left = size - offset if length is None else length
+        if offset < 0 or left < 0 or offset + left > size:
+            raise ValueError("offset or length out of range")
+        while left > _PIECE:
+            self._advise(native.ADVICE_POPULATE, offset, _PIECE)
+            offset, left = offset + _PIECE, left - _PIECE
+        self._advise(native.ADVICE_POPULATE, offset, left)
 
     def resident(self, offset: int = 0, length: int | None = None) -> int:
-        """How many of `length` bytes from `offset` on are in memory now."""
+        """Return how many of `length` bytes from `offset` on are in memory now; None: to the end."""
         return self._resident(offset, _TO_END if length is None else length)
 
     # ------------------------------------------------------------------------------------------------- like a file --
 
     def readable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """True."""
+        """Return True."""
         return True
 
     def writable(self) -> bool:
-        """False."""
+        """Return False."""
         return False
 
-    def file(self) -> io.BufferedReader:
-        """A binary file over the region, with a position of its own: for what asks for a file, not for a buffer.
+    def isatty(self) -> bool:
+        """Return False."""
+        return False
 
-        It raises MapFaultError on bytes that are lost. Closing it leaves the region open.
+    def flush(self) -> None:
+        """Do nothing: there is nothing to write. For code that treats a region as a file."""
+
+    def fileno(self) -> NoReturn:
+        """Raise io.UnsupportedOperation: a region has no descriptor to share."""
+        raise io.UnsupportedOperation("fileno")
+
+    def file(self) -> io.BufferedReader:
+        """Return a binary file over the region, with a position of its own: for what asks for a file, not for a buffer.
+
+        The file raises MapFaultError on bytes that are lost. Closing it leaves the region open. io.BufferedReader(region)
+        works as well; it shares the position of the region, and closes the region when it is closed.
         """
         return io.BufferedReader(_RegionFile(self))
 
     # ----------------------------------------------------------------------------------------------------- blocks --
 
     def __enter__(self) -> Self:
-        if self.closed:
-            raise ValueError("region is closed")
+        len(self)  # opens a reference, and raises ValueError when the region is closed
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Check, warn if the file was changed, close. An Exception of the block becomes the context of a loss."""
-        if self.closed:
+        """Check, warn if the file was changed, close. An exception of the block becomes the context of a loss.
+
+        Two kinds of exception go through unchecked: those that end a program or a task (KeyboardInterrupt, SystemExit,
+        GeneratorExit, CancelledError), and a loss that has been raised already.
+        """
+        if self.closed or not self._opened:
+            self.close()
             return
         try:
-            if kind is None or (issubclass(kind, Exception) and not issubclass(kind, MapFaultError)):
+            if kind is None or not (_is_departure(kind) or issubclass(kind, MapFaultError)):
                 what = self._settle()
                 if what:
                     self._warn_of_changes(what)
@@ -380,28 +190,74 @@ class Region(native.RegionBase):
         """Warn that the bytes may be of two versions. A new name or another link to the same file is no such change."""
         written = native.CHANGED_SIZE | native.CHANGED_MTIME
         if what & written or not what & native.CHANGED_PATH:
-            words = ", ".join(sorted(_changes(what)))
-            text = f"{self._arguments[0]!r} was changed while it was read: {words}"
+            words = ", ".join(sorted(changes_of(what)))
+            text = f"{self.name!r} was changed while it was read: {words}"
             warnings.warn(text, FileChangedWarning, stacklevel=3)
 
     # ------------------------------------------------------------------------------------------------- references --
 
+    @property
+    def name(self) -> Any:
+        """What the region was opened from, as it was given: a path, a descriptor, or an object with one."""
+        return self._arguments[0]
+
+    @property
+    def path(self) -> str | bytes | None:
+        """The absolute path of the file; None when the region was not opened by a path.
+
+        A relative path means what it meant when the region was opened, whatever the current directory is now.
+        """
+        source, opener, *_ = self._arguments
+        if opener == READ or (opener == LOAD and source in ("-", b"-")):
+            return None
+        if not isinstance(source, (str, bytes, os.PathLike)):
+            return None
+        path: str | bytes = os.fspath(source)
+        if os.path.isabs(path):
+            return path
+        if self._directory is None:  # the directory had been removed when the region was opened
+            return None
+        if isinstance(path, bytes):
+            return os.path.normpath(os.path.join(self._directory, path))
+        return os.path.normpath(os.path.join(os.fsdecode(self._directory), path))
+
+    def reference(self, offset: int = 0, length: int | None = None) -> Self:
+        """Return a reference to `length` bytes from `offset` on of this region; None: to its end.
+
+        A reference is a region that knows which file it means (by path, device, inode, size and modification time) and
+        has not opened it: it holds no descriptor, no lock and no memory. Its first use opens the file with the options
+        of this region, and raises StaleError if the file was replaced, rewritten, cut or renamed. Pickling a region
+        passes on such a reference. All references that come from one region insist on one and the same file.
+
+        Makes no system call. Also works on a closed region. Raises TypeError for a region that was read from a stream
+        or not opened by a path, ValueError for a range that is empty or outside the region.
+        """
+        arguments = list(self._reference_arguments())
+        whole = arguments[LENGTH] or max(self._identity[2] - arguments[OFFSET], 0)
+        if not 0 <= offset <= whole or (length is not None and not 0 < length <= whole - offset):
+            raise ValueError("the range is empty or outside the region")
+        if length is not None or arguments[LENGTH]:
+            arguments[LENGTH] = whole - offset if length is None else length
+        arguments[OFFSET] += offset
+        return self._refer(tuple(arguments), self._identity)
+
+    def _reference_arguments(self) -> tuple[Any, ...]:
+        """The arguments of a reference to this region: an absolute path, and every option."""
+        kind = type(self).__name__
+        if self._stream:
+            raise TypeError(
+                f"cannot pickle a {kind} that was read from a stream: its bytes cannot be read again"
+            )
+        path = self.path
+        if path is None:
+            raise TypeError(f"cannot pickle a {kind} that was not opened by its path")
+        return (path, OPEN, *(self._arguments[2:] or DEFAULTS))
+
     def __reduce__(self) -> tuple[object, ...]:
-        source, *rest = self._arguments
-        if not isinstance(source, (str, bytes, os.PathLike)) or rest[0] != _OPEN:
-            raise TypeError(f"cannot pickle a {type(self).__name__} that was not opened by its path")
-        path = os.path.abspath(os.fspath(source))
-        info = self.info
-        identity = (info.device, info.inode, info.file_size, info.mtime_ns)
-        _same_file(
-            path,
-            identity,
-            (status := os.stat(path)).st_dev,
-            status.st_ino,
-            status.st_size,
-            status.st_mtime_ns,
-        )
-        return (_reopen, (type(self), (path, *rest), identity))
+        """Pass a reference: no byte of the file, and no look at it."""
+        reference = (type(self), self._reference_arguments(), self._identity)
+        state = self.__getstate__()  # what a subclass has added
+        return (arrive, reference) if state is None else (arrive, reference, state)
 
     def __copy__(self) -> NoReturn:
         raise TypeError(f"cannot copy a {type(self).__name__}; open the file again, or use the same one")
@@ -412,34 +268,13 @@ class Region(native.RegionBase):
     def __repr__(self) -> str:
         name = f"{type(self).__module__}.{type(self).__qualname__}"
         if self.closed:
-            return f"<{name} {self._arguments[0]!r} closed>"
+            return f"<{name} {self.name!r} closed>"
+        if not self._opened:
+            return f"<{name} {self.name!r} not opened yet>"
         info = self.info
-        return f"<{name} {self._arguments[0]!r} bytes={info.size} backing={info.backing!r} guarantee={info.guarantee!r}>"
-
-
-def _same_file(path: str | bytes, identity: tuple[int, int, int, int], *found: int) -> None:
-    """Raise StaleError unless device, inode, size and mtime are as they were."""
-    names = ("device", "inode", "size", "mtime")
-    differing = [name for name, was, now in zip(names, identity, found, strict=True) if was != now]
-    if differing:
-        import errno
-
-        raise StaleError(
-            errno.ESTALE, f"the file is not the one that was opened: other {', '.join(differing)}", path
+        return (
+            f"<{name} {self.name!r} bytes={info.size} backing={info.backing!r} guarantee={info.guarantee!r}>"
         )
-
-
-def _reopen(cls: type[Region], arguments: tuple[Any, ...], identity: tuple[int, int, int, int]) -> Region:
-    """Unpickle a region: open the file again, and see whether it is the same."""
-    sys.audit("mmapguard.open", arguments[0])
-    region: Region = native.RegionBase.__new__(cls, *arguments)
-    info = region.info
-    try:
-        _same_file(arguments[0], identity, info.device, info.inode, info.file_size, info.mtime_ns)
-    except StaleError:
-        region.close()
-        raise
-    return region
 
 
 class _RegionFile(io.RawIOBase):
@@ -449,7 +284,7 @@ class _RegionFile(io.RawIOBase):
         super().__init__()
         self._region = region
         self._position = 0
-        self.name = region._arguments[0]
+        self.name = region.name
 
     def readable(self) -> bool:
         return True
@@ -479,46 +314,48 @@ def open(source: Source, **options: Unpack[Options]) -> Region:  # noqa: A001, a
     """Open a file for reading, as a Region.
 
     `source` is a path, a descriptor, or an object with fileno(); what is given stays the caller's. Small files are
-    copied, larger ones mapped, streams read to their end; an empty file is an empty region. The keywords are those of
-    Options.
+    copied, larger ones mapped, streams read to their end; an empty file is an empty region.
 
     Raises FileNotFoundError, PermissionError, IsADirectoryError and their like as the built-in open() does, with errno and
-    filename; BlockingIOError when another process holds a lock on the file; UnstableError when `stable=True` cannot be
-    had; ValueError for a window outside the file; MemoryError.
+    filename; BlockingIOError when another process holds a lock on the file, or a FIFO has no writer; TimeoutError when a
+    stream has not ended within `timeout`; UnstableError when `stable=True` cannot be had; ValueError for a window outside
+    the file; MemoryError.
     """
-    return Region._open(source, _OPEN, options)
+    return Region._open(source, OPEN, options)
 
 
 def load(source: Source, **options: Unpack[Options]) -> Region:
-    """Like open(), except that the path "-", exactly, is standard input, read to its end within `max_bytes`."""
-    return Region._open(source, _LOAD, options)
+    """Open a file as open() does, except that the path "-", exactly, is standard input, read to its end."""
+    return Region._open(source, LOAD, options)
 
 
-def read_fd(fd: int | _HasFileno, **options: Unpack[Options]) -> Region:
+def read_fd(fd: int | HasFileno, **options: Unpack[Options]) -> Region:
     """Read a descriptor from where it stands to its end into memory, within `max_bytes`: a pipe, a socket, a file.
 
-    Raises OSError with EFBIG when there is more than that.
+    `fd` is a descriptor or an object with fileno(), and stays the caller's. Raises OSError with EFBIG when there is more
+    than `max_bytes`, TimeoutError when the end does not come within `timeout`.
     """
-    return Region._open(fd, _READ, options)
+    return Region._open(fd, READ, options)
 
 
-def stats() -> Stats:
-    """Counters of the whole process."""
-    raw = native.stats()
-    state = native.term(native.TERM_GUARD, raw.pop("guard_state"))
-    return Stats(guard_state=state, **raw)
+def check(view: object) -> None:
+    """Raise MapFaultError if bytes that `view` shows are lost.
 
+    `view` is anything that shows bytes of a region without a copy: a memoryview, a NumPy array or a slice of one, a
+    pyarrow buffer, or the region itself. Works from any thread, and also after the region was closed, as long as the view
+    lives. Raises ValueError if the bytes belong to no region (they are a copy, or an array that Arrow got from a region
+    that was closed since), TypeError for what is no buffer.
 
-def guard_state() -> str:
-    """Where the fault guard stands, as seen from this thread.
-
-    'none' (nothing needed it yet), 'top' (first to see a SIGBUS), 'displaced' (another handler was installed since; it may
-    not pass faults on), 'refused', 'blocked' (SIGBUS is blocked in this thread: a fault kills), 'disabled' (by
-    MMAPGUARD_NO_SIGNAL).
+        with mmapguard.open("big.bin") as region:
+            array = numpy.frombuffer(region)
+        total = array.sum()
+        mmapguard.check(array)      # the sum holds if this does not raise
     """
-    return native.term(native.TERM_GUARD, native.guard_state())
-
-
-def guard_install() -> None:
-    """Put the SIGBUS handler on top, or back on top after another was installed. OSError if that is refused."""
-    native.guard_install()
+    if isinstance(view, Region):
+        view.check()
+        return
+    owner = native.find_owner(view)
+    if owner is None:
+        raise ValueError("these bytes belong to no open region")
+    region, start, length = owner
+    region._check_range(start, length)

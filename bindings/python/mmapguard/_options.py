@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The keywords of open(): what they are called, and how they become the numbers that the library takes."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict
+
+from . import _mmapguard as native
+
+
+class HasFileno(Protocol):
+    """An object that has a descriptor, such as a file or a socket."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        ...
+
+
+#: What can be opened: a path, a descriptor, or an object with a descriptor.
+Source: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno
+Access: TypeAlias = Literal["normal", "sequential", "random", "willneed", "hugepage"]
+Advice: TypeAlias = Literal["normal", "sequential", "random", "willneed", "hugepage", "dontneed", "populate"]
+
+_TO_END: Final = 2**64 - 1
+_FOREVER: Final = 2**32 - 1
+
+
+class Options(TypedDict, total=False):
+    """The keywords of open(), load(), read_fd() and Region.
+
+    Sizes and offsets are in bytes, times in seconds. Where None is allowed it means the library's default, except that
+    for a time it means "as long as it takes".
+
+    stable              the bytes must not change for as long as the region lives, or UnstableError
+    backing             'auto' (copy what is small, map the rest), 'map' (or fail), 'copy'
+    lock                the advisory lock: 'auto' (flock where that is safe), 'shared' (flock), 'ofd' (fcntl), 'none'
+    lock_wait           how long to wait for that lock; 0: try once; None or math.inf: as long as it takes
+    access              expected pattern: 'normal', 'sequential', 'random', 'willneed', 'hugepage'
+    offset              where the region starts in the file; any byte
+    length              bytes in the region; 0: to the end of the file
+    copy_threshold      files up to this size are copied, not mapped
+    max_bytes           cap for what is read into memory (streams, copies); -1: none
+    max_snapshot_bytes  cap for the copy that `stable` may need; -1: none
+    max_leases          with `stable`: take no lease while the process holds so many; None: 10 000
+    max_lease_wait      with `stable`: longest that a writer may be kept waiting while the bytes are secured
+    timeout             how long to wait for the end of a stream (pipe, socket, terminal), or TimeoutError
+    reject_empty        an empty file is a ValueError, as with mmap
+    nofollow            a symbolic link as the last component is refused
+    no_fault_guard      install no signal handler for this region: truncation kills, as with mmap
+    populate            read everything in at once
+    fifo_wait           wait for a writer when opening a FIFO, instead of BlockingIOError
+    require_lock        a file system that cannot lock is an error, not an unlocked region
+    no_lease            with `stable`: take no lease, so that no writer waits, at the price of a copy
+    """
+
+    stable: bool
+    backing: Literal["auto", "map", "copy"]
+    lock: Literal["auto", "shared", "ofd", "none"]
+    lock_wait: float | None
+    access: Access
+    offset: int
+    length: int
+    copy_threshold: int | None
+    max_bytes: int | None
+    max_snapshot_bytes: int | None
+    max_leases: int | None
+    max_lease_wait: float | None
+    timeout: float | None
+    reject_empty: bool
+    nofollow: bool
+    no_fault_guard: bool
+    populate: bool
+    fifo_wait: bool
+    require_lock: bool
+    no_lease: bool
+
+
+def numbers(prefix: str) -> dict[str, int]:
+    """The constants of one kind, by the lower-case rest of their names."""
+    return {
+        name[len(prefix) :].lower(): value for name, value in vars(native).items() if name.startswith(prefix)
+    }
+
+
+BACKING: Final = numbers("BACKING_")
+LOCK: Final = numbers("LOCK_")
+ADVICE: Final = numbers("ADVICE_")
+FLAGS: Final = {name: bit for name, bit in numbers("FLAG_").items() if name in Options.__annotations__}
+#: The advice that can be given when a file is opened: up to HUGEPAGE.
+ACCESS: Final = {word: number for word, number in ADVICE.items() if number <= native.ADVICE_HUGEPAGE}
+#: The numbers of mmap.MADV_*, as far as the library has the same.
+MADV: Final = {
+    getattr(mmap, f"MADV_{name.upper()}"): value
+    for name, value in ADVICE.items()
+    if hasattr(mmap, f"MADV_{name.upper()}")
+}
+
+
+def number_of(value: object, words: dict[str, int], what: str) -> int:
+    """The number of a word, or an error that lists the words that are accepted."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be str, not {type(value).__name__}")
+    if value not in words:
+        raise ValueError(f"{what} must be one of {', '.join(words)}, not {value!r}")
+    return words[value]
+
+
+def _seconds(value: float | None, what: str) -> float | None:
+    """A time; None for one without end."""
+    if value is None or value == math.inf:
+        return None
+    if not value >= 0:
+        raise ValueError(f"{what} must not be negative")
+    return float(value)
+
+
+def _milliseconds(value: float | None, what: str, forever: int) -> int:
+    """A time as the library takes it, rounded up."""
+    seconds = _seconds(value, what)
+    return forever if seconds is None else min(-int(-seconds * 1000 // 1), _FOREVER - 1)
+
+
+def _cap(value: int | None, what: str) -> int:
+    """A size for which None is the library's default (0 there), and -1 no limit."""
+    if value is None:
+        return 0
+    if value == -1:
+        return _TO_END
+    if value == 0:
+        raise ValueError(f"{what} must be positive, -1 for no limit, or None for the default")
+    return value
+
+
+def arguments_of(options: Options) -> tuple[Any, ...]:
+    """Options as the native region takes them, in its order."""
+    unknown = options.keys() - Options.__annotations__.keys()
+    if unknown:
+        raise TypeError(f"{min(unknown)!r} is not an option; there are {', '.join(Options.__annotations__)}")
+    given: Any = options
+    return (
+        _seconds(options.get("timeout"), "timeout"),
+        number_of(given["backing"], BACKING, "backing") if "backing" in options else 0,
+        native.GUARANTEE_STABLE if options.get("stable", False) else native.GUARANTEE_CONTAINED,
+        number_of(given["lock"], LOCK, "lock") if "lock" in options else 0,
+        _milliseconds(options.get("lock_wait", 0), "lock_wait", _FOREVER),
+        number_of(given["access"], ACCESS, "access") if "access" in options else 0,
+        sum(bit for name, bit in FLAGS.items() if given.get(name, False)),
+        options.get("offset", 0),
+        options.get("length", 0),
+        _cap(options.get("copy_threshold"), "copy_threshold"),
+        _cap(options.get("max_bytes"), "max_bytes"),
+        _cap(options.get("max_snapshot_bytes"), "max_snapshot_bytes"),
+        options.get("max_leases") or 0,
+        _milliseconds(options.get("max_lease_wait"), "max_lease_wait", 0),
+    )

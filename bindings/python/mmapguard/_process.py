@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The process as a whole: counters, the fault guard, and what is said when the interpreter ends."""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from typing import Any
+
+from . import _mmapguard as native
+from ._errors import MapFaultError
+from ._info import Stats
+
+
+def stats() -> Stats:
+    """Return the counters of the whole process."""
+    raw = native.stats()
+    state = native.term(native.TERM_GUARD, raw.pop("guard_state"))
+    return Stats(guard_state=state, **raw)
+
+
+def guard_state() -> str:
+    """Return where the fault guard stands, as seen from this thread.
+
+    'none' (nothing needed it yet), 'top' (first to see a SIGBUS), 'displaced' (another handler was installed since; it may
+    not pass faults on), 'refused', 'blocked' (SIGBUS is blocked in this thread: a fault kills), 'disabled' (by
+    MMAPGUARD_NO_SIGNAL).
+    """
+    return native.term(native.TERM_GUARD, native.guard_state())
+
+
+def guard_install() -> None:
+    """Put the SIGBUS handler on top, or back on top after another was installed. OSError if that is refused."""
+    native.guard_install()
+
+
+class _FailingStream:
+    """Standard error as it was, except that flush() fails, silently: then the interpreter exits with status 120."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def flush(self) -> None:
+        if self._stream is not None:
+            self._stream.flush()
+        raise OSError("bytes of a region were lost; see the line above")
+
+
+def _tell_losses() -> None:
+    """Print one line for each region of which bytes are lost and nobody has been told, and make the exit status 120.
+
+    A region that lives until the interpreter ends has no block whose end could raise. An exception here could not be
+    caught by anybody and would not change the exit status.
+    """
+    lost = False
+    for region in native.unsettled():
+        try:
+            region.check()
+        except (MapFaultError, OSError) as loss:
+            lost = True
+            text = f"mmapguard: {loss}; what was computed from its bytes does not hold"
+            if sys.stderr is not None:
+                print(text, file=sys.stderr)
+    if lost:
+        sys.stderr = _FailingStream(sys.stderr)
+
+
+atexit.register(_tell_losses)

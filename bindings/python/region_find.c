@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Searching. The first piece is searched under the GIL, since most hits are near; what follows is searched without it, piece
+ * by piece, with a look at Python's signals in between, so that Ctrl-C ends a long search soon.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1 /* memrchr(3) */
+#endif
+#include "region.h"
+
+#include <string.h>
+
+/* Searched under the GIL: releasing it costs about as much as searching some KiB. */
+#define NEAR ((Py_ssize_t)16 << 10)
+/* Searched between two looks at the signals; a slow disk delivers that much in about a tenth of a second. */
+#define PIECE ((Py_ssize_t)8 << 20)
+
+struct needle {
+    const uint8_t *bytes;
+    Py_ssize_t size;
+};
+
+/* One piece: its bytes, and the position of the hit or -1. */
+typedef mmg_status (*searcher)(mmg_handle, Py_ssize_t, Py_ssize_t, const struct needle *, Py_ssize_t *);
+
+/* The last occurrence in `size` bytes, or -1. */
+static Py_ssize_t
+last_in(const uint8_t *data, Py_ssize_t size, const struct needle *needle)
+{
+    if (needle->size == 0)
+        return size;
+    for (Py_ssize_t places = size - needle->size + 1; places > 0;) {
+        const uint8_t *hit = memrchr(data, needle->bytes[0], (size_t)places);
+        if (hit == NULL)
+            return -1;
+        if (memcmp(hit, needle->bytes, (size_t)needle->size) == 0)
+            return hit - data;
+        places = hit - data;
+    }
+    return -1;
+}
+
+static mmg_status
+search_forwards(mmg_handle handle, Py_ssize_t start, Py_ssize_t length, const struct needle *needle, Py_ssize_t *found)
+{
+    uint64_t position = MMG_NOT_FOUND;
+    mmg_status status = mmg_find(handle, (uint64_t)start, (uint64_t)length, needle->bytes, (uint64_t)needle->size,
+                                 &position);
+
+    *found = position == MMG_NOT_FOUND ? -1 : (Py_ssize_t)position;
+    return status;
+}
+
+static mmg_status
+search_backwards(mmg_handle handle, Py_ssize_t start, Py_ssize_t length, const struct needle *needle, Py_ssize_t *found)
+{
+    mmg_span span;
+    mmg_status status = mmg_pin(handle, (uint64_t)start, (uint64_t)length, &span);
+
+    if (status != MMG_OK)
+        return status;
+    *found = last_in(span.data, length, needle);
+    if (*found >= 0)
+        *found += start;
+    uint8_t last = length == 0 ? 1 : *(const volatile uint8_t *)(span.data + length - 1);
+    status = mmg_unpin(&span);
+    /* Of a file that was cut within a page, the last byte of the range reads as zero; see region_truth.c. */
+    return status == MMG_OK && last == 0 ? mgpy_range_status(handle, start, length) : status;
+}
+
+/* How many positions a piece has: fewer for a longer needle, each of which may take a comparison of that length. */
+static Py_ssize_t
+piece_size(const struct needle *needle, bool backwards)
+{
+    Py_ssize_t size = backwards && needle->size > 64 ? PIECE / (needle->size / 64) : PIECE;
+
+    return size < NEAR ? NEAR : size;
+}
+
+/*
+ * Searches region[start:end], which is inside the region and at least as long as the needle. Stores the position or -1.
+ * Returns 0, or -1 with an exception set.
+ */
+static int
+search(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t end, const struct needle *needle, bool backwards,
+       Py_ssize_t *found)
+{
+    searcher one = backwards ? search_backwards : search_forwards;
+    mmg_handle handle = region->handle;
+    Py_ssize_t places = end - start - needle->size + 1, piece = NEAR;
+    mmg_status status;
+
+    *found = -1;
+    for (Py_ssize_t done = 0; done < places && *found < 0; done += piece, piece = piece_size(needle, backwards)) {
+        if (done > 0 && PyErr_CheckSignals() != 0)
+            return -1;
+        if (piece > places - done)
+            piece = places - done;
+        Py_ssize_t at = backwards ? start + places - done - piece : start + done, length = piece + needle->size - 1;
+        if (done == 0) {
+            status = one(handle, at, length, needle, found);
+        } else {
+            Py_BEGIN_ALLOW_THREADS
+            status = one(handle, at, length, needle, found);
+            Py_END_ALLOW_THREADS
+        }
+        if (status != MMG_OK) {
+            mgpy_raise(region, status);
+            return -1;
+        }
+        if (piece == places - done)
+            break;
+    }
+    return 0;
+}
+
+int
+mgpy_find_newline(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t end, Py_ssize_t *found)
+{
+    const struct needle newline = {(const uint8_t *)"\n", 1};
+
+    *found = -1;
+    return start < end ? search(region, start, end, &newline, false, found) : 0;
+}
+
+/* A bound as slices take it: None leaves the default, huge numbers are cut to size. Returns 0, or -1 and an exception. */
+static int
+convert_bound(PyObject *object, Py_ssize_t *result)
+{
+    if (object == Py_None)
+        return 0;
+    if (!PyIndex_Check(object)) {
+        PyErr_SetString(PyExc_TypeError, "start and end must be integers or None");
+        return -1;
+    }
+    Py_ssize_t bound = PyNumber_AsSsize_t(object, NULL);
+    if (bound == -1 && PyErr_Occurred())
+        return -1;
+    *result = bound;
+    return 0;
+}
+
+/* The bounds of a search: arguments 2 and 3. */
+static int
+convert_bounds(PyObject *const *args, Py_ssize_t count, Py_ssize_t *start, Py_ssize_t *end)
+{
+    if (count > 1 && convert_bound(args[1], start) < 0)
+        return -1;
+    return count > 2 ? convert_bound(args[2], end) : 0;
+}
+
+static PyObject *
+find_between(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t end, const struct needle *needle, bool backwards)
+{
+    Py_ssize_t found = -1;
+    bool outside = start > region->size; /* there, not even an empty needle is found */
+
+    PySlice_AdjustIndices(region->size, &start, &end, 1);
+    if (!outside && start <= end && needle->size <= end - start &&
+        search(region, start, end, needle, backwards, &found) < 0)
+        return NULL;
+    return PyLong_FromSsize_t(found);
+}
+
+static PyObject *
+region_search(struct mgpy_region *region, PyObject *const *args, Py_ssize_t count, bool backwards)
+{
+    Py_ssize_t start = region->position, end = PY_SSIZE_T_MAX;
+    PyObject *result = NULL;
+    Py_buffer view;
+
+    if (count < 1 || count > 3)
+        return PyErr_Format(PyExc_TypeError, "%s() takes from 1 to 3 arguments (%zd given)",
+                            backwards ? "rfind" : "find", count);
+    if (PyBytes_Check(args[0])) { /* by far the most frequent, and without a buffer to release */
+        if (convert_bounds(args, count, &start, &end) < 0 || !mgpy_ready(region))
+            return NULL;
+        const struct needle needle = {(const uint8_t *)PyBytes_AsString(args[0]), PyBytes_Size(args[0])};
+        return find_between(region, start, end, &needle, backwards);
+    }
+    if (PyObject_GetBuffer(args[0], &view, PyBUF_SIMPLE) < 0)
+        return NULL;
+    if (convert_bounds(args, count, &start, &end) == 0 && mgpy_ready(region)) {
+        const struct needle needle = {view.buf, view.len};
+        result = find_between(region, start, end, &needle, backwards);
+    }
+    PyBuffer_Release(&view);
+    return result;
+}
+
+PyObject *
+mgpy_region_find(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    return region_search(mgpy_region_of(self), args, count, false);
+}
+
+PyObject *
+mgpy_region_rfind(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    return region_search(mgpy_region_of(self), args, count, true);
+}
+
+/* Converts the left operand of `in`, when it is a number. Returns 0, or -1 with an exception set. */
+static int
+convert_byte(PyObject *item, uint8_t *byte)
+{
+    Py_ssize_t value = PyNumber_AsSsize_t(item, PyExc_ValueError);
+
+    if (value == -1 && PyErr_Occurred())
+        return -1;
+    if (value < 0 || value > 255) {
+        PyErr_SetString(PyExc_ValueError, "byte must be in range(0, 256)");
+        return -1;
+    }
+    *byte = (uint8_t)value;
+    return 0;
+}
+
+int
+mgpy_region_contains(PyObject *self, PyObject *item)
+{
+    struct mgpy_region *region = mgpy_region_of(self);
+    Py_ssize_t found = -1;
+    uint8_t byte;
+    Py_buffer view = {.buf = &byte, .len = 1};
+    int result = -1;
+
+    if (PyIndex_Check(item) ? convert_byte(item, &byte) : PyObject_GetBuffer(item, &view, PyBUF_SIMPLE))
+        return -1;
+    const struct needle needle = {view.buf, view.len};
+    if (mgpy_ready(region)) {
+        if (needle.size == 0)
+            found = 0;
+        result = needle.size == 0 || needle.size > region->size
+                     ? 0
+                     : search(region, 0, region->size, &needle, false, &found);
+    }
+    PyBuffer_Release(&view);
+    return result < 0 ? -1 : found >= 0;
+}

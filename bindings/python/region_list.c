@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The list of all regions that have a handle. It answers two questions: to which region the bytes of a buffer belong, and
+ * which regions have handed out bytes and not been checked when the interpreter ends. Guarded by the GIL.
+ */
+#include "region.h"
+
+static struct mgpy_region *first;
+static bool exiting;
+
+bool
+mgpy_exiting(void)
+{
+    return exiting;
+}
+
+void
+mgpy_list_add(struct mgpy_region *region)
+{
+    region->previous = NULL;
+    region->next = first;
+    if (first != NULL)
+        first->previous = region;
+    first = region;
+}
+
+void
+mgpy_list_remove(struct mgpy_region *region)
+{
+    if (region->previous != NULL)
+        region->previous->next = region->next;
+    else
+        first = region->next;
+    if (region->next != NULL)
+        region->next->previous = region->previous;
+    region->next = region->previous = NULL;
+}
+
+/* The lowest and the highest address of the bytes that a buffer shows, whatever its strides. */
+static void
+buffer_extent(const Py_buffer *view, const uint8_t **low, const uint8_t **end)
+{
+    *low = view->buf;
+    *end = *low + (view->len > 0 ? view->itemsize : 0);
+    if (view->strides == NULL) {
+        *end = *low + view->len;
+        return;
+    }
+    for (int i = 0; view->len > 0 && i < view->ndim; i++) {
+        Py_ssize_t reach = (view->shape[i] - 1) * view->strides[i];
+        if (reach < 0)
+            *low += reach;
+        else
+            *end += reach;
+    }
+}
+
+/*
+ * The region whose bytes an object shows, with offset and length of the range in that region, as a tuple; None when the
+ * bytes belong to no region that has a handle.
+ */
+PyObject *
+mgpy_find_owner(PyObject *module, PyObject *object)
+{
+    const uint8_t *low, *end;
+    Py_buffer view;
+
+    (void)module;
+    if (PyObject_GetBuffer(object, &view, PyBUF_FULL_RO) < 0)
+        return NULL;
+    buffer_extent(&view, &low, &end);
+    PyObject *found = NULL;
+    for (struct mgpy_region *region = first; region != NULL && found == NULL; region = region->next) {
+        const uint8_t *data = region->base.data;
+        if (region->base.pin != 0 && low >= data && end <= data + region->base.size)
+            found = Py_BuildValue("(Onn)", (PyObject *)region, (Py_ssize_t)(low - data), (Py_ssize_t)(end - low));
+        if (found == NULL && PyErr_Occurred())
+            break;
+    }
+    PyBuffer_Release(&view);
+    if (found == NULL && !PyErr_Occurred())
+        return Py_NewRef(Py_None);
+    return found;
+}
+
+/*
+ * A list of the mapped regions that have handed out bytes and of which nobody has been told that bytes are lost. Called
+ * once, when the interpreter ends.
+ */
+PyObject *
+mgpy_unsettled(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    exiting = true;
+    PyObject *list = PyList_New(0);
+    for (struct mgpy_region *region = first; list != NULL && region != NULL; region = region->next) {
+        if (region->copied || region->told || region->base.pin == 0)
+            continue;
+        if (PyList_Append(list, (PyObject *)region) < 0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
