@@ -204,7 +204,7 @@ def milliseconds(duration: float) -> str:
 
 
 def check_build(build: Path) -> None:
-    """Is everything there that the scenes need?"""
+    """Raise Refused unless everything is there that the scenes need."""
     for program in ("plain-reader", "guarded-reader"):
         if not (build / "demo" / program).exists():
             raise Refused(f"{build / 'demo' / program} is missing (./dev demo builds it)")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What every pytest suite has in common: the way to the helpers, sample files, and the check that nothing is left."""
+"""Gives every pytest suite the way to the helpers, sample files, and the check that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support import files, watch  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
-    """Descriptors, mappings of files, threads and the library's counters are after every test what they were before."""
+    """Compare descriptors, mappings of files, threads and the library's counters after every test with those before it."""
     before = watch.picture()
     yield
     left = watch.difference(before, watch.picture())

@@ -50,7 +50,7 @@ class Block:
         return int(getattr(self.struct, name))
 
     def untouched_outside(self) -> bool:
-        """Is everything from `size` on as it was?"""
+        """Returns true when everything from `size` on is as it was."""
         outside = bytes(self.memory)[max(self.size, 4) :]
         return outside == bytes([self._noise]) * len(outside)
 

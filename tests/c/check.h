@@ -113,9 +113,9 @@ void check_truncate(const char *path, uint64_t size);
 uint8_t check_byte(uint64_t offset);
 /** Fill with the pattern as it stands at `offset`. */
 void check_fill(void *bytes, uint64_t offset, size_t size);
-/** Do `size` bytes show the pattern as it stands at `offset`? */
+/** Returns true when `size` bytes show the pattern as it stands at `offset`. */
 bool check_is_pattern(const void *bytes, uint64_t offset, uint64_t size);
-/** Are these all zero? */
+/** Returns true when all these bytes are zero. */
 bool check_is_zero(const void *bytes, uint64_t size);
 
 /* --------------------------------------------------------------------------------------------------- processes -- */

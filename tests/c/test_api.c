@@ -264,7 +264,7 @@ success_clears_what_an_error_held(void)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
-/** Is this well-formed UTF-8 without control characters, with its NUL inside the array? */
+/** Returns true when the text is well-formed UTF-8 without control characters, with its NUL inside the array. */
 static bool
 is_clean_text(const char *text, size_t size)
 {

@@ -26,7 +26,7 @@ is_wide(void)
     return UINTPTR_MAX > UINT32_MAX;
 }
 
-/* Do mappings go where they are proposed to? */
+/* Returns true when mappings go where they are proposed to go. */
 static bool
 has_places(void)
 {

@@ -350,7 +350,7 @@ call_saved(const struct sigaction *old, int signo, siginfo_t *info, void *contex
 
 static void pass_on(struct slot *slot, int signo, siginfo_t *info, void *context);
 
-/** Is this a fault of the handler's own? One that hears of it by way of raise() has no address to judge by. */
+/** Returns true when the fault is the handler's own. A handler that hears of a raised fault has no address to judge. */
 static bool
 is_own(const struct slot *slot, const siginfo_t *info)
 {

@@ -125,7 +125,7 @@ is_loss(mmg_status status)
     return status == MMG_E_TRUNCATED;
 }
 
-/** Can bytes below `end` of the region have been lost in this round? */
+/** Returns true when bytes below `end` of the region can have been lost in this round. */
 static bool
 may_be_lost(uint64_t end)
 {
@@ -415,7 +415,7 @@ run_round(uint64_t *random, struct reader *readers, bool coarse, uint8_t *mapped
     close(file);
 }
 
-/** Do the file's times tell two changes apart that follow each other at once, if they were looked at in between? */
+/** Returns true when the times of the file differ after two changes in a row, with a look at them in between. */
 static bool
 times_are_coarse(void)
 {

@@ -250,7 +250,7 @@ work(const struct storm *storm)
     close(descriptor);
 }
 
-/** Can holes be punched on this file system? */
+/** Returns true when holes can be punched on this file system. */
 static bool
 can_punch(const struct storm *storm)
 {

@@ -68,10 +68,10 @@ struct storm_shared {
 /** Draw a plan; every eighth has no step at all. */
 void storm_draw(struct storm_plan *plan, uint64_t *random_state, bool can_punch);
 
-/** May a byte at `offset` read as `value` at any time of the plan? */
+/** Returns true when a byte at `offset` may read as `value` at some time of the plan. */
 bool storm_allows(const struct storm *storm, const struct storm_plan *plan, uint64_t offset, uint8_t value);
 
-/** Does a zero between these offsets mean that the bytes were behind the end when they were read, and nothing else? */
+/** Returns true when a zero between these offsets can only mean that the bytes were behind the end of the file. */
 bool storm_zero_means_loss(const struct storm_plan *plan, uint64_t from, uint64_t to);
 
 /** Start the writer's process. */

@@ -94,7 +94,7 @@ twin_dies(const char *path, uint64_t cut, uint64_t from, uint64_t to)
 
 /* ------------------------------------------------------------------------------------------------------ truncation -- */
 
-/** Is [offset, offset + length) of a region that shows `from_file` on as it should be, with the file cut at `cut`? */
+/** Returns true when [offset, offset + length) of a region that starts at `from_file` is right, with the file cut at `cut`. */
 static void
 check_cut_bytes(const uint8_t *bytes, uint64_t size, uint64_t file_offset, uint64_t lost)
 {

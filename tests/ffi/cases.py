@@ -110,7 +110,7 @@ class Case:
     """Instead of an answer: the signals of which the program dies."""
 
     def holds(self, said: str, path: Path) -> bool:
-        """Is that what the program must say?"""
+        """Returns true when the program said what it must say."""
         if self.answer.endswith("..."):
             return said.startswith(self.answer.removesuffix("...")) and str(path) in said
         return said == self.answer

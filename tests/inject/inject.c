@@ -87,7 +87,7 @@ static const struct failing failings[] = {
 };
 #define FAILINGS (sizeof failings / sizeof *failings)
 
-/** Is this to go unnoticed: interruptions, transfers in pieces, a close or an unmapping that complains? */
+/** Returns true when nobody may notice the failure: interruptions, transfers in pieces, a close or an unmapping. */
 static bool
 is_invisible(enum shim_function function, int code)
 {
@@ -156,7 +156,7 @@ observe(enum call call, mmg_status status, const char *what)
     return status == MMG_OK;
 }
 
-/** Does the status of a failed opening fit the errno that caused it? */
+/** Returns true when the status of a failed opening fits the errno that caused it. */
 static bool
 fits(mmg_status status, int os_code)
 {
@@ -670,8 +670,8 @@ is_allocation(enum shim_function function)
 }
 
 /**
- * Can this go on for ever, in a world that makes sense? Interruptions end, and so do short transfers; what a file
- * system or a limit refuses it refuses every time.
+ * Returns true when the failure can last for ever. Interruptions end, and so do short transfers. What a file system or a
+ * limit refuses, it refuses every time.
  */
 static bool
 may_last(enum shim_function function, int code)
@@ -805,7 +805,7 @@ move_file(void)
     check_truncate(path, moving_size);
 }
 
-/** Is all that is there the pattern, and everything else known to be lost? */
+/** Returns true when every byte shows the pattern or is known to be lost. */
 static void
 judge_moved(mmg_handle handle)
 {

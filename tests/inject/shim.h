@@ -89,7 +89,7 @@ void shim_arm(enum shim_function function, unsigned nth, int code, bool lasts);
 void shim_set_hook(void (*hook)(void));
 /** Let everything through; counting goes on. */
 void shim_disarm(void);
-/** Has the call been made to fail? */
+/** Returns true when the call has been made to fail. */
 bool shim_has_fired(void);
 /** Calls that the library made since counting began. */
 unsigned shim_calls(enum shim_function function);

@@ -56,7 +56,7 @@ def library_folder(prefix: Path) -> Path:
 
 
 def works(program: Path, text: Path, libraries: Path | None = None) -> None:
-    """Does a consumer do its work, with the library from that folder, or in itself?"""
+    """Returns true when a consumer does its work, with the library from that folder, or linked into it."""
     found = {"LD_LIBRARY_PATH": str(libraries)} if libraries is not None else {}
     assert run(program, text, environment=found) == f"{VERSION} the first line\n"
 

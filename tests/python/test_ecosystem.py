@@ -43,7 +43,7 @@ for _write, _read in ((pl.DataFrame.write_parquet, pl.read_parquet), (pl.DataFra
 
 
 def mapped(path: Path, address: int) -> bool:
-    """Is this address in the mapping of the file?"""
+    """Returns true when the address lies in the mapping of the file."""
     place = watch.mapping_at(address)
     return place is not None and place.inode == path.stat().st_ino
 

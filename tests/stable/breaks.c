@@ -61,7 +61,7 @@ overwrite_in_thread(void *path)
     return NULL;
 }
 
-/** Does the region still show the pattern? */
+/** Returns true when the region still shows the pattern. */
 static void
 check_still(mmg_handle handle)
 {

@@ -129,7 +129,7 @@ enum {
     DEEDS
 };
 
-/** Does this put another version at the path, until it is undone? */
+/** Returns true when the change puts another version at the path, until it is undone. */
 static bool
 replaces(int deed)
 {

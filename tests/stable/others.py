@@ -153,7 +153,7 @@ def leases_on(path: str | os.PathLike[str]) -> int:
 
 
 def _is_leased_elsewhere(path: str | os.PathLike[str]) -> bool:
-    """Does the kernel refuse, for a lease that it would have to break first, to open the file for writing at once?"""
+    """Returns true when the kernel refuses to open the file for writing at once, because of a lease."""
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
     except BlockingIOError:

@@ -172,7 +172,7 @@ keeper_stop(void)
 
 /* ------------------------------------------------------------------------------------------------------ the readers -- */
 
-/** Is this what was there when the file was opened? Says where it is not. */
+/** Returns true when the bytes are those of the opened file. Prints the place where they are not. */
 static bool
 is_original(const uint8_t *bytes, uint64_t offset, uint64_t size, const char *how)
 {

@@ -29,7 +29,7 @@ DEADLINE = 120.0
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended."""
+    """Says how a child ended."""
 
     code: int | None
     killed_by: int | None
@@ -45,7 +45,7 @@ class Ended:
         return "\n".join(part for part in (how, self.failure, self.errors) if part)
 
     def returned(self) -> Any:
-        """The value of a child that must have ended well."""
+        """Return the value of a child that must have ended well."""
         assert self.killed_by is None and self.code == 0 and self.failure is None, str(self)
         return self.value
 
@@ -74,7 +74,7 @@ def _run(function: Callable[..., Any], arguments: Sequence[Any], outlet: int) ->
 
 
 def _collect(inlet: int, deadline: float) -> bytes | None:
-    """Everything the child sends, or None when it is still at it at the deadline."""
+    """Return everything that the child sends, or None when the child still sends at the deadline."""
     parts: list[bytes] = []
     while True:
         left = deadline - time.monotonic()
@@ -87,7 +87,7 @@ def _collect(inlet: int, deadline: float) -> bytes | None:
 
 
 def _reap(pid: int, deadline: float) -> int | None:
-    """The wait status of a child, or None when it lives on at the deadline."""
+    """Return the wait status of a child, or None when the child is alive at the deadline."""
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
@@ -234,7 +234,7 @@ class Line:
         os.write(self._outlet, text.encode() + b"\n")
 
     def hear(self) -> str:
-        """The next message; an empty string when the other end has hung up."""
+        """Return the next message, or an empty string when the other end has hung up."""
         got = b""
         while not got.endswith(b"\n"):
             if not select.select([self._inlet], [], [], DEADLINE)[0]:
@@ -246,7 +246,7 @@ class Line:
         return got[:-1].decode()
 
     def silent(self) -> bool:
-        """Has the other end neither said anything nor hung up?"""
+        """Returns true while the other end has neither said anything nor hung up."""
         return not select.select([self._inlet], [], [], 0)[0]
 
     def hang_up(self) -> None:
@@ -265,7 +265,7 @@ def become_nobody() -> None:
 
 
 def sanitizers() -> frozenset[str]:
-    """Which of address, thread and valgrind this process runs under."""
+    """Return which of address, thread and valgrind this process runs under."""
     with open("/proc/self/maps") as maps:
         text = maps.read()
     marks = {"address": "libasan", "thread": "libtsan", "valgrind": "vgpreload"}

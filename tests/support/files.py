@@ -130,12 +130,12 @@ class Held:
         self._line = line
 
     def give_back(self) -> None:
-        """Have the other process unlock, and wait until it has."""
+        """Tell the other process to unlock, and wait until it has unlocked."""
         self._line.say("give it back")
         assert self._line.hear() == "given back"
 
     def give_back_soon(self) -> None:
-        """Have the other process unlock, and do not wait for it."""
+        """Tell the other process to unlock, and do not wait for that."""
         self._line.say("give it back")
 
 
@@ -159,12 +159,12 @@ def _try_lock(path: Path, kind: str) -> bool:
 
 
 def obtainable(path: Path, kind: str) -> bool:
-    """Could another process have this lock on `path` now?"""
+    """Returns true when another process could have this lock on `path` now."""
     return bool(in_child(_try_lock, path, kind))
 
 
 def obtainable_by_flock_command(path: Path, exclusive: bool) -> bool:
-    """The same, asked of flock(1)."""
+    """Returns true when flock(1) could have a shared, or an exclusive, lock on `path` now."""
     command = shutil.which("flock")
     if command is None:
         pytest.skip("flock(1) of util-linux is not installed")

@@ -91,7 +91,7 @@ class _Server:
         return error if error and kind != _UNLOCK else b""
 
     def answer(self, opcode: int, node: int, body: bytes) -> bytes | int | None:
-        """The body of the reply, an errno, or None when the kernel expects no reply."""
+        """Return the body of the reply, an errno, or None when the kernel expects no reply."""
         if opcode == _INIT:
             offered = struct.unpack_from("<IIII", body)[3]
             taken = offered & (_POSIX_LOCKS | _FLOCK_LOCKS)
@@ -117,7 +117,7 @@ class _Server:
         return errno.ENOSYS
 
     def serve(self, tie: int) -> None:
-        """Until the file system is unmounted, or the other end of `tie` is closed: then the test is gone."""
+        """Serve until the file system is unmounted, or until the other end of `tie` is closed because the test is gone."""
         while True:
             if tie in select.select([self.device, tie], [], [])[0]:
                 return

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""System calls that fail on request, by a seccomp filter: for child processes only, since a filter is for good.
+"""Makes system calls fail on request, by a seccomp filter. A filter is for good, so it is for child processes only.
 
-It needs no privilege and no special file system, and shows the library a kernel, sandbox or file system that refuses.
+A filter needs no privilege and no special file system. It shows the library a kernel, sandbox or file system that refuses.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ERRNO, _ALLOW = 0x00050000, 0x7FFF0000
 
 @dataclass(frozen=True)
 class When:
-    """Only calls of which the low half of an argument, masked, is `value`, or is not."""
+    """Limits a rule to calls of which the low half of an argument, masked, is `value`, or is not `value`."""
 
     argument: int
     mask: int
@@ -43,7 +43,7 @@ def require() -> None:
 
 
 def refuse(call: str, code: int, when: When | None = None) -> None:
-    """From now on this system call does nothing in this process and fails with errno `code`; 0: it seems to succeed."""
+    """Make this system call do nothing in this process and fail with errno `code`. With 0 the call seems to succeed."""
     number = _NUMBERS[platform.machine()][call]
     lines: list[tuple[int, int, int, int]] = [(_LOAD, 0, 0, 0)]
     if when is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What the process holds: descriptors, mappings of files, threads, and the library's own counters.
+"""Pictures of what the process holds: descriptors, mappings of files, threads, and the library's own counters.
 
 Two pictures, one taken before a test and one after it, must be the same.
 """
@@ -102,7 +102,7 @@ def threads() -> int:
 
 @dataclass(frozen=True)
 class Picture:
-    """What is held at one moment."""
+    """A picture of what the process holds at one moment."""
 
     descriptors: dict[int, str]
     mappings: Counter[str]
@@ -120,7 +120,7 @@ def counters() -> dict[str, int]:
 
 
 def picture() -> Picture:
-    """What is held now."""
+    """Take a picture of what the process holds now."""
     return Picture(
         descriptors=descriptors(),
         mappings=Counter(f"{one.path} {one.permissions}" for one in file_mappings()),
@@ -130,7 +130,7 @@ def picture() -> Picture:
 
 
 def difference(before: Picture, after: Picture) -> list[str]:
-    """What the second picture has otherwise than the first, in words."""
+    """Say in words how the second picture differs from the first."""
     told = []
     for fd in sorted(before.descriptors.keys() | after.descriptors.keys()):
         was, now = before.descriptors.get(fd), after.descriptors.get(fd)
