@@ -72,7 +72,7 @@ region_make(struct source *source, struct region **region)
     case HOLD_STREAM:
         return mmgi_hold_stream(source, decision.reason, region);
     case HOLD_COPY:
-        return mmgi_backing_copy(source, decision.reason, region);
+        return mmgi_backing_copy(source, decision.length, decision.reason, region);
     default:
         return source->options->guarantee == MMG_GUARANTEE_STABLE
                    ? mmgi_stable_open(source, decision.length, region)
@@ -100,7 +100,8 @@ opening_finish(struct opening *opening, mmg_handle *handle)
         region->object.destroy(&region->object);
         return mmgi_error_tell(&opening->report, status, "handle", ENOMEM, 0, NULL);
     }
-    mmgi_error_clear(opening->report.caller_error); /* a failure on the way may have been made good */
+    if (opening->report.caller_error != NULL)
+        mmgi_error_clear(opening->report.caller_error); /* a failure on the way may have been made good */
     return MMG_OK;
 }
 

@@ -12,12 +12,12 @@
 
 /** What an open file is, as far as this library treats it differently. */
 enum file_kind {
+    FILE_KIND_OTHER,
     FILE_KIND_REGULAR,
     FILE_KIND_BLOCK_DEVICE,
     FILE_KIND_FIFO,   /* a pipe, named or not */
     FILE_KIND_STREAM, /* a socket, a terminal or another character device */
-    FILE_KIND_DIRECTORY,
-    FILE_KIND_OTHER
+    FILE_KIND_DIRECTORY
 };
 
 struct file_time {

@@ -134,8 +134,10 @@ copy_judge(struct source *source, int os_code, struct copy_attempt *attempt)
 static mmg_status
 copy_once(struct source *source, struct copy_attempt *attempt, struct region **out)
 {
-    mmg_status status = mmgi_backing_window(source, &attempt->length);
+    mmg_status status = MMG_OK;
 
+    if (attempt->must_repeat) /* the file has changed, and so may have what the window covers */
+        status = mmgi_backing_window(source, &attempt->length);
     attempt->must_repeat = false;
     if (status != MMG_OK)
         return status;
@@ -162,9 +164,9 @@ copy_once(struct source *source, struct copy_attempt *attempt, struct region **o
 }
 
 mmg_status
-mmgi_backing_copy(struct source *source, uint32_t reason, struct region **out)
+mmgi_backing_copy(struct source *source, uint64_t length, uint32_t reason, struct region **out)
 {
-    struct copy_attempt attempt = {.reason = reason};
+    struct copy_attempt attempt = {.length = length, .reason = reason};
 
     for (int i = 0; i < MAX_COPY_ATTEMPTS; i++) {
         mmg_status status = copy_once(source, &attempt, out);

@@ -16,8 +16,11 @@ mmg_status mmgi_backing_window(const struct source *source, uint64_t *length);
 /** Reads a stream to its end, or (MMG_REASON_VIRTUAL) a file whose size is not to be believed. */
 mmg_status mmgi_backing_stream(struct source *source, uint32_t reason, struct region **region);
 
-/** Copies the window. If STABLE is demanded, the copy is what the file held at one moment. */
-mmg_status mmgi_backing_copy(struct source *source, uint32_t reason, struct region **region);
+/**
+ * Copies the window, of which mmgi_backing_window() said the length. If STABLE is demanded, the copy is what the file held
+ * at one moment.
+ */
+mmg_status mmgi_backing_copy(struct source *source, uint64_t length, uint32_t reason, struct region **region);
 
 /** What to map, and what the region is to say of it. */
 struct map_request {

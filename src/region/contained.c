@@ -78,7 +78,7 @@ copy_instead(struct source *source, uint64_t length, uint32_t reason, mmg_status
                                reason == MMG_REASON_NO_GUARD
                                    ? "larger than max_bytes allows, and cannot be mapped without the fault guard"
                                    : "larger than max_bytes allows, and its file system does not map files");
-    return mmgi_backing_copy(source, reason, out);
+    return mmgi_backing_copy(source, length, reason, out);
 }
 
 /* Returns why the bytes of a mapping are not STABLE, or why no guard watches over it. */

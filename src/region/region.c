@@ -27,16 +27,11 @@ region_destroy(struct handle_object *object)
     mmgi_region_discard(region);
 }
 
-static size_t
-path_room(const struct source *source)
-{
-    return source->path != NULL ? strlen(source->path) + 1 : 0;
-}
-
 bool
 mmgi_region_reserve(const struct source *source, uint64_t room, struct region_memory *memory)
 {
-    size_t head = sizeof(struct region) + path_room(source);
+    memory->path_size = source->path != NULL ? strlen(source->path) + 1 : 0;
+    const size_t head = sizeof(struct region) + memory->path_size;
 
     if (room > SIZE_MAX / 2)
         return false;
@@ -62,36 +57,36 @@ mmgi_region_create(const struct region_spec *spec)
     const struct source *source = spec->source;
     struct region *region = spec->memory->region;
 
-    *region = (struct region){
-        .object = {.destroy = region_destroy, .user_tag = spec->number},
-        .data = spec->data != NULL ? spec->data : no_bytes,
-        .size = spec->size,
-        .stream = spec->stream,
-        .number = spec->number,
-        .fd = spec->keeps_source ? source->fd : -1,
-        .backing = spec->mapping != NULL ? MMG_BACKING_MAP : MMG_BACKING_COPY,
-        .reason = spec->reason,
-        .lock = spec->keeps_source ? source->lock : MMG_LOCK_NONE,
-        .lock_error = source->lock_error,
-        .has_identity = source->kind != SOURCE_STREAM,
-        .follows_link = (source->options->flags & MMG_FLAG_NOFOLLOW) == 0,
-        .is_device = source->kind == SOURCE_DEVICE,
-        .is_guarded = spec->is_guarded,
-        .promise = promise_pack(spec->promise),
-        .content = spec->content,
-        .offset = source->options->offset,
-        .heap_bytes = spec->memory->total + (spec->stream != NULL ? spec->size : 0),
-        .identity = {.device = source->status.device,
-                     .inode = source->status.inode,
-                     .size = source->size,
-                     .modified = source->status.modified,
-                     .changed = source->status.changed},
-    };
-    if (spec->mapping != NULL)
-        region->mapping = *spec->mapping;
-    size_t path_size = path_room(source);
-    if (path_size > 0)
-        region->path = memcpy((char *)region + sizeof(struct region), source->path, path_size);
+    /* Member by member: clearing the whole struct first would cost as much again. */
+    region->object.destroy = region_destroy;
+    region->object.user_tag = spec->number;
+    region->data = spec->data != NULL ? spec->data : no_bytes;
+    region->size = spec->size;
+    region->backing = spec->mapping != NULL ? MMG_BACKING_MAP : MMG_BACKING_COPY;
+    region->mapping = spec->mapping != NULL ? *spec->mapping : (struct mapping){.base = NULL};
+    region->stream = spec->stream;
+    region->number = spec->number;
+    region->fd = spec->keeps_source ? source->fd : -1;
+    region->lock = spec->keeps_source ? source->lock : MMG_LOCK_NONE;
+    region->lock_error = source->lock_error;
+    region->keeper = NULL;
+    region->reason = spec->reason;
+    region->has_identity = source->kind != SOURCE_STREAM;
+    region->follows_link = (source->options->flags & MMG_FLAG_NOFOLLOW) == 0;
+    region->is_device = source->kind == SOURCE_DEVICE;
+    region->is_guarded = spec->is_guarded;
+    atomic_init(&region->promise, promise_pack(spec->promise));
+    atomic_init(&region->content, spec->content);
+    region->offset = source->options->offset;
+    region->heap_bytes = spec->memory->total + (spec->stream != NULL ? spec->size : 0);
+    region->identity = (struct identity){.device = source->status.device,
+                                         .inode = source->status.inode,
+                                         .size = source->size,
+                                         .modified = source->status.modified,
+                                         .changed = source->status.changed};
+    region->path = NULL;
+    if (spec->memory->path_size > 0)
+        region->path = memcpy((char *)region + sizeof(struct region), source->path, spec->memory->path_size);
     return region;
 }
 

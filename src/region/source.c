@@ -80,7 +80,8 @@ finish_opening(struct source *source)
     int os_code = mmgi_source_lock_try(source);
     mmg_status status = classify(source);
 
-    if (status == MMG_OK)
+    /* A file that is locked already, which nearly all are, has nothing left to settle. */
+    if (status == MMG_OK && (source->lock == MMG_LOCK_NONE || source->kind == SOURCE_STREAM))
         status = mmgi_source_lock_finish(source, os_code);
     if (status != MMG_OK)
         mmgi_source_close(source);

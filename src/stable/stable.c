@@ -249,7 +249,7 @@ copy_to_heap(struct trial *trial, struct region **out)
         note(trial, "; snapshot: no room in a file");
         return mmgi_error_tell(trial->source->report, MMG_E_UNSTABLE, "stable", 0, 0, trial->reasons);
     }
-    return mmgi_backing_copy(trial->source, MMG_REASON_STABLE, out);
+    return mmgi_backing_copy(trial->source, trial->length, MMG_REASON_STABLE, out);
 }
 
 /* One full snapshot. `*again`: the file changed meanwhile. */

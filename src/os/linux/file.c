@@ -32,13 +32,17 @@ open_repeating(const char *path, int flags, int *fd)
 int
 mmgi_file_open(const char *path, unsigned flags, int *fd)
 {
-    int wanted = flags & FILE_OPEN_NOFOLLOW ? O_NOFOLLOW : 0;
-    int os_code = open_repeating(path, flags & FILE_OPEN_BLOCKING ? wanted : wanted | O_NONBLOCK, fd);
+    const int always = O_RDONLY | O_CLOEXEC | O_NOCTTY | (flags & FILE_OPEN_NOFOLLOW ? O_NOFOLLOW : 0);
 
+    do
+        *fd = open(path, flags & FILE_OPEN_BLOCKING ? always : always | O_NONBLOCK);
+    while (*fd < 0 && errno == EINTR);
+    if (*fd >= 0)
+        return 0;
     /* Somebody else holds a write lease. The kernel has asked the holder for it; a blocking open waits for the answer. */
-    if (os_code == EWOULDBLOCK && !(flags & FILE_OPEN_BLOCKING))
-        os_code = open_repeating(path, wanted, fd);
-    return os_code;
+    if (errno == EWOULDBLOCK && !(flags & FILE_OPEN_BLOCKING))
+        return open_repeating(path, always, fd);
+    return errno;
 }
 
 /* Returns true when both descriptors name the same file. */
@@ -82,21 +86,14 @@ mmgi_file_close(int fd)
 static enum file_kind
 kind_of(mode_t mode)
 {
-    switch (mode & S_IFMT) {
-    case S_IFREG:
-        return FILE_KIND_REGULAR;
-    case S_IFBLK:
-        return FILE_KIND_BLOCK_DEVICE;
-    case S_IFIFO:
-        return FILE_KIND_FIFO;
-    case S_IFSOCK:
-    case S_IFCHR:
-        return FILE_KIND_STREAM;
-    case S_IFDIR:
-        return FILE_KIND_DIRECTORY;
-    default:
-        return FILE_KIND_OTHER;
-    }
+    /* inode(7): the type is the upper four of the sixteen bits of a mode. */
+    static const unsigned char kinds[16] = {
+        [S_IFREG >> 12] = FILE_KIND_REGULAR, [S_IFBLK >> 12] = FILE_KIND_BLOCK_DEVICE,
+        [S_IFIFO >> 12] = FILE_KIND_FIFO,    [S_IFSOCK >> 12] = FILE_KIND_STREAM,
+        [S_IFCHR >> 12] = FILE_KIND_STREAM,  [S_IFDIR >> 12] = FILE_KIND_DIRECTORY,
+    };
+
+    return (enum file_kind)kinds[(mode & S_IFMT) >> 12]; /* the table holds nothing but kinds */
 }
 
 /* The kernel never says a negative size, so the casts keep every value. */
