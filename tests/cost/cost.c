@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Repeats one operation as often as it is told, and does nothing else. The difference between two runs under
+ * `valgrind --tool=callgrind` or `strace -c` is what the operation costs, to the last instruction and system call.
+ */
+#include <mmapguard.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static mmg_handle
+region_open(const char *path, uint32_t guarantee)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+    mmg_handle region = 0;
+
+    options.guarantee = guarantee;
+    if (mmg_open(path, &options, &region, NULL) != MMG_OK)
+        exit(3);
+    return region;
+}
+
+static void
+open_and_close(const char *path, unsigned long times, uint32_t guarantee)
+{
+    for (unsigned long i = 0; i < times; i++)
+        if (mmg_close(region_open(path, guarantee), 0) != MMG_OK)
+            exit(4);
+}
+
+static void
+pin_and_unpin(const char *path, unsigned long times)
+{
+    mmg_handle region = region_open(path, MMG_GUARANTEE_CONTAINED);
+
+    for (unsigned long i = 0; i < times; i++) {
+        mmg_span span;
+        if (mmg_pin(region, 0, 1, &span) != MMG_OK || mmg_unpin(&span) != MMG_OK)
+            exit(4);
+    }
+    mmg_close(region, 0);
+}
+
+/* Finds the same byte at the start of the file again and again: the cost of a call, without a search to speak of. */
+static void
+find(const char *path, unsigned long times)
+{
+    mmg_handle region = region_open(path, MMG_GUARANTEE_CONTAINED);
+    unsigned char first;
+    uint64_t position;
+
+    if (mmg_read(region, 0, &first, 1, &position) != MMG_OK || position != 1)
+        exit(5);
+    for (unsigned long i = 0; i < times; i++)
+        if (mmg_find(region, 0, MMG_TO_END, &first, 1, &position) != MMG_OK || position != 0)
+            exit(4);
+    mmg_close(region, 0);
+}
+
+int
+main(int argc, char **argv)
+{
+    if (argc != 4) {
+        fprintf(stderr, "usage: cost open|stable|pin|find FILE TIMES\n");
+        return 2;
+    }
+    const unsigned long times = strtoul(argv[3], NULL, 10);
+    if (strcmp(argv[1], "open") == 0)
+        open_and_close(argv[2], times, MMG_GUARANTEE_CONTAINED);
+    else if (strcmp(argv[1], "stable") == 0)
+        open_and_close(argv[2], times, MMG_GUARANTEE_STABLE);
+    else if (strcmp(argv[1], "pin") == 0)
+        pin_and_unpin(argv[2], times);
+    else if (strcmp(argv[1], "find") == 0)
+        find(argv[2], times);
+    else
+        return 2;
+    return EXIT_SUCCESS;
+}

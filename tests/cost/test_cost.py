@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What a call costs, in numbers that a busy machine does not move: instructions and system calls.
+
+Each number is the difference of two runs that repeat one operation. The bounds are a little above what was measured with
+GCC 12 on x86-64; another compiler or processor has other numbers, so only that one is judged.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from support import files
+from support import library as mmg
+
+FOLDER = mmg.library_path().parent
+PROGRAM = FOLDER / "tests" / "cost" / "cost"
+
+#: Operation, size of the file, most instructions.
+INSTRUCTIONS = [
+    ("open", 4 << 10, 1530),
+    ("open", 256 << 10, 1830),
+    ("pin", 256 << 10, 120),
+]
+
+#: Operation, size of the file, the system calls of one round.
+SYSTEM_CALLS = [
+    ("open", 4 << 10, {"openat": 1, "flock": 1, "fstat": 1, "pread64": 1, "close": 1}),
+    (
+        "open",
+        256 << 10,
+        {"openat": 1, "flock": 1, "fstat": 1, "rt_sigaction": 1, "mmap": 1, "munmap": 1, "close": 1},
+    ),
+    ("pin", 256 << 10, {}),
+    ("find", 4 << 10, {}),
+]
+
+
+def needs(tool: str) -> str:
+    """The path of a tool, or a skip that says which package has it."""
+    path = shutil.which(tool)
+    if path is None:
+        pytest.skip(f"counts with {tool}, which is not installed")
+    if not PROGRAM.exists():
+        pytest.skip(f"{PROGRAM.name} is not built beside this library")
+    return path
+
+
+def run(command: list[str]) -> str:
+    """What a counting tool prints on standard error."""
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(FOLDER)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def instructions(operation: str, path: Path) -> float:
+    """Instructions of one round of an operation."""
+    tool = needs("valgrind")
+
+    def total(times: int) -> int:
+        command = [tool, "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+        found = re.search(
+            r"Collected : (\d+)", run([*command, str(PROGRAM), operation, str(path), str(times)])
+        )
+        assert found
+        return int(found[1])
+
+    return (total(600) - total(100)) / 500
+
+
+def system_calls(operation: str, path: Path) -> dict[str, float]:
+    """System calls of one round of an operation, by name."""
+    tool = needs("strace")
+
+    def total(times: int) -> Counter[str]:
+        report = run(
+            [tool, "-f", "-qq", "-c", "-U", "name,calls", str(PROGRAM), operation, str(path), str(times)]
+        )
+        return Counter({name: int(count) for name, count in re.findall(r"^ *(\w+) +(\d+)$", report, re.M)})
+
+    few, many = total(100), total(300)
+    differences = {name: (many[name] - few[name]) / 200 for name in many if name != "total"}
+    return {name: count for name, count in differences.items() if count >= 0.1}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the bounds are those of x86-64")
+@pytest.mark.parametrize(("operation", "size", "most"), INSTRUCTIONS)
+def test_a_call_takes_at_most_so_many_instructions(
+    tmp_path: Path, operation: str, size: int, most: int
+) -> None:
+    if FOLDER.name != "release":
+        pytest.skip("the bounds are those of the release build")
+    assert instructions(operation, files.sample(tmp_path / "file", size).path) <= most
+
+
+@pytest.mark.parametrize(("operation", "size", "expected"), SYSTEM_CALLS)
+def test_a_call_makes_these_system_calls(
+    tmp_path: Path, operation: str, size: int, expected: dict[str, float]
+) -> None:
+    found = system_calls(operation, files.sample(tmp_path / "file", size).path)
+    # One word remembers where to map; now and then the library asks for room, which takes a pair of calls.
+    for name in ("mmap", "munmap"):
+        if name in expected:
+            found[name] = min(found.get(name, 0), expected[name]) if found.get(name, 0) < 1.2 else found[name]
+    assert found == expected
