@@ -177,11 +177,12 @@ def test_a_newer_error_receives_the_same_details() -> None:
 
 
 def test_options_that_cannot_be_read_are_explained_in_the_error(small: Sample) -> None:
+    newer = ctypes.sizeof(abi.mmg_options) + 8
     unreadable = {
         abi.MMG_E_ABI_SIZE: Block(abi.mmg_options, 6),
-        abi.MMG_E_ABI_NEWER: Block(abi.mmg_options, 80),
+        abi.MMG_E_ABI_NEWER: Block(abi.mmg_options, newer),
     }
-    unreadable[abi.MMG_E_ABI_NEWER].memory[79] = 1
+    unreadable[abi.MMG_E_ABI_NEWER].memory[newer - 1] = 1
     for status, block in unreadable.items():
         handle, error = abi.mmg_handle(), mmg.new_error()
         path = os.fsencode(small.path)
