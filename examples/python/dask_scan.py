@@ -4,8 +4,10 @@
     python dask_scan.py FILE [WORD] [--workers N]
 
 What travels to the workers is a reference, some hundred bytes: path, window, and which file it was. Each worker maps its
-own window of the file, and makes sure that it is the same file; if it was replaced or rewritten meanwhile, the
-task fails with StaleError instead of counting in another file. Needs the package `distributed`.
+own window of the file, and makes sure that it is the same file. If the file was replaced or rewritten meanwhile, the
+task fails with StaleError instead of counting in another file; if it was cut short under the worker, with
+TruncatedError. Either ends the scan with one line, and the cluster goes on. The scheduler needs no access to the file.
+Needs the package `distributed`.
 """
 
 from __future__ import annotations
@@ -44,27 +46,31 @@ def count(window: mmapguard.Region, word: bytes, own: int) -> Found:
 
 
 def windows(path: Path, word: bytes) -> Iterator[tuple[mmapguard.Region, int]]:
-    """The file in pieces, and how much of each is its own: they overlap, so that no word is cut in two."""
-    with mmapguard.open(path) as whole:
+    """References to the pieces of the file, and how much of each is its own: they overlap, so that no word is cut in two.
+
+    All of them mean the one file that was opened here.
+    """
+    with mmapguard.open(path, backing="map") as whole:
         size = len(whole)
-    for start in range(0, size, PIECE):
-        own = min(PIECE, size - start)
-        length = min(own + len(word) - 1, size - start)
-        with mmapguard.open(path, offset=start, length=length, backing="map") as window:
-            yield window, own
+        for start in range(0, size, PIECE):
+            own = min(PIECE, size - start)
+            yield whole.reference(start, min(own + len(word) - 1, size - start)), own
 
 
 def scan(client: Any, path: Path, word: bytes) -> list[Found]:
-    """Have the cluster search a file, and show how far it is."""
+    """Have the cluster search a file, and show how far it is. Raises StaleError or TruncatedError if the file changed."""
     from distributed import as_completed
 
     jobs = [client.submit(count, window, word, own, pure=False) for window, own in windows(path, word)]
     size, done, results = path.stat().st_size, 0, []
-    for job in as_completed(jobs):
-        results.append(job.result())
-        done += results[-1].bytes
-        print(f"\r{done / 2**20:10.1f} of {size / 2**20:.1f} MiB", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+    try:
+        for job in as_completed(jobs):
+            results.append(job.result())
+            done += results[-1].bytes
+            print(f"\r{done / 2**20:10.1f} of {size / 2**20:.1f} MiB", end="", file=sys.stderr, flush=True)
+    finally:
+        print(file=sys.stderr)
+        client.cancel(jobs)  # what is left after an error
     return results
 
 
@@ -85,7 +91,11 @@ def main(arguments: list[str] | None = None) -> int:
         ) as cluster,
         Client(cluster) as client,
     ):
-        results = scan(client, given.file, os.fsencode(given.word))
+        try:
+            results = scan(client, given.file, os.fsencode(given.word))
+        except (mmapguard.StaleError, mmapguard.MapFaultError) as changed:
+            print(f"the file changed while it was searched: {changed}", file=sys.stderr)
+            return 1
     workers = {one.pid for one in results}
     print(f"{sum(one.count for one in results)} times {given.word!r}, by {len(workers)} processes")
     return 0
