@@ -43,8 +43,7 @@ opening_begin(struct opening *opening, const char *path, int fd, const mmg_optio
     if (error != NULL) {
         mmg_status status = mmgi_struct_check_out(error, MMGI_FIRST_ERROR_SIZE);
         if (status != MMG_OK)
-            return status;
-        mmgi_error_clear(error);
+            return status; /* what is told later overwrites all of it, and so does success */
     }
     opening->report = (struct report){.caller_error = error, .path = path, .descriptor = fd};
     if (handle == NULL)

@@ -139,6 +139,6 @@ mmgi_error_clear(mmg_error *caller_error)
 {
     if (caller_error == NULL)
         return;
-    const mmg_error nothing = MMG_ERROR_INIT;
+    static const mmg_error nothing = MMG_ERROR_INIT;
     mmgi_struct_write(caller_error, &nothing, sizeof nothing);
 }
