@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a failed call has to tell, and what it is for those who speak `std::io`.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 use std::os::raw::c_char;
 
 use mmapguard_sys as sys;
 
+use crate::name::Name;
 use crate::Status;
 
 /// The result of everything here that can fail.
@@ -55,8 +56,12 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Error(Box<Details>);
+
+/// Behind a pointer, so that a `Result` that is `Ok` costs no more than it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
+struct Details {
     status: Status,
     os_code: i32,
     offset: Option<u64>,
@@ -71,61 +76,77 @@ fn text(array: &[c_char]) -> String {
 }
 
 impl Error {
-    /// From what a call has filled in.
-    pub(crate) fn told(status: sys::mmg_status, details: &sys::mmg_error) -> Error {
-        Error {
+    /// From what a call that opens has filled in. The library calls a descriptor by its number; here it has the name
+    /// that the caller gave it, or that of its file.
+    #[cold]
+    pub(crate) fn told(status: sys::mmg_status, details: &sys::mmg_error, name: &Name) -> Error {
+        let operation = text(&details.operation);
+        let mut message = text(&details.message);
+        if !matches!(name, Name::Path(_)) {
+            let subject = message.find(&format!(": {operation}: ")).unwrap_or(0);
+            message.replace_range(..subject, &name.at_open());
+        }
+        // For a loss 0 is a place like any other; for all else it says that there is none.
+        let offset = Some(details.offset).filter(|&offset| offset != 0 || is_loss(status));
+        Error(Box::new(Details {
             status: Status(status),
             os_code: details.os_code,
-            offset: Some(details.offset).filter(|&offset| offset != 0),
-            operation: text(&details.operation),
-            message: text(&details.message),
-        }
+            offset,
+            operation,
+            message,
+        }))
     }
 
     /// From the status of a call that tells nothing else.
+    #[cold]
     pub(crate) fn plain(status: sys::mmg_status, name: &str, operation: &str) -> Error {
         Error::refused(Status(status), name, operation, &Status(status).to_string())
     }
 
+    /// `name` is in words already: in quotes, if it is a path.
+    #[cold]
     pub(crate) fn refused(status: Status, name: &str, operation: &str, why: &str) -> Error {
         let message = format!("{name}: {operation}: {why}");
-        Error { status, os_code: 0, offset: None, operation: operation.to_owned(), message }
+        Error(Box::new(Details {
+            status,
+            os_code: 0,
+            offset: None,
+            operation: operation.to_owned(),
+            message,
+        }))
     }
 
     /// The bytes from here on are lost.
+    #[cold]
     pub(crate) fn at(mut self, offset: u64) -> Error {
-        self.message.push_str(&format!(", from byte {offset} on"));
-        self.offset = Some(offset);
+        // Writing to a String cannot fail.
+        let _ = write!(self.0.message, ", from byte {offset} on");
+        self.0.offset = Some(offset);
         self
     }
 
     /// What went wrong, as a status of the library.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.status
+        self.0.status
     }
 
     /// The error number of the system (errno); `None` when the library itself refused.
     #[must_use]
     pub fn os_code(&self) -> Option<i32> {
-        Some(self.os_code).filter(|&code| code != 0)
+        Some(self.0.os_code).filter(|&code| code != 0)
     }
 
     /// What failed, such as `"open"` or `"flock"`.
     #[must_use]
     pub fn operation(&self) -> &str {
-        &self.operation
+        &self.0.operation
     }
 
     /// Where, if the failure has a place: the first byte that was lost.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
-        self.offset
-    }
-
-    /// A lease was to be had, and the cap for its snapshot was too small: see `Options::stable_enough`.
-    pub(crate) fn is_for_want_of_cap(&self) -> bool {
-        self.status == Status::UNSTABLE && self.operation == "lease"
+        self.0.offset
     }
 
     /// The kind of [`std::io::Error`] that this becomes.
@@ -134,7 +155,7 @@ impl Error {
         if let Some(code) = self.os_code() {
             return io::Error::from_raw_os_error(code).kind();
         }
-        match self.status {
+        match self.0.status {
             Status::NOT_FOUND => io::ErrorKind::NotFound,
             Status::PERMISSION => io::ErrorKind::PermissionDenied,
             Status::WOULD_BLOCK => io::ErrorKind::WouldBlock,
@@ -150,9 +171,27 @@ impl Error {
     }
 }
 
+/// Is this a status about bytes, which have a place?
+pub(crate) fn is_loss(status: sys::mmg_status) -> bool {
+    matches!(status, sys::MMG_E_TRUNCATED | sys::MMG_E_IO | sys::MMG_E_POISONED | sys::MMG_E_UNSTABLE)
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Details { status, os_code, offset, operation, message } = &*self.0;
+        f.debug_struct("Error")
+            .field("status", status)
+            .field("os_code", os_code)
+            .field("offset", offset)
+            .field("operation", operation)
+            .field("message", message)
+            .finish()
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 

@@ -5,10 +5,12 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 
 mod error;
-mod file_data;
+mod guarantee;
 mod handle;
 mod info;
+mod name;
 mod options;
+mod pinned;
 mod process;
 mod reader;
 mod region;
@@ -16,11 +18,12 @@ mod span;
 mod words;
 
 pub use error::{Error, Result};
-pub use file_data::{load, load_stdin, map_file, FileData};
+pub use guarantee::{Contained, Guarantee, Leased, Stable};
 pub use info::{Changed, Info, Stats};
 pub use options::Options;
+pub use pinned::Pinned;
 pub use process::{guard_install, guard_state, handle_fault, stats, supports, version};
 pub use reader::Reader;
-pub use region::{Contained, Guarantee, Region, Stable};
+pub use region::Region;
 pub use span::Span;
 pub use words::{Advice, Backing, Feature, GuardState, Lock, Means, Promise, Reason, Shortfall, Status};

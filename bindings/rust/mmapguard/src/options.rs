@@ -2,15 +2,17 @@
 //! How to open, and opening.
 
 use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::io::{AsFd, AsRawFd};
+use std::mem::MaybeUninit;
+#[cfg(unix)]
+use std::os::unix::io::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use mmapguard_sys as sys;
 
 use crate::handle::Handle;
-use crate::{Advice, Backing, Error, Guarantee, Info, Lock, Region, Result, Status};
+use crate::name::{path_bytes, quoted, Name};
+use crate::{Advice, Backing, Error, Guarantee, Lock, Pinned, Region, Result, Status};
 
 /// How to open: a builder. Everything has a default; [`Region::open`] is short for opening with all of them.
 ///
@@ -34,7 +36,7 @@ use crate::{Advice, Backing, Error, Guarantee, Info, Lock, Region, Result, Statu
 #[must_use = "options do nothing until something is opened with them"]
 pub struct Options {
     raw: sys::mmg_options,
-    leases: bool,
+    name: Option<String>,
 }
 
 impl Default for Options {
@@ -49,12 +51,12 @@ fn cap(bytes: Option<u64>) -> u64 {
 }
 
 /// What `max_snapshot_bytes` is where nothing is said.
-const DEFAULT_SNAPSHOT: u64 = 1 << 30;
+pub(crate) const DEFAULT_SNAPSHOT: u64 = 1 << 30;
 
 impl Options {
     /// All defaults.
     pub const fn new() -> Options {
-        Options { raw: sys::MMG_OPTIONS_INIT, leases: true }
+        Options { raw: sys::MMG_OPTIONS_INIT, name: None }
     }
 
     /// What is to hold the bytes. Default: [`Backing::AUTO`].
@@ -135,29 +137,27 @@ impl Options {
         self
     }
 
-    /// Cap for the copy that [`Stable`](crate::Stable) may need; `None`: no cap. Default: 1 GiB. A cap of 0 is one of
+    /// Cap for the copy that [`Stable`](crate::Stable) and [`Leased`](crate::Leased) may need; `None`: no cap. Default: 1 GiB. A cap of 0 is one of
     /// 1 byte.
     pub fn max_snapshot_bytes(&mut self, bytes: Option<u64>) -> &mut Options {
         self.raw.max_snapshot_bytes = cap(bytes);
         self
     }
 
-    /// May a [`Stable`](crate::Stable) region rest on a lease? Default: yes, since it costs nothing until somebody
-    /// writes. No: where a lease would be taken, the bytes are copied into memory instead, up to
-    /// [`max_snapshot_bytes`](Options::max_snapshot_bytes). The section "How far `&[u8]` goes" of the crate's
-    /// documentation says when that matters.
+    /// What errors call the region. Default: the path that it is opened by, or that of the file behind a descriptor.
     ///
     /// ```
-    /// use mmapguard::{Means, Options, Stable};
+    /// use mmapguard::{Contained, Options};
     ///
-    /// # fn main() -> mmapguard::Result<()> {
-    /// let region = Options::new().leases(false).copy_threshold(1).open::<Stable>("Cargo.toml")?;
-    /// assert_ne!(region.info()?.means(), Means::LEASE);
+    /// # fn main() -> std::io::Result<()> {
+    /// let file = std::fs::File::open("Cargo.toml")?;
+    /// let error = Options::new().name("the index").window(1 << 40, 1).open_fd::<Contained>(&file).unwrap_err();
+    /// assert!(error.to_string().starts_with("'the index': "), "{error}");
     /// # Ok(())
     /// # }
     /// ```
-    pub fn leases(&mut self, yes: bool) -> &mut Options {
-        self.leases = yes;
+    pub fn name(&mut self, name: impl Into<String>) -> &mut Options {
+        self.name = Some(name.into());
         self
     }
 
@@ -176,7 +176,15 @@ impl Options {
     /// Whatever [`Status`] names under opening; [`Status::UNSTABLE`] if `G` is [`Stable`](crate::Stable) and that
     /// cannot be had.
     pub fn open<G: Guarantee>(&self, path: impl AsRef<Path>) -> Result<Region<G>> {
-        self.by_path(path.as_ref(), sys::mmg_open)
+        Region::over(self.by_path::<G>(path.as_ref(), sys::mmg_open)?)
+    }
+
+    /// The same with all bytes pinned: as [`open`](Options::open) and [`Region::pinned`] in one.
+    ///
+    /// # Errors
+    /// As [`open`](Options::open).
+    pub fn open_pinned<G: Guarantee>(&self, path: impl AsRef<Path>) -> Result<Pinned<G>> {
+        Pinned::over(self.by_path::<G>(path.as_ref(), sys::mmg_open)?)
     }
 
     /// The same, except that the path `-`, exactly, is standard input.
@@ -184,7 +192,7 @@ impl Options {
     /// # Errors
     /// As [`open`](Options::open).
     pub fn load<G: Guarantee>(&self, path: impl AsRef<Path>) -> Result<Region<G>> {
-        self.by_path(path.as_ref(), sys::mmg_load)
+        Region::over(self.by_path::<G>(path.as_ref(), sys::mmg_load)?)
     }
 
     /// Open the file behind a descriptor, which stays the caller's.
@@ -202,77 +210,83 @@ impl Options {
     ///
     /// # Errors
     /// As [`open`](Options::open).
+    #[cfg(unix)]
     pub fn open_fd<G: Guarantee>(&self, descriptor: impl AsFd) -> Result<Region<G>> {
-        self.by_descriptor(descriptor, sys::mmg_open_fd)
+        Region::over(self.by_descriptor::<G>(descriptor.as_fd(), sys::mmg_open_fd)?)
+    }
+
+    /// The same with all bytes pinned: as [`open_fd`](Options::open_fd) and [`Region::pinned`] in one.
+    ///
+    /// # Errors
+    /// As [`open`](Options::open).
+    #[cfg(unix)]
+    pub fn open_fd_pinned<G: Guarantee>(&self, descriptor: impl AsFd) -> Result<Pinned<G>> {
+        Pinned::over(self.by_descriptor::<G>(descriptor.as_fd(), sys::mmg_open_fd)?)
     }
 
     /// Read a descriptor of any kind from where it stands to its end into memory. It stays the caller's.
     ///
     /// # Errors
     /// [`Status::TOO_BIG`] over the cap, and then nothing; otherwise as [`open`](Options::open).
+    #[cfg(unix)]
     pub fn read_fd<G: Guarantee>(&self, descriptor: impl AsFd) -> Result<Region<G>> {
-        self.by_descriptor(descriptor, sys::mmg_read_fd)
+        Region::over(self.by_descriptor::<G>(descriptor.as_fd(), sys::mmg_read_fd)?)
     }
 
-    fn by_path<G: Guarantee>(&self, path: &Path, call: ByPath) -> Result<Region<G>> {
-        let name = path.display().to_string();
-        let path = CString::new(path.as_os_str().as_bytes())
-            .map_err(|_| Error::refused(Status::ARGUMENT, &name, "open", "the path contains a NUL"))?;
-        self.stable_enough(name, |options, handle, error| {
-            // SAFETY: `path` ends in NUL, and the other pointers are to live values that say their size.
-            unsafe { call(path.as_ptr(), options, handle, error) }
-        })
+    fn by_path<G: Guarantee>(&self, path: &Path, call: ByPath) -> Result<Handle> {
+        let path = CString::new(path_bytes(path)).map_err(|error| {
+            let path = quoted(&error.into_vec());
+            Error::refused(Status::ARGUMENT, &path, "open", "the path contains a NUL")
+        })?;
+        match &self.name {
+            // Kept as the name, too, so that opening allocates once.
+            None => {
+                let start = path.as_ptr(); // of its heap memory, which stays where it is
+                self.open_as::<G>(Name::Path(path), |options, handle, error| {
+                    // SAFETY: the path ends in NUL and lives in the name; the other pointers are to live values that
+                    // say their size.
+                    unsafe { call(start, options, handle, error) }
+                })
+            }
+            Some(name) => self.open_as::<G>(Name::Given(name.clone()), |options, handle, error| {
+                // SAFETY: as above, and `path` lives here.
+                unsafe { call(path.as_ptr(), options, handle, error) }
+            }),
+        }
     }
 
-    fn by_descriptor<G: Guarantee>(&self, descriptor: impl AsFd, call: ByDescriptor) -> Result<Region<G>> {
-        let descriptor = descriptor.as_fd();
+    #[cfg(unix)]
+    fn by_descriptor<G: Guarantee>(&self, descriptor: BorrowedFd<'_>, call: ByDescriptor) -> Result<Handle> {
         let number = descriptor.as_raw_fd();
-        self.stable_enough(format!("descriptor {number}"), |options, handle, error| {
+        let name = self.name.clone().map_or(Name::Descriptor(number), Name::Given);
+        self.open_as::<G>(name, |options, handle, error| {
             // SAFETY: `descriptor` is borrowed for as long, and the pointers are to live values that say their size.
             unsafe { call(number, options, handle, error) }
         })
     }
 
-    /// Open, and if it is to be stable by a lease, see that this is allowed and has a chance to hold.
-    fn stable_enough<G: Guarantee>(
-        &self,
-        name: String,
-        call: impl Fn(Arg, Out, Why) -> i32,
-    ) -> Result<Region<G>> {
+    #[inline]
+    fn open_as<G: Guarantee>(&self, name: Name, call: impl Fn(Arg, Out, Why) -> i32) -> Result<Handle> {
         let options = sys::mmg_options { guarantee: G::DEMAND, ..self.raw };
-        let (handle, info) = opened(&options, name, &call)?;
-        if !G::PINS || info.means() != crate::Means::LEASE {
-            return Region::over(handle, &info);
-        }
-        let limit = match options.max_snapshot_bytes {
-            0 => DEFAULT_SNAPSHOT,
-            bytes => bytes,
-        };
-        if !self.leases {
-            let copied = sys::mmg_options { backing: sys::MMG_BACKING_COPY, max_bytes: limit, ..options };
-            let name = handle.name.clone();
+        let handle = opened(&options, name, &call)?;
+        G::accept(handle, &options, &|mut handle, options| {
+            let name = handle.take_name();
             drop(handle);
-            let (handle, info) = opened(&copied, name, &call)?;
-            return Region::over(handle, &info);
-        }
-        if info.size() > limit {
-            // Secured when the lease breaks is what the cap allows, and the rest would change.
-            let why = "only a lease is to be had, and the bytes are more than max_snapshot_bytes";
-            return Err(Error::refused(Status::UNSTABLE, &handle.name, "lease", why));
-        }
-        Region::over(handle, &info)
+            opened(options, name, &call)
+        })
     }
 }
 
 type Arg<'a> = &'a sys::mmg_options;
 type Out<'a> = &'a mut sys::mmg_handle;
-type Why<'a> = &'a mut sys::mmg_error;
+type Why = *mut sys::mmg_error;
 type ByPath = unsafe extern "C" fn(
     *const std::os::raw::c_char,
     *const sys::mmg_options,
     *mut sys::mmg_handle,
     *mut sys::mmg_error,
 ) -> sys::mmg_status;
+#[cfg(unix)]
 type ByDescriptor = unsafe extern "C" fn(
     i32,
     *const sys::mmg_options,
@@ -280,11 +294,23 @@ type ByDescriptor = unsafe extern "C" fn(
     *mut sys::mmg_error,
 ) -> sys::mmg_status;
 
-fn opened(options: Arg, name: String, call: &impl Fn(Arg, Out, Why) -> i32) -> Result<(Handle, Info)> {
+#[inline]
+fn opened(options: Arg, name: Name, call: &impl Fn(Arg, Out, Why) -> i32) -> Result<Handle> {
     let mut number = 0;
-    let mut error = sys::MMG_ERROR_INIT;
-    match call(options, &mut number, &mut error) {
-        sys::MMG_OK => Handle::adopt(number, name),
-        status => Err(Error::told(status, &error)),
+    // The library looks at the size only, and fills in the rest when it fails.
+    let mut error = MaybeUninit::<sys::mmg_error>::uninit();
+    // SAFETY: a place inside `error`, whose first member this is.
+    unsafe {
+        std::ptr::addr_of_mut!((*error.as_mut_ptr()).struct_size).write(sys::MMG_ERROR_INIT.struct_size)
+    };
+    match call(options, &mut number, error.as_mut_ptr()) {
+        sys::MMG_OK => Ok(Handle::adopt(number, name)),
+        status => Err(failed(status, &error, &name)),
     }
+}
+
+#[cold]
+fn failed(status: sys::mmg_status, error: &MaybeUninit<sys::mmg_error>, name: &Name) -> Error {
+    // SAFETY: the call has failed after it saw a size that it knows, so every member has been written.
+    Error::told(status, unsafe { error.assume_init_ref() }, name)
 }

@@ -26,18 +26,19 @@ use crate::handle::Handle;
 #[derive(Clone)]
 pub struct Reader<'a> {
     handle: &'a Handle,
+    size: u64,
     position: u64,
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(handle: &'a Handle) -> Reader<'a> {
-        Reader { handle, position: 0 }
+    pub(crate) fn new(handle: &'a Handle, size: u64) -> Reader<'a> {
+        Reader { handle, size, position: 0 }
     }
 }
 
 impl Read for Reader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.position >= self.handle.size {
+        if self.position >= self.size {
             return Ok(0);
         }
         let got = self.handle.read_at(self.position, buffer)?;
@@ -50,7 +51,7 @@ impl Seek for Reader<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let position = match to {
             SeekFrom::Start(offset) => Some(offset),
-            SeekFrom::End(distance) => add(self.handle.size, distance),
+            SeekFrom::End(distance) => add(self.size, distance),
             SeekFrom::Current(distance) => add(self.position, distance),
         };
         self.position = position.ok_or_else(|| {
@@ -71,6 +72,6 @@ fn add(position: u64, distance: i64) -> Option<u64> {
 
 impl fmt::Debug for Reader<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("name", &self.handle.name).field("position", &self.position).finish()
+        f.debug_struct("Reader").field("handle", self.handle).field("position", &self.position).finish()
     }
 }

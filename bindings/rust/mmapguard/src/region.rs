@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Regions: the bytes of one window of one file, under one of two guarantees.
+//! Regions: the bytes of one window of one file, under one of three guarantees.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,45 +8,9 @@ use std::path::Path;
 
 use mmapguard_sys as sys;
 
+use crate::guarantee::cannot_change;
 use crate::handle::Handle;
-use crate::{Advice, Changed, Error, Info, Options, Promise, Reader, Result, Span, Status};
-
-/// The guarantee of a region: *the bytes do not change and do not vanish*, whoever writes to the file. Hence a
-/// `Region<Stable>` is a `&[u8]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Stable {}
-
-/// The guarantee of a region: *nothing that happens to the file kills the process*, and losses are reported. But bytes
-/// may change, so there is no `&[u8]`: every read says whether it worked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Contained {}
-
-/// [`Stable`] or [`Contained`]; nothing else can implement it.
-pub trait Guarantee: private::Sealed {}
-
-impl Guarantee for Stable {}
-impl Guarantee for Contained {}
-
-mod private {
-    use mmapguard_sys as sys;
-
-    pub trait Sealed {
-        /// What the library is asked for.
-        const DEMAND: u32;
-        /// Whether the region holds a pin for the whole of its life.
-        const PINS: bool;
-    }
-
-    impl Sealed for super::Stable {
-        const DEMAND: u32 = sys::MMG_GUARANTEE_STABLE;
-        const PINS: bool = true;
-    }
-
-    impl Sealed for super::Contained {
-        const DEMAND: u32 = sys::MMG_GUARANTEE_CONTAINED;
-        const PINS: bool = false;
-    }
-}
+use crate::{Advice, Changed, Error, Guarantee, Info, Options, Pinned, Reader, Result, Span, Stable, Status};
 
 /// The bytes of one window of one file, for reading.
 ///
@@ -63,7 +27,7 @@ mod private {
 /// # }
 /// ```
 ///
-/// which cannot outlive its region:
+/// A slice cannot outlive its region:
 ///
 /// ```compile_fail,E0505
 /// use mmapguard::{Region, Stable};
@@ -129,7 +93,8 @@ mod private {
 pub struct Region<G: Guarantee> {
     /// All of the region, pinned, if `G` is `Stable`; empty otherwise.
     span: sys::mmg_span,
-    handle: Handle,
+    size: u64,
+    pub(crate) handle: Handle,
     guarantee: PhantomData<G>,
 }
 
@@ -148,23 +113,28 @@ impl<G: Guarantee> Region<G> {
         Options::new().open(path)
     }
 
-    /// What an open handle becomes; a stable region is pinned for good.
-    pub(crate) fn over(handle: Handle, info: &Info) -> Result<Region<G>> {
-        let mut region = Region { span: sys::MMG_SPAN_INIT, handle, guarantee: PhantomData };
-        if G::PINS {
-            if info.guarantee() != Promise::STABLE {
-                let why = format!("not stable: {}", info.shortfall());
-                return Err(Error::refused(Status::UNSTABLE, &region.handle.name, "stable", &why));
-            }
-            region.span = region.handle.pin(0, sys::MMG_TO_END)?;
+    /// What an open handle becomes. Whoever calls this sees to it that the bytes are what `G` says.
+    #[inline]
+    pub(crate) fn over(handle: Handle) -> Result<Region<G>> {
+        // Also the shortest way to ask for the size.
+        let mut span = handle.pin(0, sys::MMG_TO_END)?;
+        let size = span.size;
+        if !G::PINS {
+            // SAFETY: `span` is live, and nobody looks at its bytes.
+            unsafe { sys::mmg_unpin(&mut span) };
         }
-        Ok(region)
+        Ok(Region { span, size, handle, guarantee: PhantomData })
+    }
+
+    /// As [`over`](Region::over), where the size is known, and `G` asks for no pin.
+    pub(crate) fn unpinned(handle: Handle, size: u64) -> Region<G> {
+        Region { span: sys::MMG_SPAN_INIT, size, handle, guarantee: PhantomData }
     }
 
     /// Bytes in the region, as they were at open.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.handle.size
+        self.size
     }
 
     /// Copy bytes at `offset` into `buffer`: as many as there are, so fewer than fit only at the end of the region or in
@@ -184,7 +154,7 @@ impl<G: Guarantee> Region<G> {
     /// specified.
     pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let length = buffer.len() as u64;
-        if offset.checked_add(length).map_or(true, |end| end > self.size()) {
+        if self.is_beyond(offset, length) {
             return Err(self.beyond(offset, length));
         }
         let mut done = 0;
@@ -197,9 +167,14 @@ impl<G: Guarantee> Region<G> {
         Ok(())
     }
 
+    fn is_beyond(&self, offset: u64, length: u64) -> bool {
+        offset.checked_add(length).map_or(true, |end| end > self.size())
+    }
+
+    #[cold]
     fn beyond(&self, offset: u64, length: u64) -> Error {
         let why = format!("{length} bytes at {offset} reach beyond the region, which has {}", self.size());
-        Error::refused(Status::RANGE, &self.handle.name, "read", &why)
+        Error::refused(Status::RANGE, &self.handle.called(), "read", &why)
     }
 
     /// A copy of `length` bytes at `offset`.
@@ -209,12 +184,12 @@ impl<G: Guarantee> Region<G> {
     pub fn read_to_vec(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         // Asked before memory is, so that a nonsensical length costs nothing.
-        if offset.checked_add(length as u64).map_or(true, |end| end > self.size()) {
+        if self.is_beyond(offset, length as u64) {
             return Err(self.beyond(offset, length as u64));
         }
         bytes
             .try_reserve_exact(length)
-            .map_err(|_| Error::plain(sys::MMG_E_NO_MEMORY, &self.handle.name, "read"))?;
+            .map_err(|_| Error::plain(sys::MMG_E_NO_MEMORY, &self.handle.called(), "read"))?;
         bytes.resize(length, 0);
         self.read_exact_at(offset, &mut bytes).map(|()| bytes)
     }
@@ -238,7 +213,7 @@ impl<G: Guarantee> Region<G> {
     /// A [`Read`](std::io::Read) and [`Seek`](std::io::Seek) over the region.
     #[must_use]
     pub fn reader(&self) -> Reader<'_> {
-        Reader::new(&self.handle)
+        Reader::new(&self.handle, self.size())
     }
 
     /// Compute something from the region, and believe it only if no byte was lost meanwhile: `work` reads through a
@@ -327,31 +302,32 @@ impl<G: Guarantee> Region<G> {
     ///
     /// # Errors
     /// As [`read_at`](Region::read_at), if a byte of it is known to be lost.
-    pub fn span(&self, offset: u64, length: u64) -> Result<Span> {
-        self.handle.pin(offset, length).map(Span::new)
+    #[inline]
+    pub fn span(&self, offset: u64, length: u64) -> Result<Span<'_>> {
+        match self.handle.pin(offset, length) {
+            Ok(raw) => Ok(Span::new(raw, &self.handle)),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Close the region, and tell whether everything read from it was true. Dropping it closes it as well, and tells
-    /// nothing.
+    /// The region with its bytes pinned for as long as it lives: for a slice, on the caller's word, of bytes that may
+    /// change. See [`Pinned::as_slice`].
     ///
     /// # Errors
-    /// As [`check`](Region::check).
-    pub fn close(mut self) -> Result<()> {
-        let verdict = self.check();
-        self.unpin();
-        // Taken apart by hand, since a type that has a Drop cannot be.
-        let empty = Handle::nothing();
-        verdict.and(std::mem::replace(&mut self.handle, empty).close())
+    /// As [`span`](Region::span).
+    pub fn pinned(self) -> Result<Pinned<G>> {
+        Pinned::new(self)
     }
 
-    fn unpin(&mut self) {
-        // SAFETY: `span` is live; an empty one, or one that has been unpinned before, is harmless. Nobody holds a slice
-        // of it: both callers have the region for themselves.
-        unsafe { sys::mmg_unpin(&mut self.span) };
+    /// Has a loss been contained in this region so far? Quicker than [`check`](Region::check), since it does not look
+    /// at the file: a cut that no read has met yet, or inside the last page, is for `check`.
+    ///
+    /// # Errors
+    /// The cause of the first loss, with its [`offset`](Error::offset).
+    pub fn lost(&self) -> Result<()> {
+        self.span(0, sys::MMG_TO_END).map(drop)
     }
-}
 
-impl Region<Contained> {
     /// The same region as a stable one, if its bytes cannot change anyway: small files and streams, which are copied,
     /// sealed files and media that nobody can write. Otherwise it comes back as it was.
     ///
@@ -365,27 +341,48 @@ impl Region<Contained> {
     ///
     /// # Errors
     /// The region itself, where its bytes may change.
-    pub fn try_into_stable(self) -> Result<Region<Stable>, Region<Contained>> {
-        if self.info().map_or(true, |info| info.guarantee() != Promise::STABLE) {
+    pub fn try_into_stable(self) -> Result<Region<Stable>, Region<G>> {
+        if !self.handle.summary().map_or(false, |summary| cannot_change(&summary)) {
             return Err(self);
         }
-        let span = match self.handle.pin(0, sys::MMG_TO_END) {
-            Ok(span) => span,
-            Err(_) => return Err(self),
-        };
-        let mut contained = self;
-        let handle = std::mem::replace(&mut contained.handle, Handle::nothing());
-        Ok(Region { span, handle, guarantee: PhantomData })
+        let Ok(span) = self.handle.pin(0, sys::MMG_TO_END) else { return Err(self) };
+        let mut region = self;
+        let handle = std::mem::replace(&mut region.handle, Handle::nothing());
+        Ok(Region { span, size: region.size, handle, guarantee: PhantomData })
+    }
+
+    /// Close the region, and tell whether everything read from it was true. Dropping it closes it as well, and tells
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`check`](Region::check).
+    pub fn close(mut self) -> Result<()> {
+        let verdict = self.check();
+        self.unpin();
+        // Taken apart by hand, since a type that has a Drop cannot be.
+        verdict.and(std::mem::replace(&mut self.handle, Handle::nothing()).close())
+    }
+
+    #[inline]
+    fn unpin(&mut self) {
+        if !G::PINS {
+            return;
+        }
+        // SAFETY: `span` is live; an empty one, or one that has been unpinned before, is harmless. Nobody holds a slice
+        // of it: both callers have the region for themselves.
+        unsafe { sys::mmg_unpin(&mut self.span) };
     }
 }
 
 impl Deref for Region<Stable> {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: `span` is pinned since the region was made, so `data` is not NULL and `size` bytes stay readable at
-        // it until `self` is dropped or closed, which the borrow rules out. STABLE is that they do not change
-        // meanwhile; the documentation of the crate says by what, and how far. No mapping is larger than isize::MAX.
+        // SAFETY: a region is made stable in two places only, after `cannot_change()` has looked at what holds its
+        // bytes: nothing that a process can do in the file system changes or takes them. `span` is pinned since then,
+        // so `data` is not NULL and `size` bytes stay readable at it until `self` is dropped or closed, which the
+        // borrow rules out. No mapping is larger than isize::MAX.
         unsafe { std::slice::from_raw_parts(self.span.data, self.span.size as usize) }
     }
 }
@@ -397,6 +394,7 @@ impl AsRef<[u8]> for Region<Stable> {
 }
 
 impl<G: Guarantee> Drop for Region<G> {
+    #[inline]
     fn drop(&mut self) {
         self.unpin();
     }
@@ -405,7 +403,7 @@ impl<G: Guarantee> Drop for Region<G> {
 impl<G: Guarantee> fmt::Debug for Region<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut fields = f.debug_struct("Region");
-        fields.field("name", &self.handle.name).field("size", &self.size());
+        fields.field("name", &self.handle.called()).field("size", &self.size());
         if let Ok(info) = self.info() {
             fields.field("is", &format_args!("{info}"));
         }

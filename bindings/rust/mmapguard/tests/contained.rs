@@ -80,7 +80,9 @@ fn part_we_read_what_is_gone() {
     // SAFETY: the span is pinned; volatile reads take the bytes as they are.
     let last = unsafe { span.as_ptr().add(span.len() - 1).read_volatile() };
     assert_eq!(last, 0);
-    assert_eq!(span.unpin().unwrap_err().status(), Status::TRUNCATED);
+    let error = span.unpin().unwrap_err();
+    assert_eq!((error.status(), error.offset()), (Status::TRUNCATED, Some(4096)), "{error}");
+    assert!(error.to_string().contains(given().to_str().unwrap()), "{error}");
 
     let expected = sample(LARGE);
     let mut page = [0; 4096];
@@ -92,6 +94,8 @@ fn part_we_read_what_is_gone() {
         region.read_to_vec(LARGE as u64 - 10, 10).unwrap_err(),
         region.find(b"not in there").unwrap_err(),
         region.check().unwrap_err(),
+        region.lost().unwrap_err(),
+        region.span(0, u64::MAX).unwrap_err(),
         region.scan(|_| Ok::<_, mmapguard::Error>(())).unwrap_err(),
     ] {
         assert_eq!((error.status(), error.offset()), (Status::TRUNCATED, Some(4096)), "{error}");
@@ -225,4 +229,28 @@ fn streams_are_read_to_their_end() {
     let region = Options::new().read_fd::<Stable>(&reader).unwrap();
     assert_eq!(&*region, b"through a pipe");
     assert!(region.changed().is_err());
+}
+
+#[test]
+fn descriptors_are_called_by_the_path_of_their_file() {
+    let folder = Folder::new();
+    let path = folder.file("a\tname", &sample(LARGE));
+    let shown = path.to_str().unwrap().replace('\t', "\\x09");
+    let file = fs::File::open(&path).unwrap();
+    let error = Options::new().window(1 << 40, 1).open_fd::<Contained>(&file).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("'{shown}': ")), "{error}");
+
+    let region = Options::new().open_fd::<Contained>(&file).unwrap();
+    let named = Options::new().name("the \u{7}index").open_fd::<Contained>(&file).unwrap();
+    drop(file);
+    OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
+    let error = region.check().unwrap_err();
+    assert!(error.to_string().starts_with(&format!("'{shown}': ")), "{error}");
+    assert_eq!((error.status(), error.offset()), (Status::TRUNCATED, Some(0)));
+    assert!(named.check().unwrap_err().to_string().starts_with("'the \\x07index': "));
+    // By path it is the same text, from both sides.
+    let ours = region.read_to_vec(1, 1).unwrap_err().to_string();
+    assert!(ours.starts_with(&format!("'{shown}': ")), "{ours}");
+    let theirs = Options::new().window(1 << 40, 1).open::<Contained>(&path).unwrap_err().to_string();
+    assert!(theirs.starts_with(&format!("'{shown}': ")), "{theirs}");
 }

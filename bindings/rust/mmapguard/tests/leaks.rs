@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 
 use common::{sample, Folder, LARGE};
-use mmapguard::{map_file, Contained, Region, Stable};
+use mmapguard::{Contained, Leased, Region, Stable};
 
 fn held() -> (usize, usize, u64, u64) {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
@@ -25,13 +25,13 @@ fn nothing_is_left_behind() {
         let stable = Region::<Stable>::open(&path).unwrap();
         let contained = Region::<Contained>::open(&path).unwrap();
         let span = contained.span(0, 10).unwrap();
-        drop(contained);
         drop(span);
+        drop(contained.pinned().unwrap());
+        Region::<Leased>::open(&path).unwrap();
         stable.close().unwrap();
         Region::<Contained>::open(&small).unwrap().try_into_stable().unwrap();
         Region::<Contained>::open(&path).unwrap().try_into_stable().unwrap_err();
-        map_file(&path).unwrap();
-        map_file(folder.path("none")).unwrap_err();
+        Region::<Stable>::open(folder.path("none")).unwrap_err();
     }
     assert_eq!(held(), before);
 }

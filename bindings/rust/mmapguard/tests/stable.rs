@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread;
 
 use common::{sample, Folder, LARGE};
-use mmapguard::{Advice, Contained, FileData, Means, Options, Promise, Region, Stable, Status};
+use mmapguard::{Advice, Contained, Leased, Means, Options, Pinned, Promise, Region, Stable, Status};
 
 fn overwrite(path: &std::path::Path) {
     // Opening for writing is what breaks a lease, and is held until the bytes are safe.
@@ -44,30 +44,64 @@ fn a_rewrite_does_not_change_a_byte() {
 }
 
 #[test]
-fn without_leases_a_copy_is_made() {
+fn a_slice_never_rests_on_a_lease() {
     let folder = Folder::new();
     let bytes = sample(LARGE);
     let path = folder.file("file", &bytes);
-    let region = Options::new().leases(false).open::<Stable>(&path).unwrap();
+    let region = Region::<Stable>::open(&path).unwrap();
     assert_ne!(region.info().unwrap().means(), Means::LEASE);
     overwrite(&path);
     assert_eq!(&*region, bytes);
 }
 
 #[test]
-fn what_a_lease_could_not_secure_is_refused() {
+fn what_only_a_copy_could_hold_is_refused_above_the_cap() {
     let folder = Folder::new();
     let path = folder.file("file", &sample(LARGE));
-    let allowed = Region::<Stable>::open(&path).unwrap().info().unwrap().means();
+    let means = Region::<Stable>::open(&path).unwrap().info().unwrap().means();
     let capped = Options::new().max_snapshot_bytes(Some(1000)).open::<Stable>(&path);
-    match allowed {
-        Means::LEASE | Means::SNAPSHOT | Means::PRIVATE_COPY => {
+    match means {
+        Means::SNAPSHOT | Means::PRIVATE_COPY => {
             let error = capped.unwrap_err();
             assert_eq!((error.status(), error.kind()), (Status::UNSTABLE, std::io::ErrorKind::Unsupported));
             assert!(error.to_string().contains("max_snapshot_bytes"), "{error}");
         }
         // Nothing is copied for these, so no cap can be in the way.
         means => assert_eq!(capped.unwrap().info().unwrap().means(), means),
+    }
+}
+
+#[test]
+fn a_lease_larger_than_what_it_may_secure_is_refused() {
+    let folder = Folder::new();
+    let path = folder.file("file", &sample(LARGE));
+    let means = Region::<Leased>::open(&path).unwrap().info().unwrap().means();
+    if means == Means::LEASE {
+        let error = Options::new().max_snapshot_bytes(Some(1000)).open::<Leased>(&path).unwrap_err();
+        assert_eq!(error.status(), Status::UNSTABLE);
+        assert!(error.to_string().contains("max_snapshot_bytes"), "{error}");
+    } else {
+        println!("no lease is to be had here: {means}");
+    }
+}
+
+#[test]
+fn what_is_leased_reads_like_what_is_stable() {
+    let folder = Folder::new();
+    let bytes = sample(LARGE);
+    let path = folder.file("file", &bytes);
+    let region = Region::<Leased>::open(&path).unwrap().pinned().unwrap();
+    // SAFETY: writers open the file in a way that breaks a lease, in this process, which is not stopped.
+    let slice = unsafe { region.as_slice() };
+    assert_eq!(slice, bytes);
+    overwrite(&path);
+    assert_eq!(slice, bytes);
+    assert_eq!(region.read_to_vec(0, LARGE).unwrap(), bytes);
+    region.check().unwrap();
+    let region = region.into_inner();
+    match region.try_into_stable() {
+        Ok(stable) => assert_eq!(&*stable, bytes),
+        Err(leased) => leased.close().unwrap(),
     }
 }
 
@@ -88,8 +122,9 @@ fn threads_share_a_region_while_the_file_is_rewritten() {
     fn is_send_and_sync<T: Send + Sync + std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
     is_send_and_sync::<Region<Stable>>();
     is_send_and_sync::<Region<Contained>>();
-    is_send_and_sync::<mmapguard::Span>();
-    is_send_and_sync::<mmapguard::FileData>();
+    is_send_and_sync::<Region<Leased>>();
+    is_send_and_sync::<Pinned<Contained>>();
+    is_send_and_sync::<mmapguard::Span<'static>>();
 
     let folder = Folder::new();
     let bytes = Arc::new(sample(LARGE));
@@ -131,27 +166,4 @@ fn no_advice_changes_a_byte() {
         assert_eq!(&*region, bytes);
     }
     assert_eq!(region.advise(1, LARGE as u64, Advice::NORMAL).unwrap_err().status(), Status::RANGE);
-}
-
-#[test]
-fn files_above_the_cap_are_mapped_where_nothing_has_to_be_copied() {
-    let folder = Folder::new();
-    let path = folder.file("sparse", b"begins here");
-    // A hole, of which no byte is stored anywhere.
-    let size = (1 << 30) + (1 << 20);
-    OpenOptions::new().write(true).open(&path).unwrap().set_len(size).unwrap();
-    match mmapguard::map_file(&path) {
-        Ok(FileData::Mapped(region)) => {
-            let means = region.info().unwrap().means();
-            assert!(means == Means::LEASE || means == Means::REFLINK, "{means}");
-            assert_eq!((region.size(), &region[..11]), (size, &b"begins here"[..]));
-            assert_eq!(region[size as usize - 1], 0);
-        }
-        Ok(other) => panic!("not mapped: {other:?}"),
-        // Where there is neither, as on overlayfs.
-        Err(error) => {
-            assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
-            assert!(error.to_string().contains("max_snapshot_bytes"), "{error}");
-        }
-    }
 }

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Mapping a file, with the errors that mmap-guard has.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use mmapguard::{Backing, Contained, Error, Options, Pinned, Reason, Status};
+
+use crate::{FileData, Mapping};
+
+/// Error numbers, the same on every Linux.
+const ENODEV: i32 = 19;
+const EISDIR: i32 = 21;
+
+/// Map a file for reading, under a shared advisory lock that is held as long as the result lives. Nothing is copied.
+///
+/// No byte is read to find out what the file is: a pipe, a terminal or a device keeps all that it has for whoever reads
+/// it next.
+///
+/// ```
+/// let data = mmapguard_compat::map_file("Cargo.toml")?;
+/// println!("{} bytes", data.len());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// | | [`io::ErrorKind`] |
+/// |---|---|
+/// | no such file; not allowed to read it | `NotFound`; `PermissionDenied` |
+/// | empty, or of no size of its own: a pipe, a device, a file of `/proc` | `InvalidInput` |
+/// | locked elsewhere | `WouldBlock` |
+/// | a folder, or a file system that does not map | that of the system's `ENODEV` |
+/// | any other failure of the system | that of its error number |
+#[must_use = "the mapping and the lock go when this is dropped"]
+pub fn map_file(path: impl AsRef<Path>) -> io::Result<FileData> {
+    let path = path.as_ref();
+    let region = mapped(path).map_err(|error| as_expected(error, path))?;
+    // The one thing that can be mapped although it has no size of its own.
+    if region.backing_reason() == Reason::BLOCK_DEVICE {
+        return Err(empty(path));
+    }
+    Ok(FileData::Mapped(Mapping::new(region)))
+}
+
+fn mapped(path: &Path) -> Result<Pinned<Contained>, Error> {
+    let mut options = Options::new();
+    options.backing(Backing::MAP).reject_empty(true).require_lock(true);
+    match options.open_pinned(path) {
+        // Where no SIGBUS handler can be had (under a sanitizer, for one), a mapping is what it is with mmap-guard.
+        Err(error) if error.status() == Status::GUARD => options.fault_guard(false).open_pinned(path),
+        result => result,
+    }
+}
+
+#[cold]
+fn empty(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("file is empty: {}", path.display()))
+}
+
+/// The system's error where mmap-guard passes that on, which leaves the path to the caller.
+#[cold]
+fn as_expected(error: Error, path: &Path) -> io::Error {
+    match (error.status(), error.os_code()) {
+        (Status::WOULD_BLOCK, _) => error.into(),
+        // It can be opened, and then not be mapped; but the size is asked first.
+        (_, Some(EISDIR)) => match fs::metadata(path) {
+            Ok(folder) if folder.len() == 0 => empty(path),
+            _ => io::Error::from_raw_os_error(ENODEV),
+        },
+        (_, Some(code)) => io::Error::from_raw_os_error(code),
+        (Status::EMPTY | Status::NOT_MAPPABLE, None) => empty(path),
+        _ => error.into(),
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The error of mapping without an obligation.
+
+use std::fmt;
+use std::io;
+
+/// Why [`MmapOptions::map_if_safe`](crate::MmapOptions::map_if_safe) gave no mapping: the bytes may change, or mapping
+/// them failed. It converts into [`io::Error`].
+pub struct MapIfSafeError {
+    error: io::Error,
+    is_not_safe: bool,
+}
+
+impl MapIfSafeError {
+    pub(crate) fn new(error: mmapguard::Error) -> MapIfSafeError {
+        let is_not_safe = error.status() == mmapguard::Status::UNSTABLE;
+        MapIfSafeError { error: error.into(), is_not_safe }
+    }
+
+    /// Returns false: it is supported wherever the library is.
+    #[must_use]
+    pub fn not_supported(&self) -> bool {
+        false
+    }
+
+    /// Returns true when the file can be mapped, but its bytes may change.
+    #[must_use]
+    pub fn not_safe(&self) -> bool {
+        self.is_not_safe
+    }
+
+    /// Returns true when mapping failed.
+    #[must_use]
+    pub fn map_failed(&self) -> bool {
+        !self.is_not_safe
+    }
+}
+
+impl std::error::Error for MapIfSafeError {}
+
+impl fmt::Display for MapIfSafeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl fmt::Debug for MapIfSafeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.error, f)
+    }
+}
+
+impl From<MapIfSafeError> for io::Error {
+    fn from(error: MapIfSafeError) -> io::Error {
+        error.error
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What errors call a region: the path it was opened by, the path behind its descriptor, or the name that the caller
+//! gave it. A name is kept as it came and put into words only when something failed.
+
+use std::ffi::CString;
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+use crate::Info;
+
+/// Where a region comes from.
+#[derive(Debug)]
+pub(crate) enum Name {
+    Path(CString),
+    /// By [`Options::name`](crate::Options::name).
+    Given(String),
+    /// The number that the descriptor had when the region was opened; the caller may have closed it since.
+    Descriptor(i32),
+}
+
+impl Name {
+    /// In words, while the descriptor is still the caller's.
+    pub(crate) fn at_open(&self) -> String {
+        match self {
+            Name::Path(path) => quoted(path.as_bytes()),
+            Name::Given(name) => quoted(name.as_bytes()),
+            Name::Descriptor(number) => {
+                described(fs::read_link(format!("/proc/self/fd/{number}")).ok(), *number)
+            }
+        }
+    }
+
+    /// In words, later on: a region that was opened by a descriptor is found among the open ones by its inode.
+    pub(crate) fn later(&self, info: Option<&Info>) -> String {
+        match self {
+            Name::Descriptor(number) => described(info.and_then(path_of), *number),
+            _ => self.at_open(),
+        }
+    }
+}
+
+fn described(path: Option<PathBuf>, number: i32) -> String {
+    path.map_or_else(|| format!("descriptor {number}"), |path| quoted(path_bytes(&path)))
+}
+
+/// The path of a file that is open in this process. A mapped region has a descriptor of its own, so there is one.
+fn path_of(info: &Info) -> Option<PathBuf> {
+    fs::read_dir("/proc/self/fd")
+        .ok()?
+        .flatten()
+        .find(|entry| is_file(&entry.path(), info))
+        .and_then(|entry| fs::read_link(entry.path()).ok())
+}
+
+#[cfg(unix)]
+fn is_file(path: &std::path::Path, info: &Info) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).map_or(false, |file| file.dev() == info.device() && file.ino() == info.inode())
+}
+
+#[cfg(not(unix))]
+fn is_file(_path: &std::path::Path, _info: &Info) -> bool {
+    false
+}
+
+/// A path as the C library takes it: the bytes themselves where paths are bytes.
+#[cfg(unix)]
+pub(crate) fn path_bytes(path: &std::path::Path) -> &[u8] {
+    use std::os::unix::ffi::OsStrExt;
+    path.as_os_str().as_bytes()
+}
+
+#[cfg(not(unix))]
+pub(crate) fn path_bytes(path: &std::path::Path) -> &[u8] {
+    path.to_str().unwrap_or_default().as_bytes()
+}
+
+/// Printable and in quotes, by the rule of the C library's messages: control characters and bytes that are not UTF-8
+/// appear as `\xNN`.
+pub(crate) fn quoted(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() + 2);
+    text.push('\'');
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (valid, broken) = match std::str::from_utf8(rest) {
+            Ok(valid) => (valid, 0),
+            // One byte at a time after what is valid, as the C library does.
+            Err(error) => (std::str::from_utf8(&rest[..error.valid_up_to()]).unwrap_or_default(), 1),
+        };
+        for character in valid.chars() {
+            match character {
+                '\0'..='\x1F' | '\x7F' => escape(&mut text, character as u8),
+                _ => text.push(character),
+            }
+        }
+        let after = &rest[valid.len()..];
+        if broken == 1 {
+            escape(&mut text, after[0]);
+        }
+        rest = &after[broken..];
+    }
+    text.push('\'');
+    text
+}
+
+fn escape(text: &mut String, byte: u8) {
+    // Writing to a String cannot fail.
+    let _ = write!(text, "\\x{byte:02X}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{quoted, Name};
+
+    #[test]
+    fn control_characters_and_broken_text_are_escaped() {
+        assert_eq!(quoted(b"plain"), "'plain'");
+        assert_eq!(quoted("Grüße 日本".as_bytes()), "'Grüße 日本'");
+        assert_eq!(quoted(b"a\x1b[31m\n\x7f"), "'a\\x1B[31m\\x0A\\x7F'");
+        assert_eq!(quoted(b"\xff\xfe-\xc3"), "'\\xFF\\xFE-\\xC3'");
+        assert_eq!(quoted(b"\xe2\x82"), "'\\xE2\\x82'");
+        assert_eq!(quoted(b""), "''");
+    }
+
+    #[test]
+    fn what_is_unknown_is_called_by_its_number() {
+        assert_eq!(Name::Descriptor(7).later(None), "descriptor 7");
+        assert_eq!(Name::Given("a\tname".to_owned()).later(None), "'a\\x09name'");
+    }
+}
