@@ -31,11 +31,7 @@ FIELDS: dict[str, list[str]] = {
     ],
     "debian/changelog": [r"^ -- {maintainer} <{email}>  "],
     "debian/copyright": [r"^Upstream-Contact: {maintainer} <{email}>$", r"^Source: {repository}$"],
-    "bindings/rust/mmapguard/Cargo.toml": [r'^homepage = "{homepage}"$', r'^repository = "{repository}"$'],
-    "bindings/rust/mmapguard-sys/Cargo.toml": [
-        r'^homepage = "{homepage}"$',
-        r'^repository = "{repository}"$',
-    ],
+    "bindings/rust/Cargo.toml": [r'^homepage = "{homepage}"$', r'^repository = "{repository}"$'],
     "bindings/lua/mmapguard-1.0.0-1.rockspec": [
         r'^  homepage = "{homepage}",$',
         r'^  maintainer = "{maintainer} <{email}>",$',

@@ -3,8 +3,6 @@
  * The exported functions on what is open, and on the process: validate, delegate, report. What they promise is said in
  * mmapguard.h; those that open are in open_calls.c.
  */
-#include <stddef.h>
-
 #include "region/arrow.h"
 #include "guard/contain.h"
 #include "guard/fault_guard.h"
@@ -243,8 +241,7 @@ mmg_info_get(mmg_handle handle, mmg_info *info)
     if (status != MMG_OK)
         return status;
     mmgi_region_describe(pin.region, &ours);
-    if (info->struct_size > offsetof(mmg_info, pins)) /* counting takes a third of this call */
-        ours.pins = mmgi_pin_count(pin.token) - 1;    /* without our own */
+    ours.pins = mmgi_pin_count(pin.token) - 1; /* without our own */
     mmgi_struct_write(info, &ours, sizeof ours);
     return call_end(pin, MMG_OK);
 }

@@ -17,8 +17,12 @@ mmgi_decide_holding(const struct source *source, struct decision *decision)
         return MMG_OK;
     /* Files of /proc have contents and no size: only reading tells. */
     decision->reason = MMG_REASON_VIRTUAL;
-    if (source->kind == SOURCE_FILE && source->size == 0)
+    if (source->kind == SOURCE_FILE && source->size == 0) {
+        /* Whatever a read would find is refused either way, and reading may block, or consume what it finds. */
+        if (options->backing == MMG_BACKING_MAP && (options->flags & MMG_FLAG_REJECT_EMPTY))
+            return mmgi_error_tell(source->report, MMG_E_EMPTY, "open", 0, 0, NULL);
         return MMG_OK;
+    }
     mmg_status status = mmgi_backing_window(source, &decision->length);
     if (status != MMG_OK)
         return status;

@@ -120,9 +120,12 @@ check_descriptor(int fd, const struct source *source)
 static mmg_status
 reopen(int fd, struct source *source)
 {
+    /* Locks and leases are on the description. Without either, a duplicate does, and takes a fraction of the time. */
+    const bool needs_own = source->options->lock != MMG_LOCK_NONE || source->options->guarantee == MMG_GUARANTEE_STABLE;
+    int os_code = needs_own ? mmgi_file_reopen(fd, &source->fd) : ENOSYS;
+
     source->is_owned = true;
     source->is_shared = false;
-    int os_code = mmgi_file_reopen(fd, &source->fd);
     if (os_code != 0) { /* there is no /proc, or the file was opened with rights that this process has not */
         source->is_shared = true;
         os_code = mmgi_file_duplicate(fd, &source->fd);

@@ -230,7 +230,7 @@ fn one_line_of_the_manifest_is_what_a_project_changes() {
     let changed: Vec<_> = lines(theirs).zip(lines(ours)).filter(|(theirs, ours)| theirs != ours).collect();
     assert_eq!((changed.len(), lines(theirs).count()), (1, lines(ours).count()));
     assert_eq!(changed[0].0, "mmap-guard = \"=0.2.2\"");
-    assert!(changed[0].1.starts_with("mmap-guard = { package = \"mmapguard\", version = \"1\""));
+    assert!(changed[0].1.starts_with("mmap-guard = { package = \"mmapguard-compat\", version = \"1\""));
 }
 
 // ------------------------------------------------------------------------------------------------ standard input ---

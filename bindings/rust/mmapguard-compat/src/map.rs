@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use mmapguard::{Backing, Contained, Error, Options, Pinned, Reason, Status};
+use mmapguard::{Backing, Contained, Error, Lock, Options, Pinned, Reason, Status};
 
 use crate::{FileData, Mapping};
 
@@ -46,7 +46,7 @@ pub fn map_file(path: impl AsRef<Path>) -> io::Result<FileData> {
 
 fn mapped(path: &Path) -> Result<Pinned<Contained>, Error> {
     let mut options = Options::new();
-    options.backing(Backing::MAP).reject_empty(true).require_lock(true);
+    options.backing(Backing::MAP).lock(Lock::SHARED).require_lock(true).reject_empty(true);
     match options.open_pinned(path) {
         // Where no SIGBUS handler can be had (under a sanitizer, for one), a mapping is what it is with mmap-guard.
         Err(error) if error.status() == Status::GUARD => options.fault_guard(false).open_pinned(path),

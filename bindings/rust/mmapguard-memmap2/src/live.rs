@@ -10,7 +10,7 @@ use crate::loss;
 use crate::mmap::Held;
 
 /// By the address of what is held, which is in a box and stays where it is.
-static LIVE: Mutex<BTreeMap<usize, Shared>> = Mutex::new(BTreeMap::new());
+static LIVE: Mutex<Option<BTreeMap<usize, Shared>>> = Mutex::new(None);
 
 struct Shared(*const Held);
 
@@ -31,11 +31,12 @@ pub(crate) fn add(held: &Held) {
         atexit(tell_losses);
     });
     let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
-    live.insert(held as *const Held as usize, Shared(held));
+    live.get_or_insert_with(BTreeMap::new).insert(held as *const Held as usize, Shared(held));
 }
 
 pub(crate) fn remove(held: &Held) {
-    LIVE.lock().unwrap_or_else(PoisonError::into_inner).remove(&(held as *const Held as usize));
+    let mut live = LIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    live.as_mut().and_then(|live| live.remove(&(held as *const Held as usize)));
 }
 
 extern "C" fn tell_losses() {
@@ -43,7 +44,7 @@ extern "C" fn tell_losses() {
     let Ok(live) = LIVE.try_lock() else { return };
     let told = std::panic::catch_unwind(|| {
         let mut status = None;
-        for held in live.values() {
+        for held in live.iter().flat_map(BTreeMap::values) {
             // SAFETY: it is taken out of the map, under the lock that is held here, before it goes.
             if let Err(error) = unsafe { &*held.0 }.lost() {
                 status = loss::at_exit(&error).or(status);

@@ -70,7 +70,7 @@ struct Details {
 }
 
 /// The text in a fixed array, up to its NUL.
-fn text(array: &[c_char]) -> String {
+pub(crate) fn text(array: &[c_char]) -> String {
     let bytes: Vec<u8> = array.iter().map(|&c| c as u8).take_while(|&c| c != 0).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }

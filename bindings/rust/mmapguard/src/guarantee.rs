@@ -11,7 +11,7 @@ use crate::{guard_state, Backing, Error, GuardState, Means, Promise, Result, Sta
 /// `Region<Stable>` is a `&[u8]`.
 ///
 /// What holds the bytes is a copy in memory, a sealed memfd or a medium that nobody can write: nothing that another
-/// process, or this one, can take away. A lease is not among them; see [`Leased`].
+/// process, or this one, can take away. A lease is not among them, and none is taken; see [`Leased`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stable {}
 
@@ -47,6 +47,8 @@ mod private {
     pub trait Sealed: Sized {
         /// What the library is asked for.
         const DEMAND: u32;
+        /// By which flags.
+        const FLAGS: u64 = 0;
         /// Whether the region holds a pin for the whole of its life. Only what is read by `Deref` needs one, and it
         /// makes the pins beside it slower.
         const PINS: bool = false;
@@ -86,6 +88,7 @@ impl private::Sealed for Leased {
 
 impl private::Sealed for Stable {
     const DEMAND: u32 = sys::MMG_GUARANTEE_STABLE;
+    const FLAGS: u64 = sys::MMG_FLAG_NO_LEASE;
     const PINS: bool = true;
 
     fn accept(handle: Handle, options: &sys::mmg_options, again: Again<'_>) -> Result<Handle> {

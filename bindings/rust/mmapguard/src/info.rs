@@ -5,7 +5,7 @@ use std::fmt;
 
 use mmapguard_sys as sys;
 
-use crate::{Backing, GuardState, Lock, Means, Promise, Reason, Shortfall, Status};
+use crate::{Backing, GuardState, Lock, Locking, Means, Promise, Reason, Shortfall, Status};
 
 /// What is known about a region at one moment: see [`Region::info`](crate::Region::info).
 ///
@@ -48,6 +48,8 @@ impl Info {
         shortfall: Shortfall = |raw| Shortfall(raw.shortfall);
         /// The lock that is held now.
         lock: Lock = |raw| Lock(raw.lock);
+        /// Why that one, or none.
+        lock_reason: Locking = |raw| Locking(raw.lock_reason);
         /// The error number of a lock that the file system could not give.
         lock_error: Option<u64> = |raw| Some(raw.lock_error).filter(|&code| code != 0);
         /// The cause of the first loss.
@@ -78,6 +80,15 @@ impl Info {
         heap_bytes: u64 = |raw| raw.heap_bytes;
         /// A fault takes at least this many bytes; 0 for a copy.
         page_size: u64 = |raw| raw.page_size;
+        /// What the means does not hold back: bits that `mmapguard-sys` names `MMG_EXCEPT_...`.
+        exceptions: u32 = |raw| raw.exceptions;
+        /// The means of being stable in the order in which they were tried, cheapest first; empty if that was not asked.
+        means_order: Vec<Means> = |raw| {
+            let each = (0..16).map(|place| (raw.means_order >> (4 * place) & 0xF) as u32);
+            each.take_while(|&means| means != sys::MMG_MEANS_NONE).map(Means).collect()
+        };
+        /// The name of the file system at open, such as `"ext4"`; empty where it could not be found out.
+        file_system: String = |raw| crate::error::text(&raw.file_system);
     }
 }
 
@@ -157,4 +168,20 @@ pub struct Stats {
     pub faults: u64,
     /// SIGBUS signals passed on to the handler that was there before.
     pub foreign_faults: u64,
+    /// Leases held now.
+    pub leases: u64,
+    /// Of these, the ones that a writer is waiting for.
+    pub leases_breaking: u64,
+    /// Leases ever broken by a writer.
+    pub lease_breaks: u64,
+    /// Opens that wanted a lease and were refused one.
+    pub lease_refusals: u64,
+    /// Snapshots taken, reflinks included.
+    pub snapshots: u64,
+    /// Bytes copied for snapshots, at open and when leases broke.
+    pub snapshot_bytes: u64,
+    /// Time that writers waited for a lease, in nanoseconds, added up.
+    pub writer_wait_ns: u64,
+    /// The longest of these waits, in nanoseconds.
+    pub writer_wait_max_ns: u64,
 }

@@ -26,4 +26,6 @@ pub use process::{guard_install, guard_state, handle_fault, stats, supports, ver
 pub use reader::Reader;
 pub use region::Region;
 pub use span::Span;
-pub use words::{Advice, Backing, Feature, GuardState, Lock, Means, Promise, Reason, Shortfall, Status};
+pub use words::{
+    Advice, Backing, Feature, GuardState, Lock, Locking, Means, Promise, Reason, Shortfall, Status,
+};

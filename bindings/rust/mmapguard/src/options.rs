@@ -50,6 +50,12 @@ fn cap(bytes: Option<u64>) -> u64 {
     bytes.map_or(sys::MMG_NO_LIMIT, |bytes| bytes.max(1))
 }
 
+/// Rounded up, so that a short wait is not none; and never the number that stands for ever.
+fn milliseconds(wait: Duration) -> u32 {
+    let ms = (wait.as_nanos() + 999_999) / 1_000_000;
+    ms.min(u128::from(sys::MMG_WAIT_FOREVER - 1)) as u32
+}
+
 /// What `max_snapshot_bytes` is where nothing is said.
 pub(crate) const DEFAULT_SNAPSHOT: u64 = 1 << 30;
 
@@ -65,7 +71,7 @@ impl Options {
         self
     }
 
-    /// The advisory lock to take first. Default: [`Lock::SHARED`].
+    /// The advisory lock to take first. Default: [`Lock::AUTO`].
     pub fn lock(&mut self, lock: Lock) -> &mut Options {
         self.raw.lock = lock.0;
         self
@@ -73,15 +79,11 @@ impl Options {
 
     /// How long to wait for the lock; `None`: as long as it takes. Default: not at all.
     pub fn lock_wait(&mut self, wait: Option<Duration>) -> &mut Options {
-        self.raw.lock_wait_ms = wait.map_or(sys::MMG_WAIT_FOREVER, |wait| {
-            // Rounded up, so that a short wait is not none.
-            let ms = (wait.as_nanos() + 999_999) / 1_000_000;
-            ms.min(u128::from(sys::MMG_WAIT_FOREVER - 1)) as u32
-        });
+        self.raw.lock_wait_ms = wait.map_or(sys::MMG_WAIT_FOREVER, milliseconds);
         self
     }
 
-    /// A file system that cannot lock is an error, not an unlocked region. Default: no.
+    /// No lock is an error, not an unlocked region; with [`Lock::AUTO`], lock everywhere. Default: no.
     pub fn require_lock(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_REQUIRE_LOCK, yes)
     }
@@ -141,6 +143,19 @@ impl Options {
     /// 1 byte.
     pub fn max_snapshot_bytes(&mut self, bytes: Option<u64>) -> &mut Options {
         self.raw.max_snapshot_bytes = cap(bytes);
+        self
+    }
+
+    /// Take no lease for [`Leased`](crate::Leased) while the process holds so many. Default: 10 000; 0 is the default.
+    pub fn max_leases(&mut self, count: u32) -> &mut Options {
+        self.raw.max_leases = count;
+        self
+    }
+
+    /// The longest that a writer may be kept waiting while the bytes of a lease are secured; what is not secured then is
+    /// no longer held. Default: as long as the kernel allows (`/proc/sys/fs/lease-break-time`).
+    pub fn max_lease_wait(&mut self, wait: Duration) -> &mut Options {
+        self.raw.max_lease_wait_ms = milliseconds(wait).max(1);
         self
     }
 
@@ -267,7 +282,8 @@ impl Options {
 
     #[inline]
     fn open_as<G: Guarantee>(&self, name: Name, call: impl Fn(Arg, Out, Why) -> i32) -> Result<Handle> {
-        let options = sys::mmg_options { guarantee: G::DEMAND, ..self.raw };
+        let flags = self.raw.flags | G::FLAGS;
+        let options = sys::mmg_options { guarantee: G::DEMAND, flags, ..self.raw };
         let handle = opened(&options, name, &call)?;
         G::accept(handle, &options, &|mut handle, options| {
             let name = handle.take_name();

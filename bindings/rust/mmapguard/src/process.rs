@@ -67,6 +67,14 @@ pub fn stats() -> Stats {
         heap_bytes: raw.heap_bytes,
         faults: raw.faults,
         foreign_faults: raw.foreign_faults,
+        leases: raw.leases,
+        leases_breaking: raw.leases_breaking,
+        lease_breaks: raw.lease_breaks,
+        lease_refusals: raw.lease_refusals,
+        snapshots: raw.snapshots,
+        snapshot_bytes: raw.snapshot_bytes,
+        writer_wait_ns: raw.writer_wait_ns,
+        writer_wait_max_ns: raw.writer_wait_max_ns,
     }
 }
 

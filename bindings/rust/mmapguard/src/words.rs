@@ -229,12 +229,37 @@ vocabulary! {
 vocabulary! {
     /// The advisory lock that is taken before a file is mapped.
     Lock(u32) {
+        /// [`Lock::SHARED`] where a lock is advisory, local and cannot hang; elsewhere none. For
+        /// [`Options`](crate::Options) only.
+        AUTO = MMG_LOCK_AUTO,
         /// `flock(2)`, shared: meets every user of flock.
         SHARED = MMG_LOCK_SHARED,
         /// An open file description lock for reading: meets users of POSIX locks.
         OFD = MMG_LOCK_OFD,
         /// No lock.
         NONE = MMG_LOCK_NONE,
+    }
+}
+
+vocabulary! {
+    /// Why a region has the lock that it has, or none.
+    Locking(u32) {
+        /// A lock is held.
+        HELD = MMG_LOCKING_HELD,
+        /// None was asked for, or `MMAPGUARD_LOCK=none` is in the environment.
+        ASKED = MMG_LOCKING_ASKED,
+        /// The bytes are no longer the file's, or never were a file's.
+        NO_NEED = MMG_LOCKING_NO_NEED,
+        /// A lock here would be mandatory, so that writers fail.
+        MANDATORY = MMG_LOCKING_MANDATORY,
+        /// A lock here could hang.
+        COULD_HANG = MMG_LOCKING_COULD_HANG,
+        /// A lock here is not this kernel's own.
+        NOT_LOCAL = MMG_LOCKING_NOT_LOCAL,
+        /// The file system has no such lock.
+        MISSING = MMG_LOCKING_MISSING,
+        /// The descriptor could not be opened anew, and its lock would be the caller's.
+        NOT_OURS = MMG_LOCKING_NOT_OURS,
     }
 }
 
@@ -301,5 +326,6 @@ words! {
     Means = MMG_TERM_MEANS;
     Shortfall = MMG_TERM_SHORTFALL;
     Lock = MMG_TERM_LOCK;
+    Locking = MMG_TERM_LOCKING;
     GuardState = MMG_TERM_GUARD;
 }

@@ -92,14 +92,23 @@ fn replacing_and_removing_changes_nothing() {
 fn held() -> Vec<PathBuf> {
     let folders = ["/proc/self/fd", "/proc/self/map_files"];
     let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
-    entries.map(|entry| entry.path()).filter(|path| fs::metadata(path).map_or(false, |file| file.is_file())).collect()
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| fs::metadata(path).map_or(false, |file| file.is_file()))
+        .collect()
 }
 
 #[test]
 fn writing_to_what_the_library_keeps_open_changes_nothing() {
     // In a process of its own: other tests have files open that are not to be touched.
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "--ignored", "--nocapture", "--test-threads=1", "part_everything_is_overwritten"]);
+    command.args([
+        "--exact",
+        "--ignored",
+        "--nocapture",
+        "--test-threads=1",
+        "part_everything_is_overwritten",
+    ]);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }
