@@ -19,7 +19,8 @@ mmgi_decide_holding(const struct source *source, struct decision *decision)
     decision->reason = MMG_REASON_VIRTUAL;
     if (source->kind == SOURCE_FILE && source->size == 0) {
         /* Whatever a read would find is refused either way, and reading may block, or consume what it finds. */
-        if (options->backing == MMG_BACKING_MAP && (options->flags & MMG_FLAG_REJECT_EMPTY))
+        if (options->backing == MMG_BACKING_MAP && (options->flags & MMG_FLAG_REJECT_EMPTY) && options->offset == 0 &&
+            options->length == 0)
             return mmgi_error_tell(source->report, MMG_E_EMPTY, "open", 0, 0, NULL);
         return MMG_OK;
     }
