@@ -91,3 +91,30 @@ def test_what_a_document_calls_by_name_is_in_the_header(document: Path) -> None:
     words = set(re.findall(r"\bmmg_[a-z_]+|\bMMG_[A-Z0-9_]+", document.read_text()))
     known = set(re.findall(r"\bmmg_[a-z_]+|\bMMG_[A-Z0-9_]+", HEADER.text))
     assert {word for word in words if word not in known and not word.endswith("_")} == set()
+
+
+ROOMS = ROOT / "src" / "README.md"
+
+
+def test_the_page_of_the_rooms_names_every_file() -> None:
+    rows = re.findall(r"^\| (`[^|]*) \|", ROOMS.read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    files = {path.stem for path in (ROOT / "src").rglob("*.[ch]")}
+    assert files - named == set(), "files without a row"
+    assert named - files == set(), "rows without a file"
+
+
+def test_each_function_is_in_the_file_that_the_page_of_the_rooms_gives() -> None:
+    text = ROOMS.read_text()
+    rooms = text.index("## The rooms"), text.index("## An open")
+    file, checked, wrong = "", 0, []
+    for match in re.finditer(r"\]\(([\w/]+\.[ch])\)|`(\w+)\(\)`", text[: rooms[0]] + text[rooms[1] :]):
+        if match[1]:
+            file = match[1]
+            continue
+        code = (ROOMS.parent / file).read_text()
+        checked += 1
+        if not re.search(rf"^{match[2]}\(", code, re.MULTILINE):
+            wrong.append(f"{file}: {match[2]}()")
+    assert wrong == []
+    assert checked > 40
