@@ -130,26 +130,40 @@ sudo() { "$@"; }
 """A machine of its own for what is installed below /usr/local, and for the cache of the loader. $1: an empty folder."""
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="installing below /usr/local, even for show, needs root")
-def test_the_commands_to_install_build_and_run_work_as_they_stand(tmp_path: Path) -> None:
-    can = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
-    if can.returncode != 0:
+def installed(commands: str, folder: Path) -> list[str]:
+    """The lines that commands print which install below /usr/local of a machine of their own."""
+    if os.geteuid() != 0:
+        pytest.skip("installing below /usr/local, even for show, needs root")
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("this system has no mount namespaces for us")
-    commands = (
-        blocks(README, "sh")[1]
-        .replace("-o lines ", f"-o {tmp_path}/lines ")
-        .replace("./lines ", f"{tmp_path}/lines ")
-    )
-    (tmp_path / "own").mkdir()
+    folder.mkdir()
     done = subprocess.run(
-        ["unshare", "--mount", "bash", "-c", INSTALLATION + commands, "bash", tmp_path / "own"],
+        ["unshare", "--mount", "bash", "-c", INSTALLATION + commands, "bash", folder],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == f"{README.count(chr(10))} lines"
+    return done.stdout.splitlines()
+
+
+def test_the_commands_to_install_build_and_run_work_as_they_stand(tmp_path: Path) -> None:
+    commands = blocks(README, "sh")[1]
+    for word in ("-o ", "./"):  # the program itself goes elsewhere than into the checkout
+        commands = commands.replace(f"{word}lines ", f"{word.replace('./', '')}{tmp_path}/lines ")
+    assert installed(commands, tmp_path / "own")[-1] == f"{README.count(chr(10))} lines"
+
+
+def test_the_commands_to_install_the_lua_modules_work_as_they_stand(tmp_path: Path) -> None:
+    commands = blocks(LUA_README, "sh")[0]
+    script = (
+        "for _, name in ipairs({'mmapguard', arg[1]}) do print(#assert(require(name).open('README.md'))) end"
+    )
+    for lua in LUAS.values():
+        commands += f"{lua} - {'mmapguard.ffi' if lua == 'luajit' else 'mmapguard'} <<'END'\n{script}\nEND\n"
+    size = (ROOT / "README.md").stat().st_size
+    assert installed(commands, tmp_path / "own")[-2 * len(LUAS) :] == [str(size)] * 2 * len(LUAS)
 
 
 # ------------------------------------------------------------------------------------------------- the programs --
@@ -168,14 +182,19 @@ def test_the_program_in_python_runs(big_bin: Path) -> None:
     assert done.stdout.endswith(f" b'PK\\x03\\x04' {big_bin.stat().st_size - len(NEEDLE) - 1}\n")
 
 
+LUAS = {"5.1": "lua5.1", "5.2": "lua5.2", "5.3": "lua5.3", "5.4": "lua5.4", "LuaJIT": "luajit"}
+
+
+@pytest.mark.parametrize("version", LUAS)
 @pytest.mark.parametrize("text", [README, LUA_README], ids=["README.md", "bindings/lua/README.md"])
-def test_the_program_in_lua_runs(text: str, big_bin: Path) -> None:
-    """With Lua 5.4 here; `./dev test lua` runs it with every other Lua."""
+def test_the_program_in_lua_runs(text: str, version: str, big_bin: Path) -> None:
+    modules = ROOT / "build" / "lua" / "bindings" / "lua" / "lib" / version.replace("LuaJIT", "5.1")
+    assert modules.is_dir(), "./dev test docs builds the modules"
     done = subprocess.run(
-        ["lua5.4", "-"],
+        [LUAS[version], "-"],
         input=blocks(text, "lua")[0],
         cwd=big_bin.parent,
-        env=os.environ | {"LUA_CPATH_5_4": f"{DEMO}/bindings/lua/lib/5.4/?.so;;"},
+        env=os.environ | {"LUA_CPATH": f"{modules}/?.so;;"},
         capture_output=True,
         text=True,
         check=False,
