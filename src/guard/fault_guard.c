@@ -178,7 +178,7 @@ chain_level_for(const struct sigaction *action)
 
     for (int i = 0; i < count; i++)
         if (mmgi_prev_action_equals(&chain_actions[i], action)) {
-            atomic_store(&chain_actions[i].spent, false); /* installed anew, it has its one signal again */
+            atomic_store(&chain_actions[i].spent, 0); /* installed anew, it has its one signal again */
             return i;
         }
     if (count == CHAIN_LEVELS)

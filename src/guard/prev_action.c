@@ -48,14 +48,14 @@ mmgi_prev_action_deliver(struct prev_action *predecessor, int signo, siginfo_t *
 {
     const struct sigaction *action = &predecessor->action;
 
-    if (action->sa_handler == SIG_DFL || atomic_load(&predecessor->spent)) {
+    if (action->sa_handler == SIG_DFL || atomic_load(&predecessor->spent) != 0) {
         mmgi_prev_action_default(info);
     } else if (action->sa_handler == SIG_IGN) {
         /* An ignored signal is ignored. A fault cannot be: the kernel kills, once we are out of its way. */
         if (is_synchronous(info))
             sigaction(SIGBUS, action, NULL);
     } else {
-        if ((action->sa_flags & (int)SA_RESETHAND) && atomic_exchange(&predecessor->spent, true)) {
+        if ((action->sa_flags & (int)SA_RESETHAND) && atomic_exchange(&predecessor->spent, 1) != 0) {
             mmgi_prev_action_default(info); /* another thread's signal was the one */
             return false;
         }

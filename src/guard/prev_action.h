@@ -12,7 +12,8 @@
 
 struct prev_action {
     struct sigaction action; /* constant once signals may come */
-    _Atomic bool spent;      /* SA_RESETHAND: it has had its one signal */
+    /* SA_RESETHAND: not 0 once the handler has had its one signal. A word: not every processor exchanges single bytes. */
+    atomic_uint spent;
 };
 
 /** Deliver a signal to it. Was that a function of its, which may have done anything, our disposition included? */

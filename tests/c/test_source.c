@@ -581,11 +581,18 @@ static void
 a_sparse_file_reads_as_zeroes(void)
 {
     const char *path = check_file("sparse", 0);
+    mmg_options window = MMG_OPTIONS_INIT;
+    mmg_handle handle = 0;
     mmg_span span = MMG_SPAN_INIT;
     check_truncate(path, UINT64_C(1) << 33);
-    mmg_handle handle = check_open(path, NULL);
-    CHECK_U64(check_info(handle).size, UINT64_C(1) << 33);
-    REQUIRE_STATUS(mmg_pin(handle, (UINT64_C(1) << 32) + 5, 10000, &span), MMG_OK);
+    if (sizeof(void *) < 8) { /* the whole has no room; a window beyond the first 4 GiB has */
+        CHECK_STATUS(mmg_open(path, NULL, &handle, NULL), MMG_E_TOO_BIG);
+        window.offset = UINT64_C(1) << 32;
+        window.length = UINT64_C(1) << 20;
+    }
+    handle = check_open(path, &window);
+    CHECK_U64(check_info(handle).size, sizeof(void *) < 8 ? window.length : UINT64_C(1) << 33);
+    REQUIRE_STATUS(mmg_pin(handle, (UINT64_C(1) << 32) + 5 - window.offset, 10000, &span), MMG_OK);
     CHECK(check_is_zero(span.data, span.size));
     CHECK_STATUS(mmg_unpin(&span), MMG_OK);
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);

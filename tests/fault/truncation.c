@@ -526,6 +526,10 @@ sparse_file(void)
         check_skip("qemu-user reserves memory for the whole of a mapping first, and has none for 100 GiB");
         return NULL;
     }
+    if (sizeof(void *) < 8) {
+        check_skip("an address space of 32 bits has no room for 100 GiB");
+        return NULL;
+    }
     if (truncate(path, (off_t)SPARSE) != 0) {
         check_skip("the file system cannot hold a sparse file of 100 GiB");
         return NULL;
