@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What the installation tests have in common: the file that the consumers read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """A file to read."""
+    path = tmp_path / "text"
+    path.write_text("the first line\n" + "another\n" * 10_000)
+    return path
