@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""How the library was linked: what a distribution, and who loads it, may rely on. Read off the file that was built."""
+"""The built file shows how it was linked: what a distribution, and whoever loads the library, may rely on."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Bad input: the status that the header names, an error that names the path and the operation, and nothing touched."""
+"""Bad input gets the status that the header names and an error that names path and operation, and touches nothing."""
 
 from __future__ import annotations
 

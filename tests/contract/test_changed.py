@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""mmg_changed(): what happened to the file since it was opened."""
+"""mmg_changed() tells what happened to the file since it was opened."""
 
 from __future__ import annotations
 

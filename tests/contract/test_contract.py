@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The safety contract: read-only, descriptor owned, no use after unmap, no mutable alias, lock, one place that maps.
+"""The safety contract holds: read-only maps, an owned descriptor, no use after unmap, no mutable alias, a lock.
 
-Also the process-wide side of it: what loading and opening do to the host, and the switches that keep it from happening.
+The tests also show what loading and opening do to the host, and that switches keep this from happening.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What is known about a region, and about the whole process."""
+"""mmg_info_get() and mmg_stats_get() tell what is known about a region, and about the whole process."""
 
 from __future__ import annotations
 

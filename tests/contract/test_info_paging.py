@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Advice and residency of ranges."""
+"""mmg_advise() and mmg_resident() work on any range of a region."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Caps, and running out of descriptors, mappings, address space and memory: a defined status, and nothing leaked."""
+"""Caps, and a lack of descriptors, mappings, address space or memory, end in a defined status; nothing leaks."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Advisory locks: taken before mapping, held for the life of the mapping, in agreement with everybody else's."""
+"""An advisory lock is taken before the mapping, is held for its whole life, and meets everybody else's locks."""
 
 from __future__ import annotations
 

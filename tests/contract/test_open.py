@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Regular and empty files, and how a path is taken: what is copied, what is mapped, what the caller may ask for."""
+"""Regular and empty files open by path: what is copied, what is mapped, and what the caller may ask for."""
 
 from __future__ import annotations
 

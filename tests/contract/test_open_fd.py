@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Opening from a descriptor: it stays the caller's, in every respect."""
+"""mmg_open_fd() leaves the descriptor to its caller in every respect."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""mmg_read() and mmg_find(): exact bytes, exact places, exact ranges."""
+"""mmg_read() and mmg_find() give exact bytes, exact places and exact ranges."""
 
 from __future__ import annotations
 

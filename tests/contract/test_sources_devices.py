@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Block devices: mapped, with the size that the device itself gives. Needs root and loop devices."""
+"""A block device is mapped, with the size that the device itself gives. The tests need root and loop devices."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A regular file where the kernel, a sandbox or the file system refuses the mapping, the lock or the signal handler."""
+"""A regular file opens where the kernel, a sandbox or the file system refuses mapping, lock or signal handler."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""FIFOs, pipes, sockets, terminals and standard input: read to their end into memory, within the cap."""
+"""FIFOs, pipes, sockets, terminals and standard input are read to their end into memory, within the cap."""
 
 from __future__ import annotations
 

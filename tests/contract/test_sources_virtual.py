@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Files whose size is not that of their contents, and files that no mapping can be had of: read into memory."""
+"""Files whose size is not that of their contents, and files that cannot be mapped, are read into memory."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""STABLE: the bytes do not change and do not vanish, by copy where nothing cheaper holds, or the demand is refused."""
+"""STABLE bytes neither change nor vanish, by a copy where nothing cheaper holds; else the demand is refused."""
 
 from __future__ import annotations
 

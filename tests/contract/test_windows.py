@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Windows at any byte, clipped only where no length was given."""
+"""A window may start and end at any byte, and is clipped only where no length was given."""
 
 from __future__ import annotations
 

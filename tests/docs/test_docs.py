@@ -93,6 +93,14 @@ def test_what_a_document_calls_by_name_is_in_the_header(document: Path) -> None:
     assert {word for word in words if word not in known and not word.endswith("_")} == set()
 
 
+def test_every_folder_of_tests_has_a_row() -> None:
+    rows = re.findall(r"^\| (`[^|]*) \|", (ROOT / "tests" / "README.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named == {
+        path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"
+    }
+
+
 ROOMS = ROOT / "src" / "README.md"
 
 

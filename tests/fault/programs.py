@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The compiled host programs of this folder, run as children, and how they ended: output, signal, core dump."""
+"""Runs the compiled host programs of this folder as children, and says how they ended: output, signal, core dump."""
 
 from __future__ import annotations
 

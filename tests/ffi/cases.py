@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The table of cases: what happens to the file, and what every language must say."""
+"""The table of cases says what happens to the file, and what every language must say about it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What became of each language and case in this run, and the table of it in README.md beside this file."""
+"""Remembers what became of each language and case in a run, and makes the table of README.md beside this file."""
 
 from __future__ import annotations
 

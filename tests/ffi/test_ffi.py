@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Every language against every case, and the twins on plain mappings, which die."""
+"""Every language passes every case, and its twin on a plain mapping dies."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Folders on the file systems of the STABLE tests. Each is mounted once, by the first test that wants it."""
+"""Gives the STABLE tests folders on many file systems. The first test that wants a file system mounts it."""
 
 from __future__ import annotations
 

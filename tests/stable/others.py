@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The others: who writes to a file that is being read, whose it is, and what the kernel knows of it."""
+"""Plays the others: who writes to a file that is being read, who owns it, and what the kernel knows of it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A lease that breaks: the bytes are secured before anybody may write, and the readers notice nothing."""
+"""When a lease breaks, the bytes are secured before anybody may write, and the readers notice nothing."""
 
 from __future__ import annotations
 

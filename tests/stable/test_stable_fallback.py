@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A break for which cap, time, room or device do not suffice: the handle says so, and from where on.
+"""A break for which cap, time, room or device do not suffice is told by the handle, with the place.
 
-It says so before anybody writes, and what lies before that place stays right for good.
+The handle says so before anybody writes. The bytes before that place stay right for good.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The thread behind the leases: when it lives, whom it hears, what it leaves, what fork and exec make of it."""
+"""The thread behind the leases lives while leases do: whom it hears, what it leaves, and what fork and exec do."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The storm on every file system as everybody, briefly; CTest has it at length, label stable_storm."""
+"""The storm runs on every file system as everybody, briefly. CTest runs it at length, label stable_storm."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Child processes for what a test must not do to its own process: limits, identities, signals, death.
+"""Runs child processes for what a test must not do to its own process: limits, identities, signals, death.
 
-`in_child` forks and runs a function with everything loaded already; `fresh_python` starts a new interpreter, for
-what depends on the environment, on standard input or on a process that has not used the library before. A deadline
+`in_child` forks and runs a function with everything loaded already. `fresh_python` starts a new interpreter for what
+depends on the environment, on standard input or on a process that has not used the library before. A deadline
 only guards against hanging: it is far above what any of it takes, and passing it fails the test.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Files whose bytes tell their place, the locks that other processes hold on them, and who may see them."""
+"""Makes files whose bytes tell their place, and tells which locks other processes hold on them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A small file system in user space, spoken straight over /dev/fuse, that misbehaves on request.
+"""Serves a small file system in user space, straight over /dev/fuse, that misbehaves on request.
 
-One folder of files. Each says how it wants to fail: mappings refused (direct I/O), locks refused with an errno, reads
+The file system has one folder of files. Each file says how it wants to fail: mappings refused (direct I/O), locks refused with an errno, reads
 that fail from some offset on, a size that is not that of the contents. A child process serves it, so a reader stuck in
 the kernel never waits for its own interpreter. Needs root, since mounting does.
 """

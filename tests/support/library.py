@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The library under test, and its calls with plain Python values going in and coming out.
+"""Loads the library under test, and calls it with plain Python values going in and coming out.
 
 Nothing here decides what is right: a call returns what the library said, and the few helpers that demand success
 say so in their name or their first line.
