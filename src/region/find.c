@@ -6,34 +6,13 @@
 #include "region/find.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "guard/fault_guard.h"
 #include "guard/registry.h"
+#include "region/byte_search.h"
 
 /* Read at once when the mapping is not touched; more for a longer needle. */
 #define PIECE ((size_t)256 << 10)
-/* After so many false starts the text repeats itself too much for guessing. */
-#define FALSE_STARTS 64
-
-const unsigned char *
-mmgi_find_bytes(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
-{
-    if (needle_size == 0 || needle_size > size)
-        return NULL;
-    /* memchr(3) runs at memory speed, which memmem(3) does not; but only memmem is linear when nearly all matches
-       fail. */
-    const unsigned char *last = hay + (size - needle_size);
-    for (int i = 0; i < FALSE_STARTS; i++) {
-        hay = memchr(hay, needle[0], (size_t)(last - hay) + 1);
-        if (hay == NULL || memcmp(hay, needle, needle_size) == 0)
-            return hay;
-        if (hay == last)
-            return NULL;
-        hay++;
-    }
-    return memmem(hay, (size_t)(last - hay) + needle_size, needle, needle_size);
-}
 
 /* Search what the kernel copies out of the file, in pieces that overlap by a needle less one byte. */
 static mmg_status
@@ -52,7 +31,7 @@ find_by_copy(const struct region *region, uint64_t offset, uint64_t length, cons
         status = mmgi_region_read(region, offset, piece, want, &got);
         if (status != MMG_OK)
             break;
-        const unsigned char *hit = mmgi_find_bytes(piece, want, needle, needle_size);
+        const unsigned char *hit = mmgi_bytes_find(piece, want, needle, needle_size);
         if (hit != NULL) {
             *position = offset + (uint64_t)(hit - piece);
             break;
@@ -76,7 +55,7 @@ mmgi_find_in_region(const struct region *region, uint64_t offset, uint64_t lengt
     if (region->number != 0 && !mmgi_guard_is_armed())
         return find_by_copy(region, offset, length, needle, (size_t)needle_size, position);
     const unsigned char *hay = region->data + offset;
-    const unsigned char *hit = mmgi_find_bytes(hay, (size_t)length, needle, (size_t)needle_size);
+    const unsigned char *hit = mmgi_bytes_find(hay, (size_t)length, needle, (size_t)needle_size);
     if (hit != NULL)
         *position = offset + (uint64_t)(hit - hay);
     /* The rest of a last page that was cut reads as zeros without a fault: only the size of the file tells. */

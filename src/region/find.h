@@ -7,13 +7,9 @@
 
 #include "region/region.h"
 
-/** First occurrence of a needle of at least one byte in `size` bytes, or NULL. */
-const unsigned char *mmgi_find_bytes(const unsigned char *hay, size_t size, const unsigned char *needle,
-                                     size_t needle_size);
-
 /**
- * The same in the range of a pinned region, whatever its pages do. `*position` is an offset in the region, or
- * MMG_NOT_FOUND. MMG_OK, or the status of a loss or of reading.
+ * Finds the first occurrence of a needle in a range of a pinned region, whatever its pages do. `*position` is an offset in
+ * the region, or MMG_NOT_FOUND. Returns MMG_OK, or the status of a loss or of reading.
  */
 mmg_status mmgi_find_in_region(const struct region *region, uint64_t offset, uint64_t length,
                                const unsigned char *needle, uint64_t needle_size, uint64_t *position);

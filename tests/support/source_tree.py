@@ -53,7 +53,7 @@ PLAIN_FUNCTIONS = {
         "__vsnprintf_chk",
         "__stack_chk_fail",
     ),
-    *("_GLOBAL_OFFSET_TABLE_", "__tls_get_addr"),
+    *("_GLOBAL_OFFSET_TABLE_", "__tls_get_addr", "__cpu_model"),
 }
 
 #: Headers that programs include, too; they stand in include/.

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The inner loops of byte_search.c, for one width of vector. The file includes this text once for each width, with these
+ * macros defined: LOOP_NAME(word) makes the name of a function, LOOP_TARGET is its attribute, VECTOR is an unaligned
+ * vector of bytes, and VECTOR_MASK(v) has a bit for each byte of a comparison that is true.
+ */
+
+/* Compares the VECTOR-sized block of candidates that starts at `at`: all ones where both bytes of the pair match. */
+LOOP_TARGET static inline VECTOR
+LOOP_NAME(compare)(const unsigned char *at, const struct pair *pair)
+{
+    /* The casts are to vectors that need no alignment; the caller has seen to it that the block lies in the hay. */
+    const VECTOR first = *(const VECTOR *)(const void *)(at + pair->first_at);
+    const VECTOR second = *(const VECTOR *)(const void *)(at + pair->second_at);
+
+    return (VECTOR)((first == pair->first) & (second == pair->second));
+}
+
+/* Moves on over blocks without a candidate, four at a time. */
+LOOP_TARGET static inline void
+LOOP_NAME(skip)(struct search *search, const struct pair *pair)
+{
+    const size_t width = sizeof(VECTOR);
+
+    while ((size_t)(search->end - search->at) >= 4 * width) {
+        const unsigned char *at = search->at;
+        VECTOR any = LOOP_NAME(compare)(at, pair) | LOOP_NAME(compare)(at + width, pair) |
+                     LOOP_NAME(compare)(at + 2 * width, pair) | LOOP_NAME(compare)(at + 3 * width, pair);
+        if (VECTOR_MASK(any) != 0)
+            return;
+        search->at += 4 * width;
+    }
+}
+
+/* Searches forwards while whole vectors of candidates are left. */
+LOOP_TARGET static void
+LOOP_NAME(forwards)(struct search *search, const struct pair *pair)
+{
+    const size_t width = sizeof(VECTOR);
+    const struct pair wanted = *pair; /* in registers */
+
+    while ((size_t)(search->end - search->at) >= width) {
+        uint32_t mask = VECTOR_MASK(LOOP_NAME(compare)(search->at, &wanted));
+        if (mask == 0) {
+            search->at += width;
+            LOOP_NAME(skip)(search, &wanted);
+            continue;
+        }
+        for (; mask != 0; mask &= mask - 1) {
+            const unsigned char *found = search->at + __builtin_ctz(mask);
+            if (memcmp(found, search->needle, search->needle_size) == 0) {
+                search->found = found;
+                return;
+            }
+            search->misses++;
+        }
+        search->at += width;
+        search->searched = (size_t)(search->at - search->start);
+        if (search_is_repetitive(search))
+            return;
+    }
+}
+
+/* Searches backwards, from the last candidate on, while whole vectors of candidates are left. */
+LOOP_TARGET static void
+LOOP_NAME(backwards)(struct search *search, const struct pair *pair)
+{
+    const size_t width = sizeof(VECTOR);
+
+    while ((size_t)(search->end - search->at) >= width) {
+        uint32_t mask = VECTOR_MASK(LOOP_NAME(compare)(search->end - width, pair));
+        while (mask != 0) {
+            const int bit = 31 - __builtin_clz(mask);
+            const unsigned char *found = search->end - width + bit;
+            if (memcmp(found, search->needle, search->needle_size) == 0) {
+                search->found = found;
+                return;
+            }
+            search->misses++;
+            mask &= ~(UINT32_C(1) << bit);
+        }
+        search->end -= width;
+        search->searched += width;
+        if (search_is_repetitive(search))
+            return;
+    }
+}

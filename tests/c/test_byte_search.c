@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The search without a file around it, against a search that is too simple to be wrong: every needle size around the
+ * widths of vectors, every place of a hit in a block, alphabets small enough for many near misses, and needles that make
+ * the fast loops give up.
+ */
+#include "check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "region/byte_search.h"
+
+static const unsigned char *
+naive_first(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
+{
+    if (needle_size == 0)
+        return NULL;
+    for (size_t at = 0; at + needle_size <= size; at++)
+        if (memcmp(hay + at, needle, needle_size) == 0)
+            return hay + at;
+    return NULL;
+}
+
+static const unsigned char *
+naive_last(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
+{
+    if (needle_size == 0 || needle_size > size)
+        return NULL;
+    for (size_t at = size - needle_size + 1; at-- > 0;)
+        if (memcmp(hay + at, needle, needle_size) == 0)
+            return hay + at;
+    return NULL;
+}
+
+/* Bytes at the very end of a block of their own, so that a sanitizer sees every read that goes too far. */
+static unsigned char *
+exact(const unsigned char *bytes, size_t size)
+{
+    unsigned char *copy = malloc(size > 0 ? size : 1);
+
+    REQUIRE(copy != NULL);
+    if (size > 0)
+        memcpy(copy, bytes, size);
+    return copy;
+}
+
+static void
+compare(const unsigned char *bytes, size_t size, const unsigned char *needle_bytes, size_t needle_size)
+{
+    unsigned char *hay = exact(bytes, size), *needle = exact(needle_bytes, needle_size);
+
+    CHECK(mmgi_bytes_find(hay, size, needle, needle_size) == naive_first(hay, size, needle, needle_size));
+    CHECK(mmgi_bytes_find_last(hay, size, needle, needle_size) == naive_last(hay, size, needle, needle_size));
+    free(hay);
+    free(needle);
+}
+
+static uint32_t
+next_random(uint32_t *state)
+{
+    *state = *state * UINT32_C(1664525) + UINT32_C(1013904223);
+    return *state >> 16;
+}
+
+static void
+a_hit_is_found_wherever_it_lies(void)
+{
+    unsigned char hay[300], needle[70];
+
+    for (size_t needle_size = 1; needle_size <= sizeof needle; needle_size += needle_size < 36 ? 1 : 11)
+        for (size_t at = 0; at + needle_size <= sizeof hay; at += 1 + needle_size / 9) {
+            memset(hay, 'e', sizeof hay);
+            for (size_t i = 0; i < needle_size; i++)
+                needle[i] = (unsigned char)(i % 3 == 0 ? 'e' : 'a' + i % 19);
+            memcpy(hay + at, needle, needle_size);
+            compare(hay, sizeof hay, needle, needle_size);
+            compare(hay, at + needle_size, needle, needle_size);     /* the hit ends the hay */
+            compare(hay, at + needle_size - 1, needle, needle_size); /* and is cut off by one byte */
+        }
+}
+
+static void
+near_misses_mislead_nobody(void)
+{
+    unsigned char hay[1000], needle[24];
+    uint32_t state = 1;
+
+    for (int round = 0; round < 4000; round++) {
+        uint32_t letters = 1 + next_random(&state) % 3;
+        size_t size = next_random(&state) % sizeof hay, needle_size = next_random(&state) % sizeof needle;
+        for (size_t i = 0; i < size; i++)
+            hay[i] = (unsigned char)('a' + next_random(&state) % letters);
+        for (size_t i = 0; i < needle_size; i++)
+            needle[i] = (unsigned char)('a' + next_random(&state) % letters);
+        compare(hay, size, needle, needle_size);
+    }
+}
+
+/* Long runs of candidates that all fail in their last byte: the loops hand over, and the answer stays the same. */
+static void
+repetitive_bytes_are_searched_to_the_end(void)
+{
+    const size_t size = (size_t)1 << 18;
+    unsigned char *hay = malloc(size), needle[40];
+
+    REQUIRE(hay != NULL);
+    for (size_t i = 0; i < size; i++)
+        hay[i] = (unsigned char)(i % 4 == 0 ? 'q' : 'z');
+    for (size_t i = 0; i < sizeof needle; i++)
+        needle[i] = (unsigned char)(i % 4 == 0 ? 'q' : 'z');
+    needle[sizeof needle - 1] = 'x';
+    CHECK(mmgi_bytes_find(hay, size, needle, sizeof needle) == NULL);
+    CHECK(mmgi_bytes_find_last(hay, size, needle, sizeof needle) == NULL);
+    memcpy(hay + size / 2, needle, sizeof needle);
+    CHECK(mmgi_bytes_find(hay, size, needle, sizeof needle) == hay + size / 2);
+    CHECK(mmgi_bytes_find_last(hay, size, needle, sizeof needle) == hay + size / 2);
+    free(hay);
+}
+
+static void
+a_needle_without_bytes_or_too_long_is_not_found(void)
+{
+    const unsigned char hay[] = "abc";
+
+    CHECK(mmgi_bytes_find(hay, 3, hay, 0) == NULL);
+    CHECK(mmgi_bytes_find(hay, 2, hay, 3) == NULL);
+    CHECK(mmgi_bytes_find_last(hay, 3, hay, 0) == NULL);
+    CHECK(mmgi_bytes_find_last(hay, 2, hay, 3) == NULL);
+    CHECK(mmgi_bytes_find(hay, 3, hay, 3) == hay);
+}
+
+static const struct check_case cases[] = {
+    {"a hit is found wherever it lies", a_hit_is_found_wherever_it_lies, 0},
+    {"near misses mislead nobody", near_misses_mislead_nobody, 0},
+    {"repetitive bytes are searched to the end", repetitive_bytes_are_searched_to_the_end, 0},
+    {"a needle without bytes or too long is not found", a_needle_without_bytes_or_too_long_is_not_found, 0},
+};
+
+CHECK_MAIN(cases)
