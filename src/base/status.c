@@ -97,7 +97,8 @@ static const char *const reason_terms[] = {"asked for",
                                            "shared mapping refused by the file system",
                                            "stable bytes demanded",
                                            "fault guard not available",
-                                           "block device"};
+                                           "block device",
+                                           "no room for a mapping"};
 static const char *const guarantee_terms[] = {"contained", "stable", "none"};
 static const char *const means_terms[] = {"none",  "fault guard", "copy",    "sealed", "read-only medium",
                                           "lease", "reflink",     "snapshot"};
@@ -110,7 +111,9 @@ static const char *const shortfall_terms[] = {"none",
                                               "no room when the lease broke",
                                               "unreadable when the lease broke",
                                               "lease of the parent process",
-                                              "bytes were lost"};
+                                              "bytes were lost",
+                                              "another handler is on top of the fault guard",
+                                              "the fault signal is blocked in this thread"};
 static const char *const lock_terms[] = {"auto", "shared", "ofd", "none"};
 static const char *const locking_terms[] = {"held",
                                             "not asked for",

@@ -1,25 +1,59 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The size of the file tells the causes apart. A fault behind its end is a truncation, and the whole tail is replaced
- * at once, so that a large file cut to nothing costs one signal. A fault inside is the device's, and costs a page.
- * The loss is recorded before the page is replaced, so nobody can read a zero and be told that all is well.
+ * The size of the file tells the causes apart. A fault behind the end of the file is a truncation: the whole tail is
+ * replaced at once, so a large file that was cut to nothing costs one signal. A fault inside the file is the device's and
+ * costs a page, or more where one page after another fails. The loss is recorded before the page is replaced, so nobody
+ * can read a zero and be told that all is well.
+ *
+ * All signals are blocked while a mapping is held: a handler of the host that leaves by longjmp(3), or the cancellation
+ * of the thread, would leave the mapping held for ever.
  */
 #include "guard/contain.h"
 
 #include <stdatomic.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <stdint.h>
 
-#include "os/map.h"
 #include "guard/registry.h"
+#include "guard/spares.h"
+#include "os/file.h"
+#include "os/map.h"
+#include "os/signal.h"
+
+/* Pages that are given up at once where one after another fails. Each failure may have taken the device seconds. */
+#define MAX_RUN_PAGES 256u
 
 static _Atomic unsigned long long contained;
 
-/* First page of a mapping that lies wholly behind the end of the file, as an offset in the mapping. */
-static size_t
-tail_start(const struct registration *r, uint64_t file_size)
+/* A mapping that is held, and its file as it is now. */
+struct held {
+    uint32_t number;
+    struct registration r;
+    struct file_status status;
+    bool is_known; /* the descriptor still names the file, and its status could be had */
+};
+
+static void
+look_at_file(struct held *held)
 {
-    uint64_t present = file_size > r->file_offset ? file_size - r->file_offset : 0;
+    held->is_known = mmgi_file_status(held->r.fd, &held->status) == 0 &&
+                     (held->r.inode == 0 ||
+                      (held->status.inode == held->r.inode && held->status.device == held->r.device));
+}
+
+/* Bytes of the mapping that the file still has. */
+static uint64_t
+present_bytes(const struct held *held)
+{
+    return held->status.size > held->r.file_offset ? held->status.size - held->r.file_offset : 0;
+}
+
+/* The first page of a mapping that lies wholly behind the end of the file, as an offset in the mapping. */
+static size_t
+tail_start(const struct held *held)
+{
+    const struct registration *r = &held->r;
+    uint64_t present = present_bytes(held);
+
     if (present < r->secured)
         present = r->secured;
     if (present >= r->length)
@@ -27,84 +61,181 @@ tail_start(const struct registration *r, uint64_t file_size)
     return ((size_t)present + r->page - 1) / r->page * r->page; /* fits: less than the length of a mapping */
 }
 
-static bool
-replace(const struct registration *r, size_t from, size_t to)
-{
-    return mmgi_map_replace_with_zeros(r->start + from, to - from) == 0;
-}
-
-/* Record a loss given in offsets of the mapping; only the part in the region is anybody's loss. */
+/* Records a loss that is given in offsets of the mapping; only the part in the region is anybody's loss. */
 static void
-lose(uint32_t number, const struct registration *r, size_t from, size_t to, mmg_status cause)
+lose(const struct held *held, uint64_t from, size_t to, mmg_status cause)
 {
-    size_t lead = r->lead;
+    size_t lead = held->r.lead;
 
-    if (to > lead)
-        mmgi_registry_lose(number, from > lead ? from - lead : 0, to - (from > lead ? from : lead), cause);
+    if (to > lead && to > from)
+        mmgi_registry_lose(held->number, from > lead ? from - lead : 0, to - (from > lead ? from : lead), cause);
+}
+
+/* `fault` is the page that was touched, as an offset in the mapping; the length of the mapping where that is not known. */
+static enum replaced
+replace(const struct held *held, size_t from, size_t to, size_t fault)
+{
+    unsigned char *start = held->r.start;
+
+    if (held->r.page != mmgi_map_page_size()) /* a spare page cannot stand for a huge one */
+        fault = held->r.length;
+    return mmgi_spares_replace(start + from, to - from, fault < held->r.length ? start + fault : NULL);
 }
 
 static bool
-contain_tail(uint32_t number, const struct registration *r, uint64_t file_size)
+contain_tail(const struct held *held, size_t fault)
 {
-    size_t from = tail_start(r, file_size);
+    const size_t from = tail_start(held);
 
     /* Lost are all bytes behind the end of the file; those on its last page read as zeros without our doing. */
-    size_t lost = file_size > r->file_offset ? (size_t)(file_size - r->file_offset) : 0;
-    lose(number, r, lost, r->length, MMG_E_TRUNCATED);
-    return replace(r, from, r->length);
+    lose(held, present_bytes(held), held->r.length, MMG_E_TRUNCATED);
+    enum replaced done = replace(held, from, held->r.length, fault);
+    if (done == REPLACED_ALL) {
+        struct repairs *repairs = mmgi_registry_repairs(held->number);
+        size_t known = atomic_load_explicit(&repairs->tail, memory_order_relaxed);
+        while (from < known && !atomic_compare_exchange_weak(&repairs->tail, &known, from))
+            continue;
+    }
+    return done != REPLACED_NOTHING;
 }
 
 static bool
-contain_pages(uint32_t number, const struct registration *r, size_t from, size_t to, mmg_status cause)
+contain_pages(const struct held *held, size_t from, size_t to, size_t fault, mmg_status cause)
 {
-    lose(number, r, from, to, cause);
-    if (replace(r, from, to))
+    const size_t length = held->r.length;
+
+    lose(held, from, to, cause);
+    if (replace(held, from, to, fault) != REPLACED_NOTHING)
         return true;
-    /* A hole costs two more mappings, and vm.max_map_count may be reached; the rest of the mapping costs one, the whole
+    /* A hole takes two mappings more, which the process may not have left; the rest of the mapping takes one, the whole
        of it none. What is replaced is lost, and is recorded as such. */
-    lose(number, r, from, r->length, cause);
-    if (replace(r, from, r->length))
+    lose(held, from, length, cause);
+    if (replace(held, from, length, length) != REPLACED_NOTHING)
         return true;
-    lose(number, r, 0, r->length, cause);
-    return replace(r, 0, r->length);
+    lose(held, 0, length, cause);
+    return replace(held, 0, length, length) != REPLACED_NOTHING;
+}
+
+/*
+ * Why a page inside the file could not be delivered. A file that was cut, and has grown again by the time the guard looks,
+ * can be read again; but so can a page after a failure that did not last. Only the file's times tell: in the first case
+ * the file was written to. The page is tried again once for each state of the file, since every try may take long.
+ */
+static mmg_status
+cause_inside(const struct held *held, size_t from)
+{
+    struct repairs *repairs = mmgi_registry_repairs(held->number);
+
+    if (held->r.is_device || !held->is_known)
+        return MMG_E_IO;
+    int64_t changed = held->status.changed.seconds * INT64_C(1000000000) + held->status.changed.nanoseconds;
+    if (atomic_exchange_explicit(&repairs->judged, changed, memory_order_relaxed) == changed)
+        return MMG_E_IO;
+    return mmgi_file_probe(held->r.fd, held->r.file_offset + from) == 0 ? MMG_E_TRUNCATED : MMG_E_IO;
+}
+
+/* Widens a page that failed to twice the run of failed pages that it continues, in the direction of the run. */
+static void
+continue_run(const struct held *held, size_t *from, size_t *to)
+{
+    struct repairs *repairs = mmgi_registry_repairs(held->number);
+    size_t length = atomic_load_explicit(&repairs->run_length, memory_order_relaxed), step = *to - *from;
+    bool is_after = length > 0 && *from == atomic_load_explicit(&repairs->run_end, memory_order_relaxed);
+    bool is_before = length > 0 && *to == atomic_load_explicit(&repairs->run_start, memory_order_relaxed);
+
+    if (is_after || is_before) {
+        step = length < MAX_RUN_PAGES * held->r.page / 2 ? length * 2 : MAX_RUN_PAGES * held->r.page;
+        if (is_after)
+            *to = step < held->r.length - *from ? *from + step : held->r.length;
+        else
+            *from = step < *to ? *to - step : 0;
+    }
+    /* Relaxed, and from several threads perhaps mixed: the run only guides how much is given up at the next failure. */
+    atomic_store_explicit(&repairs->run_start, *from, memory_order_relaxed);
+    atomic_store_explicit(&repairs->run_end, *to, memory_order_relaxed);
+    atomic_store_explicit(&repairs->run_length, *to - *from, memory_order_relaxed);
 }
 
 static bool
-contain_inside(uint32_t number, const struct registration *r, size_t offset, size_t poisoned)
+contain_inside(const struct held *held, size_t offset)
 {
-    size_t unit = poisoned > r->page ? poisoned : r->page;
-    size_t from = offset / unit * unit, to = from + unit;
-    unsigned char probe;
+    size_t fault = offset / held->r.page * held->r.page, from = fault, to = from + held->r.page;
+    mmg_status cause = cause_inside(held, from);
 
-    if (to > r->length)
-        to = r->length;
+    if (cause == MMG_E_IO)
+        continue_run(held, &from, &to);
+    return contain_pages(held, from, to, fault, cause);
+}
+
+/* The hardware lost a power of two of bytes. It lies in the file as it lies in memory: at a multiple of its size. */
+static bool
+contain_poison(const struct held *held, size_t offset, size_t poisoned)
+{
+    const struct registration *r = &held->r;
+    const uint64_t unit = poisoned > r->page ? poisoned : r->page;
+    const uint64_t first = (r->file_offset + offset) / unit * unit;
+    size_t from = first > r->file_offset ? (size_t)(first - r->file_offset) : 0;
+    uint64_t to = first + unit - r->file_offset;
+
+    return contain_pages(held, from, to < r->length ? (size_t)to : r->length, offset / r->page * r->page, MMG_E_POISONED);
+}
+
+static void
+count(const struct held *held)
+{
+    mmgi_registry_count_fault(held->number);
+    atomic_fetch_add_explicit(&contained, 1, memory_order_relaxed); /* a counter */
+}
+
+static bool
+contain_held(struct held *held, void *address, size_t poisoned)
+{
+    const size_t offset = (size_t)((unsigned char *)address - held->r.start);
+
     if (poisoned > 0)
-        return contain_pages(number, r, from, to, MMG_E_POISONED);
-    /* A byte that the kernel can read now was behind the end when it faulted: the file was cut, and has grown again. */
-    bool readable = pread(r->fd, &probe, 1, (off_t)(r->file_offset + from)) == 1;
-    return contain_pages(number, r, from, to, readable ? MMG_E_TRUNCATED : MMG_E_IO);
+        return contain_poison(held, offset, poisoned);
+    look_at_file(held);
+    if (held->is_known && !held->r.is_device && offset >= tail_start(held))
+        return contain_tail(held, offset / held->r.page * held->r.page);
+    return contain_inside(held, offset);
 }
 
 bool
 mmgi_contain_fault(void *address, size_t poisoned)
 {
-    struct registration r;
-    struct stat status;
-    uint32_t number = mmgi_registry_hold(address, &r);
+    const uint64_t before = mmgi_signal_block_all();
+    struct held held;
+    bool done = false;
 
-    if (number == 0)
-        return false;
-    size_t offset = (size_t)((unsigned char *)address - r.start);
-    /* fstat(2) is async-signal-safe (signal-safety(7)). If it fails, so will every read: an error of the device. */
-    bool sized = !r.is_device && poisoned == 0 && fstat(r.fd, &status) == 0;
-    bool done = sized && offset >= tail_start(&r, (uint64_t)status.st_size)
-                    ? contain_tail(number, &r, (uint64_t)status.st_size)
-                    : contain_inside(number, &r, offset, poisoned);
-    if (done) {
-        mmgi_registry_count_fault(number);
-        atomic_fetch_add_explicit(&contained, 1, memory_order_relaxed); /* a counter */
+    held.number = mmgi_registry_hold(address, &held.r);
+    if (held.number != 0) {
+        done = contain_held(&held, address, poisoned);
+        if (done)
+            count(&held);
+        mmgi_registry_let_go(held.number);
     }
-    mmgi_registry_let_go(number);
+    mmgi_signal_unblock(before);
+    return done;
+}
+
+/* Replaces the tail of one mapping, unless that was done before. A loss may be recorded without: mmg_check() does so. */
+static bool
+contain_tail_of(uint32_t number)
+{
+    const uint64_t before = mmgi_signal_block_all();
+    struct held held = {.number = number};
+    bool done = false;
+
+    if (mmgi_registry_hold_number(number, &held.r)) {
+        look_at_file(&held);
+        size_t from = held.is_known && !held.r.is_device ? tail_start(&held) : held.r.length;
+        done = from < held.r.length && from < atomic_load(&mmgi_registry_repairs(number)->tail) &&
+               contain_tail(&held, held.r.length);
+        if (done)
+            count(&held);
+        mmgi_registry_let_go(number);
+    }
+    mmgi_signal_unblock(before);
     return done;
 }
 
@@ -114,24 +245,8 @@ mmgi_contain_truncated(void)
     uint32_t limit = mmgi_registry_limit();
     bool found = false;
 
-    for (uint32_t number = 1; number <= limit; number++) {
-        struct registration r;
-        struct stat status;
-        if (!mmgi_registry_hold_number(number, &r))
-            continue;
-        if (!r.is_device && fstat(r.fd, &status) == 0) {
-            size_t from = tail_start(&r, (uint64_t)status.st_size);
-            /* A tail that is recorded as lost from its first byte was replaced before. */
-            uint64_t offset = from > r.lead ? from - r.lead : 0;
-            if (from < r.length && registry_loss_within(number, offset, 1) == MMG_OK &&
-                contain_tail(number, &r, (uint64_t)status.st_size)) {
-                mmgi_registry_count_fault(number);
-                atomic_fetch_add_explicit(&contained, 1, memory_order_relaxed);
-                found = true;
-            }
-        }
-        mmgi_registry_let_go(number);
-    }
+    for (uint32_t number = 1; number <= limit; number++)
+        found |= contain_tail_of(number);
     return found;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What is done about a fault in a mapping: find out what was lost, record it, put zeros in its place. Everything
- * here is async-signal-safe.
+ * What the library does about a fault in a mapping: it finds out what was lost, records the loss, and puts zeros in the
+ * place of the lost pages. Everything here is async-signal-safe, and no call here is a cancellation point.
  */
 #ifndef MMGI_GUARD_CONTAIN_H
 #define MMGI_GUARD_CONTAIN_H
@@ -10,21 +10,21 @@
 #include <stddef.h>
 
 /**
- * A page could not be delivered. If `address` lies in a registered mapping, contain the fault.
+ * Contains a fault at an address of a registered mapping.
  *
  * @param poisoned  bytes around `address` that the hardware lost, a power of two; 0: not a memory error
- * @return the instruction can be run again; false: not ours, or the pages could not be replaced
+ * @return true when the instruction can run again; false when the address is in no registered mapping, or the pages
+ *   could not be replaced
  */
 bool mmgi_contain_fault(void *address, size_t poisoned);
 
 /**
- * Contain every mapping whose file is shorter than its pages now, without a fault to point at one.
- *
- * @return was there any?
+ * Contains the loss in every mapping that has pages behind the end of its file now. Looks at each mapping. Returns true
+ * when there was one.
  */
 bool mmgi_contain_truncated(void);
 
-/** Contained signals since the process started. */
+/** The number of signals that were contained since the process started. */
 unsigned long long mmgi_contain_count(void);
 
 #endif

@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Entries live in a table, are never unmapped, and are found by a scan over their address ranges, which stand apart
- * from the rest so that a scan over 60 000 mappings stays within a megabyte. A holder announces itself in `holders`
- * and looks at the range again; a remover clears the range and then waits for the holders. Both sides are
- * sequentially consistent, so one of them sees the other.
+ * Entries live in a table and are never unmapped. An address is looked up in the index (addr_index.h); where there are
+ * few mappings, or the index does not know, by a scan over the address ranges, which stand apart from the rest so that a
+ * scan over 60 000 mappings stays within a megabyte. A holder announces itself in `holders` and then looks at the range
+ * again; a remover clears the range and then waits for the holders. Both sides are sequentially consistent, so that one
+ * of them sees the other.
  */
 #include "guard/registry.h"
 
 #include <stdatomic.h>
 
-#include "guard/loss_map.h"
 #include "base/table.h"
+#include "guard/addr_index.h"
+#include "guard/loss_map.h"
+#include "os/process.h"
 #include "os/thread.h"
 
 struct range {
@@ -20,8 +23,8 @@ struct range {
 };
 
 struct entry {
-    _Atomic uint32_t holders;
-    _Atomic uint32_t next; /* unused: entries come and go with their ranges */
+    _Atomic uint32_t holders; /* their number, and the bit below */
+    _Atomic uint32_t next;    /* unused: entries come and go with their ranges */
     _Atomic int fd;
     _Atomic uint32_t is_device;
     _Atomic uint64_t page;
@@ -29,15 +32,24 @@ struct entry {
     _Atomic uint64_t secured;
     _Atomic uint64_t size;
     _Atomic uint64_t file_offset;
+    _Atomic uint64_t device;
+    _Atomic uint64_t inode;
+    _Atomic int64_t changed;
     _Atomic uint64_t faults;
+    _Atomic uint32_t is_lossy; /* counted in mmgi_registry_lossy */
+    struct repairs repairs;
     struct loss_map lost;
 };
+
+/* In `holders`: somebody sleeps until the last hold ends. */
+#define IS_AWAITED (UINT32_C(1) << 31)
 
 static struct table ranges, entries;
 static const struct table_shape range_shape = {sizeof(struct range), offsetof(struct range, next)};
 static const struct table_shape entry_shape = {sizeof(struct entry), offsetof(struct entry, next)};
+static _Atomic int home; /* the process that the holds are of */
 
-_Atomic bool mmgi_registry_has_losses;
+_Atomic uint32_t mmgi_registry_lossy;
 
 /* Numbers start at 1, so that 0 is free to say "none". */
 static struct range *
@@ -52,6 +64,53 @@ entry_of(uint32_t number)
     return table_at(&entries, sizeof(struct entry), number - 1);
 }
 
+static bool
+range_covers(uint32_t number, uintptr_t address)
+{
+    struct range *range = range_of(number);
+    /* Relaxed: entry_hold() looks again. */
+    uintptr_t start = atomic_load_explicit(&range->start, memory_order_relaxed);
+
+    return start != 0 && address >= start && address < atomic_load_explicit(&range->end, memory_order_relaxed);
+}
+
+static bool
+range_read(uint32_t number, uintptr_t *start, size_t *length)
+{
+    struct range *range = range_of(number);
+    *start = atomic_load_explicit(&range->start, memory_order_acquire);
+    uintptr_t end = atomic_load_explicit(&range->end, memory_order_acquire);
+
+    *length = end - *start;
+    /* Changed in between: the mapping is about to come, or has just gone. */
+    return *start != 0 && end > *start && atomic_load_explicit(&range->start, memory_order_relaxed) == *start;
+}
+
+const struct addr_index_questions mmgi_addr_index_registry = {range_covers, range_read};
+
+/* ------------------------------------------------------------------------------------------------ coming and going -- */
+
+/* Relaxed stores: the start of the range publishes them. */
+static void
+entry_fill(struct entry *entry, const struct registration *r)
+{
+    atomic_store_explicit(&entry->fd, r->fd, memory_order_relaxed);
+    atomic_store_explicit(&entry->is_device, r->is_device, memory_order_relaxed);
+    atomic_store_explicit(&entry->page, r->page, memory_order_relaxed);
+    atomic_store_explicit(&entry->lead, r->lead, memory_order_relaxed);
+    atomic_store_explicit(&entry->secured, r->secured, memory_order_relaxed);
+    atomic_store_explicit(&entry->size, r->size, memory_order_relaxed);
+    atomic_store_explicit(&entry->file_offset, r->file_offset, memory_order_relaxed);
+    atomic_store_explicit(&entry->device, r->device, memory_order_relaxed);
+    atomic_store_explicit(&entry->inode, r->inode, memory_order_relaxed);
+    atomic_store_explicit(&entry->changed, r->changed, memory_order_relaxed);
+    atomic_store_explicit(&entry->faults, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->repairs.tail, r->length, memory_order_relaxed);
+    atomic_store_explicit(&entry->repairs.run_length, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->repairs.judged, r->changed, memory_order_relaxed);
+    mmgi_loss_map_clear(&entry->lost);
+}
+
 uint32_t
 mmgi_registry_add(const struct registration *r)
 {
@@ -63,22 +122,34 @@ mmgi_registry_add(const struct registration *r)
         mmgi_table_give(&ranges, &range_shape, index);
         return 0;
     }
-    struct entry *entry = table_at(&entries, sizeof(struct entry), index);
+    if (atomic_load_explicit(&home, memory_order_relaxed) == 0)
+        atomic_store_explicit(&home, mmgi_process_id(), memory_order_relaxed);
     struct range *range = table_at(&ranges, sizeof(struct range), index);
-    /* Relaxed: published by the start of the range, below. */
-    atomic_store_explicit(&entry->fd, r->fd, memory_order_relaxed);
-    atomic_store_explicit(&entry->is_device, r->is_device, memory_order_relaxed);
-    atomic_store_explicit(&entry->page, r->page, memory_order_relaxed);
-    atomic_store_explicit(&entry->lead, r->lead, memory_order_relaxed);
-    atomic_store_explicit(&entry->secured, r->secured, memory_order_relaxed);
-    atomic_store_explicit(&entry->size, r->size, memory_order_relaxed);
-    atomic_store_explicit(&entry->file_offset, r->file_offset, memory_order_relaxed);
-    atomic_store_explicit(&entry->faults, 0, memory_order_relaxed);
-    mmgi_loss_map_clear(&entry->lost);
+    entry_fill(table_at(&entries, sizeof(struct entry), index), r);
     /* Addresses as numbers, since they are compared with whatever address a fault has. */
     atomic_store_explicit(&range->end, (uintptr_t)r->start + r->length, memory_order_relaxed);
-    atomic_store_explicit(&range->start, (uintptr_t)r->start, memory_order_release);
+    atomic_store(&range->start, (uintptr_t)r->start);
+    if (mmgi_registry_limit() >= ADDR_INDEX_FROM)
+        mmgi_addr_index_add(index + 1, (uintptr_t)r->start, r->length, mmgi_registry_limit());
     return index + 1;
+}
+
+/* Sleeps until nobody holds the entry. A handler holds it for a few system calls with all signals blocked. */
+static void
+wait_for_holders(struct entry *entry)
+{
+    uint32_t holders;
+
+    while ((holders = atomic_load(&entry->holders)) != 0) {
+        if (atomic_load(&home) != mmgi_process_id()) {
+            mmgi_registry_after_fork(); /* the child of _Fork(3) or clone(2), which call no hooks */
+            return;
+        }
+        if (holders == IS_AWAITED) /* set by another call, which ended by its time */
+            atomic_compare_exchange_strong(&entry->holders, &holders, 0);
+        else if ((holders & IS_AWAITED) || atomic_compare_exchange_strong(&entry->holders, &holders, holders | IS_AWAITED))
+            mmgi_thread_wait_on(&entry->holders, holders | IS_AWAITED);
+    }
 }
 
 void
@@ -88,15 +159,26 @@ mmgi_registry_remove(uint32_t number)
     struct entry *entry = entry_of(number);
 
     atomic_store(&range->start, 0);
-    /* A handler is a few system calls long, and only a read without a pin can cause one here: the wait is short or
-       none. */
-    while (atomic_load(&entry->holders) != 0)
-        mmgi_thread_yield();
+    if (atomic_load(&entry->holders) != 0)
+        wait_for_holders(entry);
+    if (atomic_exchange_explicit(&entry->is_lossy, 0, memory_order_relaxed) != 0)
+        atomic_fetch_sub(&mmgi_registry_lossy, 1);
     atomic_store_explicit(&range->end, 0, memory_order_relaxed); /* whoever holds an entry has seen its start first */
     mmgi_table_give(&ranges, &range_shape, number - 1);
 }
 
-/* Hold an entry if it still covers `address`; 0 as address: whatever it covers. */
+/* --------------------------------------------------------------------------------------------------------- holding -- */
+
+void
+mmgi_registry_let_go(uint32_t number)
+{
+    struct entry *entry = entry_of(number);
+
+    if (atomic_fetch_sub(&entry->holders, 1) == (IS_AWAITED | 1))
+        mmgi_thread_wake(&entry->holders);
+}
+
+/* Holds an entry if it still covers `address`; 0 as address: whatever it covers. */
 static bool
 entry_hold(uint32_t number, uintptr_t address, struct registration *r)
 {
@@ -107,40 +189,24 @@ entry_hold(uint32_t number, uintptr_t address, struct registration *r)
     uintptr_t start = atomic_load(&range->start);
     uintptr_t end = atomic_load(&range->end);
     if (start == 0 || (address != 0 && (address < start || address >= end))) {
-        atomic_fetch_sub(&entry->holders, 1);
+        mmgi_registry_let_go(number);
         return false;
     }
     *r = (struct registration){
         .start = (unsigned char *)start, /* the number was made from this pointer */
         .length = end - start,
-        .page = (size_t)atomic_load_explicit(&entry->page, memory_order_relaxed),
-        .secured = (size_t)atomic_load_explicit(&entry->secured, memory_order_relaxed),
-        .lead = (size_t)atomic_load_explicit(&entry->lead, memory_order_relaxed),
+        .page = atomic_load_explicit(&entry->page, memory_order_relaxed),
+        .secured = atomic_load_explicit(&entry->secured, memory_order_relaxed),
+        .lead = atomic_load_explicit(&entry->lead, memory_order_relaxed),
         .size = atomic_load_explicit(&entry->size, memory_order_relaxed),
         .file_offset = atomic_load_explicit(&entry->file_offset, memory_order_relaxed),
-        .fd = atomic_load_explicit(&entry->fd, memory_order_relaxed),
+        .fd = atomic_load_explicit(&entry->fd, memory_order_acquire), /* before the file that it names */
         .is_device = atomic_load_explicit(&entry->is_device, memory_order_relaxed) != 0,
+        .device = atomic_load_explicit(&entry->device, memory_order_relaxed),
+        .inode = atomic_load_explicit(&entry->inode, memory_order_relaxed),
+        .changed = atomic_load_explicit(&entry->changed, memory_order_relaxed),
     };
     return true;
-}
-
-void
-mmgi_registry_count(uint64_t *mappings, uint64_t *bytes)
-{
-    uint32_t limit = mmgi_registry_limit();
-
-    *mappings = 0;
-    *bytes = 0;
-    for (uint32_t number = 1; number <= limit; number++) {
-        struct range *range = range_of(number);
-        uintptr_t start = atomic_load_explicit(&range->start, memory_order_acquire);
-        uintptr_t end = atomic_load_explicit(&range->end, memory_order_acquire);
-        /* Changed in between: it is about to come, or has just gone. */
-        if (start == 0 || end <= start || atomic_load_explicit(&range->start, memory_order_relaxed) != start)
-            continue;
-        *mappings += 1;
-        *bytes += end - start;
-    }
 }
 
 uint32_t
@@ -161,31 +227,46 @@ mmgi_registry_hold_number(uint32_t number, struct registration *registration)
 uint32_t
 mmgi_registry_hold(const void *address, struct registration *registration)
 {
-    uintptr_t wanted = (uintptr_t)address; /* compared, not followed */
-    uint32_t limit = mmgi_registry_limit();
+    const uintptr_t wanted = (uintptr_t)address; /* compared, not followed */
+    uint32_t number = mmgi_addr_index_find(wanted);
 
-    for (uint32_t number = 1; number <= limit; number++) {
-        struct range *range = range_of(number);
-        /* Relaxed: entry_hold() looks again. */
-        uintptr_t start = atomic_load_explicit(&range->start, memory_order_relaxed);
-        if (start != 0 && wanted >= start && wanted < atomic_load_explicit(&range->end, memory_order_relaxed) &&
-            entry_hold(number, wanted, registration))
+    if (number != 0 && entry_hold(number, wanted, registration))
+        return number;
+    const uint32_t limit = mmgi_registry_limit();
+    for (number = 1; number <= limit; number++)
+        if (range_covers(number, wanted) && entry_hold(number, wanted, registration))
             return number;
-    }
     return 0;
 }
 
 void
-mmgi_registry_let_go(uint32_t number)
+mmgi_registry_count(uint64_t *mappings, uint64_t *bytes)
 {
-    atomic_fetch_sub(&entry_of(number)->holders, 1);
+    uint32_t limit = mmgi_registry_limit();
+
+    *mappings = 0;
+    *bytes = 0;
+    for (uint32_t number = 1; number <= limit; number++) {
+        uintptr_t start;
+        size_t length;
+        if (!range_read(number, &start, &length))
+            continue;
+        *mappings += 1;
+        *bytes += length;
+    }
 }
+
+/* ------------------------------------------------------------------------------------------------ what is recorded -- */
 
 void
 mmgi_registry_retarget(uint32_t number, int fd)
 {
-    /* Relaxed: a handler that has just read the old one asks a file that is still open. */
-    atomic_store_explicit(&entry_of(number)->fd, fd, memory_order_relaxed);
+    struct entry *entry = entry_of(number);
+
+    /* First: whoever reads the new descriptor must not compare it with the old file. A handler that has just read the
+       old descriptor asks a file that is still open. */
+    atomic_store_explicit(&entry->inode, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->fd, fd, memory_order_release);
 }
 
 void
@@ -198,6 +279,24 @@ void
 mmgi_registry_count_fault(uint32_t number)
 {
     atomic_fetch_add_explicit(&entry_of(number)->faults, 1, memory_order_relaxed); /* a counter */
+}
+
+struct repairs *
+mmgi_registry_repairs(uint32_t number)
+{
+    return &entry_of(number)->repairs;
+}
+
+/* Has the entry counted among those with losses. The count is never too low for anybody who sees a replaced page: who
+   finds the entry counted comes after the one that counted it. */
+static void
+count_lossy(struct entry *entry)
+{
+    if (atomic_load(&entry->is_lossy) != 0)
+        return;
+    atomic_fetch_add(&mmgi_registry_lossy, 1);
+    if (atomic_exchange(&entry->is_lossy, 1) != 0)
+        atomic_fetch_sub(&mmgi_registry_lossy, 1); /* another thread was faster */
 }
 
 static struct loss_scale
@@ -222,7 +321,7 @@ mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status
     }
     if (offset >= scale.size || length == 0)
         return; /* only bytes outside the region share the lost page */
-    atomic_store(&mmgi_registry_has_losses, true);
+    count_lossy(entry);
     mmgi_loss_map_add(&entry->lost, &scale, offset, length, cause);
 }
 
@@ -272,4 +371,5 @@ mmgi_registry_after_fork(void)
     for (uint32_t number = 1; number <= limit; number++)
         if (entry_of(number) != NULL)
             atomic_store(&entry_of(number)->holders, 0);
+    atomic_store(&home, mmgi_process_id());
 }

@@ -71,6 +71,12 @@ int mmgi_file_status(int fd, struct file_status *status);
 /** Describes the file that a path names now, or (`follow` false) the symbolic link itself. May block, as above. */
 int mmgi_file_status_of_path(const char *path, bool follow, struct file_status *status);
 
+/**
+ * Reads one byte at an offset and drops it: 0; ENODATA behind the end; or the errno of the failure. Async-signal-safe and
+ * no cancellation point. Blocks on the disk.
+ */
+int mmgi_file_probe(int fd, uint64_t offset);
+
 /** Stores the size of a block device in bytes. Async-signal-safe. */
 int mmgi_file_device_size(int fd, uint64_t *size);
 

@@ -37,8 +37,23 @@ bool mmgi_map_is_refusal(int os_code);
 /** Unmap what mmgi_map_file() mapped. */
 void mmgi_map_release(const struct mapping *mapping);
 
-/** Put pages of zeros in the place of lost ones. Async-signal-safe. 0 or an errno. */
+/**
+ * Puts pages of zeros in the place of lost ones, readable and nothing else. 0; ENOMEM: no mapping or no address space is
+ * left; EAGAIN: the process locks its memory, and so much more it may not lock. Async-signal-safe. Does not block.
+ */
 int mmgi_map_replace_with_zeros(unsigned char *start, size_t length);
+
+/** Unlocks pages that mlockall(2) has locked. Async-signal-safe. Does not block. */
+void mmgi_map_unlock(unsigned char *start, size_t length);
+
+/**
+ * Spare pages: `count` pages of zeros side by side, each of them a mapping of its own. Returns NULL when there is no
+ * room. Each is given back alone, which leaves the process one mapping more to make; or it is moved onto a lost page,
+ * which needs neither a mapping more nor address space. The last two calls are async-signal-safe.
+ */
+unsigned char *mmgi_map_spares(size_t count);
+void mmgi_map_spare_release(unsigned char *spare);
+int mmgi_map_spare_move(unsigned char *spare, unsigned char *lost);
 
 /**
  * Put another file's pages, or memory of mmgi_map_memory(), in the place of `length` bytes at the start of a mapping, in one

@@ -18,6 +18,27 @@ const char *mmgi_process_environment(const char *name);
 /** Returns true when an environment variable is set to something other than "" and "0". Same limits as above. */
 bool mmgi_process_environment_says(const char *name);
 
+/** The number of this process; a forked child has another. Async-signal-safe. Does not block. */
+int mmgi_process_id(void);
+
+/** A limit on the address space, in bytes. */
+struct process_space {
+    uint64_t soft, hard; /* the second bounds what the first can be raised to */
+};
+
+enum process_space_state {
+    PROCESS_SPACE_FREE,   /* there is no limit */
+    PROCESS_SPACE_LIFTED, /* the limit is higher until mmgi_process_space_restore() */
+    PROCESS_SPACE_STUCK   /* there is a limit, and this process may not raise it */
+};
+
+/**
+ * Lifts the limit on the address space of this process as far as the process may, for the few system calls until
+ * mmgi_process_space_restore(), and stores the limit before. Both calls are async-signal-safe and do not block.
+ */
+enum process_space_state mmgi_process_space_lift(struct process_space *before);
+void mmgi_process_space_restore(const struct process_space *before);
+
 /** A number that is hard to guess and differs from process to process. Does not block. */
 uint64_t mmgi_process_random(void);
 

@@ -7,6 +7,8 @@
 #define MMGI_OS_THREAD_H
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
 
 typedef pthread_mutex_t os_mutex;
 typedef pthread_cond_t os_condition;
@@ -26,6 +28,19 @@ void mmgi_condition_reset(os_condition *condition);
 
 /** Lets other threads go first. Async-signal-safe. */
 void mmgi_thread_yield(void);
+
+/**
+ * Sleeps for a moment that is shorter than most system calls on files. In a loop that waits for another thread this lets
+ * the other run even where the caller has a real-time priority. Async-signal-safe.
+ */
+void mmgi_thread_sleep_briefly(void);
+
+/**
+ * Sleeps while a word says `value`, until mmgi_thread_wake() is called for that word or a moment (10 ms) has passed.
+ * May return at any time; the caller looks at the word again. Both calls are async-signal-safe.
+ */
+void mmgi_thread_wait_on(_Atomic uint32_t *word, uint32_t value);
+void mmgi_thread_wake(_Atomic uint32_t *word);
 
 /** The kernel's number of the calling thread. Async-signal-safe. */
 int mmgi_thread_id(void);

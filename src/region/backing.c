@@ -209,7 +209,14 @@ mapping_register(const struct source *source, const struct map_request *request,
                                         .size = request->length,
                                         .file_offset = source->options->offset - lead,
                                         .fd = request->fd,
-                                        .is_device = source->kind == SOURCE_DEVICE};
+                                        .is_device = source->kind == SOURCE_DEVICE,
+                                        .changed = source->status.changed.seconds * INT64_C(1000000000) +
+                                                   source->status.changed.nanoseconds};
+
+    if (request->fd == source->fd) { /* and not a snapshot's */
+        registration.device = source->status.device;
+        registration.inode = source->status.inode;
+    }
 
     return mmgi_registry_add(&registration);
 }

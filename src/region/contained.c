@@ -124,5 +124,8 @@ mmgi_hold_contained(struct source *source, uint64_t length, struct region **out)
     mmg_status status = mmgi_backing_map(source, &request, out);
     if (status == MMG_E_NOT_MAPPABLE)
         return copy_instead(source, length, MMG_REASON_MAP_REFUSED, status, out);
+    /* No mapping or no address space is left; the heap may have room for a copy all the same. */
+    if (status == MMG_E_LIMIT && length <= options->max_bytes)
+        return copy_instead(source, length, MMG_REASON_NO_ROOM, status, out);
     return status;
 }

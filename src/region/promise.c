@@ -27,3 +27,9 @@ mmgi_promise_after_loss(struct promise promise, bool is_guarded, mmg_status caus
     /* Bytes change under a lease only when the kernel has taken it by force; the lease keeper is about to say the same. */
     return mmgi_promise_mapped(is_guarded, cause == MMG_E_UNSTABLE ? MMG_SHORT_TIME : MMG_SHORT_LOST);
 }
+
+struct promise
+mmgi_promise_behind_guard(struct promise promise, uint32_t shortfall)
+{
+    return shortfall == MMG_SHORT_NONE ? promise : mmgi_promise_mapped(false, shortfall);
+}

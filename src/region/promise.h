@@ -36,6 +36,13 @@ struct promise mmgi_promise_mapped(bool is_guarded, uint32_t shortfall);
  */
 struct promise mmgi_promise_after_loss(struct promise promise, bool is_guarded, mmg_status cause);
 
+/**
+ * What is left of a promise that the fault guard upholds.
+ *
+ * @param shortfall  why the guard would not contain a fault in this thread now; MMG_SHORT_NONE: it would
+ */
+struct promise mmgi_promise_behind_guard(struct promise promise, uint32_t shortfall);
+
 /** A promise in one word, so that a reader never sees the halves of two. */
 static inline uint32_t
 promise_pack(struct promise promise)

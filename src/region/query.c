@@ -8,6 +8,7 @@
 #include "os/file.h"
 #include "os/file_io.h"
 #include "region/region.h"
+#include "guard/fault_guard.h"
 #include "guard/registry.h"
 #include "base/status.h"
 
@@ -18,6 +19,8 @@ mmgi_region_describe(const struct region *region, mmg_info *info)
 
     mmgi_registry_losses(region->number, &losses);
     struct promise promise = mmgi_promise_after_loss(region_promise(region), region->is_guarded, losses.cause);
+    if (promise.means == MMG_MEANS_FAULT_GUARD)
+        promise = mmgi_promise_behind_guard(promise, mmgi_guard_shortfall());
     info->backing = region->backing;
     info->backing_reason = region->reason;
     info->guarantee = promise.guarantee;

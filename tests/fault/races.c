@@ -435,6 +435,10 @@ search_unprotected(void *argument)
         CHECK(status == MMG_OK || status == MMG_E_TRUNCATED);
         CHECK(status != MMG_OK || position == MMG_NOT_FOUND);
         if (mmg_open(path, &options, &fresh, NULL) == MMG_OK) {
+            if (displaced) { /* the open has put the guard back on top */
+                CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+                signal(SIGBUS, exit_of_the_host);
+            }
             status = mmg_find(fresh, 0, MMG_TO_END, "ZZZa", 4, &position);
             CHECK(status == MMG_OK || status == MMG_E_TRUNCATED);
             CHECK_STATUS(mmg_close(fresh, 0), MMG_OK);
@@ -665,6 +669,9 @@ a_child_forked_amid_faults_can_close(void)
     atomic_store(&handed.address, inherited.span.data + KEPT * check_page());
     start(&threads[0], hand_in_faults, NULL);
     start(&threads[1], hand_in_faults, NULL);
+    while (atomic_load(&handed.contained) == 0) {
+        sched_yield();
+    }
     for (uint64_t round = check_scaled(200); round > 0 && check_failures() == 0; round--) {
         CHECK_EXITED(check_child(close_inherited, &inherited));
     }

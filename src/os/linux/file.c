@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -130,6 +132,28 @@ mmgi_file_status_of_path(const char *path, bool follow, struct file_status *stat
         return errno;
     describe(&found, status);
     return 0;
+}
+
+int
+mmgi_file_probe(int fd, uint64_t offset)
+{
+    unsigned char byte;
+    long got;
+
+#if defined(__LP64__)
+    got = syscall(SYS_pread64, fd, &byte, (size_t)1, (off_t)offset);
+#else
+    /* How a 64-bit argument is passed differs between processors, and pread(2) knows; but it is a cancellation point. */
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    got = pread(fd, &byte, 1, (off_t)offset);
+    int os_code = errno;
+    pthread_setcancelstate(state, NULL);
+    errno = os_code;
+#endif
+    if (got < 0)
+        return errno;
+    return got == 0 ? ENODATA : 0;
 }
 
 int

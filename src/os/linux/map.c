@@ -141,6 +141,53 @@ mmgi_map_replace_with_zeros(unsigned char *start, size_t length)
     return base == MAP_FAILED ? errno : 0;
 }
 
+void
+mmgi_map_unlock(unsigned char *start, size_t length)
+{
+    syscall(SYS_munlock, start, length); /* mlock(2): pages that are not locked are no error */
+}
+
+unsigned char *
+mmgi_map_spares(size_t count)
+{
+    const size_t page = mmgi_map_page_size();
+    /* SAFETY: new memory at an address of the kernel's choice, to which nothing refers. */
+    unsigned char *first = mmap(NULL, count * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (first == MAP_FAILED)
+        return NULL;
+    /* Neighbours with different properties are different mappings. There is nothing to dump in any of them. */
+    for (size_t i = 1; i < count; i += 2)
+        /* SAFETY: pages of the call above. */
+        if (madvise(first + i * page, page, MADV_DONTDUMP) != 0) {
+            /* SAFETY: as above. */
+            munmap(first, count * page);
+            return NULL;
+        }
+    return first;
+}
+
+void
+mmgi_map_spare_release(unsigned char *spare)
+{
+    /* SAFETY: a page of mmgi_map_spares() that the caller has taken for itself; nothing refers to it. */
+    syscall(SYS_munmap, spare, mmgi_map_page_size());
+}
+
+int
+mmgi_map_spare_move(unsigned char *spare, unsigned char *lost)
+{
+    const size_t page = mmgi_map_page_size();
+
+    /* SAFETY: a spare page, as above; it becomes what the lost page was, which is readable. */
+    if (syscall(SYS_mprotect, spare, page, PROT_READ) != 0)
+        return errno;
+    /* SAFETY: the caller holds the mapping that the lost page is in; the spare page is moved onto it in one step. */
+    if (syscall(SYS_mremap, spare, page, page, MREMAP_MAYMOVE | MREMAP_FIXED, lost) == -1)
+        return errno;
+    return 0;
+}
+
 int
 mmgi_map_replace_with_file(const struct mapping *mapping, size_t length, int fd, uint64_t offset)
 {

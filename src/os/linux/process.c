@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 const char *
@@ -20,6 +22,38 @@ mmgi_process_environment_says(const char *name)
     const char *value = mmgi_process_environment(name);
 
     return value != NULL && value[0] != '\0' && strcmp(value, "0") != 0;
+}
+
+int
+mmgi_process_id(void)
+{
+    return (int)getpid(); /* getpid(2): a pid_t, which is an int */
+}
+
+/* prlimit64(2) itself: its struct has 64 bits for each limit, also where rlim_t has 32. */
+static bool
+space_limit(const struct process_space *fresh, struct process_space *old)
+{
+    return syscall(SYS_prlimit64, 0, RLIMIT_AS, fresh, old) == 0;
+}
+
+enum process_space_state
+mmgi_process_space_lift(struct process_space *before)
+{
+    const struct process_space none = {UINT64_MAX, UINT64_MAX};
+
+    if (!space_limit(NULL, before) || before->soft == UINT64_MAX)
+        return PROCESS_SPACE_FREE;
+    const struct process_space most = {before->hard, before->hard};
+    if (space_limit(&none, NULL) || (before->soft < before->hard && space_limit(&most, NULL)))
+        return PROCESS_SPACE_LIFTED;
+    return PROCESS_SPACE_STUCK;
+}
+
+void
+mmgi_process_space_restore(const struct process_space *before)
+{
+    space_limit(before, NULL);
 }
 
 uint64_t

@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 void
@@ -56,6 +58,30 @@ void
 mmgi_thread_yield(void)
 {
     sched_yield();
+}
+
+void
+mmgi_thread_sleep_briefly(void)
+{
+    const struct timespec moment = {.tv_nsec = 20000};
+
+    /* Not nanosleep(3), which is a cancellation point. */
+    syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &moment, NULL);
+}
+
+/* futex(2) reads a plain 32-bit word, which is what the atomic one is on every Linux. */
+void
+mmgi_thread_wait_on(_Atomic uint32_t *word, uint32_t value)
+{
+    const struct timespec moment = {.tv_nsec = 10000000};
+
+    syscall(SYS_futex, word, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, value, &moment, NULL, 0);
+}
+
+void
+mmgi_thread_wake(_Atomic uint32_t *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
 }
 
 int

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A handler that is installed over another one is asked to pass on what is not its own. Some handlers call the function
+ * that they found, some restore the action that they found and let the instruction fault again, some restore that action
+ * and raise the signal. All three must find their way past the guard to the handler that was there before it, none may
+ * be skipped, and none may run in a circle. So the guard has not one entry but a row of them, the trampolines. Each
+ * trampoline has a predecessor that never changes: the action that was in force when that trampoline was put on top. A
+ * handler that found trampoline 3 and passes on to it reaches what was below trampoline 3, and never itself.
+ *
+ * The guard is never uninstalled: the action below another handler cannot be taken out without breaking that handler.
+ */
+#include "guard/chain.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "guard/prev_action.h"
+#include "os/signal.h"
+
+/* Signals that handlers raise while an earlier one that they raised is still being looked at, without getting any lower
+   in the chain. More of them than this make a circle. */
+#define MAX_CIRCLES 16
+/* In place of a signal's number: a copy of the library asks what the trampoline's predecessor is. */
+#define SIGNO_QUESTION 0
+/* How many other copies of the library may stand on top of this one. */
+#define MAX_COPIES 16
+
+static struct prev_action chain_actions[CHAIN_LEVELS];
+static _Atomic int chain_length;
+static _Atomic uint64_t foreign;
+
+/* A visit to a predecessor by this thread, the innermost one. Initial-exec, since a handler must not allocate and glibc
+   allocates other variables of threads when they are first used; musl has memory for them from the start, and loads no
+   library with this model. */
+struct visit {
+    uintptr_t frame;    /* where on the stack the visit is marked, by its number; 0: no visit */
+    uintptr_t number;   /* of the visit, unlike that of every other */
+    uintptr_t delivery; /* the signal that the visit is about; see mmgi_signal_delivery() */
+    uint64_t seen;      /* bit n: the predecessor of level n has had this signal */
+    int level;
+    int circles;        /* how often raised signals came back without getting lower */
+    bool was_below;     /* another handler was on top when the signal came */
+};
+#ifdef __GLIBC__
+static _Thread_local struct visit innermost __attribute__((tls_model("initial-exec")));
+#else
+static _Thread_local struct visit innermost;
+#endif
+
+static void pass_on(int level, int signo, void *info, void *context);
+
+static void
+trampoline(int signo, void *info, void *context, int level)
+{
+    int saved = errno;
+
+    if (signo == SIGNO_QUESTION)
+        *(struct signal_action *)info = chain_actions[level].action;
+    else if (!mmgi_guard_handle_signal(signo, info))
+        pass_on(level, signo, info, context);
+    errno = saved;
+}
+
+#define TRAMPOLINE(n)                                                                                                  \
+    static void trampoline_##n(int signo, void *info, void *context)                                                   \
+    {                                                                                                                  \
+        trampoline(signo, info, context, 0##n);                                                                        \
+    }
+#define EIGHT(what, n) what(n##0) what(n##1) what(n##2) what(n##3) what(n##4) what(n##5) what(n##6) what(n##7)
+#define ALL(what)                                                                                                      \
+    EIGHT(what, 0) EIGHT(what, 1) EIGHT(what, 2) EIGHT(what, 3) EIGHT(what, 4) EIGHT(what, 5) EIGHT(what, 6)           \
+    EIGHT(what, 7)
+ALL(TRAMPOLINE)
+#define NAME_OF(n) trampoline_##n,
+static signal_handler *const trampolines[CHAIN_LEVELS] = {ALL(NAME_OF)};
+
+/* ---------------------------------------------------------------------------------------------------------- place -- */
+
+/* Returns true when the action is that of one of this copy's trampolines. */
+static bool
+is_own(const struct signal_action *action)
+{
+    /* A trampoline at the length or beyond was never installed. */
+    int length = atomic_load_explicit(&chain_length, memory_order_acquire);
+
+    for (int i = length - 1; i >= 0; i--)
+        if (mmgi_signal_action_calls(action, trampolines[i]))
+            return true;
+    return false;
+}
+
+/* Returns true when a signal that this action gets comes to this copy, unless one of the copies before it contains it. */
+static bool
+leads_here(struct signal_action action)
+{
+    for (int i = 0; i < MAX_COPIES && !is_own(&action); i++) {
+        if (!mmgi_signal_action_is_marked(&action))
+            return false;
+        mmgi_signal_action_handler(&action)(SIGNO_QUESTION, &action, NULL);
+    }
+    return is_own(&action);
+}
+
+enum chain_place
+mmgi_chain_place(void)
+{
+    struct signal_action current;
+
+    if (mmgi_signal_action_get(&current) != 0)
+        return CHAIN_UNKNOWN;
+    return leads_here(current) ? CHAIN_TOP : CHAIN_BELOW;
+}
+
+/* ------------------------------------------------------------------------------------------------------- climbing -- */
+
+/* The level whose predecessor is this action; -1: none. */
+static int
+level_find(const struct signal_action *action)
+{
+    int length = atomic_load_explicit(&chain_length, memory_order_acquire);
+
+    for (int i = 0; i < length; i++)
+        if (mmgi_signal_action_equals(&chain_actions[i].action, action))
+            return i;
+    return -1;
+}
+
+/* The level for this predecessor, an old one where there is one; -1 when all levels are taken. */
+static int
+level_for(const struct signal_action *action)
+{
+    int level = level_find(action), length = atomic_load_explicit(&chain_length, memory_order_relaxed);
+
+    if (level >= 0) {
+        atomic_store(&chain_actions[level].is_spent, 0); /* installed anew, it has its one signal again */
+        return level;
+    }
+    if (length == CHAIN_LEVELS)
+        return -1;
+    chain_actions[length].action = *action;
+    /* Release: whoever sees the length sees the action. */
+    atomic_store_explicit(&chain_length, length + 1, memory_order_release);
+    return length;
+}
+
+bool
+mmgi_chain_climb(void)
+{
+    struct signal_action current;
+
+    if (mmgi_signal_action_get(&current) != 0)
+        return false;
+    while (!leads_here(current)) {
+        struct signal_action fresh, replaced;
+        int level = level_for(&current);
+        if (level < 0)
+            return false;
+        mmgi_signal_action_make(trampolines[level], &current, &fresh);
+        if (mmgi_signal_action_swap(&fresh, &replaced) != 0)
+            return false;
+        if (mmgi_signal_action_equals(&replaced, &current))
+            break;
+        current = replaced; /* another thread was faster: what it installed is the one to pass on to */
+    }
+    /* A sandbox may have the call report success and do nothing: only reading back tells. */
+    return mmgi_chain_place() == CHAIN_TOP;
+}
+
+/* ----------------------------------------------------------------------------------------------------- passing on -- */
+
+/* Numbers that no visit had before; those of several copies of the library differ by where the copies lie. */
+static uintptr_t
+fresh_number(void)
+{
+    static _Atomic uintptr_t last;
+
+    return ((uintptr_t)&last << 8) + ((atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1) << 1 | 1u);
+}
+
+/*
+ * Returns true when the visit is still going on and the code at `stack` was called from inside it. A handler that left by
+ * longjmp(3) never came back to end its visit. Stacks grow down on every platform that the library knows, so the code
+ * must be lower on the stack than the visit; and where the visit was marked the mark must be left.
+ */
+static bool
+is_inside(const struct visit *visit, uintptr_t stack)
+{
+    uintptr_t word;
+
+    return visit->frame != 0 && stack != 0 && stack < visit->frame && mmgi_signal_peek(visit->frame, &word) &&
+           word == visit->number;
+}
+
+/* A visit for a signal that no predecessor has had yet. */
+static struct visit
+visit_begin(const struct visit *outer, int level, int signo, void *info, void *context)
+{
+    struct visit visit = {.frame = 0};
+    struct signal_action top;
+    struct signal_report report;
+
+    mmgi_signal_describe(signo, info, &report);
+    if (report.cause == SIGNAL_CAUSE_RAISED && is_inside(outer, mmgi_signal_stack_pointer(context)))
+        visit.circles = outer->circles + (level >= outer->level ? 1 : 0);
+    if (mmgi_signal_action_get(&top) == 0 && !leads_here(top)) {
+        visit.was_below = true;
+        /* The handler on top has had the signal: it is the one that called, or is above the one that did. */
+        int above = level_find(&top);
+        if (above >= 0)
+            visit.seen = UINT64_C(1) << above;
+    }
+    return visit;
+}
+
+/*
+ * A predecessor that puts back what it found, or the default, in the guard's place means that for its own signals. The
+ * guard goes back on top, and what the predecessor wants is what the guard passes on to from now on. A handler that is
+ * new was put there by the host; the guard leaves it alone until the next mapping is opened.
+ */
+static void
+undo_what_predecessors_do(void)
+{
+    struct signal_action current;
+
+    if (mmgi_signal_action_get(&current) != 0 || leads_here(current))
+        return;
+    if (mmgi_signal_action_kind(&current) != SIGNAL_ACTION_HANDLER || level_find(&current) >= 0)
+        mmgi_guard_climb_if_free();
+}
+
+static void
+pass_on(int level, int signo, void *info, void *context)
+{
+    volatile uintptr_t mark;
+    const struct visit outer = innermost;
+    const uintptr_t number = fresh_number();
+    const uintptr_t delivery = mmgi_signal_delivery(context, number);
+    struct visit visit = outer;
+
+    /* Without a context, a call from inside a visit is taken for one about the same signal. */
+    bool is_same = delivery != 0 ? outer.delivery == delivery : is_inside(&outer, (uintptr_t)&mark);
+    if (!is_same)
+        visit = visit_begin(&outer, level, signo, info, context);
+    /* What has had this signal does not get it again: a predecessor that found the guard on top of itself passes on to
+       the guard, and wants what was there before. */
+    while (level >= 0 && (visit.seen >> level & 1) != 0)
+        level--;
+    visit.frame = (uintptr_t)&mark;
+    visit.number = number;
+    visit.delivery = delivery;
+    visit.level = level;
+    if (level >= 0)
+        visit.seen |= UINT64_C(1) << level;
+    mark = number;
+    innermost = visit;
+    atomic_fetch_add_explicit(&foreign, 1, memory_order_relaxed); /* a counter */
+    if (level < 0 || visit.circles > MAX_CIRCLES)
+        mmgi_prev_action_default(info);
+    else if (mmgi_prev_action_deliver(&chain_actions[level], signo, info, context) && !visit.was_below)
+        undo_what_predecessors_do();
+    mark = 0;
+    innermost = outer;
+}
+
+uint64_t
+mmgi_chain_foreign_count(void)
+{
+    return atomic_load_explicit(&foreign, memory_order_relaxed);
+}

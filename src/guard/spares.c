@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A spare is taken by exchanging its pointer for NULL, so that no two handlers give up the same one.
+ */
+#include "guard/spares.h"
+
+#include <errno.h>
+
+#include "os/map.h"
+#include "os/process.h"
+
+/* Mappings that the kernel may ask for at once: two for the pieces to the left and to the right, one for the zeros, and
+   one since it counts the zeros before it takes the old pages away. */
+#define MAX_GIVEN_UP 4
+
+_Atomic uint32_t mmgi_spares_missing = SPARES;
+static _Atomic(unsigned char *) spares[SPARES];
+
+void
+mmgi_spares_fill(void)
+{
+    if (spares_are_full())
+        return;
+    unsigned char *fresh = mmgi_map_spares(SPARES);
+    for (uint32_t i = 0; fresh != NULL && i < SPARES; i++, fresh += mmgi_map_page_size()) {
+        unsigned char *none = NULL;
+        if (atomic_compare_exchange_strong(&spares[i], &none, fresh))
+            atomic_fetch_sub(&mmgi_spares_missing, 1);
+        else
+            mmgi_map_spare_release(fresh); /* not missing */
+    }
+}
+
+/* Takes a spare page for the caller. Returns NULL when none is left. */
+static unsigned char *
+spare_take(void)
+{
+    for (uint32_t i = 0; i < SPARES; i++) {
+        unsigned char *spare = atomic_exchange(&spares[i], NULL);
+        if (spare == NULL)
+            continue;
+        atomic_fetch_add(&mmgi_spares_missing, 1);
+        return spare;
+    }
+    return NULL;
+}
+
+static bool
+replace_page(unsigned char *page)
+{
+    unsigned char *spare = spare_take();
+
+    if (spare == NULL || mmgi_map_spare_move(spare, page) == 0)
+        return spare != NULL;
+    mmgi_map_spare_release(spare);
+    return false;
+}
+
+/* Out of address space, or of mappings. */
+static enum replaced
+replace_at_limit(unsigned char *start, size_t length, unsigned char *fault)
+{
+    struct process_space limit;
+    int os_code = ENOMEM;
+
+    switch (mmgi_process_space_lift(&limit)) {
+    case PROCESS_SPACE_LIFTED:
+        os_code = mmgi_map_replace_with_zeros(start, length);
+        mmgi_process_space_restore(&limit);
+        break;
+    case PROCESS_SPACE_STUCK:
+        /* Moving pages takes no address space. It fails when mappings are what is missing. */
+        if (fault != NULL && replace_page(fault))
+            return REPLACED_PAGE;
+        break;
+    case PROCESS_SPACE_FREE:
+        break;
+    }
+    for (int i = 0; i < MAX_GIVEN_UP && os_code == ENOMEM; i++) {
+        unsigned char *spare = spare_take();
+        if (spare == NULL)
+            break;
+        mmgi_map_spare_release(spare);
+        os_code = mmgi_map_replace_with_zeros(start, length);
+    }
+    return os_code == 0 ? REPLACED_ALL : REPLACED_NOTHING;
+}
+
+enum replaced
+mmgi_spares_replace(unsigned char *start, size_t length, unsigned char *fault)
+{
+    int os_code = mmgi_map_replace_with_zeros(start, length);
+
+    if (os_code == EAGAIN) {
+        /* mlockall(2) with MCL_FUTURE: the new pages count before the old ones are gone. */
+        mmgi_map_unlock(start, length);
+        os_code = mmgi_map_replace_with_zeros(start, length);
+    }
+    if (os_code == 0)
+        return REPLACED_ALL;
+    return os_code == ENOMEM ? replace_at_limit(start, length, fault) : REPLACED_NOTHING;
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * SIGBUS by way of rt_sigaction(2) and its relatives, without the C library in between. The kernel's struct has the
+ * same members on all processors but a few; on x86-64 a handler must bring the code that it returns to, everywhere else
+ * the kernel provides it (vdso(7)).
+ */
+#include "os/signal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#if defined(__mips__) || defined(__sparc__) || defined(__alpha__)
+#error "this processor's Linux has a struct sigaction of its own, which nobody has described here yet"
+#endif
+
+#define MASK_SIZE 8u /* of a set of signals, in bytes; rt_sigaction(2) wants to be told */
+#define BIT_OF(signo) (UINT64_C(1) << ((signo) - 1))
+/*
+ * The mark of an action that this library made. The C libraries keep signals 32 and 33 to themselves and let no program
+ * name them in a mask, so no other handler has them there. While the guard looks at a signal they wait: with them come
+ * the cancellation of a thread and the change of its user.
+ */
+#define MARK (BIT_OF(32) | BIT_OF(33))
+#define RESTORER_FLAG 0x04000000ul /* SA_RESTORER, which C libraries do not show */
+
+struct kernel_action {
+    uintptr_t handler;
+    unsigned long flags;
+#if !defined(__riscv) && !defined(__loongarch__)
+    uintptr_t restorer;
+#endif
+    unsigned long mask[MASK_SIZE / sizeof(unsigned long)];
+};
+
+#ifdef __x86_64__
+/*
+ * What a handler returns to. The unwinding information says that the interrupted code's registers are in the context
+ * that the stack pointer then points to (struct ucontext; the numbers are the offsets of its registers), so debuggers
+ * and C++ exceptions see the caller. It begins one byte early, since unwinders look up the address before a return
+ * address. The C library's restorer has the same instructions, and debuggers know them by sight.
+ */
+#define REGISTER_AT(number, offset)                                                                                    \
+    ".cfi_escape 0x10, " #number ", 3, 0x77, (" #offset " & 0x7f) | 0x80, " #offset " >> 7\n"
+__asm__(".pushsection .text\n"
+        ".p2align 4\n"
+        ".cfi_startproc simple\n"
+        ".cfi_signal_frame\n"
+        ".cfi_escape 0x0f, 4, 0x77, 0xa0, 0x01, 0x06\n" /* the caller's stack pointer is at offset 160 */
+        /* clang-format off */
+        REGISTER_AT(8, 40) REGISTER_AT(9, 48) REGISTER_AT(10, 56) REGISTER_AT(11, 64) REGISTER_AT(12, 72)
+        REGISTER_AT(13, 80) REGISTER_AT(14, 88) REGISTER_AT(15, 96) REGISTER_AT(5, 104) REGISTER_AT(4, 112)
+        REGISTER_AT(6, 120) REGISTER_AT(3, 128) REGISTER_AT(1, 136) REGISTER_AT(0, 144) REGISTER_AT(2, 152)
+        REGISTER_AT(7, 160) REGISTER_AT(16, 168)
+        /* clang-format on */
+        "nop\n"
+        ".hidden mmgi_signal_restorer\n"
+        ".globl mmgi_signal_restorer\n"
+        ".type mmgi_signal_restorer, @function\n"
+        "mmgi_signal_restorer:\n"
+        "mov $15, %rax\n" /* rt_sigreturn */
+        "syscall\n"
+        ".size mmgi_signal_restorer, .-mmgi_signal_restorer\n"
+        ".cfi_endproc\n"
+        ".popsection\n");
+void mmgi_signal_restorer(void) __attribute__((visibility("hidden")));
+#endif
+
+/* ------------------------------------------------------------------------------------------------------- actions -- */
+
+static void
+mask_to_words(uint64_t mask, unsigned long *words)
+{
+    for (size_t i = 0; i < MASK_SIZE / sizeof *words; i++)
+        words[i] = (unsigned long)(mask >> (i * 8 * sizeof *words)); /* truncation is meant: a word at a time */
+}
+
+static uint64_t
+mask_of_words(const unsigned long *words)
+{
+    uint64_t mask = 0;
+
+    for (size_t i = 0; i < MASK_SIZE / sizeof *words; i++)
+        mask |= (uint64_t)words[i] << (i * 8 * sizeof *words);
+    return mask;
+}
+
+static int
+exchange(const struct kernel_action *action, struct kernel_action *old)
+{
+    return syscall(SYS_rt_sigaction, SIGBUS, action, old, (size_t)MASK_SIZE) == 0 ? 0 : errno;
+}
+
+static struct signal_action
+action_of(const struct kernel_action *kernel)
+{
+    return (struct signal_action){kernel->handler, kernel->flags & ~RESTORER_FLAG, mask_of_words(kernel->mask)};
+}
+
+int
+mmgi_signal_action_get(struct signal_action *action)
+{
+    /* Cleared, since a sandbox may have the call report success and write nothing. */
+    struct kernel_action kernel = {0};
+    int os_code = exchange(NULL, &kernel);
+
+    *action = action_of(&kernel);
+    return os_code;
+}
+
+int
+mmgi_signal_action_swap(const struct signal_action *action, struct signal_action *old)
+{
+    struct kernel_action kernel = {0}, before = {0};
+
+    kernel.handler = action->handler;
+    kernel.flags = action->flags;
+    mask_to_words(action->mask, kernel.mask);
+#ifdef __x86_64__
+    kernel.flags |= RESTORER_FLAG;
+    kernel.restorer = (uintptr_t)mmgi_signal_restorer;
+#endif
+    int os_code = exchange(&kernel, &before);
+    if (old != NULL)
+        *old = action_of(&before);
+    return os_code;
+}
+
+void
+mmgi_signal_action_make(signal_handler *handler, const struct signal_action *previous, struct signal_action *action)
+{
+    enum signal_action_kind kind = mmgi_signal_action_kind(previous);
+
+    action->handler = (uintptr_t)handler;
+    /* SA_NODEFER: a fault in a predecessor is the predecessor's own affair, and leaving it by longjmp(3) leaves nothing
+       blocked. */
+    action->flags = SA_SIGINFO | SA_NODEFER;
+    /* Go demands an alternate stack. But a handler that did not ask for one may need more stack than there is. */
+    if (kind != SIGNAL_ACTION_HANDLER || (previous->flags & SA_ONSTACK))
+        action->flags |= SA_ONSTACK;
+    /* System calls that a sent SIGBUS interrupts are the host's; an ignored signal interrupts none. */
+    if (kind == SIGNAL_ACTION_IGNORE || (previous->flags & SA_RESTART))
+        action->flags |= SA_RESTART;
+    action->mask = MARK;
+}
+
+void
+mmgi_signal_action_reset(void)
+{
+    const struct signal_action action = {.handler = (uintptr_t)SIG_DFL};
+
+    mmgi_signal_action_swap(&action, NULL);
+}
+
+enum signal_action_kind
+mmgi_signal_action_kind(const struct signal_action *action)
+{
+    if (action->handler == (uintptr_t)SIG_DFL)
+        return SIGNAL_ACTION_DEFAULT;
+    return action->handler == (uintptr_t)SIG_IGN ? SIGNAL_ACTION_IGNORE : SIGNAL_ACTION_HANDLER;
+}
+
+bool
+mmgi_signal_action_equals(const struct signal_action *one, const struct signal_action *other)
+{
+    return one->handler == other->handler && one->flags == other->flags && one->mask == other->mask;
+}
+
+bool
+mmgi_signal_action_calls(const struct signal_action *action, signal_handler *handler)
+{
+    return action->handler == (uintptr_t)handler && (action->flags & SA_SIGINFO) != 0;
+}
+
+bool
+mmgi_signal_action_is_marked(const struct signal_action *action)
+{
+    return mmgi_signal_action_kind(action) == SIGNAL_ACTION_HANDLER && (action->flags & SA_SIGINFO) != 0 &&
+           action->mask == MARK;
+}
+
+bool
+mmgi_signal_action_is_for_once(const struct signal_action *action)
+{
+    return (action->flags & (unsigned long)SA_RESETHAND) != 0;
+}
+
+signal_handler *
+mmgi_signal_action_handler(const struct signal_action *action)
+{
+    return (signal_handler *)action->handler; /* the number was made from such a function's address */
+}
+
+/* --------------------------------------------------------------------------------------------------------- masks -- */
+
+static uint64_t
+mask_change(int how, const uint64_t *mask)
+{
+    unsigned long words[MASK_SIZE / sizeof(unsigned long)], before[MASK_SIZE / sizeof(unsigned long)] = {0};
+
+    if (mask != NULL)
+        mask_to_words(*mask, words);
+    syscall(SYS_rt_sigprocmask, how, mask != NULL ? words : NULL, before, (size_t)MASK_SIZE);
+    return mask_of_words(before);
+}
+
+/* The mask of the code that a signal interrupted: the first words of the C library's larger set are the kernel's. */
+static uint64_t
+mask_of_context(const void *context)
+{
+    const ucontext_t *machine = context;
+    unsigned long words[MASK_SIZE / sizeof(unsigned long)];
+
+    memcpy(words, &machine->uc_sigmask, sizeof words);
+    return mask_of_words(words);
+}
+
+void
+mmgi_signal_action_call(const struct signal_action *action, int signo, void *info, void *context)
+{
+    const uint64_t before = mask_change(SIG_BLOCK, NULL);
+    uint64_t blocked = before;
+
+    /* The signals of the mark wait for the guard only: for this handler they are as they were when the signal came. */
+    if (context != NULL)
+        blocked = (before & ~MARK) | (mask_of_context(context) & MARK);
+    blocked |= action->mask;
+    if (!(action->flags & SA_NODEFER))
+        blocked |= BIT_OF(SIGBUS);
+    mask_change(SIG_SETMASK, &blocked);
+    if (action->flags & SA_SIGINFO)
+        mmgi_signal_action_handler(action)(signo, info, context);
+    else
+        ((void (*)(int))action->handler)(signo);
+    mask_change(SIG_SETMASK, &before);
+}
+
+bool
+mmgi_signal_is_blocked(void)
+{
+    return (mask_change(SIG_BLOCK, NULL) & BIT_OF(SIGBUS)) != 0;
+}
+
+uint64_t
+mmgi_signal_block_all(void)
+{
+    const uint64_t all = UINT64_MAX;
+
+    return mask_change(SIG_SETMASK, &all);
+}
+
+void
+mmgi_signal_unblock(uint64_t before)
+{
+    mask_change(SIG_SETMASK, &before);
+}
+
+/* ----------------------------------------------------------------------------------------------------- one signal -- */
+
+void
+mmgi_signal_describe(int signo, const void *about, struct signal_report *report)
+{
+    const siginfo_t *info = about;
+
+    *report = (struct signal_report){.cause = SIGNAL_CAUSE_OTHER};
+    if (signo != SIGBUS || info == NULL)
+        return;
+    if (info->si_code == BUS_ADRERR || info->si_code == BUS_OBJERR) {
+        report->cause = SIGNAL_CAUSE_PAGE;
+        report->address = info->si_addr;
+    } else if (info->si_code == BUS_MCEERR_AR) {
+        report->cause = SIGNAL_CAUSE_POISON;
+        report->address = info->si_addr;
+        report->poisoned = (size_t)1 << info->si_addr_lsb; /* sigaction(2): the lowest valid bit of the address */
+    } else if ((info->si_code == SI_TKILL || info->si_code == SI_USER) && info->si_pid == getpid()) {
+        report->cause = SIGNAL_CAUSE_RAISED;
+    }
+}
+
+bool
+mmgi_signal_is_synchronous(const void *about)
+{
+    const siginfo_t *info = about;
+
+    return info->si_code > 0 && info->si_code != BUS_MCEERR_AO;
+}
+
+void
+mmgi_signal_send_again(void *info)
+{
+    /* rt_tgsigqueueinfo(2): a thread may send itself any siginfo, so the sender stays visible. */
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), SIGBUS, info);
+}
+
+uintptr_t
+mmgi_signal_delivery(void *context, uintptr_t fresh)
+{
+    ucontext_t *machine = context;
+
+    if (machine == NULL)
+        return 0;
+    /* uc_link: the kernel writes NULL there when it makes the frame of a signal, and sigreturn(2) does not look. */
+    if (machine->uc_link == NULL)
+        machine->uc_link = (ucontext_t *)fresh; /* never followed: a number in the place of a pointer */
+    return (uintptr_t)machine->uc_link;
+}
+
+uintptr_t
+mmgi_signal_stack_pointer(const void *context)
+{
+    const ucontext_t *machine = context;
+
+    if (machine == NULL)
+        return 0;
+#if defined(__x86_64__)
+    return (uintptr_t)machine->uc_mcontext.gregs[REG_RSP];
+#elif defined(__i386__)
+    return (uintptr_t)machine->uc_mcontext.gregs[REG_ESP];
+#elif defined(__aarch64__)
+    return (uintptr_t)machine->uc_mcontext.sp;
+#elif defined(__arm__)
+    return (uintptr_t)machine->uc_mcontext.arm_sp;
+#elif defined(__riscv)
+    return (uintptr_t)machine->uc_mcontext.__gregs[2];
+#elif defined(__s390x__)
+    return (uintptr_t)machine->uc_mcontext.gregs[15];
+#elif defined(__powerpc64__)
+    return (uintptr_t)machine->uc_mcontext.gp_regs[1];
+#else
+    return 0;
+#endif
+}
+
+/* No checker may follow: the word can lie in a frame that is gone, or between the variables of one that is not. */
+__attribute__((noinline))
+#if defined(__has_attribute)
+#if __has_attribute(no_sanitize)
+__attribute__((no_sanitize("address", "thread", "undefined")))
+#endif
+#endif
+bool
+mmgi_signal_peek(uintptr_t address, uintptr_t *word)
+{
+    /* The kernel looks at the set before it looks at how the mask shall change, and there is no way "-1". */
+    if (address % sizeof *word != 0 ||
+        (syscall(SYS_rt_sigprocmask, -1, address, NULL, (size_t)MASK_SIZE), errno) != EINVAL)
+        return false;
+    *word = *(const volatile uintptr_t *)address; /* the kernel has just read it */
+    return true;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The contract for the fault signal: the signal that the kernel sends when a page of a mapping cannot be delivered
+ * (SIGBUS on Linux). Its action is read and changed by the kernel's own call, so that the answer is true where a library
+ * in the process (a sanitizer, libjsig) answers sigaction(3) from a table of its own. Every call here is
+ * async-signal-safe, blocks nobody and is no cancellation point.
+ */
+#ifndef MMGI_OS_SIGNAL_H
+#define MMGI_OS_SIGNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** A handler as the kernel calls it. `info` and `context` are the platform's own structs. */
+typedef void signal_handler(int signo, void *info, void *context);
+
+/** An action for the fault signal. The members are the platform's business; the calls below read them. */
+struct signal_action {
+    uintptr_t handler; /* a function, or the platform's number for "default" or "ignore" */
+    unsigned long flags;
+    uint64_t mask; /* bit n - 1: signal n waits while the handler runs */
+};
+
+enum signal_action_kind {
+    SIGNAL_ACTION_DEFAULT,
+    SIGNAL_ACTION_IGNORE,
+    SIGNAL_ACTION_HANDLER
+};
+
+/** What a delivered signal is about. */
+enum signal_cause {
+    SIGNAL_CAUSE_OTHER,  /* not the fault signal, or nothing that this library could contain */
+    SIGNAL_CAUSE_PAGE,   /* a page could not be delivered */
+    SIGNAL_CAUSE_POISON, /* the hardware lost the bytes around an address */
+    SIGNAL_CAUSE_RAISED  /* this very process sent the signal: raise(3) or kill(2) */
+};
+
+struct signal_report {
+    enum signal_cause cause;
+    void *address;   /* PAGE and POISON: the byte that was touched */
+    size_t poisoned; /* POISON: how many bytes around the address are lost, a power of two; else 0 */
+};
+
+/** Reads the action in force. 0 or an errno, as a sandbox may have it. */
+int mmgi_signal_action_get(struct signal_action *action);
+
+/**
+ * Makes the action that calls `handler`, to be put in place of `previous`. The action asks for an alternate stack unless
+ * `previous` is a handler that does not, and has interrupted system calls restarted where `previous` has. It carries a
+ * mark that mmgi_signal_action_is_marked() knows again, in this copy of the library and in every other.
+ */
+void mmgi_signal_action_make(signal_handler *handler, const struct signal_action *previous,
+                             struct signal_action *action);
+
+/** Puts an action in force and stores the action that it replaced. `old` may be NULL. 0 or an errno. */
+int mmgi_signal_action_swap(const struct signal_action *action, struct signal_action *old);
+
+/** Puts the system's default in force: the next fault ends the process. */
+void mmgi_signal_action_reset(void);
+
+enum signal_action_kind mmgi_signal_action_kind(const struct signal_action *action);
+
+/** Returns true when both actions do the same. Who returns from the handler, and how, is not compared. */
+bool mmgi_signal_action_equals(const struct signal_action *one, const struct signal_action *other);
+
+/** Returns true when the action calls this handler with all three arguments. */
+bool mmgi_signal_action_calls(const struct signal_action *action, signal_handler *handler);
+
+/** Returns true when a copy of this library made the action. */
+bool mmgi_signal_action_is_marked(const struct signal_action *action);
+
+/** Returns true when the action is good for one signal only. */
+bool mmgi_signal_action_is_for_once(const struct signal_action *action);
+
+/** The function of an action of kind HANDLER. */
+signal_handler *mmgi_signal_action_handler(const struct signal_action *action);
+
+/** Calls the handler of an action with the signals blocked that the kernel would have blocked for it. */
+void mmgi_signal_action_call(const struct signal_action *action, int signo, void *info, void *context);
+
+/** Describes a signal. `info` may be NULL. */
+void mmgi_signal_describe(int signo, const void *info, struct signal_report *report);
+
+/**
+ * Returns true when the signal is about the instruction that was running, which runs again when the handler returns;
+ * false when the signal was sent, or is mere advice.
+ */
+bool mmgi_signal_is_synchronous(const void *info);
+
+/** Sends a signal to the calling thread again, with all that `info` says, the sender included. */
+void mmgi_signal_send_again(void *info);
+
+/** Returns true when the fault signal is blocked in the calling thread: a fault then ends the process. */
+bool mmgi_signal_is_blocked(void);
+
+/** Blocks every signal in the calling thread, those of the C library included, and returns the mask before. */
+uint64_t mmgi_signal_block_all(void);
+
+/** Ends mmgi_signal_block_all(): puts back the mask that it returned. */
+void mmgi_signal_unblock(uint64_t before);
+
+/**
+ * Names one delivery of a signal, by a word of its context that the kernel clears at each delivery and never reads.
+ * Stores `fresh`, which must not be 0, if the word is still 0. Returns what the word says then: every handler that is
+ * called for the same delivery gets the same number, whichever copy of the library asks. 0 without a context.
+ */
+uintptr_t mmgi_signal_delivery(void *context, uintptr_t fresh);
+
+/** The stack pointer of the code that the signal interrupted; 0 where it is not known. */
+uintptr_t mmgi_signal_stack_pointer(const void *context);
+
+/**
+ * Reads a word at an address that may not be mapped. Returns false when it is not. No checker of memory accesses
+ * follows the read.
+ */
+bool mmgi_signal_peek(uintptr_t address, uintptr_t *word);
+
+#endif
