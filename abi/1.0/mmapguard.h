@@ -249,7 +249,8 @@ enum {
     MMG_REASON_MAP_PRIVATE = 7,  /**< mapped MAP_PRIVATE: the file system refused MAP_SHARED */
     MMG_REASON_STABLE = 8,       /**< STABLE was demanded and this is what upholds it */
     MMG_REASON_NO_GUARD = 9,     /**< copied: the fault guard could not be put in place */
-    MMG_REASON_BLOCK_DEVICE = 10 /**< mapped: a block device */
+    MMG_REASON_BLOCK_DEVICE = 10, /**< mapped: a block device */
+    MMG_REASON_NO_ROOM = 11       /**< copied: the process had no mapping or no address space left */
 };
 
 /** `mmg_options.guarantee` and `mmg_info.guarantee`. */
@@ -282,7 +283,9 @@ enum {
     MMG_SHORT_SPACE = 6,       /**< a lease broke, and there was no room for the bytes, on disk or in memory */
     MMG_SHORT_READ = 7,        /**< a lease broke, and the bytes could not be read */
     MMG_SHORT_FORKED = 8,      /**< the lease is the parent process's */
-    MMG_SHORT_LOST = 9         /**< bytes were lost all the same; see `fault_cause` */
+    MMG_SHORT_LOST = 9,        /**< bytes were lost all the same; see `fault_cause` */
+    MMG_SHORT_DISPLACED = 10,  /**< another handler is on top of the fault guard; see mmg_guard_install() */
+    MMG_SHORT_BLOCKED = 11     /**< SIGBUS is blocked in the calling thread */
 };
 
 /** `mmg_options.lock` and `mmg_info.lock`. */

@@ -91,6 +91,8 @@ constants! {
     MMG_REASON_NO_GUARD: u32 = 9;
     /// mapped: a block device
     MMG_REASON_BLOCK_DEVICE: u32 = 10;
+    /// copied: the process had no mapping or no address space left
+    MMG_REASON_NO_ROOM: u32 = 11;
 
     // `mmg_options.guarantee` and `mmg_info.guarantee`.
     /// nothing that happens to the file kills the process; losses are reported
@@ -139,6 +141,10 @@ constants! {
     MMG_SHORT_FORKED: u32 = 8;
     /// bytes were lost all the same; see `fault_cause`
     MMG_SHORT_LOST: u32 = 9;
+    /// another handler is on top of the fault guard; see `mmg_guard_install()`
+    MMG_SHORT_DISPLACED: u32 = 10;
+    /// SIGBUS is blocked in the calling thread
+    MMG_SHORT_BLOCKED: u32 = 11;
 
     // `mmg_options.lock` and `mmg_info.lock`.
     /// `MMG_LOCK_SHARED` where a lock is advisory, local and cannot hang; elsewhere none. An option only
