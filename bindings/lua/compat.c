@@ -8,14 +8,14 @@
 #include <stdio.h>
 
 static const char no_integer[] = "number has no integer representation";
-#if !MGL_HAS_INTEGERS
+#if !MMGL_HAS_INTEGERS
 static const char not_exact[] = "number is not exact beyond 2^53";
 #endif
 
 bool
-mgl_to_integer(lua_State *L, int index, int64_t *value, const char **why)
+mmgl_to_integer(lua_State *L, int index, int64_t *value, const char **why)
 {
-#if MGL_HAS_INTEGERS
+#if MMGL_HAS_INTEGERS
     int is_integer;
     lua_Integer integer = lua_tointegerx(L, index, &is_integer);
 
@@ -26,7 +26,7 @@ mgl_to_integer(lua_State *L, int index, int64_t *value, const char **why)
     lua_Number number = lua_tonumber(L, index);
 
     /* 2^53 itself is refused: it is also what a script gets that wrote 2^53 + 1. NaN fails every comparison. */
-    if (!(number > -(lua_Number)MGL_EXACT && number < (lua_Number)MGL_EXACT)) {
+    if (!(number > -(lua_Number)MMGL_EXACT && number < (lua_Number)MMGL_EXACT)) {
         *why = number > 0 || number < 0 ? not_exact : no_integer;
         if (number - number != 0) /* infinite, or NaN */
             *why = no_integer;
@@ -38,29 +38,65 @@ mgl_to_integer(lua_State *L, int index, int64_t *value, const char **why)
 #endif
 }
 
+#if LUA_VERSION_NUM == 501
+
+/* The type of what LuaJIT's FFI makes; there is no name for it in the headers. */
+#define TYPE_CDATA 10
+
+int
+mmgl_number_type(lua_State *L, int index)
+{
+    int type = lua_type(L, index);
+
+    if (type != TYPE_CDATA)
+        return type;
+    /* The C interface cannot look into a cdata. tonumber() can, and rounds beyond 2^53, where every number is refused. */
+    lua_pushvalue(L, index);
+    lua_getglobal(L, "tonumber");
+    lua_insert(L, -2);
+    lua_call(L, 1, 1);
+    if (lua_type(L, -1) != LUA_TNUMBER) {
+        lua_pop(L, 1);
+        return type;
+    }
+    lua_replace(L, index < 0 ? index - 1 : index);
+    return LUA_TNUMBER;
+}
+
+#else
+
+int
+mmgl_number_type(lua_State *L, int index)
+{
+    return lua_type(L, index);
+}
+
+#endif
+
 int64_t
-mgl_check_integer(lua_State *L, int arg)
+mmgl_check_integer(lua_State *L, int arg)
 {
     int64_t value = 0;
     const char *why;
 
-    if (!mgl_to_integer(L, arg, &value, &why) || (value == 0 && !MGL_HAS_INTEGERS)) {
+    if (!mmgl_to_integer(L, arg, &value, &why) || (value == 0 && !MMGL_HAS_INTEGERS)) {
+        mmgl_number_type(L, arg);
         luaL_checknumber(L, arg); /* the error that names the type */
-        luaL_argcheck(L, mgl_to_integer(L, arg, &value, &why), arg, why);
+        luaL_argcheck(L, mmgl_to_integer(L, arg, &value, &why), arg, why);
     }
     return value;
 }
 
 int64_t
-mgl_opt_integer(lua_State *L, int arg, int64_t otherwise)
+mmgl_opt_integer(lua_State *L, int arg, int64_t otherwise)
 {
-    return lua_isnoneornil(L, arg) ? otherwise : mgl_check_integer(L, arg);
+    return lua_isnoneornil(L, arg) ? otherwise : mmgl_check_integer(L, arg);
 }
 
 int64_t
-mgl_check_range(lua_State *L, int arg, int64_t least, int64_t most)
+mmgl_check_range(lua_State *L, int arg, int64_t least, int64_t most)
 {
-    int64_t value = mgl_check_integer(L, arg);
+    int64_t value = mmgl_check_integer(L, arg);
 
     luaL_argcheck(L, value >= least && value <= most, arg, "value out of range");
     return value;
@@ -69,13 +105,13 @@ mgl_check_range(lua_State *L, int arg, int64_t least, int64_t most)
 static bool
 fits(uint64_t magnitude)
 {
-    return magnitude <= (MGL_HAS_INTEGERS ? (uint64_t)INT64_MAX : MGL_EXACT);
+    return magnitude <= (MMGL_HAS_INTEGERS ? (uint64_t)INT64_MAX : MMGL_EXACT);
 }
 
 static void
 push_fitting(lua_State *L, int64_t value)
 {
-#if MGL_HAS_INTEGERS
+#if MMGL_HAS_INTEGERS
     lua_pushinteger(L, (lua_Integer)value);
 #else
     lua_pushnumber(L, (lua_Number)value);
@@ -83,31 +119,31 @@ push_fitting(lua_State *L, int64_t value)
 }
 
 void
-mgl_push_integer(lua_State *L, int64_t value)
+mmgl_push_integer(lua_State *L, int64_t value)
 {
     /* Negated as unsigned, where INT64_MIN has a negative. */
-    if (!MGL_HAS_INTEGERS && !fits(value < 0 ? 0 - (uint64_t)value : (uint64_t)value))
+    if (!MMGL_HAS_INTEGERS && !fits(value < 0 ? 0 - (uint64_t)value : (uint64_t)value))
         luaL_error(L, "an integer beyond 2^53 cannot be a number of this Lua");
     push_fitting(L, value);
 }
 
 void
-mgl_push_count(lua_State *L, uint64_t value)
+mmgl_push_count(lua_State *L, uint64_t value)
 {
     if (!fits(value))
-        luaL_error(L, "an integer beyond %s cannot be a number of this Lua", MGL_HAS_INTEGERS ? "2^63" : "2^53");
+        luaL_error(L, "an integer beyond %s cannot be a number of this Lua", MMGL_HAS_INTEGERS ? "2^63" : "2^53");
     push_fitting(L, (int64_t)value); /* it fits */
 }
 
 void
-mgl_set_integer(lua_State *L, const char *key, int64_t value)
+mmgl_set_integer(lua_State *L, const char *key, int64_t value)
 {
-    mgl_push_integer(L, value);
+    mmgl_push_integer(L, value);
     lua_setfield(L, -2, key);
 }
 
 void
-mgl_push_identity(lua_State *L, uint64_t value)
+mmgl_push_identity(lua_State *L, uint64_t value)
 {
     char digits[24];
 

@@ -7,54 +7,59 @@
 
 #include <string.h>
 
-/* So far plain text is looked for here, which is as quick as a script expects of a match nearby. The library's own
- * search takes over then: it first asks the kernel whether the guard stands. */
-#define NEARBY 4096u
+/* Plain text is looked for here up to this distance, which costs as little as a script expects of a match nearby. The
+ * search of the library then takes over: it first asks the kernel whether the guard is in place, which costs as much as
+ * to look through some ten thousand bytes. */
+#define NEARBY 16384u
+/* After so many false starts the text repeats itself too much, and memmem(3), which is linear, takes over. */
+#define MAX_FALSE_STARTS 32
 /* Items of a pattern that are kept on the stack. */
-#define FEW_ITEMS 32u
+#define STACK_ITEMS 32u
 
 static const unsigned char *
-find_nearby(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
+find_bytes(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
 {
     if (needle_size > size)
         return NULL;
     const unsigned char *last = hay + (size - needle_size);
-    while (hay <= last) {
+    for (int i = 0; i < MAX_FALSE_STARTS; i++) {
         hay = memchr(hay, needle[0], (size_t)(last - hay) + 1);
-        if (hay == NULL || memcmp(hay, needle, needle_size) == 0)
+        if (hay == NULL || memcmp(hay + 1, needle + 1, needle_size - 1) == 0)
             return hay;
+        if (hay == last)
+            return NULL;
         hay++;
     }
-    return NULL;
+    return memmem(hay, (size_t)(last - hay) + needle_size, needle, needle_size);
 }
 
 static int
 push_place(lua_State *L, uint64_t offset, uint64_t length)
 {
-    mgl_push_count(L, offset + 1);
-    mgl_push_count(L, offset + length);
+    mmgl_push_count(L, offset + 1);
+    mmgl_push_count(L, offset + length);
     return 2;
 }
 
 static int
-find_plain(lua_State *L, const struct view *view, uint64_t start, const char *needle, size_t needle_size)
+find_plain(lua_State *L, const struct mmgl_view *view, uint64_t start, const char *needle, size_t needle_size)
 {
     uint64_t rest = view->size - start, place = MMG_NOT_FOUND;
-    size_t nearby = rest < NEARBY ? (size_t)rest : NEARBY;
+    size_t nearby = rest < NEARBY + needle_size ? (size_t)rest : NEARBY + needle_size;
 
     if (needle_size == 0)
         return push_place(L, start, 0);
     const unsigned char *hay = view->data + start;
-    const unsigned char *hit = find_nearby(hay, nearby, (const unsigned char *)needle, needle_size);
+    const unsigned char *hit = find_bytes(hay, nearby, (const unsigned char *)needle, needle_size);
     if (hit != NULL || nearby == rest) {
         uint64_t seen = hit != NULL ? (uint64_t)(hit - hay) + needle_size : rest;
-        mgl_verify(L, view, start, seen);
+        mmgl_verify(L, view, start, seen);
         return hit != NULL ? push_place(L, start + seen - needle_size, needle_size) : (lua_pushnil(L), 1);
     }
-    /* From `start` again rather than where we stopped: what was seen here counts, too, if it is lost by now. */
+    /* The search starts over: bytes that were looked at above count as well if they are lost by now. */
     mmg_status status = mmg_find(view->shared->handle, view->start + start, rest, needle, needle_size, &place);
     if (status != MMG_OK)
-        return mgl_raise_loss(L, view, status);
+        return mmgl_raise_loss(L, view, status);
     if (place != MMG_NOT_FOUND)
         return push_place(L, place - view->start, needle_size);
     lua_pushnil(L);
@@ -62,24 +67,24 @@ find_plain(lua_State *L, const struct view *view, uint64_t start, const char *ne
 }
 
 static int
-push_captures(lua_State *L, const struct match *m)
+push_captures(lua_State *L, const struct mmgl_match *m)
 {
     luaL_checkstack(L, m->captured, "too many captures");
     for (int i = 0; i < m->captured; i++) {
-        const struct capture *capture = &m->captures[i];
+        const struct mmgl_capture *capture = &m->captures[i];
         if (capture->is_position)
-            mgl_push_count(L, (uint64_t)(capture->start - m->begin) + 1);
+            mmgl_push_count(L, (uint64_t)(capture->start - m->begin) + 1);
         else
-            mgl_push_bytes(L, capture->start, capture->size);
+            mmgl_push_bytes(L, capture->start, capture->size);
     }
     return m->captured;
 }
 
 static int
-find_pattern(lua_State *L, const struct view *view, uint64_t start, const char *pattern, size_t size)
+find_pattern(lua_State *L, const struct mmgl_view *view, uint64_t start, const char *pattern, size_t size)
 {
-    struct item few[FEW_ITEMS], *items = few;
-    struct match m = {.begin = view->data, .end = view->data + view->size};
+    struct mmgl_item few[STACK_ITEMS], *items = few;
+    struct mmgl_match m = {.begin = view->data, .end = view->data + view->size};
     const unsigned char *from = view->data + start, *to;
     bool anchored = pattern[0] == '^';
     int results = 1;
@@ -88,14 +93,14 @@ find_pattern(lua_State *L, const struct view *view, uint64_t start, const char *
         pattern++;
         size--;
     }
-    if (size >= FEW_ITEMS) {
+    if (size >= STACK_ITEMS) {
         luaL_argcheck(L, size < SIZE_MAX / sizeof *items - 1, 2, "pattern too complex");
         items = lua_newuserdata(L, (size + 1) * sizeof *items);
     }
-    const char *wrong = pattern_compile(pattern, size, items);
+    const char *wrong = mmgl_pattern_compile(pattern, size, items);
     if (wrong != NULL)
         return luaL_argerror(L, 2, wrong);
-    bool found = pattern_find(&m, items, anchored, &from, &to);
+    bool found = mmgl_pattern_find(&m, items, anchored, &from, &to);
     if (found) {
         results = push_place(L, (uint64_t)(from - view->data), (uint64_t)(to - from));
         results += push_captures(L, &m);
@@ -103,25 +108,49 @@ find_pattern(lua_State *L, const struct view *view, uint64_t start, const char *
         lua_pushnil(L);
     }
     /* After everything was read, the captures too. */
-    mgl_verify(L, view, (uint64_t)(m.low - view->data), (uint64_t)(m.high - m.low));
+    mmgl_verify(L, view, (uint64_t)(m.low - view->data), (uint64_t)(m.high - m.low));
     if (m.too_complex)
         return luaL_argerror(L, 2, "pattern too complex");
     return results;
 }
 
 int
-mgl_find(lua_State *L)
+mmgl_find(lua_State *L)
 {
-    struct view *view = mgl_check_view(L);
+    struct mmgl_view *view = mmgl_check_view(L);
     size_t size;
     const char *pattern = luaL_checklstring(L, 2, &size);
-    uint64_t start = mgl_check_start(L, view, 3);
+    uint64_t start = mmgl_check_start(L, view, 3);
 
     if (start > view->size) {
-        lua_pushnil(L);
-        return 1;
+        const struct mmgl_state *state = lua_touserdata(L, lua_upvalueindex(MMGL_STATE));
+        if (!state->clamps_init) {
+            lua_pushnil(L);
+            return 1;
+        }
+        start = view->size;
     }
-    if (lua_toboolean(L, 4) || pattern_is_plain(pattern, size))
+    if (lua_toboolean(L, 4) || mmgl_pattern_is_plain(pattern, size))
         return find_plain(L, view, start, pattern, size);
     return find_pattern(L, view, start, pattern, size);
+}
+
+double
+mmgl_find_for_ffi(const struct mmgl_view *view, double init, const char *text, uint64_t size, int32_t plain)
+{
+    if (!(init >= 1 && init <= view->length) || size == 0 || (plain == 0 && !mmgl_pattern_is_plain(text, size)))
+        return -1;
+    uint64_t start = (uint64_t)init - 1; /* a position within the view, so it is exact */
+    if ((double)(start + 1) != init)
+        return -1;
+    uint64_t rest = view->size - start;
+    const unsigned char *hay = view->data + start;
+    const unsigned char *hit = find_bytes(hay, rest < NEARBY ? (size_t)rest : NEARBY, (const unsigned char *)text,
+                                          (size_t)size);
+    if (hit == NULL)
+        return -1;
+    uint64_t seen = (uint64_t)(hit - hay) + size;
+    if (mmgl_may_be_lost(view, start, seen) && mmgl_loss_within(view, start, seen) != MMG_OK)
+        return -1;
+    return (double)(start + seen - size + 1);
 }

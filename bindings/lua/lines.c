@@ -18,23 +18,12 @@ enum {
     READER
 };
 
-static int
-next_part(lua_State *L)
+/* Push the part at `position`, which lies before the end. Returns the position behind the part. */
+static uint64_t
+push_part(lua_State *L, const struct mmgl_view *view, const struct reader *reader)
 {
-    struct view *view = lua_touserdata(L, lua_upvalueindex(READER_VIEW));
-    struct reader *reader = lua_touserdata(L, lua_upvalueindex(READER));
-
-    if (view == NULL) /* at the end */
-        return 0;
-    if (view->data == NULL)
-        return luaL_error(L, "attempt to use a closed %s", view->is_span ? "span" : "region");
     uint64_t start = reader->position, rest = view->size - start, length = reader->block, end = 0;
-    if (rest == 0) {
-        /* An iterator may live longer than its loop, as a constant of what LuaJIT has compiled. The region need not. */
-        lua_pushnil(L);
-        lua_replace(L, lua_upvalueindex(READER_VIEW));
-        return 0;
-    }
+
     if (length == 0) {
         const unsigned char *from = view->data + start;
         const unsigned char *newline = memchr(from, '\n', (size_t)rest);
@@ -43,20 +32,48 @@ next_part(lua_State *L)
     } else if (length > rest) {
         length = rest;
     }
-    mgl_push_bytes(L, view->data + start, (size_t)(length + (reader->keeps_end ? end : 0)));
-    mgl_verify(L, view, start, length + end);
-    reader->position = start + length + end;
+    mmgl_push_bytes(L, view->data + start, (size_t)(length + (reader->keeps_end ? end : 0)));
+    mmgl_verify(L, view, start, length + end);
+    return start + length + end;
+}
+
+static int
+next_part(lua_State *L)
+{
+    struct mmgl_view *view = lua_touserdata(L, lua_upvalueindex(READER_VIEW));
+    struct reader *reader = lua_touserdata(L, lua_upvalueindex(READER));
+
+    if (view == NULL) /* at the end */
+        return 0;
+    if (view->data == NULL)
+        return luaL_error(L, "attempt to use a closed %s", view->is_span != 0 ? "span" : "region");
+    if (reader->position == view->size) {
+        /* An iterator may live longer than its loop, as a constant of what LuaJIT has compiled. The region need not. */
+        lua_pushnil(L);
+        lua_replace(L, lua_upvalueindex(READER_VIEW));
+        return 0;
+    }
+    reader->position = push_part(L, view, reader);
     return 1;
 }
 
 int
-mgl_lines(lua_State *L)
+mmgl_line_at(lua_State *L)
+{
+    struct reader reader = {.position = (uint64_t)lua_tonumber(L, 2)}; /* of the FFI module, which counts exactly */
+
+    push_part(L, mmgl_check_view(L), &reader);
+    return 1;
+}
+
+int
+mmgl_lines(lua_State *L)
 {
     struct reader reader = {0};
 
-    mgl_check_view(L);
-    if (lua_type(L, 2) == LUA_TNUMBER) {
-        reader.block = (uint64_t)mgl_check_range(L, 2, 1, INT64_MAX);
+    mmgl_check_view(L);
+    if (mmgl_number_type(L, 2) == LUA_TNUMBER) {
+        reader.block = (uint64_t)mmgl_check_range(L, 2, 1, INT64_MAX);
     } else {
         const char *format = luaL_optstring(L, 2, "l");
         format += *format == '*'; /* as it was up to 5.2 */

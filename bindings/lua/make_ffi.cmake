@@ -1,26 +1,26 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
-# Puts the declarations of mmapguard.h, without their comments, the layout of its structures and the place of the
-# library into the FFI module: cmake -Dheader= -Dlayout= -Dlibrary= -Dtemplate= -Doutput= -P make_ffi.cmake
+# Puts the declarations of mmapguard.h and of shared.h, without their comments, and the layout of their structures into
+# the FFI module: cmake -Dheaders=MMAPGUARD.H,SHARED.H -Dlayout= -Dtemplate= -Doutput= -P make_ffi.cmake
 
-file(READ "${header}" text)
-string(FIND "${text}" "/* MMG_CDEF_BEGIN */" begin)
-string(FIND "${text}" "/* MMG_CDEF_END */" end)
-if(begin EQUAL -1 OR end LESS begin)
-  message(FATAL_ERROR "${header} has no part between MMG_CDEF_BEGIN and MMG_CDEF_END")
-endif()
-math(EXPR length "${end} - ${begin}")
-string(SUBSTRING "${text}" ${begin} ${length} MMAPGUARD_CDEF)
-string(REGEX REPLACE "/[*]([^*]|[*]+[^*/])*[*]+/" "" MMAPGUARD_CDEF "${MMAPGUARD_CDEF}")
-string(REGEX REPLACE "[ \t]+\n" "\n" MMAPGUARD_CDEF "${MMAPGUARD_CDEF}")
-string(REGEX REPLACE "\n\n+" "\n" MMAPGUARD_CDEF "${MMAPGUARD_CDEF}")
-string(REGEX REPLACE "^\n" "" MMAPGUARD_CDEF "${MMAPGUARD_CDEF}")
-
-if(NOT text MATCHES "#define MMG_ABI_VERSION UINT32_C\\((0x[0-9a-fA-F]+)\\)")
-  message(FATAL_ERROR "${header} does not say its MMG_ABI_VERSION")
-endif()
-math(EXPR MMAPGUARD_ABI_MAJOR "${CMAKE_MATCH_1} >> 16")
-math(EXPR MMAPGUARD_ABI_MINOR "${CMAKE_MATCH_1} & 0xffff")
+string(REPLACE "," ";" headers "${headers}")
+foreach(header IN LISTS headers)
+  file(READ "${header}" text)
+  string(REGEX MATCH "/[*] MMGL?_CDEF_BEGIN [*]/" begin_mark "${text}")
+  string(REGEX MATCH "/[*] MMGL?_CDEF_END [*]/" end_mark "${text}")
+  if(NOT begin_mark OR NOT end_mark)
+    message(FATAL_ERROR "${header} has no part between two marks MMG_CDEF_BEGIN and MMG_CDEF_END")
+  endif()
+  string(FIND "${text}" "${begin_mark}" begin)
+  string(FIND "${text}" "${end_mark}" end)
+  math(EXPR length "${end} - ${begin}")
+  string(SUBSTRING "${text}" ${begin} ${length} part)
+  string(REGEX REPLACE "/[*]([^*]|[*]+[^*/])*[*]+/" "" part "${part}")
+  string(REGEX REPLACE "[ \t]+\n" "\n" part "${part}")
+  string(REGEX REPLACE "\n\n+" "\n" part "${part}")
+  string(REGEX REPLACE "^\n" "" part "${part}")
+  get_filename_component(name "${header}" NAME_WE)
+  set(MMAPGUARD_CDEF_${name} "${part}")
+endforeach()
 file(READ "${layout}" MMAPGUARD_LAYOUT)
-set(MMAPGUARD_LIBRARY "[==[${library}]==]")
 configure_file("${template}" "${output}" @ONLY)

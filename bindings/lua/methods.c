@@ -9,18 +9,17 @@
 #include <string.h>
 
 /* The table of methods, an upvalue of __index alone. */
-#define METHODS (MGL_UPVALUES + 1)
+#define METHODS (MMGL_UPVALUES + 1)
 
 /* ------------------------------------------------------------------------------------------------------- bytes -- */
 
-/* A lost byte reads as zero, so only a zero has to be asked after. */
 static void
-push_byte(lua_State *L, const struct view *view, uint64_t offset)
+push_byte(lua_State *L, const struct mmgl_view *view, uint64_t offset)
 {
     unsigned char byte = view->data[offset];
 
-    if (byte == 0)
-        mgl_verify(L, view, offset, 1);
+    if (byte == 0 && mmgl_zero_may_be_lost(view, offset))
+        mmgl_verify(L, view, offset, 1);
     lua_pushinteger(L, byte);
 }
 
@@ -30,13 +29,16 @@ view_index(lua_State *L)
     int64_t position = 0;
     const char *why;
 
-    if (lua_type(L, 2) != LUA_TNUMBER) {
-        lua_settop(L, 2);
+    int type = mmgl_number_type(L, 2);
+
+    if (type != LUA_TNUMBER) {
+        if (lua_gettop(L) != 2) /* only the debug library calls with fewer or more */
+            lua_settop(L, 2);
         lua_rawget(L, lua_upvalueindex(METHODS));
         return 1;
     }
-    struct view *view = mgl_check_view(L);
-    if (!mgl_to_integer(L, 2, &position, &why))
+    struct mmgl_view *view = mmgl_check_view(L);
+    if (!mmgl_to_integer(L, 2, &position, &why))
         return luaL_error(L, "bad argument #1 to '[]' (%s)", why);
     /* Positions from 1 to size, and -size to -1; as unsigned numbers all others are beyond. */
     uint64_t offset = position > 0 ? (uint64_t)position - 1 : view->size + (uint64_t)position;
@@ -50,23 +52,24 @@ view_index(lua_State *L)
 static int
 view_newindex(lua_State *L)
 {
-    return luaL_error(L, "attempt to change a %s, which is read-only", mgl_to_view(L)->is_span ? "span" : "region");
+    return luaL_error(L, "attempt to change a %s, which is read-only",
+                      mmgl_to_view(L)->is_span != 0 ? "span" : "region");
 }
 
 static int
 view_len(lua_State *L)
 {
-    mgl_push_count(L, mgl_check_view(L)->size);
+    mmgl_push_count(L, mmgl_check_view(L)->size);
     return 1;
 }
 
 static int
 view_byte(lua_State *L)
 {
-    struct view *view = mgl_check_view(L);
+    struct mmgl_view *view = mmgl_check_view(L);
     uint64_t length;
-    int64_t i = mgl_opt_integer(L, 2, 1);
-    uint64_t offset = mgl_slice(view, i, mgl_opt_integer(L, 3, i), &length);
+    int64_t i = mmgl_opt_integer(L, 2, 1);
+    uint64_t offset = mmgl_slice(view, i, mmgl_opt_integer(L, 3, i), &length);
 
     if (length == 1) {
         push_byte(L, view, offset);
@@ -76,40 +79,38 @@ view_byte(lua_State *L)
     luaL_checkstack(L, (int)length, "slice too long");
     for (uint64_t n = 0; n < length; n++)
         lua_pushinteger(L, view->data[offset + n]);
-    mgl_verify(L, view, offset, length);
+    mmgl_verify(L, view, offset, length);
     return (int)length;
 }
 
 static int
 view_sub(lua_State *L)
 {
-    struct view *view = mgl_check_view(L);
+    struct mmgl_view *view = mmgl_check_view(L);
     uint64_t length;
-    int64_t i = mgl_check_integer(L, 2);
-    uint64_t offset = mgl_slice(view, i, mgl_opt_integer(L, 3, -1), &length);
+    int64_t i = mmgl_check_integer(L, 2);
+    uint64_t offset = mmgl_slice(view, i, mmgl_opt_integer(L, 3, -1), &length);
 
-    mgl_push_bytes(L, view->data + offset, (size_t)length);
-    mgl_verify(L, view, offset, length);
+    mmgl_push_bytes(L, view->data + offset, (size_t)length);
+    mmgl_verify(L, view, offset, length);
     return 1;
 }
 
 static int
 view_span(lua_State *L)
 {
-    struct view *view = mgl_check_view(L);
+    struct mmgl_view *view = mmgl_check_view(L);
     uint64_t length;
-    uint64_t offset = mgl_check_slice(L, view, 2, &length);
-    struct view *span = mgl_new_view(L, true);
+    uint64_t offset = mmgl_check_slice(L, view, 2, &length);
+    struct mmgl_view *span = mmgl_new_view(L, true);
     mmg_status status = mmg_pin(view->shared->handle, view->start + offset, length, &span->pin);
 
     if (status != MMG_OK)
-        return mgl_raise_loss(L, view, status);
+        return mmgl_raise_loss(L, view, status);
     span->shared = view->shared;
     span->shared->holders++;
-    span->shared->budget->views++;
-    span->data = span->pin.data;
-    span->size = span->pin.size;
-    span->start = view->start + offset;
+    span->shared->state->views++;
+    mmgl_fill_view(span, view->start + offset);
     return 1;
 }
 
@@ -117,24 +118,24 @@ view_span(lua_State *L)
 
 /* Of a region, any loss counts; of a span, those inside it. */
 static mmg_status
-state_of(const struct view *view)
+state_of(const struct mmgl_view *view)
 {
     mmg_status status = mmg_check(view->shared->handle);
 
-    if (status == MMG_OK || !view->is_span)
+    if (status == MMG_OK || view->is_span == 0)
         return status;
     /* What mmg_check() found is on record now. If it found nothing, then it could not look, and that is what to say. */
-    return mgl_describe(view).fault_cause == MMG_OK ? status : mgl_loss_within(view, 0, view->size);
+    return mmgl_describe(view).fault_cause == MMG_OK ? status : mmgl_loss_within(view, 0, view->size);
 }
 
 static int
 view_check(lua_State *L)
 {
-    struct view *view = mgl_check_view(L);
+    struct mmgl_view *view = mmgl_check_view(L);
     mmg_status status = state_of(view);
 
     if (status != MMG_OK)
-        return mgl_raise_loss(L, view, status);
+        return mmgl_raise_loss(L, view, status);
     lua_settop(L, 1);
     return 1;
 }
@@ -149,15 +150,15 @@ set_word(lua_State *L, const char *key, uint32_t vocabulary, uint32_t value)
 static void
 set_count(lua_State *L, const char *key, uint64_t value)
 {
-    mgl_push_identity(L, value);
+    mmgl_push_identity(L, value);
     lua_setfield(L, -2, key);
 }
 
 static int
 view_info(lua_State *L)
 {
-    struct view *view = mgl_check_view(L);
-    mmg_info info = mgl_describe(view);
+    struct mmgl_view *view = mmgl_check_view(L);
+    mmg_info info = mmgl_describe(view);
 
     lua_createtable(L, 0, 24);
     set_word(L, "backing", MMG_TERM_BACKING, info.backing);
@@ -178,8 +179,8 @@ view_info(lua_State *L)
     set_count(L, "file_size", info.file_size);
     set_count(L, "device", info.device);
     set_count(L, "inode", info.inode);
-    mgl_set_integer(L, "mtime_seconds", info.mtime_seconds);
-    mgl_set_integer(L, "ctime_seconds", info.ctime_seconds);
+    mmgl_set_integer(L, "mtime_seconds", info.mtime_seconds);
+    mmgl_set_integer(L, "ctime_seconds", info.ctime_seconds);
     set_count(L, "mtime_nanoseconds", info.mtime_nanoseconds);
     set_count(L, "ctime_nanoseconds", info.ctime_nanoseconds);
     set_count(L, "pins", info.pins);
@@ -192,10 +193,10 @@ view_info(lua_State *L)
 }
 
 void
-mgl_push_stats(lua_State *L, const mmg_stats *stats)
+mmgl_push_stats(lua_State *L, const mmg_stats *stats)
 {
     lua_createtable(L, 0, 12);
-#define MMG_STATS_FIELD(type, name) mgl_set_integer(L, #name, (int64_t)stats->name);
+#define MMG_STATS_FIELD(type, name) mmgl_set_integer(L, #name, (int64_t)stats->name);
 #include "fields.inc"
 }
 
@@ -206,12 +207,12 @@ view_changed(lua_State *L)
 #define MMG_CHANGED_CONSTANT(name) name,
 #include "constants.inc"
     };
-    struct view *view = mgl_check_view(L);
+    struct mmgl_view *view = mmgl_check_view(L);
     uint32_t what = 0;
     mmg_status status = mmg_changed(view->shared->handle, &what);
 
     if (status != MMG_OK)
-        return mgl_raise_loss(L, view, status);
+        return mmgl_raise_loss(L, view, status);
     if (what == 0) {
         lua_pushboolean(L, 0);
         return 1;
@@ -228,20 +229,20 @@ view_changed(lua_State *L)
 static int
 view_advise(lua_State *L)
 {
-    struct view *view = mgl_check_view(L);
+    struct mmgl_view *view = mmgl_check_view(L);
     uint32_t advice = 0;
     uint64_t length;
 
-    if (lua_type(L, 2) == LUA_TNUMBER)
-        advice = (uint32_t)mgl_check_range(L, 2, 0, UINT32_MAX);
-    else if (!mgl_constant(L, "ADVICE_", luaL_checkstring(L, 2), &advice))
+    if (mmgl_number_type(L, 2) == LUA_TNUMBER)
+        advice = (uint32_t)mmgl_check_range(L, 2, 0, UINT32_MAX);
+    else if (!mmgl_constant(L, "ADVICE_", luaL_checkstring(L, 2), &advice))
         return luaL_argerror(L, 2, lua_pushfstring(L, "unknown advice '%s'", lua_tostring(L, 2)));
-    uint64_t offset = mgl_check_slice(L, view, 3, &length);
+    uint64_t offset = mmgl_check_slice(L, view, 3, &length);
     mmg_status status = mmg_advise(view->shared->handle, view->start + offset, length, advice);
     if (status == MMG_E_ARGUMENT)
         return luaL_argerror(L, 2, "unknown advice");
     if (status != MMG_OK)
-        return mgl_raise_loss(L, view, status);
+        return mmgl_raise_loss(L, view, status);
     lua_settop(L, 1);
     return 1;
 }
@@ -249,8 +250,8 @@ view_advise(lua_State *L)
 static int
 view_tostring(lua_State *L)
 {
-    struct view *view = mgl_to_view(L);
-    const char *what = view->is_span ? "span" : "region";
+    struct mmgl_view *view = mmgl_to_view(L);
+    const char *what = view->is_span != 0 ? "span" : "region";
     char size[24];
 
     if (view->data == NULL) {
@@ -266,16 +267,16 @@ view_tostring(lua_State *L)
 
 /* End a view, and raise an error if what was read through it may not be true. */
 static int
-end_view(lua_State *L, struct view *view)
+end_view(lua_State *L, struct mmgl_view *view)
 {
     mmg_status status = state_of(view);
 
     if (status != MMG_OK) {
-        mgl_push_loss(L, view, status); /* the message first: if there is no memory for it, the view is as it was */
-        mgl_release(L, view);
+        mmgl_push_loss(L, view, status); /* the message first: if there is no memory for it, the view is as it was */
+        mmgl_release(L, view);
         return lua_error(L);
     }
-    status = mgl_release(L, view);
+    status = mmgl_release(L, view);
     if (status != MMG_OK) /* lost since the last line but two */
         return luaL_error(L, "%s (%s)", mmg_status_message(status), mmg_status_name(status));
     return 0;
@@ -284,7 +285,7 @@ end_view(lua_State *L, struct view *view)
 static int
 view_close(lua_State *L)
 {
-    struct view *view = mgl_to_view(L);
+    struct mmgl_view *view = mmgl_to_view(L);
 
     if (view->data != NULL)
         end_view(L, view);
@@ -296,11 +297,11 @@ view_close(lua_State *L)
 static int
 view_leave(lua_State *L)
 {
-    struct view *view = mgl_to_view(L);
+    struct mmgl_view *view = mmgl_to_view(L);
 
     if (view->data != NULL && lua_isnoneornil(L, 2))
         return end_view(L, view);
-    mgl_release(L, view);
+    mmgl_release(L, view);
     return 0;
 }
 
@@ -309,10 +310,10 @@ view_leave(lua_State *L)
 static int
 view_collect(lua_State *L)
 {
-    struct view *view = mgl_test_view(L);
+    struct mmgl_view *view = mmgl_test_view(L);
 
     if (view != NULL)
-        mgl_release(L, view);
+        mmgl_release(L, view);
     return 0;
 }
 
@@ -321,21 +322,21 @@ view_collect(lua_State *L)
 static void
 push_upvalues(lua_State *L)
 {
-    for (int i = 1; i <= MGL_UPVALUES; i++)
+    for (int i = 1; i <= MMGL_UPVALUES; i++)
         lua_pushvalue(L, lua_upvalueindex(i));
 }
 
 void
-mgl_push_method(lua_State *L, lua_CFunction function)
+mmgl_push_method(lua_State *L, lua_CFunction function)
 {
     push_upvalues(L);
-    lua_pushcclosure(L, function, MGL_UPVALUES);
+    lua_pushcclosure(L, function, MMGL_UPVALUES);
 }
 
 static const luaL_Reg methods[] = {
     {"advise", view_advise}, {"byte", view_byte}, {"changed", view_changed}, {"check", view_check},
-    {"close", view_close},   {"find", mgl_find},  {"info", view_info},       {"lines", mgl_lines},
-    {"span", view_span},     {"sub", view_sub},   {"unpack", mgl_unpack},    {NULL, NULL},
+    {"close", view_close},   {"find", mmgl_find}, {"info", view_info},       {"lines", mmgl_lines},
+    {"span", view_span},     {"sub", view_sub},   {"unpack", mmgl_unpack},   {NULL, NULL},
 };
 
 static const luaL_Reg metamethods[] = {
@@ -347,7 +348,7 @@ static void
 add(lua_State *L, int table, const luaL_Reg *functions)
 {
     for (; functions->name != NULL; functions++) {
-        mgl_push_method(L, functions->func);
+        mmgl_push_method(L, functions->func);
         lua_setfield(L, table, functions->name);
     }
 }
@@ -358,7 +359,7 @@ fill_metatable(lua_State *L, int metatable, int method_table, const char *name)
     add(L, metatable, metamethods);
     push_upvalues(L);
     lua_pushvalue(L, method_table);
-    lua_pushcclosure(L, view_index, MGL_UPVALUES + 1);
+    lua_pushcclosure(L, view_index, MMGL_UPVALUES + 1);
     lua_setfield(L, metatable, "__index");
     lua_pushstring(L, name);
     lua_setfield(L, metatable, "__name");
@@ -366,28 +367,54 @@ fill_metatable(lua_State *L, int metatable, int method_table, const char *name)
     lua_setfield(L, metatable, "__metatable");
 }
 
+/* Returns true when string.find of this interpreter takes a start behind the end for the end, as that of 5.1 does. */
+static bool
+clamps_init(lua_State *L)
+{
+    bool clamps = LUA_VERSION_NUM < 502;
+
+    lua_getglobal(L, "string"); /* a host may have left the library out */
+    if (lua_type(L, -1) == LUA_TTABLE) {
+        lua_getfield(L, -1, "find");
+        if (lua_iscfunction(L, -1)) {
+            lua_pushliteral(L, "");
+            lua_pushliteral(L, "");
+            lua_pushinteger(L, 3);
+            lua_call(L, 3, 1);
+            clamps = !lua_isnil(L, -1);
+        }
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return clamps;
+}
+
 /* Called with the upvalues of every method as its own. */
 static int
 set_up(lua_State *L)
 {
+    struct mmgl_state *state = lua_touserdata(L, lua_upvalueindex(MMGL_STATE));
+
     lua_settop(L, 0);
+    state->clamps_init = clamps_init(L);
     lua_newtable(L);
     add(L, 1, methods);
-    fill_metatable(L, lua_upvalueindex(MGL_REGION), 1, "mmapguard.region");
-    fill_metatable(L, lua_upvalueindex(MGL_SPAN), 1, "mmapguard.span");
-    mgl_add_open(L);
+    fill_metatable(L, lua_upvalueindex(MMGL_REGION), 1, "mmapguard.region");
+    fill_metatable(L, lua_upvalueindex(MMGL_SPAN), 1, "mmapguard.span");
+    mmgl_add_open(L);
+    mmgl_share(L, 1);
     return 0;
 }
 
 void
-mgl_setup(lua_State *L)
+mmgl_setup(lua_State *L)
 {
     int module = lua_gettop(L);
 
     lua_newtable(L);
     lua_newtable(L);
     lua_pushvalue(L, module);
-    memset(lua_newuserdata(L, sizeof(struct budget)), 0, sizeof(struct budget));
-    lua_pushcclosure(L, set_up, MGL_UPVALUES);
+    memset(lua_newuserdata(L, sizeof(struct mmgl_state)), 0, sizeof(struct mmgl_state));
+    lua_pushcclosure(L, set_up, MMGL_UPVALUES);
     lua_call(L, 0, 0);
 }

@@ -24,9 +24,9 @@
 #define SWIG_SetModule(clientdata, pointer) ((void)(clientdata), (void)(pointer))
 %}
 
-%typemap(in, checkfn = "lua_isnumber") uint32_t "$1 = (uint32_t)mgl_check_range(L, $input, 0, UINT32_MAX);"
-%typemap(in, checkfn = "lua_isnumber") int32_t "$1 = (int32_t)mgl_check_range(L, $input, INT32_MIN, INT32_MAX);"
-%typemap(out) int32_t, uint32_t "mgl_push_integer(L, $1); SWIG_arg++;"
+%typemap(in, checkfn = "lua_isnumber") uint32_t "$1 = (uint32_t)mmgl_check_range(L, $input, 0, UINT32_MAX);"
+%typemap(in, checkfn = "lua_isnumber") int32_t "$1 = (int32_t)mmgl_check_range(L, $input, INT32_MIN, INT32_MAX);"
+%typemap(out) int32_t, uint32_t "mmgl_push_integer(L, $1); SWIG_arg++;"
 
 /* guard_install() is the one function here that can fail. */
 %typemap(out) mmg_status %{
@@ -35,12 +35,12 @@
 %}
 
 %typemap(out) mmg_stats %{
-    mgl_push_stats(L, &$1);
+    mmgl_push_stats(L, &$1);
     SWIG_arg++;
 %}
 
 %include "../mmapguard.i"
 
 %init %{
-    mgl_setup(L);
+    mmgl_setup(L);
 %}

@@ -8,38 +8,42 @@
 
 /* A collection costs time, so the limits are twice what the last one left, and at least this. A mapped region holds one
  * of usually 1024 descriptors. */
-#define FEWEST_VIEWS 256u
-#define FEWEST_BYTES (UINT64_C(64) << 20)
+#define MIN_VIEWS_LIMIT 256u
+#define MIN_BYTES_LIMIT (UINT64_C(64) << 20)
 
 typedef mmg_status (*opener)(const char *, const mmg_options *, mmg_handle *, mmg_error *);
 
 /* ----------------------------------------------------------------------------------------------------- options -- */
 
-/* The members of mmg_options by name. A word stands for the module's constant of that prefix. */
+/* The members of mmg_options by name. */
 static const struct member {
-    const char *name, *prefix;
+    const char *name;
     size_t place;
-    bool wide, has_most; /* 64 bits; math.huge stands for the largest value, which means "no limit" */
+    bool wide; /* 64 bits */
 } members[] = {
-#define WORD(member, prefix)                                                                                           \
-    {                                                                                                                  \
-#member, prefix, offsetof(mmg_options, member), false, false                                                   \
-    }
-#define COUNT(member, wide, has_most)                                                                                  \
-    {                                                                                                                  \
-#member, NULL, offsetof(mmg_options, member), wide, has_most                                                   \
-    }
-    WORD(backing, "BACKING_"),
-    WORD(guarantee, "GUARANTEE_"),
-    WORD(lock, "LOCK_"),
-    WORD(access, "ADVICE_"),
-    COUNT(lock_wait_ms, false, true),
-    COUNT(offset, true, false),
-    COUNT(length, true, false),
-    COUNT(copy_threshold, true, true),
-    COUNT(max_bytes, true, true),
-    COUNT(max_snapshot_bytes, true, true),
+#define MMG_OPTIONS_FIELD(type, name) {#name, offsetof(mmg_options, name), sizeof(type) == sizeof(uint64_t)},
+#include "fields.inc"
 };
+
+/* Returns the prefix of the module's constants whose words a member takes; NULL for a member that is a count. */
+static const char *
+word_prefix(const char *name)
+{
+    static const char *const prefixes[][2] = {
+        {"backing", "BACKING_"}, {"guarantee", "GUARANTEE_"}, {"lock", "LOCK_"}, {"access", "ADVICE_"}};
+
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+        if (strcmp(name, prefixes[i][0]) == 0)
+            return prefixes[i][1];
+    return NULL;
+}
+
+/* Returns true when math.huge stands for the largest value of a count, which means "no limit". */
+static bool
+is_limit(const char *name)
+{
+    return word_prefix(name) == NULL && strcmp(name, "offset") != 0 && strcmp(name, "length") != 0;
+}
 
 static int
 bad_option(lua_State *L, const char *name, const char *why)
@@ -48,39 +52,40 @@ bad_option(lua_State *L, const char *name, const char *why)
 }
 
 static uint64_t
-number_option(lua_State *L, const char *name, bool wide, bool has_most)
+number_option(lua_State *L, const char *name, bool wide)
 {
     uint64_t most = wide ? UINT64_MAX : UINT32_MAX;
     int64_t value = 0;
     const char *why;
 
-    if (lua_type(L, -1) != LUA_TNUMBER)
+    if (mmgl_number_type(L, -1) != LUA_TNUMBER)
         bad_option(L, name, lua_pushfstring(L, "number expected, got %s", luaL_typename(L, -1)));
     lua_Number number = lua_tonumber(L, -1);
-    if (has_most && number > 0 && number - number != 0) /* infinite, and not NaN */
+    if (is_limit(name) && number > 0 && number - number != 0) /* infinite, and not NaN */
         return most;
-    if (!mgl_to_integer(L, -1, &value, &why))
+    if (!mmgl_to_integer(L, -1, &value, &why))
         bad_option(L, name, why);
     if (value < 0 || (uint64_t)value > most)
         bad_option(L, name, "value out of range");
     return (uint64_t)value;
 }
 
-/* The value at the top of the stack for a member of the options. */
+/* Take the value at the top of the stack for a member of the options. */
 static void
 take_member(lua_State *L, const struct member *member, mmg_options *options)
 {
     unsigned char *place = (unsigned char *)options + member->place;
+    const char *prefix = word_prefix(member->name);
     uint32_t narrow = 0;
 
-    if (member->prefix != NULL && lua_type(L, -1) == LUA_TSTRING) {
+    if (prefix != NULL && lua_type(L, -1) == LUA_TSTRING) {
         const char *word = lua_tostring(L, -1);
-        if (!mgl_constant(L, member->prefix, word, &narrow))
+        if (!mmgl_constant(L, prefix, word, &narrow))
             bad_option(L, member->name, lua_pushfstring(L, "unknown word '%s'", word));
         memcpy(place, &narrow, sizeof narrow);
         return;
     }
-    uint64_t value = number_option(L, member->name, member->wide, member->has_most);
+    uint64_t value = number_option(L, member->name, member->wide);
     narrow = (uint32_t)value; /* checked, unless the member is wide */
     if (member->wide)
         memcpy(place, &value, sizeof value);
@@ -88,7 +93,7 @@ take_member(lua_State *L, const struct member *member, mmg_options *options)
         memcpy(place, &narrow, sizeof narrow);
 }
 
-/* The option whose name is at index -2 and whose value is at -1. */
+/* Take the option whose name is at index -2 and whose value is at -1. */
 static void
 take_option(lua_State *L, mmg_options *options)
 {
@@ -98,12 +103,12 @@ take_option(lua_State *L, mmg_options *options)
         luaL_argerror(L, 2, lua_pushfstring(L, "names of options are strings, not %s", luaL_typename(L, -2)));
     const char *name = lua_tostring(L, -2);
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
-        if (strcmp(name, members[i].name) == 0) {
+        if (strcmp(name, members[i].name) == 0 && strcmp(name, "flags") != 0) { /* each flag has a name */
             take_member(L, &members[i], options);
             return;
         }
     bool stable = strcmp(name, "stable") == 0;
-    if (!stable && !mgl_constant(L, "FLAG_", name, &flag))
+    if (!stable && !mmgl_constant(L, "FLAG_", name, &flag))
         bad_option(L, name, "unknown option");
     if (lua_type(L, -1) != LUA_TBOOLEAN)
         bad_option(L, name, lua_pushfstring(L, "boolean expected, got %s", luaL_typename(L, -1)));
@@ -128,38 +133,38 @@ check_options(lua_State *L, mmg_options *options)
 /* -------------------------------------------------------------------------------------------------- collecting -- */
 
 static void
-collect(lua_State *L, struct budget *budget)
+collect(lua_State *L, struct mmgl_state *state)
 {
-    if (lua_gc(L, MGL_GC_IS_RUNNING, 0) != 0) /* a script that stopped the collector has its reasons */
+    if (lua_gc(L, MMGL_GC_IS_RUNNING, 0) != 0) /* a script that stopped the collector has its reasons */
         lua_gc(L, LUA_GCCOLLECT, 0);
-    budget->views_limit = budget->views > FEWEST_VIEWS / 2 ? budget->views * 2 : FEWEST_VIEWS;
-    budget->bytes_limit = budget->bytes > FEWEST_BYTES / 2 ? budget->bytes * 2 : FEWEST_BYTES;
+    state->views_limit = state->views > MIN_VIEWS_LIMIT / 2 ? state->views * 2 : MIN_VIEWS_LIMIT;
+    state->bytes_limit = state->bytes > MIN_BYTES_LIMIT / 2 ? state->bytes * 2 : MIN_BYTES_LIMIT;
 }
 
 /* ----------------------------------------------------------------------------------------------------- opening -- */
 
-static struct shared *
-new_shared(lua_State *L, struct budget *budget, const char *name)
+static struct mmgl_shared *
+new_shared(lua_State *L, struct mmgl_state *state, const char *name)
 {
     void *allocator_data;
     lua_Alloc allocate = lua_getallocf(L, &allocator_data);
-    size_t length = strlen(name) + 1, room = sizeof(struct shared) + length;
-    struct shared *shared = allocate(allocator_data, NULL, 0, room);
+    size_t length = strlen(name) + 1, room = sizeof(struct mmgl_shared) + length;
+    struct mmgl_shared *shared = allocate(allocator_data, NULL, 0, room);
 
     if (shared == NULL)
         return NULL;
-    *shared = (struct shared){.budget = budget, .holders = 1, .room = room};
+    *shared = (struct mmgl_shared){.state = state, .holders = 1, .room = room};
     memcpy(shared->name, name, length);
-    budget->views++;
+    state->views++;
     return shared;
 }
 
 /* Fill a new, closed view. */
 static mmg_status
-open_view(lua_State *L, struct view *view, opener function, const char *path, const mmg_options *options,
+open_view(lua_State *L, struct mmgl_view *view, opener function, const char *path, const mmg_options *options,
           mmg_error *error)
 {
-    view->shared = new_shared(L, lua_touserdata(L, lua_upvalueindex(MGL_BUDGET)), path);
+    view->shared = new_shared(L, lua_touserdata(L, lua_upvalueindex(MMGL_STATE)), path);
     if (view->shared == NULL)
         return MMG_E_NO_MEMORY;
     mmg_status status = function(path, options, &view->shared->handle, error);
@@ -168,12 +173,11 @@ open_view(lua_State *L, struct view *view, opener function, const char *path, co
     status = mmg_pin(view->shared->handle, 0, MMG_TO_END, &view->pin);
     if (status != MMG_OK)
         return status;
-    mmg_info info = mgl_describe(view);
+    mmg_info info = mmgl_describe(view);
     view->shared->page = (size_t)info.page_size; /* of the kernel, so it fits */
     view->shared->weight = info.heap_bytes;
-    view->shared->budget->bytes += info.heap_bytes;
-    view->data = view->pin.data;
-    view->size = view->pin.size;
+    view->shared->state->bytes += info.heap_bytes;
+    mmgl_fill_view(view, 0);
     return MMG_OK;
 }
 
@@ -188,31 +192,31 @@ open_region(lua_State *L, opener function)
 {
     size_t length;
     const char *path = luaL_checklstring(L, 1, &length);
-    struct budget *budget = lua_touserdata(L, lua_upvalueindex(MGL_BUDGET));
+    struct mmgl_state *state = lua_touserdata(L, lua_upvalueindex(MMGL_STATE));
     mmg_options options = MMG_OPTIONS_INIT;
     mmg_error error = MMG_ERROR_INIT;
 
     luaL_argcheck(L, strlen(path) == length, 1, "path contains a zero byte");
     check_options(L, &options);
-    if (budget->views >= budget->views_limit || budget->bytes >= budget->bytes_limit)
-        collect(L, budget);
-    struct view *view = mgl_new_view(L, false);
+    if (state->views >= state->views_limit || state->bytes >= state->bytes_limit)
+        collect(L, state);
+    struct mmgl_view *view = mmgl_new_view(L, false);
     mmg_status status = open_view(L, view, function, path, &options, &error);
     if (is_shortage(status)) {
-        mgl_release(L, view);
-        collect(L, budget);
+        mmgl_release(L, view);
+        collect(L, state);
         error = (mmg_error)MMG_ERROR_INIT;
         status = open_view(L, view, function, path, &options, &error);
     }
     if (status == MMG_OK)
         return 1;
-    mgl_release(L, view);
+    mmgl_release(L, view);
     lua_pushnil(L);
     if (error.message[0] != '\0')
         lua_pushstring(L, error.message);
     else
         lua_pushfstring(L, "%s: %s", path, mmg_status_message(status));
-    mgl_push_integer(L, status);
+    mmgl_push_integer(L, status);
     return 3;
 }
 
@@ -229,10 +233,10 @@ module_load(lua_State *L)
 }
 
 void
-mgl_add_open(lua_State *L)
+mmgl_add_open(lua_State *L)
 {
-    mgl_push_method(L, module_open);
-    lua_setfield(L, lua_upvalueindex(MGL_MODULE), "open");
-    mgl_push_method(L, module_load);
-    lua_setfield(L, lua_upvalueindex(MGL_MODULE), "load");
+    mmgl_push_method(L, module_open);
+    lua_setfield(L, lua_upvalueindex(MMGL_MODULE), "open");
+    mmgl_push_method(L, module_load);
+    lua_setfield(L, lua_upvalueindex(MMGL_MODULE), "load");
 }

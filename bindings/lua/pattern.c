@@ -8,7 +8,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#define DEEPEST 200
+#define MAX_DEPTH 200
 
 enum kind {
     BYTE,          /* `a` */
@@ -28,7 +28,7 @@ enum kind {
 /* ------------------------------------------------------------------------------------------------------- items -- */
 
 bool
-pattern_is_plain(const char *pattern, size_t size)
+mmgl_pattern_is_plain(const char *pattern, size_t size)
 {
     for (size_t i = 0; i < size; i++)
         if (pattern[i] != '\0' && strchr("^$*+?.([%-", pattern[i]) != NULL)
@@ -82,20 +82,20 @@ in_class(unsigned char byte, unsigned char letter)
 }
 
 static bool
-in_set(const struct item *item, unsigned char byte)
+in_set(const struct mmgl_item *item, unsigned char byte)
 {
     return (item->set[byte >> 3] >> (byte & 7) & 1) != 0;
 }
 
 static void
-add_range(struct item *item, unsigned char first, unsigned char last)
+add_range(struct mmgl_item *item, unsigned char first, unsigned char last)
 {
     for (unsigned byte = first; byte <= last; byte++)
         item->set[byte >> 3] |= (unsigned char)(1u << (byte & 7));
 }
 
 static void
-add_class(struct item *item, unsigned char letter)
+add_class(struct mmgl_item *item, unsigned char letter)
 {
     for (unsigned byte = 0; byte < 256; byte++)
         if (in_class((unsigned char)byte, letter))
@@ -116,7 +116,7 @@ end_of_set(const unsigned char *p, const unsigned char *end)
 
 /* Read a set; `p` is behind its bracket. Returns what follows the closing one, or NULL where there is none. */
 static const unsigned char *
-read_set(struct item *item, const unsigned char *p, const unsigned char *end)
+read_set(struct mmgl_item *item, const unsigned char *p, const unsigned char *end)
 {
     bool negated = p < end && *p == '^';
 
@@ -146,16 +146,16 @@ read_set(struct item *item, const unsigned char *p, const unsigned char *end)
 struct reading {
     const unsigned char *p, *end;
     int captures, depth;
-    unsigned char unclosed[PATTERN_CAPTURES];
-    bool closed[PATTERN_CAPTURES];
+    unsigned char unclosed[MMGL_MAX_CAPTURES];
+    bool closed[MMGL_MAX_CAPTURES];
 };
 
 static const char *
-read_open(struct reading *r, struct item *item)
+read_open(struct reading *r, struct mmgl_item *item)
 {
     bool is_position = r->p < r->end && *r->p == ')';
 
-    if (r->captures == PATTERN_CAPTURES)
+    if (r->captures == MMGL_MAX_CAPTURES)
         return "too many captures";
     item->kind = is_position ? OPEN_POSITION : OPEN;
     item->a = (unsigned char)r->captures;
@@ -169,7 +169,7 @@ read_open(struct reading *r, struct item *item)
 }
 
 static const char *
-read_close(struct reading *r, struct item *item)
+read_close(struct reading *r, struct mmgl_item *item)
 {
     if (r->depth == 0)
         return "invalid pattern capture";
@@ -181,7 +181,7 @@ read_close(struct reading *r, struct item *item)
 
 /* Behind a percent sign. */
 static const char *
-read_escape(struct reading *r, struct item *item)
+read_escape(struct reading *r, struct mmgl_item *item)
 {
     if (r->p == r->end)
         return "malformed pattern (ends with '%')";
@@ -213,11 +213,11 @@ read_escape(struct reading *r, struct item *item)
 }
 
 static const char *
-read_item(struct reading *r, struct item *item)
+read_item(struct reading *r, struct mmgl_item *item)
 {
     unsigned char byte = *r->p++;
 
-    *item = (struct item){.kind = BYTE, .a = byte};
+    *item = (struct mmgl_item){.kind = BYTE, .a = byte};
     switch (byte) {
     case '(':
         return read_open(r, item);
@@ -243,7 +243,7 @@ read_item(struct reading *r, struct item *item)
 }
 
 const char *
-pattern_compile(const char *pattern, size_t size, struct item *items)
+mmgl_pattern_compile(const char *pattern, size_t size, struct mmgl_item *items)
 {
     struct reading r = {.p = (const unsigned char *)pattern, .end = (const unsigned char *)pattern + size};
 
@@ -265,7 +265,7 @@ pattern_compile(const char *pattern, size_t size, struct item *items)
 
 /* Does the byte at `s` match an item that stands for one byte? */
 static inline bool
-matches(struct match *m, const unsigned char *s, const struct item *item)
+matches(struct mmgl_match *m, const unsigned char *s, const struct mmgl_item *item)
 {
     if (s >= m->end)
         return false;
@@ -285,12 +285,12 @@ matches(struct match *m, const unsigned char *s, const struct item *item)
 
 /* NOLINTEND(clang-analyzer-core.NullDereference) */
 
-/* NOLINTBEGIN(misc-no-recursion): backtracking, to a depth of DEEPEST. */
+/* NOLINTBEGIN(misc-no-recursion): backtracking, to a depth of MAX_DEPTH. */
 
-static const unsigned char *match(struct match *m, const unsigned char *s, const struct item *item);
+static const unsigned char *match(struct mmgl_match *m, const unsigned char *s, const struct mmgl_item *item);
 
 static const unsigned char *
-match_most(struct match *m, const unsigned char *s, const struct item *item)
+match_most(struct mmgl_match *m, const unsigned char *s, const struct mmgl_item *item)
 {
     size_t count = 0;
 
@@ -304,7 +304,7 @@ match_most(struct match *m, const unsigned char *s, const struct item *item)
 }
 
 static const unsigned char *
-match_least(struct match *m, const unsigned char *s, const struct item *item)
+match_least(struct mmgl_match *m, const unsigned char *s, const struct mmgl_item *item)
 {
     for (;; s++) {
         const unsigned char *stop = match(m, s, item + 1);
@@ -314,15 +314,15 @@ match_least(struct match *m, const unsigned char *s, const struct item *item)
 }
 
 static const unsigned char *
-match_capture(struct match *m, const unsigned char *s, const struct item *item)
+match_capture(struct mmgl_match *m, const unsigned char *s, const struct mmgl_item *item)
 {
-    struct capture *capture = &m->captures[item->a];
-    const struct capture before = *capture;
+    struct mmgl_capture *capture = &m->captures[item->a];
+    const struct mmgl_capture before = *capture;
 
     if (item->kind == CLOSE) {
         capture->size = (size_t)(s - capture->start);
     } else {
-        *capture = (struct capture){.start = s, .is_position = item->kind == OPEN_POSITION};
+        *capture = (struct mmgl_capture){.start = s, .is_position = item->kind == OPEN_POSITION};
         m->captured = item->a + 1;
     }
     const unsigned char *stop = match(m, s, item + 1);
@@ -332,9 +332,9 @@ match_capture(struct match *m, const unsigned char *s, const struct item *item)
 }
 
 static const unsigned char *
-match_back(struct match *m, const unsigned char *s, const struct item *item)
+match_back(struct mmgl_match *m, const unsigned char *s, const struct mmgl_item *item)
 {
-    const struct capture *capture = &m->captures[item->a];
+    const struct mmgl_capture *capture = &m->captures[item->a];
 
     if (capture->is_position || capture->size > (size_t)(m->end - s))
         return NULL;
@@ -344,7 +344,7 @@ match_back(struct match *m, const unsigned char *s, const struct item *item)
 }
 
 static const unsigned char *
-match_balance(struct match *m, const unsigned char *s, const struct item *item)
+match_balance(struct mmgl_match *m, const unsigned char *s, const struct mmgl_item *item)
 {
     size_t depth = 1;
     const unsigned char *p = s;
@@ -364,7 +364,7 @@ match_balance(struct match *m, const unsigned char *s, const struct item *item)
 }
 
 static bool
-is_frontier(struct match *m, const unsigned char *s, const struct item *item)
+is_frontier(struct mmgl_match *m, const unsigned char *s, const struct mmgl_item *item)
 {
     unsigned char before = s > m->begin ? s[-1] : 0, here = s < m->end ? *s : 0;
 
@@ -377,7 +377,7 @@ is_frontier(struct match *m, const unsigned char *s, const struct item *item)
 
 /* An item that stands for one byte and is repeated. Returns NULL for "go on", at `*s` with the next item. */
 static const unsigned char *
-match_repeated(struct match *m, const unsigned char **s, const struct item *item, bool *over)
+match_repeated(struct mmgl_match *m, const unsigned char **s, const struct mmgl_item *item, bool *over)
 {
     const unsigned char *stop;
 
@@ -405,12 +405,12 @@ match_repeated(struct match *m, const unsigned char **s, const struct item *item
 
 /* Match items from `item` on at `s`. Returns the end of the match, or NULL. */
 static const unsigned char *
-match(struct match *m, const unsigned char *s, const struct item *item)
+match(struct mmgl_match *m, const unsigned char *s, const struct mmgl_item *item)
 {
     const unsigned char *stop = NULL, *next;
     bool over = false;
 
-    if (m->depth == DEEPEST) {
+    if (m->depth == MAX_DEPTH) {
         m->too_complex = true;
         return NULL;
     }
@@ -452,8 +452,8 @@ match(struct match *m, const unsigned char *s, const struct item *item)
 /* NOLINTEND(misc-no-recursion) */
 
 bool
-pattern_find(struct match *m, const struct item *items, bool anchored, const unsigned char **start,
-             const unsigned char **stop)
+mmgl_pattern_find(struct mmgl_match *m, const struct mmgl_item *items, bool anchored, const unsigned char **start,
+                  const unsigned char **stop)
 {
     const unsigned char *s = *start;
     /* A byte that must come first is looked for at the speed of memchr(3). */

@@ -11,42 +11,42 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define PATTERN_CAPTURES 32
+#define MMGL_MAX_CAPTURES 32
 
 /** One step of a pattern. */
-struct item {
+struct mmgl_item {
     unsigned char kind;
     unsigned char repeat;  /* 0, or one of * + - ? */
     unsigned char a, b;    /* a byte, a class letter, the two of %b, the number of a capture */
     unsigned char set[32]; /* one bit for each byte that belongs to a set */
 };
 
-struct capture {
+struct mmgl_capture {
     const unsigned char *start;
     size_t size;
     bool is_position;
 };
 
-struct match {
+struct mmgl_match {
     const unsigned char *begin, *end; /* the text */
     const unsigned char *low, *high;  /* what of it was looked at */
     int captured;                     /* captures of the match */
-    struct capture captures[PATTERN_CAPTURES];
+    struct mmgl_capture captures[MMGL_MAX_CAPTURES];
     int depth;
     bool too_complex;
 };
 
 /** Has a pattern anything but plain text? */
-bool pattern_is_plain(const char *pattern, size_t size);
+bool mmgl_pattern_is_plain(const char *pattern, size_t size);
 
 /** Turn a pattern into at most size + 1 items. Returns NULL, or what is wrong with it. */
-const char *pattern_compile(const char *pattern, size_t size, struct item *items);
+const char *mmgl_pattern_compile(const char *pattern, size_t size, struct mmgl_item *items);
 
 /**
  * Find the first match from `*start` on; begin and end of the text are set by the caller. Returns true, and the
  * match from `*start` to `*stop`; or false: there is none, or `too_complex` is set.
  */
-bool pattern_find(struct match *m, const struct item *items, bool anchored, const unsigned char **start,
-                  const unsigned char **stop);
+bool mmgl_pattern_find(struct mmgl_match *m, const struct mmgl_item *items, bool anchored, const unsigned char **start,
+                       const unsigned char **stop);
 
 #endif

@@ -8,7 +8,7 @@
 #include <limits.h>
 #include <string.h>
 
-#define WIDEST 16 /* bytes of an integer */
+#define MAX_INTEGER_SIZE 16 /* bytes of an integer */
 
 /* What decides about alignment in C. */
 struct aligned {
@@ -36,7 +36,7 @@ enum kind {
 
 struct unpacking {
     lua_State *L;
-    const struct view *view;
+    const struct mmgl_view *view;
     const char *format;
     uint64_t start, position;
     size_t most_alignment;
@@ -57,7 +57,7 @@ host_is_little(void)
 static int
 refuse(const struct unpacking *u, int arg, const char *why)
 {
-    mgl_verify(u->L, u->view, u->start, u->position - u->start);
+    mmgl_verify(u->L, u->view, u->start, u->position - u->start);
     return luaL_argerror(u->L, arg, why);
 }
 
@@ -87,7 +87,7 @@ read_width(struct unpacking *u, size_t otherwise)
 {
     size_t width = read_count(u, otherwise);
 
-    if (width < 1 || width > WIDEST)
+    if (width < 1 || width > MAX_INTEGER_SIZE)
         refuse(u, 2, "integral size out of limits [1,16]");
     return width;
 }
@@ -202,7 +202,7 @@ static uint64_t
 take_integer(struct unpacking *u, size_t size, bool is_signed)
 {
     const unsigned char *data = take(u, size);
-    unsigned char least_first[WIDEST];
+    unsigned char least_first[MAX_INTEGER_SIZE];
     uint64_t value = 0;
 
     for (size_t i = 0; i < size; i++)
@@ -223,13 +223,13 @@ push_integer(struct unpacking *u, size_t size, bool is_signed)
 {
     uint64_t value = take_integer(u, size, is_signed);
 
-#if MGL_HAS_INTEGERS
+#if MMGL_HAS_INTEGERS
     (void)is_signed;
     lua_pushinteger(u->L, (lua_Integer)value); /* as string.unpack: what is too large is taken for negative */
 #else
     bool negative = is_signed && value >> 63 != 0;
     uint64_t magnitude = negative ? 0 - value : value;
-    if (magnitude > MGL_EXACT)
+    if (magnitude > MMGL_EXACT)
         refuse(u, 2, lua_pushfstring(u->L, "%d-byte integer is beyond 2^53 and not exact as a number", (int)size));
     lua_pushnumber(u->L, negative ? -(lua_Number)magnitude : (lua_Number)magnitude);
 #endif
@@ -266,7 +266,7 @@ push_to_zero(struct unpacking *u)
         u->position = u->view->size; /* all of it was looked at */
         refuse(u, 2, "unfinished string for format 'z'");
     }
-    mgl_push_bytes(u->L, from, (size_t)(zero - from));
+    mmgl_push_bytes(u->L, from, (size_t)(zero - from));
     u->position += (uint64_t)(zero - from) + 1;
 }
 
@@ -287,10 +287,10 @@ push_value(struct unpacking *u, enum kind kind, size_t size)
         return 1;
     case COUNTED:
         length = take_integer(u, size, false);
-        mgl_push_bytes(u->L, take(u, length), (size_t)length);
+        mmgl_push_bytes(u->L, take(u, length), (size_t)length);
         return 1;
     case FIXED:
-        mgl_push_bytes(u->L, take(u, size), size);
+        mmgl_push_bytes(u->L, take(u, size), size);
         return 1;
     case TO_ZERO:
         push_to_zero(u);
@@ -302,11 +302,11 @@ push_value(struct unpacking *u, enum kind kind, size_t size)
 }
 
 int
-mgl_unpack(lua_State *L)
+mmgl_unpack(lua_State *L)
 {
-    const struct view *view = mgl_check_view(L);
+    const struct mmgl_view *view = mmgl_check_view(L);
     const char *format = luaL_checkstring(L, 2);
-    uint64_t start = mgl_check_start(L, view, 3);
+    uint64_t start = mmgl_check_start(L, view, 3);
     struct unpacking u = {.L = L, .view = view, .format = format, .most_alignment = 1, .little = host_is_little()};
     int values = 0;
 
@@ -319,7 +319,7 @@ mgl_unpack(lua_State *L)
         luaL_checkstack(L, 2, "too many results");
         values += push_value(&u, kind, size);
     }
-    mgl_push_count(L, u.position + 1);
-    mgl_verify(L, view, start, u.position - start);
+    mmgl_push_count(L, u.position + 1);
+    mmgl_verify(L, view, start, u.position - start);
     return values + 1;
 }

@@ -8,45 +8,46 @@
 #include <stdio.h>
 #include <string.h>
 
+/* So many bytes behind a zero are looked at before the library is asked, which costs some hundred instructions. */
+#define ZERO_NEIGHBOURS 16u
+
 /* --------------------------------------------------------------------------------------------------- arguments -- */
 
-struct view *
-mgl_test_view(lua_State *L)
+struct mmgl_view *
+mmgl_test_view(lua_State *L)
 {
-    /* A light userdata is a pointer of somebody else's; only a full one can be ours. */
-    if (lua_type(L, 1) == LUA_TUSERDATA && lua_getmetatable(L, 1)) {
-        bool ours = lua_rawequal(L, -1, lua_upvalueindex(MGL_REGION)) ||
-                    lua_rawequal(L, -1, lua_upvalueindex(MGL_SPAN));
-        lua_pop(L, 1);
-        if (ours)
-            return lua_touserdata(L, 1);
-    }
-    return NULL;
+    /* A light userdata is a pointer that somebody else chose; only a full one can be a view. */
+    if (lua_type(L, 1) != LUA_TUSERDATA || !lua_getmetatable(L, 1))
+        return NULL;
+    bool is_view = lua_rawequal(L, -1, lua_upvalueindex(MMGL_REGION)) ||
+                   lua_rawequal(L, -1, lua_upvalueindex(MMGL_SPAN));
+    lua_pop(L, 1);
+    return is_view ? lua_touserdata(L, 1) : NULL;
 }
 
-struct view *
-mgl_to_view(lua_State *L)
+struct mmgl_view *
+mmgl_to_view(lua_State *L)
 {
-    struct view *view = mgl_test_view(L);
+    struct mmgl_view *view = mmgl_test_view(L);
 
     if (view == NULL)
         luaL_argerror(L, 1, lua_pushfstring(L, "region or span expected, got %s", luaL_typename(L, 1)));
     return view;
 }
 
-struct view *
-mgl_check_view(lua_State *L)
+struct mmgl_view *
+mmgl_check_view(lua_State *L)
 {
-    struct view *view = mgl_to_view(L);
+    struct mmgl_view *view = mmgl_to_view(L);
 
     if (view->data == NULL)
-        luaL_error(L, "attempt to use a closed %s", view->is_span ? "span" : "region");
+        luaL_error(L, "attempt to use a closed %s", view->is_span != 0 ? "span" : "region");
     return view;
 }
 
-/* A position counted from the end becomes one from the start; 0 when it lies before it. */
+/* Returns the position from the start for one that may count from the end; 0 when it lies before the start. */
 static uint64_t
-from_start(const struct view *view, int64_t position)
+from_start(const struct mmgl_view *view, int64_t position)
 {
     if (position >= 0)
         return (uint64_t)position;
@@ -55,7 +56,7 @@ from_start(const struct view *view, int64_t position)
 }
 
 uint64_t
-mgl_slice(const struct view *view, int64_t i, int64_t j, uint64_t *length)
+mmgl_slice(const struct mmgl_view *view, int64_t i, int64_t j, uint64_t *length)
 {
     uint64_t from = from_start(view, i), to = from_start(view, j);
 
@@ -68,23 +69,23 @@ mgl_slice(const struct view *view, int64_t i, int64_t j, uint64_t *length)
 }
 
 uint64_t
-mgl_check_slice(lua_State *L, const struct view *view, int arg, uint64_t *length)
+mmgl_check_slice(lua_State *L, const struct mmgl_view *view, int arg, uint64_t *length)
 {
-    int64_t i = mgl_opt_integer(L, arg, 1), j = mgl_opt_integer(L, arg + 1, -1);
+    int64_t i = mmgl_opt_integer(L, arg, 1), j = mmgl_opt_integer(L, arg + 1, -1);
 
-    return mgl_slice(view, i, j, length);
+    return mmgl_slice(view, i, j, length);
 }
 
 uint64_t
-mgl_check_start(lua_State *L, const struct view *view, int arg)
+mmgl_check_start(lua_State *L, const struct mmgl_view *view, int arg)
 {
-    uint64_t from = from_start(view, mgl_opt_integer(L, arg, 1));
+    uint64_t from = from_start(view, mmgl_opt_integer(L, arg, 1));
 
     return from < 1 ? 0 : from - 1;
 }
 
 bool
-mgl_constant(lua_State *L, const char *prefix, const char *word, uint32_t *value)
+mmgl_constant(lua_State *L, const char *prefix, const char *word, uint32_t *value)
 {
     char name[64];
     size_t length = strlen(prefix);
@@ -99,7 +100,7 @@ mgl_constant(lua_State *L, const char *prefix, const char *word, uint32_t *value
     }
     name[length] = '\0';
     lua_pushstring(L, name);
-    lua_rawget(L, lua_upvalueindex(MGL_MODULE));
+    lua_rawget(L, lua_upvalueindex(MMGL_MODULE));
     bool known = lua_type(L, -1) == LUA_TNUMBER;
     if (known)
         *value = (uint32_t)lua_tonumber(L, -1); /* the header's own constants: small and not negative */
@@ -109,35 +110,47 @@ mgl_constant(lua_State *L, const char *prefix, const char *word, uint32_t *value
 
 /* -------------------------------------------------------------------------------------------------------- life -- */
 
-struct view *
-mgl_new_view(lua_State *L, bool is_span)
+struct mmgl_view *
+mmgl_new_view(lua_State *L, bool is_span)
 {
-    struct view *view = lua_newuserdata(L, sizeof *view);
+    struct mmgl_view *view = lua_newuserdata(L, sizeof *view);
 
     memset(view, 0, sizeof *view);
-    view->is_span = is_span;
-    lua_pushvalue(L, lua_upvalueindex(is_span ? MGL_SPAN : MGL_REGION));
+    view->is_span = is_span ? 1 : 0;
+    lua_pushvalue(L, lua_upvalueindex(is_span ? MMGL_SPAN : MMGL_REGION));
     lua_setmetatable(L, -2);
     return view;
 }
 
-mmg_status
-mgl_release(lua_State *L, struct view *view)
+void
+mmgl_fill_view(struct mmgl_view *view, uint64_t start)
 {
-    struct shared *shared = view->shared;
-    mmg_status status = mmg_unpin(&view->pin); /* an empty one is fine */
+    view->data = view->pin.data;
+    view->size = view->pin.size;
+    view->length = (double)view->pin.size;
+    view->reach = view->pin.size < INT32_MAX ? (int32_t)view->pin.size : INT32_MAX;
+    view->start = start;
+}
+
+mmg_status
+mmgl_release(lua_State *L, struct mmgl_view *view)
+{
+    struct mmgl_shared *shared = view->shared;
+    mmg_status status = mmg_unpin(&view->pin); /* an empty pin is allowed */
 
     view->data = NULL;
     view->size = 0;
+    view->length = 0;
+    view->reach = 0;
     view->shared = NULL;
     if (shared == NULL)
         return status;
-    struct budget *budget = shared->budget;
-    budget->views--;
+    struct mmgl_state *state = shared->state;
+    state->views--;
     if (--shared->holders == 0) {
         void *allocator_data;
         lua_Alloc allocate = lua_getallocf(L, &allocator_data);
-        budget->bytes -= shared->weight;
+        state->bytes -= shared->weight;
         if (shared->handle != 0)
             mmg_close(shared->handle, 0); /* cannot fail: the handle is ours alone and open */
         allocate(allocator_data, shared, shared->room, 0);
@@ -148,7 +161,7 @@ mgl_release(lua_State *L, struct view *view)
 /* ------------------------------------------------------------------------------------------------------- bytes -- */
 
 mmg_info
-mgl_describe(const struct view *view)
+mmgl_describe(const struct mmgl_view *view)
 {
     mmg_info info = MMG_INFO_INIT;
 
@@ -156,8 +169,27 @@ mgl_describe(const struct view *view)
     return info;
 }
 
+bool
+mmgl_zero_may_be_lost(const struct mmgl_view *view, uint64_t offset)
+{
+    size_t page = view->shared->page;
+
+    if (page == 0)
+        return false;
+    const unsigned char *byte = view->data + offset;
+    size_t in_page = page - ((uintptr_t)byte & (page - 1)); /* the size of a page is a power of two */
+    uint64_t rest = view->size - offset, near = in_page < rest ? in_page : rest;
+    if (near > ZERO_NEIGHBOURS)
+        near = ZERO_NEIGHBOURS;
+    /* The rest of a page is lost with the byte. So the byte is there when something follows it. */
+    for (uint64_t i = 1; i < near; i++)
+        if (byte[i] != 0)
+            return false;
+    return true;
+}
+
 mmg_status
-mgl_loss_within(const struct view *view, uint64_t offset, uint64_t length)
+mmgl_loss_within(const struct mmgl_view *view, uint64_t offset, uint64_t length)
 {
     mmg_span probe;
     mmg_status status = mmg_pin(view->shared->handle, view->start + offset, length, &probe);
@@ -166,9 +198,9 @@ mgl_loss_within(const struct view *view, uint64_t offset, uint64_t length)
 }
 
 void
-mgl_push_loss(lua_State *L, const struct view *view, mmg_status status)
+mmgl_push_loss(lua_State *L, const struct mmgl_view *view, mmg_status status)
 {
-    mmg_info info = mgl_describe(view);
+    mmg_info info = mmgl_describe(view);
     char place[48] = "";
 
     if (info.fault_offset != MMG_TO_END)
@@ -179,31 +211,31 @@ mgl_push_loss(lua_State *L, const struct view *view, mmg_status status)
 }
 
 int
-mgl_raise_loss(lua_State *L, const struct view *view, mmg_status status)
+mmgl_raise_loss(lua_State *L, const struct mmgl_view *view, mmg_status status)
 {
-    mgl_push_loss(L, view, status);
+    mmgl_push_loss(L, view, status);
     return lua_error(L);
 }
 
 void
-mgl_push_bytes(lua_State *L, const unsigned char *data, size_t size)
+mmgl_push_bytes(lua_State *L, const unsigned char *data, size_t size)
 {
     /*
      * Lua hashes a string that it interns and copies it afterwards. Bytes that change in between would leave a string
      * with the hash of another, which equals nothing. So what may be interned is copied before Lua sees it.
      */
-    char small[MGL_HASHED];
+    char copy[MMGL_STACK_COPY];
 
-    if (size <= sizeof small) {
-        memcpy(small, data, size);
-        lua_pushlstring(L, small, size);
-    } else {
-#if LUA_VERSION_NUM >= 502
-        lua_pushlstring(L, (const char *)data, size); /* not interned: copied only */
-#else
-        void *copy = lua_newuserdata(L, size);
+    if (size <= sizeof copy) {
         memcpy(copy, data, size);
         lua_pushlstring(L, copy, size);
+    } else {
+#if LUA_VERSION_NUM >= 502
+        lua_pushlstring(L, (const char *)data, size); /* Lua does not intern it, and so copies it only */
+#else
+        void *large = lua_newuserdata(L, size);
+        memcpy(large, data, size);
+        lua_pushlstring(L, large, size);
         lua_remove(L, -2);
 #endif
     }

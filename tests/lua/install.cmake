@@ -21,7 +21,7 @@ foreach(entry IN LISTS interpreters)
   endif()
   foreach(module IN LISTS modules)
     execute_process(
-      COMMAND "${CMAKE_COMMAND}" -E env --unset=LD_LIBRARY_PATH --unset=MMAPGUARD_LIBRARY
+      COMMAND "${CMAKE_COMMAND}" -E env --unset=LD_LIBRARY_PATH
         "LUA_CPATH=${prefix}/${libdir}/lua/${version}/?.so" "LUA_PATH=${prefix}/${datadir}/lua/${version}/?.lua"
         "${lua}" -e "local r = assert(require('${module}').open('${file}')) print(#r, r:info().backing) r:close()"
       OUTPUT_VARIABLE said ERROR_VARIABLE wrong RESULT_VARIABLE result OUTPUT_STRIP_TRAILING_WHITESPACE)

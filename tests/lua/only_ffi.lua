@@ -95,13 +95,28 @@ return function(mg, shared)
     os.remove(path)
   end)
 
-  test("the module can be loaded twice", function()
+  test("the module is mmapguard itself, also when it is loaded twice", function()
+    equal(require "mmapguard", mg)
     package.loaded["mmapguard.ffi"] = nil
-    local again = require "mmapguard.ffi"
-    package.loaded["mmapguard.ffi"] = mg
-    assert(again ~= mg)
-    local region = assert(again.open(support.file("abc")))
-    equal(region:sub(1), "abc")
+    equal(require "mmapguard.ffi", mg)
+    local region = assert(mg.open(support.file("abc")))
+    equal(region:sub(1, 2), "ab")
+    equal(region[2], 98)
+    equal(region.data[2], 99)
     region:close()
+  end)
+
+  test("a C module of another build is refused", function()
+    local loaded = package.loaded.mmapguard
+    package.loaded["mmapguard.ffi"] = nil
+    package.loaded.mmapguard = { abi_version = mg.abi_version }
+    local good, message = pcall(require, "mmapguard.ffi")
+    package.loaded.mmapguard = loaded
+    package.loaded["mmapguard.ffi"] = mg
+    assert(not good and message:find("different builds", 1, true), message)
+  end)
+
+  test("the declarations of the header are the FFI's", function()
+    assert(ffi.sizeof("mmg_info") > 100 and ffi.new("mmg_span").size == 0)
   end)
 end

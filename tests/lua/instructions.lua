@@ -1,0 +1,47 @@
+-- SPDX-License-Identifier: MIT OR Apache-2.0
+--
+-- What reading through a region costs beside reading by hand, in instructions, which no other load on the machine
+-- changes: lua instructions.lua MODULE FOLDER. Counts with valgrind, and fails when a bound is exceeded.
+
+package.path = (arg[0]:match("^(.*/)[^/]*$") or "./") .. "?.lua;" .. package.path
+local support = require "support"
+
+local module, folder = arg[1], arg[2]
+local path = folder .. "/work-" .. tostring({}):gsub("%W", "") .. ".txt"
+
+-- The most that the region may take of what the work takes by hand. A call of a C function is what the C module costs
+-- in LuaJIT, where the string library is compiled: there it has no bounds, and mmapguard.ffi is measured instead.
+local bounds = {
+  { "index", 1.2 }, { "byte", 1.6 }, { "sub", 1.5 }, { "find", 1.7 }, { "hits", 1.7 }, { "lines", 0.7 },
+}
+if module == "mmapguard.ffi" then
+  bounds = { { "sequence", 2.5 }, { "index", 2.5 }, { "byte", 2.2 }, { "sub", 1.7 }, { "find", 1.8 }, { "hits", 1.8 },
+    { "lines", 2.4 } }
+end
+
+local function count(case, side, times)
+  local text, status = support.execute(table.concat({ "valgrind --tool=cachegrind --cache-sim=no",
+    "--cachegrind-out-file=/dev/null", support.quote(support.interpreter()),
+    support.quote(support.directory .. "work.lua"), module, case, side, ("%d"):format(times), support.quote(path) }, " "))
+  local instructions = text:match("I +refs: +([%d,]+)")
+  if status ~= 0 or not instructions then error(("%s of %s: %s"):format(case, side, text)) end
+  return tonumber((instructions:gsub(",", ""))), text:match("(%d+)\n==.-I +refs") or text
+end
+
+local function per_piece(case, side)
+  local few, many = 4000, 20000
+  return (count(case, side, many) - count(case, side, few)) / (many - few)
+end
+
+local failed = 0
+count("index", "hand", 1) -- makes the file
+print(("%-10s %10s %10s %6s"):format("", "by hand", "region", "ratio"))
+for _, bound in ipairs(bounds) do
+  local case, most = bound[1], bound[2]
+  local hand, region = per_piece(case, "hand"), per_piece(case, "region")
+  local verdict = region <= most * hand and "" or "MISSED"
+  if verdict ~= "" then failed = failed + 1 end
+  print(("%-10s %10.1f %10.1f %6.2f  at most %.1f %s"):format(case, hand, region, region / hand, most, verdict))
+end
+os.remove(path)
+assert(failed == 0, failed .. " bounds missed")

@@ -1,0 +1,195 @@
+-- SPDX-License-Identifier: MIT OR Apache-2.0
+--
+-- One piece of work, done on a region or done by hand, so that instructions can be counted:
+--
+--     lua work.lua MODULE CASE region|hand TIMES PATH
+--
+-- PATH is a file that is made when it is not there. By hand means on a Lua string that was read from the file, or in
+-- LuaJIT with the module mmapguard.ffi on a raw pointer.
+
+local name, case, side, times, path = arg[1], arg[2], arg[3], tonumber(arg[4]), arg[5]
+local mg = require(name)
+local by_pointer = name == "mmapguard.ffi"
+
+local file = io.open(path, "rb")
+if not file then
+  local lines, seed = {}, 7
+  for k = 1, 2000 do
+    seed = (seed * 16807) % 2147483647
+    lines[k] = ("%d GET /images/logo.png%s 200"):format(seed, ("x"):rep(seed % 40))
+  end
+  local made = assert(io.open(path, "wb"))
+  made:write(table.concat(lines, "\n"), "\n")
+  made:close()
+  file = assert(io.open(path, "rb"))
+end
+local text = file:read("*a")
+file:close()
+local region = assert(mg.open(path, { backing = "map" }))
+local size = #text
+assert(#region == size)
+
+local places, seed = {}, 42
+for k = 1, 256 do
+  seed = (seed * 16807) % 2147483647
+  places[k] = seed % (size - 8192) + 1
+end
+
+local kept = {}
+
+local function lines_by_find()
+  local start, total = 1, 0
+  while true do
+    local stop = text:find("\n", start, true)
+    if not stop then return total end
+    kept[1] = text:sub(start, stop - 1)
+    total = total + #kept[1]
+    start = stop + 1
+  end
+end
+
+local function hits(where, word)
+  local start, total = 1, 0
+  while true do
+    local first, last = where:find(word, start, true)
+    if not first then return total end
+    total = total + first
+    start = last + 1
+  end
+end
+
+-- Each gives a number, the same on both sides.
+local works = {
+  index = {
+    region = function(n)
+      local sum = 0
+      for k = 1, n do sum = sum + region[places[k % 256 + 1]] end
+      return sum
+    end,
+    hand = function(n)
+      local sum = 0
+      for k = 1, n do sum = sum + text:byte(places[k % 256 + 1]) end
+      return sum
+    end,
+  },
+  byte = {
+    region = function(n)
+      local sum = 0
+      for k = 1, n do sum = sum + region:byte(places[k % 256 + 1]) end
+      return sum
+    end,
+  },
+  sub = {
+    region = function(n)
+      local sum = 0
+      for k = 1, n do
+        local at = places[k % 256 + 1]
+        kept[1] = region:sub(at, at + 15)
+        sum = sum + #kept[1]
+      end
+      return sum
+    end,
+    hand = function(n)
+      local sum = 0
+      for k = 1, n do
+        local at = places[k % 256 + 1]
+        kept[1] = text:sub(at, at + 15)
+        sum = sum + #kept[1]
+      end
+      return sum
+    end,
+  },
+  find = {
+    region = function(n)
+      local sum = 0
+      for k = 1, n do sum = sum + region:find("\n", places[k % 256 + 1], true) end
+      return sum
+    end,
+    hand = function(n)
+      local sum = 0
+      for k = 1, n do sum = sum + text:find("\n", places[k % 256 + 1], true) end
+      return sum
+    end,
+  },
+  hits = {
+    region = function(n)
+      local sum = 0
+      for _ = 1, n / 2000 do sum = sum + hits(region, "logo.png") end
+      return sum
+    end,
+    hand = function(n)
+      local sum = 0
+      for _ = 1, n / 2000 do sum = sum + hits(text, "logo.png") end
+      return sum
+    end,
+  },
+  lines = {
+    region = function(n)
+      local total = 0
+      for _ = 1, n / 2000 do
+        for line in region:lines() do
+          kept[1] = line
+          total = total + #line
+        end
+      end
+      return total
+    end,
+    hand = function(n)
+      local total = 0
+      for _ = 1, n / 2000 do total = total + lines_by_find() end
+      return total
+    end,
+  },
+}
+works.byte.hand = works.index.hand
+
+if by_pointer then
+  local ffi = require "ffi"
+  ffi.cdef "void *memchr(const void *bytes, int byte, size_t size);"
+  local memory = ffi.new("uint8_t[?]", size)
+  ffi.copy(memory, text, size)
+  local bytes = ffi.cast("const uint8_t *", memory)
+  local pointer = ffi.typeof("const uint8_t *")
+  works.index.hand = function(n)
+    local sum = 0
+    for k = 1, n do sum = sum + bytes[places[k % 256 + 1] - 1] end
+    return sum
+  end
+  works.byte.hand = works.index.hand
+  works.sub.hand = function(n)
+    local sum = 0
+    for k = 1, n do
+      kept[1] = ffi.string(bytes + (places[k % 256 + 1] - 1), 16)
+      sum = sum + #kept[1]
+    end
+    return sum
+  end
+  works.lines.hand = function(n)
+    local total = 0
+    for _ = 1, n / 2000 do
+      local start = 0
+      while start < size do
+        local newline = ffi.C.memchr(bytes + start, 10, size - start)
+        local length = newline ~= nil and tonumber(ffi.cast(pointer, newline) - bytes) - start or size - start
+        kept[1] = ffi.string(bytes + start, length)
+        total = total + length
+        start = start + length + 1
+      end
+    end
+    return total
+  end
+  works.sequence = {
+    region = function(n)
+      local sum = 0
+      for k = 1, n do sum = sum + region[k] end
+      return sum
+    end,
+    hand = function(n)
+      local sum = 0
+      for k = 0, n - 1 do sum = sum + bytes[k] end
+      return sum
+    end,
+  }
+end
+
+print(("%.0f"):format(works[case][side](times)))
