@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * mmg_error: a sentence for people beside the numbers for programs. Paths are bytes, the message is UTF-8, so what
- * does not decode is written as \xNN; what is too long loses its middle, since both ends of a path tell something.
+ * An mmg_error has numbers for programs and a sentence for people. A path is bytes and the message is UTF-8, so bytes
+ * that are no UTF-8 and control characters are written as \xNN. A path that is too long loses its middle, since both
+ * ends of a path tell something.
  */
 /* The strerror_r(3) of POSIX, which returns a number, not that of GNU, which returns a string. */
 #undef _GNU_SOURCE
@@ -15,10 +16,14 @@
 #include "base/struct_size.h"
 #include "base/status.h"
 
-/* Room for the path within the message; what is left suffices for the longest detail and strerror text. */
+/*
+ * Room for the path within the message. The rest has room for the longest detail and the longest text of strerror(3).
+ */
 #define PATH_ROOM 256
 
-/* Length of the well-formed UTF-8 sequence at `s` (Unicode 15, table 3-7), or 0. NUL ends every sequence early. */
+/*
+ * Returns the length of the well-formed UTF-8 sequence at `s` (Unicode 15, table 3-7), or 0. A NUL ends every sequence.
+ */
 static size_t
 utf8_length(const unsigned char *s)
 {
@@ -51,7 +56,7 @@ utf8_length(const unsigned char *s)
     return length;
 }
 
-/* Write one character of a path, printable, to `out` (5 bytes); returns its length and moves `*path` on. */
+/* Writes one character of a path to `out` so that it can be printed. Returns its length and moves `*path` on. */
 static size_t
 path_character(const char **path, char out[5])
 {
@@ -70,7 +75,7 @@ path_character(const char **path, char out[5])
 static void
 path_print(const char *path, char out[PATH_ROOM])
 {
-    /* Twice this much is kept of a long path: its beginning, and its end. */
+    /* Twice this much of a long path is kept: its beginning and its end. */
     const size_t half = PATH_ROOM / 2 - 4;
     size_t total = strlen(path), used = 0;
     char character[5];
@@ -80,7 +85,7 @@ path_print(const char *path, char out[PATH_ROOM])
         const char *next = p;
         size_t length = path_character(&next, character);
         if (used + length > half && !shortened && total - (size_t)(p - path) > half / 4) {
-            /* A quarter of the bytes, since each may take four characters; then forward to the start of one. */
+            /* Each byte may take four characters, so a quarter of the room is kept; then go on to the start of one. */
             memcpy(out + used, "...", 3);
             used += 3;
             p = path + total - half / 4;

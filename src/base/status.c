@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Names and words: what a status is called, what it means, and which words the values of the other vocabularies have.
- * Static strings only, so that any number from anywhere has a safe answer.
+ * The names and words of statuses and of the other enumerations. All strings are static, so any number has a safe
+ * answer.
  */
 #include "base/status.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The status registry: the one place where a status has its number, its name and its words. The public header
- * repeats the numbers (it must be readable by tools that see no macros); status.c asserts that both agree.
+ * The status registry gives each status its number, its name and its words. The public header repeats the numbers,
+ * because some of its readers see no macros; status.c asserts that both agree.
  */
 #ifndef MMGI_BASE_STATUS_H
 #define MMGI_BASE_STATUS_H
@@ -32,10 +32,10 @@
     X(MMG_E_UNSUPPORTED, -61, "not supported here")                                                                    \
     X(MMG_E_GUARD, -62, "the fault guard could not be put in place")
 
-/** The status that stands for an errno of open(2), fstat(2), read(2) and their like. */
+/** Returns the status for an errno of open(2), fstat(2), read(2) and similar calls. */
 mmg_status mmgi_status_from_errno(int os_code);
 
-/** The status for an errno that a region meets once it is open, where only the contents can still be at fault. */
+/** Returns the status for an errno that an open region meets, where only the contents can be at fault. */
 mmg_status mmgi_status_of_contents(int os_code);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Growth and the free list of a table. No lock anywhere: a fork in the middle of any of this leaves the child, at
- * worst, one entry short.
+ * Growth and the free list of a table. There is no lock: a fork in the middle of an operation costs the child one entry
+ * at most.
  */
 #include "base/table.h"
 
@@ -15,7 +15,7 @@ next_of(struct table *table, const struct table_shape *shape, uint32_t index)
                                         shape->next_offset);
 }
 
-/* Threads may race here; one of them wins and the others free theirs. */
+/* Threads may race here: one of them wins, and the others free their chunks. */
 int
 mmgi_table_reserve(struct table *table, const struct table_shape *shape, uint32_t index)
 {
@@ -24,12 +24,13 @@ mmgi_table_reserve(struct table *table, const struct table_shape *shape, uint32_
 
     if (atomic_load_explicit(&table->chunk[chunk], memory_order_acquire) != NULL)
         return 1;
-    /* Not malloc(3): a pin may need a chunk in a signal handler. Pages come zeroed, and cost memory only where used. */
+    /* A pin in a signal handler may need a chunk, hence no malloc(3). Pages come as zeros, and take memory once used.
+       */
     size_t size;
     unsigned char *fresh = mmgi_map_memory((size_t)shape->entry_size << TABLE_CHUNK_BITS, &size);
     if (fresh == NULL)
         return 0;
-    /* Release publishes the zeros. */
+    /* Release: a thread that sees the chunk sees its zeros. */
     if (!atomic_compare_exchange_strong_explicit(&table->chunk[chunk], &expected, fresh, memory_order_acq_rel,
                                                  memory_order_acquire))
         mmgi_map_memory_release(fresh, size);
@@ -39,12 +40,12 @@ mmgi_table_reserve(struct table *table, const struct table_shape *shape, uint32_
 static uint32_t
 free_pop(struct table *table, const struct table_shape *shape)
 {
-    /* Acquire: the entry was left by another thread, and its link is read below. */
+    /* Acquire: another thread has left the entry, and its link is read below. */
     uint64_t head = atomic_load_explicit(&table->free_head, memory_order_acquire);
 
     while ((uint32_t)head != 0) {
         uint32_t index = (uint32_t)head - 1;
-        /* Relaxed: if another thread took the entry meanwhile, the count in the head makes the exchange fail. */
+        /* Relaxed: if another thread has taken the entry meanwhile, the count in the head makes the exchange fail. */
         uint32_t next = atomic_load_explicit(next_of(table, shape, index), memory_order_relaxed);
         uint64_t replacement = (head & ~UINT64_C(0xFFFFFFFF)) | next;
         if (atomic_compare_exchange_weak_explicit(&table->free_head, &head, replacement, memory_order_acq_rel,
@@ -66,7 +67,7 @@ mmgi_table_take(struct table *table, const struct table_shape *shape)
     do {
         if (index >= TABLE_CAPACITY || !mmgi_table_reserve(table, shape, index))
             return TABLE_NONE;
-        /* Release: who sees the new mark (a scan over all entries) sees the chunk. */
+        /* Release: a scan over all entries that sees the new mark sees the chunk. */
     } while (!atomic_compare_exchange_weak_explicit(&table->high_water, &index, index + 1, memory_order_release,
                                                     memory_order_relaxed));
     return index;
@@ -80,9 +81,9 @@ mmgi_table_give(struct table *table, const struct table_shape *shape, uint32_t i
 
     do {
         atomic_store_explicit(next_of(table, shape, index), (uint32_t)head, memory_order_relaxed);
-        /* Counting on every push is enough: an entry cannot come back without one. */
+        /* It suffices to count each push: no entry comes back without one. */
         replacement = ((head >> 32) + 1) << 32 | (index + 1);
-        /* Release: what was written to the entry is there for the next owner. */
+        /* Release: the next owner sees what was written to the entry. */
     } while (!atomic_compare_exchange_weak_explicit(&table->free_head, &head, replacement, memory_order_release,
                                                     memory_order_relaxed));
 }

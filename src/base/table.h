@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A growing table of zeroed entries that never move and are never given back, with a lock-free free list: what lets
- * stale numbers be looked up safely, in two loads.
+ * A table that grows. Its entries start as zeros, never move and are never unmapped, so a stale index can be looked up
+ * safely, in two loads. Free entries form a lock-free list.
  */
 #ifndef MMGI_BASE_TABLE_H
 #define MMGI_BASE_TABLE_H
@@ -16,20 +16,25 @@
 #define TABLE_CAPACITY (TABLE_CHUNKS << TABLE_CHUNK_BITS)
 #define TABLE_NONE UINT32_MAX
 
-/* The directory is 128 KiB of address space, of which only the pages in use take memory. */
+/* The directory of chunks is 128 KiB of address space; only its pages in use take memory. */
 struct table {
     _Atomic(unsigned char *) chunk[TABLE_CHUNKS];
     _Atomic uint64_t free_head;  /* low half: index + 1 of the first free entry; high half: a count against ABA */
     _Atomic uint32_t high_water; /* entries ever handed out; all indexes in use are below */
 };
 
-/* What is constant of a table; apart, so that a table starts as nothing but zeros and takes no room in the file. */
+/*
+ * The constants of a table. They are apart from it, so that a table is all zeros at first and takes no room in the
+ * file.
+ */
 struct table_shape {
     uint32_t entry_size;
     uint32_t next_offset; /* where in an entry its _Atomic uint32_t link for the free list is */
 };
 
-/** The entry at an index, or NULL when no entry near there was ever handed out. `size` is that of an entry. */
+/**
+ * Returns the entry at an index, or NULL when its chunk does not exist. `size` is that of an entry. Async-signal-safe.
+ */
 static inline void *
 table_at(struct table *table, size_t size, uint32_t index)
 {
@@ -40,13 +45,15 @@ table_at(struct table *table, size_t size, uint32_t index)
     return base == NULL ? NULL : base + (index & ((UINT32_C(1) << TABLE_CHUNK_BITS) - 1)) * size;
 }
 
-/** Take an entry: a free one as it was left, else a new, zeroed one. TABLE_NONE when there is no memory for it. */
+/** Takes a free entry, as it was left, or else a new entry of zeros. Returns TABLE_NONE when there is no memory. */
 uint32_t mmgi_table_take(struct table *table, const struct table_shape *shape);
 
-/** Make sure that an index of another table's has an entry here too; 0 when there is no memory. */
+/**
+ * Makes sure that an index that another table has handed out has an entry here, too. Returns 0 when there is no memory.
+ */
 int mmgi_table_reserve(struct table *table, const struct table_shape *shape, uint32_t index);
 
-/** Give an entry back for reuse. */
+/** Gives an entry back for reuse. Its bytes stay as they are. */
 void mmgi_table_give(struct table *table, const struct table_shape *shape, uint32_t index);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The handle table: issuing handles, closing them, and destroying what nobody holds any more. How closing and pinning
- * keep out of each other's way is told in slot.h.
+ * The handle table issues handles, closes them, and destroys objects that nobody holds any more. slot.h explains how a
+ * close and a pin that race find out about each other.
  */
 #include "handle/handle.h"
 
@@ -12,8 +12,10 @@
 #include "os/thread.h"
 
 #define LAST_GENERATION ((UINT32_C(1) << GENERATION_BITS) - 1)
-/* How often a strict close lets other threads go first, for a claim to be confirmed or withdrawn, before it takes it
-   for a pin. A thread that was interrupted in these few instructions comes to its turn long before. */
+/*
+ * A strict close lets other threads go first this often while it waits for a claim to be confirmed or withdrawn; then
+ * it counts the claim as a pin. A thread that was interrupted between the two steps runs again long before.
+ */
 #define MAX_YIELDS 100000
 
 struct table mmgi_handle_slots;
@@ -21,9 +23,9 @@ static const struct table_shape slot_shape = {sizeof(struct slot), offsetof(stru
 static _Atomic uint64_t retired_slots;
 
 /*
- * The generation that a slot starts with, the same whenever it is asked for. Not 0, so that no handle is; scattered, so
- * that a small number, or a handle of another process, is not by chance one of ours. Low, so that nearly all
- * generations are still to come.
+ * Returns the generation that a slot starts with; the same for a slot each time. It is not 0, so no handle is 0. It is
+ * random, so a small number or a handle of another process is hardly ever a handle here. It is low, so a slot has
+ * nearly all of its generations ahead.
  */
 static uint32_t
 first_generation(uint32_t index)
@@ -34,7 +36,7 @@ first_generation(uint32_t index)
     if (mix == 0) {
         mix = mmgi_process_random() | 1u;
         if (!atomic_compare_exchange_strong_explicit(&seed, &none, mix, memory_order_relaxed, memory_order_relaxed))
-            mix = none; /* another thread's, which is as good */
+            mix = none; /* another thread was first; its seed counts */
     }
     /* The finaliser of splitmix64 (Steele, Lea, Flood, 2014). */
     mix += (uint64_t)index * UINT64_C(0x9E3779B97F4A7C15);
@@ -51,14 +53,14 @@ mmgi_handle_issue(struct handle_object *object, mmg_handle *handle)
     if (index == TABLE_NONE)
         return MMG_E_NO_MEMORY;
     struct slot *slot = slot_at(index);
-    /* Relaxed: the slot is this thread's alone until the state is published below. */
+    /* Relaxed: no other thread knows the slot until the state is published below. */
     uint64_t old = atomic_load_explicit(&slot->state, memory_order_relaxed);
     uint64_t generation = handle_of(old) >> INDEX_BITS;
     generation = generation == 0 ? first_generation(index) : generation + 1;
     mmg_handle fresh = generation << INDEX_BITS | index;
     atomic_store_explicit(&slot->object, object, memory_order_relaxed);
     atomic_store_explicit(&slot->user_tag, object->user_tag, memory_order_relaxed);
-    /* Release: who sees the handle in the slot sees its object. Nobody who has the handle can miss it. */
+    /* Release: a thread that sees the handle in the slot sees its object, too. */
     atomic_store_explicit(&slot->state, fresh << HANDLE_SHIFT | (old & ABA_TAG_MASK) | (uint64_t)PHASE_LIVE,
                           memory_order_release);
     *handle = fresh;
@@ -80,7 +82,7 @@ slot_claimed(struct slot *slot)
     return cells != 0 || atomic_load(&slot->overflow_pins) != 0;
 }
 
-/* Are there pins? Waits for claims to be decided. */
+/* Returns true when there are pins. Waits until every claim is either a pin or withdrawn. */
 static bool
 slot_pinned(struct slot *slot)
 {
@@ -96,18 +98,18 @@ slot_pinned(struct slot *slot)
     return atomic_load(&slot->overflow_pins) != 0;
 }
 
-/* Of several threads that try, one destroys. */
+/* Several threads may try at once; the exchange lets one of them destroy. */
 void
 mmgi_handle_reap(struct slot *slot, uint64_t state)
 {
     if (slot_claimed(slot) || !atomic_compare_exchange_strong(&slot->state, &state, state_with(state, PHASE_FREE)))
         return;
-    /* From here on the slot is this thread's: no state leads out of FREE but through the free list. */
+    /* From here on the slot belongs to this thread: only the free list leads a slot out of the phase FREE. */
     struct handle_object *object = atomic_load_explicit(&slot->object, memory_order_relaxed);
     atomic_store_explicit(&slot->user_tag, 0, memory_order_relaxed);
     object->destroy(object);
     if (handle_of(state) >> INDEX_BITS >= LAST_GENERATION)
-        atomic_fetch_add_explicit(&retired_slots, 1, memory_order_relaxed); /* statistics, ordered with nothing */
+        atomic_fetch_add_explicit(&retired_slots, 1, memory_order_relaxed); /* a statistic, ordered with nothing */
     else
         mmgi_table_give(&mmgi_handle_slots, &slot_shape, (uint32_t)(handle_of(state) & INDEX_MASK));
 }
@@ -126,13 +128,14 @@ mmgi_handle_close(mmg_handle handle, bool strict)
         if (strict) {
             if (slot_pinned(slot))
                 return MMG_E_BUSY;
-            /* Announce the count; the turn makes it this thread's own, also against another strict close. */
+            /* Announce the count. The tag makes this announcement differ from that of another strict close. */
             uint64_t checking = state_with(state_next_aba_tag(state), PHASE_CHECKING);
             if (!atomic_compare_exchange_strong(&slot->state, &state, checking))
                 continue;
             state = checking;
             if (slot_pinned(slot)) {
-                /* If this fails, somebody has turned it back already, or closed. Either way: there was a pin. */
+                /* If the exchange fails, a pin has turned the phase back, or another close was faster: there was a pin.
+                   */
                 atomic_compare_exchange_strong(&slot->state, &state, state_with(checking, PHASE_LIVE));
                 return MMG_E_BUSY;
             }
@@ -145,19 +148,21 @@ mmgi_handle_close(mmg_handle handle, bool strict)
     }
 }
 
-/* From the slots, not from counters: those would be the one thing that all threads write to at each open and close. */
+/*
+ * Counters would be one cache line that all threads write to at each open and close, so the slots are counted instead.
+ */
 void
 mmgi_handle_count(mmg_stats *stats)
 {
-    /* Acquire: the chunks up to there exist. */
+    /* Acquire: all chunks below the mark exist. */
     uint32_t limit = atomic_load_explicit(&mmgi_handle_slots.high_water, memory_order_acquire);
 
     for (uint32_t index = 0; index < limit; index++) {
-        /* Relaxed: each slot is counted as it is at some moment of this call. */
+        /* Relaxed: the count of each slot is that of some moment during this call. */
         uint64_t state = atomic_load_explicit(&slot_at(index)->state, memory_order_relaxed);
         uint64_t generation = handle_of(state) >> INDEX_BITS;
         if (generation == 0)
-            continue; /* about to be used for the first time */
+            continue; /* the slot is about to be used for the first time */
         stats->opened += generation - first_generation(index) + 1;
         stats->handles += phase_of(state) == PHASE_LIVE || phase_of(state) == PHASE_CHECKING;
         stats->regions += phase_of(state) != PHASE_FREE;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Handles: numbers that name objects. Knows nothing of what an object is. Everything here is lock-free and works in a
- * forked child. What keeps an object alive past the end of its handle is a pin (pin.h).
+ * A handle is a number that names an object. This room does not know what the object is. Every function is lock-free
+ * and works in a forked child. A pin (pin.h) keeps the object alive when its handle is closed.
  */
 #ifndef MMGI_HANDLE_HANDLE_H
 #define MMGI_HANDLE_HANDLE_H
@@ -13,27 +13,36 @@
 
 struct slot;
 
-/** What a handle names; the first member of whatever embeds it. */
+/** What a handle names. The object that has a handle starts with this member. */
 struct handle_object {
-    /** Called once, when the handle is closed and the last pin is gone. */
+    /** Destroys the object. Called once, when the handle is closed and the last pin has ended. */
     void (*destroy)(struct handle_object *object);
-    /** Returned by pin_user_tag() (pin.h) for as long as the handle or a pin lives. */
+    /** A number of the owner's choice. pin_user_tag() returns it while the handle or a pin lives. */
     uint32_t user_tag;
 };
 
-/** Issue a new handle for an object. MMG_OK, or MMG_E_NO_MEMORY or MMG_E_LIMIT and the object stays the caller's. */
+/**
+ * Issues a new handle for an object. Returns MMG_OK, and the object belongs to the handle; or MMG_E_NO_MEMORY, and the
+ * object stays the caller's.
+ */
 mmg_status mmgi_handle_issue(struct handle_object *object, mmg_handle *handle);
 
 /**
- * Close a handle; the object is destroyed now or by the last pin. MMG_OK, MMG_E_HANDLE, or with `strict`
- * MMG_E_BUSY while pins live.
+ * Closes a handle. The object is destroyed now, or when its last pin ends. Returns MMG_OK, MMG_E_HANDLE, or (with
+ * `strict`) MMG_E_BUSY while pins live.
  */
 mmg_status mmgi_handle_close(mmg_handle handle, bool strict);
 
-/** Destroy the object of a slot that was seen in `state`, closing, if no pin is left. For who ends a pin. */
+/**
+ * Destroys the object of a slot if no pin is left. `state` is the state in which the caller saw the slot; its phase is
+ * CLOSING. A thread that has ended a pin calls this.
+ */
 void mmgi_handle_reap(struct slot *slot, uint64_t state);
 
-/** Count handles, their objects, and slots whose generations are used up, from 0. Looks at each: for statistics. */
+/**
+ * Adds the numbers of handles, objects and retired slots to statistics. The function looks at every slot, so it takes
+ * time proportional to the highest number of handles there ever was.
+ */
 void mmgi_handle_count(mmg_stats *stats);
 
 #endif

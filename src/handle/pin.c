@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What is rare about pins: cells other than the first, overflow pins where the cells are all taken, claims that meet a close
- * or turn out to be those of a stale handle, and the last pin of an object whose handle is gone.
+ * The slow paths of pins: cells other than the first, overflow pins when all cells are taken, claims that meet a close
+ * or belong to a stale handle, and the last pin of an object whose handle is closed.
  */
 #include "handle/pin.h"
 
 struct overflow_pin {
-    _Atomic uint32_t claim; /* as a cell */
+    _Atomic uint32_t claim; /* as the value of a cell */
     _Atomic uint32_t slot;
     _Atomic uint32_t next;
 };
@@ -20,55 +20,59 @@ token_make(uint32_t claim, uint32_t cell, uint32_t index)
     return (uint64_t)claim << 32 | cell << INDEX_BITS | index;
 }
 
-/* Claim a cell if it is free; `*claim` is then what it will say once confirmed. */
+/* Claims a cell if it is free. `*claim` is the value that the cell gets when the claim is confirmed. */
 static bool
 pin_cell_claim(_Atomic uint32_t *cell, uint32_t *claim)
 {
-    uint32_t seen = atomic_load_explicit(cell, memory_order_relaxed); /* only a guess; the exchange decides */
+    uint32_t seen = atomic_load_explicit(cell, memory_order_relaxed); /* only a guess: the exchange decides */
 
     *claim = seen | CELL_TAKEN;
     return (seen & CELL_TAKEN) == 0 && atomic_compare_exchange_strong(cell, &seen, seen | CELL_CLAIMED);
 }
 
-/* Does the handle still name this slot's object? Called with a cell claimed, so that it then goes on doing so. */
+/*
+ * Returns the object of a slot if the handle still names it. The caller has claimed a cell, so the answer stays true.
+ */
 static struct handle_object *
 slot_object(struct slot *slot, mmg_handle handle)
 {
     uint64_t state = atomic_load(&slot->state);
 
     while (handle_of(state) == handle) {
-        /* Relaxed: written before the state that was just read. */
+        /* Relaxed: the object was written before the state that was just read. */
         struct handle_object *object = atomic_load_explicit(&slot->object, memory_order_relaxed);
         if (phase_of(state) == PHASE_LIVE)
             return object;
         if (phase_of(state) != PHASE_CHECKING)
             break;
-        /* A strict close is counting and may have missed this pin: take the handle back. It will report BUSY. */
+        /* A strict close is counting and may have missed this pin. Turn its phase back; the close then reports BUSY. */
         if (atomic_compare_exchange_strong(&slot->state, &state, state_with(state_next_aba_tag(state), PHASE_LIVE)))
             return object;
     }
     return NULL;
 }
 
-/* A claim on a cell becomes a pin, or is withdrawn. */
+/* Turns a claim on a cell into a pin, or withdraws it. */
 static struct pinned
-decide(struct slot *slot, mmg_handle handle, _Atomic uint32_t *cell, uint64_t token)
+claim_confirm(struct slot *slot, mmg_handle handle, _Atomic uint32_t *cell, uint64_t token)
 {
     struct handle_object *object = slot_object(slot, handle);
 
     if (object != NULL) {
-        /* Release: who sees the pin sees the object pinned. The cell is this thread's, so a store will do. */
+        /* Release: a thread that sees the pin sees the object. The claim made the cell this thread's, so a store
+           suffices. */
         atomic_store_explicit(cell, token_claim(token), memory_order_release);
         return (struct pinned){object, token};
     }
-    /* Sequentially consistent, as the end of a pin. */
+    /* Sequentially consistent, for the same reason as in pin_end(). */
     atomic_store(cell, token_claim(token) + 1);
     mmgi_pin_finish(slot, token);
     return (struct pinned){NULL, 0};
 }
 
+/* Pins by an entry of the second table. */
 static struct pinned
-settle_on_ticket(struct slot *slot, mmg_handle handle)
+overflow_acquire(struct slot *slot, mmg_handle handle)
 {
     uint32_t claim, number = mmgi_table_take(&overflow_pins, &overflow_shape);
     struct overflow_pin *overflow = number == TABLE_NONE
@@ -77,12 +81,12 @@ settle_on_ticket(struct slot *slot, mmg_handle handle)
 
     if (overflow == NULL)
         return (struct pinned){NULL, 1};
-    /* Relaxed: published by the claim. */
+    /* Relaxed: the claim publishes the number. */
     atomic_store_explicit(&overflow->slot, (uint32_t)(handle & INDEX_MASK), memory_order_relaxed);
     atomic_fetch_add(&slot->overflow_pins, 1);
-    pin_cell_claim(&overflow->claim,
-                   &claim); /* succeeds: since mmgi_table_take() the overflow pin is free and this thread's */
-    return decide(slot, handle, &overflow->claim, token_make(claim, OVERFLOW_CELL, number));
+    /* The claim succeeds: mmgi_table_take() has made the entry this thread's. */
+    pin_cell_claim(&overflow->claim, &claim);
+    return claim_confirm(slot, handle, &overflow->claim, token_make(claim, OVERFLOW_CELL, number));
 }
 
 struct pinned
@@ -92,13 +96,13 @@ mmgi_pin_acquire_slow(mmg_handle handle, uint64_t token)
     uint32_t claim;
 
     if (token != 0)
-        return decide(slot, handle, &slot->cell[0], token);
+        return claim_confirm(slot, handle, &slot->cell[0], token);
     if (slot == NULL || handle_of(atomic_load_explicit(&slot->state, memory_order_relaxed)) != handle)
         return (struct pinned){NULL, 0};
     for (uint32_t i = 0; i < PIN_CELLS; i++)
         if (pin_cell_claim(&slot->cell[i], &claim))
-            return decide(slot, handle, &slot->cell[i], token_make(claim, i, (uint32_t)(handle & INDEX_MASK)));
-    return settle_on_ticket(slot, handle);
+            return claim_confirm(slot, handle, &slot->cell[i], token_make(claim, i, (uint32_t)(handle & INDEX_MASK)));
+    return overflow_acquire(slot, handle);
 }
 
 struct pin_place
@@ -110,7 +114,7 @@ mmgi_pin_find_overflow(uint64_t token)
                                         : table_at(&overflow_pins, sizeof(struct overflow_pin),
                                                    (uint32_t)(token & INDEX_MASK));
 
-    /* Acquire: while the claim stands, what was written before it is the slot that it is on. */
+    /* Acquire: while the claim stands, the slot that was written before it is the right one. */
     if (overflow == NULL || (token_claim(token) & CELL_TAKEN) != CELL_TAKEN ||
         atomic_load_explicit(&overflow->claim, memory_order_acquire) != token_claim(token))
         return none;
@@ -119,8 +123,10 @@ mmgi_pin_find_overflow(uint64_t token)
     return found;
 }
 
-/* A claim on a slot has ended: give an overflow pin back, and destroy what a close has left to whoever is last. MMG_OK, so that
-   it can be the last that a caller does. */
+/*
+ * Finishes the end of a pin: gives an overflow pin back, and destroys the object if a close has left that to the last
+ * pin. Returns MMG_OK always, so that a caller can end with this call.
+ */
 mmg_status
 mmgi_pin_finish(struct slot *slot, uint64_t token)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Pins: references that keep an object alive past the end of its handle. What every access through a span costs stands
- * here, inline: one exchange to pin, one to unpin. What is rare (several pins at once, a close at the same time) is in
- * pin.c. Everything is lock-free and works in a forked child.
+ * A pin is a reference that keeps an object alive when its handle is closed. This file has the fast path of every
+ * access through a span: one exchange to pin, one to unpin. pin.c has the slow paths: several pins at once, and a close
+ * at the same time. Every function is lock-free and works in a forked child.
  */
 #ifndef MMGI_HANDLE_PIN_H
 #define MMGI_HANDLE_PIN_H
@@ -12,22 +12,25 @@
 #include "handle/handle.h"
 #include "handle/slot.h"
 
-/* A token: claim (32 bits), cell number (6 bits), index (26 bits). Of the cell numbers, OVERFLOW_CELL means an overflow pin. */
+/*
+ * A token: claim (32 bits), cell number (6 bits), index (26 bits). Of the cell numbers, OVERFLOW_CELL means an overflow
+ * pin.
+ */
 #define OVERFLOW_CELL 15u
 
 /** A pinned object. Small enough to be returned in registers. */
 struct pinned {
-    struct handle_object *object; /* NULL: no pin */
-    uint64_t token;               /* for pin_release(), never 0; without a pin, 0: wrong handle, 1: no memory */
+    struct handle_object *object; /* NULL: there is no pin */
+    uint64_t token;               /* names the pin, never 0; without a pin 0 (wrong handle) or 1 (no memory) */
 };
 
-/** A pin that is to end, found by its token. */
+/** Where the pin of a token is. */
 struct pin_place {
     _Atomic uint32_t *claim; /* NULL: the token is forged, or the pin has ended */
     struct slot *slot;
 };
 
-/* The rare ways through the calls below. */
+/* The slow paths of the functions below; those functions say when. */
 struct pinned mmgi_pin_acquire_slow(mmg_handle handle, uint64_t token);
 struct pin_place mmgi_pin_find_overflow(uint64_t token);
 mmg_status mmgi_pin_finish(struct slot *slot, uint64_t token);
@@ -45,38 +48,38 @@ token_cell(uint64_t token)
 }
 
 /**
- * Pin the object that a handle names, if that is as simple as it nearly always is. If not, no object is returned, and
- * mmgi_pin_acquire_slow() has to be called with the token that is: of a cell that is claimed and not decided upon, or 0. Two
- * steps, so that a caller whose every instruction counts can leave the second to another function's frame.
+ * Pins the object that a handle names, on the fast path. On failure `object` is NULL; the caller then passes `token` to
+ * mmgi_pin_acquire_slow(). The two are apart so that a caller can keep the slow path out of its own stack frame.
  */
 static inline struct pinned
 pin_acquire_fast(mmg_handle handle)
 {
     struct slot *slot = slot_at(handle);
 
-    /* A first look, so that wrong handles do not disturb the slot's present owner; it also refuses what has bits above
-       those of a handle. Relaxed: it decides nothing else. */
+    /* The first look keeps wrong handles from writing to the slot of another; it also refuses numbers that are too
+       large for a handle. Relaxed: the second look, below, decides. */
     if (slot == NULL)
         return (struct pinned){NULL, 0};
     uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
     if (handle_of(state) != handle || phase_of(state) != PHASE_LIVE)
         return (struct pinned){NULL, 0};
-    uint32_t seen = atomic_load_explicit(&slot->cell[0], memory_order_relaxed); /* a guess; the exchange decides */
+    uint32_t seen = atomic_load_explicit(&slot->cell[0], memory_order_relaxed); /* only a guess: the exchange decides */
     if ((seen & CELL_TAKEN) != 0 || !atomic_compare_exchange_strong(&slot->cell[0], &seen, seen | CELL_CLAIMED))
         return (struct pinned){NULL, 0};
     uint64_t token = (uint64_t)(seen | CELL_TAKEN) << 32 | (handle & INDEX_MASK);
     if (atomic_load(&slot->state) != state)
         return (struct pinned){NULL, token};
-    /* Relaxed: written before the state that was just read. */
+    /* Relaxed: the object was written before the state that was just read. */
     struct handle_object *object = atomic_load_explicit(&slot->object, memory_order_relaxed);
     if (object == NULL)
-        __builtin_unreachable(); /* a live slot has one, which saves callers the question */
-    /* Release: who sees the pin sees the object pinned. The cell is this thread's, so a store will do. */
+        __builtin_unreachable(); /* a live slot has an object, so callers need not ask */
+    /* Release: a thread that sees the pin sees the object. The claim made the cell this thread's, so a store suffices.
+       */
     atomic_store_explicit(&slot->cell[0], seen | CELL_TAKEN, memory_order_release);
     return (struct pinned){object, token};
 }
 
-/** Pin the object that a handle names. */
+/** Pins the object that a handle names. On failure `object` is NULL, and `token` tells why. */
 static inline struct pinned
 pin_acquire(mmg_handle handle)
 {
@@ -85,7 +88,7 @@ pin_acquire(mmg_handle handle)
     return pinned.object != NULL ? pinned : mmgi_pin_acquire_slow(handle, pinned.token);
 }
 
-/** Is this no token of a pin on a cell? The calls below then have a longer way to go, or nothing to find. */
+/** Returns true when a token names no pin on a cell: an overflow pin, or nothing at all. */
 static inline bool
 pin_needs_slow_path(uint64_t token)
 {
@@ -93,8 +96,8 @@ pin_needs_slow_path(uint64_t token)
 }
 
 /**
- * Find a pin. Any number may be given; whether the pin still stands is for pin_end() to say, and what is found is safe
- * to look at even if it does not.
+ * Finds the place of a pin. Any number may be given. The place is safe to look at even if the pin has ended; only
+ * pin_end() finds out whether it has.
  */
 static inline struct pin_place
 pin_find(uint64_t token)
@@ -109,21 +112,21 @@ pin_find(uint64_t token)
     return (struct pin_place){&slot->cell[cell], slot};
 }
 
-/** The note of the object that is pinned, if it is; 0 if there is no such pin. */
+/** Returns the user tag of the pinned object, or 0 when there is no such pin. */
 static inline uint32_t
 pin_user_tag(struct pin_place place)
 {
     return place.claim == NULL ? 0 : atomic_load_explicit(&place.slot->user_tag, memory_order_relaxed);
 }
 
-/** End a pin that was found, once: MMG_OK, or MMG_E_HANDLE if it has ended meanwhile or never was. */
+/** Ends a pin. Returns MMG_OK, or MMG_E_HANDLE when the pin has ended before or never was. */
 static inline mmg_status
 pin_end(struct pin_place place, uint64_t token)
 {
     uint32_t claim = token_claim(token);
 
-    /* Taken plus one is free, and the next count. Sequentially consistent: the release of the cell comes before the
-       look at the state. */
+    /* A taken cell plus one is a free cell with the next count. Sequentially consistent: the cell is free before the
+       state is looked at. */
     _Static_assert(CELL_TAKEN + 1 == CELL_NEXT, "the count follows the two bits");
     if (place.claim == NULL || !atomic_compare_exchange_strong(place.claim, &claim, claim + 1))
         return MMG_E_HANDLE;
@@ -132,14 +135,14 @@ pin_end(struct pin_place place, uint64_t token)
     return MMG_OK;
 }
 
-/** Both in one. */
+/** Finds and ends a pin; returns what pin_end() returns. */
 static inline mmg_status
 pin_release(uint64_t token)
 {
     return pin_end(pin_find(token), token);
 }
 
-/** The number of pins on the object that a live token pins, that one included. */
+/** Returns the number of pins on the object that a live token pins, including that pin. */
 uint64_t mmgi_pin_count(uint64_t token);
 
 #endif

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What a handle and its pins are made of. A handle is a generation and the index of a slot; a slot is a cache line
- * that is never unmapped, so that any number at all can be looked up. Two words decide everything:
+ * Handles and pins are made of slots. A handle is a generation and the index of a slot. A slot is a cache line that is
+ * never unmapped, so any number at all can be looked up. Two parts of a slot decide who holds what:
  *
- *   state   which handle the slot serves and in which phase it is. Closing (handle.c) changes the state first and
- *           looks for pins then.
- *   cells   each a pin, or free. Pinning (pin.h) claims a cell first and looks at the state then.
+ *   state   says which handle the slot serves, and its phase. A close (handle.c) changes the state, then looks for
+ *           pins.
+ *   cells   hold pins. Pinning (pin.h) claims a cell, then looks at the state.
  *
- * Both sides use sequentially consistent operations, so of a racing pin and close at least one sees the other: either
- * the pin fails, or the close knows of it. A claim that has passed its look at the state is confirmed; until then it
- * may turn out to be that of a stale handle. A cell counts up with every claim, and a token carries that count, which
- * is how the second release of a copied span is told from the first. Where all cells of a slot are taken, overflow pins
- * from a second table serve as cells.
+ * Both sides use sequentially consistent operations, so when a pin and a close race, at least one sees the other: the
+ * pin fails, or the close counts the pin. A claim is confirmed after the look at the state; an unconfirmed claim may
+ * belong to a stale handle. Every claim increases the count in its cell, and the token of a pin carries that count; so
+ * the second release of a copied span fails. When all cells of a slot are taken, entries of a second table, overflow
+ * pins, serve as cells.
  */
 #ifndef MMGI_HANDLE_SLOT_H
 #define MMGI_HANDLE_SLOT_H
@@ -29,23 +29,23 @@
 _Static_assert(INDEX_BITS + GENERATION_BITS == 53, "handles must survive in a double");
 _Static_assert(TABLE_CAPACITY <= (UINT32_C(1) << INDEX_BITS), "an index must fit into a handle");
 
-/* state: handle (53 bits), turn (9 bits), phase (2 bits) */
+/* A state: handle (53 bits), a tag against ABA (9 bits), phase (2 bits). */
 #define PHASE_MASK UINT64_C(3)
 #define ABA_TAG_ONE UINT64_C(4)
 #define ABA_TAG_MASK (UINT64_C(0x1FF) << 2)
 #define HANDLE_SHIFT 11u
 
 enum phase {
-    PHASE_FREE,    /* no handle; also while the object is being destroyed */
+    PHASE_FREE,    /* there is no handle; also while the object is being destroyed */
     PHASE_LIVE,    /* the handle is good */
     PHASE_CLOSING, /* the handle is dead; the last pin destroys the object */
     PHASE_CHECKING /* a strict close is counting pins; whoever pins now turns this back into LIVE */
 };
-/* Set in the last two only: a close is under way. */
+/* The bit that the last two phases have: a close is under way. */
 #define PHASE_CLOSE UINT64_C(2)
 
 #define PIN_CELLS 9u
-/* A cell: count (30 bits), confirmed, claimed. 0 in both: free. */
+/* A cell: count (30 bits), confirmed (1 bit), claimed (1 bit). A free cell has neither bit. */
 #define CELL_CLAIMED 1u
 #define CELL_CONFIRMED 2u
 #define CELL_TAKEN (CELL_CLAIMED | CELL_CONFIRMED)
@@ -63,7 +63,7 @@ struct slot {
 };
 _Static_assert(sizeof(struct slot) == 64, "a slot is one cache line");
 
-/** All slots. Said to be hidden here too, so that the fast paths need no detour to find them. */
+/** All slots. The declaration says hidden as well, so that the fast paths address the table directly. */
 extern struct table mmgi_handle_slots __attribute__((visibility("hidden")));
 
 static inline enum phase
@@ -90,7 +90,7 @@ state_next_aba_tag(uint64_t state)
     return (state & ~ABA_TAG_MASK) | ((state + ABA_TAG_ONE) & ABA_TAG_MASK);
 }
 
-/** The slot at the index in a handle or token; NULL where there never was one. */
+/** Returns the slot at the index in a handle or a token, or NULL when that slot was never used. */
 static inline struct slot *
 slot_at(uint64_t handle_or_token)
 {
