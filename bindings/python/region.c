@@ -107,7 +107,30 @@ static PyMethodDef methods[] = {
     {"_settle", mgpy_region_settle, METH_NOARGS, PyDoc_STR("_settle($self, /)\n--\n\n")},
     {NULL, NULL, 0, NULL}};
 
+/*
+ * Gives the methods to a class that inherits from RegionBase, as its own: CPython calls a method of C the quick way only
+ * when the object is of the very class that the method belongs to.
+ */
+static PyObject *
+give_methods(PyObject *module, PyObject *type)
+{
+    (void)module;
+    if (!PyType_Check(type))
+        return PyErr_Format(PyExc_TypeError, "a class is needed");
+    for (PyMethodDef *method = methods; method->ml_name != NULL; method++) {
+        if (method->ml_name[0] == '_')
+            continue;
+        PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)type, method);
+        int failed = descriptor == NULL ? -1 : PyObject_SetAttrString(type, method->ml_name, descriptor);
+        Py_XDECREF(descriptor);
+        if (failed)
+            return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
+    {"give_methods", give_methods, METH_O, PyDoc_STR("give_methods($module, kind, /)\n--\n\n")},
     {"find_owner", mgpy_find_owner, METH_O, PyDoc_STR("find_owner($module, object, /)\n--\n\n")},
     {"unsettled", mgpy_unsettled, METH_NOARGS, PyDoc_STR("unsettled($module, /)\n--\n\n")},
     {NULL, NULL, 0, NULL}};

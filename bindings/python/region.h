@@ -9,9 +9,13 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "mmapguard.h"
+
+/** The smallest page there is: whatever is lost of a file ends where such a page ends. */
+#define MGPY_PAGE ((uintptr_t)4096)
 
 /** Which file a region was opened from, as fstat(2) described it at that time. */
 struct mgpy_identity {
@@ -173,7 +177,16 @@ mmg_status mgpy_range_status(mmg_handle handle, Py_ssize_t start, Py_ssize_t len
 PyObject *mgpy_copy(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t length);
 
 /** Returns true when the bytes that were just read under the standing pin are certainly true; no call is made. */
-bool mgpy_certain(const struct mgpy_region *region, Py_ssize_t start, Py_ssize_t length);
+bool mgpy_certain(const struct mgpy_region *region, const uint8_t *first, const uint8_t *last);
+
+/** As mgpy_certain(), the quick half of it, for a range within a page: see region_truth.c for why. */
+static inline bool
+mgpy_certain_in_page(const struct mgpy_region *region, const uint8_t *first, const uint8_t *last)
+{
+    /* The compiler may not move the look at the last byte before the copy of the range; nor may the processor. */
+    atomic_thread_fence(memory_order_acquire);
+    return !region->leased && ((uintptr_t)first ^ (uintptr_t)last) < MGPY_PAGE && *(const volatile uint8_t *)last != 0;
+}
 
 /* region_arrow.c */
 PyObject *mgpy_region_arrow(PyObject *self, PyObject *args, PyObject *keywords);

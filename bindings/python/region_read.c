@@ -108,12 +108,19 @@ mgpy_region_readline(PyObject *self, PyObject *unused)
     if (!mgpy_ready(region))
         return NULL;
     Py_ssize_t left = region_left(region), near = left < SHORT_LINE ? left : SHORT_LINE;
-    const uint8_t *data = mgpy_bytes(region, &status);
+    const uint8_t *data = region->data != NULL ? region->data : mgpy_bytes(region, &status);
     if (data == NULL || near == 0)
         return near == 0 ? PyBytes_FromStringAndSize(NULL, 0) : long_line(region);
     const uint8_t *start = data + region->position, *newline = memchr(start, '\n', (size_t)near);
-    if (newline != NULL)
-        return region_take(region, newline - start + 1);
+    if (newline != NULL) {
+        PyObject *line = PyBytes_FromStringAndSize((const char *)start, newline - start + 1);
+        if (line != NULL && mgpy_certain_in_page(region, start, newline)) {
+            region->position += newline - start + 1;
+            return line;
+        }
+        Py_XDECREF(line);
+        return region_take(region, newline - start + 1); /* the careful way */
+    }
     return near == left ? region_take(region, left) : long_line(region);
 }
 

@@ -9,11 +9,8 @@
  */
 #include "region.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
-/* The smallest page there is: whatever is lost ends where such a page ends. */
-#define PAGE ((uintptr_t)4096)
 /* Longer reads take a pin of their own, which costs little beside the copy. */
 #define SHORT_READ ((Py_ssize_t)4096)
 /* From this size on the GIL is released for a copy: releasing it costs about as much as copying some KiB. */
@@ -34,20 +31,17 @@ mgpy_bytes(struct mgpy_region *region, mmg_status *status)
 }
 
 bool
-mgpy_certain(const struct mgpy_region *region, Py_ssize_t start, Py_ssize_t length)
+mgpy_certain(const struct mgpy_region *region, const uint8_t *first, const uint8_t *last)
 {
-    if (region->copied || length == 0)
+    if (region->copied || mgpy_certain_in_page(region, first, last))
         return true;
     if (region->leased)
         return false;
-    /* The bytes are looked at after they were copied: a loss that came in between is then seen as well. */
-    atomic_thread_fence(memory_order_acquire);
-    const volatile uint8_t *first = region->data + start, *last = first + length - 1;
-    for (uintptr_t end = (uintptr_t)first | (PAGE - 1); end < (uintptr_t)last; end += PAGE) {
+    for (uintptr_t end = (uintptr_t)first | (MGPY_PAGE - 1); end < (uintptr_t)last; end += MGPY_PAGE) {
         if (*(const volatile uint8_t *)end == 0)
             return false;
     }
-    return *last != 0;
+    return *(const volatile uint8_t *)last != 0;
 }
 
 mmg_status
@@ -126,8 +120,9 @@ mgpy_copy(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t length)
     const uint8_t *data = mgpy_bytes(region, &status);
     if (data == NULL)
         return copy_pinned(region, start, length); /* a loss is known elsewhere, or there is no pin to be had */
-    PyObject *bytes = PyBytes_FromStringAndSize((const char *)data + start, length);
-    if (bytes == NULL || mgpy_certain(region, start, length))
+    data += start;
+    PyObject *bytes = PyBytes_FromStringAndSize((const char *)data, length);
+    if (bytes == NULL || mgpy_certain(region, data, data + length - 1))
         return bytes;
     status = mgpy_range_status(region->handle, start, length);
     if (status == MMG_OK)

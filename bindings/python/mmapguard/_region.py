@@ -277,6 +277,9 @@ class Region(native.RegionBase):
         )
 
 
+native.give_methods(Region)
+
+
 class _RegionFile(io.RawIOBase):
     """A raw file over a region."""
 
