@@ -186,9 +186,47 @@ def test_a_window_outside_the_file_is_a_value_error(either: Path) -> None:
 
 def test_a_fifo_without_a_writer_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(BlockingIOError) as caught:
+    with pytest.raises(BlockingIOError, match="no writer has the FIFO open") as caught:
         mmapguard.open(tmp_path / "fifo")
+    assert caught.value.errno == errno.EWOULDBLOCK
     assert caught.value.filename == str(tmp_path / "fifo")
+
+
+def test_the_librarys_sentence_stands_beside_errno(large: Path) -> None:
+    with files.held_elsewhere(large, "flock exclusive"), pytest.raises(BlockingIOError) as locked:
+        mmapguard.open(large)
+    assert locked.value.errno == errno.EWOULDBLOCK
+    assert locked.value.strerror == "is locked elsewhere"
+    assert str(locked.value) == f"[Errno {errno.EAGAIN}] is locked elsewhere: {str(large)!r}"
+    source = """
+import os, resource, sys, mmapguard
+taken = []
+resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+try:
+    while True: taken.append(os.open(os.devnull, os.O_RDONLY))
+except OSError: pass
+try: mmapguard.open(sys.argv[1])
+except OSError as error: print(error.errno, error.strerror)
+"""
+    assert program(source, large).returned() == f"{errno.EMFILE} no descriptors left\n"
+
+
+def test_a_socket_is_a_plain_os_error() -> None:
+    with socket.socket() as unconnected, pytest.raises(OSError) as caught:  # noqa: PT011
+        mmapguard.open(unconnected)
+    assert type(caught.value) is OSError
+    assert caught.value.errno == errno.ENOTCONN
+    assert caught.value.filename is not None
+
+
+@pytest.mark.parametrize("word", ["dontneed", "populate", "sometimes"])
+def test_the_words_in_an_error_are_those_that_are_accepted(word: Any, large: Path) -> None:
+    with pytest.raises(ValueError, match="access must be one of") as caught:
+        mmapguard.open(large, access=word)
+    listed = str(caught.value).partition("one of ")[2].partition(", not ")[0].split(", ")
+    assert word not in listed
+    for each in listed:
+        mmapguard.open(large, access=each).close()  # type: ignore[arg-type]
 
 
 def test_a_link_is_refused_on_request(large: Path, tmp_path: Path) -> None:

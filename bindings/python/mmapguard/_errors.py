@@ -77,6 +77,15 @@ _ERRNO: Final[dict[int, int]] = {
     native.E_GUARD: errno.EOPNOTSUPP,
     native.E_SYSTEM: errno.EIO,
 }
+#: Statuses of which the library says more than errno does: its sentence becomes the text of the exception. The others are
+#: what the built-in open() would raise as well, and read like it; where the library says more, that is a note.
+_OWN_WORDS: Final = {
+    native.E_WOULD_BLOCK,
+    native.E_LIMIT,
+    native.E_UNSUPPORTED,
+    native.E_GUARD,
+    native.E_TOO_BIG,
+}
 
 
 def filename(source: object) -> str | bytes | int | None:
@@ -104,21 +113,27 @@ def failure(
         lost.status = native.status_name(status)
         return lost
     if status == native.E_UNSTABLE:
-        return UnstableError(os_code or errno.EOPNOTSUPP, _detail(message, operation) or meaning, name)
+        return UnstableError(
+            os_code or errno.EOPNOTSUPP, _sentence(message, operation, os_code) or meaning, name
+        )
     if status in _PLAIN or (status == native.E_ARGUMENT and not os_code):
         return _PLAIN.get(status, ValueError)(message or meaning)
-    if os_code:
-        failed: Exception = OSError(os_code, os.strerror(os_code), name)
-        if message:
-            failed.add_note(message)
-    else:
-        failed = OSError(_ERRNO.get(status, errno.EINVAL), _detail(message, operation) or meaning, name)
+    said = _sentence(message, operation, os_code)
+    if not os_code:
+        return OSError(_ERRNO.get(status, errno.EINVAL), said or meaning, name)
+    if said and status in _OWN_WORDS:
+        return OSError(os_code, said, name)
+    failed = OSError(os_code, os.strerror(os_code), name)
+    if said:
+        failed.add_note(message)
     return failed
 
 
-def _detail(message: str, operation: str) -> str:
-    """The library's sentence without the name and the operation, which an OSError gives in its own way."""
-    return message.partition(f": {operation}: ")[2] if operation else message
+def _sentence(message: str, operation: str, os_code: int) -> str:
+    """The library's sentence without the name, the operation and the text of errno, which an OSError has by itself."""
+    said = message.partition(f": {operation}: ")[2] if operation else message
+    text = os.strerror(os_code) if os_code else ""
+    return "" if said == text else said.removesuffix(f" ({text})")
 
 
 def warn(source: object, status: int) -> None:
