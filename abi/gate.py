@@ -124,7 +124,7 @@ class Gate:
     @property
     def baseline(self) -> Baseline:
         """The record of the version that the header claims to be."""
-        return Baseline(self.paths.baseline(self.declared.macros["MMG_ABI_VERSION"].value))
+        return Baseline(self.paths.baseline(self.declared.macros["MMG_ABI"].value))
 
     def exports(self) -> list[str]:
         """Header, version script and library export the same functions at the same nodes."""

@@ -17,14 +17,20 @@
 #include "mmapguard.h"
 %}
 
+/* The attributes say nothing to a script. */
+#define MMG_NO_ATTRIBUTES
+
 /* Nothing but what is named below: neither structures nor calls on handles, nor those that a later release adds. */
 %rename("$ignore", %$isfunction) "";
 %rename("$ignore", %$isclass) "";
 
-/* Constants lose the prefix. Macros are for C; abi_version() answers for MMG_ABI_VERSION. */
+/* Constants lose the prefix. Macros are for C; abi_version() answers for MMG_ABI. */
 %rename("%(strip:[MMG_])s", %$isenumitem) "";
 %ignore MMAPGUARD_H;
-%ignore MMG_ABI_VERSION;
+%ignore MMG_ABI;
+%ignore MMG_VERSION_MAJOR;
+%ignore MMG_VERSION_MINOR;
+%ignore MMG_VERSION_PATCH;
 %ignore MMG_TO_END;
 %ignore MMG_NO_LIMIT;
 %ignore MMG_NOT_FOUND;

@@ -38,7 +38,7 @@ from typing import NoReturn
 
 try:
     import mmapguard
-    from mmapguard.abi import MMG_ABI_VERSION
+    from mmapguard.abi import MMG_ABI
     from picture import plain, svg
     from readers import LOST
 except ImportError as missing:  # built by ./dev demo, which also sets PYTHONPATH, here and for the readers
@@ -757,7 +757,7 @@ def show(screen: Screen, build: Path, path: str, picture: Path | None) -> None:
     """All scenes in order."""
     check_build(build)
     found = not path
-    number = MMG_ABI_VERSION
+    number = MMG_ABI
     screen.line()
     screen.line(
         f"  {screen.bold('mmapguard')} {mmapguard.__version__} · ABI {number >> 16}.{number & 0xFFFF} · "

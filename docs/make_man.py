@@ -382,10 +382,7 @@ def overview(reference: Reference, version: str, example: str | None) -> Page:
             page.add(f".Ss struct {words(struct.find('compoundname'))}")
             page.paragraphs(struct.find("briefdescription"))
             page.paragraphs(struct.find("detaileddescription"))
-            page.tagged(
-                (member_term(member), page.described(member))
-                for member in struct.iter("memberdef")
-            )
+            page.tagged((member_term(member), page.described(member)) for member in struct.iter("memberdef"))
     page.add(".Sh CONSTANTS")
     for enumeration in (enumeration for group in reference.groups for enumeration in group.enumerations):
         values = enumeration.findall("enumvalue")

@@ -32,8 +32,15 @@
 
 #include <stdint.h>
 
+/** First number of the release of this header; mmg_version() tells the release of the library. */
+#define MMG_VERSION_MAJOR UINT32_C(1)
+/** Second number of the release. */
+#define MMG_VERSION_MINOR UINT32_C(0)
+/** Third number of the release. */
+#define MMG_VERSION_PATCH UINT32_C(0)
+
 /** ABI number of this header, comparable with mmg_abi_version(): major in the upper, minor in the lower 16 bits. */
-#define MMG_ABI_VERSION UINT32_C(0x00010000)
+#define MMG_ABI UINT32_C(0x00010000)
 
 /** As a `length`: everything from `offset` to the end of the region. */
 #define MMG_TO_END UINT64_MAX
@@ -47,13 +54,17 @@
 /** @{
  * Initialiser: every member its default, `struct_size` as this header knows it. */
 /* clang-format off */
+#ifdef __cplusplus
+#define MMG_SPAN_INIT {nullptr, 0, 0}
+#else
 #define MMG_SPAN_INIT {0, 0, 0}
-#define MMG_OPTIONS_INIT {(uint32_t)sizeof(mmg_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-#define MMG_ERROR_INIT {(uint32_t)sizeof(mmg_error), 0, 0, 0, 0, {0}, {0}}
+#endif
+#define MMG_OPTIONS_INIT {sizeof(mmg_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MMG_ERROR_INIT {sizeof(mmg_error), 0, 0, 0, 0, {0}, {0}}
 #define MMG_INFO_INIT \
-    {(uint32_t)sizeof(mmg_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}}
+    {sizeof(mmg_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}}
 #define MMG_STATS_INIT \
-    {(uint32_t)sizeof(mmg_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+    {sizeof(mmg_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 /** @} */
 /* clang-format on */
 
@@ -96,13 +107,14 @@ typedef struct mmg_span {
 typedef struct mmg_options {
     uint32_t struct_size;        /**< sizeof(mmg_options) as the caller was compiled */
     uint32_t backing;            /**< MMG_BACKING_...: what holds the bytes */
-    uint32_t guarantee;          /**< MMG_GUARANTEE_CONTAINED or _STABLE: the least that will do */
+    uint32_t guarantee;          /**< MMG_GUARANTEE_STABLE: nothing less will do. 0 or _CONTAINED: contained, where no
+                                      flag and no environment variable switches the guard off */
     uint32_t lock;               /**< MMG_LOCK_...: the advisory lock taken before mapping */
     uint32_t lock_wait_ms;       /**< how long to wait for that lock, in milliseconds; 0: try once */
     uint32_t access;             /**< MMG_ADVICE_NORMAL to _HUGEPAGE: expected pattern of access */
     uint64_t flags;              /**< MMG_FLAG_... bits */
     uint64_t offset;             /**< start of the window in the file; any byte, no alignment asked */
-    uint64_t length;             /**< length of the window; 0: to the end of the file */
+    uint64_t length;             /**< length of the window; MMG_TO_END or 0: to the end of the file */
     uint64_t copy_threshold;     /**< windows up to this many bytes are copied, not mapped; 0: 64 KiB, as measured */
     uint64_t max_bytes;          /**< cap for anything read into memory; 0: 1 GiB; MMG_NO_LIMIT: none */
     uint64_t max_snapshot_bytes; /**< cap for the copy that STABLE may need; 0: 1 GiB; MMG_NO_LIMIT: none */
@@ -110,6 +122,9 @@ typedef struct mmg_options {
     uint32_t max_lease_wait_ms;  /**< longest that a writer may be kept waiting while the bytes are secured, in
                                       milliseconds; what is not secured then is no longer STABLE. 0: as long as the
                                       kernel allows (/proc/sys/fs/lease-break-time). A stopped process cannot keep to it */
+    uint32_t stream_wait_ms;     /**< longest that a stream may take to its end, in milliseconds; then
+                                      MMG_E_WOULD_BLOCK. 0: as long as it takes */
+    uint32_t reserved;           /**< 0 */
 } mmg_options;
 
 /**
@@ -153,41 +168,43 @@ typedef struct mmg_info {
     uint64_t pins;              /**< pins live now */
     uint64_t mapped_bytes;      /**< address space held for the region, whole pages; 0 for a copy */
     uint64_t heap_bytes;        /**< heap held for the region, its bookkeeping included */
-    uint64_t lock_error;        /**< errno of a lock that the file system could not give; 0 otherwise */
+    int32_t lock_error;         /**< errno of a lock that the file system could not give; 0 otherwise */
+    int32_t os_error;           /**< errno behind the last MMG_E_SYSTEM or MMG_E_IO that a call on this region returned;
+                                     0: none */
     uint64_t page_size;         /**< granularity of loss: a fault takes at least this many bytes; 0 for a copy */
     uint32_t lock_reason;       /**< MMG_LOCKING_...: why there is that lock, or none */
     uint32_t exceptions;        /**< MMG_EXCEPT_... bits: what the means of STABLE does not hold back */
     uint64_t means_order;       /**< the means of STABLE in the order in which they were tried for a file of this kind
                                      and size: MMG_MEANS_..., four bits each, the first in the lowest; 0: not STABLE */
-    char file_system[24];       /**< name of the file system at open, such as "ext4"; NUL-terminated ASCII, cut if longer,
+    char file_system[24]; /**< name of the file system at open, such as "ext4"; NUL-terminated ASCII, cut if longer,
                                      empty where it could not be found out */
 } mmg_info;
 
 /** Counters of the whole process, filled by mmg_stats_get(). Each is read atomically, not all of them at once. */
 typedef struct mmg_stats {
-    uint32_t struct_size;    /**< sizeof(mmg_stats) as the caller was compiled */
-    int32_t guard_state;     /**< MMG_GUARD_...: what mmg_guard_state() returns */
-    uint64_t handles;        /**< open handles */
-    uint64_t opened;         /**< regions ever opened */
-    uint64_t regions;        /**< regions alive: open handles, and closed ones whose bytes are still pinned */
-    uint64_t mappings;       /**< of these, the ones that are mapped */
-    uint64_t mapped_bytes;   /**< address space in these mappings */
-    uint64_t heap_bytes;     /**< heap in regions */
-    uint64_t faults;         /**< signals contained since the process started */
-    uint64_t foreign_faults; /**< SIGBUS signals passed on to the handler that was there before */
-    uint64_t retired_slots;  /**< handle slots whose generations are used up */
-    uint64_t leases;         /**< leases held now */
-    uint64_t leases_breaking;     /**< of these, the ones that a writer is waiting for */
-    uint64_t lease_breaks;        /**< leases ever broken by a writer */
-    uint64_t lease_refusals;      /**< STABLE opens that wanted a lease and were refused one */
-    uint64_t fallbacks_cap;       /**< regions no longer STABLE because of `max_snapshot_bytes` */
-    uint64_t fallbacks_time;      /**< ... because the time for securing them ran out */
-    uint64_t fallbacks_space;     /**< ... because there was no room for their bytes, on disk or in memory */
-    uint64_t fallbacks_read;      /**< ... because their bytes could not be read */
-    uint64_t snapshot_bytes;      /**< bytes copied for STABLE, at open and when leases broke */
-    uint64_t snapshots;           /**< snapshots taken for STABLE, reflinks included */
-    uint64_t writer_wait_ns;      /**< time that writers waited for a lease, as seen from here, in nanoseconds, added up */
-    uint64_t writer_wait_max_ns;  /**< the longest of these waits */
+    uint32_t struct_size;     /**< sizeof(mmg_stats) as the caller was compiled */
+    int32_t guard_state;      /**< MMG_GUARD_...: what mmg_guard_state() returns */
+    uint64_t handles;         /**< open handles */
+    uint64_t opened;          /**< regions ever opened */
+    uint64_t regions;         /**< regions alive: open handles, and closed ones whose bytes are still pinned */
+    uint64_t mappings;        /**< of these, the ones that are mapped */
+    uint64_t mapped_bytes;    /**< address space in these mappings */
+    uint64_t heap_bytes;      /**< heap in regions */
+    uint64_t faults;          /**< signals contained since the process started */
+    uint64_t foreign_faults;  /**< SIGBUS signals passed on to the handler that was there before */
+    uint64_t retired_slots;   /**< handle slots whose generations are used up */
+    uint64_t leases;          /**< leases held now */
+    uint64_t leases_breaking; /**< of these, the ones that a writer is waiting for */
+    uint64_t lease_breaks;    /**< leases ever broken by a writer */
+    uint64_t lease_refusals;  /**< STABLE opens that wanted a lease and were refused one */
+    uint64_t fallbacks_cap;   /**< regions no longer STABLE because of `max_snapshot_bytes` */
+    uint64_t fallbacks_time;  /**< ... because the time for securing them ran out */
+    uint64_t fallbacks_space; /**< ... because there was no room for their bytes, on disk or in memory */
+    uint64_t fallbacks_read;  /**< ... because their bytes could not be read */
+    uint64_t snapshot_bytes;  /**< bytes copied for STABLE, at open and when leases broke */
+    uint64_t snapshots;       /**< snapshots taken for STABLE, reflinks included */
+    uint64_t writer_wait_ns;  /**< time that writers waited for a lease, as seen from here, in nanoseconds, added up */
+    uint64_t writer_wait_max_ns; /**< the longest of these waits */
 } mmg_stats;
 
 /** The array of Arrow's C Data Interface, for mmg_export_arrow(). Declared here, defined by Arrow's header or a copy. */
@@ -224,6 +241,7 @@ enum {
     MMG_E_TRUNCATED = -40, /**< the file was cut short: bytes of the region are gone */
     MMG_E_IO = -41,        /**< the device or the file system failed to deliver bytes */
     MMG_E_POISONED = -42,  /**< a hardware memory error hit the bytes */
+    MMG_E_CHANGED = -43,   /**< the file was written to since it was opened */
     /* state */
     MMG_E_BUSY = -60,        /**< pins are live and the close was strict */
     MMG_E_UNSUPPORTED = -61, /**< not possible for this region or on this system */
@@ -253,11 +271,12 @@ enum {
     MMG_REASON_NO_ROOM = 11       /**< copied: the process had no mapping or no address space left */
 };
 
-/** `mmg_options.guarantee` and `mmg_info.guarantee`. */
+/** `mmg_options.guarantee` and `mmg_info.guarantee`. A larger number promises more. */
 enum {
-    MMG_GUARANTEE_CONTAINED = 0, /**< nothing that happens to the file kills the process; losses are reported */
-    MMG_GUARANTEE_STABLE = 1,    /**< the bytes do not change and do not vanish while the handle or a pin lives */
-    MMG_GUARANTEE_NONE = 2 /**< a mapping without the fault guard, as asked by flag or environment; not an option */
+    MMG_GUARANTEE_NONE = 0,      /**< a mapping without the fault guard, as asked by flag or environment. As an option:
+                                      nothing beyond the default is demanded */
+    MMG_GUARANTEE_CONTAINED = 1, /**< nothing that happens to the file kills the process; losses are reported */
+    MMG_GUARANTEE_STABLE = 2     /**< the bytes do not change and do not vanish while the handle or a pin lives */
 };
 
 /** `mmg_info.means`. */
@@ -306,7 +325,7 @@ enum {
     MMG_LOCKING_COULD_HANG = 4, /**< none: a lock here could hang (NFS without a lock manager, FUSE) */
     MMG_LOCKING_NOT_LOCAL = 5,  /**< none: a lock here is not this kernel's own (9p, virtiofs, cluster file systems) */
     MMG_LOCKING_MISSING = 6,    /**< none: the file system has no such lock; see `lock_error` */
-    MMG_LOCKING_NOT_OURS = 7    /**< none: the descriptor could not be opened anew, and its lock would be the caller's */
+    MMG_LOCKING_NOT_OURS = 7 /**< none: the descriptor could not be opened anew, and its lock would be the caller's */
 };
 
 /** Bits of `mmg_info.exceptions`. MMG_FLAG_NO_LEASE avoids both. */
@@ -324,9 +343,16 @@ enum {
     MMG_FLAG_NO_FAULT_GUARD = 4, /**< install no signal handler for this region; the guarantee becomes NONE */
     MMG_FLAG_POPULATE = 8,       /**< read the whole mapping in at open (MAP_POPULATE) */
     MMG_FLAG_FIFO_WAIT = 16,     /**< wait for a writer when opening a FIFO, instead of MMG_E_WOULD_BLOCK */
-    MMG_FLAG_REQUIRE_LOCK = 32,  /**< no lock is an error, not an unlocked region; with MMG_LOCK_AUTO, lock everywhere */
-    MMG_FLAG_NO_LEASE = 64       /**< take no lease: no writer is ever delayed or refused, at the price of a copy. Also
+    MMG_FLAG_REQUIRE_LOCK = 32, /**< no lock is an error, not an unlocked region; with MMG_LOCK_AUTO, lock everywhere */
+    MMG_FLAG_NO_LEASE = 64,     /**< take no lease: no writer is ever delayed or refused, at the price of a copy. Also
                                       for all regions by MMAPGUARD_NO_LEASE in the environment */
+    MMG_FLAG_REGULAR_ONLY = 128, /**< anything but a regular file is MMG_E_NOT_MAPPABLE, so that no FIFO and no device
+                                      can make the call wait */
+    MMG_FLAG_NO_WRITERS = 256,   /**< a file that is open for writing anywhere at this moment is MMG_E_WOULD_BLOCK, and
+                                      MMG_E_UNSUPPORTED where the kernel does not tell: a file of another user, or a
+                                      file system without leases. Who opens it later is not kept out */
+    MMG_FLAG_REQUIRE_GUARD = 512 /**< where the guard cannot watch, also because of MMAPGUARD_NO_SIGNAL, a mapping is
+                                      MMG_E_GUARD and not one without a guarantee */
 };
 
 /** `mmg_options.access` (up to HUGEPAGE) and the advice of mmg_advise(); see madvise(2). */
@@ -454,7 +480,7 @@ mmg_status mmg_options_init(mmg_options *options, uint32_t struct_size);
  * @retval MMG_E_TRUNCATED the file kept shrinking while it was read
  * @retval MMG_E_IO
  * @retval MMG_E_UNSUPPORTED a lock was required and the file system has none
- * @retval MMG_E_GUARD MAP was asked and the guard is refused
+ * @retval MMG_E_GUARD MAP was asked, or MMG_FLAG_REQUIRE_GUARD given, and the guard is refused
  * @retval MMG_E_SYSTEM
  * @par Blocks
  *   On the disk; on a lock for `lock_wait_ms`; on a stream until its end.
@@ -654,6 +680,22 @@ mmg_status mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const v
                     uint64_t *position);
 
 /**
+ * Find the last occurrence of a byte sequence, otherwise as mmg_find().
+ *
+ * @param[in] offset,length  the range to search; MMG_TO_END as length: to the end
+ * @param[in] needle  `needle_size` bytes, the caller's; may be NULL if `needle_size` is 0 (found at the end of the range)
+ * @param[out] position  receives the offset in the region, or MMG_NOT_FOUND
+ * @return as mmg_find()
+ * @par Blocks
+ *   On the disk.
+ * @par Threads
+ *   Safe.
+ * @since 1.0
+ */
+mmg_status mmg_find_last(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
+                         uint64_t *position);
+
+/**
  * Hand `length` bytes at `offset` over by the Arrow C Data Interface, without a copy: as an array of `uint8` without
  * nulls, whose bytes stay mapped until its release callback is called.
  *
@@ -699,6 +741,66 @@ mmg_status mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length,
  * @since 1.0
  */
 mmg_status mmg_check(mmg_handle handle);
+
+/**
+ * Tell whether what was computed from the region holds: every byte handed out was there, and the file was not written to.
+ *
+ * This is mmg_check() and mmg_changed() in one: what was computed between mmg_open() and this call holds when it returns
+ * MMG_OK. A region that is STABLE, a private copy among them, does not change with its file and fails on losses alone;
+ * for any other, size and mtime of the file are compared with those at open. A rename, a link or a change of rights is
+ * no change. The limits are those of file times, as told at mmg_changed(): a write within the same clock tick, a write
+ * through a shared mapping that the kernel has not stamped yet, and times set back on purpose are not seen.
+ *
+ * @retval MMG_OK
+ * @retval MMG_E_CHANGED the file was written to, or is longer than it was
+ * @retval MMG_E_HANDLE
+ * @retval MMG_E_TRUNCATED the cause of the first loss
+ * @retval MMG_E_IO the cause of the first loss
+ * @retval MMG_E_POISONED the cause of the first loss
+ * @retval MMG_E_UNSTABLE STABLE was demanded and no longer holds
+ * @retval MMG_E_SYSTEM the file cannot be asked; see mmg_info.os_error
+ * @par Blocks
+ *   On the disk.
+ * @par Threads
+ *   Safe.
+ * @since 1.0
+ */
+mmg_status mmg_verify(mmg_handle handle);
+
+/**
+ * Say in a sentence what mmg_verify() finds: the path, the place of the first loss in the file, and what happened.
+ *
+ * @param[in,out] error  `struct_size` is read, everything else is written
+ * @return as mmg_verify(), and:
+ * @retval MMG_E_ARGUMENT
+ * @retval MMG_E_ABI_SIZE
+ * @par Blocks
+ *   On the disk.
+ * @par Threads
+ *   Safe.
+ * @since 1.0
+ */
+mmg_status mmg_explain(mmg_handle handle, mmg_error *error);
+
+/**
+ * Show a counter in memory that tells a loop of losses without a call. It is 0 as long as nothing of the region is lost,
+ * and has grown before the first zero of a lost page can be seen.
+ *
+ * A loop that stops at once looks at the counter after each chunk; in C as `*(const volatile uint32_t *)counter`, since
+ * it changes from outside of the program's view. It does not tell of a truncation inside the last page nor of a file
+ * that was written to: mmg_verify() does, at the end.
+ *
+ * @param[out] counter  receives the place of the counter, which may be read while the region has a pin
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT
+ * @retval MMG_E_HANDLE
+ * @par Threads
+ *   Safe.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
+ */
+mmg_status mmg_loss_counter(mmg_handle handle, const uint32_t **counter);
 
 /**
  * Tell whether the file changed on disk since it was opened. The call compares size, mtime and ctime with those at open,
@@ -884,7 +986,7 @@ const char *mmg_term(uint32_t vocabulary, uint32_t value);
 
 /**
  * The ABI that the library implements: major in the upper, minor in the lower 16 bits. A program works with every
- * library of the same major and the same or a later minor than its header (MMG_ABI_VERSION).
+ * library of the same major and the same or a later minor than its header (MMG_ABI).
  *
  * @par Threads
  *   Safe.
@@ -920,6 +1022,35 @@ int32_t mmg_supports(uint32_t feature);
 
 /** @} */
 /* MMG_CDEF_END */
+
+/* What the compiler is told of the calls beyond their types. A call whose status is forgotten has failed unnoticed. A NULL
+   where none is allowed is MMG_E_ARGUMENT, and never right. MMG_NO_ATTRIBUTES leaves both out. */
+#if defined(__GNUC__) && !defined(MMG_NO_ATTRIBUTES)
+#define MMG_MUST_CHECK_ __attribute__((__warn_unused_result__))
+#define MMG_NONNULL_(...) __attribute__((__nonnull__(__VA_ARGS__)))
+MMG_MUST_CHECK_ MMG_NONNULL_(1, 3) mmg_status mmg_open(const char *, const mmg_options *, mmg_handle *, mmg_error *);
+MMG_MUST_CHECK_ MMG_NONNULL_(3) mmg_status mmg_open_fd(int32_t, const mmg_options *, mmg_handle *, mmg_error *);
+MMG_MUST_CHECK_ MMG_NONNULL_(1, 3) mmg_status mmg_load(const char *, const mmg_options *, mmg_handle *, mmg_error *);
+MMG_MUST_CHECK_ MMG_NONNULL_(3) mmg_status mmg_read_fd(int32_t, const mmg_options *, mmg_handle *, mmg_error *);
+MMG_MUST_CHECK_ MMG_NONNULL_(4) mmg_status mmg_pin(mmg_handle, uint64_t, uint64_t, mmg_span *);
+MMG_MUST_CHECK_ MMG_NONNULL_(1) mmg_status mmg_unpin(mmg_span *);
+MMG_MUST_CHECK_ MMG_NONNULL_(5) mmg_status mmg_read(mmg_handle, uint64_t, void *, uint64_t, uint64_t *);
+MMG_MUST_CHECK_ MMG_NONNULL_(6) mmg_status mmg_find(mmg_handle, uint64_t, uint64_t, const void *, uint64_t, uint64_t *);
+MMG_MUST_CHECK_ MMG_NONNULL_(6) mmg_status
+    mmg_find_last(mmg_handle, uint64_t, uint64_t, const void *, uint64_t, uint64_t *);
+MMG_MUST_CHECK_ MMG_NONNULL_(4) mmg_status
+    mmg_export_arrow(mmg_handle, uint64_t, uint64_t, struct ArrowArray *, struct ArrowSchema *);
+MMG_MUST_CHECK_ mmg_status mmg_check(mmg_handle);
+MMG_MUST_CHECK_ mmg_status mmg_verify(mmg_handle);
+MMG_MUST_CHECK_ MMG_NONNULL_(2) mmg_status mmg_changed(mmg_handle, uint32_t *);
+MMG_NONNULL_(2) mmg_status mmg_explain(mmg_handle, mmg_error *);
+MMG_MUST_CHECK_ MMG_NONNULL_(2) mmg_status mmg_loss_counter(mmg_handle, const uint32_t **);
+MMG_NONNULL_(2) mmg_status mmg_info_get(mmg_handle, mmg_info *);
+MMG_NONNULL_(1) mmg_status mmg_stats_get(mmg_stats *);
+MMG_NONNULL_(4) mmg_status mmg_resident(mmg_handle, uint64_t, uint64_t, uint64_t *);
+#undef MMG_MUST_CHECK_
+#undef MMG_NONNULL_
+#endif
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .exports import Library
 from .model import Description, Struct, differences
 
-VERSION_MACRO = "MMG_ABI_VERSION"
+VERSION_MACRO = "MMG_ABI"
 
 #: src/base/struct_size.c reads no structure that is larger, and none whose size is no multiple of this once it has grown.
 LARGEST_STRUCT, STRUCT_STEP = 4096, 8

@@ -39,9 +39,9 @@ def check_answers(description: Description, declarations: Path, library: Path) -
         return [f"the library cannot be called through the ctypes declarations: {reason}"]
     answers = json.loads(done.stdout)
     found = []
-    wanted = description.macros["MMG_ABI_VERSION"].value
+    wanted = description.macros["MMG_ABI"].value
     if answers["abi_version"] != wanted:
-        found.append(f"mmg_abi_version() returns {answers['abi_version']:#x}, MMG_ABI_VERSION is {wanted:#x}")
+        found.append(f"mmg_abi_version() returns {answers['abi_version']:#x}, MMG_ABI is {wanted:#x}")
     names = {v: n for n, v in description.constants.items() if n == "MMG_OK" or n.startswith("MMG_E_")}
     for status, answer in zip(_STATUSES, answers["status_names"], strict=True):
         name = names.get(status, "MMG_E_UNKNOWN")

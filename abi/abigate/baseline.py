@@ -111,7 +111,7 @@ class Baseline:
             major, minor = self.version
             raise BaselineError(
                 f"{self._label('status')} declares a release: its record does not change any more. What is added"
-                f" belongs to {major}.{minor + 1}: set MMG_ABI_VERSION to 0x{major << 16 | minor + 1:08x}, and give"
+                f" belongs to {major}.{minor + 1}: set MMG_ABI to 0x{major << 16 | minor + 1:08x}, and give"
                 f" new functions a node MMAPGUARD_{major}.{minor + 1} in the version script"
             )
         self.folder.mkdir(parents=True, exist_ok=True)

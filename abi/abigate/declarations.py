@@ -96,10 +96,10 @@ def load(path: str | os.PathLike[str] | None = None) -> CDLL:
     library.mmg_abi_version.restype = c_uint32
     library.mmg_abi_version.argtypes = ()
     version = library.mmg_abi_version()
-    if version >> 16 != MMG_ABI_VERSION >> 16 or version < MMG_ABI_VERSION:
+    if version >> 16 != MMG_ABI >> 16 or version < MMG_ABI:
         raise OSError(
             f"{name} has ABI {version >> 16}.{version & 0xFFFF}, "
-            f"these declarations need {MMG_ABI_VERSION >> 16}.{MMG_ABI_VERSION & 0xFFFF} or a later minor"
+            f"these declarations need {MMG_ABI >> 16}.{MMG_ABI & 0xFFFF} or a later minor"
         )
     return declare(library)
 
@@ -176,8 +176,8 @@ def _python(kind: str, description: Description) -> str:
         return "c_void_p"
     if plain == "char *":
         return "c_char_p"
-    if plain.endswith(" *"):
-        return f"POINTER({_python(plain.removesuffix(' *'), description)})"
+    if plain.endswith("*"):
+        return f"POINTER({_python(plain.removesuffix('*').strip(), description)})"
     raise ValueError(f"no ctypes type is known for {kind}")
 
 
@@ -221,8 +221,8 @@ class _Resolver:
             return ctypes.c_char_p
         if plain == "void *" or _OPAQUE.fullmatch(plain):
             return ctypes.c_void_p
-        if plain.endswith(" *"):
-            return ctypes.POINTER(self.type(plain.removesuffix(" *")))
+        if plain.endswith("*"):
+            return ctypes.POINTER(self.type(plain.removesuffix("*").strip()))
         return getattr(ctypes, _SIMPLE[plain])
 
 

@@ -104,8 +104,8 @@ class Header:
 
     @property
     def macros(self) -> dict[str, str]:
-        """The MMG_ macros without parameters, and what they stand for, in order."""
-        joined = _COMMENT.sub(" ", self.text.replace("\\\n", " "))
+        """The MMG_ macros before the declarations, without parameters, and what they stand for, in order."""
+        joined = _COMMENT.sub(" ", self.text[: self._start].replace("\\\n", " "))
         found = re.findall(r"^#define (MMG_\w+)[ \t]+(\S.*?)[ \t]*$", joined, re.MULTILINE)
         return dict(found)
 

@@ -81,6 +81,8 @@ def _rust_type(kind: str) -> str:
     """How Rust spells a type of C."""
     if array := re.fullmatch(r"(\w+)\[(\d+)\]", kind):
         return f"[{_rust_type(array[1])}; {array[2]}]"
+    if kind.endswith("**"):
+        return f"*mut {_rust_type(kind.removesuffix('*'))}"
     if kind.endswith("*"):
         target = kind.removesuffix("*").strip()
         return f"*{'const' if target.startswith('const ') else 'mut'} {_rust_type(target.removeprefix('const '))}"

@@ -2,9 +2,15 @@
 // The constants of mmapguard.h. Written by ./dev abi --accept from abi/abi.json; do not edit.
 
 constants! {
+    /// First number of the release of this header; `mmg_version()` tells the release of the library.
+    MMG_VERSION_MAJOR: u32 = 1;
+    /// Second number of the release.
+    MMG_VERSION_MINOR: u32 = 0;
+    /// Third number of the release.
+    MMG_VERSION_PATCH: u32 = 0;
     /// ABI number of this header, comparable with `mmg_abi_version()`: major in the upper, minor in the lower
     /// 16 bits.
-    MMG_ABI_VERSION: u32 = 65536;
+    MMG_ABI: u32 = 65536;
     /// As a `length`: everything from `offset` to the end of the region.
     MMG_TO_END: u64 = 18446744073709551615;
     /// As a cap in bytes: no cap.
@@ -53,6 +59,8 @@ constants! {
     MMG_E_IO: mmg_status = -41;
     /// a hardware memory error hit the bytes
     MMG_E_POISONED: mmg_status = -42;
+    /// the file was written to since it was opened
+    MMG_E_CHANGED: mmg_status = -43;
     /// pins are live and the close was strict
     MMG_E_BUSY: mmg_status = -60;
     /// not possible for this region or on this system
@@ -94,13 +102,14 @@ constants! {
     /// copied: the process had no mapping or no address space left
     MMG_REASON_NO_ROOM: u32 = 11;
 
-    // `mmg_options.guarantee` and `mmg_info.guarantee`.
+    // `mmg_options.guarantee` and `mmg_info.guarantee`. A larger number promises more.
+    /// a mapping without the fault guard, as asked by flag or environment. As an option: nothing beyond the
+    /// default is demanded
+    MMG_GUARANTEE_NONE: u32 = 0;
     /// nothing that happens to the file kills the process; losses are reported
-    MMG_GUARANTEE_CONTAINED: u32 = 0;
+    MMG_GUARANTEE_CONTAINED: u32 = 1;
     /// the bytes do not change and do not vanish while the handle or a pin lives
-    MMG_GUARANTEE_STABLE: u32 = 1;
-    /// a mapping without the fault guard, as asked by flag or environment; not an option
-    MMG_GUARANTEE_NONE: u32 = 2;
+    MMG_GUARANTEE_STABLE: u32 = 2;
 
     // `mmg_info.means`.
     /// nothing upholds anything
@@ -198,6 +207,16 @@ constants! {
     /// take no lease: no writer is ever delayed or refused, at the price of a copy. Also for all regions by
     /// MMAPGUARD_NO_LEASE in the environment
     MMG_FLAG_NO_LEASE: u64 = 64;
+    /// anything but a regular file is `MMG_E_NOT_MAPPABLE`, so that no FIFO and no device can make the call
+    /// wait
+    MMG_FLAG_REGULAR_ONLY: u64 = 128;
+    /// a file that is open for writing anywhere at this moment is `MMG_E_WOULD_BLOCK`, and
+    /// `MMG_E_UNSUPPORTED` where the kernel does not tell: a file of another user, or a file system without
+    /// leases. Who opens it later is not kept out
+    MMG_FLAG_NO_WRITERS: u64 = 256;
+    /// where the guard cannot watch, also because of MMAPGUARD_NO_SIGNAL, a mapping is `MMG_E_GUARD` and not
+    /// one without a guarantee
+    MMG_FLAG_REQUIRE_GUARD: u64 = 512;
 
     // `mmg_options.access` (up to HUGEPAGE) and the advice of mmg_advise(); see madvise(2).
     /// nothing in particular

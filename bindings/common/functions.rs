@@ -3,8 +3,7 @@
 
 functions! {
     /// The ABI that the library implements: major in the upper, minor in the lower 16 bits. A program works
-    /// with every library of the same major and the same or a later minor than its header
-    /// (`MMG_ABI_VERSION`).
+    /// with every library of the same major and the same or a later minor than its header (`MMG_ABI`).
     ///
     /// Threads: Safe.
     ///
@@ -103,6 +102,23 @@ functions! {
     /// Since 1.0.
     pub fn mmg_close(handle: mmg_handle, flags: u32) -> mmg_status;
 
+    /// Say in a sentence what `mmg_verify()` finds: the path, the place of the first loss in the file, and
+    /// what happened.
+    ///
+    /// - `error`: `struct_size` is read, everything else is written
+    ///
+    /// Returns as `mmg_verify()`, and:
+    ///
+    /// - `MMG_E_ARGUMENT`
+    /// - `MMG_E_ABI_SIZE`
+    ///
+    /// Blocks: On the disk.
+    ///
+    /// Threads: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_explain(handle: mmg_handle, error: *mut mmg_error) -> mmg_status;
+
     /// Hand `length` bytes at `offset` over by the Arrow C Data Interface, without a copy: as an array of
     /// `uint8` without nulls, whose bytes stay mapped until its release callback is called.
     ///
@@ -153,6 +169,23 @@ functions! {
     ///
     /// Since 1.0.
     pub fn mmg_find(handle: mmg_handle, offset: u64, length: u64, needle: *const c_void, needle_size: u64, position: *mut u64) -> mmg_status;
+
+    /// Find the last occurrence of a byte sequence, otherwise as `mmg_find()`.
+    ///
+    /// - `offset`: the range to search; `MMG_TO_END` as length: to the end
+    /// - `length`: the range to search; `MMG_TO_END` as length: to the end
+    /// - `needle`: `needle_size` bytes, the caller's; may be NULL if `needle_size` is 0 (found at the end of
+    ///   the range)
+    /// - `position`: receives the offset in the region, or `MMG_NOT_FOUND`
+    ///
+    /// Returns as `mmg_find()`
+    ///
+    /// Blocks: On the disk.
+    ///
+    /// Threads: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_find_last(handle: mmg_handle, offset: u64, length: u64, needle: *const c_void, needle_size: u64, position: *mut u64) -> mmg_status;
 
     /// Put the SIGBUS handler on top, or back on top when another was installed since; that one then becomes
     /// the handler to which foreign faults are passed. Opening a file does this by itself the first time;
@@ -233,6 +266,28 @@ functions! {
     /// Since 1.0.
     pub fn mmg_load(path: *const c_char, options: *const mmg_options, handle: *mut mmg_handle, error: *mut mmg_error) -> mmg_status;
 
+    /// Show a counter in memory that tells a loop of losses without a call. It is 0 as long as nothing of the
+    /// region is lost, and has grown before the first zero of a lost page can be seen.
+    ///
+    /// A loop that stops at once looks at the counter after each chunk; in C as `*(const volatile uint32_t
+    /// *)counter`, since it changes from outside of the program's view. It does not tell of a truncation
+    /// inside the last page nor of a file that was written to: `mmg_verify()` does, at the end.
+    ///
+    /// - `counter`: receives the place of the counter, which may be read while the region has a pin
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`
+    /// - `MMG_E_HANDLE`
+    ///
+    /// Threads: Safe.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_loss_counter(handle: mmg_handle, counter: *mut *const u32) -> mmg_status;
+
     /// Open the file at `path` for reading.
     ///
     /// A regular file up to the copy threshold is copied into memory (faster than mapping it, and immune to
@@ -282,7 +337,7 @@ functions! {
     /// - `MMG_E_TRUNCATED`: the file kept shrinking while it was read
     /// - `MMG_E_IO`
     /// - `MMG_E_UNSUPPORTED`: a lock was required and the file system has none
-    /// - `MMG_E_GUARD`: MAP was asked and the guard is refused
+    /// - `MMG_E_GUARD`: MAP was asked, or `MMG_FLAG_REQUIRE_GUARD` given, and the guard is refused
     /// - `MMG_E_SYSTEM`
     ///
     /// Blocks: On the disk; on a lock for `lock_wait_ms`; on a stream until its end.
@@ -532,6 +587,34 @@ functions! {
     ///
     /// Since 1.0.
     pub fn mmg_unpin(span: *mut mmg_span) -> mmg_status;
+
+    /// Tell whether what was computed from the region holds: every byte handed out was there, and the file
+    /// was not written to.
+    ///
+    /// This is `mmg_check()` and `mmg_changed()` in one: what was computed between `mmg_open()` and this call
+    /// holds when it returns `MMG_OK`. A region that is STABLE, a private copy among them, does not change
+    /// with its file and fails on losses alone; for any other, size and mtime of the file are compared with
+    /// those at open. A rename, a link or a change of rights is no change. The limits are those of file
+    /// times, as told at `mmg_changed()`: a write within the same clock tick, a write through a shared
+    /// mapping that the kernel has not stamped yet, and times set back on purpose are not seen.
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_CHANGED`: the file was written to, or is longer than it was
+    /// - `MMG_E_HANDLE`
+    /// - `MMG_E_TRUNCATED`: the cause of the first loss
+    /// - `MMG_E_IO`: the cause of the first loss
+    /// - `MMG_E_POISONED`: the cause of the first loss
+    /// - `MMG_E_UNSTABLE`: STABLE was demanded and no longer holds
+    /// - `MMG_E_SYSTEM`: the file cannot be asked; see `mmg_info.os_error`
+    ///
+    /// Blocks: On the disk.
+    ///
+    /// Threads: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_verify(handle: mmg_handle) -> mmg_status;
 
     /// The release as a string, such as "1.0.0". Static ASCII, never NULL.
     ///

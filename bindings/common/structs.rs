@@ -23,7 +23,8 @@ structs! {
         struct_size: u32,
         /// `MMG_BACKING_...`: what holds the bytes
         backing: u32,
-        /// `MMG_GUARANTEE_CONTAINED` or _STABLE: the least that will do
+        /// `MMG_GUARANTEE_STABLE`: nothing less will do. 0 or _CONTAINED: contained, where no flag and no
+        /// environment variable switches the guard off
         guarantee: u32,
         /// `MMG_LOCK_...`: the advisory lock taken before mapping
         lock: u32,
@@ -35,7 +36,7 @@ structs! {
         flags: u64,
         /// start of the window in the file; any byte, no alignment asked
         offset: u64,
-        /// length of the window; 0: to the end of the file
+        /// length of the window; `MMG_TO_END` or 0: to the end of the file
         length: u64,
         /// windows up to this many bytes are copied, not mapped; 0: 64 KiB, as measured
         copy_threshold: u64,
@@ -49,6 +50,11 @@ structs! {
         /// not secured then is no longer STABLE. 0: as long as the kernel allows
         /// (/proc/sys/fs/lease-break-time). A stopped process cannot keep to it
         max_lease_wait_ms: u32,
+        /// longest that a stream may take to its end, in milliseconds; then `MMG_E_WOULD_BLOCK`. 0: as long
+        /// as it takes
+        stream_wait_ms: u32,
+        /// 0
+        reserved: u32,
     }
 
     /// Details of a failure, filled by the calls that take one. Optional (NULL) and owned by the caller, so
@@ -120,7 +126,9 @@ structs! {
         /// heap held for the region, its bookkeeping included
         heap_bytes: u64,
         /// errno of a lock that the file system could not give; 0 otherwise
-        lock_error: u64,
+        lock_error: i32,
+        /// errno behind the last `MMG_E_SYSTEM` or `MMG_E_IO` that a call on this region returned; 0: none
+        os_error: i32,
         /// granularity of loss: a fault takes at least this many bytes; 0 for a copy
         page_size: u64,
         /// `MMG_LOCKING_...`: why there is that lock, or none
@@ -210,6 +218,8 @@ pub const MMG_OPTIONS_INIT: mmg_options = mmg_options {
     max_snapshot_bytes: 0,
     max_leases: 0,
     max_lease_wait_ms: 0,
+    stream_wait_ms: 0,
+    reserved: 0,
 };
 
 /// Every member of a `mmg_error` its default.
@@ -248,6 +258,7 @@ pub const MMG_INFO_INIT: mmg_info = mmg_info {
     mapped_bytes: 0,
     heap_bytes: 0,
     lock_error: 0,
+    os_error: 0,
     page_size: 0,
     lock_reason: 0,
     exceptions: 0,

@@ -3,6 +3,8 @@
  * The exported functions on what is open, and on the process: validate, delegate, report. What they promise is said in
  * mmapguard.h; those that open are in open_calls.c.
  */
+/* The checks for NULL below are the promise that the attributes let callers rely on. */
+#define MMG_NO_ATTRIBUTES
 #include "region/arrow.h"
 #include "guard/contain.h"
 #include "guard/fault_guard.h"
@@ -11,10 +13,12 @@
 #include "handle/pin.h"
 #include "region/region.h"
 #include "guard/registry.h"
+#include "base/error.h"
 #include "base/status.h"
+#include "os/file_lock.h"
 
 #define LIBRARY_ABI UINT32_C(0x00010000)
-_Static_assert(MMG_ABI_VERSION == LIBRARY_ABI, "the header belongs to this library");
+_Static_assert(MMG_ABI == LIBRARY_ABI, "the header belongs to this library");
 
 static const unsigned char no_bytes[1]; /* what an empty span points to */
 
@@ -170,22 +174,35 @@ mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t size, uint64
     return status == MMG_OK ? call_end(pin, mmgi_region_read(pin.region, offset, buffer, size, got)) : status;
 }
 
-mmg_status
-mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
-         uint64_t *position)
+static mmg_status
+find_either_way(mmg_handle handle, uint64_t offset, uint64_t length, const struct sought *sought, uint64_t *position)
 {
     struct pinned_region pin;
     uint64_t found;
 
-    if (position == NULL || (needle == NULL && needle_size > 0))
+    if (position == NULL || (sought->needle == NULL && sought->size > 0))
         return MMG_E_ARGUMENT;
     mmg_status status = call_begin_on_range(handle, offset, &length, &pin);
     if (status != MMG_OK)
         return status;
-    status = mmgi_find_in_region(pin.region, offset, length, needle, needle_size, &found);
+    status = mmgi_find_in_region(pin.region, offset, length, sought, &found);
     if (status == MMG_OK)
         *position = found;
     return call_end(pin, status);
+}
+
+mmg_status
+mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
+         uint64_t *position)
+{
+    return find_either_way(handle, offset, length, &(struct sought){needle, needle_size, false}, position);
+}
+
+mmg_status
+mmg_find_last(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
+              uint64_t *position)
+{
+    return find_either_way(handle, offset, length, &(struct sought){needle, needle_size, true}, position);
 }
 
 mmg_status
@@ -214,6 +231,47 @@ mmg_check(mmg_handle handle)
     mmg_status status = call_begin(handle, &pin);
 
     return status == MMG_OK ? call_end(pin, mmgi_region_check(pin.region)) : status;
+}
+
+mmg_status
+mmg_verify(mmg_handle handle)
+{
+    struct pinned_region pin;
+    mmg_status status = call_begin(handle, &pin);
+
+    return status == MMG_OK ? call_end(pin, mmgi_region_verify(pin.region)) : status;
+}
+
+mmg_status
+mmg_explain(mmg_handle handle, mmg_error *error)
+{
+    struct report report = {.caller_error = error, .path = "(handle)", .descriptor = -1};
+    struct pinned_region pin;
+
+    if (error == NULL)
+        return MMG_E_ARGUMENT;
+    mmg_status status = mmgi_struct_check_out(error, MMGI_FIRST_ERROR_SIZE);
+    if (status != MMG_OK)
+        return status;
+    status = call_begin(handle, &pin);
+    if (status != MMG_OK)
+        return mmgi_error_tell(&report, status, "verify", 0, 0, NULL);
+    report.path = pin.region->path != NULL ? pin.region->path : "(descriptor)";
+    return call_end(pin, mmgi_region_explain(pin.region, &report));
+}
+
+mmg_status
+mmg_loss_counter(mmg_handle handle, const uint32_t **counter)
+{
+    struct pinned_region pin;
+
+    if (counter == NULL)
+        return MMG_E_ARGUMENT;
+    mmg_status status = call_begin(handle, &pin);
+    if (status != MMG_OK)
+        return status;
+    *counter = mmgi_registry_loss_counter(pin.region->number);
+    return call_end(pin, MMG_OK);
 }
 
 mmg_status
@@ -321,18 +379,37 @@ mmg_version(void)
     return MMAPGUARD_VERSION; /* the project version, from the build */
 }
 
+/* What was found out about this system: one bit for each feature that is there, and the lowest once all were probed. */
+#define PROBED 1u
+static _Atomic uint32_t probed_features;
+
+static uint32_t
+features_probe(void)
+{
+    const int32_t guard = mmgi_guard_state();
+    uint32_t found = PROBED | 1u << MMG_FEATURE_STABLE_COPY | 1u << MMG_FEATURE_ARROW;
+
+    /* Whether a file can be reflinked, its file system says; the library can ask any. */
+    found |= 1u << MMG_FEATURE_STABLE_REFLINK;
+    if (guard != MMG_GUARD_REFUSED && guard != MMG_GUARD_DISABLED)
+        found |= 1u << MMG_FEATURE_FAULT_GUARD;
+    if (mmgi_lock_ofd_is_known())
+        found |= 1u << MMG_FEATURE_OFD_LOCK;
+    if (mmgi_lease_is_known())
+        found |= 1u << MMG_FEATURE_STABLE_LEASE;
+    return found;
+}
+
 int32_t
 mmg_supports(uint32_t feature)
 {
-    switch (feature) {
-    case MMG_FEATURE_FAULT_GUARD:
-    case MMG_FEATURE_OFD_LOCK:
-    case MMG_FEATURE_STABLE_COPY:
-    case MMG_FEATURE_STABLE_LEASE:
-    case MMG_FEATURE_STABLE_REFLINK:
-    case MMG_FEATURE_ARROW:
-        return 1;
-    default:
+    uint32_t known = atomic_load_explicit(&probed_features, memory_order_relaxed);
+
+    if (feature == 0 || feature >= 32)
         return 0;
+    if (known == 0) { /* two threads that come at once find the same */
+        known = features_probe();
+        atomic_store_explicit(&probed_features, known, memory_order_relaxed);
     }
+    return (int32_t)(known >> feature & 1u);
 }

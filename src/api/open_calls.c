@@ -2,6 +2,7 @@
 /*
  * The exported functions that open: validate, delegate, report. What they promise is said in mmapguard.h.
  */
+#define MMG_NO_ATTRIBUTES /* as in calls.c */
 #include <errno.h>
 #include <string.h>
 

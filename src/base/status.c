@@ -99,7 +99,7 @@ static const char *const reason_terms[] = {"asked for",
                                            "fault guard not available",
                                            "block device",
                                            "no room for a mapping"};
-static const char *const guarantee_terms[] = {"contained", "stable", "none"};
+static const char *const guarantee_terms[] = {"none", "contained", "stable"};
 static const char *const means_terms[] = {"none",  "fault guard", "copy",    "sealed", "read-only medium",
                                           "lease", "reflink",     "snapshot"};
 static const char *const shortfall_terms[] = {"none",

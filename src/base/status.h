@@ -28,6 +28,7 @@
     X(MMG_E_TRUNCATED, -40, "the file was truncated and bytes are gone")                                               \
     X(MMG_E_IO, -41, "the device failed to deliver bytes")                                                             \
     X(MMG_E_POISONED, -42, "a hardware memory error hit the bytes")                                                    \
+    X(MMG_E_CHANGED, -43, "the file was written to since it was opened")                                               \
     X(MMG_E_BUSY, -60, "pins are still live")                                                                          \
     X(MMG_E_UNSUPPORTED, -61, "not supported here")                                                                    \
     X(MMG_E_GUARD, -62, "the fault guard could not be put in place")

@@ -39,6 +39,7 @@ FROZEN(mmg_options, max_bytes, 56);
 FROZEN(mmg_options, max_snapshot_bytes, 64);
 FROZEN(mmg_options, max_leases, 72);
 FROZEN(mmg_options, max_lease_wait_ms, 76);
+FROZEN(mmg_options, stream_wait_ms, 80);
 _Static_assert(sizeof(mmg_options) == MMGI_FIRST_OPTIONS_SIZE, "mmg_options must not change its size within 1.0");
 FROZEN(mmg_error, status, 4);
 FROZEN(mmg_error, os_code, 8);
@@ -94,20 +95,24 @@ mmgi_struct_write(void *caller_struct, const void *ours, uint32_t our_size)
 
 #define KNOWN_FLAGS                                                                                                    \
     ((uint64_t)(MMG_FLAG_REJECT_EMPTY | MMG_FLAG_NOFOLLOW | MMG_FLAG_NO_FAULT_GUARD | MMG_FLAG_POPULATE |              \
-                MMG_FLAG_FIFO_WAIT | MMG_FLAG_REQUIRE_LOCK | MMG_FLAG_NO_LEASE))
+                MMG_FLAG_FIFO_WAIT | MMG_FLAG_REQUIRE_LOCK | MMG_FLAG_NO_LEASE | MMG_FLAG_REGULAR_ONLY |               \
+                MMG_FLAG_NO_WRITERS | MMG_FLAG_REQUIRE_GUARD))
 
 static bool
 options_known(const mmg_options *o)
 {
     return o->backing <= MMG_BACKING_COPY && o->guarantee <= MMG_GUARANTEE_STABLE && o->lock <= MMG_LOCK_NONE &&
-           o->access <= MMG_ADVICE_HUGEPAGE && (o->flags & ~KNOWN_FLAGS) == 0;
+           o->access <= MMG_ADVICE_HUGEPAGE && o->reserved == 0 && (o->flags & ~KNOWN_FLAGS) == 0;
 }
 
-/* Demands that exclude each other: a lock that must be held and no lock. */
+/* Returns false for demands that exclude each other: a lock that must be held and no lock, likewise for the guard. */
 static bool
 options_agree(const mmg_options *o)
 {
-    return !((o->flags & MMG_FLAG_REQUIRE_LOCK) && o->lock == MMG_LOCK_NONE);
+    const uint64_t guard_both_ways = MMG_FLAG_REQUIRE_GUARD | MMG_FLAG_NO_FAULT_GUARD;
+
+    return !((o->flags & MMG_FLAG_REQUIRE_LOCK) && o->lock == MMG_LOCK_NONE) &&
+           (o->flags & guard_both_ways) != guard_both_ways;
 }
 
 #define DEFAULT_CAP (UINT64_C(1) << 30)
@@ -148,6 +153,8 @@ mmgi_struct_read_options(const mmg_options *caller, mmg_options *ours)
         if (!options_known(ours) || !options_agree(ours))
             return MMG_E_ARGUMENT;
     }
+    if (ours->length == MMG_TO_END)
+        ours->length = 0; /* the same, as everywhere */
     if (ours->copy_threshold == 0)
         ours->copy_threshold = DEFAULT_COPY_THRESHOLD;
     if (ours->max_bytes == 0)

@@ -10,7 +10,7 @@
 #include "mmapguard.h"
 
 /* The size of each struct in release 1.0. No caller has a smaller one. */
-#define MMGI_FIRST_OPTIONS_SIZE 80u
+#define MMGI_FIRST_OPTIONS_SIZE 88u
 #define MMGI_FIRST_ERROR_SIZE 512u
 #define MMGI_FIRST_INFO_SIZE 192u
 #define MMGI_FIRST_STATS_SIZE 176u

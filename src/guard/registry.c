@@ -36,7 +36,8 @@ struct entry {
     _Atomic uint64_t inode;
     _Atomic int64_t changed;
     _Atomic uint64_t faults;
-    _Atomic uint32_t is_lossy; /* counted in mmgi_registry_lossy */
+    _Atomic uint32_t is_lossy;   /* counted in mmgi_registry_lossy */
+    _Atomic uint32_t loss_count; /* of records; what mmg_loss_counter() shows */
     struct repairs repairs;
     struct loss_map lost;
 };
@@ -105,6 +106,7 @@ entry_fill(struct entry *entry, const struct registration *r)
     atomic_store_explicit(&entry->inode, r->inode, memory_order_relaxed);
     atomic_store_explicit(&entry->changed, r->changed, memory_order_relaxed);
     atomic_store_explicit(&entry->faults, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->loss_count, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->repairs.tail, r->length, memory_order_relaxed);
     atomic_store_explicit(&entry->repairs.run_length, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->repairs.judged, r->changed, memory_order_relaxed);
@@ -147,7 +149,8 @@ wait_for_holders(struct entry *entry)
         }
         if (holders == IS_AWAITED) /* set by another call, which ended by its time */
             atomic_compare_exchange_strong(&entry->holders, &holders, 0);
-        else if ((holders & IS_AWAITED) || atomic_compare_exchange_strong(&entry->holders, &holders, holders | IS_AWAITED))
+        else if ((holders & IS_AWAITED) ||
+                 atomic_compare_exchange_strong(&entry->holders, &holders, holders | IS_AWAITED))
             mmgi_thread_wait_on(&entry->holders, holders | IS_AWAITED);
     }
 }
@@ -322,6 +325,7 @@ mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status
     if (offset >= scale.size || length == 0)
         return; /* only bytes outside the region share the lost page */
     count_lossy(entry);
+    atomic_fetch_add(&entry->loss_count, 1);
     mmgi_loss_map_add(&entry->lost, &scale, offset, length, cause);
 }
 
@@ -348,6 +352,15 @@ mmgi_registry_search_losses_at(uint32_t number, const void *data, uint64_t lengt
     uint64_t lead = atomic_load_explicit(&entry_of(number)->lead, memory_order_relaxed);
     /* Unsigned arithmetic on addresses: a pointer that is not into the region gives a useless, harmless offset. */
     return mmgi_registry_search_losses(number, (uint64_t)(uintptr_t)data - start - lead, length);
+}
+
+const uint32_t *
+mmgi_registry_loss_counter(uint32_t number)
+{
+    static const uint32_t never; /* a copy loses nothing */
+
+    _Static_assert(sizeof(_Atomic uint32_t) == sizeof(uint32_t), "a plain load of the counter reads the counter");
+    return number == 0 ? &never : (const uint32_t *)(const void *)&entry_of(number)->loss_count;
 }
 
 void

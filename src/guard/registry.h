@@ -124,6 +124,12 @@ registry_loss_at(uint32_t number, const void *data, uint64_t length)
     return mmgi_registry_search_losses_at(number, data, length);
 }
 
+/**
+ * Returns a counter that grows before a reader can see the first zero of a loss. Never NULL. It counts for this mapping
+ * until the mapping is removed, and is never unmapped.
+ */
+const uint32_t *mmgi_registry_loss_counter(uint32_t number);
+
 /** Describes all losses of a mapping. Async-signal-safe. */
 void mmgi_registry_losses(uint32_t number, struct losses *losses);
 

@@ -86,6 +86,13 @@ int mmgi_file_device_size(int fd, uint64_t *size);
  */
 int mmgi_file_check_readable(int fd);
 
+/**
+ * Finds out whether a regular file is open for writing anywhere: 0 when it is not at this moment, EWOULDBLOCK when it is,
+ * and ENOTSUP where the kernel does not tell (the file is another user's, or its file system has no leases). Takes a
+ * lease for that moment: whoever opens the file for writing just then waits for as long. Does not block.
+ */
+int mmgi_file_check_writers(int fd);
+
 /** The page size of mappings of this file: that of the system, except in hugetlbfs. Does not block. */
 size_t mmgi_file_page_size(int fd, const struct file_status *status);
 

@@ -33,6 +33,7 @@ struct stream {
     uint64_t cap;         /* more than this many bytes is EFBIG */
     bool is_fifo;         /* no writer yet is not the end */
     bool wait_for_writer; /* of a FIFO; else EWOULDBLOCK */
+    int64_t deadline_ns;  /* of mmgi_clock_monotonic_ns(); 0: wait as long as it takes */
     unsigned char *data;  /* result, for free(); not NULL */
     size_t size;
 };
@@ -40,7 +41,7 @@ struct stream {
 /**
  * Read a stream from where it stands, blocking or not.
  *
- * @return 0; EFBIG over the cap; ENODATA when it ended before `skip`, or before `length`; EWOULDBLOCK for a FIFO
+ * @return 0; EFBIG over the cap; ETIMEDOUT after the deadline; ENODATA when it ended before `skip`, or before `length`; EWOULDBLOCK for a FIFO
  *   without a writer; or the errno of read(2), poll(2) or malloc(3). Unless 0, there is no data.
  */
 int mmgi_stream_read(struct stream *stream);

@@ -19,6 +19,12 @@ int mmgi_lock_try(int fd, uint32_t kind);
 /** The same, waiting up to `wait_ms` milliseconds (MMG_WAIT_FOREVER: no limit). */
 int mmgi_lock_wait(int fd, uint32_t kind, uint32_t wait_ms);
 
+/** Returns true when this kernel knows locks of kind MMG_LOCK_OFD. Asks with a file in memory. Does not block. */
+bool mmgi_lock_ofd_is_known(void);
+
+/** Returns true when this kernel gives leases, as far as a file in memory can show. Does not block. */
+bool mmgi_lease_is_known(void);
+
 /** Give the lock back before the descriptor is closed. */
 void mmgi_lock_drop(int fd, uint32_t kind);
 

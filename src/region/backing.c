@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "os/clock.h"
 #include "os/file_io.h"
 #include "guard/registry.h"
 #include "base/status.h"
@@ -48,6 +49,9 @@ stream_failed(const struct source *source, int os_code)
                                "there is more to read than max_bytes allows");
     case ENODATA:
         return mmgi_error_tell(source->report, MMG_E_RANGE, "read", 0, 0, "ended before the window did");
+    case ETIMEDOUT:
+        return mmgi_error_tell(source->report, MMG_E_WOULD_BLOCK, "read", os_code, 0,
+                               "has not ended within stream_wait_ms");
     case EWOULDBLOCK:
         return mmgi_error_tell(source->report, MMG_E_WOULD_BLOCK, "read", os_code, 0, "no writer has the FIFO open");
     default:
@@ -69,6 +73,9 @@ mmgi_backing_stream(struct source *source, uint32_t reason, struct region **out)
         .cap = options->max_bytes,
         .is_fifo = source->path != NULL && source->status.kind == FILE_KIND_FIFO,
         .wait_for_writer = (options->flags & MMG_FLAG_FIFO_WAIT) != 0,
+        .deadline_ns = options->stream_wait_ms == 0
+                           ? 0
+                           : mmgi_clock_monotonic_ns() + (int64_t)options->stream_wait_ms * 1000000,
     };
     int os_code = mmgi_stream_read(&stream);
 

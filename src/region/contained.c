@@ -111,6 +111,8 @@ mmgi_hold_contained(struct source *source, uint64_t length, struct region **out)
     mmg_status guard = options->flags & MMG_FLAG_NO_FAULT_GUARD ? MMG_E_UNSUPPORTED : mmgi_guard_ensure();
     bool is_guarded = guard == MMG_OK;
 
+    if (guard == MMG_E_UNSUPPORTED && (options->flags & MMG_FLAG_REQUIRE_GUARD))
+        guard = MMG_E_GUARD; /* the environment forbids what the caller cannot do without */
     if (guard == MMG_E_GUARD)
         return copy_instead(source, length, MMG_REASON_NO_GUARD,
                             mmgi_error_tell(source->report, guard, "sigaction", 0, 0, NULL), out);

@@ -14,11 +14,19 @@
 /* Read at once when the mapping is not touched; more for a longer needle. */
 #define PIECE ((size_t)256 << 10)
 
-/* Search what the kernel copies out of the file, in pieces that overlap by a needle less one byte. */
-static mmg_status
-find_by_copy(const struct region *region, uint64_t offset, uint64_t length, const unsigned char *needle,
-             size_t needle_size, uint64_t *position)
+static const unsigned char *
+find_in_bytes(const unsigned char *hay, size_t size, const struct sought *sought)
 {
+    return sought->is_last ? mmgi_bytes_find_last(hay, size, sought->needle, (size_t)sought->size)
+                           : mmgi_bytes_find(hay, size, sought->needle, (size_t)sought->size);
+}
+
+/* Searches what the kernel copies out of the file, in pieces that overlap by a needle less one byte. */
+static mmg_status
+find_by_copy(const struct region *region, uint64_t offset, uint64_t length, const struct sought *sought,
+             uint64_t *position)
+{
+    const size_t needle_size = (size_t)sought->size;
     size_t capacity = needle_size > PIECE / 2 ? needle_size * 2 : PIECE;
     unsigned char *piece = malloc(capacity);
     mmg_status status = MMG_OK;
@@ -27,41 +35,55 @@ find_by_copy(const struct region *region, uint64_t offset, uint64_t length, cons
         return MMG_E_NO_MEMORY;
     while (length >= needle_size) {
         size_t want = length < capacity ? (size_t)length : capacity;
-        uint64_t got;
-        status = mmgi_region_read(region, offset, piece, want, &got);
+        uint64_t start = sought->is_last ? offset + (length - want) : offset, got;
+        status = mmgi_region_read(region, start, piece, want, &got);
         if (status != MMG_OK)
             break;
-        const unsigned char *hit = mmgi_bytes_find(piece, want, needle, needle_size);
+        const unsigned char *hit = find_in_bytes(piece, want, sought);
         if (hit != NULL) {
-            *position = offset + (uint64_t)(hit - piece);
+            *position = start + (uint64_t)(hit - piece);
             break;
         }
-        offset += want - (needle_size - 1);
+        if (!sought->is_last)
+            offset += want - (needle_size - 1);
         length -= want - (needle_size - 1);
     }
     free(piece);
     return status;
 }
 
-mmg_status
-mmgi_find_in_region(const struct region *region, uint64_t offset, uint64_t length, const unsigned char *needle,
-                    uint64_t needle_size, uint64_t *position)
+/* Tells of losses in what was compared: a loss behind the hit has changed nothing, nor one before the last hit. */
+static mmg_status
+loss_in_compared(const struct region *region, uint64_t offset, uint64_t length, const struct sought *sought,
+                 uint64_t position)
 {
-    *position = needle_size == 0 ? offset : MMG_NOT_FOUND;
+    if (position == MMG_NOT_FOUND)
+        return registry_loss_within(region->number, offset, length);
+    if (sought->is_last)
+        return registry_loss_within(region->number, position, offset + length - position);
+    return registry_loss_within(region->number, offset, position - offset + sought->size);
+}
+
+mmg_status
+mmgi_find_in_region(const struct region *region, uint64_t offset, uint64_t length, const struct sought *sought,
+                    uint64_t *position)
+{
+    *position = MMG_NOT_FOUND;
+    if (sought->size == 0)
+        *position = sought->is_last ? offset + length : offset;
     mmg_status status = registry_loss_within(region->number, offset, length);
-    if (status != MMG_OK || needle_size == 0 || needle_size > length)
+    if (status != MMG_OK || sought->size == 0 || sought->size > length)
         return status;
-    /* The casts cannot lose: length is within a region, which is in memory or mapped, and the needle is shorter. */
     if (region->number != 0 && !mmgi_guard_is_armed())
-        return find_by_copy(region, offset, length, needle, (size_t)needle_size, position);
+        return find_by_copy(region, offset, length, sought, position);
     const unsigned char *hay = region->data + offset;
-    const unsigned char *hit = mmgi_bytes_find(hay, (size_t)length, needle, (size_t)needle_size);
+    /* The cast cannot lose: length is within a region, which is in memory or mapped. */
+    const unsigned char *hit = find_in_bytes(hay, (size_t)length, sought);
     if (hit != NULL)
         *position = offset + (uint64_t)(hit - hay);
+    if (region->number == 0)
+        return MMG_OK;
     /* The rest of a last page that was cut reads as zeros without a fault: only the size of the file tells. */
     status = mmgi_region_look(region);
-    if (status != MMG_OK)
-        return status;
-    /* What was compared is what counts: a loss behind the hit has changed nothing. */
-    return registry_loss_within(region->number, offset, hit != NULL ? *position - offset + needle_size : length);
+    return status == MMG_OK ? loss_in_compared(region, offset, length, sought, *position) : status;
 }

@@ -7,11 +7,18 @@
 
 #include "region/region.h"
 
+/** What mmg_find() and mmg_find_last() look for. */
+struct sought {
+    const void *needle;
+    uint64_t size;
+    bool is_last; /* the last occurrence, not the first */
+};
+
 /**
- * Finds the first occurrence of a needle in a range of a pinned region, whatever its pages do. `*position` is an offset in
+ * Finds a needle in a range of a pinned region, whatever its pages do. `*position` is an offset in
  * the region, or MMG_NOT_FOUND. Returns MMG_OK, or the status of a loss or of reading.
  */
 mmg_status mmgi_find_in_region(const struct region *region, uint64_t offset, uint64_t length,
-                               const unsigned char *needle, uint64_t needle_size, uint64_t *position);
+                               const struct sought *sought, uint64_t *position);
 
 #endif

@@ -12,7 +12,7 @@
 #define POPULATE_ATTEMPTS 16
 
 static mmg_status
-paging_failed(int os_code)
+paging_failed(const struct region *region, int os_code)
 {
     switch (os_code) {
     case EOPNOTSUPP:
@@ -20,7 +20,7 @@ paging_failed(int os_code)
     case ENOMEM:
         return MMG_E_NO_MEMORY;
     default:
-        return mmgi_status_of_contents(os_code);
+        return mmgi_region_failed(region, os_code);
     }
 }
 
@@ -31,7 +31,7 @@ populate(const struct region *region, uint64_t offset, uint64_t length)
     for (int i = 0; i < POPULATE_ATTEMPTS; i++) {
         int os_code = mmgi_map_advise(&region->mapping, region->data + offset, (size_t)length, MMG_ADVICE_POPULATE);
         if (os_code != 0 && os_code != EFAULT)
-            return paging_failed(os_code);
+            return paging_failed(region, os_code);
         mmg_status status = mmgi_region_look(region);
         if (status == MMG_OK)
             status = registry_loss_within(region->number, offset, length);
@@ -54,7 +54,7 @@ mmgi_region_advise(const struct region *region, uint64_t offset, uint64_t length
     if (advice == MMG_ADVICE_DONTNEED && region->keeper != NULL)
         return MMG_OK;
     int os_code = mmgi_map_advise(&region->mapping, region->data + offset, (size_t)length, advice);
-    return os_code == 0 ? MMG_OK : paging_failed(os_code);
+    return os_code == 0 ? MMG_OK : paging_failed(region, os_code);
 }
 
 mmg_status

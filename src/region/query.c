@@ -41,8 +41,18 @@ mmgi_region_describe(const struct region *region, mmg_info *info)
     info->fault_offset = losses.first_offset;
     info->mapped_bytes = region->mapping.length;
     info->heap_bytes = region->heap_bytes;
-    info->lock_error = (uint64_t)region->lock_error; /* an errno: positive */
+    info->lock_error = region->lock_error;
+    info->os_error = atomic_load_explicit(&region->os_error, memory_order_relaxed);
     info->page_size = region->mapping.page;
+}
+
+mmg_status
+mmgi_region_failed(const struct region *region, int os_code)
+{
+    struct region *memory = (struct region *)(uintptr_t)region; /* every region is on the heap, and not const there */
+
+    atomic_store_explicit(&memory->os_error, os_code, memory_order_relaxed); /* ordered with nothing */
+    return mmgi_status_of_contents(os_code);
 }
 
 uint32_t
@@ -90,7 +100,7 @@ mmgi_region_look(const struct region *region)
         return MMG_OK; /* a copy, or without a size to compare, or kept as it is without the file */
     int os_code = mmgi_file_status(region->fd, &status);
     if (os_code != 0)
-        return mmgi_status_of_contents(os_code);
+        return mmgi_region_failed(region, os_code);
     /* open(2) with O_RDONLY|O_TRUNC cuts a file without asking for the lease; hence leased files are compared, too. */
     if (status.size < region->offset + region->size && (!leased || region_promise(region).means == MMG_MEANS_LEASE))
         mmgi_registry_lose(region->number, status.size > region->offset ? status.size - region->offset : 0, MMG_TO_END,
@@ -122,8 +132,11 @@ mmgi_region_changed(const struct region *region, uint32_t *what)
     if (!region->has_identity || (region->fd < 0 && region->path == NULL))
         return MMG_E_UNSUPPORTED;
     if (region->fd >= 0) {
-        if (mmgi_file_status(region->fd, &now) != 0)
+        int os_code = mmgi_file_status(region->fd, &now);
+        if (os_code != 0) {
+            mmgi_region_failed(region, os_code);
             return MMG_E_SYSTEM;
+        }
         bits |= mmgi_identity_compare(then, &now);
     }
     if (region->path != NULL) {
@@ -135,6 +148,57 @@ mmgi_region_changed(const struct region *region, uint32_t *what)
     }
     *what = bits;
     return MMG_OK;
+}
+
+mmg_status
+mmgi_region_verify(const struct region *region)
+{
+    uint32_t what = 0;
+    mmg_status status = mmgi_region_check(region);
+
+    /* What is STABLE has not changed, whatever became of the file; a copy is one. */
+    if (status != MMG_OK || region_promise(region).guarantee == MMG_GUARANTEE_STABLE)
+        return status;
+    status = mmgi_region_changed(region, &what);
+    if (status == MMG_E_UNSUPPORTED)
+        return MMG_OK; /* a stream has no file that could change */
+    /* A rename, a link or a change of rights moves ctime and leaves the bytes as they are. */
+    return status == MMG_OK && (what & (MMG_CHANGED_SIZE | MMG_CHANGED_MTIME)) != 0 ? MMG_E_CHANGED : status;
+}
+
+mmg_status
+mmgi_region_explain(const struct region *region, const struct report *report)
+{
+    mmg_status status = mmgi_region_verify(region);
+    int os_code = status == MMG_E_SYSTEM ? atomic_load_explicit(&region->os_error, memory_order_relaxed) : 0;
+    const char *detail = NULL;
+    struct losses losses;
+
+    mmgi_registry_losses(region->number, &losses);
+    switch (status) {
+    case MMG_OK:
+        mmgi_error_clear(report->caller_error);
+        return status;
+    case MMG_E_TRUNCATED:
+        detail = "was cut short; the bytes from this offset on read as zeros";
+        break;
+    case MMG_E_IO:
+        detail = "could not be read from its device; the page at this offset reads as zeros";
+        break;
+    case MMG_E_POISONED:
+        detail = "lost a page to a hardware memory error; it reads as zeros";
+        break;
+    case MMG_E_UNSTABLE:
+        detail = "is no longer stable; the bytes from this offset on may have changed";
+        break;
+    case MMG_E_CHANGED:
+        detail = "was written to since it was opened";
+        break;
+    default:
+        break;
+    }
+    uint64_t place = losses.first_offset == MMG_TO_END ? 0 : region->offset + losses.first_offset;
+    return mmgi_error_tell(report, status, "verify", os_code, place, detail);
 }
 
 mmg_status
@@ -160,7 +224,7 @@ mmgi_region_read(const struct region *region, uint64_t offset, void *buffer, uin
     } while (content != atomic_load(&region->content));
     *got = done;
     if (os_code != 0)
-        return mmgi_status_of_contents(os_code);
+        return mmgi_region_failed(region, os_code);
     if (done < want)
         return MMG_E_TRUNCATED;
     mmg_status loss = registry_loss_within(region->number, offset, want);

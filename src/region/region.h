@@ -50,6 +50,7 @@ struct region {
     bool is_device;
     bool is_guarded;          /* the fault guard contains what happens to the mapping */
     _Atomic uint32_t promise; /* packed; see region/promise.h */
+    _Atomic int os_error;     /* the last errno behind MMG_E_SYSTEM or MMG_E_IO; 0: none */
     _Atomic int content; /* descriptor from which mmg_read() reads, at `offset`; -1: the bytes are only in memory */
     uint64_t offset, heap_bytes;
     struct identity identity;
@@ -141,6 +142,18 @@ void mmgi_region_describe(const struct region *region, mmg_info *info);
  * have kept them. Returns MMG_OK, or the status of a file that cannot be asked.
  */
 mmg_status mmgi_region_look(const struct region *region);
+
+/**
+ * Remembers an errno for mmg_info.os_error and returns the status that stands for it. The region is const for callers, as
+ * nothing that they read by it changes.
+ */
+mmg_status mmgi_region_failed(const struct region *region, int os_code);
+
+/** mmg_verify() for a pinned region. */
+mmg_status mmgi_region_verify(const struct region *region);
+
+/** Tells `report` what mmg_verify() found, and returns the same status. */
+mmg_status mmgi_region_explain(const struct region *region, const struct report *report);
 
 /** mmg_check(), mmg_changed() and mmg_read() for a pinned region. */
 mmg_status mmgi_region_check(const struct region *region);

@@ -55,6 +55,8 @@ classify(struct source *source)
 
     if (os_code != 0)
         return mmgi_error_tell_os(source->report, "fstat", os_code);
+    if ((source->options->flags & MMG_FLAG_REGULAR_ONLY) && source->status.kind != FILE_KIND_REGULAR)
+        return mmgi_error_tell(source->report, MMG_E_NOT_MAPPABLE, "open", 0, 0, "is not a regular file");
     switch (source->status.kind) {
     case FILE_KIND_REGULAR:
         source->kind = SOURCE_FILE;
@@ -73,6 +75,21 @@ classify(struct source *source)
     }
 }
 
+/* Refuses a file that somebody has open for writing, where the options say so. */
+static mmg_status
+refuse_writers(const struct source *source)
+{
+    if (!(source->options->flags & MMG_FLAG_NO_WRITERS) || source->kind != SOURCE_FILE)
+        return MMG_OK;
+    int os_code = source->is_shared ? ENOTSUP : mmgi_file_check_writers(source->fd);
+    if (os_code == 0)
+        return MMG_OK;
+    if (os_code == EWOULDBLOCK)
+        return mmgi_error_tell(source->report, MMG_E_WOULD_BLOCK, "fcntl", os_code, 0, "is open for writing elsewhere");
+    return mmgi_error_tell(source->report, MMG_E_UNSUPPORTED, "fcntl", os_code, 0,
+                           "the kernel does not tell whether the file is open for writing");
+}
+
 /* Locks and classifies an open source, and closes it when that fails. */
 static mmg_status
 finish_opening(struct source *source)
@@ -83,6 +100,8 @@ finish_opening(struct source *source)
     /* A file that is locked already, which nearly all are, has nothing left to settle. */
     if (status == MMG_OK && (source->lock == MMG_LOCK_NONE || source->kind == SOURCE_STREAM))
         status = mmgi_source_lock_finish(source, os_code);
+    if (status == MMG_OK)
+        status = refuse_writers(source);
     if (status != MMG_OK)
         mmgi_source_close(source);
     return status;

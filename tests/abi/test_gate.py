@@ -33,7 +33,7 @@ ARM_COMPILER = "aarch64-linux-gnu-gcc"
 #: In place of the program that is compiled against the recorded headers: this library can do no more.
 ASKS_VERSION = """
 #include "mmapguard.h"
-int main(void) { return mmg_abi_version() >= MMG_ABI_VERSION ? 0 : 3; }
+int main(void) { return mmg_abi_version() >= MMG_ABI ? 0 : 3; }
 """
 
 
@@ -105,7 +105,7 @@ def definitions(header: Header, answers: dict[str, str]) -> str:
     """A body for every function that the header declares: the right answers about itself, nothing otherwise."""
     statuses = re.findall(r"\b(MMG_OK|MMG_E_\w+) =", header.text)
     bodies = {
-        "mmg_abi_version": "return MMG_ABI_VERSION;",
+        "mmg_abi_version": "return MMG_ABI;",
         "mmg_status_name": "switch (status) {"
         + "".join(f'case {name}: return "{name}";' for name in statuses)
         + '} return "MMG_E_UNKNOWN";',
@@ -465,7 +465,7 @@ def test_a_stale_description_is_named(house: House) -> None:
 @pytest.mark.parametrize(
     ("answers", "sentence"),
     [
-        ({"mmg_abi_version": "return 0x00010001u;"}, "mmg_abi_version() returns 0x10001, MMG_ABI_VERSION is 0x10000"),
+        ({"mmg_abi_version": "return 0x00010001u;"}, "mmg_abi_version() returns 0x10001, MMG_ABI is 0x10000"),
         ({"mmg_abi_version": "return 0x00020000u;"}, "has ABI 2.0, these declarations need 1.0 or a later minor"),
         ({"mmg_status_name": 'return status == -3 ? "MMG_E_IO" : "MMG_E_UNKNOWN";'}, "mmg_status_name(-3) returns MMG_E_IO, not MMG_E_RANGE"),
         ({"mmg_status_name": "return 0;"}, "cannot be called through the ctypes declarations"),
@@ -515,7 +515,7 @@ def test_a_release_takes_none(house: House) -> None:
     renumber(house)
     before = recorded(house)
     with pytest.raises(
-        BaselineError, match=r"declares a release.* belongs to 1\.1: set MMG_ABI_VERSION to 0x00010001"
+        BaselineError, match=r"declares a release.* belongs to 1\.1: set MMG_ABI to 0x00010001"
     ):
         house.gate().accept()
     assert before == recorded(house)
@@ -524,7 +524,7 @@ def test_a_release_takes_none(house: House) -> None:
 
 #: An addition as the rules want it: a new minor version, and the new function at a node of its own.
 ADDITION = (
-    ("MMG_ABI_VERSION UINT32_C(0x00010000)", "MMG_ABI_VERSION UINT32_C(0x00010001)"),
+    ("MMG_ABI UINT32_C(0x00010000)", "MMG_ABI UINT32_C(0x00010001)"),
     ("    char file_system[24]; ", "    char file_system[24];\n    uint64_t more; "),
     ("MMG_E_GUARD = -62", "MMG_E_GUARD = -62, MMG_E_LATE = -63"),
     ("MMG_FLAG_NO_LEASE = 64", "MMG_FLAG_NO_LEASE = 64, MMG_FLAG_LATE = 128"),
@@ -580,7 +580,7 @@ def test_an_addition_without_a_new_minor_version_is_refused(
     house: House, capsys: pytest.CaptureFixture[str]
 ) -> None:
     declare_release(house)
-    add(house, ("MMG_ABI_VERSION UINT32_C(0x00010001)", "MMG_ABI_VERSION UINT32_C(0x00010000)"))
+    add(house, ("MMG_ABI UINT32_C(0x00010001)", "MMG_ABI UINT32_C(0x00010000)"))
     before = recorded(house)
     assert house.gate().additions() == []
     assert "constant MMG_E_LATE is new" in house.gate().record()

@@ -139,7 +139,7 @@ def test_the_library_as_it_is_passes(today: Shim, old_program: Path, tmp_path: P
 
 ADDS: Patches = {
     HEADER: (
-        ("MMG_ABI_VERSION UINT32_C(0x00010000)", "MMG_ABI_VERSION UINT32_C(0x00010001)"),
+        ("MMG_ABI UINT32_C(0x00010000)", "MMG_ABI UINT32_C(0x00010001)"),
         ("{(uint32_t)sizeof(mmg_options), 0,", "{(uint32_t)sizeof(mmg_options), 0, 0,"),
         ("{(uint32_t)sizeof(mmg_info), 0,", "{(uint32_t)sizeof(mmg_info), 0, 0,"),
         ("{(uint32_t)sizeof(mmg_stats), 0,", "{(uint32_t)sizeof(mmg_stats), 0, 0,"),

@@ -24,7 +24,7 @@ STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wpadded", "-Wmissing-field-initial
 C_STANDARDS, CXX_STANDARDS = ("c99", "c11", "c2x"), ("c++11", "c++20")
 
 #: Named by the header, and not declared by it: what comes later, a text, and the marks of the section.
-NOT_DECLARED = {"mmg_export_arrow", "MMG_E_UNKNOWN", "MMG_CDEF_BEGIN", "MMG_CDEF_END"}
+NOT_DECLARED = {"mmg_export_arrow", "MMG_E_UNKNOWN", "MMG_CDEF_BEGIN", "MMG_CDEF_END", "MMG_NO_ATTRIBUTES"}
 
 
 def compilers(*names: str) -> list[str]:
@@ -72,7 +72,11 @@ def test_the_header_alone_compiles_without_a_warning(way: tuple[str, str], tmp_p
     ("old", "new", "words"),
     [
         ("    uint32_t lock_wait_ms; ", "    uint64_t lock_wait_ms; ", "pad"),
-        ("    uint64_t writer_wait_max_ns; ", "    uint64_t writer_wait_max_ns; uint64_t more; ", "initializer"),
+        (
+            "    uint64_t writer_wait_max_ns; ",
+            "    uint64_t writer_wait_max_ns; uint64_t more; ",
+            "initializer",
+        ),
     ],
     ids=["implicit padding", "a member without initialiser"],
 )

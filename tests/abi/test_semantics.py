@@ -40,7 +40,7 @@ def test_every_group_of_constants_is_taken_by_something_and_in_one_type() -> Non
 
 def test_bits_are_powers_of_two_and_only_they_are_marked_so() -> None:
     bits = {name for name, group in GROUPS.items() if group["bits"]}
-    assert bits == {"MMG_FLAG", "MMG_CLOSE", "MMG_CHANGED"}
+    assert bits == {"MMG_FLAG", "MMG_CLOSE", "MMG_CHANGED", "MMG_EXCEPT"}
     for name in bits:
         assert all(int(c["value"]).bit_count() == 1 for c in GROUPS[name]["constants"].values()), name
 
@@ -48,9 +48,8 @@ def test_bits_are_powers_of_two_and_only_they_are_marked_so() -> None:
 @pytest.mark.parametrize(("name", "parameter"), POINTERS, ids=lambda value: value if isinstance(value, str) else value["name"])  # fmt: skip
 def test_a_pointer_says_its_direction(name: str, parameter: dict[str, Any]) -> None:
     assert parameter["direction"] in ("in", "out", "in,out")
-    assert (parameter["direction"] == "in") == parameter["type"].startswith(
-        "const "
-    ) or name == "mmg_handle_fault"
+    read_only = parameter["type"].startswith("const ") and not parameter["type"].endswith("**")
+    assert (parameter["direction"] == "in") == read_only or name == "mmg_handle_fault"
 
 
 def test_every_text_says_its_encoding() -> None:
@@ -133,3 +132,11 @@ def test_null_is_refused_exactly_where_it_is_said_to_be(
         ]
         if status == abi.MMG_OK and given:
             assert mmg.close(ctypes.c_uint64.from_buffer(room).value) == abi.MMG_OK
+
+
+def test_no_two_names_differ_in_case_alone() -> None:
+    """Many languages do not tell such names apart."""
+    names = [*FUNCTIONS, *STRUCTS, *DOCUMENT["types"], *DOCUMENT["macros"]]
+    names += [constant for group in GROUPS.values() for constant in group["constants"]]
+    taken = Counter(name.lower() for name in names)
+    assert [name for name, times in taken.items() if times > 1] == []

@@ -36,6 +36,7 @@ static const struct frozen statuses[] = {
     {MMG_E_TRUNCATED, -40, "MMG_E_TRUNCATED"},
     {MMG_E_IO, -41, "MMG_E_IO"},
     {MMG_E_POISONED, -42, "MMG_E_POISONED"},
+    {MMG_E_CHANGED, -43, "MMG_E_CHANGED"},
     {MMG_E_BUSY, -60, "MMG_E_BUSY"},
     {MMG_E_UNSUPPORTED, -61, "MMG_E_UNSUPPORTED"},
     {MMG_E_GUARD, -62, "MMG_E_GUARD"},
@@ -125,11 +126,11 @@ struct vocabulary {
 };
 
 static const struct vocabulary vocabularies[] = {
-    {MMG_TERM_BACKING, MMG_BACKING_COPY, false},     {MMG_TERM_REASON, MMG_REASON_NO_ROOM, false},
-    {MMG_TERM_GUARANTEE, MMG_GUARANTEE_NONE, false}, {MMG_TERM_MEANS, MMG_MEANS_SNAPSHOT, false},
-    {MMG_TERM_SHORTFALL, MMG_SHORT_BLOCKED, false},  {MMG_TERM_LOCK, MMG_LOCK_NONE, false},
-    {MMG_TERM_GUARD, MMG_GUARD_DISABLED, false},     {MMG_TERM_CHANGED, MMG_CHANGED_PATH, true},
-    {MMG_TERM_LOCKING, MMG_LOCKING_NOT_OURS, false}, {MMG_TERM_EXCEPT, MMG_EXCEPT_PINNED_PAGES, true},
+    {MMG_TERM_BACKING, MMG_BACKING_COPY, false},       {MMG_TERM_REASON, MMG_REASON_NO_ROOM, false},
+    {MMG_TERM_GUARANTEE, MMG_GUARANTEE_STABLE, false}, {MMG_TERM_MEANS, MMG_MEANS_SNAPSHOT, false},
+    {MMG_TERM_SHORTFALL, MMG_SHORT_BLOCKED, false},    {MMG_TERM_LOCK, MMG_LOCK_NONE, false},
+    {MMG_TERM_GUARD, MMG_GUARD_DISABLED, false},       {MMG_TERM_CHANGED, MMG_CHANGED_PATH, true},
+    {MMG_TERM_LOCKING, MMG_LOCKING_NOT_OURS, false},   {MMG_TERM_EXCEPT, MMG_EXCEPT_PINNED_PAGES, true},
 };
 #define VOCABULARIES (sizeof vocabularies / sizeof *vocabularies)
 
@@ -204,8 +205,8 @@ a_vocabulary_that_does_not_exist_knows_no_word(void)
 static void
 the_library_has_the_abi_of_this_header_or_a_later_minor_of_it(void)
 {
-    CHECK_U64(mmg_abi_version() >> 16, MMG_ABI_VERSION >> 16);
-    CHECK(mmg_abi_version() >= MMG_ABI_VERSION);
+    CHECK_U64(mmg_abi_version() >> 16, MMG_ABI >> 16);
+    CHECK(mmg_abi_version() >= MMG_ABI);
 }
 
 static void

@@ -147,12 +147,20 @@ def test_outputs_are_not_touched_by_a_failure(either: Sample) -> None:
 # ------------------------------------------------------------------------------------- unknown values and flags --
 
 
+def beyond(largest: int) -> list[int]:
+    """Values that mean nothing when `largest` is the last that means something."""
+    return [largest + 1, largest + 2, 255, 2**31, 2**32 - 1]
+
+
+FLAGS = sum(mmg.constants("MMG_FLAG_").values())
+
 UNKNOWN: dict[str, list[int]] = {
-    "backing": [3, 4, 255, 2**31, 2**32 - 1],
-    "guarantee": [2, 3, 2**31, 2**32 - 1],
-    "lock": [3, 4, 2**31, 2**32 - 1],
-    "access": [5, 6, 7, 2**31, 2**32 - 1],
-    "flags": [*(1 << bit for bit in range(6, 64)), 2**64 - 1],
+    "backing": beyond(abi.MMG_BACKING_COPY),
+    "guarantee": beyond(abi.MMG_GUARANTEE_STABLE),
+    "lock": beyond(abi.MMG_LOCK_NONE),
+    "access": beyond(abi.MMG_ADVICE_HUGEPAGE),
+    "flags": [*(1 << bit for bit in range(64) if not FLAGS >> bit & 1), 2**64 - 1],
+    "reserved": [1, 2**32 - 1],
 }
 
 

@@ -194,7 +194,7 @@ def test_a_number_that_is_no_status_has_a_name_all_the_same(number: int) -> None
 
 
 def test_the_version_is_that_of_the_header() -> None:
-    assert mmg.lib.mmg_abi_version() == abi.MMG_ABI_VERSION
+    assert mmg.lib.mmg_abi_version() == abi.MMG_ABI
     assert re.fullmatch(rb"\d+\.\d+\.\d+", mmg.lib.mmg_version())
 
 

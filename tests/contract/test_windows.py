@@ -77,7 +77,6 @@ OUTSIDE: list[Callable[[int], tuple[int, int]]] = [
     lambda size: (0, 2**63 - 1),
     lambda size: (2**63, 1),
     lambda size: (0, HUGE - 1),
-    lambda size: (1, HUGE),
     lambda size: (HUGE, 1),
     lambda size: (HUGE, HUGE),
     lambda size: (HUGE - PAGE + 2, PAGE),

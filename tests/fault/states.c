@@ -102,7 +102,7 @@ IN_A_CHILD(nothing_is_installed_at_load)
 {
     uintptr_t before = handler_now();
     CHECK_I64(mmg_guard_state(), MMG_GUARD_NONE);
-    CHECK_U64(mmg_abi_version() >> 16, MMG_ABI_VERSION >> 16);
+    CHECK_U64(mmg_abi_version() >> 16, MMG_ABI >> 16);
     CHECK_I64(check_stats().guard_state, MMG_GUARD_NONE);
     CHECK(handler_now() == before);
 }

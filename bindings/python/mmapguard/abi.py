@@ -36,7 +36,10 @@ from ctypes import (
 )
 from typing import Any, Final
 
-MMG_ABI_VERSION: Final = 0x10000
+MMG_VERSION_MAJOR: Final = 0x1
+MMG_VERSION_MINOR: Final = 0x0
+MMG_VERSION_PATCH: Final = 0x0
+MMG_ABI: Final = 0x10000
 MMG_TO_END: Final = 0xFFFFFFFFFFFFFFFF
 MMG_NO_LIMIT: Final = 0xFFFFFFFFFFFFFFFF
 MMG_NOT_FOUND: Final = 0xFFFFFFFFFFFFFFFF
@@ -61,6 +64,7 @@ MMG_E_SYSTEM: Final = -29
 MMG_E_TRUNCATED: Final = -40
 MMG_E_IO: Final = -41
 MMG_E_POISONED: Final = -42
+MMG_E_CHANGED: Final = -43
 MMG_E_BUSY: Final = -60
 MMG_E_UNSUPPORTED: Final = -61
 MMG_E_GUARD: Final = -62
@@ -82,9 +86,9 @@ MMG_REASON_NO_GUARD: Final = 9
 MMG_REASON_BLOCK_DEVICE: Final = 10
 MMG_REASON_NO_ROOM: Final = 11
 
-MMG_GUARANTEE_CONTAINED: Final = 0
-MMG_GUARANTEE_STABLE: Final = 1
-MMG_GUARANTEE_NONE: Final = 2
+MMG_GUARANTEE_NONE: Final = 0
+MMG_GUARANTEE_CONTAINED: Final = 1
+MMG_GUARANTEE_STABLE: Final = 2
 
 MMG_MEANS_NONE: Final = 0
 MMG_MEANS_FAULT_GUARD: Final = 1
@@ -132,6 +136,9 @@ MMG_FLAG_POPULATE: Final = 8
 MMG_FLAG_FIFO_WAIT: Final = 16
 MMG_FLAG_REQUIRE_LOCK: Final = 32
 MMG_FLAG_NO_LEASE: Final = 64
+MMG_FLAG_REGULAR_ONLY: Final = 128
+MMG_FLAG_NO_WRITERS: Final = 256
+MMG_FLAG_REQUIRE_GUARD: Final = 512
 
 MMG_ADVICE_NORMAL: Final = 0
 MMG_ADVICE_SEQUENTIAL: Final = 1
@@ -192,7 +199,7 @@ class mmg_span(Structure):  # 24 bytes
     ]
 
 
-class mmg_options(_Sized):  # 80 bytes
+class mmg_options(_Sized):  # 88 bytes
     _fields_ = [
         ("struct_size", c_uint32),
         ("backing", c_uint32),
@@ -208,6 +215,8 @@ class mmg_options(_Sized):  # 80 bytes
         ("max_snapshot_bytes", c_uint64),
         ("max_leases", c_uint32),
         ("max_lease_wait_ms", c_uint32),
+        ("stream_wait_ms", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 
@@ -247,7 +256,8 @@ class mmg_info(_Sized):  # 192 bytes
         ("pins", c_uint64),
         ("mapped_bytes", c_uint64),
         ("heap_bytes", c_uint64),
-        ("lock_error", c_uint64),
+        ("lock_error", c_int32),
+        ("os_error", c_int32),
         ("page_size", c_uint64),
         ("lock_reason", c_uint32),
         ("exceptions", c_uint32),
@@ -296,12 +306,17 @@ FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "mmg_check": (mmg_status, (mmg_handle,)),
     # mmg_status mmg_close(mmg_handle handle, uint32_t flags)
     "mmg_close": (mmg_status, (mmg_handle, c_uint32)),
+    # mmg_status mmg_explain(mmg_handle handle, mmg_error *error)
+    "mmg_explain": (mmg_status, (mmg_handle, POINTER(mmg_error))),
     # mmg_status mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length, struct ArrowArray
     #     *array, struct ArrowSchema *schema)
     "mmg_export_arrow": (mmg_status, (mmg_handle, c_uint64, c_uint64, c_void_p, c_void_p)),
     # mmg_status mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t
     #     needle_size, uint64_t *position)
     "mmg_find": (mmg_status, (mmg_handle, c_uint64, c_uint64, c_void_p, c_uint64, POINTER(c_uint64))),
+    # mmg_status mmg_find_last(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle,
+    #     uint64_t needle_size, uint64_t *position)
+    "mmg_find_last": (mmg_status, (mmg_handle, c_uint64, c_uint64, c_void_p, c_uint64, POINTER(c_uint64))),
     # mmg_status mmg_guard_install(void)
     "mmg_guard_install": (mmg_status, ()),
     # int32_t mmg_guard_state(void)
@@ -312,6 +327,8 @@ FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "mmg_info_get": (mmg_status, (mmg_handle, POINTER(mmg_info))),
     # mmg_status mmg_load(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error)
     "mmg_load": (mmg_status, (c_char_p, POINTER(mmg_options), POINTER(mmg_handle), POINTER(mmg_error))),
+    # mmg_status mmg_loss_counter(mmg_handle handle, const uint32_t **counter)
+    "mmg_loss_counter": (mmg_status, (mmg_handle, POINTER(POINTER(c_uint32)))),
     # mmg_status mmg_open(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error)
     "mmg_open": (mmg_status, (c_char_p, POINTER(mmg_options), POINTER(mmg_handle), POINTER(mmg_error))),
     # mmg_status mmg_open_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error)
@@ -338,6 +355,8 @@ FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "mmg_term": (c_char_p, (c_uint32, c_uint32)),
     # mmg_status mmg_unpin(mmg_span *span)
     "mmg_unpin": (mmg_status, (POINTER(mmg_span),)),
+    # mmg_status mmg_verify(mmg_handle handle)
+    "mmg_verify": (mmg_status, (mmg_handle,)),
     # const char *mmg_version(void)
     "mmg_version": (c_char_p, ()),
 }
@@ -362,10 +381,10 @@ def load(path: str | os.PathLike[str] | None = None) -> CDLL:
     library.mmg_abi_version.restype = c_uint32
     library.mmg_abi_version.argtypes = ()
     version = library.mmg_abi_version()
-    if version >> 16 != MMG_ABI_VERSION >> 16 or version < MMG_ABI_VERSION:
+    if version >> 16 != MMG_ABI >> 16 or version < MMG_ABI:
         raise OSError(
             f"{name} has ABI {version >> 16}.{version & 0xFFFF}, "
-            f"these declarations need {MMG_ABI_VERSION >> 16}.{MMG_ABI_VERSION & 0xFFFF} or a later minor"
+            f"these declarations need {MMG_ABI >> 16}.{MMG_ABI & 0xFFFF} or a later minor"
         )
     return declare(library)
 

@@ -6,6 +6,7 @@
 #include "os/file.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <pthread.h>
@@ -185,4 +186,17 @@ mmgi_file_page_size(int fd, const struct file_status *status)
         ((unsigned long)file_system.f_type & 0xFFFFFFFFUL) == HUGETLBFS_TYPE)
         return (size_t)status->block_size;
     return page;
+}
+
+int
+mmgi_file_check_writers(int fd)
+{
+    /* A writer that comes at this moment makes the kernel send a signal. SIGIO would end the process; SIGURG is ignored
+       unless somebody handles it, and then it may come at any time. */
+    if (fcntl(fd, F_SETSIG, SIGURG) != 0)
+        return ENOTSUP;
+    if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0)
+        return errno == EAGAIN ? EWOULDBLOCK : ENOTSUP;
+    fcntl(fd, F_SETLEASE, F_UNLCK);
+    return 0;
 }

@@ -6,10 +6,13 @@
 #include "os/file_io.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "os/clock.h"
 
 #define FIRST_CAPACITY ((size_t)64 << 10)
 /* Most that Linux moves in one read(2). */
@@ -67,17 +70,39 @@ mmgi_files_equal(int fd, int other, uint64_t offset, size_t size)
     return true;
 }
 
-/* Wait until the stream has something to say; the events it has, or 0 and errno set. */
+/* Asks what the stream has to say, without waiting. Returns the events, or 0 and errno set. */
 static short
-stream_poll(int fd, int timeout)
+stream_poll(int fd)
 {
     struct pollfd entry = {.fd = fd, .events = POLLIN};
     int n;
 
     do
-        n = poll(&entry, 1, timeout);
+        n = poll(&entry, 1, 0);
     while (n < 0 && errno == EINTR);
     return n < 0 ? 0 : entry.revents;
+}
+
+/* Waits until the stream has something to say. Returns 0, ETIMEDOUT after the deadline, or the errno of poll(2). */
+static int
+stream_wait(const struct stream *stream)
+{
+    struct pollfd entry = {.fd = stream->fd, .events = POLLIN};
+
+    for (;;) {
+        int timeout = -1;
+        if (stream->deadline_ns != 0) {
+            int64_t left = stream->deadline_ns - mmgi_clock_monotonic_ns();
+            if (left <= 0)
+                return ETIMEDOUT;
+            timeout = left / 1000000 < INT_MAX ? (int)(left / 1000000) + 1 : INT_MAX; /* poll(2) takes an int */
+        }
+        int n = poll(&entry, 1, timeout);
+        if (n > 0)
+            return 0;
+        if (n < 0 && errno != EINTR)
+            return errno;
+    }
 }
 
 /*
@@ -90,13 +115,12 @@ stream_at_end(const struct stream *stream, uint64_t read_so_far, bool *at_end)
     *at_end = true;
     if (!stream->is_fifo || read_so_far > 0)
         return 0;
-    if (stream_poll(stream->fd, 0) != 0)
+    if (stream_poll(stream->fd) != 0)
         return 0;
     if (!stream->wait_for_writer)
         return EWOULDBLOCK;
     *at_end = false;
-    errno = 0;
-    return stream_poll(stream->fd, -1) == 0 && errno != 0 ? errno : 0;
+    return stream_wait(stream);
 }
 
 /* One read(2) of up to `want` bytes, waiting where the descriptor does not. `*got` 0: the end. */
@@ -105,6 +129,12 @@ stream_read(struct stream *stream, void *buffer, size_t want, uint64_t read_so_f
 {
     for (;;) {
         size_t amount = want < MAX_TRANSFER ? want : MAX_TRANSFER;
+        /* With a deadline nothing is read before there is something, as read(2) would wait for ever. */
+        int wait_code = stream->deadline_ns != 0 && !stream->positioned ? stream_wait(stream) : 0;
+        if (wait_code != 0) {
+            *got = 0;
+            return wait_code;
+        }
         ssize_t n = stream->positioned ? pread(stream->fd, buffer, amount, (off_t)read_so_far)
                                        : read(stream->fd, buffer, amount);
         if (n > 0) {
@@ -121,9 +151,9 @@ stream_read(struct stream *stream, void *buffer, size_t want, uint64_t read_so_f
         if (n == 0 && (os_code != 0 || at_end))
             return os_code;
         if (os_code == EAGAIN || os_code == EWOULDBLOCK) {
-            errno = 0;
-            if (stream_poll(stream->fd, -1) == 0 && errno != 0)
-                return errno;
+            os_code = stream_wait(stream);
+            if (os_code != 0)
+                return os_code;
         } else if (n < 0 && os_code != EINTR) {
             return os_code;
         }

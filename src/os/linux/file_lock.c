@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -78,4 +79,37 @@ bool
 mmgi_lock_is_missing(int os_code)
 {
     return os_code != 0 && os_code != EWOULDBLOCK;
+}
+
+/* Returns a file in memory to ask about, or -1. */
+static int
+file_in_memory(void)
+{
+    return memfd_create("mmapguard-probe", MFD_CLOEXEC);
+}
+
+bool
+mmgi_lock_ofd_is_known(void)
+{
+    struct flock whole = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    int fd = file_in_memory();
+
+    if (fd < 0)
+        return false;
+    bool known = fcntl(fd, F_OFD_SETLK, &whole) == 0;
+    close(fd);
+    return known;
+}
+
+bool
+mmgi_lease_is_known(void)
+{
+    int fd = file_in_memory();
+
+    if (fd < 0)
+        return false;
+    /* The file is open for writing, by this descriptor: the refusal of a kernel that has leases says so. */
+    bool known = fcntl(fd, F_SETLEASE, F_RDLCK) == 0 || errno == EAGAIN;
+    close(fd);
+    return known;
 }

@@ -7,7 +7,7 @@ local ffi = require "ffi"
 
 local header = assert(io.open(arg[1])):read("*a")
 ffi.cdef(header:match("/%* MMG_CDEF_BEGIN %*/(.-)/%* MMG_CDEF_END %*/"))
-local version = tonumber(header:match("#define MMG_ABI_VERSION UINT32_C%((0x%x+)%)"))
+local version = tonumber(header:match("#define MMG_ABI UINT32_C%((0x%x+)%)"))
 local library, C = ffi.load(arg[2]), ffi.C
 local TO_END = 0xFFFFFFFFFFFFFFFFULL
 local SIZE = 300000 -- above the copy threshold: mapped

@@ -56,8 +56,8 @@ class Declared:
             return ctypes.c_char_p
         if kind == "void *" or kind.startswith("struct "):  # what it points to is not ours
             return ctypes.c_void_p
-        if kind.endswith(" *"):
-            return ctypes.POINTER(self.type(kind.removesuffix(" *")))
+        if kind.endswith("*"):
+            return ctypes.POINTER(self.type(kind.removesuffix("*").strip()))
         return self.types[kind]
 
     def sized(self, name: str) -> Any:
@@ -82,8 +82,8 @@ def main(description: str, library: str, path: str) -> None:
     abi = Declared(json.loads(Path(description).read_text(encoding="utf-8")), ctypes.CDLL(library))
     c, call, name = abi.constants, abi.call, os.fsencode(path)
     version = call("mmg_abi_version")
-    assert version >= c["MMG_ABI_VERSION"], hex(version)
-    assert version >> 16 == c["MMG_ABI_VERSION"] >> 16, hex(version)
+    assert version >= c["MMG_ABI"], hex(version)
+    assert version >> 16 == c["MMG_ABI"] >> 16, hex(version)
     assert call("mmg_status_name", c["MMG_E_RANGE"]) == b"MMG_E_RANGE"
 
     stats = abi.sized("mmg_stats")

@@ -58,7 +58,7 @@ main(int argc, char **argv)
     if (argc != 2) {
         return 2;
     }
-    printf("version: %s\n", mmg_abi_version() >= MMG_ABI_VERSION ? "as needed" : "older");
+    printf("version: %s\n", mmg_abi_version() >= MMG_ABI ? "as needed" : "older");
     try("defaults", argv[1], 0, 0);
     try("member", argv[1], 1, 0);
     try("bit", argv[1], 0, MMG_FLAG_SHIM);

@@ -66,6 +66,9 @@ fn spelled(c: &str) -> String {
     if let Some(length) = c.strip_prefix("char[") {
         return format!("[c_char; {}]", length.trim_end_matches(']'));
     }
+    if let Some(inner) = c.strip_suffix("**") {
+        return format!("*mut {}", spelled(&format!("{inner}*")));
+    }
     let (base, pointer) = match c.strip_suffix('*') {
         Some(rest) => match rest.trim_end().strip_prefix("const ") {
             Some(base) => (base, "*const "),
@@ -177,7 +180,7 @@ fn type_names_are_aliases_of_what_is_recorded() {
 fn the_library_is_of_this_abi() {
     // SAFETY: takes nothing.
     let abi = unsafe { mmg_abi_version() };
-    let (major, minor) = (MMG_ABI_VERSION >> 16, MMG_ABI_VERSION & 0xffff);
+    let (major, minor) = (MMG_ABI >> 16, MMG_ABI & 0xffff);
     assert_eq!(abi >> 16, major);
     assert!((minor..=0xffff).contains(&(abi & 0xffff)));
     // SAFETY: takes nothing, and returns a static string.

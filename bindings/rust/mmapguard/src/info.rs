@@ -51,7 +51,7 @@ impl Info {
         /// Why that one, or none.
         lock_reason: Locking = |raw| Locking(raw.lock_reason);
         /// The error number of a lock that the file system could not give.
-        lock_error: Option<u64> = |raw| Some(raw.lock_error).filter(|&code| code != 0);
+        lock_error: Option<i32> = |raw| Some(raw.lock_error).filter(|&code| code != 0);
         /// The cause of the first loss.
         fault_cause: Option<Status> = |raw| Some(Status(raw.fault_cause)).filter(|&s| s.0 != sys::MMG_OK);
         /// The first byte of the region that was found lost.
