@@ -60,7 +60,7 @@ extern void *__dso_handle OURS;
 OURS int
 pthread_atfork(void (*before)(void), void (*parent)(void), void (*child)(void))
 {
-    return __register_atfork(before, parent, child, &__dso_handle);
+    return __register_atfork(before, parent, child, (void *)&__dso_handle);
 }
 
 OURS int
