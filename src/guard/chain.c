@@ -19,8 +19,9 @@
 #include "os/signal.h"
 
 /* Signals that handlers raise while an earlier one that they raised is still being looked at, without getting any lower
-   in the chain. More of them than this make a circle. */
-#define MAX_CIRCLES 16
+   in the chain. More of them than this make a circle. The number is large since an old mark can be left on the stack of
+   a program that left its handlers by longjmp(3), and small enough for a stack of usual size. */
+#define MAX_CIRCLES 400
 /* In place of a signal's number: a copy of the library asks what the trampoline's predecessor is. */
 #define SIGNO_QUESTION 0
 /* How many other copies of the library may stand on top of this one. */
@@ -85,21 +86,30 @@ is_own(const struct signal_action *action)
     int length = atomic_load_explicit(&chain_length, memory_order_acquire);
 
     for (int i = length - 1; i >= 0; i--)
-        if (mmgi_signal_action_calls(action, trampolines[i]))
+        if (action->handler == (uintptr_t)trampolines[i])
             return true;
     return false;
 }
 
-/* Returns true when a signal that this action gets comes to this copy, unless one of the copies before it contains it. */
-static bool
-leads_here(struct signal_action action)
+/*
+ * Returns true when a signal that goes to another handler comes to this copy in the end, unless one of the copies of the
+ * library before it contains the fault. Every copy says what it passes on to.
+ */
+static __attribute__((noinline)) bool
+copies_lead_here(struct signal_action action)
 {
-    for (int i = 0; i < MAX_COPIES && !is_own(&action); i++) {
-        if (!mmgi_signal_action_is_marked(&action))
-            return false;
+    for (int i = 0; i < MAX_COPIES && mmgi_signal_action_is_marked(&action); i++) {
         mmgi_signal_action_handler(&action)(SIGNO_QUESTION, &action, NULL);
+        if (is_own(&action))
+            return true;
     }
-    return is_own(&action);
+    return false;
+}
+
+static bool
+leads_here(const struct signal_action *action)
+{
+    return is_own(action) || copies_lead_here(*action);
 }
 
 enum chain_place
@@ -109,7 +119,7 @@ mmgi_chain_place(void)
 
     if (mmgi_signal_action_get(&current) != 0)
         return CHAIN_UNKNOWN;
-    return leads_here(current) ? CHAIN_TOP : CHAIN_BELOW;
+    return leads_here(&current) ? CHAIN_TOP : CHAIN_BELOW;
 }
 
 /* ------------------------------------------------------------------------------------------------------- climbing -- */
@@ -151,7 +161,7 @@ mmgi_chain_climb(void)
 
     if (mmgi_signal_action_get(&current) != 0)
         return false;
-    while (!leads_here(current)) {
+    while (!leads_here(&current)) {
         struct signal_action fresh, replaced;
         int level = level_for(&current);
         if (level < 0)
@@ -203,7 +213,7 @@ visit_begin(const struct visit *outer, int level, int signo, void *info, void *c
     mmgi_signal_describe(signo, info, &report);
     if (report.cause == SIGNAL_CAUSE_RAISED && is_inside(outer, mmgi_signal_stack_pointer(context)))
         visit.circles = outer->circles + (level >= outer->level ? 1 : 0);
-    if (mmgi_signal_action_get(&top) == 0 && !leads_here(top)) {
+    if (mmgi_signal_action_get(&top) == 0 && !leads_here(&top)) {
         visit.was_below = true;
         /* The handler on top has had the signal: it is the one that called, or is above the one that did. */
         int above = level_find(&top);
@@ -223,7 +233,7 @@ undo_what_predecessors_do(void)
 {
     struct signal_action current;
 
-    if (mmgi_signal_action_get(&current) != 0 || leads_here(current))
+    if (mmgi_signal_action_get(&current) != 0 || leads_here(&current))
         return;
     if (mmgi_signal_action_kind(&current) != SIGNAL_ACTION_HANDLER || level_find(&current) >= 0)
         mmgi_guard_climb_if_free();

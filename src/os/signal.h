@@ -64,9 +64,6 @@ enum signal_action_kind mmgi_signal_action_kind(const struct signal_action *acti
 /** Returns true when both actions do the same. Who returns from the handler, and how, is not compared. */
 bool mmgi_signal_action_equals(const struct signal_action *one, const struct signal_action *other);
 
-/** Returns true when the action calls this handler with all three arguments. */
-bool mmgi_signal_action_calls(const struct signal_action *action, signal_handler *handler);
-
 /** Returns true when a copy of this library made the action. */
 bool mmgi_signal_action_is_marked(const struct signal_action *action);
 

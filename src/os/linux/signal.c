@@ -170,12 +170,6 @@ mmgi_signal_action_equals(const struct signal_action *one, const struct signal_a
 }
 
 bool
-mmgi_signal_action_calls(const struct signal_action *action, signal_handler *handler)
-{
-    return action->handler == (uintptr_t)handler && (action->flags & SA_SIGINFO) != 0;
-}
-
-bool
 mmgi_signal_action_is_marked(const struct signal_action *action)
 {
     return mmgi_signal_action_kind(action) == SIGNAL_ACTION_HANDLER && (action->flags & SA_SIGINFO) != 0 &&

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The chain of SIGBUS handlers: many hosts on top of each other, each of which passes on what is not its own in its own
+ * way; handlers that leave by a jump; two copies of the library in one process. Nobody runs in a circle, and nobody is
+ * skipped. The disposition of SIGBUS belongs to the process, so every case runs in a child.
+ */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "copy.h"
+
+#define HOSTS 64
+#define PAGES 16
+
+/** Run a case in a child of its own. */
+#define IN_A_CHILD(name)                                                                                               \
+    static void name##_child(void *argument);                                                                          \
+    static void name(void)                                                                                             \
+    {                                                                                                                  \
+        CHECK_EXITED(check_child(name##_child, NULL));                                                                 \
+    }                                                                                                                  \
+    static void name##_child(void *argument __attribute__((unused)))
+
+/* ---------------------------------------------------------------------------------------------------------- hosts -- */
+
+enum way {
+    BY_CALL,
+    BY_RAISE
+};
+
+/** What each host found when it installed its handler, how it passes on, and how many signals it has had. */
+static struct {
+    struct sigaction found;
+    enum way way;
+    volatile int seen;
+} hosts[HOSTS];
+
+static volatile int first_seen;    /* signals that the handler below all others has had */
+static sigjmp_buf *volatile leave; /* where that handler jumps to; NULL: it returns */
+
+static void
+first_handler(int signo __attribute__((unused)))
+{
+    first_seen++;
+    if (leave != NULL) {
+        siglongjmp(*leave, 1);
+    }
+}
+
+static void
+host_handler(int number, int signo, siginfo_t *info, void *context)
+{
+    struct sigaction *found = &hosts[number].found;
+    hosts[number].seen++;
+    if (hosts[number].way == BY_RAISE) {
+        sigaction(SIGBUS, found, NULL);
+        raise(signo);
+    } else if ((found->sa_flags & SA_SIGINFO) != 0) {
+        found->sa_sigaction(signo, info, context);
+    } else if (found->sa_handler != SIG_DFL) {
+        found->sa_handler(signo);
+    }
+}
+
+#define HOST(n)                                                                                                        \
+    static void host_##n(int signo, siginfo_t *info, void *context)                                                    \
+    {                                                                                                                  \
+        host_handler(0##n, signo, info, context);                                                                      \
+    }
+#define EIGHT(what, n) what(n##0) what(n##1) what(n##2) what(n##3) what(n##4) what(n##5) what(n##6) what(n##7)
+#define ALL(what)                                                                                                      \
+    EIGHT(what, 0) EIGHT(what, 1) EIGHT(what, 2) EIGHT(what, 3) EIGHT(what, 4) EIGHT(what, 5) EIGHT(what, 6)           \
+    EIGHT(what, 7)
+ALL(HOST)
+#define NAME(n) host_##n,
+static void (*const host_handlers[HOSTS])(int, siginfo_t *, void *) = {ALL(NAME)};
+
+static void
+install_host(int number, enum way way)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = host_handlers[number];
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    hosts[number].way = way;
+    REQUIRE(sigaction(SIGBUS, &action, &hosts[number].found) == 0);
+}
+
+static void
+install_first(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = first_handler;
+    action.sa_flags = SA_ONSTACK | SA_NODEFER;
+    REQUIRE(sigaction(SIGBUS, &action, NULL) == 0);
+}
+
+static void
+forget(void)
+{
+    first_seen = 0;
+    for (int number = 0; number < HOSTS; number++) {
+        hosts[number].seen = 0;
+    }
+}
+
+/** Lose a page of a region of the library's, and see that it is contained. */
+static void
+lose(void)
+{
+    const char *path = check_file("ours", PAGES * check_page());
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    mmg_handle handle = check_open(path, &options);
+    mmg_span span = MMG_SPAN_INIT;
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    check_truncate(path, check_page());
+    CHECK_U64(*(const volatile uint8_t *)(span.data + 5 * check_page()), 0);
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+/** A page of the host's own that cannot be delivered. */
+static volatile uint8_t *
+broken_page(void)
+{
+    int descriptor = open(check_file("host", 1), O_RDONLY | O_CLOEXEC);
+    REQUIRE(descriptor >= 0);
+    uint8_t *base = mmap(NULL, 2 * check_page(), PROT_READ, MAP_SHARED, descriptor, 0);
+    REQUIRE(base != MAP_FAILED);
+    close(descriptor);
+    return base + check_page();
+}
+
+/* ---------------------------------------------------------------------------------------------------- many of them -- */
+
+/** Hosts on top of each other with the guard between each two: a signal visits every one of them once. */
+static void
+visit_all(int count, enum way way)
+{
+    install_first();
+    for (int number = 0; number < count; number++) {
+        CHECK_STATUS(mmg_guard_install(), MMG_OK);
+        install_host(number, way);
+        if (way == BY_RAISE && number + 1 < count) {
+            continue; /* a handler that restores what it found is gone after its first signal */
+        }
+        forget();
+        raise(SIGBUS);
+        CHECK_I64(first_seen, 1);
+        for (int below = 0; below <= number; below++) {
+            CHECK_I64(hosts[below].seen, 1);
+        }
+    }
+    lose();
+}
+
+IN_A_CHILD(fifty_handlers_that_call_are_all_visited)
+{
+    visit_all(50, BY_CALL);
+}
+
+IN_A_CHILD(ten_handlers_that_raise_are_all_visited)
+{
+    visit_all(10, BY_RAISE);
+}
+
+/** The documented limit: the guard goes on top of 64 different handlers, and says so when that is too few. */
+IN_A_CHILD(one_handler_too_many_is_refused_and_copied)
+{
+    install_first();
+    for (int number = 0; number < HOSTS - 1; number++) {
+        CHECK_STATUS(mmg_guard_install(), MMG_OK);
+        install_host(number, BY_CALL);
+    }
+    CHECK_STATUS(mmg_guard_install(), MMG_OK);
+    install_host(HOSTS - 1, BY_CALL);
+    CHECK_STATUS(mmg_guard_install(), MMG_E_GUARD);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_REFUSED);
+    mmg_handle handle = check_open(check_file("big", UINT64_C(1) << 20), NULL);
+    CHECK_U64(check_info(handle).backing_reason, MMG_REASON_NO_GUARD);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+/** A handler that comes back on top of another is no reason to skip the one between. */
+IN_A_CHILD(nobody_is_skipped_when_a_handler_is_put_on_top_again)
+{
+    install_first();
+    CHECK_STATUS(mmg_guard_install(), MMG_OK);
+    install_host(0, BY_CALL);
+    CHECK_STATUS(mmg_guard_install(), MMG_OK);
+    install_host(1, BY_CALL);
+    CHECK_STATUS(mmg_guard_install(), MMG_OK);
+    install_host(0, BY_CALL);
+    CHECK_STATUS(mmg_guard_install(), MMG_OK);
+    for (int round = 1; round <= 3; round++) {
+        raise(SIGBUS);
+        CHECK_I64(first_seen, round);
+        CHECK_I64(hosts[0].seen, round);
+        CHECK_I64(hosts[1].seen, round);
+    }
+    lose();
+}
+
+/** The host has put its handler on top and passes on: who asked the guard to climb over it from inside a signal? */
+IN_A_CHILD(a_handler_on_top_stays_there_until_the_next_mapping)
+{
+    struct sigaction action;
+    install_first();
+    CHECK_STATUS(mmg_guard_install(), MMG_OK);
+    install_host(0, BY_CALL);
+    raise(SIGBUS);
+    CHECK_I64(first_seen, 1);
+    CHECK_I64(hosts[0].seen, 1);
+    REQUIRE(sigaction(SIGBUS, NULL, &action) == 0);
+    CHECK(action.sa_sigaction == host_00);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_DISPLACED);
+    lose(); /* which opens a mapping, and demands that the guard is on top then */
+}
+
+/* ---------------------------------------------------------------------------------------------------------- jumps -- */
+
+/** Send a signal from a call, leave the handler by a jump, and call again from there. Not a tail call. */
+__attribute__((noinline)) static int
+jump_deeper(int count, volatile uint8_t *page) // NOLINT(misc-no-recursion): that is what it is for
+{
+    sigjmp_buf here;
+    volatile char room[5000];
+    room[0] = (char)count;
+    leave = &here;
+    if (sigsetjmp(here, 1) == 0) {
+        if (page != NULL) {
+            (void)*page;
+        } else {
+            raise(SIGBUS);
+        }
+        CHECK(false); /* the handler has not jumped */
+    }
+    if (count > 1) {
+        jump_deeper(count - 1, page);
+    }
+    return room[0];
+}
+
+static void
+use_alternate_stack(void)
+{
+    static char area[1 << 16];
+    const stack_t stack = {.ss_sp = area, .ss_size = sizeof area};
+    REQUIRE(sigaltstack(&stack, NULL) == 0);
+}
+
+static void
+leave_by_jumps(bool on_alternate_stack, bool below_a_host)
+{
+    volatile uint8_t *page = broken_page();
+    install_first();
+    if (on_alternate_stack) {
+        use_alternate_stack();
+    }
+    lose();
+    if (below_a_host) {
+        install_host(0, BY_CALL);
+    }
+    for (int round = 0; round < 2; round++) {
+        jump_deeper(40, round == 0 ? page : NULL);
+        CHECK_I64(first_seen, 40 * (round + 1));
+    }
+    leave = NULL;
+    lose();
+}
+
+IN_A_CHILD(jumps_from_the_normal_stack)
+{
+    leave_by_jumps(false, false);
+}
+
+IN_A_CHILD(jumps_from_the_normal_stack_below_a_host)
+{
+    leave_by_jumps(false, true);
+}
+
+IN_A_CHILD(jumps_from_an_alternate_stack)
+{
+    leave_by_jumps(true, false);
+}
+
+IN_A_CHILD(jumps_from_an_alternate_stack_below_a_host)
+{
+    leave_by_jumps(true, true);
+}
+
+/* --------------------------------------------------------------------------------------- stacks as the host asks for -- */
+
+static volatile bool ran_on_alternate_stack;
+
+static void
+look_at_stack(int signo __attribute__((unused)))
+{
+    stack_t stack;
+    REQUIRE(sigaltstack(NULL, &stack) == 0);
+    ran_on_alternate_stack = (stack.ss_flags & SS_ONSTACK) != 0;
+}
+
+IN_A_CHILD(a_handler_that_wants_no_alternate_stack_runs_on_none)
+{
+    struct sigaction action;
+    use_alternate_stack();
+    for (int wanted = 0; wanted < 2; wanted++) {
+        memset(&action, 0, sizeof action);
+        action.sa_handler = look_at_stack;
+        action.sa_flags = wanted != 0 ? SA_ONSTACK : 0;
+        REQUIRE(sigaction(SIGBUS, &action, NULL) == 0);
+        lose();
+        raise(SIGBUS);
+        CHECK_I64(ran_on_alternate_stack, wanted != 0);
+    }
+}
+
+/* --------------------------------------------------------------------------------------------- two copies at once -- */
+
+static struct {
+    __typeof__(&copy_map) map;
+    __typeof__(&copy_unmap) unmap;
+    __typeof__(&copy_guard_state) guard_state;
+} copy;
+
+static void
+load_copy(void)
+{
+    void *library = dlopen(getenv("MMAPGUARD_COPY"), RTLD_NOW | RTLD_LOCAL);
+    REQUIRE(library != NULL);
+    /* POSIX lets an object pointer that dlsym() returned be read as a function pointer. */
+    *(void **)&copy.map = dlsym(library, "copy_map");
+    *(void **)&copy.unmap = dlsym(library, "copy_unmap");
+    *(void **)&copy.guard_state = dlsym(library, "copy_guard_state");
+    REQUIRE(copy.map != NULL && copy.unmap != NULL && copy.guard_state != NULL);
+}
+
+/** Lose a page of the copy's. */
+static void
+lose_of_copy(void)
+{
+    const char *path = check_file("copied", PAGES * check_page());
+    const uint8_t *data = copy.map(path);
+    REQUIRE(data != NULL);
+    check_truncate(path, check_page());
+    CHECK_U64(*(const volatile uint8_t *)(data + 5 * check_page()), 0);
+    CHECK_STATUS(copy.unmap(), MMG_E_TRUNCATED);
+}
+
+/** Both contain what is their own, pass on what is not, and do not climb over each other for ever. */
+static void
+live_together(bool copy_first)
+{
+    install_first();
+    load_copy();
+    for (int round = 0; round < 100; round++) {
+        if (copy_first) {
+            lose_of_copy();
+            lose();
+        } else {
+            lose();
+            lose_of_copy();
+        }
+        CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+        CHECK_I64(copy.guard_state(), MMG_GUARD_TOP);
+        forget();
+        raise(SIGBUS);
+        CHECK_I64(first_seen, 1);
+    }
+}
+
+IN_A_CHILD(two_copies_with_the_shared_one_first)
+{
+    live_together(false);
+}
+
+IN_A_CHILD(two_copies_with_the_static_one_first)
+{
+    live_together(true);
+}
+
+/** A handler between the two that passes nothing on: the one below it has to come on top again, and does. */
+IN_A_CHILD(two_copies_with_a_handler_between_that_keeps_everything)
+{
+    load_copy();
+    lose();
+    install_first();
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_DISPLACED);
+    lose_of_copy();
+    CHECK_I64(copy.guard_state(), MMG_GUARD_TOP);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_DISPLACED);
+    for (int round = 0; round < 100; round++) {
+        lose();
+        lose_of_copy();
+        CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+        CHECK_I64(copy.guard_state(), MMG_GUARD_TOP);
+    }
+    forget();
+    raise(SIGBUS);
+    CHECK_I64(first_seen, 1);
+}
+
+static const struct check_case cases[] = {
+    {"fifty handlers that call what they found are all visited", fifty_handlers_that_call_are_all_visited, 0},
+    {"ten handlers that raise the signal anew are all visited", ten_handlers_that_raise_are_all_visited, 0},
+    {"one handler too many is refused, and files are copied", one_handler_too_many_is_refused_and_copied, 0},
+    {"nobody is skipped when a handler is put on top again", nobody_is_skipped_when_a_handler_is_put_on_top_again, 0},
+    {"a handler on top stays there until the next mapping", a_handler_on_top_stays_there_until_the_next_mapping, 0},
+    {"a handler may jump from the normal stack", jumps_from_the_normal_stack, 0},
+    {"a handler below a host may jump from the normal stack", jumps_from_the_normal_stack_below_a_host, 0},
+    {"a handler may jump from an alternate stack", jumps_from_an_alternate_stack, 0},
+    {"a handler below a host may jump from an alternate stack", jumps_from_an_alternate_stack_below_a_host, 0},
+    {"a handler that wants no alternate stack runs on none", a_handler_that_wants_no_alternate_stack_runs_on_none, 0},
+    {"two copies live together, the shared one first", two_copies_with_the_shared_one_first, 0},
+    {"two copies live together, the static one first", two_copies_with_the_static_one_first, 0},
+    {"two copies live together with a handler between them", two_copies_with_a_handler_between_that_keeps_everything,
+     0},
+};
+
+CHECK_MAIN(cases)
