@@ -102,6 +102,7 @@ install_slow(void)
         return MMG_E_UNSUPPORTED;
     if (!mmgi_fork_hooks_add(&fork_hooks))
         return MMG_E_GUARD;
+    mmgi_process_keep_loaded();
     mmgi_spares_fill();
     /* Another thread is at it: a few system calls. Sleeping lets it run, even where this thread has priority over it. */
     while (atomic_flag_test_and_set_explicit(&is_climbing, memory_order_acquire))

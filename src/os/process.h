@@ -18,6 +18,12 @@ const char *mmgi_process_environment(const char *name);
 /** Returns true when an environment variable is set to something other than "" and "0". Same limits as above. */
 bool mmgi_process_environment_says(const char *name);
 
+/**
+ * Has the loaded object that this library is part of stay in memory until the process ends, for a handler or a thread
+ * that will run its code. Not async-signal-safe.
+ */
+void mmgi_process_keep_loaded(void);
+
 /** The number of this process; a forked child has another. Async-signal-safe. Does not block. */
 int mmgi_process_id(void);
 

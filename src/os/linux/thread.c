@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/process.h"
+
 void
 mmgi_mutex_lock(os_mutex *mutex)
 {
@@ -97,6 +99,7 @@ mmgi_thread_start(void *(*body)(void *argument), void *argument, size_t stack_si
     pthread_t thread;
     sigset_t all, before;
 
+    mmgi_process_keep_loaded();
     if (pthread_attr_init(&attributes) != 0)
         return ENOMEM;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
