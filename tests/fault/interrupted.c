@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Readers that are interrupted while the guard works for them: by a jump out of a signal of their own, by a pending
+ * cancellation, by a thread with a real-time priority. Nothing stays held, and mmg_close() comes back. And a loss that was
+ * recorded without a fault is still contained when a fault comes by way of a handler that raises the signal anew.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check.h"
+
+#define PAGES 64
+
+/** Run a case in a child of its own, which is killed when it does not end. */
+#define IN_A_CHILD(name)                                                                                               \
+    static void name##_child(void *argument);                                                                          \
+    static void name(void)                                                                                             \
+    {                                                                                                                  \
+        CHECK_EXITED(check_child(name##_child, NULL));                                                                 \
+    }                                                                                                                  \
+    static void name##_child(void *argument __attribute__((unused)))
+
+static mmg_handle
+open_mapped(const char *path)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    return check_open(path, &options);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- jumps -- */
+
+static sigjmp_buf out;
+
+static void
+jump_out(int signo __attribute__((unused)))
+{
+    siglongjmp(out, 1);
+}
+
+/** A time limit around reads of memory, as POSIX allows it: what is interrupted calls nothing. */
+IN_A_CHILD(a_jump_out_of_a_read_leaves_nothing_held)
+{
+    const struct sigaction action = {.sa_handler = jump_out};
+    const struct itimerval none = {{0, 0}, {0, 0}};
+    const char *path = check_file("file", PAGES * check_page());
+    volatile int jumps = 0;
+    sigset_t alarms, before;
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    REQUIRE(sigaction(SIGALRM, &action, NULL) == 0);
+    for (volatile int round = 0; round < (int)check_scaled(1500); round++) {
+        struct itimerval soon = {{0, 0}, {0, 3 + round % 60}};
+        mmg_span span = MMG_SPAN_INIT;
+        check_truncate(path, PAGES * check_page());
+        mmg_handle handle = open_mapped(path);
+        REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+        check_truncate(path, check_page());
+        if (sigsetjmp(out, 1) == 0) {
+            setitimer(ITIMER_REAL, &soon, NULL);
+            for (uint64_t at = 0; at < 20 * span.size; at += check_page()) {
+                (void)((const volatile uint8_t *)span.data)[at % span.size];
+            }
+        } else {
+            jumps++;
+        }
+        pthread_sigmask(SIG_BLOCK, &alarms, &before);
+        setitimer(ITIMER_REAL, &none, NULL);
+        const struct timespec now = {0, 0};
+        sigtimedwait(&alarms, NULL, &now);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        mmg_unpin(&span);
+        alarm(20); /* a close that waits for ever is ended by a jump that leads nowhere: caught below */
+        if (sigsetjmp(out, 1) != 0) {
+            _exit(9);
+        }
+        REQUIRE_STATUS(mmg_close(handle, 0), MMG_OK);
+        alarm(0);
+    }
+    CHECK(jumps > 0);
+}
+
+/* --------------------------------------------------------------------------------------------------- cancellation -- */
+
+static struct {
+    const uint8_t *data;
+    bool asks; /* for a fault, instead of having one */
+    atomic_bool go;
+} reader;
+
+static void *
+read_when_told(void *argument __attribute__((unused)))
+{
+    while (!atomic_load(&reader.go)) {
+    }
+    const uint8_t *byte = reader.data + 20 * check_page();
+    if (reader.asks) {
+        siginfo_t info;
+        memset(&info, 0, sizeof info);
+        info.si_signo = SIGBUS;
+        info.si_code = BUS_ADRERR;
+        info.si_addr = (uint8_t *)(uintptr_t)byte;
+        if (mmg_handle_fault(SIGBUS, &info, NULL) != 1) {
+            return NULL;
+        }
+    }
+    return (void *)(uintptr_t)(*(const volatile uint8_t *)byte + 1u);
+}
+
+/** A cancellation that is pending strikes at the next call that is a cancellation point; the guard makes none. */
+IN_A_CHILD(a_pending_cancellation_does_not_strike_in_the_guard)
+{
+    const char *path = check_file("file", PAGES * check_page());
+    for (int round = 0; round < 20; round++) {
+        pthread_t thread;
+        void *result = NULL;
+        mmg_span span = MMG_SPAN_INIT;
+        check_truncate(path, PAGES * check_page());
+        mmg_handle handle = open_mapped(path);
+        REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+        usleep(10000);
+        check_truncate(path, check_page());
+        /* Where the page can be read again, the guard tries: by a call that is a cancellation point for others. */
+        reader.asks = round % 2 != 0;
+        if (reader.asks) {
+            check_truncate(path, PAGES * check_page());
+        }
+        reader.data = span.data;
+        atomic_store(&reader.go, false);
+        REQUIRE(pthread_create(&thread, NULL, read_when_told, NULL) == 0);
+        REQUIRE(pthread_cancel(thread) == 0);
+        atomic_store(&reader.go, true);
+        REQUIRE(pthread_join(thread, &result) == 0);
+        CHECK(result == (void *)(uintptr_t)1);
+        CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+        CHECK_STATUS(mmg_close(handle, MMG_CLOSE_STRICT), MMG_OK);
+    }
+}
+
+/* ------------------------------------------------------------------------------------------------- real-time threads -- */
+
+static atomic_bool stop;
+
+static void
+ignore(int signo __attribute__((unused)))
+{
+}
+
+static void
+use_one_processor(void)
+{
+    cpu_set_t one;
+    for (size_t number = 0; number < CPU_SETSIZE; number++) {
+        CPU_ZERO(&one);
+        CPU_SET(number, &one);
+        if (sched_setaffinity(0, sizeof one, &one) == 0) {
+            return;
+        }
+    }
+}
+
+static void *
+raise_without_end(void *argument __attribute__((unused)))
+{
+    use_one_processor();
+    while (!atomic_load(&stop)) {
+        raise(SIGBUS);
+    }
+    return NULL;
+}
+
+/** Longest time of a close, in milliseconds; negative: there is no such priority to be had. */
+static void *
+close_with_priority(void *longest)
+{
+    const struct sched_param priority = {.sched_priority = 10};
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    use_one_processor();
+    if (pthread_setschedparam(pthread_self(), SCHED_FIFO, &priority) != 0) {
+        *(long *)longest = -1;
+        return NULL;
+    }
+    const char *path = check_file("closed", PAGES * check_page());
+    for (int round = 0; round < 300; round++) {
+        struct timespec start, end, pause = {0, 20000 + round % 50 * 1000};
+        mmg_handle handle = open_mapped(path);
+        nanosleep(&pause, NULL);
+        clock_gettime(CLOCK_MONOTONIC, &start);
+        mmg_close(handle, 0);
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        long took = (end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000;
+        *(long *)longest = took > *(long *)longest ? took : *(long *)longest;
+    }
+    return NULL;
+}
+
+/** The thread that holds a mapping must get to run, so whoever waits for it sleeps. Spinning would last for ever. */
+IN_A_CHILD(a_thread_with_priority_does_not_wait_for_ever)
+{
+    pthread_t low, high;
+    long longest = 0;
+    signal(SIGBUS, ignore);
+    mmg_handle handle = open_mapped(check_file("kept", PAGES * check_page()));
+    REQUIRE(pthread_create(&low, NULL, raise_without_end, NULL) == 0);
+    REQUIRE(pthread_create(&high, NULL, close_with_priority, &longest) == 0);
+    alarm(100); /* ends the child, and the test fails */
+    REQUIRE(pthread_join(high, NULL) == 0);
+    atomic_store(&stop, true);
+    REQUIRE(pthread_join(low, NULL) == 0);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+/* --------------------------------------------------------------------------------------- recorded is not repaired -- */
+
+static struct sigaction found;
+
+/** As Python's faulthandler: restore what was found, and raise the signal anew. */
+static void
+restore_and_raise(int signo)
+{
+    sigaction(SIGBUS, &found, NULL);
+    raise(signo);
+}
+
+enum recorder {
+    BY_CHECK,
+    BY_FIND,
+    BY_POPULATE,
+    RECORDERS
+};
+
+static void
+record_and_lose(void *argument)
+{
+    enum recorder how = *(enum recorder *)argument;
+    const struct sigaction action = {.sa_handler = restore_and_raise, .sa_flags = SA_NODEFER};
+    const char *path = check_file("file", PAGES * check_page());
+    mmg_handle handle = open_mapped(path);
+    mmg_span span = MMG_SPAN_INIT;
+    uint64_t position = 0;
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    REQUIRE(sigaction(SIGBUS, &action, &found) == 0);
+    check_truncate(path, check_page());
+    switch (how) {
+    case BY_CHECK:
+        CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
+        break;
+    case BY_FIND:
+        CHECK_STATUS(mmg_find(handle, 0, 100, "absent", 6, &position), MMG_OK);
+        break;
+    default:
+        mmg_advise(handle, 0, check_page(), MMG_ADVICE_POPULATE);
+        break;
+    }
+    for (uint64_t at = 1; at < PAGES; at++) {
+        REQUIRE(*(const volatile uint8_t *)(span.data + at * check_page()) == 0);
+    }
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+static void
+a_loss_that_was_recorded_is_contained_when_it_faults(void)
+{
+    for (enum recorder how = BY_CHECK; how < RECORDERS; how++) {
+        CHECK_EXITED(check_child(record_and_lose, &how));
+    }
+}
+
+static const struct check_case cases[] = {
+    {"a jump out of a read leaves nothing held", a_jump_out_of_a_read_leaves_nothing_held, 0},
+    {"a pending cancellation does not strike in the guard", a_pending_cancellation_does_not_strike_in_the_guard, 0},
+    {"a thread with priority does not wait for ever", a_thread_with_priority_does_not_wait_for_ever, 0},
+    {"a loss that was recorded is contained when it faults", a_loss_that_was_recorded_is_contained_when_it_faults, 0},
+};
+
+CHECK_MAIN(cases)

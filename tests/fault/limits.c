@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A process that has nothing left: no mapping, no address space, no memory that it may lock. A loss is contained all the
+ * same, and an open copies where it cannot map. Limits belong to the process, so every case runs in a child.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+
+#define PAGES 64
+
+static mmg_handle handle;
+static mmg_span span;
+static const char *path;
+
+static void
+open_and_pin(uint64_t pages)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    path = check_file("file", pages * check_page());
+    handle = check_open(path, &options);
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+}
+
+/** Cut the file and read all of it. */
+static void
+lose(uint64_t pages, uint64_t kept)
+{
+    check_truncate(path, kept * check_page());
+    for (uint64_t at = 0; at < pages; at++) {
+        REQUIRE(*(const volatile uint8_t *)(span.data + at * check_page()) ==
+                (at < kept ? check_byte(at * check_page()) : 0));
+    }
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+static bool
+may_run(void)
+{
+    if (check_under_valgrind() || check_under_qemu() || check_is_slow()) {
+        check_skip("an emulator or a sanitizer needs mappings and address space of its own, without end");
+        return false;
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------- mappings -- */
+
+/** Make mappings until there is none left to make; neighbours differ, so that the kernel does not merge them. */
+static void
+use_up_mappings(void)
+{
+    int protection = PROT_READ;
+    while (mmap(NULL, check_page(), protection ^= PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) {
+    }
+    REQUIRE(errno == ENOMEM);
+}
+
+static void
+run_out_of_mappings(void *argument __attribute__((unused)))
+{
+    open_and_pin(PAGES);
+    use_up_mappings();
+    lose(PAGES, 8);
+}
+
+static void
+run_out_of_mappings_with_a_hole(void *argument __attribute__((unused)))
+{
+    open_and_pin(PAGES);
+    use_up_mappings();
+    siginfo_t info = {.si_signo = SIGBUS, .si_code = BUS_ADRERR};
+    info.si_addr = (uint8_t *)(uintptr_t)(span.data + 30 * check_page());
+    CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 1);
+    CHECK(check_is_zero(span.data + 30 * check_page(), check_page()));
+    CHECK(check_is_pattern(span.data, 0, 30 * check_page()));
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_IO);
+}
+
+static void
+open_without_mappings(void *argument __attribute__((unused)))
+{
+    mmg_options map = check_backing(MMG_BACKING_MAP);
+    mmg_handle other = 0;
+    const char *big = check_file("big", UINT64_C(1) << 20);
+    free(malloc(UINT64_C(2) << 20)); /* the heap has room, since it grows by mappings, too */
+    open_and_pin(PAGES);
+    use_up_mappings();
+    CHECK_STATUS(mmg_open(big, &map, &other, NULL), MMG_E_LIMIT);
+    mmg_options options = MMG_OPTIONS_INIT;
+    options.copy_threshold = 1;
+    const char *small = path; /* below the size from which the heap asks for a mapping of its own */
+    mmg_status status = mmg_open(small, &options, &other, NULL);
+    CHECK(status == MMG_OK || status == MMG_E_NO_MEMORY);
+    if (status == MMG_OK) {
+        CHECK_U64(check_info(other).backing, MMG_BACKING_COPY);
+        CHECK_U64(check_info(other).backing_reason, MMG_REASON_NO_ROOM);
+    }
+}
+
+static void
+without_a_mapping_left_a_loss_is_contained(void)
+{
+    unsigned long most = 0;
+    FILE *setting = fopen("/proc/sys/vm/max_map_count", "re");
+    if (!may_run()) {
+        return;
+    }
+    REQUIRE(setting != NULL && fscanf(setting, "%lu", &most) == 1);
+    fclose(setting);
+    if (most > 1000000) {
+        check_skip("this system allows more than a million mappings");
+        return;
+    }
+    CHECK_EXITED(check_child(run_out_of_mappings, NULL));
+    CHECK_EXITED(check_child(run_out_of_mappings_with_a_hole, NULL));
+    CHECK_EXITED(check_child(open_without_mappings, NULL));
+}
+
+/* -------------------------------------------------------------------------------------------------- address space -- */
+
+/** `*argument`: whether the hard limit comes down, too, and stays there. */
+static void
+run_out_of_space(void *argument)
+{
+    const bool hard = *(bool *)argument;
+    const struct rlimit limit = {UINT64_C(1) << 20, hard ? UINT64_C(1) << 20 : RLIM_INFINITY};
+    struct rlimit after;
+    open_and_pin(PAGES);
+    int descriptor = open(path, O_RDWR | O_CLOEXEC);
+    REQUIRE(descriptor >= 0);
+    if (hard && getuid() == 0) { /* who is allowed everything may raise it */
+        REQUIRE(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0);
+    }
+    REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
+    REQUIRE(ftruncate(descriptor, (off_t)((PAGES - 4) * check_page())) == 0);
+    for (uint64_t at = PAGES - 4; at < PAGES; at++) {
+        REQUIRE(*(const volatile uint8_t *)(span.data + at * check_page()) == 0);
+    }
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+    CHECK_U64(check_info(handle).faults, hard ? 4 : 1);
+    REQUIRE(getrlimit(RLIMIT_AS, &after) == 0);
+    CHECK_U64(after.rlim_cur, limit.rlim_cur);
+    CHECK_U64(after.rlim_max, limit.rlim_max);
+}
+
+static void
+below_the_limit_on_address_space_a_loss_is_contained(void)
+{
+    if (!may_run()) {
+        return;
+    }
+    for (int hard = 0; hard < 2; hard++) {
+        bool wanted = hard != 0;
+        CHECK_EXITED(check_child(run_out_of_space, &wanted));
+    }
+}
+
+/* -------------------------------------------------------------------------------------------------- locked memory -- */
+
+static void
+lock_everything(void *argument __attribute__((unused)))
+{
+    const struct rlimit limit = {UINT64_C(8) << 20, UINT64_C(8) << 20};
+    const uint64_t pages = (UINT64_C(5) << 20) / check_page();
+    REQUIRE(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
+    open_and_pin(1);
+    mmg_unpin(&span);
+    mmg_close(handle, 0);
+    path = check_file("file", pages * check_page());
+    REQUIRE(chmod(path, 0666) == 0);
+    int descriptor = open(path, O_RDWR | O_CLOEXEC);
+    REQUIRE(descriptor >= 0);
+    if (getuid() == 0) { /* who is allowed everything has no such limit */
+        REQUIRE(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0);
+    }
+    REQUIRE(mlockall(MCL_FUTURE) == 0);
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    REQUIRE_STATUS(mmg_open_fd(descriptor, &options, &handle, NULL), MMG_OK);
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    REQUIRE(ftruncate(descriptor, (off_t)check_page()) == 0);
+    for (uint64_t at = 1; at < pages; at++) {
+        REQUIRE(*(const volatile uint8_t *)(span.data + at * check_page()) == 0);
+    }
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+}
+
+static void
+where_all_memory_is_locked_a_loss_is_contained(void)
+{
+    if (may_run()) {
+        CHECK_EXITED(check_child(lock_everything, NULL));
+    }
+}
+
+static const struct check_case cases[] = {
+    {"without a mapping left a loss is contained, and an open copies", without_a_mapping_left_a_loss_is_contained, 0},
+    {"below the limit on address space a loss is contained", below_the_limit_on_address_space_a_loss_is_contained, 0},
+    {"where all memory is locked a loss is contained", where_all_memory_is_locked_a_loss_is_contained, 0},
+};
+
+CHECK_MAIN(cases)
