@@ -6,9 +6,11 @@ from __future__ import annotations
 import platform
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from support import elf
 from support import library as mmg
 
 pytestmark = pytest.mark.skipif(
@@ -50,9 +52,16 @@ def test_it_is_marked_for_control_flow_protection() -> None:
 
 
 def test_it_needs_nothing_newer_than_glibc_2_28() -> None:
-    needed = {
-        tuple(map(int, found.split(".")))
-        for found in re.findall(r"GLIBC_([\d.]+)", readelf("--version-info"))
-    }
-    assert {version for version in needed if version > (2, 28)} == set()
-    assert needed, "it needs nothing of glibc at all"
+    assert elf.too_new(mmg.library_path()) == {}
+
+
+def test_a_program_that_needs_a_newer_glibc_is_told_apart(tmp_path: Path) -> None:
+    newest = max(elf.symbols_of_glibc(mmg.library_path()).values())
+    (tmp_path / "new.c").write_text(
+        '__asm__(".symver used, arc4random@GLIBC_2.36");\nunsigned used(void);\n'
+        "unsigned f(void);\nunsigned f(void) { return used(); }\n"
+    )
+    command = ["gcc", "-shared", "-fPIC", "-Wl,--unresolved-symbols=ignore-all", "-o", "new.so", "new.c"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert newest <= elf.OLDEST_GLIBC
+    assert elf.too_new(tmp_path / "new.so") == {"arc4random": (2, 36)}

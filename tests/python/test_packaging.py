@@ -20,6 +20,7 @@ import pytest
 from children import program
 
 import mmapguard
+from support import elf
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,6 +52,8 @@ def test_the_installed_package_is_whole() -> None:
     assert re.search(r"NEEDED.*\[libmmapguard\.so\.1\]", dynamic)
     assert re.search(r"(RUNPATH|RPATH).*\[\$ORIGIN\]", dynamic)
     assert "libpython" not in dynamic
+    for name in ("_mmapguard.abi3.so", "libmmapguard.so.1"):
+        assert elf.too_new(folder_of_the_package() / name) == {}
 
 
 def test_a_source_tree_without_the_extension_has_the_abi_and_says_what_is_missing() -> None:

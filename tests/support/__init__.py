@@ -3,6 +3,7 @@
 
 library     the loaded library, and calls that return plain Python values
 children    child processes whose end, death by signal included, is asserted
+elf         what a shared object asks of the C library
 files       files with bytes that can be told apart, and ways to replace, race and lock them
 fuse        a small file system in user space that misbehaves on request
 seccomp     system calls that fail on request
