@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/status.h"
 #include "os/file_lock.h"
+#include "stable/lease.h"
 
 #define LIBRARY_ABI UINT32_C(0x00010000)
 _Static_assert(MMG_ABI == LIBRARY_ABI, "the header belongs to this library");
@@ -320,6 +321,7 @@ mmg_stats_get(mmg_stats *stats)
     ours.guard_state = mmgi_guard_state();
     ours.faults = mmgi_contain_count();
     ours.foreign_faults = mmgi_guard_foreign_count();
+    mmgi_lease_count(&ours);
     mmgi_struct_write(stats, &ours, sizeof ours);
     return MMG_OK;
 }

@@ -161,8 +161,6 @@ mmgi_struct_read_options(const mmg_options *caller, mmg_options *ours)
         ours->max_bytes = DEFAULT_CAP;
     if (ours->max_snapshot_bytes == 0)
         ours->max_snapshot_bytes = DEFAULT_CAP;
-    if (ours->lock == MMG_LOCK_AUTO)
-        ours->lock = MMG_LOCK_SHARED;
     if (ours->max_leases == 0)
         ours->max_leases = DEFAULT_LEASES;
     return MMG_OK;

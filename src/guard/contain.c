@@ -187,6 +187,16 @@ count(const struct held *held)
     atomic_fetch_add_explicit(&contained, 1, memory_order_relaxed); /* a counter */
 }
 
+/*
+ * Returns true when the pages behind the end of the file are gone. Where a file may have been exchanged for another below the
+ * descriptor (overlay), its size says nothing about the mapping; there the last page of the mapping is asked.
+ */
+static bool
+tail_is_gone(const struct held *held)
+{
+    return !held->r.is_stacked || !mmgi_map_is_readable(held->r.start + held->r.length - 1);
+}
+
 static bool
 contain_held(struct held *held, void *address, size_t poisoned)
 {
@@ -195,7 +205,7 @@ contain_held(struct held *held, void *address, size_t poisoned)
     if (poisoned > 0)
         return contain_poison(held, offset, poisoned);
     look_at_file(held);
-    if (held->is_known && !held->r.is_device && offset >= tail_start(held))
+    if (held->is_known && !held->r.is_device && offset >= tail_start(held) && tail_is_gone(held))
         return contain_tail(held, offset / held->r.page * held->r.page);
     return contain_inside(held, offset);
 }
@@ -229,7 +239,7 @@ contain_tail_of(uint32_t number)
     if (mmgi_registry_hold_number(number, &held.r)) {
         look_at_file(&held);
         size_t from = held.is_known && !held.r.is_device ? tail_start(&held) : held.r.length;
-        done = from < held.r.length && from < atomic_load(&mmgi_registry_repairs(number)->tail) &&
+        done = from < held.r.length && from < atomic_load(&mmgi_registry_repairs(number)->tail) && tail_is_gone(&held) &&
                contain_tail(&held, held.r.length);
         if (done)
             count(&held);

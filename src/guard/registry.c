@@ -13,6 +13,7 @@
 #include "base/table.h"
 #include "guard/addr_index.h"
 #include "guard/loss_map.h"
+#include "os/fork_mark.h"
 #include "os/process.h"
 #include "os/thread.h"
 
@@ -27,6 +28,8 @@ struct entry {
     _Atomic uint32_t next;    /* unused: entries come and go with their ranges */
     _Atomic int fd;
     _Atomic uint32_t is_device;
+    _Atomic uint32_t is_stacked;
+    _Atomic uint32_t frozen; /* its pages are being replaced, by the process with this fork_mark() */
     _Atomic uint64_t page;
     _Atomic uint64_t lead;
     _Atomic uint64_t secured;
@@ -39,6 +42,7 @@ struct entry {
     _Atomic uint32_t is_lossy;   /* counted in mmgi_registry_lossy */
     _Atomic uint32_t loss_count; /* of records; what mmg_loss_counter() shows */
     struct repairs repairs;
+    struct vouch vouch;
     struct loss_map lost;
 };
 
@@ -97,6 +101,9 @@ entry_fill(struct entry *entry, const struct registration *r)
 {
     atomic_store_explicit(&entry->fd, r->fd, memory_order_relaxed);
     atomic_store_explicit(&entry->is_device, r->is_device, memory_order_relaxed);
+    atomic_store_explicit(&entry->is_stacked, r->is_stacked, memory_order_relaxed);
+    atomic_store_explicit(&entry->frozen, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->vouch.until, VOUCHED_FOR_EVER, memory_order_relaxed);
     atomic_store_explicit(&entry->page, r->page, memory_order_relaxed);
     atomic_store_explicit(&entry->lead, r->lead, memory_order_relaxed);
     atomic_store_explicit(&entry->secured, r->secured, memory_order_relaxed);
@@ -181,6 +188,15 @@ mmgi_registry_let_go(uint32_t number)
         mmgi_thread_wake(&entry->holders);
 }
 
+/* Returns true while the pages of an entry are being replaced. What another process froze is not frozen in its child. */
+static bool
+is_frozen(struct entry *entry)
+{
+    uint32_t by = atomic_load(&entry->frozen);
+
+    return by != 0 && by == fork_mark();
+}
+
 /* Holds an entry if it still covers `address`; 0 as address: whatever it covers. */
 static bool
 entry_hold(uint32_t number, uintptr_t address, struct registration *r)
@@ -195,6 +211,11 @@ entry_hold(uint32_t number, uintptr_t address, struct registration *r)
         mmgi_registry_let_go(number);
         return false;
     }
+    /* Seen only after the hold was announced: either this sees the freeze, or the freeze waits for this hold. */
+    if (is_frozen(entry)) {
+        mmgi_registry_let_go(number);
+        return false;
+    }
     *r = (struct registration){
         .start = (unsigned char *)start, /* the number was made from this pointer */
         .length = end - start,
@@ -205,10 +226,25 @@ entry_hold(uint32_t number, uintptr_t address, struct registration *r)
         .file_offset = atomic_load_explicit(&entry->file_offset, memory_order_relaxed),
         .fd = atomic_load_explicit(&entry->fd, memory_order_acquire), /* before the file that it names */
         .is_device = atomic_load_explicit(&entry->is_device, memory_order_relaxed) != 0,
+        .is_stacked = atomic_load_explicit(&entry->is_stacked, memory_order_relaxed) != 0,
         .device = atomic_load_explicit(&entry->device, memory_order_relaxed),
         .inode = atomic_load_explicit(&entry->inode, memory_order_relaxed),
         .changed = atomic_load_explicit(&entry->changed, memory_order_relaxed),
     };
+    return true;
+}
+
+/* As entry_hold(), and waits while the pages of the entry are being replaced, which takes one system call. */
+static bool
+entry_hold_thawed(uint32_t number, uintptr_t address, struct registration *r)
+{
+    while (!entry_hold(number, address, r)) {
+        struct entry *entry = entry_of(number);
+        uint32_t by = atomic_load(&entry->frozen);
+        if (!is_frozen(entry))
+            return false;
+        mmgi_thread_wait_on(&entry->frozen, by);
+    }
     return true;
 }
 
@@ -233,11 +269,11 @@ mmgi_registry_hold(const void *address, struct registration *registration)
     const uintptr_t wanted = (uintptr_t)address; /* compared, not followed */
     uint32_t number = mmgi_addr_index_find(wanted);
 
-    if (number != 0 && entry_hold(number, wanted, registration))
+    if (number != 0 && entry_hold_thawed(number, wanted, registration))
         return number;
     const uint32_t limit = mmgi_registry_limit();
     for (number = 1; number <= limit; number++)
-        if (range_covers(number, wanted) && entry_hold(number, wanted, registration))
+        if (range_covers(number, wanted) && entry_hold_thawed(number, wanted, registration))
             return number;
     return 0;
 }
@@ -273,6 +309,30 @@ mmgi_registry_retarget(uint32_t number, int fd)
 }
 
 void
+mmgi_registry_freeze(uint32_t number)
+{
+    struct entry *entry = entry_of(number);
+
+    atomic_store(&entry->frozen, fork_mark());
+    wait_for_holders(entry);
+}
+
+void
+mmgi_registry_thaw(uint32_t number)
+{
+    struct entry *entry = entry_of(number);
+
+    atomic_store(&entry->frozen, 0);
+    mmgi_thread_wake(&entry->frozen);
+}
+
+struct vouch *
+mmgi_registry_vouch_of(uint32_t number)
+{
+    return &entry_of(number)->vouch;
+}
+
+void
 mmgi_registry_secure(uint32_t number, size_t bytes)
 {
     atomic_store(&entry_of(number)->secured, bytes);
@@ -300,6 +360,12 @@ count_lossy(struct entry *entry)
     atomic_fetch_add(&mmgi_registry_lossy, 1);
     if (atomic_exchange(&entry->is_lossy, 1) != 0)
         atomic_fetch_sub(&mmgi_registry_lossy, 1); /* another thread was faster */
+}
+
+void
+mmgi_registry_have_looked_at(uint32_t number)
+{
+    count_lossy(entry_of(number));
 }
 
 static struct loss_scale
@@ -334,8 +400,11 @@ mmgi_registry_search_losses(uint32_t number, uint64_t offset, uint64_t length)
 {
     struct entry *entry = entry_of(number);
 
+    if (entry == NULL || length == 0)
+        return MMG_OK;
+    mmgi_vouch_ask(&entry->vouch, number, &entry->fd);
     /* This mapping's common case in one load. Acquire: whoever saw a zero of a lost page comes after its recording. */
-    if (entry == NULL || length == 0 || atomic_load_explicit(&entry->lost.first_cause, memory_order_acquire) == MMG_OK)
+    if (atomic_load_explicit(&entry->lost.first_cause, memory_order_acquire) == MMG_OK)
         return MMG_OK;
     const struct loss_scale scale = scale_of(entry);
     return mmgi_loss_map_within(&entry->lost, &scale, offset, length);
@@ -371,6 +440,7 @@ mmgi_registry_losses(uint32_t number, struct losses *losses)
     *losses = (struct losses){.first_offset = MMG_TO_END, .cause = MMG_OK};
     if (entry == NULL)
         return;
+    mmgi_vouch_ask(&entry->vouch, number, &entry->fd);
     losses->faults = atomic_load_explicit(&entry->faults, memory_order_relaxed);
     losses->cause = atomic_load_explicit(&entry->lost.first_cause, memory_order_acquire);
     losses->first_offset = atomic_load_explicit(&entry->lost.first_offset, memory_order_relaxed);

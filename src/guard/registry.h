@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "guard/vouch.h"
 #include "mmapguard.h"
 
 /** What the guard must know of a mapping. */
@@ -22,8 +23,9 @@ struct registration {
     size_t lead;          /* bytes between `start` and the region */
     uint64_t size;        /* of the region */
     uint64_t file_offset; /* of `start` */
-    int fd;
-    bool is_device; /* a block device: its status does not tell its size */
+    int fd;          /* -1: a file that nobody can cut */
+    bool is_device;  /* a block device: its status does not tell its size */
+    bool is_stacked; /* the file may have been exchanged since: only the mapping itself tells whether its pages are there */
     /* The file behind the descriptor: a host may close the descriptor and get the number for another file. 0 as inode:
        not compared. */
     uint64_t device, inode;
@@ -74,6 +76,19 @@ void mmgi_registry_retarget(uint32_t number, int fd);
 /** The first bytes of the mapping are no longer the file's: no truncation takes them. */
 void mmgi_registry_secure(uint32_t number, size_t bytes);
 
+/**
+ * Keeps fault handlers away from a mapping while its pages are replaced: the first call returns when no handler is at work,
+ * and those that come wait for the second. Between the two the calling thread must not touch the mapping.
+ */
+void mmgi_registry_freeze(uint32_t number);
+void mmgi_registry_thaw(uint32_t number);
+
+/** The moment up to which a mapping is vouched for. Async-signal-safe. */
+struct vouch *mmgi_registry_vouch_of(uint32_t number);
+
+/** Has every question about a mapping look at its entry from now on. Async-signal-safe. */
+void mmgi_registry_have_looked_at(uint32_t number);
+
 /** Counts a contained signal. Async-signal-safe. */
 void mmgi_registry_count_fault(uint32_t number);
 
@@ -88,7 +103,7 @@ struct repairs {
 /** The repairs of a mapping that the caller holds. */
 struct repairs *mmgi_registry_repairs(uint32_t number);
 
-/** How many mappings have lost something; for the call below. */
+/** How many mappings have lost something, or need somebody to vouch for them; for the call below. */
 extern _Atomic uint32_t mmgi_registry_lossy __attribute__((visibility("hidden")));
 
 /** Returns true when a mapping that is registered now may have lost something. If not, the calls below need no look. */

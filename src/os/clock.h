@@ -10,6 +10,12 @@
 /** Nanoseconds of a clock that never jumps. Async-signal-safe. Does not block. */
 int64_t mmgi_clock_monotonic_ns(void);
 
+/**
+ * Nanoseconds of the same clock as it was at the last tick, at most 10 ms ago, for about a tenth of the cost.
+ * Async-signal-safe. Does not block.
+ */
+int64_t mmgi_clock_tick_ns(void);
+
 /** Nanoseconds since 1970, of the clock that file times are taken from. Async-signal-safe. Does not block. */
 int64_t mmgi_clock_realtime_ns(void);
 

@@ -62,6 +62,12 @@ int mmgi_file_reopen(int fd, int *fresh);
 /** Duplicates a descriptor; both share position, locks and leases. Does not block. */
 int mmgi_file_duplicate(int fd, int *fresh);
 
+/**
+ * Has `fd` name what `fresh` names, and closes `fresh`. What `fd` named before stays open where it is mapped or duplicated.
+ * Async-signal-safe. Does not block.
+ */
+void mmgi_file_exchange(int fd, int fresh);
+
 /** Closes a descriptor. Async-signal-safe. Network file systems may block here. */
 void mmgi_file_close(int fd);
 
@@ -79,6 +85,19 @@ int mmgi_file_probe(int fd, uint64_t offset);
 
 /** Stores the size of a block device in bytes. Async-signal-safe. */
 int mmgi_file_device_size(int fd, uint64_t *size);
+
+/** A descriptor that is kept for the moment when the process has none left. */
+struct reserved_fd {
+    int fd; /* -1: none */
+    uint64_t device, inode;
+};
+
+/**
+ * Reserves a descriptor, or frees it for the next call that needs one. When somebody has closed the descriptor and its
+ * number names another file now, that file is left alone. Not async-signal-safe. Do not block.
+ */
+void mmgi_file_reserve(struct reserved_fd *reserved);
+void mmgi_file_unreserve(struct reserved_fd *reserved);
 
 /**
  * Checks that a descriptor can be read from: 0; EBADF when it is not open; EACCES when it is open for writing only;

@@ -21,7 +21,7 @@ enum file_system_lock {
 };
 
 struct file_system {
-    char name[24];            /* such as "ext4"; "" when it could not be found out */
+    const char *name;         /* such as "ext4"; "" when it could not be found out. It lives as long as the process */
     bool has_leases;          /* every writer passes through this kernel, and a read lease holds each of them back */
     bool is_read_only_medium; /* nobody can write to it, not even the kernel */
     bool has_verity;          /* its files may be sealed by fs-verity */

@@ -56,11 +56,28 @@ void mmgi_map_spare_release(unsigned char *spare);
 int mmgi_map_spare_move(unsigned char *spare, unsigned char *lost);
 
 /**
- * Put another file's pages, or memory of mmgi_map_memory(), in the place of `length` bytes at the start of a mapping, in one
- * call: addresses stay, and a reader sees the old pages or the new ones. 0 or an errno.
+ * Puts another file's pages, or memory of mmgi_map_shared_memory(), in the place of `length` bytes at the start of a mapping,
+ * in one call: addresses stay, and a reader sees the old pages or the new ones. File and memory stay the caller's; the memory
+ * is read-only from now on. 0 or an errno.
  */
 int mmgi_map_replace_with_file(const struct mapping *mapping, size_t length, int fd, uint64_t offset);
 int mmgi_map_replace_with_memory(const struct mapping *mapping, size_t length, unsigned char *memory);
+
+/**
+ * Copies bytes that may be missing below a mapping: the kernel copies, and stops where a touch would raise a signal. Stores
+ * how many bytes were copied. Returns 0; EFAULT when it stopped; another errno where the kernel does not copy for a process
+ * (ENOSYS, or EPERM in a sandbox). Async-signal-safe. May block on the disk.
+ */
+int mmgi_map_copy_out(const unsigned char *from, void *to, size_t size, size_t *copied);
+
+/** Returns true when a byte of a mapping can be read without a signal. Same limits as above. */
+bool mmgi_map_is_readable(const unsigned char *address);
+
+/** Has the kernel hand this memory of mmgi_map_memory() to forked children as zeros. 0, or EINVAL before Linux 4.14. */
+int mmgi_map_wipe_on_fork(unsigned char *memory, size_t length);
+
+/** Zeroed, writable memory whose pages can be in several places at once; given back like that of mmgi_map_memory(). */
+unsigned char *mmgi_map_shared_memory(size_t length, size_t *rounded);
 
 /** Zeroed, writable memory of whole pages; its length. NULL: none. */
 unsigned char *mmgi_map_memory(size_t length, size_t *rounded);

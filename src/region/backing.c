@@ -215,12 +215,13 @@ mapping_register(const struct source *source, const struct map_request *request,
                                         .lead = lead,
                                         .size = request->length,
                                         .file_offset = source->options->offset - lead,
-                                        .fd = request->fd,
+                                        .fd = request->is_snapshot ? -1 : request->fd,
+                                        .is_stacked = source->file_system.is_stacked && !request->is_snapshot,
                                         .is_device = source->kind == SOURCE_DEVICE,
                                         .changed = source->status.changed.seconds * INT64_C(1000000000) +
                                                    source->status.changed.nanoseconds};
 
-    if (request->fd == source->fd) { /* and not a snapshot's */
+    if (!request->is_snapshot) {
         registration.device = source->status.device;
         registration.inode = source->status.inode;
     }
@@ -261,10 +262,12 @@ mmgi_backing_map(struct source *source, const struct map_request *request, struc
         .size = request->length,
         .mapping = &mapping,
         .number = number,
-        .content = request->fd,
+        .content = request->is_snapshot || source->file_system.is_stacked ? -1 : request->fd,
         .keeps_source = true,
         .is_guarded = request->is_guarded,
         .reason = mapping.is_private ? MMG_REASON_MAP_PRIVATE : request->reason,
+        .exceptions = request->exceptions,
+        .means_order = request->means_order,
         .promise = request->promise,
     });
     mmgi_source_keep(source);

@@ -24,10 +24,13 @@ mmg_status mmgi_backing_copy(struct source *source, uint64_t length, uint32_t re
 
 /** What to map, and what the region is to say of it. */
 struct map_request {
-    int fd;          /* the source's own descriptor, or a snapshot's; it becomes the region's on success */
+    int fd;          /* the source's own descriptor, or a snapshot's */
     uint64_t length; /* from the window's offset on */
     bool is_guarded;
     uint32_t reason; /* MMG_REASON_...; the function says MMG_REASON_MAP_PRIVATE itself where that happened */
+    uint32_t exceptions;  /* MMG_EXCEPT_... bits */
+    uint64_t means_order; /* as in mmg_info */
+    bool is_snapshot;     /* nobody can cut the file: the region needs its mapping only, and `fd` stays the caller's */
     struct promise promise;
 };
 

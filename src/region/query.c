@@ -3,6 +3,7 @@
  * Questions to a region that lives: what it is, whether its bytes are all there, whether the file has moved on, and the
  * bytes themselves by way of the kernel.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "os/file.h"
@@ -12,6 +13,13 @@
 #include "guard/registry.h"
 #include "base/status.h"
 
+/* Returns true when the keeper of a region is the parent process's. */
+static bool
+is_inherited(const struct region *region)
+{
+    return region->keeper != NULL && region->keeper->is_inherited(region->keeper);
+}
+
 void
 mmgi_region_describe(const struct region *region, mmg_info *info)
 {
@@ -19,6 +27,8 @@ mmgi_region_describe(const struct region *region, mmg_info *info)
 
     mmgi_registry_losses(region->number, &losses);
     struct promise promise = mmgi_promise_after_loss(region_promise(region), region->is_guarded, losses.cause);
+    if (promise.means == MMG_MEANS_LEASE && is_inherited(region))
+        promise = mmgi_promise_mapped(region->is_guarded, MMG_SHORT_FORKED);
     if (promise.means == MMG_MEANS_FAULT_GUARD)
         promise = mmgi_promise_behind_guard(promise, mmgi_guard_shortfall());
     info->backing = region->backing;
@@ -27,6 +37,10 @@ mmgi_region_describe(const struct region *region, mmg_info *info)
     info->means = promise.means;
     info->shortfall = promise.shortfall;
     info->lock = region->lock;
+    info->lock_reason = region->lock_reason;
+    info->exceptions = promise.means == MMG_MEANS_LEASE ? region->exceptions : 0;
+    info->means_order = region->means_order;
+    strncpy(info->file_system, region->file_system, sizeof info->file_system - 1); /* the rest is zero already */
     info->fault_cause = losses.cause;
     info->size = region->size;
     info->offset = region->offset;
@@ -70,23 +84,28 @@ mmgi_identity_compare(const struct identity *then, const struct file_status *now
 }
 
 /*
- * Returns true when the bytes of a region have changed although its lease should have kept them. That is so only while
- * nobody has seen to the break of the lease.
+ * Returns true when bytes of a region at the end of its file are gone, given the size that the file has now. Where the file
+ * may have been exchanged for another below the descriptor, the mapping is asked whether it has them still.
  */
 static bool
-has_slipped(const struct region *region, const struct file_status *now)
+tail_is_lost(const struct region *region, uint64_t size)
 {
-    const uint32_t contents = MMG_CHANGED_SIZE | MMG_CHANGED_MTIME;
+    uint64_t left = size > region->offset ? size - region->offset : 0;
+    size_t page = region->mapping.page;
 
-    if ((mmgi_identity_compare(&region->identity, now) & contents) == 0)
+    if (left >= region->size)
         return false;
-    /* The lease is the parent's, and so is the copy when the lease breaks. The child only notices the change. */
-    if (region_promise(region).shortfall == MMG_SHORT_FORKED)
+    if (!region->is_stacked)
         return true;
-    /* A lease that holds keeps every writer out; times can be set without writing. The lease is asked first: the means
-       changes before the lease is given up. */
-    return region->keeper != NULL && !region->keeper->holds(region->keeper, region->fd) &&
-           region_promise(region).means == MMG_MEANS_LEASE;
+    size_t lead = (size_t)(region->data - region->mapping.base);
+    size_t behind = (size_t)((lead + left + page - 1) / page * page); /* first page that lies wholly behind the end */
+    if (behind < region->mapping.length)
+        return !mmgi_map_is_readable(region->mapping.base + behind);
+    /* Only part of the last page is behind the end: cut short, it reads as zeros without a fault. */
+    for (uint64_t i = left; i < region->size; i++)
+        if (region->data[i] != 0)
+            return false;
+    return true;
 }
 
 mmg_status
@@ -101,11 +120,14 @@ mmgi_region_look(const struct region *region)
     int os_code = mmgi_file_status(region->fd, &status);
     if (os_code != 0)
         return mmgi_region_failed(region, os_code);
-    /* open(2) with O_RDONLY|O_TRUNC cuts a file without asking for the lease; hence leased files are compared, too. */
-    if (status.size < region->offset + region->size && (!leased || region_promise(region).means == MMG_MEANS_LEASE))
+    /* open(2) with O_RDONLY|O_TRUNC cuts a file without breaking the lease; hence leased files are compared, too, unless a
+       snapshot has taken their place meanwhile. */
+    if (tail_is_lost(region, status.size) && (!leased || region_promise(region).means == MMG_MEANS_LEASE))
         mmgi_registry_lose(region->number, status.size > region->offset ? status.size - region->offset : 0, MMG_TO_END,
                            MMG_E_TRUNCATED);
-    else if ((leased || promise.shortfall == MMG_SHORT_FORKED) && has_slipped(region, &status))
+    /* The lease is the parent's, and so is the copy when it breaks. A child only notices that the file has changed. */
+    else if (leased && is_inherited(region) &&
+             (mmgi_identity_compare(&region->identity, &status) & (MMG_CHANGED_SIZE | MMG_CHANGED_MTIME)) != 0)
         mmgi_registry_lose(region->number, 0, MMG_TO_END, MMG_E_UNSTABLE);
     return MMG_OK;
 }
@@ -147,6 +169,47 @@ mmgi_region_changed(const struct region *region, uint32_t *what)
             bits |= mmgi_identity_compare(then, &named);
     }
     *what = bits;
+    return MMG_OK;
+}
+
+/*
+ * Copies out of the mapping, by way of the kernel, which stops at a page that is gone. In a sandbox where the kernel does
+ * not copy, the fault guard is what is left.
+ */
+static mmg_status
+read_mapping(const struct region *region, uint64_t offset, void *buffer, size_t want, size_t *done)
+{
+    struct file_status status;
+    int os_code = mmgi_map_copy_out(region->data + offset, buffer, want, done);
+
+    if (os_code == 0)
+        return MMG_OK;
+    if (os_code != EFAULT) {
+        memcpy(buffer, region->data + offset, want);
+        *done = want;
+        return MMG_OK;
+    }
+    bool is_cut = region->is_stacked && mmgi_file_status(region->fd, &status) == 0 &&
+                  status.size < region->offset + offset + want;
+    return is_cut ? MMG_E_TRUNCATED : MMG_E_IO;
+}
+
+/* Copies `want` bytes from where they are now: the heap, the mapping, or a file. */
+static mmg_status
+read_content(const struct region *region, int content, uint64_t offset, void *buffer, size_t want, size_t *done)
+{
+    *done = want;
+    if (want == 0)
+        return MMG_OK;
+    if (content >= 0) {
+        int os_code = mmgi_file_read_at(content, region->offset + offset, buffer, want, done);
+        if (os_code != 0)
+            return mmgi_region_failed(region, os_code);
+        return *done < want ? MMG_E_TRUNCATED : MMG_OK;
+    }
+    if (region->mapping.base != NULL)
+        return read_mapping(region, offset, buffer, want, done);
+    memcpy(buffer, region->data + offset, want);
     return MMG_OK;
 }
 
@@ -206,27 +269,21 @@ mmgi_region_read(const struct region *region, uint64_t offset, void *buffer, uin
 {
     uint64_t rest = region->size - offset;
     size_t want = (size_t)(size < rest ? size : rest); /* at most the size of what is in memory or mapped */
-    size_t done = want;
-    int content, os_code = 0;
+    size_t done;
+    int content;
+    mmg_status status;
 
     *got = 0;
-    do {
+    do { /* a lease that breaks meanwhile puts a snapshot there before it lets any writer in */
         content = atomic_load(&region->content);
-        /* After the load: what a broken lease could not secure is recorded before the content is replaced, and is in
-           neither the file nor the snapshot. */
-        if (registry_loss_within(region->number, offset, want) == MMG_E_UNSTABLE)
-            return MMG_E_UNSTABLE;
-        if (content >= 0)
-            os_code = mmgi_file_read_at(content, region->offset + offset, buffer, want, &done);
-        else if (want > 0)
-            memcpy(buffer, region->data + offset, want);
-        /* A lease that broke meanwhile has put a snapshot there before it let any writer in. */
+        status = read_content(region, content, offset, buffer, want, &done);
     } while (content != atomic_load(&region->content));
-    *got = done;
-    if (os_code != 0)
-        return mmgi_region_failed(region, os_code);
-    if (done < want)
-        return MMG_E_TRUNCATED;
+    /* Asked after the bytes were read: until now they were as they should be, or it is recorded that they were not. */
     mmg_status loss = registry_loss_within(region->number, offset, want);
-    return loss == MMG_E_UNSTABLE ? loss : MMG_OK; /* of other losses the kernel has just shown that they are over */
+    /* Bytes of a STABLE region that were ever lost are nobody's, even if the file holds others there now. For the rest the
+       kernel has just shown that a loss is over. */
+    if (loss == MMG_E_UNSTABLE || (loss != MMG_OK && region->is_kept))
+        return loss;
+    *got = done;
+    return status;
 }

@@ -10,6 +10,7 @@
 
 #include "guard/registry.h"
 #include "os/file.h"
+#include "region/shared_lock.h"
 
 /* A copy starts on a cache line: Arrow asks for 64 bytes, and vector code gains from them. */
 #define COPY_ALIGNMENT 64u
@@ -68,12 +69,19 @@ mmgi_region_create(const struct region_spec *spec)
     region->number = spec->number;
     region->fd = spec->keeps_source ? source->fd : -1;
     region->lock = spec->keeps_source ? source->lock : MMG_LOCK_NONE;
+    region->lock_reason = spec->keeps_source || source->lock == MMG_LOCK_NONE ? source->lock_reason : MMG_LOCKING_NO_NEED;
     region->lock_error = source->lock_error;
+    region->lock_share = spec->keeps_source ? source->lock_share : (struct lock_share){.lock = NULL};
+    region->exceptions = spec->exceptions;
+    region->means_order = spec->means_order;
+    region->file_system = source->file_system.name != NULL ? source->file_system.name : "";
     region->keeper = NULL;
     region->reason = spec->reason;
     region->has_identity = source->kind != SOURCE_STREAM;
     region->follows_link = (source->options->flags & MMG_FLAG_NOFOLLOW) == 0;
     region->is_device = source->kind == SOURCE_DEVICE;
+    region->is_stacked = source->file_system.is_stacked;
+    region->is_kept = spec->promise.guarantee == MMG_GUARANTEE_STABLE && spec->mapping != NULL;
     region->is_guarded = spec->is_guarded;
     atomic_init(&region->promise, promise_pack(spec->promise));
     atomic_init(&region->content, spec->content);
@@ -102,6 +110,7 @@ mmgi_region_discard(struct region *region)
     int content = atomic_load(&region->content);
     if (content >= 0 && content != region->fd)
         mmgi_file_close(content);
+    mmgi_shared_lock_drop(&region->lock_share, region->lock, region->fd, false);
     if (region->fd >= 0)
         mmgi_file_close(region->fd); /* this ends the lock, which so outlives the mapping */
     free(region->stream);
@@ -140,27 +149,26 @@ mmgi_region_replaceable(const struct region *region, size_t secured)
 }
 
 bool
-mmgi_region_replace(struct region *region, struct replacement *replacement)
+mmgi_region_replace(struct region *region, const struct replacement *replacement)
 {
     const struct mapping *mapping = &region->mapping;
     size_t whole = mmgi_region_replaceable(region, replacement->secured);
 
     if (whole == 0)
         return false;
+    /* A handler that has looked at the file by now must not put zeros over the bytes that come. */
+    mmgi_registry_freeze(region->number);
     int os_code = replacement->fd >= 0
                       ? mmgi_map_replace_with_file(mapping, whole, replacement->fd, region->offset - lead_of(region))
                       : mmgi_map_replace_with_memory(mapping, whole, replacement->memory);
+    if (os_code == 0 && whole == mapping->length)
+        mmgi_registry_retarget(region->number, -1); /* nobody can cut that file */
+    else if (os_code == 0)
+        mmgi_registry_secure(region->number, whole);
+    mmgi_registry_thaw(region->number);
     if (os_code != 0)
         return false;
-    if (whole == mapping->length)
-        mmgi_registry_retarget(region->number, replacement->fd);
-    else
-        mmgi_registry_secure(region->number, whole);
-    atomic_store(&region->content, replacement->fd);
-    if (replacement->memory != NULL && replacement->memory_length > whole)
-        mmgi_map_memory_release(replacement->memory + whole, replacement->memory_length - whole);
-    replacement->fd = -1; /* descriptor and memory are the region's now */
-    replacement->memory = NULL;
+    atomic_store(&region->content, -1); /* mmg_read() copies out of the mapping: no descriptor is kept */
     if (whole == mapping->length)
         atomic_store(&region->promise, promise_pack(mmgi_promise_stable(replacement->means)));
     return true;

@@ -30,8 +30,8 @@ struct identity {
 struct region_keeper {
     /** Ends the keeping and frees the keeper. Called once, before anything of the region is given back. May block. */
     void (*end)(struct region_keeper *keeper);
-    /** Returns true while no writer can have been let in. Any thread; does not block. */
-    bool (*holds)(const struct region_keeper *keeper, int fd);
+    /** Returns true when the keeper belongs to another process, from which this one was forked. Async-signal-safe. */
+    bool (*is_inherited)(const struct region_keeper *keeper);
 };
 
 struct region {
@@ -43,17 +43,21 @@ struct region {
     uint32_t number;              /* in the registry of mappings; 0: a copy */
     int fd;                       /* the file that was opened, and its lock; -1: given back */
     struct region_keeper *keeper; /* NULL: nobody */
-    uint32_t backing, reason, lock;
+    uint32_t backing, reason, lock, lock_reason, exceptions;
     int lock_error;
+    struct lock_share lock_share;
     bool has_identity; /* the source is a file, as opposed to a stream */
     bool follows_link; /* how `path` was resolved */
     bool is_device;
+    bool is_stacked;          /* the file may be exchanged below the descriptor, so only the mapping tells its bytes */
+    bool is_kept;             /* STABLE was promised at open */
     bool is_guarded;          /* the fault guard contains what happens to the mapping */
     _Atomic uint32_t promise; /* packed; see region/promise.h */
     _Atomic int os_error;     /* the last errno behind MMG_E_SYSTEM or MMG_E_IO; 0: none */
     _Atomic int content; /* descriptor from which mmg_read() reads, at `offset`; -1: the bytes are only in memory */
-    uint64_t offset, heap_bytes;
+    uint64_t offset, heap_bytes, means_order;
     struct identity identity;
+    const char *file_system; /* its name, never NULL */
     const char *path; /* NULL: opened by descriptor */
 };
 
@@ -74,10 +78,12 @@ struct region_spec {
     unsigned char *stream;         /* becomes the region's, for free(3) */
     const struct mapping *mapping; /* becomes the region's; NULL: a copy */
     uint32_t number;               /* of the mapping in the registry */
-    int content;                   /* descriptor to read the bytes from; becomes the region's; -1: none */
+    int content;                   /* descriptor to read the bytes from; becomes the region's; -1: from memory */
     bool keeps_source;             /* the descriptor and the lock of the source become the region's */
     bool is_guarded;
-    uint32_t reason; /* MMG_REASON_... */
+    uint32_t reason;      /* MMG_REASON_... */
+    uint32_t exceptions;  /* MMG_EXCEPT_... bits */
+    uint64_t means_order; /* as in mmg_info */
     struct promise promise;
 };
 
@@ -99,11 +105,13 @@ void mmgi_region_count_in(struct region *region);
 /** Returns the heap bytes of all regions that have a handle. */
 uint64_t mmgi_region_heap_bytes(void);
 
-/** Bytes that take the place of a region's: in an unlinked file, or in memory of mmgi_map_memory(). */
+/**
+ * Bytes that take the place of a region's: a file that holds them at the offsets that they have in the region's file, or
+ * memory. Both stay the caller's, for other regions of the same file.
+ */
 struct replacement {
     int fd;                /* -1: in memory */
-    unsigned char *memory; /* NULL: in a file */
-    size_t memory_length;
+    unsigned char *memory; /* of mmgi_map_shared_memory(); it starts with the first byte of the mapping */
     size_t secured; /* bytes from the start of the mapping that are there */
     uint32_t means; /* MMG_MEANS_...: what the region is kept by from now on */
 };
@@ -113,10 +121,9 @@ size_t mmgi_region_replaceable(const struct region *region, size_t secured);
 
 /**
  * Puts the replacement in the place of the first bytes of the mapping. Addresses stay, and a reader finds the old bytes or
- * the new ones, which are the same. On success descriptor and memory are the region's, and `replacement` names them no
- * more. Returns false when nothing was replaced.
+ * the new ones, which are the same. Fault handlers keep away meanwhile. Returns false when nothing was replaced.
  */
-bool mmgi_region_replace(struct region *region, struct replacement *replacement);
+bool mmgi_region_replace(struct region *region, const struct replacement *replacement);
 
 /**
  * Takes back the STABLE guarantee. All bytes from `from` on are reported as MMG_E_UNSTABLE first, so that nobody reads

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "base/status.h"
+#include "region/shared_lock.h"
 #include "region/source_lock.h"
 
 static mmg_status
@@ -94,12 +95,17 @@ refuse_writers(const struct source *source)
 static mmg_status
 finish_opening(struct source *source)
 {
-    int os_code = mmgi_source_lock_try(source);
     mmg_status status = classify(source);
 
-    /* A file that is locked already, which nearly all are, has nothing left to settle. */
-    if (status == MMG_OK && (source->lock == MMG_LOCK_NONE || source->kind == SOURCE_STREAM))
-        status = mmgi_source_lock_finish(source, os_code);
+    source->lock = MMG_LOCK_NONE;
+    source->lock_error = 0;
+    source->lock_share = (struct lock_share){.lock = NULL};
+    if (status == MMG_OK && source->kind == SOURCE_STREAM) {
+        status = mmgi_source_lock_none(source);
+    } else if (status == MMG_OK) {
+        mmgi_file_system_find(source->fd, &source->status, &source->file_system);
+        status = mmgi_source_lock(source);
+    }
     if (status == MMG_OK)
         status = refuse_writers(source);
     if (status != MMG_OK)
@@ -186,16 +192,19 @@ mmgi_source_open_stream(int fd, struct source *source)
     source->is_shared = true;
     source->lock = MMG_LOCK_NONE;
     source->lock_error = 0;
+    source->lock_share = (struct lock_share){.lock = NULL};
     status = classify(source);
     source->kind = SOURCE_STREAM;
-    return status;
+    return status == MMG_OK ? mmgi_source_lock_none(source) : status;
 }
 
 void
 mmgi_source_close(struct source *source)
 {
-    if (source->is_owned)
-        mmgi_file_close(source->fd); /* this ends the lock: nobody else has this description */
+    if (source->is_owned) {
+        mmgi_shared_lock_drop(&source->lock_share, source->lock, source->fd, false);
+        mmgi_file_close(source->fd); /* this ends a lock that is this source's alone */
+    }
     source->is_owned = false;
 }
 

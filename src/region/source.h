@@ -10,6 +10,8 @@
 #include "base/error.h"
 #include "mmapguard.h"
 #include "os/file.h"
+#include "os/file_system.h"
+#include "region/shared_lock.h"
 
 enum source_kind {
     SOURCE_FILE,   /* a regular file */
@@ -25,8 +27,11 @@ struct source {
     bool is_owned;  /* closed by mmgi_source_close() */
     bool is_shared; /* a duplicate: position and locks are somebody else's too */
     enum source_kind kind;
+    struct file_system file_system;
     uint32_t lock;             /* MMG_LOCK_...: the one that is held */
-    int lock_error;            /* why it is not the one that was asked for */
+    uint32_t lock_reason;      /* MMG_LOCKING_...: why it is that one */
+    int lock_error;            /* the kernel's answer when the file system has no such lock */
+    struct lock_share lock_share;
     struct file_status status; /* as it was once the lock was held */
     uint64_t size;             /* of a file or device */
 };

@@ -1,80 +1,143 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The lock comes before the size of a file is asked, so that the size is one that a cooperating writer keeps. What turns
- * out to be a stream needs no lock and loses it again.
+ * A lock is taken by default only where it is advisory, local, and answered by this kernel. CIFS makes a lock mandatory
+ * for others, NFS and FUSE ask a server that may never answer, and a lock on 9p is not the host's. A process needs one
+ * lock for all its regions of a file (shared_lock.c): the kernel walks over all locks of a file for each new one.
  */
 #include "region/source_lock.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/status.h"
 #include "os/file_lock.h"
+#include "os/process.h"
+#include "region/shared_lock.h"
 
-static const char *
-lock_call(const struct source *source)
+/* What MMAPGUARD_LOCK makes of MMG_LOCK_AUTO. It is read once, so that an open does not search the environment. */
+static uint32_t
+auto_by_environment(void)
 {
-    return source->options->lock == MMG_LOCK_OFD ? "fcntl" : "flock";
+    static _Atomic uint32_t known = UINT32_MAX;
+    uint32_t lock = atomic_load_explicit(&known, memory_order_relaxed); /* every thread finds the same */
+
+    if (lock != UINT32_MAX)
+        return lock;
+    const char *word = mmgi_process_environment("MMAPGUARD_LOCK");
+    lock = MMG_LOCK_AUTO;
+    if (word != NULL && strcmp(word, "none") == 0)
+        lock = MMG_LOCK_NONE;
+    else if (word != NULL && strcmp(word, "shared") == 0)
+        lock = MMG_LOCK_SHARED;
+    atomic_store_explicit(&known, lock, memory_order_relaxed);
+    return lock;
 }
 
-/* Waits for a lock that was not to be had, does without it, or fails, as the options say. */
-static mmg_status
-lock_resolve(struct source *source, int os_code)
+/* Returns why MMG_LOCK_AUTO takes no lock on a file system; MMG_LOCKING_HELD: it takes one. */
+static uint32_t
+reason_against(enum file_system_lock lock)
+{
+    switch (lock) {
+    case FILE_SYSTEM_LOCK_ADVISORY:
+        return MMG_LOCKING_HELD;
+    case FILE_SYSTEM_LOCK_MANDATORY:
+        return MMG_LOCKING_MANDATORY;
+    case FILE_SYSTEM_LOCK_HANGS:
+        return MMG_LOCKING_COULD_HANG;
+    default:
+        return MMG_LOCKING_NOT_LOCAL;
+    }
+}
+
+/* Returns the lock to try for. When that is none, `source->lock_reason` says why. */
+static uint32_t
+lock_wanted(struct source *source)
 {
     const mmg_options *options = source->options;
+    bool is_required = (options->flags & MMG_FLAG_REQUIRE_LOCK) != 0;
+    uint32_t lock = options->lock;
 
-    if (os_code == EWOULDBLOCK && options->lock_wait_ms > 0) {
-        os_code = mmgi_lock_wait(source->fd, options->lock, options->lock_wait_ms);
-        if (os_code == 0)
-            source->lock = options->lock;
-    }
-    if (os_code == 0)
-        return mmgi_source_refresh(source); /* who held the lock may have changed the file */
-    if (os_code == EWOULDBLOCK)
-        return mmgi_error_tell(source->report, MMG_E_WOULD_BLOCK, lock_call(source), os_code, 0, "is locked elsewhere");
-    if (!mmgi_lock_is_missing(os_code))
-        return mmgi_error_tell_os(source->report, lock_call(source), os_code);
+    if (lock == MMG_LOCK_AUTO && is_required)
+        return MMG_LOCK_SHARED;
+    if (lock == MMG_LOCK_AUTO)
+        lock = auto_by_environment();
+    source->lock_reason = MMG_LOCKING_ASKED;
+    if (lock != MMG_LOCK_AUTO)
+        return lock;
+    source->lock_reason = reason_against(source->file_system.lock);
+    return source->lock_reason == MMG_LOCKING_HELD ? MMG_LOCK_SHARED : MMG_LOCK_NONE;
+}
+
+static const char *
+lock_call(uint32_t lock)
+{
+    return lock == MMG_LOCK_OFD ? "fcntl" : "flock";
+}
+
+static mmg_status
+lock_is_missing(struct source *source, uint32_t lock, int os_code, uint32_t reason, const char *detail)
+{
+    source->lock = MMG_LOCK_NONE;
     source->lock_error = os_code;
-    if (options->flags & MMG_FLAG_REQUIRE_LOCK)
-        return mmgi_error_tell(source->report, MMG_E_UNSUPPORTED, lock_call(source), os_code, 0,
-                               "the file system has no such lock");
+    source->lock_reason = reason;
+    if (source->options->flags & MMG_FLAG_REQUIRE_LOCK)
+        return mmgi_error_tell(source->report, MMG_E_UNSUPPORTED, lock_call(lock), os_code, 0, detail);
     return MMG_OK;
 }
 
-int
-mmgi_source_lock_try(struct source *source)
+mmg_status
+mmgi_source_lock_none(struct source *source)
 {
-    const uint32_t wanted = source->options->lock;
+    const uint32_t lock = source->options->lock;
 
-    source->lock = MMG_LOCK_NONE;
-    source->lock_error = 0;
-    if (wanted == MMG_LOCK_NONE || source->is_shared)
-        return 0;
-    int os_code = mmgi_lock_try(source->fd, wanted);
-    if (os_code == 0)
-        source->lock = wanted;
-    return os_code;
+    return lock_is_missing(source, lock, 0, lock == MMG_LOCK_NONE ? MMG_LOCKING_ASKED : MMG_LOCKING_NO_NEED,
+                           "a stream has no lock");
+}
+
+/* Takes a lock, alone or together with other regions of this process. Returns 0 or an errno. */
+static int
+lock_take(struct source *source, uint32_t lock)
+{
+    /* A file that is copied gives its lock back at once, and has no use for company. */
+    bool is_worth_sharing = source->kind == SOURCE_FILE && source->size > source->options->copy_threshold &&
+                            source->file_system.lock == FILE_SYSTEM_LOCK_ADVISORY;
+
+    if (!is_worth_sharing)
+        return mmgi_lock_try(source->fd, lock);
+    return mmgi_shared_lock_take(source->fd, lock, source->status.device, source->status.inode, &source->lock_share);
+}
+
+mmg_status
+mmgi_source_lock(struct source *source)
+{
+    const mmg_options *options = source->options;
+    uint32_t lock = lock_wanted(source);
+
+    if (lock == MMG_LOCK_NONE)
+        return MMG_OK;
+    if (source->is_shared)
+        return lock_is_missing(source, lock, 0, MMG_LOCKING_NOT_OURS,
+                               "the descriptor cannot be opened anew, and a lock on it would be the caller's");
+    int os_code = lock_take(source, lock);
+    if (os_code == EWOULDBLOCK && options->lock_wait_ms > 0)
+        os_code = mmgi_lock_wait(source->fd, lock, options->lock_wait_ms);
+    if (os_code == EWOULDBLOCK)
+        return mmgi_error_tell(source->report, MMG_E_WOULD_BLOCK, lock_call(lock), os_code, 0, "is locked elsewhere");
+    if (os_code != 0)
+        return lock_is_missing(source, lock, os_code, MMG_LOCKING_MISSING, "the file system has no such lock");
+    source->lock = lock;
+    source->lock_reason = MMG_LOCKING_HELD;
+    /* From now on cooperating writers keep the size as it is. The means of STABLE compare with the status before them. */
+    return options->guarantee == MMG_GUARANTEE_STABLE ? MMG_OK : mmgi_source_refresh(source);
 }
 
 void
 mmgi_source_lock_drop(struct source *source)
 {
+    mmgi_shared_lock_drop(&source->lock_share, source->lock, source->fd, true);
     if (source->lock != MMG_LOCK_NONE)
-        mmgi_lock_drop(source->fd, source->lock);
+        source->lock_reason = MMG_LOCKING_NO_NEED;
     source->lock = MMG_LOCK_NONE;
-}
-
-mmg_status
-mmgi_source_lock_finish(struct source *source, int os_code)
-{
-    const mmg_options *options = source->options;
-
-    if (source->kind == SOURCE_STREAM) {
-        mmgi_source_lock_drop(source);
-        return MMG_OK;
-    }
-    if (options->lock != MMG_LOCK_NONE && source->is_shared && (options->flags & MMG_FLAG_REQUIRE_LOCK))
-        return mmgi_error_tell(source->report, MMG_E_UNSUPPORTED, lock_call(source), 0, 0,
-                               "the descriptor cannot be opened anew, and a lock on it would be the caller's");
-    return os_code == 0 ? MMG_OK : lock_resolve(source, os_code);
 }

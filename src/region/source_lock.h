@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The lock of a source: taken in one attempt before the source is asked anything, and settled once its kind is known.
+ * The lock of a source: which lock is wanted depends on the options, the environment and the file system; one that is not
+ * to be had is waited for, done without, or an error, as the options say.
  */
 #ifndef MMGI_REGION_SOURCE_LOCK_H
 #define MMGI_REGION_SOURCE_LOCK_H
 
 #include "region/source.h"
 
-/** Tries for the lock that the options ask for. Returns 0, also when no lock is wanted, or the errno of the attempt. */
-int mmgi_source_lock_try(struct source *source);
-
 /**
- * Settles the lock of a source that is classified: a stream loses its lock; a lock that was not to be had is waited for,
- * done without, or an error, as the options say. `os_code` is what mmgi_source_lock_try() returned.
+ * Takes the lock of a source whose kind is known, and asks the status of the source again under the lock. On success
+ * `lock`, `lock_reason`, `lock_error` and `lock_share` of the source say what came of it.
  */
-mmg_status mmgi_source_lock_finish(struct source *source, int os_code);
+mmg_status mmgi_source_lock(struct source *source);
+
+/** Says that there is no lock, as for a stream. Returns MMG_E_UNSUPPORTED when the options demand one. */
+mmg_status mmgi_source_lock_none(struct source *source);
 
 /** Gives the lock back, if there is one, while the descriptor stays open. */
 void mmgi_source_lock_drop(struct source *source);

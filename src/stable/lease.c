@@ -1,321 +1,325 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * One thread for all leases. The kernel aims its signal at this thread alone (F_OWNER_TID), where it is blocked and
- * waited for, so no handler and no mask of the application is touched. Any such signal is only a hint: F_GETLEASE
- * says whether a break is really on, so strangers may send what they like; and when the queue of real-time signals is
- * full, the kernel sends a plain SIGIO without a descriptor, upon which all leases are asked.
+ * Each region has a lease on its own descriptor. Leases are found by descriptor, in one step, when the kernel names one
+ * that breaks, and by file, when a snapshot is to serve them all.
  *
- * On a break the bytes are secured, the copy is mapped over the mapping in place, and the lease is given up, in this
- * order. Giving up fails if the kernel has taken the lease by force meanwhile (/proc/sys/fs/lease-break-time,
- * proc(5)): then a writer may have been there, and nothing that was copied is trusted.
+ * Whether bytes are still as they were is asked of the kernel at most every 0.9 s for each region: a break takes a second at
+ * the least before the kernel lets a writer in by force, so a lease that was whole at one moment vouches for the bytes for
+ * that long, even if this process was stopped meanwhile. A forked child asks at its first use of a region, and lets go of
+ * the parent's lease then.
  */
 #include "stable/lease.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
+#include <string.h>
 
-#include "stable/lease_break.h"
 #include "base/fork_hooks.h"
+#include "guard/registry.h"
+#include "guard/vouch.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/fork_mark.h"
+#include "os/lease.h"
+#include "stable/leased_file.h"
+#include "stable/snapshot.h"
 
-/* Any real-time signal will do: it is blocked in the only thread that it is ever sent to. Valgrind has the last one for
-   itself. */
-#define BREAK_SIGNAL (SIGRTMAX - 1)
-/* Without leases the thread waits this long before it ends, so that opening and closing in turn does not start one
-   each time. */
-#define LINGER_NS 100000000L
-/* Left of the break time when copying stops, to have the readers warned before the writer is let in by force. */
-#define MARGIN_NS INT64_C(500000000)
+#define BUCKETS 4096u
+/* For so long a whole lease vouches. The rest of the second is for clocks that tick and for timers that are rounded. */
+#define VOUCH_NS (LEASE_MIN_BREAK_NS - INT64_C(100000000))
+/* Between two looks at a lease that the keeper is giving up. */
+#define HAND_OVER_PAUSE_NS 20000
 
-struct lease {
-    struct region_keeper keeper; /* first: the region leads to it, and it leads to the lease */
-    struct lease *next;          /* all leases that are in force */
-    struct lease *previous;
-    struct region *region; /* NULL until attached */
-    uint64_t cap;
-    int64_t seen_ns; /* when the break was noticed; 0: none */
-    int fd;
-    bool busy;            /* the thread is at it */
-    bool over;            /* off the list: broken, or inherited by a forked child */
-    _Atomic bool closing; /* leave off */
-};
+os_mutex mmgi_lease_mutex = OS_MUTEX_INIT;
+os_condition mmgi_lease_changed = OS_CONDITION_INIT;
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t done = PTHREAD_COND_INITIALIZER; /* a lease is no longer busy; the thread has said its number */
 /* Under the mutex: */
-static struct lease *first;
-static bool running;
-static bool lingering; /* it will find out by itself that there are no leases */
-static pthread_t thread;
-static pid_t thread_id;
+static struct leased_file *buckets[BUCKETS];
+static struct lease **by_fd; /* indexed by descriptor */
+static size_t by_fd_room;
+static uint64_t leases;
+static _Atomic uint64_t refusals;
 
-static int64_t
-now_ns(void)
+/* ------------------------------------------------------------------------------------------------------ the tables -- */
+
+static struct leased_file **
+bucket_of(uint64_t device, uint64_t inode)
 {
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    /* Multiplying by an odd number with its bits well mixed spreads numbers that follow each other. */
+    return &buckets[((device * 31 + inode) * UINT64_C(0x9E3779B97F4A7C15) >> 40) % BUCKETS];
 }
 
-/* -------------------------------------------------------------------------------------------- the list of leases -- */
-
-static void
-list_add(struct lease *lease)
+static struct leased_file *
+file_of(const struct file_status *status)
 {
-    lease->next = first;
-    lease->previous = NULL;
-    if (first != NULL)
-        first->previous = lease;
-    first = lease;
+    struct leased_file **bucket = bucket_of(status->device, status->inode), *file = *bucket;
+
+    while (file != NULL && (file->device != status->device || file->inode != status->inode))
+        file = file->next;
+    if (file != NULL)
+        return file;
+    file = malloc(sizeof *file);
+    if (file == NULL)
+        return NULL;
+    *file = (struct leased_file){.next = *bucket, .device = status->device, .inode = status->inode};
+    *bucket = file;
+    return file;
 }
 
-static void
-list_remove(struct lease *lease)
+void
+mmgi_leased_file_free_if_idle(struct leased_file *file)
 {
-    if (lease->over)
+    if (file->leases != NULL || file->is_busy || file->is_queued)
         return;
-    if (lease->previous != NULL)
-        lease->previous->next = lease->next;
-    else
-        first = lease->next;
-    if (lease->next != NULL)
-        lease->next->previous = lease->previous;
-    lease->over = true;
+    struct leased_file **at = bucket_of(file->device, file->inode);
+    while (*at != file)
+        at = &(*at)->next;
+    *at = file->next;
+    free(file);
 }
 
-/* Note the time for every lease that is being broken. Asked of all, or of the one that a signal names. */
-static void
-notice(int fd)
+void
+mmgi_leased_files_each(void (*function)(struct leased_file *file))
 {
-    for (struct lease *lease = first; lease != NULL; lease = lease->next)
-        if (lease->seen_ns == 0 && (fd < 0 || lease->fd == fd) && fcntl(lease->fd, F_GETLEASE) == F_UNLCK)
-            lease->seen_ns = now_ns();
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct leased_file *file = buckets[i]; file != NULL; file = file->next)
+            function(file);
 }
 
-/* Wait for a signal, at most `timeout`, and note what it is about. NULL: wait for ever. False: time is up. */
+struct lease *
+mmgi_lease_of(int fd)
+{
+    return fd >= 0 && (size_t)fd < by_fd_room ? by_fd[fd] : NULL;
+}
+
+uint64_t
+mmgi_lease_number(void)
+{
+    return leases;
+}
+
+/* Has room for a descriptor in the table. */
 static bool
-listen_for(const struct timespec *timeout)
+by_fd_reserve(int fd)
 {
-    siginfo_t info = {.si_signo = 0}; /* Valgrind does not see that the kernel fills it */
-    sigset_t signals;
+    size_t room = by_fd_room > 0 ? by_fd_room : 64;
 
-    sigemptyset(&signals);
-    sigaddset(&signals, BREAK_SIGNAL);
-    sigaddset(&signals, SIGIO);
-    int signo = timeout != NULL ? sigtimedwait(&signals, &info, timeout) : sigwaitinfo(&signals, &info);
-    if (signo < 0)
-        return errno == EINTR;
-    pthread_mutex_lock(&mutex);
-    notice(signo == BREAK_SIGNAL && info.si_code > 0 ? info.si_fd : -1);
-    pthread_mutex_unlock(&mutex);
+    while (room <= (size_t)fd)
+        room *= 2;
+    if (room == by_fd_room)
+        return true;
+    struct lease **larger = realloc(by_fd, room * sizeof *by_fd);
+    if (larger == NULL)
+        return false;
+    memset(larger + by_fd_room, 0, (room - by_fd_room) * sizeof *larger);
+    by_fd = larger;
+    by_fd_room = room;
     return true;
 }
 
-/* ------------------------------------------------------------------------------------------ dealing with a break -- */
-
-struct effort {
-    struct lease *lease;
-    int64_t deadline;
-};
-
-/* Between two pieces of a copy: is there time, is anybody still interested, and who else is waiting? */
-static bool
-may_continue(void *context)
-{
-    const struct effort *effort = context;
-    const struct timespec at_once = {0, 0};
-
-    while (listen_for(&at_once))
-        continue;
-    return !atomic_load(&effort->lease->closing) && now_ns() < effort->deadline;
-}
-
 static void
-secure(struct lease *lease)
+lease_add(struct lease *lease, struct leased_file *file)
 {
-    int64_t given = mmgi_lease_break_time();
-    struct effort effort = {.lease = lease,
-                            .deadline = given == INT64_MAX ? given : lease->seen_ns + given - MARGIN_NS};
-
-    mmgi_lease_break_secure(lease->region, lease->cap, may_continue, &effort);
+    lease->file = file;
+    lease->next = file->leases;
+    if (file->leases != NULL)
+        file->leases->previous = lease;
+    file->leases = lease;
+    by_fd[lease->fd] = lease;
+    leases++;
 }
 
-/* The lease whose writer has waited longest. */
-static struct lease *
-next_break(void)
+void
+mmgi_lease_remove(struct lease *lease)
 {
-    struct lease *next = NULL;
+    struct leased_file *file = lease->file;
 
-    for (struct lease *lease = first; lease != NULL; lease = lease->next)
-        if (lease->seen_ns != 0 && lease->region != NULL && !atomic_load(&lease->closing) &&
-            (next == NULL || lease->seen_ns < next->seen_ns))
-            next = lease;
-    return next;
+    if (lease->previous != NULL)
+        lease->previous->next = lease->next;
+    else
+        file->leases = lease->next;
+    if (lease->next != NULL)
+        lease->next->previous = lease->previous;
+    if (mmgi_lease_of(lease->fd) == lease)
+        by_fd[lease->fd] = NULL;
+    lease->file = NULL;
+    leases--;
+    mmgi_leased_file_free_if_idle(file);
 }
 
-static void
-deal_with_breaks(void)
-{
-    struct lease *lease;
-
-    while ((lease = next_break()) != NULL) {
-        lease->busy = true;
-        pthread_mutex_unlock(&mutex);
-        secure(lease);
-        pthread_mutex_lock(&mutex);
-        lease->busy = false;
-        list_remove(lease);
-        pthread_cond_broadcast(&done);
-    }
-}
-
-static void *
-thread_main(void *unused)
-{
-    const struct timespec linger = {.tv_nsec = LINGER_NS};
-
-    pthread_mutex_lock(&mutex);
-    thread_id = (pid_t)syscall(SYS_gettid);
-    pthread_cond_broadcast(&done);
-    for (;;) {
-        deal_with_breaks();
-        bool idle = lingering = first == NULL;
-        pthread_mutex_unlock(&mutex);
-        bool heard = listen_for(idle ? &linger : NULL);
-        pthread_mutex_lock(&mutex);
-        if (idle && !heard && first == NULL)
-            break;
-    }
-    running = false;
-    pthread_mutex_unlock(&mutex);
-    return unused;
-}
-
-/* ----------------------------------------------------------------------------------------------------- lifecycle -- */
+/* ----------------------------------------------------------------------------------------------------------- forks -- */
 
 static void
 before_fork(void)
 {
-    pthread_mutex_lock(&mutex);
+    mmgi_mutex_lock(&mmgi_lease_mutex);
 }
 
 static void
 after_fork_parent(void)
 {
-    pthread_mutex_unlock(&mutex);
+    mmgi_mutex_unlock(&mmgi_lease_mutex);
 }
 
-/* The child has the mappings, but no thread: its leases are the parent's, and so is the answer to a break. */
+/* Nothing is done for each lease: a child finds out when it uses one. */
 static void
 after_fork_child(void)
 {
-    pthread_mutex_init(&mutex, NULL);
-    pthread_cond_init(&done, NULL);
-    running = false;
-    while (first != NULL) {
-        struct lease *lease = first;
-        if (lease->region != NULL)
-            mmgi_lease_break_disown(lease->region);
-        lease->busy = false;
-        list_remove(lease);
-    }
+    mmgi_fork_mark_clear();
+    mmgi_mutex_reset(&mmgi_lease_mutex);
 }
 
-static struct fork_hooks fork_hooks = {.before = before_fork, .parent = after_fork_parent, .child = after_fork_child};
+static struct fork_hooks hooks = {.before = before_fork, .parent = after_fork_parent, .child = after_fork_child};
 
-/* Under the mutex: start the thread, with every signal blocked. */
-static int
-thread_start(void)
+/* In a process that has no lease of its own yet: whatever is in the tables is a parent's. */
+static void
+state_reset(void)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
-
-    if (!mmgi_fork_hooks_add(&fork_hooks) || pthread_attr_init(&attributes) != 0)
-        return ENOMEM;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* inherited by the new thread */
-    thread_id = 0;
-    int os_code = pthread_create(&thread, &attributes, thread_main, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    running = os_code == 0;
-    lingering = false;
-    return os_code;
+    mmgi_mutex_reset(&mmgi_lease_mutex);
+    mmgi_condition_reset(&mmgi_lease_changed);
+    memset(buckets, 0, sizeof buckets);
+    by_fd = NULL;
+    by_fd_room = 0;
+    leases = 0;
+    mmgi_keeper_reset();
 }
+
+static bool
+is_inherited(const struct region_keeper *keeper)
+{
+    return ((const struct lease *)(const void *)keeper)->born_in != fork_mark(); /* the keeper is its first member */
+}
+
+/* -------------------------------------------------------------------------------------------------------- vouching -- */
 
 /*
- * Under the mutex: have the thread running, and its number known; without it the kernel would aim at the whole
- * process, and kill it. The wait leaves the mutex open, so others may be here too, and the thread may already have
- * ended again.
+ * In a forked child, at the first use of a region: exchanges the parent's open file, in the descriptor and in the mapping,
+ * for one of the child's own. Otherwise the child would keep a lease alive for which nobody answers once the parent has
+ * died. The region is CONTAINED from here on.
  */
-static int
-thread_ensure(void)
-{
-    do {
-        int os_code = running ? 0 : thread_start();
-        if (os_code != 0)
-            return os_code;
-        while (running && thread_id == 0)
-            pthread_cond_wait(&done, &mutex);
-    } while (!running);
-    return 0;
-}
-
-/* Have the thread look around. A plain signal always fits: it is pending once, queue or not. */
 static void
-thread_wake(void)
+disown(uint32_t number, int fd)
 {
-    if (running)
-        pthread_kill(thread, SIGIO);
+    struct registration r;
+    int fresh;
+
+    if (!mmgi_registry_hold_number(number, &r))
+        return;
+    if (mmgi_file_reopen(fd, &fresh) == 0) {
+        const struct mapping mapping = {.base = r.start, .length = r.length, .page = r.page};
+        if (mmgi_map_replace_with_file(&mapping, r.length, fresh, r.file_offset) == 0)
+            mmgi_file_exchange(fd, fresh);
+        else
+            mmgi_file_close(fresh);
+    }
+    mmgi_registry_let_go(number);
 }
 
-static int
-lease_take(int fd)
+/* The question of a forked child. A second thread that asks meanwhile finds that nobody needs to vouch any more. */
+static void
+vouch_in_child(uint32_t number, int fd)
 {
-    struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = thread_id};
+    bool is_gone = mmgi_lease_state(fd) == LEASE_GONE;
 
-    /* Owner and signal first: the kernel keeps an owner that is set, and no break comes without them. */
-    if (fcntl(fd, F_SETOWN_EX, &owner) != 0 || fcntl(fd, F_SETSIG, BREAK_SIGNAL) != 0 ||
-        fcntl(fd, F_SETLEASE, F_RDLCK) != 0)
-        return errno;
-    return 0;
+    if (!mmgi_vouch_no_more(number))
+        return;
+    if (is_gone)
+        mmgi_registry_lose(number, 0, MMG_TO_END, MMG_E_UNSTABLE);
+    else
+        disown(number, fd);
 }
+
+/* Finds out whether the bytes of a leased mapping are still as they were, and vouches longer or records the loss. */
+static void
+vouch(uint32_t number, int fd)
+{
+    int64_t now = mmgi_clock_tick_ns();
+    bool is_own;
+    int64_t until = mmgi_vouched(number, &is_own);
+
+    if (!is_own) {
+        vouch_in_child(number, fd);
+        return;
+    }
+    switch (mmgi_lease_state(fd)) {
+    case LEASE_WHOLE:
+        mmgi_vouch_longer(number, now + VOUCH_NS);
+        return;
+    case LEASE_BREAKING:
+        return;
+    default:
+        break;
+    }
+    /* The lease is gone. If the keeper gives it up just now, it knows whether it was in time. */
+    while ((until = mmgi_vouched(number, &is_own)) == VOUCHED_HANDING_OVER)
+        mmgi_clock_sleep_ns(HAND_OVER_PAUSE_NS);
+    if (until != VOUCHED_FOR_EVER)
+        mmgi_registry_lose(number, 0, MMG_TO_END, MMG_E_UNSTABLE);
+}
+
+/* --------------------------------------------------------------------------------------------------------- the life -- */
 
 static void
 keeper_end(struct region_keeper *keeper)
 {
-    mmgi_lease_end((struct lease *)(void *)keeper); /* the keeper is the lease's first member */
+    mmgi_lease_end((struct lease *)(void *)keeper);
 }
 
-static bool
-keeper_holds(const struct region_keeper *keeper, int fd)
+static struct lease *
+lease_new(const struct source *source)
 {
-    (void)keeper;
-    return fcntl(fd, F_GETLEASE) == F_RDLCK;
+    const mmg_options *options = source->options;
+    struct lease *lease = malloc(sizeof *lease);
+
+    if (lease != NULL)
+        *lease = (struct lease){
+            .keeper = {.end = keeper_end, .is_inherited = is_inherited},
+            .cap = options->max_snapshot_bytes,
+            .max_wait_ns = options->max_lease_wait_ms > 0 ? options->max_lease_wait_ms * INT64_C(1000000) : INT64_MAX,
+            .taken_ns = mmgi_clock_tick_ns(),
+            .born_in = fork_mark(),
+            .fd = source->fd,
+        };
+    return lease;
+}
+
+/* Under the mutex: takes a lease and puts it into the tables. */
+static int
+lease_take(const struct source *source, struct lease *lease)
+{
+    int thread_id = 0;
+
+    if (leases >= source->options->max_leases)
+        return EDQUOT;
+    int os_code = mmgi_keeper_ensure(&thread_id);
+    if (os_code != 0)
+        return os_code;
+    struct leased_file *file = by_fd_reserve(lease->fd) ? file_of(&source->status) : NULL;
+    if (file == NULL)
+        return ENOMEM;
+    os_code = mmgi_lease_take(lease->fd, thread_id);
+    if (os_code == 0)
+        lease_add(lease, file); /* a break since is not lost: its signal waits for the mutex, and finds the lease */
+    else
+        mmgi_leased_file_free_if_idle(file);
+    return os_code;
 }
 
 int
-mmgi_lease_begin(int fd, uint64_t cap, struct lease **out)
+mmgi_lease_begin(const struct source *source, struct lease **out)
 {
-    struct lease *lease = malloc(sizeof *lease);
-
+    if (!mmgi_fork_hooks_add(&hooks))
+        return ENOMEM;
+    if (fork_mark() == 0) {
+        mmgi_vouch_set_voucher(vouch);
+        mmgi_fork_mark_set(state_reset);
+    }
+    struct lease *lease = lease_new(source);
     if (lease == NULL)
         return ENOMEM;
-    *lease = (struct lease){.keeper = {.end = keeper_end, .holds = keeper_holds}, .fd = fd, .cap = cap};
-    pthread_mutex_lock(&mutex);
-    int os_code = thread_ensure();
-    if (os_code == 0)
-        os_code = lease_take(fd);
-    if (os_code == 0)
-        list_add(lease); /* a break since is not lost: its signal waits for the mutex, and finds the lease */
-    pthread_mutex_unlock(&mutex);
+    mmgi_mutex_lock(&mmgi_lease_mutex);
+    int os_code = lease_take(source, lease);
+    mmgi_mutex_unlock(&mmgi_lease_mutex);
     if (os_code != 0) {
         free(lease);
         return os_code;
@@ -327,28 +331,58 @@ mmgi_lease_begin(int fd, uint64_t cap, struct lease **out)
 void
 mmgi_lease_attach(struct lease *lease, struct region *region)
 {
-    pthread_mutex_lock(&mutex);
+    mmgi_mutex_lock(&mmgi_lease_mutex);
     lease->region = region;
     region->keeper = &lease->keeper;
-    if (lease->seen_ns != 0)
-        thread_wake();
-    pthread_mutex_unlock(&mutex);
+    mmgi_vouch(region->number, lease->taken_ns + VOUCH_NS);
+    if (lease->file->cost < region->size)
+        lease->file->cost = region->size;
+    if (lease->file->broken_ns != 0)
+        mmgi_keeper_wake();
+    mmgi_mutex_unlock(&mmgi_lease_mutex);
 }
 
 void
 mmgi_lease_end(struct lease *lease)
 {
-    atomic_store(&lease->closing, true);
-    pthread_mutex_lock(&mutex);
-    while (lease->busy)
-        pthread_cond_wait(&done, &mutex);
-    if (!lease->over) {
-        list_remove(lease);
-        /* Explicitly, not by closing: a forked child may have the same description open. */
-        fcntl(lease->fd, F_SETLEASE, F_UNLCK);
-        if (first == NULL && !lingering) /* waking it costs more than the lease did */
-            thread_wake();
+    if (is_inherited(&lease->keeper)) {
+        free(lease);
+        return;
     }
-    pthread_mutex_unlock(&mutex);
+    atomic_store(&lease->is_closing, true);
+    mmgi_mutex_lock(&mmgi_lease_mutex);
+    while (lease->file != NULL && lease->file->reader == lease)
+        mmgi_condition_wait(&mmgi_lease_changed, &mmgi_lease_mutex);
+    if (lease->file != NULL) {
+        mmgi_lease_remove(lease);
+        /* Given up explicitly: closing the descriptor does not end it while a forked child has the same one open. */
+        mmgi_lease_give_up(lease->fd);
+        if (leases == 0)
+            mmgi_keeper_rest();
+    }
+    mmgi_mutex_unlock(&mmgi_lease_mutex);
     free(lease);
+}
+
+/* ------------------------------------------------------------------------------------------------------- statistics -- */
+
+void
+mmgi_lease_count_refusal(void)
+{
+    atomic_fetch_add_explicit(&refusals, 1, memory_order_relaxed); /* a statistic */
+}
+
+void
+mmgi_lease_count(mmg_stats *stats)
+{
+    if (fork_mark() != 0) {
+        mmgi_mutex_lock(&mmgi_lease_mutex);
+        stats->leases = leases;
+        stats->leases_breaking = mmgi_keeper_breaking();
+        mmgi_mutex_unlock(&mmgi_lease_mutex);
+    }
+    stats->lease_refusals = atomic_load_explicit(&refusals, memory_order_relaxed);
+    stats->snapshot_bytes = mmgi_snapshot_bytes();
+    stats->snapshots = mmgi_snapshot_number();
+    mmgi_lease_break_count(stats);
 }

@@ -1,33 +1,40 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * From the break of a lease to the writer's turn: take a snapshot, put it in the place of the mapping, let go. What
- * cannot be secured is said to be so first, so that nobody reads changed bytes unwarned.
+ * From the break of a lease to the writer's turn: one snapshot is taken for all regions of the file, put in the place of
+ * each mapping, and the leases are given up, in this order. What cannot be secured is reported first, so that nobody reads
+ * changed bytes unwarned. When the kernel has taken a lease by force meanwhile, a writer may have been there, and nothing
+ * that was copied is trusted.
  */
-#include "stable/lease_break.h"
-
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <unistd.h>
+#include <stddef.h>
 
-#include "os/file_lock.h"
 #include "guard/registry.h"
+#include "guard/vouch.h"
+#include "os/clock.h"
+#include "os/lease.h"
+#include "stable/leased_file.h"
 #include "stable/snapshot.h"
 
-int64_t
-mmgi_lease_break_time(void)
-{
-    char text[32] = "";
-    int fd = open("/proc/sys/fs/lease-break-time", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+/* Statistics, written under the mutex of leased_file.h. */
+static _Atomic uint64_t breaks, wait_ns, wait_max_ns, fallbacks[MMG_SHORT_READ + 1];
 
-    if (fd >= 0)
-        close(fd);
-    /* Not by strtol(3): new headers turn that into a function that glibc has since 2.38 only. */
-    int64_t seconds = n > 0 ? 0 : 45; /* the kernel's default */
-    for (ssize_t at = 0; at < n && text[at] >= '0' && text[at] <= '9'; at++)
-        seconds = 10 * seconds + (text[at] - '0');
-    return seconds == 0 ? INT64_MAX : seconds * INT64_C(1000000000); /* 0: a break has no time limit */
+void
+mmgi_lease_break_count(mmg_stats *stats)
+{
+    stats->lease_breaks = atomic_load_explicit(&breaks, memory_order_relaxed);
+    stats->writer_wait_ns = atomic_load_explicit(&wait_ns, memory_order_relaxed);
+    stats->writer_wait_max_ns = atomic_load_explicit(&wait_max_ns, memory_order_relaxed);
+    stats->fallbacks_cap = atomic_load_explicit(&fallbacks[MMG_SHORT_CAP], memory_order_relaxed);
+    stats->fallbacks_time = atomic_load_explicit(&fallbacks[MMG_SHORT_TIME], memory_order_relaxed);
+    stats->fallbacks_space = atomic_load_explicit(&fallbacks[MMG_SHORT_SPACE], memory_order_relaxed);
+    stats->fallbacks_read = atomic_load_explicit(&fallbacks[MMG_SHORT_READ], memory_order_relaxed);
+}
+
+static void
+demote(struct region *region, uint64_t from, uint32_t shortfall)
+{
+    atomic_fetch_add_explicit(&fallbacks[shortfall], 1, memory_order_relaxed);
+    mmgi_region_demote(region, from, shortfall);
 }
 
 static uint32_t
@@ -47,76 +54,165 @@ shortfall_of(const struct snapshot *snapshot)
     }
 }
 
-/*
- * Let the writer in. False: there was no lease to give up (EAGAIN), so it was taken by force, and the writer came
- * before the copy was done. A process that has dropped its privileges since may not even give up what it has
- * (EACCES); then the description is exchanged for one that is good for mmg_changed(), and the lease ends with it.
- */
+/* The bytes of a file that a region's mapping shows. */
+struct window {
+    uint64_t from, end;
+};
+
+static struct window
+window_of(const struct region *region)
+{
+    uint64_t lead = (uint64_t)(region->data - region->mapping.base);
+
+    return (struct window){.from = region->offset - lead, .end = region->offset + region->size};
+}
+
+/* Returns true when the keeper is to look after the region of a lease. */
 static bool
-give_up(int fd)
+is_waiting(const struct lease *lease)
 {
-    char link[32];
-
-    if (fcntl(fd, F_SETLEASE, F_UNLCK) == 0)
-        return true;
-    if (errno != EACCES)
-        return false;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    int fresh = open(link, O_PATH | O_CLOEXEC);
-    bool exchanged = fresh >= 0 && fcntl(fd, F_GETLEASE) == F_UNLCK && dup3(fresh, fd, O_CLOEXEC) >= 0;
-    if (fresh >= 0)
-        close(fresh);
-    return exchanged;
+    return lease->region != NULL && !atomic_load(&lease->is_closing);
 }
 
-void
-mmgi_lease_break_secure(struct region *region, uint64_t cap, bool (*may_continue)(void *context), void *context)
+/*
+ * Widens the window of the reader by those of other regions that overlap it, until none does any more. Regions elsewhere in
+ * the file get a snapshot of their own, so that what lies between is not copied.
+ */
+static struct window
+window_to_secure(const struct leased_file *file, uint64_t *cap)
 {
-    size_t lead = (size_t)(region->data - region->mapping.base);
-    struct snapshot_order order = {.fd = region->fd,
-                                   .from = region->offset - lead,
-                                   .length = lead + (size_t)region->size,
-                                   .cap = cap < MMG_NO_LIMIT - lead ? cap + lead : MMG_NO_LIMIT,
-                                   .may_continue = may_continue,
-                                   .context = context};
-    struct snapshot snapshot;
+    struct window window = window_of(file->reader->region);
+    bool has_grown = true;
 
-    mmgi_snapshot_take(&order, &snapshot);
-    uint32_t shortfall = snapshot.secured < order.length ? shortfall_of(&snapshot) : MMG_SHORT_SPACE;
-    size_t whole = mmgi_region_replaceable(region, snapshot.secured);
-    /* What is not secured is said to be so before anything is replaced: a reader finds it in neither place. */
+    *cap = file->reader->cap;
+    while (has_grown) {
+        has_grown = false;
+        for (const struct lease *lease = file->leases; lease != NULL; lease = lease->next) {
+            if (!is_waiting(lease))
+                continue;
+            struct window other = window_of(lease->region);
+            if (other.from > window.end || other.end < window.from)
+                continue;
+            if (lease->cap > *cap)
+                *cap = lease->cap;
+            has_grown = has_grown || other.from < window.from || other.end > window.end;
+            window.from = other.from < window.from ? other.from : window.from;
+            window.end = other.end > window.end ? other.end : window.end;
+        }
+    }
+    return window;
+}
+
+/* Puts a snapshot in the place of a region's mapping, as far as it goes, and reports the rest. */
+static void
+put_in_place(struct region *region, const struct snapshot *snapshot, uint64_t from)
+{
+    struct window window = window_of(region);
+    size_t ahead = (size_t)(window.from - from); /* within the snapshot */
+    size_t there = snapshot->secured > ahead ? snapshot->secured - ahead : 0;
+    size_t length = (size_t)(window.end - window.from);
+    struct replacement replacement = {.fd = snapshot->fd,
+                                      .memory = snapshot->memory != NULL ? snapshot->memory + ahead : NULL,
+                                      .secured = there < length ? there : length,
+                                      .means = snapshot->means};
+    uint32_t shortfall = there < length ? shortfall_of(snapshot) : MMG_SHORT_SPACE;
+    size_t lead = (size_t)(region->data - region->mapping.base);
+    size_t whole = mmgi_region_replaceable(region, replacement.secured);
+
     if (whole < region->mapping.length)
-        mmgi_region_demote(region, whole > lead ? whole - lead : 0, shortfall);
-    struct replacement replacement = {.fd = snapshot.fd,
-                                      .memory = snapshot.memory,
-                                      .memory_length = snapshot.memory_length,
-                                      .secured = snapshot.secured,
-                                      .means = snapshot.means};
-    if (!mmgi_region_replace(region, &replacement))
-        mmgi_region_demote(region, 0, shortfall);
-    snapshot.fd = replacement.fd;
-    snapshot.memory = replacement.memory;
-    mmgi_snapshot_release(&snapshot);
-    if (!give_up(region->fd))
-        mmgi_region_demote(region, 0, MMG_SHORT_TIME);
+        demote(region, whole > lead ? whole - lead : 0, shortfall);
+    if (!mmgi_region_replace(region, &replacement) && whole == region->mapping.length)
+        demote(region, 0, MMG_SHORT_SPACE);
+}
+
+/* Gives a lease up. Questions about the region wait meanwhile, for only the outcome tells whether it was in time. */
+static void
+give_up(struct lease *lease)
+{
+    struct region *region = lease->region;
+
+    mmgi_vouch(region->number, VOUCHED_HANDING_OVER);
+    if (mmgi_lease_give_up(lease->fd) != 0)
+        demote(region, 0, MMG_SHORT_TIME);
+    mmgi_vouch(region->number, VOUCHED_FOR_EVER);
+    mmgi_lease_remove(lease);
+}
+
+/* Secures the regions whose windows lie in a snapshot. All of them are in place before the first lease is given up. */
+static void
+finish(struct leased_file *file, const struct snapshot *snapshot, struct window secured)
+{
+    struct lease *next;
+
+    for (struct lease *lease = file->leases; lease != NULL; lease = lease->next) {
+        struct window window = lease->region != NULL ? window_of(lease->region) : (struct window){UINT64_MAX, 0};
+        if (window.from >= secured.from && window.end <= secured.end)
+            put_in_place(lease->region, snapshot, secured.from);
+    }
+    for (struct lease *lease = file->leases; lease != NULL; lease = next) {
+        next = lease->next;
+        struct window window = lease->region != NULL ? window_of(lease->region) : (struct window){UINT64_MAX, 0};
+        if (window.from >= secured.from && window.end <= secured.end)
+            give_up(lease);
+    }
+}
+
+/* Counts what a writer has waited, as far as it can be seen from here: from the news of the break to the last lease. */
+static void
+count_wait(const struct leased_file *file)
+{
+    int64_t waited = mmgi_clock_monotonic_ns() - file->broken_ns;
+    uint64_t ns = waited > 0 ? (uint64_t)waited : 0;
+
+    atomic_fetch_add_explicit(&breaks, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&wait_ns, ns, memory_order_relaxed);
+    if (ns > atomic_load_explicit(&wait_max_ns, memory_order_relaxed))
+        atomic_store_explicit(&wait_max_ns, ns, memory_order_relaxed); /* only the keeper writes */
+}
+
+static struct lease *
+reader_of(const struct leased_file *file)
+{
+    struct lease *lease = file->leases;
+
+    while (lease != NULL && !is_waiting(lease))
+        lease = lease->next;
+    return lease;
 }
 
 void
-mmgi_lease_break_disown(struct region *region)
+mmgi_lease_break_secure(struct leased_file *file, bool (*may_continue)(void *context), void *context)
 {
-    char link[32];
+    bool has_done = false;
 
-    mmgi_region_demote(region, region->size, MMG_SHORT_FORKED);
-    snprintf(link, sizeof link, "/proc/self/fd/%d", region->fd);
-    int fresh = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fresh < 0)
-        return;
-    size_t lead = (size_t)(region->data - region->mapping.base);
-    bool mapped_from_it = atomic_load(&region->content) == region->fd;
-    if (!mapped_from_it ||
-        mmgi_map_replace_with_file(&region->mapping, region->mapping.length, fresh, region->offset - lead) == 0)
-        dup3(fresh, region->fd, O_CLOEXEC);
-    close(fresh);
-    if (region->lock != MMG_LOCK_NONE && mmgi_lock_try(region->fd, region->lock) != 0)
-        region->lock = MMG_LOCK_NONE;
+    while ((file->reader = reader_of(file)) != NULL) {
+        uint64_t cap;
+        struct window window = window_to_secure(file, &cap);
+        uint64_t lead = (uint64_t)(file->reader->region->data - file->reader->region->mapping.base);
+        struct snapshot_order order = {.fd = file->reader->fd,
+                                       .from = window.from,
+                                       .length = (size_t)(window.end - window.from), /* less than an address space */
+                                       .cap = cap < MMG_NO_LIMIT - lead ? cap + lead : MMG_NO_LIMIT,
+                                       .with_reflink = true,
+                                       .with_memory = true,
+                                       .may_continue = may_continue,
+                                       .context = context};
+        struct snapshot snapshot;
+
+        mmgi_mutex_unlock(&mmgi_lease_mutex);
+        mmgi_snapshot_take(&order, &snapshot);
+        mmgi_mutex_lock(&mmgi_lease_mutex);
+        bool has_reader_gone = atomic_load(&file->reader->is_closing);
+        file->reader = NULL;
+        /* Copying may have ended early only because the reader ends. Then others have nothing from it. */
+        if (!has_reader_gone || snapshot.secured == order.length)
+            finish(file, &snapshot, window);
+        mmgi_snapshot_release(&snapshot);
+        mmgi_condition_broadcast(&mmgi_lease_changed);
+        has_done = has_done || !has_reader_gone;
+    }
+    if (has_done)
+        count_wait(file);
+    if (file->leases == NULL) /* else a lease has no region yet, and is looked after when it gets one */
+        file->broken_ns = 0;
 }

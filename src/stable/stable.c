@@ -1,150 +1,142 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The means of being stable, tried in the order of their cost: what cannot change anyway (a sealed memfd, a read-only
- * medium, fs-verity), a lease, a reflink, a full snapshot. Why each of them failed is remembered for the error.
+ * The means of keeping bytes STABLE. What cannot change anyway comes first: a sealed memfd, a read-only medium, fs-verity.
+ * The others are tried in an order that was measured for each size (`./bench/stable/run.py`), and why each of them failed is
+ * remembered for the error.
  */
 #include "stable/stable.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/fs.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
-#include <sys/vfs.h>
 
-#include "region/backing.h"
-#include "region/source_lock.h"
 #include "guard/fault_guard.h"
-#include "stable/lease.h"
 #include "os/process.h"
-#include "os/linux/ioctl_compat.h"
-#include "stable/snapshot.h"
+#include "os/snapshot_file.h"
+#include "region/backing.h"
 #include "region/file_identity.h"
+#include "region/source_lock.h"
+#include "stable/lease.h"
+#include "stable/snapshot.h"
 
-/* How often a file may change below a snapshot before we give up on it. */
-#define SNAPSHOT_ATTEMPTS 8
+/* A file may change this often while it is copied to a snapshot; then the snapshot is given up. */
+#define MAX_SNAPSHOT_ATTEMPTS 8
+/* From this size on the kernel is asked for the memory that is left before a copy is made; below, asking costs more. */
+#define MIN_SIZE_TO_ASK (UINT64_C(4) << 20)
 
-#ifndef FS_VERITY_FL
-#define FS_VERITY_FL 0x00100000 /* Linux 5.4 */
-#endif
+#define MAX_MEANS 4
 
-/* File system types, statfs(2). Media that nobody can write: */
-static const unsigned long read_only_media[] = {
-    0x73717368, /* squashfs */
-    0xE0F5E1E2, /* erofs */
-    0x9660,     /* iso9660 */
-    0x28cd3d45, /* cramfs */
-};
 /*
- * Local ones whose every writer passes through this kernel, so that a lease holds them all. Not overlayfs: a writable mapping
- * there belongs to the file below, and once its descriptor is closed the overlay's file counts no writer, and has a lease to
- * give while it is being written to.
+ * The order of means by size. To open, a copy in memory is the cheapest up to its line, because every other means has a
+ * fixed cost; above it a lease costs the same at any size. Without a lease a copy still beats a reflink up to tens of
+ * megabytes, as a file has to be made for the latter. Beyond that a reflink copies nothing, and files hold what would
+ * weigh on memory.
  */
-static const unsigned long lease_holders[] = {
-    0xEF53,     /* ext2, ext3, ext4 */
-    0x58465342, /* xfs */
-    0x9123683E, /* btrfs */
-    0x01021994, /* tmpfs */
-    0xF2F52010, /* f2fs */
-    0xCA451A4E, /* bcachefs */
-    0x4d44,     /* vfat */
-    0x2011BAB0, /* exfat */
-};
-#define TMPFS_TYPE 0x01021994UL
-/* Those that have fs-verity. What others say of themselves (FUSE passes the question on to its server) is not asked. */
-static const unsigned long verity_keepers[] = {
-    0xEF53,     /* ext4 */
-    0xF2F52010, /* f2fs */
-    0x9123683E, /* btrfs */
+static const struct {
+    uint64_t up_to; /* bytes */
+    uint8_t means[MAX_MEANS];
+} orders[] = {
+    {UINT64_C(128) << 10, {MMG_MEANS_PRIVATE_COPY, MMG_MEANS_LEASE, MMG_MEANS_REFLINK, MMG_MEANS_SNAPSHOT}},
+    {UINT64_C(1) << 20, {MMG_MEANS_LEASE, MMG_MEANS_PRIVATE_COPY, MMG_MEANS_REFLINK, MMG_MEANS_SNAPSHOT}},
+    {UINT64_MAX, {MMG_MEANS_LEASE, MMG_MEANS_REFLINK, MMG_MEANS_SNAPSHOT, MMG_MEANS_PRIVATE_COPY}},
 };
 
 /* The first of the reasons; of no account where one of the first means holds. */
 #define NOT_BY_NATURE "not sealed, not a read-only medium"
 
-struct trial {
+struct attempt {
     struct source *source;
     uint64_t length;
-    unsigned long file_system; /* its type; 0: not to be found out */
-    bool is_guarded;
-    char reasons[176]; /* why not, means by means */
+    uint64_t order; /* as in mmg_info */
+    char reasons[240]; /* why not, means by means */
     size_t used;
 };
 
-static bool
-is_among(unsigned long type, const unsigned long *types, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (types[i] == type)
-            return true;
-    return false;
-}
-#define IS_AMONG(type, list) is_among((type), (list), sizeof(list) / sizeof((list)[0]))
-
-static void note(struct trial *trial, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void note(struct attempt *attempt, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void
-note(struct trial *trial, const char *format, ...)
+note(struct attempt *attempt, const char *format, ...)
 {
-    size_t room = sizeof trial->reasons - trial->used;
+    size_t room = sizeof attempt->reasons - attempt->used;
     va_list arguments;
 
     va_start(arguments, format);
-    int n = vsnprintf(trial->reasons + trial->used, room, format, arguments);
+    int n = vsnprintf(attempt->reasons + attempt->used, room, format, arguments);
     va_end(arguments);
     if (n > 0)
-        trial->used += (size_t)n < room ? (size_t)n : room - 1;
+        attempt->used += (size_t)n < room ? (size_t)n : room - 1;
 }
 
-/* Map the source itself, by a means that keeps its bytes as they are. */
+/* Maps a file for the region. Even STABLE bytes may be on a device that fails, hence the fault guard. */
 static mmg_status
-map_source(struct trial *trial, uint32_t means, struct region **out)
+map(struct attempt *attempt, int fd, uint32_t means, struct region **out)
 {
-    struct source *source = trial->source;
-    mmg_status status = mmgi_source_refresh(source);
+    struct source *source = attempt->source;
+    bool is_snapshot = means == MMG_MEANS_REFLINK || means == MMG_MEANS_SNAPSHOT;
+    const struct map_request request = {
+        .fd = fd,
+        .length = attempt->length,
+        .is_guarded = !(source->options->flags & MMG_FLAG_NO_FAULT_GUARD) && mmgi_guard_ensure() == MMG_OK,
+        .reason = MMG_REASON_STABLE,
+        .exceptions = means == MMG_MEANS_LEASE ? MMG_EXCEPT_READ_ONLY_TRUNCATION | MMG_EXCEPT_PINNED_PAGES : 0,
+        .means_order = attempt->order,
+        .is_snapshot = is_snapshot,
+        .promise = mmgi_promise_stable(means),
+    };
 
-    /* Asked again: only now does the size stand still. */
-    if (status == MMG_OK)
-        status = mmgi_backing_window(source, &trial->length);
-    if (status != MMG_OK)
-        return status;
-    const struct map_request request = {.fd = source->fd,
-                                        .length = trial->length,
-                                        .is_guarded = trial->is_guarded,
-                                        .reason = MMG_REASON_STABLE,
-                                        .promise = mmgi_promise_stable(means)};
+    if (is_snapshot)
+        mmgi_source_lock_drop(source);
     return mmgi_backing_map(source, &request, out);
+}
+
+/* Asks the size again, and the window with it: what a writer did until now belongs to the version that is kept. */
+static mmg_status
+settle_window(struct attempt *attempt)
+{
+    mmg_status status = mmgi_source_refresh(attempt->source);
+
+    return status == MMG_OK ? mmgi_backing_window(attempt->source, &attempt->length) : status;
+}
+
+/* Maps the source itself, whose bytes nobody can change from here on. */
+static mmg_status
+map_source(struct attempt *attempt, uint32_t means, struct region **out)
+{
+    mmg_status status = settle_window(attempt);
+
+    return status == MMG_OK ? map(attempt, attempt->source->fd, means, out) : status;
+}
+
+/* ------------------------------------------------------------------------------------- what cannot change by nature -- */
+
+/* Returns true for memfds and System V shared memory: files in memory that have no name. */
+static bool
+is_nameless_memory(const struct source *source)
+{
+    return source->kind == SOURCE_FILE && source->status.links == 0 &&
+           (source->file_system.is_memory || source->file_system.name[0] == '\0');
+}
+
+/* Returns the means that holds by nature, or MMG_MEANS_NONE. */
+static uint32_t
+means_by_nature(const struct source *source)
+{
+    if (source->kind != SOURCE_FILE)
+        return MMG_MEANS_NONE;
+    /* Only a memfd can be sealed, and it never gets a name (fcntl(2), "File Sealing"). Others are not asked. */
+    if (is_nameless_memory(source) && mmgi_file_system_memory_is_sealed(source->fd))
+        return MMG_MEANS_SEALED;
+    if (source->file_system.is_read_only_medium)
+        return MMG_MEANS_READ_ONLY_MEDIUM;
+    /* Only these file systems are asked: FUSE would pass the question on to its server, which nobody vouches for. */
+    if (source->file_system.has_verity && source->status.size > 0 && mmgi_file_system_verity_holds(source->fd))
+        return MMG_MEANS_READ_ONLY_MEDIUM;
+    return MMG_MEANS_NONE;
 }
 
 /* ----------------------------------------------------------------------------------------------------- the means -- */
 
-/* Memfds and System V shared memory: files of tmpfs without a name, whose first descriptor the kernel counts as no writer. */
-static bool
-is_memory(const struct trial *trial)
-{
-    return trial->file_system == TMPFS_TYPE && trial->source->status.links == 0;
-}
-
-static bool
-is_sealed(const struct trial *trial)
-{
-    const int needed = F_SEAL_SHRINK | F_SEAL_WRITE;
-
-    /* Only a memfd can be sealed, and it never gets a name (fcntl(2), "File Sealing"); others need not be asked. */
-    if (!is_memory(trial))
-        return false;
-    int seals = fcntl(trial->source->fd, F_GET_SEALS);
-    return seals >= 0 && (seals & needed) == needed;
-}
-
-static bool
-has_verity(const struct trial *trial)
-{
-    int flags = 0;
-
-    return IS_AMONG(trial->file_system, verity_keepers) &&
-           ioctl(trial->source->fd, IOCTL_REQUEST(FS_IOC_GETFLAGS), &flags) == 0 && (flags & FS_VERITY_FL) != 0;
-}
+/* Each returns false, and notes why, when its means is not to be had; else `*status` tells how it went. */
 
 static const char *
 lease_refusal(int os_code)
@@ -154,6 +146,8 @@ lease_refusal(int os_code)
         return "not the owner";
     case EAGAIN:
         return "open for writing elsewhere";
+    case EDQUOT:
+        return "max_leases are held";
     case EINVAL:
         return "switched off, or not for this file";
     default:
@@ -161,32 +155,28 @@ lease_refusal(int os_code)
     }
 }
 
-/* `*status` tells how it went once a lease was taken. */
 static bool
-try_lease(struct trial *trial, mmg_status *status, struct region **out)
+try_lease(struct attempt *attempt, mmg_status *status, struct region **out)
 {
-    struct source *source = trial->source;
+    struct source *source = attempt->source;
     struct lease *lease;
 
     if ((source->options->flags & MMG_FLAG_NO_LEASE) || mmgi_process_environment_says("MMAPGUARD_NO_LEASE")) {
-        note(trial, "; lease: not wanted");
+        note(attempt, "; lease: not wanted");
         return false;
     }
-    if (source->kind != SOURCE_FILE || source->is_shared || !IS_AMONG(trial->file_system, lease_holders)) {
-        note(trial, "; lease: %s",
+    if (source->kind != SOURCE_FILE || source->is_shared || !source->file_system.has_leases) {
+        note(attempt, "; lease: %s",
              source->is_shared ? "the descriptor cannot be opened anew" : "not on its file system");
         return false;
     }
-    if (is_memory(trial)) {
-        note(trial, "; lease: not for a file in memory");
-        return false;
-    }
-    int os_code = mmgi_lease_begin(source->fd, source->options->max_snapshot_bytes, &lease);
+    int os_code = mmgi_lease_begin(source, &lease);
     if (os_code != 0) {
-        note(trial, "; lease: %s", lease_refusal(os_code));
+        mmgi_lease_count_refusal();
+        note(attempt, "; lease: %s", lease_refusal(os_code));
         return false;
     }
-    *status = map_source(trial, MMG_MEANS_LEASE, out);
+    *status = map_source(attempt, MMG_MEANS_LEASE, out);
     if (*status == MMG_OK)
         mmgi_lease_attach(lease, *out);
     else
@@ -194,141 +184,164 @@ try_lease(struct trial *trial, mmg_status *status, struct region **out)
     return true;
 }
 
-/* Map a snapshot. The file is kept only for mmg_changed(). */
-static mmg_status
-map_snapshot(struct trial *trial, struct snapshot *snapshot, struct region **out)
-{
-    const struct map_request request = {.fd = snapshot->fd,
-                                        .length = trial->length,
-                                        .is_guarded = trial->is_guarded,
-                                        .reason = MMG_REASON_STABLE,
-                                        .promise = mmgi_promise_stable(snapshot->means)};
-
-    mmgi_source_lock_drop(trial->source);
-    mmg_status status = mmgi_backing_map(trial->source, &request, out);
-    if (status == MMG_OK)
-        snapshot->fd = -1; /* the region's now */
-    return status;
-}
-
 static bool
-try_reflink(struct trial *trial, mmg_status *status, struct region **out)
+try_reflink(struct attempt *attempt, mmg_status *status, struct region **out)
 {
-    struct source *source = trial->source;
-    struct snapshot snapshot = {.means = MMG_MEANS_REFLINK, .fd = -1};
-    struct file_status clone;
-    int os_code = EINVAL;
+    struct source *source = attempt->source;
+    struct file_status status_of_clone;
+    int clone, os_code = EINVAL;
 
-    /* Looked at before it is cloned: what changes in between makes it a changed file, not an unchanged one. */
+    /* The times are asked before the file is cloned: a change in between makes it a changed file, not an unchanged one. */
     if (source->kind == SOURCE_FILE && (*status = mmgi_source_refresh(source)) != MMG_OK)
         return true;
-    if (source->kind == SOURCE_FILE)
-        os_code = mmgi_snapshot_reflink(source->fd, &snapshot.fd);
-
+    if (source->kind == SOURCE_FILE && !source->file_system.is_memory)
+        os_code = mmgi_snapshot_reflink(source->fd, &clone);
     if (os_code != 0) {
-        note(trial, "; reflink: %s", os_code == EACCES || os_code == EROFS ? "directory not writable" : "not possible");
+        note(attempt, "; reflink: %s", os_code == EACCES || os_code == EROFS ? "directory not writable" : "not possible");
         return false;
     }
     /* The clone is of one moment, and its size counts, not what the file's was or is. */
     *status = MMG_OK;
-    if (mmgi_file_status(snapshot.fd, &clone) == 0) {
-        source->size = clone.size;
-        *status = mmgi_backing_window(source, &trial->length);
+    if (mmgi_file_status(clone, &status_of_clone) == 0) {
+        source->size = status_of_clone.size;
+        *status = mmgi_backing_window(source, &attempt->length);
     }
     if (*status == MMG_OK)
-        *status = map_snapshot(trial, &snapshot, out);
+        *status = map(attempt, clone, MMG_MEANS_REFLINK, out);
+    mmgi_file_close(clone);
+    return true;
+}
+
+/* Returns false, and notes it, when the window is larger than the caller allows to be copied. */
+static bool
+is_within_cap(struct attempt *attempt, const char *means)
+{
+    if (attempt->length <= attempt->source->options->max_snapshot_bytes)
+        return true;
+    note(attempt, "; %s: larger than max_snapshot_bytes", means);
+    return false;
+}
+
+static bool
+try_copy(struct attempt *attempt, mmg_status *status, struct region **out)
+{
+    const mmg_options *options = attempt->source->options;
+
+    if (options->backing == MMG_BACKING_MAP) {
+        note(attempt, "; copy: a mapping was asked for");
+        return false;
+    }
+    if (!is_within_cap(attempt, "copy"))
+        return false;
+    if (attempt->length >= MIN_SIZE_TO_ASK && attempt->length > mmgi_snapshot_file_memory_room()) {
+        note(attempt, "; copy: no memory to spare");
+        return false;
+    }
+    *status = mmgi_backing_copy(attempt->source, attempt->length, MMG_REASON_STABLE, out);
+    if (*status == MMG_E_UNSTABLE) {
+        note(attempt, "; copy: changed during every attempt");
+        return false;
+    }
+    if (*status == MMG_OK)
+        mmgi_snapshot_count(attempt->length);
+    return true;
+}
+
+/* Takes one full snapshot. Returns false when there is no room in a file; `*must_repeat`: the file changed meanwhile. */
+static bool
+snapshot_once(struct attempt *attempt, mmg_status *status, bool *must_repeat, struct region **out)
+{
+    struct source *source = attempt->source;
+    uint64_t lead = source->options->offset % mmgi_map_page_size();
+    struct snapshot_order order = {.fd = source->fd,
+                                   .from = source->options->offset - lead,
+                                   .length = (size_t)(lead + attempt->length),
+                                   .cap = MMG_NO_LIMIT};
+    struct snapshot snapshot;
+
+    *must_repeat = false;
+    mmgi_snapshot_take(&order, &snapshot);
+    if (snapshot.fd < 0)
+        return false;
+    const struct file_copy copy = {.fd = snapshot.fd};
+    *must_repeat = !mmgi_copy_is_one_version(source, source->options->offset, (size_t)attempt->length, &copy);
+    if (!*must_repeat)
+        *status = map(attempt, snapshot.fd, MMG_MEANS_SNAPSHOT, out);
     mmgi_snapshot_release(&snapshot);
     return true;
 }
 
-/* Where no file can be made to hold the bytes, memory can, unless the caller will have a mapping. */
-static mmg_status
-copy_to_heap(struct trial *trial, struct region **out)
+static bool
+try_snapshot(struct attempt *attempt, mmg_status *status, struct region **out)
 {
-    if (trial->source->options->backing == MMG_BACKING_MAP) {
-        note(trial, "; snapshot: no room in a file");
-        return mmgi_error_tell(trial->source->report, MMG_E_UNSTABLE, "stable", 0, 0, trial->reasons);
+    if (!is_within_cap(attempt, "snapshot"))
+        return false;
+    for (int i = 0; i < MAX_SNAPSHOT_ATTEMPTS; i++) {
+        bool must_repeat;
+        if ((*status = settle_window(attempt)) != MMG_OK)
+            return true;
+        if (!snapshot_once(attempt, status, &must_repeat, out)) {
+            note(attempt, "; snapshot: no room in a file");
+            return false;
+        }
+        if (!must_repeat)
+            return true;
     }
-    return mmgi_backing_copy(trial->source, trial->length, MMG_REASON_STABLE, out);
+    note(attempt, "; snapshot: changed during every attempt");
+    return false;
 }
 
-/* One full snapshot. `*again`: the file changed meanwhile. */
-static mmg_status
-copy_snapshot(struct trial *trial, bool *again, struct region **out)
-{
-    struct source *source = trial->source;
-    uint64_t page = mmgi_map_page_size();
-    uint64_t lead = source->options->offset % page;
-    struct snapshot_order order = {.fd = source->fd,
-                                   .from = source->options->offset - lead,
-                                   .length = (size_t)(lead + trial->length),
-                                   .cap = MMG_NO_LIMIT,
-                                   .in_file = true};
-    struct snapshot snapshot;
+/* ------------------------------------------------------------------------------------------------------- the choice -- */
 
-    *again = false;
-    mmgi_snapshot_take(&order, &snapshot);
-    if (snapshot.fd < 0)
-        return copy_to_heap(trial, out);
-    const struct file_copy copy = {.fd = snapshot.fd};
-    mmg_status status = MMG_OK;
-    *again = !mmgi_copy_is_one_version(source, source->options->offset, (size_t)trial->length, &copy);
-    if (!*again)
-        status = map_snapshot(trial, &snapshot, out);
-    mmgi_snapshot_release(&snapshot);
-    return status;
+static bool
+try_means(struct attempt *attempt, uint32_t means, mmg_status *status, struct region **out)
+{
+    switch (means) {
+    case MMG_MEANS_PRIVATE_COPY:
+        return try_copy(attempt, status, out);
+    case MMG_MEANS_LEASE:
+        return try_lease(attempt, status, out);
+    case MMG_MEANS_REFLINK:
+        return try_reflink(attempt, status, out);
+    default:
+        return try_snapshot(attempt, status, out);
+    }
+}
+
+static const uint8_t *
+order_for(uint64_t length)
+{
+    size_t i = 0;
+
+    while (length > orders[i].up_to)
+        i++;
+    return orders[i].means;
 }
 
 static mmg_status
-full_snapshot(struct trial *trial, struct region **out)
+try_in_order(struct attempt *attempt, struct region **out)
 {
-    struct source *source = trial->source;
+    const uint8_t *order = order_for(attempt->length);
+    mmg_status status = MMG_E_UNSTABLE;
 
-    if (trial->length > source->options->max_snapshot_bytes) {
-        note(trial, "; snapshot: larger than max_snapshot_bytes");
-        return mmgi_error_tell(source->report, MMG_E_UNSTABLE, "stable", 0, 0, trial->reasons);
-    }
-    for (int i = 0; i < SNAPSHOT_ATTEMPTS; i++) {
-        bool again;
-        mmg_status status = copy_snapshot(trial, &again, out);
-        if (!again)
+    for (unsigned i = 0; i < MAX_MEANS; i++)
+        attempt->order |= (uint64_t)order[i] << (4 * i);
+    for (unsigned i = 0; i < MAX_MEANS; i++) {
+        if (!try_means(attempt, order[i], &status, out))
+            continue;
+        if (status != MMG_E_NOT_MAPPABLE)
             return status;
-        status = mmgi_source_refresh(source);
-        if (status == MMG_OK)
-            status = mmgi_backing_window(source, &trial->length);
-        if (status != MMG_OK)
-            return status;
+        note(attempt, "; its file system does not map files");
     }
-    note(trial, "; snapshot: changed during every attempt");
-    return mmgi_error_tell(source->report, MMG_E_UNSTABLE, "stable", 0, 0, trial->reasons);
+    return mmgi_error_tell(attempt->source->report, MMG_E_UNSTABLE, "stable", 0, 0, attempt->reasons);
 }
 
 mmg_status
 mmgi_stable_open(struct source *source, uint64_t length, struct region **out)
 {
-    struct trial trial = {.source = source, .length = length, .reasons = NOT_BY_NATURE};
-    struct statfs file_system;
-    mmg_status status;
+    struct attempt attempt = {.source = source, .length = length, .reasons = NOT_BY_NATURE};
+    uint32_t means = means_by_nature(source);
 
-    /* Stable or not, a device may fail to deliver a page; where the guard is not wanted or not to be had, that
-       kills. */
-    if (!(source->options->flags & MMG_FLAG_NO_FAULT_GUARD))
-        trial.is_guarded = mmgi_guard_ensure() == MMG_OK;
-    if (source->kind == SOURCE_FILE && fstatfs(source->fd, &file_system) == 0)
-        trial.file_system = (unsigned long)file_system.f_type & 0xFFFFFFFFUL; /* the types are 32 bits wide */
-    trial.used = sizeof NOT_BY_NATURE - 1;
-    if (is_sealed(&trial))
-        status = map_source(&trial, MMG_MEANS_SEALED, out);
-    else if (IS_AMONG(trial.file_system, read_only_media))
-        status = map_source(&trial, MMG_MEANS_READ_ONLY_MEDIUM, out);
-    else if (try_lease(&trial, &status, out))
-        ;
-    else if (has_verity(&trial))
-        status = map_source(&trial, MMG_MEANS_READ_ONLY_MEDIUM, out);
-    else if (!try_reflink(&trial, &status, out))
-        status = full_snapshot(&trial, out);
-    /* What cannot be mapped can be copied. */
-    return status == MMG_E_NOT_MAPPABLE && trial.length <= source->options->max_snapshot_bytes
-               ? copy_to_heap(&trial, out)
-               : status;
+    attempt.used = sizeof NOT_BY_NATURE - 1;
+    return means != MMG_MEANS_NONE ? map_source(&attempt, means, out) : try_in_order(&attempt, out);
 }

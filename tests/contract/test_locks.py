@@ -309,9 +309,10 @@ def test_a_lock_that_was_demanded_and_cannot_be_had_is_an_error(lockless: Path, 
 
 
 def test_a_file_system_that_never_heard_of_locks_is_opened_too(lockless: Path) -> None:
-    with mmg.opened(mmg.try_open(lockless / NAMES[errno.ENOSYS])) as handle:
-        assert mmg.info(handle).lock == abi.MMG_LOCK_NONE
-        assert mmg.info(handle).lock_error == errno.ENOSYS
+    with mmg.opened(mmg.try_open(lockless / NAMES[errno.ENOSYS], lock=abi.MMG_LOCK_SHARED)) as handle:
+        found = mmg.info(handle)
+        assert (found.lock, found.lock_error) == (abi.MMG_LOCK_NONE, errno.ENOSYS)
+        assert found.lock_reason == abi.MMG_LOCKING_MISSING
 
 
 @pytest.mark.parametrize("lock", REAL)

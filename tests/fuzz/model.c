@@ -599,6 +599,10 @@ expect_of_file(const struct inode *inode, const mmg_options *meant, uint64_t sta
 {
     uint64_t size = inode->size > start ? inode->size - start : 0;
     uint64_t cap = meant->max_bytes == 0 ? UINT64_C(1) << 30 : meant->max_bytes;
+    if (streams && (meant->flags & MMG_FLAG_REQUIRE_LOCK) != 0) {
+        expect(expected, MMG_E_UNSUPPORTED);
+        return;
+    }
     if (!streams && meant->lock <= MMG_LOCK_SHARED && inode->locked) {
         expect(expected, MMG_E_WOULD_BLOCK);
     }

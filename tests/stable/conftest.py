@@ -72,7 +72,7 @@ def folder(request: pytest.FixtureRequest, places: Places) -> Path:
         pytest.skip(str(reason))
 
 
-@pytest.fixture(params=[kind for kind in mounts.WRITABLE if kind != "overlay"])
+@pytest.fixture(params=mounts.LEASING)
 def leasing_folder(request: pytest.FixtureRequest, places: Places) -> Path:
     """A folder on each of the file systems where a lease holds off every writer."""
     try:

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 WRITABLE = ("ext4", "xfs", "btrfs", "tmpfs", "overlay")
+LEASING = ("ext4", "xfs", "btrfs")
 READ_ONLY = ("squashfs", "erofs")
 REFLINKING = ("xfs", "btrfs")
 

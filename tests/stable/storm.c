@@ -283,6 +283,7 @@ draw_options(uint64_t *random)
     options.offset = now.offset;
     options.length = now.length;
     options.copy_threshold = 1; /* as a large file is treated */
+    options.backing = check_random_below(random, 2) == 0 ? MMG_BACKING_AUTO : MMG_BACKING_MAP; /* MAP: no copy in memory */
     return options;
 }
 

@@ -451,10 +451,10 @@ def test_a_failed_open_leaves_no_lease(places: Places) -> None:
 def _beyond_the_address_space(path: Path) -> None:
     with open("/proc/self/statm") as statm:
         pages = int(statm.read().split()[0])
-    with stable(path, length=200_000):  # the thread and its stack are there
+    with stable(path, length=200_000, lock=abi.MMG_LOCK_NONE):  # the thread and its stack are there
         resource.setrlimit(resource.RLIMIT_AS, (pages * files.PAGE + (16 << 20), resource.RLIM_INFINITY))
         mmg.refused(
-            mmg.try_open(path, guarantee=1, max_snapshot_bytes=mmg.NO_LIMIT),
+            mmg.try_open(path, guarantee=1, max_snapshot_bytes=mmg.NO_LIMIT, lock=abi.MMG_LOCK_NONE),
             abi.MMG_E_LIMIT,
             abi.MMG_E_NO_MEMORY,
         )

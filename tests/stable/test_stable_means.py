@@ -32,7 +32,7 @@ from stable.others import (
     stable,
     writing,
 )
-from support import files, fuse
+from support import files, fuse, watch
 from support import library as mmg
 from support.children import in_child
 
@@ -328,21 +328,14 @@ def test_the_snapshot_of_a_memory_file_goes_where_temporary_files_go(tmp_path: P
     def judge() -> None:
         os.environ["TMPDIR"] = str(tmp_path)
         with memory_file(mmg.pattern(files.LARGE)) as fd:
-            with mmg.opened(mmg.try_open_fd(fd, guarantee=STABLE)) as handle:
+            members = {"guarantee": STABLE, "backing": abi.MMG_BACKING_MAP}
+            with mmg.opened(mmg.try_open_fd(fd, **members)) as handle:
                 assert means(handle) == abi.MMG_MEANS_SNAPSHOT
-                homes = [
-                    os.readlink(f"/proc/self/fd/{name}")
-                    for name in os.listdir("/proc/self/fd")
-                    if _is_open(name)
-                ]
+                homes = {one.path for one in watch.file_mappings()}
                 unlinked = [home for home in homes if home.endswith("(deleted)") and "memfd:" not in home]
                 assert any(home.startswith(f"{tmp_path}/") for home in unlinked), unlinked
 
     in_child(judge)
-
-
-def _is_open(name: str) -> bool:
-    return os.path.lexists(f"/proc/self/fd/{name}")
 
 
 # ---------------------------------------------------------------------------------- file systems elsewhere --
@@ -506,7 +499,8 @@ def test_a_window_needs_room_for_its_own_bytes_only(places: Places, offset: int,
     with contextlib.ExitStack() as stack:
         if written:
             stack.enter_context(writing(one.path))
-        handle = stack.enter_context(stable(one.path, offset=offset, length=CHUNK, max_snapshot_bytes=CHUNK))
+        members = {"offset": offset, "length": CHUNK, "max_snapshot_bytes": CHUNK, "backing": abi.MMG_BACKING_MAP}
+        handle = stack.enter_context(stable(one.path, **members))
         overwritten_elsewhere(one.path)
         is_still(handle, one.data[offset : offset + CHUNK])
         assert means(handle) == abi.MMG_MEANS_SNAPSHOT

@@ -24,6 +24,12 @@ mmgi_clock_monotonic_ns(void)
 }
 
 int64_t
+mmgi_clock_tick_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+int64_t
 mmgi_clock_realtime_ns(void)
 {
     return clock_ns(CLOCK_REALTIME);

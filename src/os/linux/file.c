@@ -81,6 +81,13 @@ mmgi_file_duplicate(int fd, int *fresh)
 }
 
 void
+mmgi_file_exchange(int fd, int fresh)
+{
+    dup3(fresh, fd, O_CLOEXEC); /* cannot fail: both are open, and differ */
+    close(fresh);
+}
+
+void
 mmgi_file_close(int fd)
 {
     close(fd); /* close(2): the descriptor is gone whatever is returned, and a second call could hit another's */
@@ -161,6 +168,30 @@ int
 mmgi_file_device_size(int fd, uint64_t *size)
 {
     return ioctl(fd, IOCTL_REQUEST(BLKGETSIZE64), size) == 0 ? 0 : errno;
+}
+
+void
+mmgi_file_reserve(struct reserved_fd *reserved)
+{
+    struct stat found;
+
+    /* A file in memory is one that nobody else has open. */
+    reserved->fd = (int)syscall(SYS_memfd_create, "mmapguard reserve", 1u /* MFD_CLOEXEC */);
+    if (reserved->fd < 0 || fstat(reserved->fd, &found) != 0)
+        return;
+    reserved->device = (uint64_t)found.st_dev;
+    reserved->inode = (uint64_t)found.st_ino;
+}
+
+void
+mmgi_file_unreserve(struct reserved_fd *reserved)
+{
+    struct stat found;
+
+    if (reserved->fd >= 0 && fstat(reserved->fd, &found) == 0 && (uint64_t)found.st_dev == reserved->device &&
+        (uint64_t)found.st_ino == reserved->inode)
+        close(reserved->fd);
+    reserved->fd = -1;
 }
 
 int

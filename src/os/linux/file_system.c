@@ -62,6 +62,8 @@ _Static_assert(offsetof(struct mount_answer, text) == 512, "the layout of struct
 
 /* ------------------------------------------------------------------------------------------- what a name stands for -- */
 
+static os_mutex mutex = OS_MUTEX_INIT; /* of what is written here; never held for long */
+
 #define LEASES 1u
 #define MEDIUM 2u
 #define VERITY 4u
@@ -129,6 +131,27 @@ static const struct {
     {"ocfs2", OTHER_CLOCK, FILE_SYSTEM_LOCK_NOT_LOCAL},
 };
 
+#define MAX_NAME 24u
+#define MAX_NAMES 32u
+
+/* Keeps a name that is not in the table, so that a region can refer to it. Returns "" when too many were kept. */
+static const char *
+keep_name(const char *name)
+{
+    static char names[MAX_NAMES][MAX_NAME];
+    const char *kept = "";
+
+    mmgi_mutex_lock(&mutex);
+    for (size_t i = 0; i < MAX_NAMES && kept[0] == '\0'; i++) {
+        if (names[i][0] == '\0')
+            strncpy(names[i], name, MAX_NAME - 1); /* the last byte is zero already */
+        if (strcmp(names[i], name) == 0)
+            kept = names[i];
+    }
+    mmgi_mutex_unlock(&mutex);
+    return kept;
+}
+
 /*
  * A name that is not in the table: with a device it is a local file system that this library does not know, whose locks
  * are the kernel's own; without one it may be anything.
@@ -139,6 +162,7 @@ describe(const char *name, bool has_device, struct file_system *file_system)
     unsigned facts = OTHER_CLOCK;
 
     *file_system = (struct file_system){
+        .name = "",
         .lock = has_device ? FILE_SYSTEM_LOCK_ADVISORY : FILE_SYSTEM_LOCK_NOT_LOCAL,
     };
     if (strncmp(name, "fuse.", 5) == 0 || strncmp(name, "fuseblk.", 8) == 0)
@@ -146,9 +170,11 @@ describe(const char *name, bool has_device, struct file_system *file_system)
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(known[i].name, name) == 0) {
             facts = known[i].facts;
+            file_system->name = known[i].name;
             file_system->lock = known[i].lock;
         }
-    strncpy(file_system->name, name, sizeof file_system->name - 1); /* the last byte is zero already */
+    if (file_system->name[0] == '\0')
+        file_system->name = keep_name(name);
     file_system->has_leases = (facts & LEASES) != 0;
     file_system->is_read_only_medium = (facts & MEDIUM) != 0;
     file_system->has_verity = (facts & VERITY) != 0;
@@ -246,7 +272,7 @@ lock_by_type(int fd, struct file_system *file_system)
 static void
 look_up(int fd, const struct file_status *status, uint64_t unique, struct file_system *file_system)
 {
-    char name[sizeof file_system->name] = "";
+    char name[MAX_NAME] = "";
     uint64_t mount = mount_of(fd, MOUNT_WANTED);
     bool found = (mount != 0 && name_from_table(mount, name, sizeof name)) ||
                  (unique != 0 && name_from_mount_call(unique, name, sizeof name));
@@ -267,7 +293,6 @@ static struct {
     struct file_system file_system;
 } memory[MEMORY_ENTRIES];
 static _Atomic unsigned remembered;
-static os_mutex mutex = OS_MUTEX_INIT;
 
 static void
 remember(uint64_t device, uint64_t unique, const struct file_system *file_system)

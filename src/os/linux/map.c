@@ -9,12 +9,17 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "mmapguard.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* Linux 5.14; older C libraries do not name it */
+#endif
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18 /* Linux 4.14 */
 #endif
 
 /* Pages asked about in one mincore(2). */
@@ -203,24 +208,36 @@ mmgi_map_replace_with_file(const struct mapping *mapping, size_t length, int fd,
 int
 mmgi_map_replace_with_memory(const struct mapping *mapping, size_t length, unsigned char *memory)
 {
-    /* SAFETY: the memory is the caller's own and not yet shown to anybody; from here on nobody may write to it. */
+    /* SAFETY: the memory is the caller's own; from here on nobody may write to it. */
     if (mprotect(memory, length, PROT_READ) != 0)
         return errno;
-    /* SAFETY: as above; mremap(2) moves the pages onto the range in one step. */
-    void *base = mremap(memory, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, mapping->base);
+    /* SAFETY: as above. With an old size of 0, mremap(2) shows shared pages at a second place, here in one step. */
+    void *base = mremap(memory, 0, length, MREMAP_MAYMOVE | MREMAP_FIXED, mapping->base);
 
     return base == MAP_FAILED ? errno : 0;
 }
 
-unsigned char *
-mmgi_map_memory(size_t length, size_t *rounded)
+static unsigned char *
+memory_new(size_t length, int kind, size_t *rounded)
 {
     const size_t page = mmgi_map_page_size();
 
     *rounded = (length + page - 1) / page * page;
     /* SAFETY: new memory at an address of the kernel's choice. */
-    void *memory = mmap(NULL, *rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, *rounded, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;
+}
+
+unsigned char *
+mmgi_map_memory(size_t length, size_t *rounded)
+{
+    return memory_new(length, MAP_PRIVATE, rounded);
+}
+
+unsigned char *
+mmgi_map_shared_memory(size_t length, size_t *rounded)
+{
+    return memory_new(length, MAP_SHARED, rounded);
 }
 
 void
@@ -228,6 +245,39 @@ mmgi_map_memory_release(unsigned char *memory, size_t length)
 {
     /* SAFETY: memory of mmgi_map_memory(), or what a replacement left of it, that nothing else refers to. */
     munmap(memory, length);
+}
+
+int
+mmgi_map_wipe_on_fork(unsigned char *memory, size_t length)
+{
+    /* SAFETY: memory of mmgi_map_memory() that only its owner knows; in this process nothing changes. */
+    return madvise(memory, length, MADV_WIPEONFORK) == 0 ? 0 : errno;
+}
+
+int
+mmgi_map_copy_out(const unsigned char *from, void *to, size_t size, size_t *copied)
+{
+    *copied = 0;
+    while (*copied < size) {
+        struct iovec local = {.iov_base = (unsigned char *)to + *copied, .iov_len = size - *copied};
+        struct iovec remote = {.iov_base = (void *)(uintptr_t)(from + *copied), .iov_len = size - *copied};
+        /* process_vm_readv(2) reads what it is shown as another process's memory, hence never by a touch of this one. */
+        ssize_t n = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+        if (n > 0)
+            *copied += (size_t)n;
+        else if (n == 0 || errno != EINTR)
+            return n == 0 ? EFAULT : errno;
+    }
+    return 0;
+}
+
+bool
+mmgi_map_is_readable(const unsigned char *address)
+{
+    unsigned char byte;
+    size_t copied;
+
+    return mmgi_map_copy_out(address, &byte, 1, &copied) == 0;
 }
 
 /* The pages of a mapping that a range touches. */

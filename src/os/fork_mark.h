@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The contract for noticing a fork without being told: a number that is gone in every child, however it was made
+ * (fork(2), _Fork(3), clone(2) without CLONE_VM). Reading it costs one load.
+ */
+#ifndef MMGI_OS_FORK_MARK_H
+#define MMGI_OS_FORK_MARK_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+extern _Atomic(_Atomic uint32_t *) mmgi_fork_mark_place __attribute__((visibility("hidden")));
+
+/**
+ * Returns the mark of this process: 0 before the first mmgi_fork_mark_set() and in a child that has not called it, else
+ * the number that was set. Async-signal-safe.
+ */
+static inline uint32_t
+fork_mark(void)
+{
+    /* Acquire, and relaxed: the place is published once; the mark is only compared. */
+    return atomic_load_explicit(atomic_load_explicit(&mmgi_fork_mark_place, memory_order_acquire), memory_order_relaxed);
+}
+
+/**
+ * Sets the mark of this process from 0 to a number that no ancestor has had. The thread that does so calls `first` before,
+ * and the others wait for it. Does nothing when the mark is set. Not async-signal-safe.
+ */
+void mmgi_fork_mark_set(void (*first)(void));
+
+/** Takes the mark away, for the handlers of fork(2) on kernels that cannot (before Linux 4.14). */
+void mmgi_fork_mark_clear(void);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Leases of fcntl(2). The kernel sends its signal to one thread alone (F_OWNER_TID), where it is blocked and waited for,
+ * so no handler and no mask of the application is touched. A signal is only a hint: F_GETLEASE tells whether a lease
+ * breaks, so strangers may send what they like. When the queue of real-time signals is full, the kernel sends a plain
+ * SIGIO without a descriptor.
+ */
+#include "os/lease.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Any real-time signal will do, since no other thread ever gets it. Valgrind keeps the last one for itself. */
+#define BREAK_SIGNAL (SIGRTMAX - 1)
+#define DEFAULT_BREAK_SECONDS 45 /* of the kernel, proc(5) */
+
+int
+mmgi_lease_take(int fd, int thread_id)
+{
+    struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = thread_id};
+
+    /* Owner and signal come first: the kernel keeps an owner that is set, and without one it would kill the process. */
+    if (fcntl(fd, F_SETOWN_EX, &owner) != 0 || fcntl(fd, F_SETSIG, BREAK_SIGNAL) != 0 ||
+        fcntl(fd, F_SETLEASE, F_RDLCK) != 0)
+        return errno;
+    return 0;
+}
+
+/* Appends a number in decimal. Async-signal-safe, unlike snprintf(3). */
+static void
+append_number(char *text, unsigned number)
+{
+    char digits[12];
+    size_t count = 0, end = strlen(text);
+
+    do
+        digits[count++] = (char)('0' + number % 10);
+    while ((number /= 10) != 0);
+    while (count > 0)
+        text[end++] = digits[--count];
+    text[end] = '\0';
+}
+
+/*
+ * Returns true when the kernel lists the lease of this descriptor as one that is breaking (proc(5), fdinfo). F_GETLEASE
+ * cannot tell such a lease from one that is gone.
+ */
+static bool
+is_listed_as_breaking(int fd)
+{
+    char path[48] = "/proc/thread-self/fdinfo/", text[1024];
+    size_t used = 0;
+
+    append_number(path, (unsigned)fd);
+    int info = open(path, O_RDONLY | O_CLOEXEC);
+    if (info < 0)
+        return false;
+    for (ssize_t n; used < sizeof text - 1; used += (size_t)n) {
+        n = read(info, text + used, sizeof text - 1 - used);
+        if (n < 0 && errno == EINTR)
+            n = 0;
+        else if (n <= 0)
+            break;
+    }
+    close(info);
+    text[used] = '\0';
+    return strstr(text, "LEASE  BREAKING") != NULL;
+}
+
+enum lease_state
+mmgi_lease_state(int fd)
+{
+    int before = errno;
+    enum lease_state state = LEASE_WHOLE;
+
+    if (fcntl(fd, F_GETLEASE) != F_RDLCK)
+        state = is_listed_as_breaking(fd) ? LEASE_BREAKING : LEASE_GONE;
+    errno = before;
+    return state;
+}
+
+/*
+ * A process that has dropped its privileges since may not give up what it holds (EACCES). The description is then exchanged
+ * for one that is good for fstat(2), and the lease ends with the old one once the mapping of it is gone, too.
+ */
+static int
+exchange_description(int fd)
+{
+    char path[48] = "/proc/thread-self/fd/";
+
+    if (fcntl(fd, F_GETLEASE) != F_UNLCK)
+        return EACCES;
+    bool was_breaking = is_listed_as_breaking(fd);
+    append_number(path, (unsigned)fd);
+    int fresh = open(path, O_PATH | O_CLOEXEC);
+    if (fresh < 0)
+        return EACCES;
+    int result = dup3(fresh, fd, O_CLOEXEC) < 0 ? EACCES : was_breaking ? 0 : EAGAIN;
+    close(fresh);
+    return result;
+}
+
+int
+mmgi_lease_give_up(int fd)
+{
+    if (fcntl(fd, F_SETLEASE, F_UNLCK) == 0)
+        return 0;
+    return errno == EACCES ? exchange_description(fd) : EAGAIN;
+}
+
+bool
+mmgi_lease_wait(int64_t timeout_ns, int *fd)
+{
+    const struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000),
+                                     .tv_nsec = (long)(timeout_ns % 1000000000)};
+    siginfo_t info = {.si_signo = 0}; /* Valgrind does not see that the kernel fills it */
+    sigset_t signals;
+
+    *fd = -1;
+    sigemptyset(&signals);
+    sigaddset(&signals, BREAK_SIGNAL);
+    sigaddset(&signals, SIGIO);
+    int signo = timeout_ns >= 0 ? sigtimedwait(&signals, &info, &timeout) : sigwaitinfo(&signals, &info);
+    if (signo < 0)
+        return errno == EINTR;
+    if (signo == BREAK_SIGNAL && info.si_code > 0)
+        *fd = info.si_fd;
+    return true;
+}
+
+void
+mmgi_lease_wake(int thread_id)
+{
+    /* A plain signal always fits: it is pending once, however full the queue is. */
+    syscall(SYS_tgkill, getpid(), thread_id, SIGIO);
+}
+
+int64_t
+mmgi_lease_break_ns(void)
+{
+    char text[32] = "";
+    int fd = open("/proc/sys/fs/lease-break-time", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    long seconds = 0;
+
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return fd < 0 ? LEASE_MIN_BREAK_NS : DEFAULT_BREAK_SECONDS * INT64_C(1000000000);
+    for (const char *digit = text; *digit >= '0' && *digit <= '9' && seconds < 1000000; digit++)
+        seconds = seconds * 10 + (*digit - '0');
+    return seconds <= 0 ? INT64_MAX : seconds * INT64_C(1000000000); /* 0: there is no end to it */
+}

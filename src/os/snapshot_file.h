@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The contract for snapshot files: files without a name that hold bytes of another file at the same offsets. They vanish
+ * with the last descriptor and mapping, however the process ends. Each call that makes one asks first whether there is
+ * room, so that a snapshot takes neither the last blocks of a disk nor the last memory of a control group.
+ *
+ * Every call returns 0 or an errno. None is async-signal-safe. All may block on the disk.
+ */
+#ifndef MMGI_OS_SNAPSHOT_FILE_H
+#define MMGI_OS_SNAPSHOT_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * Makes a snapshot file in the directory where a file is now, whatever the file was called at open. The descriptor is the
+ * caller's, and nobody else can open the file by a name.
+ *
+ * @param end    the size that it will have
+ * @param bytes  how many of them are to be copied into it; 0: a clone copies none
+ * @return 0; ENOSPC (it would take more than half of what is free), ENOMEM (likewise, where files take memory), EFBIG
+ *   (RLIMIT_FSIZE), EXDEV (the file is in no directory), EACCES, EROFS, EOPNOTSUPP, EMFILE, or another errno of open(2)
+ */
+int mmgi_snapshot_file_beside(int fd, uint64_t end, uint64_t bytes, int *target);
+
+/** The same in the directory that TMPDIR names, or in /tmp. */
+int mmgi_snapshot_file_in_tmpdir(uint64_t end, uint64_t bytes, int *target);
+
+/**
+ * Clones a whole file into a snapshot file, which shares its blocks from then on. The file system does so at one moment of
+ * the file's history. EOPNOTSUPP, EINVAL, EXDEV where it cannot.
+ */
+int mmgi_snapshot_file_clone(int fd, int target);
+
+/** Copies `size` bytes at `offset`. EIO when the source has fewer, or ENOSPC, EFBIG and others of write(2). */
+int mmgi_snapshot_file_copy(int fd, int target, uint64_t offset, size_t size);
+
+/**
+ * Returns how many bytes of memory may be taken without harm: half of what the system and every control group above this
+ * process have left. UINT64_MAX when nothing is known. Does not block.
+ */
+uint64_t mmgi_snapshot_file_memory_room(void);
+
+#endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Regions are counted in an array by a hash of device and inode, which costs an addition; only where the count is high, a
+ * table from device and inode to the lock is searched. A lock belongs to an open file description, so a duplicate of the first
+ * descriptor keeps it when the first region closes. In a forked child the table and the duplicates are inherited, and so
+ * is the lock, as it would be without the table.
+ */
+#include "region/shared_lock.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "base/fork_hooks.h"
+#include "mmapguard.h"
+#include "os/file.h"
+#include "os/file_lock.h"
+#include "os/thread.h"
+
+#define BUCKETS 4096u
+/* So many regions lock for themselves, where that is cheaper than to share. */
+#define FEW 8u
+
+struct shared_lock {
+    struct shared_lock *next; /* in its bucket */
+    uint64_t device, inode;
+    uint64_t shares;
+    uint32_t kind;
+    int first_fd;  /* of the region that took the lock; -1: it has gone */
+    int duplicate; /* keeps the lock; -1: there has been no second region yet */
+};
+
+static struct shared_lock *buckets[BUCKETS];
+static _Atomic uint32_t counts[BUCKETS];
+static os_mutex mutex = OS_MUTEX_INIT;
+
+static void
+before_fork(void)
+{
+    mmgi_mutex_lock(&mutex);
+}
+
+static void
+after_fork_parent(void)
+{
+    mmgi_mutex_unlock(&mutex);
+}
+
+static void
+after_fork_child(void)
+{
+    mmgi_mutex_reset(&mutex);
+}
+
+static struct fork_hooks hooks = {.before = before_fork, .parent = after_fork_parent, .child = after_fork_child};
+
+static uint32_t
+bucket_of(uint64_t device, uint64_t inode)
+{
+    /* Multiplying by an odd number with its bits well mixed spreads numbers that follow each other. */
+    return (uint32_t)((device * 31 + inode) * UINT64_C(0x9E3779B97F4A7C15) >> 40) % BUCKETS;
+}
+
+static struct shared_lock *
+find(uint64_t device, uint64_t inode, uint32_t kind)
+{
+    struct shared_lock *lock = buckets[bucket_of(device, inode)];
+
+    while (lock != NULL && (lock->device != device || lock->inode != inode || lock->kind != kind))
+        lock = lock->next;
+    return lock;
+}
+
+/* Has the lock outlive the region that took it. Returns false when there is no descriptor left. */
+static bool
+keep(struct shared_lock *lock)
+{
+    return lock->duplicate >= 0 || mmgi_file_duplicate(lock->first_fd, &lock->duplicate) == 0;
+}
+
+static struct shared_lock *
+lock_new(int fd, uint32_t kind, uint64_t device, uint64_t inode)
+{
+    struct shared_lock *lock = malloc(sizeof *lock);
+    struct shared_lock **bucket = &buckets[bucket_of(device, inode)];
+
+    if (lock == NULL)
+        return NULL;
+    *lock = (struct shared_lock){.next = *bucket,
+                                 .device = device,
+                                 .inode = inode,
+                                 .shares = 1,
+                                 .kind = kind,
+                                 .first_fd = fd,
+                                 .duplicate = -1};
+    *bucket = lock;
+    return lock;
+}
+
+/* Takes a share of the lock that many regions have, or makes one of the lock on `fd`. */
+static int
+share_take(int fd, uint32_t kind, uint64_t device, uint64_t inode, struct shared_lock **out)
+{
+    int os_code = 0;
+
+    if (!mmgi_fork_hooks_add(&hooks))
+        return mmgi_lock_try(fd, kind);
+    mmgi_mutex_lock(&mutex);
+    struct shared_lock *lock = find(device, inode, kind);
+    if (lock != NULL && keep(lock)) {
+        lock->shares++;
+        *out = lock;
+    } else {
+        os_code = mmgi_lock_try(fd, kind);
+        if (os_code == 0 && lock == NULL)
+            *out = lock_new(fd, kind, device, inode); /* without memory, the lock is on this descriptor alone */
+    }
+    mmgi_mutex_unlock(&mutex);
+    return os_code;
+}
+
+int
+mmgi_shared_lock_take(int fd, uint32_t kind, uint64_t device, uint64_t inode, struct lock_share *share)
+{
+    uint32_t bucket = bucket_of(device, inode);
+    /* Relaxed: a wrong count costs a little time, and nothing else. */
+    bool are_few = atomic_fetch_add_explicit(&counts[bucket], 1, memory_order_relaxed) < FEW;
+
+    *share = (struct lock_share){.count = bucket + 1};
+    int os_code = are_few ? mmgi_lock_try(fd, kind) : share_take(fd, kind, device, inode, &share->lock);
+    if (os_code != 0) {
+        atomic_fetch_sub_explicit(&counts[bucket], 1, memory_order_relaxed);
+        share->count = 0;
+    }
+    return os_code;
+}
+
+static void
+unlink_lock(struct shared_lock *lock)
+{
+    struct shared_lock **at = &buckets[bucket_of(lock->device, lock->inode)];
+
+    while (*at != lock)
+        at = &(*at)->next;
+    *at = lock->next;
+}
+
+static void
+share_drop(struct shared_lock *lock, int fd, bool unlock)
+{
+    mmgi_mutex_lock(&mutex);
+    if (--lock->shares == 0) {
+        if (unlock)
+            mmgi_lock_drop(lock->duplicate >= 0 ? lock->duplicate : fd, lock->kind);
+        if (lock->duplicate >= 0)
+            mmgi_file_close(lock->duplicate);
+        unlink_lock(lock);
+        free(lock);
+    }
+    mmgi_mutex_unlock(&mutex);
+}
+
+void
+mmgi_shared_lock_drop(struct lock_share *share, uint32_t kind, int fd, bool unlock)
+{
+    if (share->count > 0)
+        atomic_fetch_sub_explicit(&counts[share->count - 1], 1, memory_order_relaxed);
+    if (share->lock != NULL)
+        share_drop(share->lock, fd, unlock);
+    else if (unlock && kind != MMG_LOCK_NONE)
+        mmgi_lock_drop(fd, kind);
+    *share = (struct lock_share){.lock = NULL};
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * One lock for the many regions that this process has of a file. The kernel walks over all locks of a file for each new
+ * one, so the first few regions lock their own descriptors, and all others share a lock, which is kept by a duplicate of a
+ * descriptor until the last of them has gone.
+ */
+#ifndef MMGI_REGION_SHARED_LOCK_H
+#define MMGI_REGION_SHARED_LOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct shared_lock;
+
+/** What a region has of the lock on its file. */
+struct lock_share {
+    struct shared_lock *lock; /* NULL: the lock is on the region's own descriptor, or there is none */
+    uint32_t count;           /* where the region is counted, plus 1; 0: nowhere */
+};
+
+/**
+ * Takes a share of the lock on a file, and the lock itself if this process has none.
+ *
+ * @param fd    the caller's own description of the file
+ * @param lock  MMG_LOCK_SHARED or MMG_LOCK_OFD
+ * @param share receives what is to be given to mmgi_shared_lock_drop()
+ * @return 0, EWOULDBLOCK when the lock is held elsewhere, or another errno of mmgi_lock_try()
+ */
+int mmgi_shared_lock_take(int fd, uint32_t lock, uint64_t device, uint64_t inode, struct lock_share *share);
+
+/**
+ * Gives a share back. The lock ends with the last share, once `fd` is closed or, if `unlock` is true, at once. A region that
+ * ends does not unlock, because a forked child or the parent may hold the lock through the same description.
+ */
+void mmgi_shared_lock_drop(struct lock_share *share, uint32_t lock, int fd, bool unlock);
+
+#endif
