@@ -25,12 +25,13 @@ main(int argc, char **argv)
     for (uint64_t i = 0; i < bytes.size; i++)
         if (bytes.data[i] == '\n')
             lines++;
-    mmg_unpin(&bytes);
-    if (mmg_check(file) != MMG_OK) {
-        fprintf(stderr, "%s was cut short while it was read\n", path);
-        return 1;
-    }
-    printf("%lu lines\n", lines);
-    mmg_close(file, 0);
-    return 0;
+
+    mmg_status status = mmg_unpin(&bytes); /* were all these bytes there? */
+    if (status == MMG_OK)
+        status = mmg_verify(file); /* and did nobody write to the file? */
+    if (status == MMG_OK)
+        printf("%lu lines\n", lines);
+    else
+        fprintf(stderr, "%s: %s\n", path, mmg_status_message(status));
+    return mmg_close(file, 0) != MMG_OK || status != MMG_OK;
 }

@@ -46,7 +46,7 @@ main(int argc, char **argv)
     getchar();
     printf("%08" PRIx32 "\n", checksum(&span));
     must(mmg_unpin(&span), "unpin"); /* MMG_E_UNSTABLE, if the means did not hold after all */
-    must(mmg_check(file), "check");
+    must(mmg_verify(file), "verify");
     must(mmg_close(file, 0), "close");
     return 0;
 }

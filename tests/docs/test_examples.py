@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -136,3 +137,20 @@ def test_without_the_library_in_its_handler_that_host_dies(built: Path, tmp_path
         _, errors = process.communicate("\n", timeout=60)
     assert process.returncode == 3
     assert "a SIGBUS of the host's own" in errors
+
+
+def test_lines_tells_a_file_that_was_written_to(built: Path, tmp_path: Path) -> None:
+    """Another program writes to the file all the while, so that one of the readings is disturbed."""
+    text = tmp_path / "text"
+    text.write_bytes(b"some words\n" * 400_000)
+    script = "import os, sys\nwhile True: os.pwrite(1, b'S', 0)\n"
+    with text.open("r+b") as out, subprocess.Popen([sys.executable, "-c", script], stdout=out) as writer:
+        try:
+            for _ in range(200):
+                code, said, errors = run(built / "lines", text)
+                if code != 0:
+                    break
+        finally:
+            writer.kill()
+    assert (code, said) == (1, "")
+    assert "written to" in errors or "changed" in errors
