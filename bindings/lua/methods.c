@@ -188,7 +188,7 @@ view_info(lua_State *L)
     set_count(L, "heap_bytes", info.heap_bytes);
     set_count(L, "page_size", info.page_size);
     if (info.lock_error != 0)
-        mgl_set_integer(L, "lock_error", info.lock_error);
+        mmgl_set_integer(L, "lock_error", info.lock_error);
     return 1;
 }
 
