@@ -73,6 +73,8 @@ mmgi_status_from_errno(int os_code)
         return MMG_E_POISONED;
     case EWOULDBLOCK:
         return MMG_E_WOULD_BLOCK;
+    case ENOTSUP: /* the whole platform, or this kind of file on it */
+        return MMG_E_UNSUPPORTED;
     default:
         return MMG_E_SYSTEM;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Bounded reading into memory: files at an offset, and streams to their end. Interrupted calls are resumed.
+ * The contract for reading into memory: files at an offset, and streams to their end. Interrupted calls are repeated.
+ * Every call may block for as long as the medium or the writer takes.
  */
 #ifndef MMGI_OS_FILE_IO_H
 #define MMGI_OS_FILE_IO_H
@@ -10,8 +11,8 @@
 #include <stdint.h>
 
 /**
- * pread(2) until `size` bytes are there, the file ends or fails. Async-signal-safe. 0 or an errno; `*got` in any
- * case.
+ * Reads until `size` bytes are there, or the file ends or fails. Returns 0 or an errno, and stores in any case how many
+ * bytes there are. The position of the descriptor stays. Async-signal-safe.
  */
 int mmgi_file_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got);
 
@@ -39,7 +40,7 @@ struct stream {
 };
 
 /**
- * Read a stream from where it stands, blocking or not.
+ * Reads a stream from its position to its end, also when the descriptor does not block. Not async-signal-safe.
  *
  * @return 0; EFBIG over the cap; ETIMEDOUT after the deadline; ENODATA when it ended before `skip`, or before `length`; EWOULDBLOCK for a FIFO
  *   without a writer; or the errno of read(2), poll(2) or malloc(3). Unless 0, there is no data.

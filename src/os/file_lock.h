@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The advisory lock under which a file is mapped.
+ * The contract for the shared lock under which a file is mapped. The lock belongs to the open file description, so it
+ * ends when the last duplicate of the descriptor is closed. No call is async-signal-safe.
  */
 #ifndef MMGI_OS_FILE_LOCK_H
 #define MMGI_OS_FILE_LOCK_H
@@ -9,14 +10,14 @@
 #include <stdint.h>
 
 /**
- * Take a shared lock on an open file description, once.
+ * Tries once for a shared lock. Does not wait for other holders; a network file system may block here all the same.
  *
  * @param kind  MMG_LOCK_SHARED or MMG_LOCK_OFD
  * @return 0, EWOULDBLOCK when it is held elsewhere, or another errno
  */
 int mmgi_lock_try(int fd, uint32_t kind);
 
-/** The same, waiting up to `wait_ms` milliseconds (MMG_WAIT_FOREVER: no limit). */
+/** Tries for the lock for up to `wait_ms` milliseconds (MMG_WAIT_FOREVER: without limit). Returns as above. */
 int mmgi_lock_wait(int fd, uint32_t kind, uint32_t wait_ms);
 
 /** Returns true when this kernel knows locks of kind MMG_LOCK_OFD. Asks with a file in memory. Does not block. */
@@ -25,7 +26,7 @@ bool mmgi_lock_ofd_is_known(void);
 /** Returns true when this kernel gives leases, as far as a file in memory can show. Does not block. */
 bool mmgi_lease_is_known(void);
 
-/** Give the lock back before the descriptor is closed. */
+/** Gives the lock back while the descriptor stays open. */
 void mmgi_lock_drop(int fd, uint32_t kind);
 
 /**

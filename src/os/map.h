@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Every call that maps, unmaps or advises file bytes; nothing else in the library does.
+ * The contract for address space: every call that maps, unmaps or advises. No other file of the library maps. Unless a
+ * comment says otherwise, a call returns 0 or an errno, is not async-signal-safe, and does not block.
  */
 #ifndef MMGI_OS_MAP_H
 #define MMGI_OS_MAP_H
@@ -9,7 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "os/addr_hint.h"
+/** Where a mapping was proposed to go; the platform's own note. */
+struct addr_hint {
+    uintptr_t start;   /* an address that suits the mapping; 0: none is known */
+    uintptr_t ceiling; /* the end of the free space that the place was taken from; 0: not worth remembering */
+};
 
 /** Whole pages of a file, mapped read-only. */
 struct mapping {
@@ -20,26 +25,25 @@ struct mapping {
     bool is_private;
 };
 
-/** The page size of the system. */
+/** Returns the page size of the system. Async-signal-safe. */
 size_t mmgi_map_page_size(void);
 
 /**
- * Map `length` bytes from `offset`, both multiples of `page`. Where the file system refuses MAP_SHARED, MAP_PRIVATE is
- * tried.
- *
- * @return 0 or an errno
+ * Maps `length` bytes of a file from `offset`, both multiples of `page`, for reading. A file system that refuses a
+ * shared mapping gets a private one. With `populate` the call reads every page in, and blocks for as long as that
+ * takes.
  */
 int mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, struct mapping *mapping);
 
-/** Does this errno of mmgi_map_file() mean that the file system does not map files? */
+/** Returns true when an errno of mmgi_map_file() means that the file system does not map files. */
 bool mmgi_map_is_refusal(int os_code);
 
-/** Unmap what mmgi_map_file() mapped. */
+/** Unmaps what mmgi_map_file() mapped. Nobody may use its addresses any more. */
 void mmgi_map_release(const struct mapping *mapping);
 
 /**
- * Puts pages of zeros in the place of lost ones, readable and nothing else. 0; ENOMEM: no mapping or no address space is
- * left; EAGAIN: the process locks its memory, and so much more it may not lock. Async-signal-safe. Does not block.
+ * Puts pages of zeros in the place of lost ones, readable and nothing else. 0; ENOMEM: no mapping or no address space
+ * is left; EAGAIN: the process locks its memory, and so much more it may not lock. Async-signal-safe. Does not block.
  */
 int mmgi_map_replace_with_zeros(unsigned char *start, size_t length);
 
@@ -56,17 +60,17 @@ void mmgi_map_spare_release(unsigned char *spare);
 int mmgi_map_spare_move(unsigned char *spare, unsigned char *lost);
 
 /**
- * Puts another file's pages, or memory of mmgi_map_shared_memory(), in the place of `length` bytes at the start of a mapping,
- * in one call: addresses stay, and a reader sees the old pages or the new ones. File and memory stay the caller's; the memory
- * is read-only from now on. 0 or an errno.
+ * Puts another file's pages, or memory of mmgi_map_shared_memory(), in the place of `length` bytes at the start of a
+ * mapping, in one call: addresses stay, and a reader sees the old pages or the new ones. File and memory stay the
+ * caller's; the memory is read-only from now on. 0 or an errno.
  */
 int mmgi_map_replace_with_file(const struct mapping *mapping, size_t length, int fd, uint64_t offset);
 int mmgi_map_replace_with_memory(const struct mapping *mapping, size_t length, unsigned char *memory);
 
 /**
- * Copies bytes that may be missing below a mapping: the kernel copies, and stops where a touch would raise a signal. Stores
- * how many bytes were copied. Returns 0; EFAULT when it stopped; another errno where the kernel does not copy for a process
- * (ENOSYS, or EPERM in a sandbox). Async-signal-safe. May block on the disk.
+ * Copies bytes that may be missing below a mapping: the kernel copies, and stops where a touch would raise a signal.
+ * Stores how many bytes were copied. Returns 0; EFAULT when it stopped; another errno where the kernel does not copy
+ * for a process (ENOSYS, or EPERM in a sandbox). Async-signal-safe. May block on the disk.
  */
 int mmgi_map_copy_out(const unsigned char *from, void *to, size_t size, size_t *copied);
 
@@ -76,17 +80,20 @@ bool mmgi_map_is_readable(const unsigned char *address);
 /** Has the kernel hand this memory of mmgi_map_memory() to forked children as zeros. 0, or EINVAL before Linux 4.14. */
 int mmgi_map_wipe_on_fork(unsigned char *memory, size_t length);
 
-/** Zeroed, writable memory whose pages can be in several places at once; given back like that of mmgi_map_memory(). */
+/** Returns memory as mmgi_map_memory() does, whose pages can be in several places at once. */
 unsigned char *mmgi_map_shared_memory(size_t length, size_t *rounded);
 
-/** Zeroed, writable memory of whole pages; its length. NULL: none. */
+/** Returns writable memory of whole pages of zeros, and its length; NULL when there is none. Async-signal-safe. */
 unsigned char *mmgi_map_memory(size_t length, size_t *rounded);
 void mmgi_map_memory_release(unsigned char *memory, size_t length);
 
-/** madvise(2) with the meaning of MMG_ADVICE_...; 0 or an errno. `start` is rounded to its page. */
+/**
+ * Gives the kernel advice about a range: MMG_ADVICE_... The range is widened to whole pages. MMG_ADVICE_POPULATE reads
+ * the pages in and blocks meanwhile.
+ */
 int mmgi_map_advise(const struct mapping *mapping, const unsigned char *start, size_t length, uint32_t advice);
 
-/** Bytes of a range that are resident; 0 or an errno. */
+/** Stores how many bytes of a range are in memory. */
 int mmgi_map_resident(const struct mapping *mapping, const unsigned char *start, size_t length, uint64_t *resident);
 
 #endif

@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The kernel puts a mapping wherever there is room, to the page. But on a fault it maps the pages around, as far as
- * they lie in the same 64 KiB, of addresses (fault_around_bytes, mm/memory.c) and, in the page cache, of the file; so
- * a mapping that starts in the middle takes a fault more, and each of them finds two halves. Processors that join
- * page-table entries (64 KiB on arm64) want the same alignment. And a mapping across a border of 2 MiB may need two
- * pages for its page table. Larger mappings the kernel aligns itself, for the sake of huge pages
- * (thp_get_unmapped_area).
+ * The kernel puts a mapping wherever there is room, to the page. On a fault it also maps the pages around the faulting
+ * one, as far as they lie in the same 64 KiB of addresses (fault_around_bytes, mm/memory.c) and of the file. So a
+ * mapping that starts in the middle of such a block takes one fault more, and each fault finds two halves. Processors
+ * that join entries of the page table (64 KiB on arm64) want the same alignment. A mapping across a border of 2 MiB may
+ * need two pages for its page table. The kernel itself aligns larger mappings, for huge pages (thp_get_unmapped_area).
  *
- * mmap(2) takes an address as a hint: if something is there already, the kernel chooses as if none had been given. So
- * a wrong guess costs nothing. Ours is what the kernel does, too: below the last mapping, and where one was released,
- * in its hint. One word remembers that place, and it need not be right.
+ * mmap(2) takes an address as a hint: if something is there already, the kernel chooses as if there were no hint. So a
+ * wrong guess costs nothing. The guess is what the kernel does as well: below the last mapping, or in the place of a
+ * released one. One word remembers that place, and it need not be right.
  */
-#include "os/addr_hint.h"
+#include "os/linux/addr_hint.h"
 
 #include <stdatomic.h>
 
 #define ALIGNMENT ((uintptr_t)64 << 10)
 /* What a page of the page table covers: with pages of 4096 bytes; with larger ones, more. */
 #define TABLE_PAGE ((uintptr_t)2 << 20)
-/* Searching costs two system calls: it is done after the first wrong guess, the second, the fourth, and from this
-   power of two on at each multiple. */
+/* A probe costs two system calls. One is made after the first wrong guess, the second, the fourth, and from this power
+   of two on at each multiple. */
 #define MAX_PROBE_PERIOD 64u
 
 /* Both are guesses, hence relaxed throughout. */
@@ -29,10 +28,10 @@ static _Atomic uint32_t misses;
 bool
 mmgi_addr_hint_applies(size_t length)
 {
-    return UINTPTR_MAX > UINT32_MAX && length < TABLE_PAGE; /* with 32 bits, there is no room to be generous with */
+    return UINTPTR_MAX > UINT32_MAX && length < TABLE_PAGE; /* 32 bits have no address space to spare */
 }
 
-/* The highest place below a ceiling that is aligned and within one page of the page table. */
+/* Returns the highest place below a ceiling that is aligned and lies within one page of the page table. */
 static uintptr_t
 carve(uintptr_t ceiling, size_t length, uintptr_t phase)
 {
@@ -88,7 +87,8 @@ mmgi_addr_hint_correct(struct addr_hint *hint, uintptr_t start)
     atomic_store_explicit(&next_ceiling, mmgi_addr_hint_should_probe() ? 0 : start, memory_order_relaxed);
 }
 
-/* Only upwards: so mappings that are released, in whatever order, give back the highest place, and nothing wanders off. */
+/* The ceiling only rises here. So mappings that end in any order give back the highest place, and places do not wander
+   off. */
 void
 mmgi_addr_hint_return(struct addr_hint hint)
 {

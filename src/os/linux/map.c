@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The one room in which address space is made and unmade. Every call stands under a SAFETY comment that says why it is
- * sound; a test counts them.
+ * The one file that makes and unmakes address space. A SAFETY comment above each call says why the call is sound; a test
+ * counts them.
  */
 #include "os/map.h"
 
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "mmapguard.h"
+#include "os/linux/addr_hint.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* Linux 5.14; older C libraries do not name it */
@@ -69,7 +70,7 @@ mmgi_map_is_refusal(int os_code)
     return os_code == ENODEV || os_code == EINVAL || os_code == EOPNOTSUPP || os_code == EACCES;
 }
 
-/* Where a mapping should go; with nothing better known, where there is room for it and its alignment. */
+/* Finds a hint for a mapping. If nothing is known, a probe finds out where there is room for it and its alignment. */
 static struct addr_hint
 hint_find(size_t length, uint64_t offset)
 {

@@ -18,7 +18,7 @@
 #endif
 
 #define MASK_SIZE 8u /* of a set of signals, in bytes; rt_sigaction(2) wants to be told */
-#define BIT_OF(signo) (UINT64_C(1) << ((signo) - 1))
+#define BIT_OF(signo) (UINT64_C(1) << ((signo)-1))
 /*
  * The mark of an action that this library made. The C libraries keep signals 32 and 33 to themselves and let no program
  * name them in a mask, so no other handler has them there. While the guard looks at a signal they wait: with them come

@@ -10,7 +10,7 @@
 
 #include "check.h"
 #include "os/map.h"
-#include "os/addr_hint.h"
+#include "os/linux/addr_hint.h"
 
 #define ALIGNMENT ((uint64_t)64 << 10)
 #define THREADS 4
