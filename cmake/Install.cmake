@@ -5,7 +5,7 @@
 install(TARGETS ${MMAPGUARD_LIBRARIES} EXPORT mmapguardTargets COMPONENT development
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library NAMELINK_COMPONENT development
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
-install(FILES include/mmapguard.h include/mmapguard_arrow.h
+install(FILES include/mmapguard.h include/mmapguard.hpp include/mmapguard_arrow.h
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
 
 # find_package(mmapguard)

@@ -83,7 +83,7 @@ class Language:
         return lines[0] if lines else "no version told"
 
 
-LANGUAGES = [Language.read(path.parent) for path in sorted(HERE.glob("*/ffi.toml"))]
+LANGUAGES = [Language.read(path.parent) for path in sorted(HERE.glob("**/ffi.toml"))]
 
 if __name__ == "__main__":
     print(*dict.fromkeys(package for language in LANGUAGES for package in language.packages))

@@ -34,6 +34,8 @@ def test_a_cmake_project_finds_and_uses_it(how: str, prefix: Path, text: Path, t
     run("cmake", "-G", "Ninja", "-S", CONSUMER, "-B", build, "-DCMAKE_BUILD_TYPE=Release", *settings)
     run("cmake", "--build", build)
     works(build / "consumer", text)
+    total = sum(text.read_bytes())
+    assert run(build / "checksum", text) == f"{total}\n"
     assert ("libmmapguard.so.1" in needs(build / "consumer")) == (how != "static")
 
 
@@ -113,6 +115,7 @@ def test_nothing_but_the_library_is_installed(prefix: Path) -> None:
     assert names == sorted(
         [
             "mmapguard.h",
+            "mmapguard.hpp",
             "mmapguard_arrow.h",
             "libmmapguard.a",
             "libmmapguard.so",

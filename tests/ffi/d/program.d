@@ -14,7 +14,7 @@ extern (C) nothrow @nogc
     struct Options
     {
         uint structSize = Options.sizeof, backing, guarantee, lock, lockWaitMs, access;
-        ulong[6] rest;
+        ulong[8] rest;
     }
 
     struct Failure
@@ -34,7 +34,7 @@ extern (C) nothrow @nogc
         ulong[6] file;
         uint[2] nanoseconds;
         ulong faults, faultOffset;
-        ulong[5] rest;
+        ulong[10] rest;
     }
 
     struct Span
@@ -88,7 +88,7 @@ string run(string what, string path)
         return format("ok %s", (cast(const ubyte[]) file[]).sum(0u));
     }
     Options options;
-    options.guarantee = what == "stable";
+    options.guarantee = what == "stable" ? 2 : 0;
     Failure failure;
     Info info;
     Span span;

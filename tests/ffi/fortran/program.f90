@@ -8,8 +8,8 @@ module mmg
   integer, volatile :: heard = 0
 
   type, bind(c) :: options_t
-    integer(c_int32_t) :: struct_size = 72, backing = 0, guarantee = 0, lock = 0, lock_wait_ms = 0, access = 0
-    integer(c_int64_t) :: rest(6) = 0
+    integer(c_int32_t) :: struct_size = 88, backing = 0, guarantee = 0, lock = 0, lock_wait_ms = 0, access = 0
+    integer(c_int64_t) :: rest(8) = 0
   end type
   type, bind(c) :: error_t
     integer(c_int32_t) :: struct_size = 512, codes(3) = 0
@@ -17,10 +17,10 @@ module mmg
     character(c_char) :: operation(24) = c_null_char, message(464) = c_null_char
   end type
   type, bind(c) :: info_t
-    integer(c_int32_t) :: struct_size = 152, backing = 0, others(6) = 0
+    integer(c_int32_t) :: struct_size = 192, backing = 0, others(6) = 0
     integer(c_int64_t) :: size = 0, file(6) = 0
     integer(c_int32_t) :: nanoseconds(2) = 0
-    integer(c_int64_t) :: faults = 0, fault_offset = 0, rest(5) = 0
+    integer(c_int64_t) :: faults = 0, fault_offset = 0, rest(10) = 0
   end type
   type, bind(c) :: span_t
     type(c_ptr) :: data = c_null_ptr
@@ -151,7 +151,7 @@ program cases
 
   call get_command_argument(1, what)
   call get_command_argument(2, path)
-  if (what == 'stable') options%guarantee = 1
+  if (what == 'stable') options%guarantee = 2
   status = mmg_open(trim(path)//c_null_char, options, file, error)
   if (status /= 0) then
     print '(4a)', 'error ', name(status), spaces, text(c_loc(error%message))

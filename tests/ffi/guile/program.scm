@@ -51,8 +51,8 @@
     (if (eqv? heard SIGUSR1) "ok handled" "ok unheard")))
 
 (define (run)
-  (let ((options (sized 72)) (failure (sized 512)) (info (sized 152)))
-    (when (string=? what "stable") (bytevector-u32-native-set! options 8 1))
+  (let ((options (sized 88)) (failure (sized 512)) (info (sized 192)))
+    (when (string=? what "stable") (bytevector-u32-native-set! options 8 2))
     (let ((status (mmg-open (string->pointer path "UTF-8") (at options) (at number) (at failure))))
       (if (not (zero? status))
           (format #f "error ~a ~a" (name status) (pointer->string (at failure 48)))

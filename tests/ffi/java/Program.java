@@ -50,7 +50,7 @@ public final class Program {
         public int lock;
         public int lockWaitMs;
         public int access;
-        public long[] rest = new long[6];
+        public long[] rest = new long[8];
 
         public Options() {
             structSize = size();
@@ -80,7 +80,7 @@ public final class Program {
         public int[] nanoseconds = new int[2];
         public long faults;
         public long faultOffset;
-        public long[] rest = new long[5];
+        public long[] rest = new long[10];
 
         public Info() {
             structSize = size();
@@ -174,7 +174,7 @@ public final class Program {
             return twin(path);
         }
         Options options = new Options();
-        options.guarantee = what.equals("stable") ? 1 : 0;
+        options.guarantee = what.equals("stable") ? 2 : 0;
         Failure failure = new Failure();
         Info info = new Info();
         LongByReference handle = new LongByReference();

@@ -10,6 +10,7 @@ const numbers = (type, ...names) => Object.fromEntries(names.map((name) => [name
 const Options = koffi.struct("mmg_options", {
   ...numbers("uint32_t", "struct_size", "backing", "guarantee", "lock", "lock_wait_ms", "access"),
   ...numbers("uint64_t", "flags", "offset", "length", "copy_threshold", "max_bytes", "max_snapshot_bytes"),
+  ...numbers("uint32_t", "max_leases", "max_lease_wait_ms", "stream_wait_ms", "reserved"),
 });
 const Failure = koffi.struct("mmg_error", {
   ...numbers("uint32_t", "struct_size"),
@@ -25,7 +26,12 @@ const Info = koffi.struct("mmg_info", {
   ...numbers("uint64_t", "size", "offset", "file_size", "device", "inode"),
   ...numbers("int64_t", "mtime_seconds", "ctime_seconds"),
   ...numbers("uint32_t", "mtime_nanoseconds", "ctime_nanoseconds"),
-  ...numbers("uint64_t", "faults", "fault_offset", "pins", "mapped_bytes", "heap_bytes", "lock_error", "page_size"),
+  ...numbers("uint64_t", "faults", "fault_offset", "pins", "mapped_bytes", "heap_bytes"),
+  ...numbers("int32_t", "lock_error", "os_error"),
+  page_size: "uint64_t",
+  ...numbers("uint32_t", "lock_reason", "exceptions"),
+  means_order: "uint64_t",
+  file_system: koffi.array("char", 24, "String"),
 });
 koffi.struct("mmg_span", { data: "void *", size: "uint64_t", pin: "uint64_t" });
 
@@ -56,7 +62,7 @@ function ready() {
 }
 
 async function run() {
-  const options = { struct_size: koffi.sizeof(Options), guarantee: what === "stable" ? 1 : 0 };
+  const options = { struct_size: koffi.sizeof(Options), guarantee: what === "stable" ? 2 : 0 };
   for (const member of Object.keys(Options.members ?? koffi.introspect(Options).members)) options[member] ??= 0;
   const failure = { struct_size: koffi.sizeof(Failure), status: 0, os_code: 0, reserved: 0, offset: 0, operation: "", message: "" };
   const info = { struct_size: koffi.sizeof(Info) };

@@ -9,7 +9,8 @@ package Options {
     use FFI::Platypus::Record;
     record_layout_1(
         map({ (uint32 => $_) } qw(struct_size backing guarantee lock lock_wait_ms access)),
-        map({ (uint64 => $_) } qw(flags offset length copy_threshold max_bytes max_snapshot_bytes)));
+        map({ (uint64 => $_) } qw(flags offset length copy_threshold max_bytes max_snapshot_bytes)),
+        map({ (uint32 => $_) } qw(max_leases max_lease_wait_ms stream_wait_ms reserved)));
 }
 
 package Error {
@@ -26,7 +27,9 @@ package Info {
         sint32 => 'fault_cause',
         map({ (uint64 => $_) } qw(size offset file_size device inode mtime_seconds ctime_seconds)),
         map({ (uint32 => $_) } qw(mtime_nanoseconds ctime_nanoseconds)),
-        map({ (uint64 => $_) } qw(faults fault_offset pins mapped_bytes heap_bytes lock_error page_size)));
+        map({ (uint64 => $_) } qw(faults fault_offset pins mapped_bytes heap_bytes)),
+        sint32 => 'lock_error', sint32 => 'os_error', uint64 => 'page_size',
+        uint32 => 'lock_reason', uint32 => 'exceptions', uint64 => 'means_order', 'string(24)' => 'file_system');
 }
 
 package Span {
@@ -36,7 +39,7 @@ package Span {
 
 package main;
 
-use constant { TO_END => ~0, STABLE => 1, TERM_BACKING => 1 };
+use constant { TO_END => ~0, STABLE => 2, TERM_BACKING => 1 };
 
 my ($library, $what, $path) = @ARGV;
 my $ffi = FFI::Platypus->new(api => 2, lib => $library);
@@ -66,9 +69,9 @@ sub total {
 }
 
 sub run {
-    my $options = Options->new(struct_size => 72, guarantee => $what eq 'stable' ? STABLE : 0);
+    my $options = Options->new(struct_size => 88, guarantee => $what eq 'stable' ? STABLE : 0);
     my $error   = Error->new(struct_size => 512);
-    my $info    = Info->new(struct_size => 152);
+    my $info    = Info->new(struct_size => 192);
     my $span    = Span->new;
     my $status  = mmg_open($path, $options, \my $file, $error);
     return 'error ' . name($status) . ' ' . $error->message if $status;

@@ -13,13 +13,14 @@ module Mmg
 
   Options = struct ["uint32_t struct_size", "uint32_t backing", "uint32_t guarantee", "uint32_t lock",
                     "uint32_t lock_wait_ms", "uint32_t access", "uint64_t flags", "uint64_t offset", "uint64_t length",
-                    "uint64_t copy_threshold", "uint64_t max_bytes", "uint64_t max_snapshot_bytes"]
+                    "uint64_t copy_threshold", "uint64_t max_bytes", "uint64_t max_snapshot_bytes",
+                    "uint32_t max_leases", "uint32_t max_lease_wait_ms", "uint32_t stream_wait_ms", "uint32_t reserved"]
   Error = struct ["uint32_t struct_size", "int32_t status", "int32_t os_code", "uint32_t reserved", "uint64_t offset",
                   "char operation[24]", "char message[464]"]
   Info = struct ["uint32_t struct_size", "uint32_t backing", "uint32_t backing_reason", "uint32_t guarantee",
                  "uint32_t means", "uint32_t shortfall", "uint32_t lock", "int32_t fault_cause", "uint64_t size",
                  "uint64_t file[6]", "uint32_t nanoseconds[2]", "uint64_t faults", "uint64_t fault_offset",
-                 "uint64_t rest[5]"]
+                 "uint64_t rest[10]"]
   Span = struct ["void *data", "uint64_t size", "uint64_t pin"]
 
   extern "int32_t mmg_open(const char *, void *, void *, void *)"
@@ -34,7 +35,7 @@ module Mmg
 
   TO_END = 2**64 - 1
   OK = 0
-  STABLE = 1
+  STABLE = 2
   TERM_BACKING = 1
 
   def self.fresh(type)

@@ -15,7 +15,7 @@ struct Options {
     lock: u32,
     lock_wait_ms: u32,
     access: u32,
-    rest: [u64; 6],
+    rest: [u64; 8],
 }
 
 #[repr(C)]
@@ -38,7 +38,7 @@ struct Info {
     nanoseconds: [u32; 2],
     faults: u64,
     fault_offset: u64,
-    rest: [u64; 5],
+    rest: [u64; 10],
 }
 
 #[repr(C)]
@@ -103,7 +103,7 @@ fn run(what: &str, path: &str) -> String {
     }
     let options = Options {
         struct_size: std::mem::size_of::<Options>() as u32,
-        guarantee: (what == "stable").into(),
+        guarantee: if what == "stable" { 2 } else { 0 },
         ..Options::default()
     };
     let mut error: Error = unsafe { std::mem::zeroed() };

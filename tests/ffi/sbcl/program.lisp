@@ -11,14 +11,14 @@
 
 (define-alien-type nil
     (struct options (struct-size (unsigned 32)) (backing (unsigned 32)) (guarantee (unsigned 32)) (lock (unsigned 32))
-            (lock-wait-ms (unsigned 32)) (access (unsigned 32)) (rest (array (unsigned 64) 6))))
+            (lock-wait-ms (unsigned 32)) (access (unsigned 32)) (rest (array (unsigned 64) 8))))
 (define-alien-type nil
     (struct failure (struct-size (unsigned 32)) (codes (array (signed 32) 3)) (offset (unsigned 64))
             (operation (array char 24)) (message (array char 464))))
 (define-alien-type nil
     (struct info (struct-size (unsigned 32)) (backing (unsigned 32)) (others (array (unsigned 32) 6))
             (size (unsigned 64)) (file (array (unsigned 64) 6)) (nanoseconds (array (unsigned 32) 2))
-            (faults (unsigned 64)) (fault-offset (unsigned 64)) (rest (array (unsigned 64) 5))))
+            (faults (unsigned 64)) (fault-offset (unsigned 64)) (rest (array (unsigned 64) 10))))
 (define-alien-type nil (struct span (data (* (unsigned 8))) (size (unsigned 64)) (pin (unsigned 64))))
 
 (define-alien-routine mmg-open (signed 32) (path c-string) (options (* (struct options)))
@@ -60,11 +60,11 @@
     (if heard "ok handled" "ok unheard")))
 
 (defun run ()
-  (let ((options (fresh (make-alien (struct options)) 72))
+  (let ((options (fresh (make-alien (struct options)) 88))
         (failure (fresh (make-alien (struct failure)) 512))
-        (info (fresh (make-alien (struct info)) 152)))
-    (setf (slot options 'struct-size) 72 (slot failure 'struct-size) 512 (slot info 'struct-size) 152)
-    (when (string= *case* "stable") (setf (slot options 'guarantee) 1))
+        (info (fresh (make-alien (struct info)) 192)))
+    (setf (slot options 'struct-size) 88 (slot failure 'struct-size) 512 (slot info 'struct-size) 192)
+    (when (string= *case* "stable") (setf (slot options 'guarantee) 2))
     (let ((status (mmg-open *path* options *number* failure)))
       (unless (zerop status)
         (return-from run

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The C++ header at work, case by case: `raii CASE FILE`. It exits with 0 when the case holds; test_cpp.py compiles it for
+ * every standard and compiler.
+ */
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include <unistd.h>
+
+#include "mmapguard.hpp"
+
+#define CHECK(what)                                                                                                    \
+    do {                                                                                                               \
+        if (!(what)) {                                                                                                 \
+            std::fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #what);                              \
+            return 1;                                                                                                  \
+        }                                                                                                              \
+    } while (false)
+
+namespace {
+
+std::uint64_t
+live_handles()
+{
+    mmg_stats stats = MMG_STATS_INIT;
+    mmapguard::require(mmg_stats_get(&stats));
+    return stats.handles;
+}
+
+std::uint64_t
+live_regions()
+{
+    mmg_stats stats = MMG_STATS_INIT;
+    mmapguard::require(mmg_stats_get(&stats));
+    return stats.regions;
+}
+
+std::uint64_t
+sum_of(const mmapguard::view &bytes)
+{
+    return std::accumulate(bytes.begin(), bytes.end(), std::uint64_t{0});
+}
+
+int
+everything_is_given_back(const std::string &path)
+{
+    {
+        auto region = mmapguard::region::open(path);
+        auto bytes = region.pin();
+        auto moved = std::move(region);
+        auto moved_bytes = std::move(bytes);
+        CHECK(live_handles() == 1);
+        moved.close();
+        moved.close();
+        CHECK(live_handles() == 0);
+        CHECK(live_regions() == 1); /* the view keeps its bytes */
+        CHECK(moved_bytes.size() > 0);
+        bytes = std::move(moved_bytes);
+    }
+    CHECK(live_regions() == 0);
+    return 0;
+}
+
+int
+bytes_are_those_of_the_file(const std::string &path)
+{
+    const auto region = mmapguard::region::open(path);
+    const auto bytes = region.pin(0, 16);
+    char buffer[16];
+    CHECK(region.read_at(0, buffer, sizeof buffer) == sizeof buffer);
+    CHECK(std::memcmp(bytes.data(), buffer, sizeof buffer) == 0);
+    CHECK(bytes.text() == std::string_view(buffer, sizeof buffer));
+    CHECK(bytes[3] == static_cast<std::uint8_t>(buffer[3]));
+    CHECK(region.find(bytes.text()) == std::optional<std::uint64_t>(0));
+    CHECK(!region.find_last("no such text in there"));
+#if __cplusplus >= 202002L
+    CHECK(bytes.bytes().size() == 16);
+#endif
+    CHECK(region.scan(sum_of) == region.scan(sum_of));
+    return 0;
+}
+
+int
+a_missing_file_is_an_exception(const std::string &path)
+{
+    try {
+        const auto region = mmapguard::region::open(path + ".missing");
+    } catch (const mmapguard::error &failure) {
+        CHECK(failure.status() == MMG_E_NOT_FOUND);
+        CHECK(failure.name() == "MMG_E_NOT_FOUND");
+        CHECK(std::strstr(failure.what(), ".missing") != nullptr);
+        return 0;
+    }
+    return 1;
+}
+
+/* The plain mapping beside it dies: see tests/fault. */
+int
+a_scan_of_a_file_that_is_cut_gives_no_result(const std::string &path)
+{
+    mmapguard::options how;
+    how.backing = MMG_BACKING_MAP;
+    const auto region = mmapguard::region::open(path, how);
+    try {
+        const auto sum = region.scan([&](const mmapguard::view &bytes) {
+            CHECK(truncate(path.c_str(), 0) == 0);
+            return static_cast<int>(sum_of(bytes));
+        });
+        std::fprintf(stderr, "there is a sum: %d\n", sum);
+    } catch (const mmapguard::error &failure) {
+        CHECK(failure.status() == MMG_E_TRUNCATED);
+        CHECK(std::strstr(failure.what(), path.c_str()) != nullptr);
+        CHECK(region.status() == MMG_E_TRUNCATED);
+        return 0;
+    }
+    return 1;
+}
+
+} // namespace
+
+int
+main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(const std::string &path);
+    } cases[] = {
+        {"given-back", everything_is_given_back},
+        {"bytes", bytes_are_those_of_the_file},
+        {"missing", a_missing_file_is_an_exception},
+        {"cut", a_scan_of_a_file_that_is_cut_gives_no_result},
+    };
+    for (const auto &one : cases)
+        if (argc == 3 && std::strcmp(argv[1], one.name) == 0)
+            return one.run(argv[2]);
+    return 2;
+}

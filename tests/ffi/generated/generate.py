@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""A binding made from abi.json alone: `generate.py pascal|nim ABI.JSON OUTPUT`.
+
+Nothing here knows a function, a structure or a constant of the library by name. What is generated is declarations, as
+the language would have them: what a call fills is a `var` or `out` parameter, an optional pointer stays a pointer, a
+structure with a size has a function that makes a fresh one, and a program that starts with another layout stops.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Abi = dict[str, Any]
+
+
+def opaque(abi: Abi, kind: str) -> bool:
+    """Whether a type is a structure that somebody else declares."""
+    return kind.removeprefix("struct ") in abi["opaque"]
+
+
+def pointee(kind: str) -> str:
+    """What a pointer points to, as C spells it."""
+    return kind.removesuffix("*").strip().removeprefix("const ")
+
+
+def by_reference(abi: Abi, parameter: dict[str, Any]) -> bool:
+    """Whether the call needs a variable of the caller's here, and nothing else will do."""
+    kind = parameter["type"]
+    plain = pointee(kind)
+    return (
+        kind.endswith("*")
+        and not parameter["nullable"]
+        and parameter["direction"] != "in"
+        and plain not in ("void", "char")
+        and not plain.endswith("*")
+        and not opaque(abi, plain)
+    )
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of a comment, on one line, with nothing in it that ends a comment somewhere."""
+    text = re.split(r"(?<=[.?]) ", " ".join(text.split()))[0]
+    return text.replace("{", "(").replace("}", ")").replace("*/", "* /")
+
+
+# ------------------------------------------------------------------------------------------------------------ pascal --
+
+PASCAL_TYPES = {
+    "uint8_t": "Byte",
+    "int32_t": "Int32",
+    "int64_t": "Int64",
+    "uint32_t": "UInt32",
+    "uint64_t": "QWord",
+    "char": "AnsiChar",
+}
+PASCAL_POINTERS = {"char": "PAnsiChar", "void": "Pointer", "uint8_t": "PByte"}
+PASCAL_RESERVED = {
+    "array",
+    "type",
+    "file",
+    "string",
+    "set",
+    "object",
+    "unit",
+    "end",
+    "record",
+    "var",
+    "of",
+    "in",
+}
+
+
+def pascal_name(name: str) -> str:
+    """A name that is no reserved word."""
+    return name + "_" if name in PASCAL_RESERVED else name
+
+
+def pascal_type(abi: Abi, kind: str) -> str:
+    """A type of C in Pascal."""
+    if array := re.fullmatch(r"(\w+)\[(\d+)\]", kind):
+        return f"array[0..{int(array[2]) - 1}] of {pascal_type(abi, array[1])}"
+    if not kind.endswith("*"):
+        return PASCAL_TYPES.get(kind, kind)
+    plain = pointee(kind)
+    if plain.endswith("*") or opaque(abi, plain):
+        return "Pointer"
+    return PASCAL_POINTERS.get(plain) or f"P{PASCAL_TYPES.get(plain, plain)}"
+
+
+def pascal(abi: Abi) -> str:
+    """The unit for Free Pascal."""
+    out = ["{ Made by generate.py from abi.json. }", "unit mmapguard;", "{$mode objfpc}{$packrecords c}"]
+    out += [f"{{$linklib {abi['library']}}}", "interface", "type"]
+    for name, kind in abi["types"].items():
+        out += [f"  {name} = {PASCAL_TYPES[kind['type']]};", f"  P{name} = ^{name};"]
+    for name, struct in abi["structs"].items():
+        out += [f"  {{ {first_sentence(struct['documentation'])} }}", f"  {name} = record"]
+        out += [f"    {pascal_name(m['name'])}: {pascal_type(abi, m['type'])};" for m in struct["members"]]
+        out += ["  end;", f"  P{name} = ^{name};"]
+    out.append("const")
+    for name, macro in abi["macros"].items():
+        out.append(f"  {name} = {PASCAL_TYPES[macro['type']]}({macro['value']});")
+    for group in abi["enumerations"]:
+        kind = PASCAL_TYPES[group["type"]]
+        out += [f"  {name} = {kind}({c['value']});" for name, c in group["constants"].items()]
+    for name, function in abi["functions"].items():
+        out += [f"{{ {first_sentence(function['documentation'])} }}", pascal_function(abi, name, function)]
+    sized = [name for name, struct in abi["structs"].items() if struct["sized"]]
+    out += [f"function fresh_{name}: {name};" for name in sized]
+    out.append("implementation")
+    for name in sized:
+        out += [f"function fresh_{name}: {name};", "begin", "  Result := Default(" + name + ");"]
+        out += [f"  Result.struct_size := SizeOf({name});", "end;"]
+    out.append("initialization")
+    for name, struct in abi["structs"].items():
+        out.append(f"  if SizeOf({name}) <> {struct['size']} then RunError(255);")
+        for m in struct["members"]:
+            place = f"PtrUInt(@P{name}(nil)^.{pascal_name(m['name'])})"
+            out.append(f"  if {place} <> {m['offset']} then RunError(255);")
+    return "\n".join([*out, "end."]) + "\n"
+
+
+def pascal_function(abi: Abi, name: str, function: dict[str, Any]) -> str:
+    """The declaration of one function."""
+    parameters = []
+    for p in function["parameters"]:
+        if by_reference(abi, p):
+            how = "out" if p["direction"] == "out" else "var"
+            parameters.append(f"{how} {pascal_name(p['name'])}: {pascal_type(abi, pointee(p['type']))}")
+        else:
+            parameters.append(f"{pascal_name(p['name'])}: {pascal_type(abi, p['type'])}")
+    inside = f"({'; '.join(parameters)})" if parameters else ""
+    return f"function {name}{inside}: {pascal_type(abi, function['returns']['type'])}; cdecl; external;"
+
+
+# --------------------------------------------------------------------------------------------------------------- nim --
+
+NIM_TYPES = {
+    "uint8_t": "uint8",
+    "int32_t": "int32",
+    "int64_t": "int64",
+    "uint32_t": "uint32",
+    "uint64_t": "uint64",
+    "char": "char",
+}
+
+
+def nim_type(abi: Abi, kind: str) -> str:
+    """A type of C in Nim."""
+    if array := re.fullmatch(r"(\w+)\[(\d+)\]", kind):
+        return f"array[{array[2]}, {nim_type(abi, array[1])}]"
+    if not kind.endswith("*"):
+        return NIM_TYPES.get(kind, kind)
+    plain = pointee(kind)
+    if plain == "void" or opaque(abi, plain):
+        return "pointer"
+    if plain == "char":
+        return "cstring"
+    if plain == "uint8_t":
+        return "ptr UncheckedArray[uint8]"
+    return f"ptr {nim_type(abi, plain)}"
+
+
+def nim(abi: Abi) -> str:
+    """The module for Nim."""
+    out = ["# Made by generate.py from abi.json.", "type"]
+    out += [f"  {name}* = {NIM_TYPES[kind['type']]}" for name, kind in abi["types"].items()]
+    for name, struct in abi["structs"].items():
+        out.append(f"  {name}* {{.bycopy.}} = object ## {first_sentence(struct['documentation'])}")
+        out += [f"    `{m['name']}`*: {nim_type(abi, m['type'])}" for m in struct["members"]]
+    out.append("const")
+    for name, macro in abi["macros"].items():
+        kind = NIM_TYPES[macro["type"]]
+        out.append(f"  {name}* = {macro['value']}'{kind[0]}{re.sub('[a-z]', '', kind)}")
+    for group in abi["enumerations"]:
+        kind = NIM_TYPES[group["type"]]
+        out += [f"  {name}*: {kind} = {c['value']}" for name, c in group["constants"].items()]
+    for name, function in abi["functions"].items():
+        parameters = []
+        for p in function["parameters"]:
+            kind = (
+                f"var {nim_type(abi, pointee(p['type']))}"
+                if by_reference(abi, p)
+                else nim_type(abi, p["type"])
+            )
+            parameters.append(f"`{p['name']}`: {kind}")
+        returns = nim_type(abi, function["returns"]["type"])
+        out.append(f"proc {name}*({', '.join(parameters)}): {returns} {{.importc, cdecl.}}")
+        out.append(f"  ## {first_sentence(function['documentation'])}")
+    for name, struct in abi["structs"].items():
+        if struct["sized"]:
+            out.append(f"proc fresh*(kind: typedesc[{name}]): {name} =")
+            out.append(f"  {name}(struct_size: uint32(sizeof({name})))")
+        out.append(f"static: doAssert sizeof({name}) == {struct['size']}")
+        out += [
+            f"static: doAssert offsetOf({name}, `{m['name']}`) == {m['offset']}" for m in struct["members"]
+        ]
+    return "\n".join(out) + "\n"
+
+
+LANGUAGES: dict[str, Callable[[Abi], str]] = {"pascal": pascal, "nim": nim}
+
+
+def main(language: str, description: str, output: str) -> None:
+    """Write the binding."""
+    abi = json.loads(Path(description).read_text(encoding="utf-8"))
+    Path(output).write_text(LANGUAGES[language](abi), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
