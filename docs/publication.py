@@ -33,6 +33,7 @@ FIELDS: dict[str, list[str]] = {
     "debian/copyright": [r"^Upstream-Contact: {maintainer} <{email}>$", r"^Source: {repository}$"],
     "bindings/rust/Cargo.toml": [r'^homepage = "{homepage}"$', r'^repository = "{repository}"$'],
     "bindings/lua/mmapguard-1.0.0-1.rockspec": [
+        r'^source = \{{ url = "git\+{repository}", ',
         r'^  homepage = "{homepage}",$',
         r'^  maintainer = "{maintainer} <{email}>",$',
     ],

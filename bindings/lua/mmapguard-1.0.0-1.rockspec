@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- For `luarocks make bindings/lua/mmapguard-1.0.0-1.rockspec`, called at the top of the source tree. The rock has
--- the library in the module, so that it needs no other file; its building needs CMake 3.25, a C11 compiler and SWIG
--- 4.5 (pip install swig).
+-- The rock has the library inside the module, so that it needs no other file. To build it takes CMake 3.25, make, a C11
+-- compiler and SWIG 4.5 (pip install swig). Each Lua is built in a folder of its own, which is named after its headers.
+-- bindings/lua/README.md shows the commands.
 package = "mmapguard"
 version = "1.0.0-1"
 rockspec_format = "3.0"
-source = { url = "." }
+source = { url = "git+https://example.org/mmapguard.git", tag = "v1.0.0" }
 description = {
   summary = "Maps files for reading and stays alive whatever happens to them",
   detailed = [[
@@ -22,9 +22,9 @@ supported_platforms = { "linux" }
 dependencies = { "lua >= 5.1, < 5.5" }
 build = {
   type = "command",
-  build_command = "cmake -S . -B build/rock-$(LUA_VERSION) -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=OFF " ..
+  build_command = "cmake -S . -B \"build/rock/$(LUA_INCDIR)\" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DBUILD_TESTING=OFF " ..
     "-DMMAPGUARD_BUILD_DEMO=OFF -DMMAPGUARD_BUILD_LUA=ON -DMMAPGUARD_LUA_STATIC=ON " ..
-    "\"-DMMAPGUARD_LUA_INCDIR=$(LUA_INCDIR)\" \"-DMMAPGUARD_LUA_CDIR=$(LIBDIR)\" " ..
-    "&& cmake --build build/rock-$(LUA_VERSION)",
-  install_command = "cmake --install build/rock-$(LUA_VERSION) --component lua",
+    "\"-DMMAPGUARD_LUA_INCDIR=$(LUA_INCDIR)\" \"-DMMAPGUARD_LUA_CDIR=$(LIBDIR)\" \"-DMMAPGUARD_LUA_DIR=$(LUADIR)\" " ..
+    "&& cmake --build \"build/rock/$(LUA_INCDIR)\"",
+  install_command = "cmake --install \"build/rock/$(LUA_INCDIR)\" --component lua",
 }
