@@ -15,7 +15,7 @@ local bounds = {
   { "index", 1.2 }, { "byte", 1.6 }, { "sub", 1.5 }, { "find", 1.7 }, { "hits", 1.7 }, { "lines", 0.7 },
 }
 if module == "mmapguard.ffi" then
-  bounds = { { "sequence", 2.5 }, { "index", 2.5 }, { "byte", 2.2 }, { "sub", 1.7 }, { "find", 1.8 }, { "hits", 1.8 },
+  bounds = { { "sequence", 2.5 }, { "index", 2.5 }, { "byte", 2.6 }, { "sub", 1.7 }, { "find", 1.8 }, { "hits", 1.8 },
     { "lines", 2.4 } }
 end
 
