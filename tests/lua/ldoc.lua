@@ -1,0 +1,52 @@
+-- SPDX-License-Identifier: MIT OR Apache-2.0
+--
+-- The pages that LDoc makes: each function and method has its place, and nothing of the markup is left as it is.
+--
+--     lua ldoc.lua LDOC BINDING FOLDER
+
+local ldoc, binding, folder = arg[1], arg[2], arg[3]
+local mg = require "mmapguard"
+
+-- LDoc looks for the files of the project in the working directory.
+local command = ("cd '%s' && env -u LUA_PATH -u LUA_CPATH '%s' --fatalwarnings --dir '%s' . 2>&1; echo status:$?"):format(binding, ldoc, folder)
+local pipe = assert(io.popen(command))
+local said = pipe:read("a")
+pipe:close()
+assert(said:find("status:0", 1, true) and not said:find("not found", 1, true), said)
+
+local file = assert(io.open(folder .. "/index.html", "rb"))
+local page = file:read("a")
+file:close()
+
+local function has(anchor)
+  assert(page:find(('<a name = "%s"></a>'):format(anchor), 1, true), anchor .. " has no place on the page")
+end
+
+local count = 0
+for name, value in pairs(mg) do
+  if type(value) == "function" then
+    has(name)
+    count = count + 1
+  end
+end
+local region <close> = assert(mg.open(binding .. "/config.ld"))
+local index, upvalue = debug.getmetatable(region).__index, 1
+local methods
+repeat
+  local name, value = debug.getupvalue(index, upvalue)
+  if type(value) == "table" and value.unpack then methods = value end
+  upvalue = upvalue + 1
+until not name
+for name in pairs(methods) do
+  has("region:" .. name)
+  count = count + 1
+end
+has("region.data")
+assert(count >= 21, count .. " functions")
+
+local text = page:gsub("<pre.-</pre>", "")
+for _, raw in ipairs({ "**", "`", "&lt;p", "<I4" }) do
+  local at = text:find(raw, 1, true)
+  assert(not at, at and "left as it is: " .. text:sub(math.max(1, at - 60), at + 60))
+end
+print(count .. " functions and methods have their place")
