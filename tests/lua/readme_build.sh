@@ -35,5 +35,5 @@ if cmake build/lua-modules -DMMAPGUARD_SWIG=MMAPGUARD_SWIG-NOTFOUND \
     echo "configured without SWIG"
     exit 1
 fi
-tr -s ' \n' ' ' <"$folder/said" | grep -o 'The Lua binding needs SWIG 4.5 or later, and there is none (pip install swig)'
+tr -s ' \n' ' ' <"$folder/said" | grep -o 'The Lua binding needs SWIG 4.5 or later, and there is no program'
 rm -rf "$folder"
