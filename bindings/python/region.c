@@ -101,6 +101,7 @@ static PyMethodDef methods[] = {
     {"_changed", mgpy_region_changed, METH_NOARGS, PyDoc_STR("_changed($self, /)\n--\n\n")},
     {"_check_range", mgpy_region_check_range, METH_VARARGS, PyDoc_STR("_check_range($self, start, length, /)\n--\n\n")},
     {"_describe", mgpy_region_describe, METH_NOARGS, PyDoc_STR("_describe($self, /)\n--\n\n")},
+    {"_dump", mgpy_region_dump, METH_VARARGS, PyDoc_STR("_dump($self, advice, start, length, /)\n--\n\n")},
     {"_refer", mgpy_region_refer, METH_VARARGS | METH_CLASS,
      PyDoc_STR("_refer($type, arguments, identity, /)\n--\n\n")},
     {"_resident", mgpy_region_resident, METH_VARARGS, PyDoc_STR("_resident($self, offset, length, /)\n--\n\n")},

@@ -226,6 +226,7 @@ PyObject *mgpy_region_advise(PyObject *self, PyObject *args);
 PyObject *mgpy_region_changed(PyObject *self, PyObject *unused);
 PyObject *mgpy_region_check(PyObject *self, PyObject *unused);
 PyObject *mgpy_region_check_range(PyObject *self, PyObject *args);
+PyObject *mgpy_region_dump(PyObject *self, PyObject *args);
 PyObject *mgpy_region_describe(PyObject *self, PyObject *unused);
 PyObject *mgpy_region_resident(PyObject *self, PyObject *args);
 PyObject *mgpy_region_settle(PyObject *self, PyObject *unused);

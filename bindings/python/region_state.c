@@ -2,7 +2,13 @@
 /*
  * What is known of a region, as plain numbers: which words they have is asked by mmapguard/_region.py.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1 /* MADV_DONTDUMP */
+#endif
 #include "region.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
 
 PyObject *
 mgpy_region_check(PyObject *self, PyObject *unused)
@@ -109,6 +115,30 @@ mgpy_region_advise(PyObject *self, PyObject *args)
     Py_END_ALLOW_THREADS
     if (status != MMG_OK)
         return mgpy_raise(region, status);
+    Py_RETURN_NONE;
+}
+
+/*
+ * Leaves whole pages of a range out of core dumps, or takes them in again: what mmap offers and the library has no call
+ * for. The standing pin keeps the pages while the kernel is told. Has no effect on a copy.
+ */
+PyObject *
+mgpy_region_dump(PyObject *self, PyObject *args)
+{
+    struct mgpy_region *region = mgpy_region_of(self);
+    Py_ssize_t start, length;
+    int advice;
+    mmg_status status;
+
+    if (!PyArg_ParseTuple(args, "inn:_dump", &advice, &start, &length) || !mgpy_ready(region))
+        return NULL;
+    if (mgpy_bytes(region, &status) == NULL)
+        return mgpy_raise(region, status);
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t)region->data + (uintptr_t)start + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)region->data + (uintptr_t)(start + length)) & ~(page - 1);
+    if (!region->copied && first < end && madvise((void *)first, end - first, advice) != 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
     Py_RETURN_NONE;
 }
 

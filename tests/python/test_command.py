@@ -164,3 +164,23 @@ def test_the_version_is_the_librarys() -> None:
     assert run("--version")[1].strip() == mmapguard.__version__
     with pytest.raises(SystemExit):
         __import__("mmapguard.__main__").__main__.main(["--version"])
+
+
+def test_a_full_disk_is_told(large: Path) -> None:
+    for form in ([], ["--json"]):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "mmapguard", *form, large],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                timeout=60,
+            )
+        assert done.returncode == 5
+        assert done.stderr.decode() == "mmapguard: the report cannot be written: No space left on device\n"
+
+
+def test_a_stable_file_is_told_in_json(large: Path) -> None:
+    code, told = report("--stable", large)
+    assert code == 0 and told["promise"] == "stable"
+    assert told["info"]["means"] != "fault guard"
+    assert told["info"]["lock_reason"] and told["info"]["exceptions"] is not None

@@ -403,8 +403,11 @@ def test_advice_is_a_word_or_a_number_of_mmap(either: Path) -> None:
             mmap.MADV_DONTNEED,
         ):
             region.madvise(number)
+        for number in (mmap.MADV_DONTFORK, mmap.MADV_DOFORK, mmap.MADV_DONTDUMP, mmap.MADV_DODUMP):
+            region.madvise(number)
+            region.madvise(number, 500, 100_000)
         assert region[:] == either.read_bytes()
-        for bad in ("sometimes", mmap.MADV_DONTFORK):
+        for bad in ("sometimes", mmap.MADV_REMOVE, mmap.MADV_FREE):
             with pytest.raises(ValueError, match="not"):
                 region.madvise(bad)  # type: ignore[arg-type]
 
@@ -448,3 +451,94 @@ def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
     path.write_bytes(b"".join(lines))
     with mmapguard.open(path) as region:
         assert list(iter(region.readline, b"")) == lines
+
+
+# ------------------------------------------------------------------------------------------- like a file, and like mmap --
+
+
+def test_buffered_and_text_readers_work_on_a_region(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_bytes("erste Zeile\nzweite Zeile mit ä\n".encode() * 20_000)
+    data = path.read_bytes()
+    with mmapguard.open(path) as region:
+        buffered = io.BufferedReader(region)  # type: ignore[type-var]
+        assert buffered.read(5) == data[:5]
+        assert buffered.seek(-10, os.SEEK_END) == len(data) - 10
+        assert buffered.read() == data[-10:]
+        assert buffered.name == path
+        buffered.detach()
+        region.seek(0)
+        text = io.TextIOWrapper(io.BufferedReader(region), encoding="utf-8")  # type: ignore[type-var]
+        assert text.read() == data.decode()
+        text.detach().detach()
+        region.flush()
+        assert not region.isatty()
+        with pytest.raises(io.UnsupportedOperation):
+            region.fileno()
+        assert not region.closed
+
+
+def test_readinto_moves_the_position(either: Path) -> None:
+    data = either.read_bytes()
+    with mmapguard.open(either) as region:
+        buffer = bytearray(1000)
+        assert region.readinto(buffer) == 1000 and buffer == data[:1000] and region.tell() == 1000
+        region.seek(-3, os.SEEK_END)
+        assert region.readinto(buffer) == 3 and buffer[:3] == data[-3:]
+        assert region.readinto(buffer) == 0 and region.tell() == len(data)
+        with pytest.raises((TypeError, BufferError)):
+            region.readinto(b"constant")
+
+
+def test_name_is_what_was_given_and_path_is_absolute(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(large.parent)
+    with large.open("rb") as file:
+        for source, path in (
+            (large, str(large)),
+            (str(large), str(large)),
+            (large.name, str(large)),
+            (os.fsencode(large), os.fsencode(large)),
+            (file, None),
+            (file.fileno(), None),
+        ):
+            with mmapguard.open(source) as region:
+                assert region.name == source
+                assert region.path == path
+
+
+def test_iteration_gives_integers_and_follows_the_region(either: Path) -> None:
+    data = either.read_bytes()
+    region = mmapguard.open(either)
+    assert list(region) == list(data)
+    iterator = iter(region)
+    assert iterator.__length_hint__() == len(data)  # type: ignore[attr-defined]
+    assert next(iterator) == data[0] and iter(iterator) is iterator
+    region.close()
+    with pytest.raises(ValueError, match="closed"):
+        next(iterator)
+    with mmapguard.open(either) as region:
+        iterator = iter(region)
+        assert sum(1 for _ in iterator) == len(data)
+        assert next(iterator, None) is None
+    assert next(iterator, None) is None
+
+
+def test_help_lists_the_keywords_and_their_defaults() -> None:
+    for call in (mmapguard.open, mmapguard.load, mmapguard.read_fd):
+        parameters = inspect.signature(call).parameters
+        assert list(parameters)[1:] == list(mmapguard.Options.__annotations__)
+        assert parameters["lock"].default == "auto" and parameters["stable"].default is False
+        assert all(f"\n{name} " in (inspect.getdoc(call) or "") for name in list(parameters)[1:])
+
+
+def test_pages_can_be_left_out_of_core_dumps(large: Path) -> None:
+    def flags() -> set[str]:
+        smaps = Path("/proc/self/smaps").read_text().split(str(large))[1]
+        return set(smaps.partition("VmFlags:")[2].partition("\n")[0].split())
+
+    with mmapguard.open(large) as region:
+        assert "dd" not in flags()
+        region.madvise(mmap.MADV_DONTDUMP)
+        assert "dd" in flags()
+        region.madvise(mmap.MADV_DODUMP)
+        assert "dd" not in flags()

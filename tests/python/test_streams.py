@@ -23,8 +23,7 @@ from support import files
 
 def _pipe(content: bytes) -> int:
     inlet, outlet = os.pipe()
-    writer = threading.Thread(target=lambda: (_write(outlet, content), os.close(outlet)), daemon=True)
-    writer.start()
+    threading.Thread(target=_write, args=(outlet, content), daemon=True).start()
     return inlet
 
 
@@ -32,6 +31,7 @@ def _write(fd: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(fd, view) :]
+    os.close(fd)
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, 3_000_001])
@@ -80,7 +80,7 @@ def test_sockets_fifos_and_devices_are_streams(tmp_path: Path) -> None:
 
 def test_a_descriptor_that_does_not_wait_is_waited_for() -> None:
     inlet, outlet = os.pipe2(os.O_NONBLOCK)
-    later = threading.Timer(0.05, lambda: (os.write(outlet, b"late"), os.close(outlet)))
+    later = threading.Timer(0.05, _write, (outlet, b"late"))
     later.start()
     with mmapguard.read_fd(inlet) as region:
         assert region[:] == b"late"

@@ -41,6 +41,7 @@ else:
         UnstableError,
     )
     from ._info import Info, Stats
+    from ._memmap import memmap
     from ._options import Options, Source
     from ._process import guard_install, guard_state, stats
     from ._region import (
@@ -62,7 +63,20 @@ else:
             TruncatedError,
             UnstableError,
         ),
-        *(Info, Options, Region, Stats, check, guard_install, guard_state, load, open, read_fd, stats),
+        *(
+            Info,
+            Options,
+            Region,
+            Stats,
+            check,
+            guard_install,
+            guard_state,
+            load,
+            memmap,
+            open,
+            read_fd,
+            stats,
+        ),
     ):
         _public.__module__ = __name__
 
@@ -86,6 +100,7 @@ __all__ = [
     "guard_install",
     "guard_state",
     "load",
+    "memmap",
     "open",
     "read_fd",
     "stats",

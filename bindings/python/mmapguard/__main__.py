@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What can be promised for a file, by which means, and why not more: python -m mmapguard FILE."""
+"""What can be promised for a file, by which means, and why not more: `mmapguard FILE` or `python -m mmapguard FILE`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ EXIT_PROMISED: Final = 0
 EXIT_NOT_OPENED: Final = 1
 EXIT_NOT_PROMISED: Final = 3
 EXIT_LOCKED: Final = 4
+EXIT_NOT_WRITTEN: Final = 5
 
 _EXITS = """\
 exit codes:
@@ -26,6 +27,7 @@ exit codes:
   2  wrong arguments
   3  the file can be read, but the promise cannot be given
   4  another process holds a lock on the file
+  5  the report could not be written
 """
 
 
@@ -204,7 +206,7 @@ def _told(report: Report, colour: bool) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(
-        prog="python -m mmapguard",
+        prog="mmapguard",
         description=__doc__,
         epilog=_EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -220,12 +222,23 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     report = examine(given.file, stable=given.stable, copy_limit=given.copy_limit)
     if given.json:
-        print(json.dumps(asdict(report), indent=2))
+        text = json.dumps(asdict(report), indent=2)
     else:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        print("\n".join(_told(report, colour)))
-    return report.exit_code
+        text = "\n".join(_told(report, sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+    return report.exit_code if _print(text) else EXIT_NOT_WRITTEN
+
+
+def _print(text: str) -> bool:
+    """Write to standard output now, not when the interpreter ends. Returns False, and says why, when that fails."""
+    try:
+        print(text, flush=True)
+    except OSError as failed:
+        print(f"mmapguard: the report cannot be written: {failed.strerror}", file=sys.stderr)
+        # What is left in the buffer would fail a second time at the end of the interpreter.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 if __name__ == "__main__":

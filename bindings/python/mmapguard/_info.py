@@ -43,7 +43,7 @@ class Info:
     """the errno of a lock that the file system could not give"""
     lock_reason: str
     """why there is that lock, or none"""
-    exceptions: frozenset[str]
+    exceptions: tuple[str, ...]
     """what the means of 'stable' does not hold back; `no_lease` avoids each"""
     means_tried: tuple[str, ...]
     """the means of 'stable' in the order in which they were tried; empty when 'stable' was not asked for"""
@@ -144,7 +144,7 @@ def info_of(raw: dict[str, Any]) -> Info:
         lock=native.term(native.TERM_LOCK, raw["lock"]),
         lock_error=raw["lock_error"] or None,
         lock_reason=native.term(native.TERM_LOCKING, raw["lock_reason"]),
-        exceptions=frozenset(
+        exceptions=tuple(
             native.term(native.TERM_EXCEPT, bit) for bit in _EXCEPTIONS if raw["exceptions"] & bit
         ),
         means_tried=tuple(_means_tried(raw["means_order"])),

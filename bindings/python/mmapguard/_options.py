@@ -99,6 +99,18 @@ MADV: Final = {
 }
 
 
+#: Whether pages are in a core dump; and whether a child has them after a fork, which it always has: a child may use
+#: what it inherited, and giving the mapping back there would be an error.
+DUMP_ADVICE: Final = [mmap.MADV_DONTDUMP, mmap.MADV_DODUMP]
+FORK_ADVICE: Final = [mmap.MADV_DONTFORK, mmap.MADV_DOFORK]
+#: Each keyword and what it is when it is not given: the flags are False, and what is not named here is None.
+KEYWORDS: Final[dict[str, Any]] = (
+    dict.fromkeys(Options.__annotations__)
+    | dict.fromkeys([*FLAGS, "stable"], False)
+    | {"backing": "auto", "lock": "auto", "lock_wait": 0, "access": "normal", "offset": 0, "length": 0}
+)
+
+
 def number_of(value: object, words: dict[str, int], what: str) -> int:
     """The number of a word, or an error that lists the words that are accepted."""
     if not isinstance(value, str):

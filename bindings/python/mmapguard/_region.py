@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import sys
@@ -13,7 +14,19 @@ from typing import Any, Final, NoReturn, Self, Unpack
 from . import _mmapguard as native
 from ._errors import FileChangedWarning, MapFaultError
 from ._info import Info, changes_of, info_of
-from ._options import ADVICE, MADV, Advice, HasFileno, Options, Source, arguments_of, number_of
+from ._options import (
+    ADVICE,
+    DUMP_ADVICE,
+    FORK_ADVICE,
+    KEYWORDS,
+    MADV,
+    Advice,
+    HasFileno,
+    Options,
+    Source,
+    arguments_of,
+    number_of,
+)
 from ._references import DEFAULTS, LENGTH, LOAD, OFFSET, OPEN, READ, arrive
 
 #: Read in between two looks at Python's signals, so that Ctrl-C is heard soon.
@@ -77,7 +90,7 @@ class Region(native.RegionBase):
     def size(self) -> int:
         """Return the size of the file when it was opened, in bytes; len() is the size of the region."""
         len(self)  # opens a reference, and raises ValueError when the region is closed
-        return self._describe()["file_size"]
+        return int(self._describe()["file_size"])
 
     def changed(self) -> frozenset[str]:
         """Return what of the file is not as it was when it was opened: 'size', 'mtime', 'ctime', 'path'.
@@ -91,12 +104,14 @@ class Region(native.RegionBase):
     def madvise(self, option: int | Advice, start: int = 0, length: int | None = None) -> None:
         """Tell the kernel how `length` bytes from `start` on will be used; None, or too many: to the end.
 
-        `option` is a word, or a number as mmap.MADV_SEQUENTIAL. ValueError for one that the library does not know.
+        `option` is a word, or a number as mmap.MADV_SEQUENTIAL. MADV_DONTDUMP and MADV_DODUMP act on whole pages of a
+        mapped region. MADV_DONTFORK and MADV_DOFORK are accepted and do nothing, since a child process may use what it
+        inherited. ValueError for an option that is not known.
         """
         if isinstance(option, str):
             advice = number_of(option, ADVICE, "option")
-        elif option in MADV:
-            advice = MADV[option]
+        elif option in MADV or option in DUMP_ADVICE or option in FORK_ADVICE:
+            advice = MADV.get(option, 0)
         else:
             raise ValueError(f"this advice is not supported: {option!r}")
         if length is None:
@@ -107,7 +122,11 @@ class Region(native.RegionBase):
             raise ValueError("madvise length invalid")
         if start + length > sys.maxsize:
             raise OverflowError("madvise length too large")
-        self._advise(advice, start, min(length, len(self) - start))
+        length = min(length, len(self) - start)
+        if option in DUMP_ADVICE:
+            self._dump(int(option), start, length)
+        elif option not in FORK_ADVICE:
+            self._advise(advice, start, length)
 
     def prefetch(self, offset: int = 0, length: int | None = None) -> None:
         """Read `length` bytes from `offset` on into memory and wait for them; None: to the end.
@@ -339,6 +358,38 @@ def read_fd(fd: int | HasFileno, **options: Unpack[Options]) -> Region:
     than `max_bytes`, TimeoutError when the end does not come within `timeout`.
     """
     return Region._open(fd, READ, options)
+
+
+def _annotation(name: str) -> str:
+    """The type of a keyword, as it was written."""
+    kind: Any = Options.__annotations__[name]
+    return str(getattr(kind, "__forward_arg__", kind))
+
+
+def _show_keywords(*calls: Any) -> None:
+    """Let help() and inspect.signature() list the keywords, with their defaults and what they mean.
+
+    The calls take them as `**options`, so that no call pays for seventeen parameters.
+    """
+    table = inspect.cleandoc(Options.__doc__ or "").partition("\n\n")[2]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    for call in calls:
+        positional = [
+            parameter
+            for parameter in inspect.signature(call).parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        taken = {parameter.name for parameter in positional}
+        keywords = [
+            inspect.Parameter(name, keyword, default=KEYWORDS[name], annotation=_annotation(name))
+            for name in Options.__annotations__
+            if name not in taken
+        ]
+        call.__signature__ = inspect.Signature([*positional, *keywords], return_annotation="Region")
+        call.__doc__ = f"{inspect.cleandoc(call.__doc__)}\n\nKeywords:\n\n{table}\n"
+
+
+_show_keywords(open, load, read_fd)
 
 
 def check(view: object) -> None:
