@@ -46,8 +46,9 @@ mgpy_raise_at(struct mgpy_region *region, mmg_status status, uint64_t offset)
     if (mgpy_is_loss(status)) {
         region->untold = MMG_OK;
         region->told = true;
-        mmg_check(region->handle); /* notes where a file that was cut ends now */
-        if (mmg_info_get(region->handle, &info) == MMG_OK && info.fault_offset != MMG_TO_END)
+        /* The check notes where a file that was cut ends now; what it says is known already. */
+        if (mmg_check(region->handle) != MMG_E_HANDLE && mmg_info_get(region->handle, &info) == MMG_OK &&
+            info.fault_offset != MMG_TO_END)
             offset = info.fault_offset;
     }
     return mgpy_failure_raise(region_source(region), status, NULL, offset);
