@@ -29,6 +29,19 @@ region_opened(PyObject *self, void *unused)
     return PyBool_FromLong(mgpy_region_of(self)->handle != 0);
 }
 
+static PyObject *
+region_lost(PyObject *self, void *unused)
+{
+    struct mgpy_region *region = mgpy_region_of(self);
+    const uint32_t *counter;
+
+    (void)unused;
+    if (!mgpy_known(region))
+        return NULL;
+    mmg_status status = mmg_loss_counter(region->handle, &counter);
+    return status == MMG_OK ? PyBool_FromLong(*(const volatile uint32_t *)counter != 0) : mgpy_raise(region, status);
+}
+
 /* Through void (*)(void), as the compilers want it, for methods that take more than two arguments. */
 #define METHOD(function) ((PyCFunction)(void (*)(void))(function))
 
@@ -140,6 +153,11 @@ static PyGetSetDef properties[] = {
     {"closed", region_closed, NULL, PyDoc_STR("True when the region was closed."), NULL},
     {"exports", region_exports, NULL,
      PyDoc_STR("The number of views (buffers) that are out. Each keeps the bytes, also past close()."), NULL},
+    {"lost", region_lost, NULL,
+     PyDoc_STR(
+         "True once a signal has reported lost bytes: a look at a counter in memory, for a loop that stops at once.\n"
+         "It does not tell of a file that was cut within its last page; check() does."),
+     NULL},
     {"_identity", mgpy_region_identity, NULL, NULL, NULL},
     {"_opened", region_opened, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL}};

@@ -3,12 +3,7 @@
  * Searching. The first piece is searched under the GIL, since most hits are near; what follows is searched without it, piece
  * by piece, with a look at Python's signals in between, so that Ctrl-C ends a long search soon.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1 /* memrchr(3) */
-#endif
 #include "region.h"
-
-#include <string.h>
 
 /* Searched under the GIL: releasing it costs about as much as searching some KiB. */
 #define NEAR ((Py_ssize_t)16 << 10)
@@ -20,61 +15,17 @@ struct needle {
     Py_ssize_t size;
 };
 
-/* One piece: its bytes, and the position of the hit or -1. */
-typedef mmg_status (*searcher)(mmg_handle, Py_ssize_t, Py_ssize_t, const struct needle *, Py_ssize_t *);
-
-/* The last occurrence in `size` bytes, or -1. */
-static Py_ssize_t
-last_in(const uint8_t *data, Py_ssize_t size, const struct needle *needle)
-{
-    if (needle->size == 0)
-        return size;
-    for (Py_ssize_t places = size - needle->size + 1; places > 0;) {
-        const uint8_t *hit = memrchr(data, needle->bytes[0], (size_t)places);
-        if (hit == NULL)
-            return -1;
-        if (memcmp(hit, needle->bytes, (size_t)needle->size) == 0)
-            return hit - data;
-        places = hit - data;
-    }
-    return -1;
-}
-
+/* Searches one piece in one call of the library. Stores the position of the hit or -1. */
 static mmg_status
-search_forwards(mmg_handle handle, Py_ssize_t start, Py_ssize_t length, const struct needle *needle, Py_ssize_t *found)
+search_piece(mmg_handle handle, Py_ssize_t start, Py_ssize_t length, const struct needle *needle, bool backwards,
+             Py_ssize_t *found)
 {
     uint64_t position = MMG_NOT_FOUND;
-    mmg_status status = mmg_find(handle, (uint64_t)start, (uint64_t)length, needle->bytes, (uint64_t)needle->size,
-                                 &position);
+    mmg_status status = (backwards ? mmg_find_last : mmg_find)(handle, (uint64_t)start, (uint64_t)length, needle->bytes,
+                                                               (uint64_t)needle->size, &position);
 
     *found = position == MMG_NOT_FOUND ? -1 : (Py_ssize_t)position;
     return status;
-}
-
-static mmg_status
-search_backwards(mmg_handle handle, Py_ssize_t start, Py_ssize_t length, const struct needle *needle, Py_ssize_t *found)
-{
-    mmg_span span;
-    mmg_status status = mmg_pin(handle, (uint64_t)start, (uint64_t)length, &span);
-
-    if (status != MMG_OK)
-        return status;
-    *found = last_in(span.data, length, needle);
-    if (*found >= 0)
-        *found += start;
-    uint8_t last = length == 0 ? 1 : *(const volatile uint8_t *)(span.data + length - 1);
-    status = mmg_unpin(&span);
-    /* Of a file that was cut within a page, the last byte of the range reads as zero; see region_truth.c. */
-    return status == MMG_OK && last == 0 ? mgpy_range_status(handle, start, length) : status;
-}
-
-/* How many positions a piece has: fewer for a longer needle, each of which may take a comparison of that length. */
-static Py_ssize_t
-piece_size(const struct needle *needle, bool backwards)
-{
-    Py_ssize_t size = backwards && needle->size > 64 ? PIECE / (needle->size / 64) : PIECE;
-
-    return size < NEAR ? NEAR : size;
 }
 
 /*
@@ -85,23 +36,22 @@ static int
 search(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t end, const struct needle *needle, bool backwards,
        Py_ssize_t *found)
 {
-    searcher one = backwards ? search_backwards : search_forwards;
     mmg_handle handle = region->handle;
     Py_ssize_t places = end - start - needle->size + 1, piece = NEAR;
     mmg_status status;
 
     *found = -1;
-    for (Py_ssize_t done = 0; done < places && *found < 0; done += piece, piece = piece_size(needle, backwards)) {
+    for (Py_ssize_t done = 0; done < places && *found < 0; done += piece, piece = PIECE) {
         if (done > 0 && PyErr_CheckSignals() != 0)
             return -1;
         if (piece > places - done)
             piece = places - done;
         Py_ssize_t at = backwards ? start + places - done - piece : start + done, length = piece + needle->size - 1;
         if (done == 0) {
-            status = one(handle, at, length, needle, found);
+            status = search_piece(handle, at, length, needle, backwards, found);
         } else {
             Py_BEGIN_ALLOW_THREADS
-            status = one(handle, at, length, needle, found);
+            status = search_piece(handle, at, length, needle, backwards, found);
             Py_END_ALLOW_THREADS
         }
         if (status != MMG_OK) {

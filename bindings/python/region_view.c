@@ -51,8 +51,8 @@ mgpy_region_getbuffer(PyObject *self, Py_buffer *view, int flags)
     bool is_base = span.pin == region->base.pin;
     /* The consumer gets no const; that it may not write is what the 1 says. */
     if (PyBuffer_FillInfo(view, self, (void *)(uintptr_t)span.data, region->size, 1, flags) < 0) {
-        if (!is_base)
-            mmg_unpin(&span);
+        mmg_status status = is_base ? MMG_OK : mmg_unpin(&span);
+        mgpy_note(region, status);
         return -1;
     }
     view->internal = (void *)(uintptr_t)span.pin; /* after FillInfo, which clears it */

@@ -108,6 +108,20 @@ def test_a_cut_anywhere_is_found_by_a_read_that_ends_behind_it(length: int, tmp_
             region.close()
 
 
+def test_a_loop_can_look_at_a_counter(large: Path) -> None:
+    with pytest.raises(mmapguard.TruncatedError), mmapguard.open(large) as region:
+        view, seen = memoryview(region), []
+        for at in range(0, len(view), 65_536):
+            if region.lost:
+                break
+            seen.append(at)
+            if at == 131_072:
+                os.truncate(large, 4096)
+            assert view[at] is not None
+        assert seen == [0, 65_536, 131_072]
+        view.release()
+
+
 # ---------------------------------------------------------------------------------------------- past close() --
 
 

@@ -76,6 +76,7 @@ _ERRNO: Final[dict[int, int]] = {
     native.E_UNSUPPORTED: errno.EOPNOTSUPP,
     native.E_GUARD: errno.EOPNOTSUPP,
     native.E_SYSTEM: errno.EIO,
+    native.E_CHANGED: errno.ESTALE,
 }
 #: Statuses of which the library says more than errno does: its sentence becomes the text of the exception. The others are
 #: what the built-in open() would raise as well, and read like it; where the library says more, that is a note.

@@ -41,6 +41,8 @@ class Info:
     """the advisory lock that is held: 'shared', 'ofd', or 'none'"""
     lock_error: int | None
     """the errno of a lock that the file system could not give"""
+    os_error: int | None
+    """the errno behind the last failure of the system that a call on this region met"""
     lock_reason: str
     """why there is that lock, or none"""
     exceptions: tuple[str, ...]
@@ -143,6 +145,7 @@ def info_of(raw: dict[str, Any]) -> Info:
         shortfall=native.term(native.TERM_SHORTFALL, raw["shortfall"]),
         lock=native.term(native.TERM_LOCK, raw["lock"]),
         lock_error=raw["lock_error"] or None,
+        os_error=raw["os_error"] or None,
         lock_reason=native.term(native.TERM_LOCKING, raw["lock_reason"]),
         exceptions=tuple(
             native.term(native.TERM_EXCEPT, bit) for bit in _EXCEPTIONS if raw["exceptions"] & bit

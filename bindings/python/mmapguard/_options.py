@@ -54,6 +54,9 @@ class Options(TypedDict, total=False):
     fifo_wait           wait for a writer when opening a FIFO, instead of BlockingIOError
     require_lock        a file system that cannot lock is an error, not an unlocked region
     no_lease            with `stable`: take no lease, so that no writer waits, at the price of a copy
+    regular_only        anything but a regular file is refused, so that no FIFO and no device can make the call wait
+    no_writers          a file that is open for writing anywhere at this moment is a BlockingIOError
+    require_guard       where the fault guard cannot watch, a mapping is an OSError and not one without a guarantee
     """
 
     stable: bool
@@ -76,6 +79,9 @@ class Options(TypedDict, total=False):
     fifo_wait: bool
     require_lock: bool
     no_lease: bool
+    regular_only: bool
+    no_writers: bool
+    require_guard: bool
 
 
 def numbers(prefix: str) -> dict[str, int]:
@@ -155,7 +161,7 @@ def arguments_of(options: Options) -> tuple[Any, ...]:
     return (
         _seconds(options.get("timeout"), "timeout"),
         number_of(given["backing"], BACKING, "backing") if "backing" in options else 0,
-        native.GUARANTEE_STABLE if options.get("stable", False) else native.GUARANTEE_CONTAINED,
+        native.GUARANTEE_STABLE if options.get("stable", False) else 0,
         number_of(given["lock"], LOCK, "lock") if "lock" in options else 0,
         _milliseconds(options.get("lock_wait", 0), "lock_wait", _FOREVER),
         number_of(given["access"], ACCESS, "access") if "access" in options else 0,
