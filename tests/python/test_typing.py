@@ -106,3 +106,16 @@ def test_the_stub_declares_what_the_extension_has() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_public_symbol_has_a_known_type() -> None:
+    pytest.importorskip("pyright", reason="pyright is not installed")
+    done = subprocess.run(
+        [sys.executable, "-m", "pyright", "--verifytypes", "mmapguard", "--ignoreexternal", "--outputjson"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    report = json.loads(done.stdout)["typeCompleteness"]
+    assert report["completenessScore"] == 1, [one for one in report["symbols"] if not one["isTypeKnown"]]
