@@ -10,6 +10,7 @@ import hashlib
 import mmap
 import os
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,10 @@ EXPRESSIONS = {
     "x[a:b], 4 KiB": "x[4096:8192]",
     "x[i]": "x[4097]",
     "np.frombuffer(x)": "np.frombuffer(x, np.uint8)",
+    "iteration, 64 KiB": "for _ in islice(x, 65536): pass",
+    "readline, 1000 lines": "x.seek(0)\nfor _ in range(1000): x.readline()",
+    "find, 1000 hits": "at = -1\nfor _ in range(1000): at = x.find(b'\\n', at + 1)",
+    "rfind, 1000 hits": "at = len(x)\nfor _ in range(1000): at = x.rfind(b'\\n', 0, at)",
 }
 
 
@@ -127,7 +132,9 @@ def main() -> None:
     for title, expression in EXPRESSIONS.items():
         for name, x in (("mmapguard", region), ("mmap", plain)):
             runner.timeit(
-                f"W8 {title}: {name}", expression, globals={"x": x, "np": np, "memoryview": memoryview}
+                f"W8 {title}: {name}",
+                expression,
+                globals={"x": x, "np": np, "memoryview": memoryview, "islice": islice},
             )
     small = str(SAMPLES / str(SMALL))
     opening: dict[str, Work] = {"mmapguard": small_by_mmapguard, "mmap": small_by_mmap}

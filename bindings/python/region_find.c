@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Searching. The first piece is searched under the GIL, since most hits are near; what follows is searched without it, piece
- * by piece, with a look at Python's signals in between, so that Ctrl-C ends a long search soon.
+ * Searching. Most hits are near: the first bytes are searched here, under the standing pin and without a call of the library.
+ * The library searches what follows, without the GIL and piece by piece, with a look at Python's signals in between, so
+ * that Ctrl-C ends a long search soon.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1 /* memmem(3), memrchr(3) */
+#endif
 #include "region.h"
 
-/* Searched under the GIL: releasing it costs about as much as searching some KiB. */
-#define NEAR ((Py_ssize_t)16 << 10)
-/* Searched between two looks at the signals; a slow disk delivers that much in about a tenth of a second. */
-#define PIECE ((Py_ssize_t)8 << 20)
+#include <string.h>
+
+/* Positions that are searched here: about as many as a call of the library costs. */
+#define NEAR ((Py_ssize_t)4 << 10)
+/* A longer needle is the library's from the start. */
+#define SHORT_NEEDLE ((Py_ssize_t)256)
+/* Searched between two looks at the signals; a slow disk delivers that much in some hundredths of a second. */
+#define PIECE ((Py_ssize_t)2 << 20)
 
 struct needle {
     const uint8_t *bytes;
@@ -29,6 +37,41 @@ search_piece(mmg_handle handle, Py_ssize_t start, Py_ssize_t length, const struc
 }
 
 /*
+ * Searches the positions nearest to where the search begins, and takes them off the range. Stores the position of a hit or
+ * -1. Where the bytes are not certain to be true, nothing is taken off, and the library searches them again.
+ */
+static void
+search_near(struct mgpy_region *region, Py_ssize_t *start, Py_ssize_t *end, const struct needle *needle, bool backwards,
+            Py_ssize_t *found)
+{
+    Py_ssize_t places = *end - *start - needle->size + 1;
+    mmg_status status;
+
+    const uint8_t *data = mgpy_bytes(region, &status);
+    if (data == NULL || needle->size == 0 || needle->size > (backwards ? 1 : SHORT_NEEDLE))
+        return;
+    if (places > NEAR)
+        places = NEAR;
+    /* The bytes from `low` on hold the positions. */
+    Py_ssize_t length = places + needle->size - 1;
+    const uint8_t *low = data + (backwards ? *end - length : *start), *last = low + length - 1, *hit;
+    if (needle->size > 1)
+        hit = memmem(low, (size_t)length, needle->bytes, (size_t)needle->size);
+    else
+        hit = (backwards ? memrchr : memchr)(low, needle->bytes[0], (size_t)length);
+    if (hit != NULL && !backwards)
+        last = hit + needle->size - 1; /* what lies behind has not been looked at */
+    if (!mgpy_certain(region, hit != NULL && backwards ? hit : low, last))
+        return;
+    if (hit != NULL)
+        *found = hit - data;
+    else if (backwards)
+        *end -= places;
+    else
+        *start += places;
+}
+
+/*
  * Searches region[start:end], which is inside the region and at least as long as the needle. Stores the position or -1.
  * Returns 0, or -1 with an exception set.
  */
@@ -37,29 +80,23 @@ search(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t end, const struc
        Py_ssize_t *found)
 {
     mmg_handle handle = region->handle;
-    Py_ssize_t places = end - start - needle->size + 1, piece = NEAR;
     mmg_status status;
 
     *found = -1;
-    for (Py_ssize_t done = 0; done < places && *found < 0; done += piece, piece = PIECE) {
-        if (done > 0 && PyErr_CheckSignals() != 0)
-            return -1;
-        if (piece > places - done)
-            piece = places - done;
+    search_near(region, &start, &end, needle, backwards, found);
+    Py_ssize_t places = end - start - needle->size + 1;
+    for (Py_ssize_t done = 0; done < places && *found < 0; done += PIECE) {
+        Py_ssize_t piece = places - done < PIECE ? places - done : PIECE;
         Py_ssize_t at = backwards ? start + places - done - piece : start + done, length = piece + needle->size - 1;
-        if (done == 0) {
-            status = search_piece(handle, at, length, needle, backwards, found);
-        } else {
-            Py_BEGIN_ALLOW_THREADS
-            status = search_piece(handle, at, length, needle, backwards, found);
-            Py_END_ALLOW_THREADS
-        }
+        if (PyErr_CheckSignals() != 0)
+            return -1;
+        Py_BEGIN_ALLOW_THREADS
+        status = search_piece(handle, at, length, needle, backwards, found);
+        Py_END_ALLOW_THREADS
         if (status != MMG_OK) {
             mgpy_raise(region, status);
             return -1;
         }
-        if (piece == places - done)
-            break;
     }
     return 0;
 }
