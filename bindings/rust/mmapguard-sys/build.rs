@@ -6,9 +6,17 @@ use std::env;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=MMAPGUARD_LIB_DIR");
+    println!("cargo:rerun-if-env-changed=DOCS_RS");
+    // Documentation is made without linking anything: no compiler, no library, and for any target.
+    if env::var_os("DOCS_RS").is_some() {
+        return;
+    }
     let system = env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
     if system != "linux" {
-        give_up(&format!("mmapguard is a library for Linux; the target is for {system}"));
+        give_up(&format!(
+            "mmapguard is a library for Linux; the target is for {system}. The README of the crate mmapguard shows how \
+             to depend on it for Linux only."
+        ));
     }
     #[cfg(feature = "bundled")]
     bundled();
@@ -94,6 +102,10 @@ fn c_files(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) -> std
     for entry in folder.read_dir()? {
         let path = entry?.path();
         if path.is_dir() {
+            // Below os/ there is a folder for each system.
+            if folder.ends_with("os") && !path.ends_with("linux") {
+                continue;
+            }
             c_files(&path, files)?;
         } else {
             files.push(path);
@@ -102,18 +114,48 @@ fn c_files(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) -> std
     Ok(())
 }
 
+/// The release of the library that first had all that is declared here. Each release that adds to the ABI has a node of
+/// its name in the library's symbol versions.
+#[cfg(not(feature = "bundled"))]
+const OLDEST: &str = "1.0";
+
 /// The folder that `MMAPGUARD_LIB_DIR` names, else what pkg-config knows.
 #[cfg(not(feature = "bundled"))]
 fn installed() {
     if let Some(folder) = env::var_os("MMAPGUARD_LIB_DIR") {
-        println!("cargo:rustc-link-search=native={}", std::path::Path::new(&folder).display());
-        println!("cargo:rustc-link-lib=dylib=mmapguard");
-        return;
+        return installed_in(std::path::Path::new(&folder));
     }
-    if let Err(error) = pkg_config::Config::new().atleast_version("1.0").probe("mmapguard") {
+    if let Err(error) = pkg_config::Config::new().range_version(OLDEST.."2.0").probe("mmapguard") {
         give_up(&format!(
-            "no installed library was found. Install it, or name its folder in MMAPGUARD_LIB_DIR, \
-             or enable the feature `bundled`.\n{error}"
+            "no installed library of version {OLDEST} or later was found. Install it, or name its folder in \
+             MMAPGUARD_LIB_DIR, or enable the feature `bundled`.\n{error}"
         ));
     }
+}
+
+#[cfg(not(feature = "bundled"))]
+fn installed_in(folder: &std::path::Path) {
+    if folder.as_os_str().is_empty() {
+        give_up(
+            "MMAPGUARD_LIB_DIR is set, and empty. Unset it, or name the folder of libmmapguard.so in it.",
+        );
+    }
+    let library = folder.join("libmmapguard.so");
+    let bytes = match std::fs::read(&library) {
+        Ok(bytes) => bytes,
+        Err(error) => give_up(&format!(
+            "MMAPGUARD_LIB_DIR names a folder without the library: {}: {error}",
+            library.display()
+        )),
+    };
+    let node = format!("MMAPGUARD_{OLDEST}\0");
+    if !bytes.windows(node.len()).any(|place| place == node.as_bytes()) {
+        give_up(&format!(
+            "{} is no library of mmapguard, or one older than {OLDEST}, which this crate wants",
+            library.display()
+        ));
+    }
+    println!("cargo:rerun-if-changed={}", library.display());
+    println!("cargo:rustc-link-search=native={}", folder.display());
+    println!("cargo:rustc-link-lib=dylib=mmapguard");
 }

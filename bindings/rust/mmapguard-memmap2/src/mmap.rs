@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mmapguard::{Contained, Error, Pinned, Stable};
 
@@ -29,6 +30,8 @@ pub struct Mmap {
     length: usize,
     /// None: no bytes, hence no file.
     held: Option<Box<Held>>,
+    /// The program has had the loss as an error, so it is not told once more.
+    is_told: AtomicBool,
 }
 
 /// What the bytes are held by.
@@ -79,11 +82,16 @@ impl Mmap {
         let held = Box::new(held);
         let (start, length) = held.bytes();
         live::add(&held);
-        Mmap { start, length: length as usize, held: Some(held) }
+        Mmap { start, length: length as usize, held: Some(held), is_told: AtomicBool::new(false) }
     }
 
     pub(crate) fn empty() -> Mmap {
-        Mmap { start: std::ptr::NonNull::dangling().as_ptr(), length: 0, held: None }
+        Mmap {
+            start: std::ptr::NonNull::dangling().as_ptr(),
+            length: 0,
+            held: None,
+            is_told: AtomicBool::new(false),
+        }
     }
 
     /// As `MmapOptions::new().map(file)`.
@@ -107,13 +115,19 @@ impl Mmap {
     }
 
     /// Is everything read so far still true? memmap2 has no such call: there the process is gone. Also sees a cut that
-    /// no read has met yet, and one inside the last page.
+    /// no read has met yet, and one inside the last page. Who has had the error from here is not told again.
     ///
     /// # Errors
     /// `UnexpectedEof` if the file has been cut short; the system's kind if the device failed. The text names the file
     /// and the first byte that is lost.
     pub fn check(&self) -> io::Result<()> {
-        self.held.as_ref().map_or(Ok(()), |held| Ok(held.check()?))
+        let Some(held) = &self.held else { return Ok(()) };
+        held.check().map_err(|error| {
+            live::remove(held);
+            // Read again in drop(), which has the value for itself.
+            self.is_told.store(true, Ordering::Relaxed);
+            error.into()
+        })
     }
 
     /// Tell the kernel how the mapping will be read.
@@ -218,8 +232,9 @@ impl Drop for Mmap {
             live::remove(&held);
             let verdict = held.lost();
             drop(held);
-            if let Err(error) = verdict {
-                loss::at_drop(&error);
+            match verdict {
+                Err(error) if !*self.is_told.get_mut() => loss::at_drop(&error),
+                _ => {}
             }
         }
     }

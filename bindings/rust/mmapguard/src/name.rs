@@ -5,6 +5,7 @@
 use std::ffi::CString;
 use std::fmt::Write;
 use std::fs;
+use std::os::raw::c_char;
 use std::path::PathBuf;
 
 use crate::Info;
@@ -20,6 +21,15 @@ pub(crate) enum Name {
 }
 
 impl Name {
+    /// The path that it is, for the library.
+    #[inline]
+    pub(crate) fn path(&self) -> *const c_char {
+        match self {
+            Name::Path(path) => path.as_ptr(),
+            _ => b"\0".as_ptr().cast(),
+        }
+    }
+
     /// In words, while the descriptor is still the caller's.
     pub(crate) fn at_open(&self) -> String {
         match self {

@@ -255,15 +255,12 @@ impl Options {
         })?;
         match &self.name {
             // Kept as the name, too, so that opening allocates once.
-            None => {
-                let start = path.as_ptr(); // of its heap memory, which stays where it is
-                self.open_as::<G>(Name::Path(path), |options, handle, error| {
-                    // SAFETY: the path ends in NUL and lives in the name; the other pointers are to live values that
-                    // say their size.
-                    unsafe { call(start, options, handle, error) }
-                })
-            }
-            Some(name) => self.open_as::<G>(Name::Given(name.clone()), |options, handle, error| {
+            None => self.open_as::<G>(Name::Path(path), |name, options, handle, error| {
+                // SAFETY: the path ends in NUL, and lives as long as `name`; the other pointers are to live values that
+                // say their size.
+                unsafe { call(name.path(), options, handle, error) }
+            }),
+            Some(given) => self.open_as::<G>(Name::Given(given.clone()), |_, options, handle, error| {
                 // SAFETY: as above, and `path` lives here.
                 unsafe { call(path.as_ptr(), options, handle, error) }
             }),
@@ -274,14 +271,18 @@ impl Options {
     fn by_descriptor<G: Guarantee>(&self, descriptor: BorrowedFd<'_>, call: ByDescriptor) -> Result<Handle> {
         let number = descriptor.as_raw_fd();
         let name = self.name.clone().map_or(Name::Descriptor(number), Name::Given);
-        self.open_as::<G>(name, |options, handle, error| {
+        self.open_as::<G>(name, |_, options, handle, error| {
             // SAFETY: `descriptor` is borrowed for as long, and the pointers are to live values that say their size.
             unsafe { call(number, options, handle, error) }
         })
     }
 
     #[inline]
-    fn open_as<G: Guarantee>(&self, name: Name, call: impl Fn(Arg, Out, Why) -> i32) -> Result<Handle> {
+    fn open_as<G: Guarantee>(
+        &self,
+        name: Name,
+        call: impl Fn(&Name, Arg, Out, Why) -> i32,
+    ) -> Result<Handle> {
         let flags = self.raw.flags | G::FLAGS;
         let options = sys::mmg_options { guarantee: G::DEMAND, flags, ..self.raw };
         let handle = opened(&options, name, &call)?;
@@ -311,7 +312,7 @@ type ByDescriptor = unsafe extern "C" fn(
 ) -> sys::mmg_status;
 
 #[inline]
-fn opened(options: Arg, name: Name, call: &impl Fn(Arg, Out, Why) -> i32) -> Result<Handle> {
+fn opened(options: Arg, name: Name, call: &impl Fn(&Name, Arg, Out, Why) -> i32) -> Result<Handle> {
     let mut number = 0;
     // The library looks at the size only, and fills in the rest when it fails.
     let mut error = MaybeUninit::<sys::mmg_error>::uninit();
@@ -319,7 +320,7 @@ fn opened(options: Arg, name: Name, call: &impl Fn(Arg, Out, Why) -> i32) -> Res
     unsafe {
         std::ptr::addr_of_mut!((*error.as_mut_ptr()).struct_size).write(sys::MMG_ERROR_INIT.struct_size)
     };
-    match call(options, &mut number, error.as_mut_ptr()) {
+    match call(&name, options, &mut number, error.as_mut_ptr()) {
         sys::MMG_OK => Ok(Handle::adopt(number, name)),
         status => Err(failed(status, &error, &name)),
     }

@@ -48,7 +48,7 @@ use crate::{Advice, Changed, Error, Guarantee, Info, Options, Pinned, Reader, Re
 /// assert_eq!(bytes[0], b'#');
 /// ```
 ///
-/// A [`Region<Contained>`](Contained) is read by calls that return a [`Result`]:
+/// A [`Region<Contained>`](crate::Contained) is read by calls that return a [`Result`]:
 ///
 /// ```
 /// use mmapguard::{Contained, Region};
