@@ -146,9 +146,42 @@ fn what_has_no_bytes_to_map_is_refused() {
     let socket = folder.0.join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     assert_eq!(failure(&socket).raw_os_error(), Some(libc::ENXIO));
-    for stream in ["/dev/null", "/proc/self/status"] {
+    for stream in ["/dev/null", "/dev/zero", "/proc/self/status", "/proc"] {
         assert_eq!(failure(stream).kind(), ErrorKind::InvalidInput, "{stream}");
     }
+    // It has a size, and is not to be mapped.
+    let attribute = "/sys/kernel/uevent_seqnum";
+    if Path::new(attribute).exists() {
+        assert_eq!(failure(attribute).raw_os_error(), Some(libc::ENODEV));
+    }
+}
+
+#[test]
+fn a_stream_keeps_its_bytes_for_who_reads_it_next() {
+    let folder = Folder::new();
+    let path = folder.0.join("fifo");
+    let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: the name ends in NUL.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    // With a writer there, so that nobody has to wait for one.
+    let mut both = File::options().read(true).write(true).open(&path).unwrap();
+    both.write_all(b"twelve bytes").unwrap();
+    assert_eq!(failure(&path).kind(), ErrorKind::InvalidInput);
+    let mut bytes = [0; 12];
+    io::Read::read_exact(&mut both, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"twelve bytes");
+
+    let mut child =
+        part("part_the_fallback_reads_what_was_refused", &path).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().expect("a pipe").write_all(b"twelve").unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+#[ignore = "part of a_stream_keeps_its_bytes_for_who_reads_it_next, run by it in a child"]
+fn part_the_fallback_reads_what_was_refused() {
+    assert_eq!(failure("/dev/stdin").kind(), ErrorKind::InvalidInput);
+    assert_eq!(&*load_stdin(None).unwrap(), b"twelve");
 }
 
 fn not_mappable() -> ErrorKind {
@@ -201,6 +234,8 @@ fn a_file_locked_elsewhere_would_block_and_a_shared_lock_does_not_matter() {
         let first = map_file(&path).unwrap();
         let second = map_file(&path).unwrap();
         assert_eq!(*first, *second);
+        // The lock lives as long as the data.
+        assert_ne!(unsafe { libc::flock(holder.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }, 0);
         drop((first, second));
         // Nothing is held any more, except by a child of another test between its fork and its exec.
         let held = || unsafe { libc::flock(holder.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0;
