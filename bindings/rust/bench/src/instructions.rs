@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Instructions in user space, which do not depend on what else the machine does.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::contenders::COUNTED;
+
+/// The most that an open and close of 4 KiB may take, with any of ours.
+const MOST: u64 = 2400;
+const OURS: [&str; 2] = ["contained", "compat"];
+
+/// Of one repetition: the difference of two runs, so that the start of the program is not counted.
+fn count(name: &str, file: &Path) -> u64 {
+    const TIMES: [u64; 2] = [200, 1200];
+    let [few, many] = TIMES.map(|times| {
+        let program = std::env::current_exe().expect("a program");
+        let mut command = Command::new("valgrind");
+        command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program);
+        command.args(["repeat", name, &times.to_string()]).arg(file);
+        let output = command.output().expect("valgrind is installed");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{told}");
+        let line = told.lines().find(|line| line.contains("Collected")).expect("a number of instructions");
+        line.rsplit(' ').next().and_then(|number| number.parse::<u64>().ok()).expect("a number")
+    });
+    (many - few) / (TIMES[1] - TIMES[0])
+}
+
+pub fn print() {
+    let file = std::env::temp_dir().join(format!("mmapguard-bench-{}", std::process::id()));
+    fs::write(&file, vec![7; 4096]).expect("a file is written");
+    let mut passed = true;
+    println!("| open and close of 4 KiB | instructions |\n|---|---|");
+    for name in COUNTED {
+        let instructions = count(name, &file);
+        println!("| {name} | {instructions} |");
+        passed &= !OURS.contains(&name) || instructions <= MOST;
+    }
+    let (span, pin) = (count("span", &file), count("pin", &file));
+    println!(
+        "\n| pin and unpin of 64 bytes | instructions |\n|---|---|\n| in C | {pin} |\n| `Span` | {span} |"
+    );
+    passed &= span * 10 <= pin * 12;
+    let _ = fs::remove_file(&file);
+    std::process::exit(if passed { 0 } else { 1 });
+}

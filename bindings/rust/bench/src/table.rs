@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The table: for the owner of a file, for a stranger, and on an overlay, each in a process of its own.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{chown, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::contenders::ALL;
+
+const SIZES: [(&str, u64); 3] = [("4 KiB", 4 << 10), ("1 MiB", 1 << 20), ("1 GiB", 1 << 30)];
+const OWNER: u32 = 65_534;
+const STRANGER: u32 = 65_533;
+const ROUNDS: usize = 301;
+/// A contender that takes longer than this takes part in few rounds.
+const SLOW: Duration = Duration::from_millis(5);
+
+/// A folder that goes with the value, and what is mounted in it.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn files(folder: &Path) {
+    fs::create_dir_all(folder).expect("a folder");
+    for (name, size) in SIZES {
+        let path = folder.join(name);
+        if size <= 1 << 20 {
+            fs::write(&path, vec![7; size as usize]).expect("a file is written");
+        } else {
+            // A hole, so that a small disk will do.
+            File::create(&path).and_then(|file| file.set_len(size)).expect("a file is made");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("readable for all");
+        chown(&path, Some(OWNER), None).expect("root can give files away");
+    }
+}
+
+pub fn print() {
+    let folder = Folder(std::env::temp_dir().join(format!("mmapguard-bench-{}", std::process::id())));
+    files(&folder.0.join("lower"));
+    fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).expect("to be entered by all");
+    // The program may be where others cannot enter.
+    let program = folder.0.join("bench");
+    fs::copy(std::env::current_exe().expect("a program"), &program).expect("a copy");
+    for name in ["upper", "work", "merged"] {
+        fs::create_dir(folder.0.join(name)).expect("a folder");
+    }
+
+    let names: Vec<_> = ALL.iter().map(|contender| contender.name).collect();
+    println!("| who, how large | {} |\n|---{}|", names.join(" | "), "|---".repeat(names.len()));
+    let measure = |who: &str, mut command: Command| {
+        let output = command.output().expect("it starts");
+        assert!(output.status.success(), "{who}: {}", String::from_utf8_lossy(&output.stderr));
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            println!("| {who}, {line}");
+        }
+    };
+    for (who, user) in [("owner", OWNER), ("stranger", STRANGER)] {
+        let mut command = Command::new(&program);
+        command.arg("measure").arg(folder.0.join("lower")).uid(user).gid(user);
+        measure(who, command);
+    }
+    // In a mount namespace, so that nothing stays mounted.
+    let script = r#"mount -t overlay overlay -o "lowerdir=$0/lower,upperdir=$0/upper,workdir=$0/work" "$0/merged" &&
+        exec setpriv --reuid=65533 --regid=65533 --clear-groups "$0/bench" measure "$0/merged""#;
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(&folder.0);
+    measure("overlay", command);
+}
+
+/// Where this runs, as who it runs: a line for each size.
+pub fn measure(folder: &Path) {
+    for (name, _) in SIZES {
+        let path = folder.join(name);
+        let mut times: Vec<Vec<f64>> = vec![Vec::new(); ALL.len()];
+        let slow: Vec<bool> = ALL.iter().map(|contender| once(contender.run, &path, 1) > SLOW).collect();
+        for round in 0..ROUNDS {
+            // Who starts changes, so that nobody always runs in another's wake.
+            for place in 0..ALL.len() {
+                let who = (place + round) % ALL.len();
+                if !slow[who] || round < 3 {
+                    let repetitions = if slow[who] { 1 } else { 20 };
+                    times[who].push(once(ALL[who].run, &path, repetitions).as_secs_f64() * 1e6);
+                }
+            }
+        }
+        let cells: Vec<String> = (0..ALL.len())
+            .map(|who| {
+                let time = shown(median(times[who].clone()));
+                match who {
+                    1 | 3 => {
+                        let pairs = times[who].iter().zip(&times[who - 1]);
+                        format!("{time} ({:.2})", median(pairs.map(|(ours, theirs)| ours / theirs).collect()))
+                    }
+                    _ => time,
+                }
+            })
+            .collect();
+        println!("{name} | {} |", cells.join(" | "));
+    }
+}
+
+/// The time of one of so many repetitions.
+fn once(run: fn(&Path) -> u8, path: &Path, repetitions: u32) -> Duration {
+    let start = Instant::now();
+    for _ in 0..repetitions {
+        std::hint::black_box(run(path));
+    }
+    start.elapsed() / repetitions
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn shown(microseconds: f64) -> String {
+    match microseconds {
+        few if few < 1000.0 => format!("{few:.1} µs"),
+        many => format!("{:.0} ms", many / 1000.0),
+    }
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Copies a file to standard output. If the file is cut short meanwhile, it says so and ends with 74.
+//!
+//! usage: cat FILE
+
+use std::fs::File;
+use std::io::{self, Write};
+
+use mmapguard_memmap2::Mmap;
+
+fn main() -> io::Result<()> {
+    let path = std::env::args_os().nth(1).expect("usage: cat FILE");
+    let file = File::open(path)?;
+    // SAFETY: the bytes are written out and nothing is concluded from them; a loss is told when the map is dropped.
+    let map = unsafe { Mmap::map(&file)? };
+    io::stdout().write_all(&map)
+}
