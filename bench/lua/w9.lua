@@ -307,10 +307,60 @@ if name == "mmapguard.ffi" then
   print(("%-44s %10s %10s %7s"):format("", "raw", "span", "ratio"))
   compare("span.data[i], all bytes of 16 MiB", 3, 1.1, sum_of(plain), sum_of(data))
   compare("span.data[i], random", 20000000, 1.1, random_sum_of(plain), random_sum_of(data))
-  compare("span[i], all bytes of 16 MiB", 3, nil, sum_of(plain), function(n)
+  compare("span[i], all bytes of 16 MiB", 3, 1.3, sum_of(plain), function(n)
     local sum = 0
     for _ = 1, n do
       for i = 1, size do sum = sum + span[i] end
+    end
+    return sum
+  end)
+  compare("span[i], random", 20000000, 1.3, random_sum_of(plain), function(n)
+    local sum = 0
+    for k = 1, n do sum = sum + span[places[k % 4096 + 1] + 1] end
+    return sum
+  end)
+  compare("span:byte(i), random", 20000000, 1.3, random_sum_of(plain), function(n)
+    local sum = 0
+    for k = 1, n do sum = sum + span:byte(places[k % 4096 + 1] + 1) end
+    return sum
+  end)
+  compare("span:sub(i, i + 15)", 1000000, 1.3, function(n)
+    local sum = 0
+    for k = 1, n do
+      kept[1] = ffi.string(plain + places[k % 4096 + 1], 16)
+      sum = sum + #kept[1]
+    end
+    return sum
+  end, function(n)
+    local sum = 0
+    for k = 1, n do
+      local i = places[k % 4096 + 1] + 1
+      kept[1] = span:sub(i, i + 15)
+      sum = sum + #kept[1]
+    end
+    return sum
+  end)
+  ffi.cdef "void *memchr(const void *bytes, int byte, size_t size);"
+  compare("lines", 3, 1.5, function(n)
+    local sum = 0
+    for _ = 1, n do
+      local start = 0
+      while start < size do
+        local newline = ffi.C.memchr(plain + start, 10, size - start)
+        local length = tonumber(ffi.cast("const uint8_t *", newline) - plain) - start
+        kept[1] = ffi.string(plain + start, length)
+        sum = sum + length
+        start = start + length + 1
+      end
+    end
+    return sum
+  end, function(n)
+    local sum = 0
+    for _ = 1, n do
+      for line in span:lines() do
+        kept[1] = line
+        sum = sum + #line
+      end
     end
     return sum
   end)
