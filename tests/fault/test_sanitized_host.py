@@ -79,7 +79,17 @@ def test_handlers_below_the_guard_keep_their_signals_under_the_thread_sanitizer(
 ) -> None:
     if not (library_path().parent / "tests" / "fault" / THREADS).exists():
         pytest.skip("this compiler, or this build, cannot make a program with ThreadSanitizer")
-    steps = [f"install:{kind},nomask", "open", "ours", "fault:a", "ours", "raise", "ours", "thread:fault:a", "thread:ours"]
+    steps = [
+        f"install:{kind},nomask",
+        "open",
+        "ours",
+        "fault:a",
+        "ours",
+        "raise",
+        "ours",
+        "thread:fault:a",
+        "thread:ours",
+    ]
     run_with_and_without(THREADS, *steps, folder=tmp_path)
 
 
@@ -93,5 +103,7 @@ def test_every_order_contains_under_the_thread_sanitizer(order: str, tmp_path: P
         "host first": [*host, "ours"],
         "guard again": ["ours", *host, "ours", "guard"],
     }[order]
-    end = run_with_and_without(THREADS, *steps, "state:top", "ours", "fault:a", "thread:ours", "raise", folder=tmp_path)
+    end = run_with_and_without(
+        THREADS, *steps, "state:top", "ours", "fault:a", "thread:ours", "raise", folder=tmp_path
+    )
     assert end.code == 0, str(end)
