@@ -7,9 +7,10 @@ use std::process::Command;
 
 use crate::contenders::COUNTED;
 
-/// The most that an open and close of 4 KiB may take, with any of ours.
+/// The most that an open and close of 4 KiB may take where it is copied. A mapping costs more: it is entered among the
+/// guarded ones, and the SIGBUS handler is looked at.
 const MOST: u64 = 2400;
-const OURS: [&str; 2] = ["contained", "compat"];
+const COPIED: &str = "contained";
 
 /// Of one repetition: the difference of two runs, so that the start of the program is not counted.
 fn count(name: &str, file: &Path) -> u64 {
@@ -36,7 +37,7 @@ pub fn print() {
     for name in COUNTED {
         let instructions = count(name, &file);
         println!("| {name} | {instructions} |");
-        passed &= !OURS.contains(&name) || instructions <= MOST;
+        passed &= name != COPIED || instructions <= MOST;
     }
     let (span, pin) = (count("span", &file), count("pin", &file));
     println!(

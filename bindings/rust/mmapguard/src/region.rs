@@ -5,12 +5,16 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mmapguard_sys as sys;
 
 use crate::guarantee::cannot_change;
 use crate::handle::Handle;
 use crate::{Advice, Changed, Error, Guarantee, Info, Options, Pinned, Reader, Result, Span, Stable, Status};
+
+/// A size that no region has.
+const UNASKED: u64 = u64::MAX;
 
 /// The bytes of one window of one file, for reading.
 ///
@@ -93,7 +97,8 @@ use crate::{Advice, Changed, Error, Guarantee, Info, Options, Pinned, Reader, Re
 pub struct Region<G: Guarantee> {
     /// All of the region, pinned, if `G` is `Stable`; empty otherwise.
     span: sys::mmg_span,
-    size: u64,
+    /// `UNASKED` until somebody wants to know: many a region is read to its end, and closed.
+    size: AtomicU64,
     pub(crate) handle: Handle,
     guarantee: PhantomData<G>,
 }
@@ -116,25 +121,30 @@ impl<G: Guarantee> Region<G> {
     /// What an open handle becomes. Whoever calls this sees to it that the bytes are what `G` says.
     #[inline]
     pub(crate) fn over(handle: Handle) -> Result<Region<G>> {
-        // Also the shortest way to ask for the size.
-        let mut span = handle.pin(0, sys::MMG_TO_END)?;
-        let size = span.size;
         if !G::PINS {
-            // SAFETY: `span` is live, and nobody looks at its bytes.
-            unsafe { sys::mmg_unpin(&mut span) };
+            return Ok(Region::unpinned(handle, UNASKED));
         }
-        Ok(Region { span, size, handle, guarantee: PhantomData })
+        let span = handle.pin(0, sys::MMG_TO_END)?;
+        Ok(Region { span, size: AtomicU64::new(span.size), handle, guarantee: PhantomData })
     }
 
-    /// As [`over`](Region::over), where the size is known, and `G` asks for no pin.
+    /// As [`over`](Region::over), where `G` asks for no pin.
     pub(crate) fn unpinned(handle: Handle, size: u64) -> Region<G> {
-        Region { span: sys::MMG_SPAN_INIT, size, handle, guarantee: PhantomData }
+        Region { span: sys::MMG_SPAN_INIT, size: AtomicU64::new(size), handle, guarantee: PhantomData }
     }
 
     /// Bytes in the region, as they were at open.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.size
+        match self.size.load(Ordering::Relaxed) {
+            UNASKED => {
+                // Whoever asks first gets the same answer as whoever asks next, so the order does not matter.
+                let size = self.handle.summary().map_or(0, |summary| summary.size);
+                self.size.store(size, Ordering::Relaxed);
+                size
+            }
+            size => size,
+        }
     }
 
     /// Copy bytes at `offset` into `buffer`: as many as there are, so fewer than fit only at the end of the region or in
@@ -348,7 +358,7 @@ impl<G: Guarantee> Region<G> {
         let Ok(span) = self.handle.pin(0, sys::MMG_TO_END) else { return Err(self) };
         let mut region = self;
         let handle = std::mem::replace(&mut region.handle, Handle::nothing());
-        Ok(Region { span, size: region.size, handle, guarantee: PhantomData })
+        Ok(Region { span, size: AtomicU64::new(span.size), handle, guarantee: PhantomData })
     }
 
     /// Close the region, and tell whether everything read from it was true. Dropping it closes it as well, and tells
