@@ -100,8 +100,9 @@ opening_finish(struct opening *opening, mmg_handle *handle)
         region->object.destroy(&region->object);
         return mmgi_error_tell(&opening->report, status, "handle", ENOMEM, 0, NULL);
     }
-    if (opening->report.caller_error != NULL)
-        mmgi_error_clear(opening->report.caller_error); /* a failure on the way may have been made good */
+    /* A failure on the way may have been made good; where there was none, the error is clear already. */
+    if (opening->report.caller_error != NULL && opening->report.caller_error->status != MMG_OK)
+        mmgi_error_clear(opening->report.caller_error);
     return MMG_OK;
 }
 

@@ -24,7 +24,7 @@ struct bucket {
 };
 
 struct table_of_cells {
-    uint64_t buckets; /* a power of two */
+    uint64_t buckets;                    /* a power of two */
     _Alignas(64) struct bucket bucket[]; /* on cache lines */
 };
 

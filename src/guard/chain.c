@@ -40,8 +40,8 @@ struct visit {
     uintptr_t delivery; /* the signal that the visit is about; see mmgi_signal_delivery() */
     uint64_t seen;      /* bit n: the predecessor of level n has had this signal */
     int level;
-    int circles;        /* how often raised signals came back without getting lower */
-    bool was_below;     /* another handler was on top when the signal came */
+    int circles;    /* how often raised signals came back without getting lower */
+    bool was_below; /* another handler was on top when the signal came */
 };
 #ifdef __GLIBC__
 static _Thread_local struct visit innermost __attribute__((tls_model("initial-exec")));
@@ -70,8 +70,8 @@ trampoline(int signo, void *info, void *context, int level)
     }
 #define EIGHT(what, n) what(n##0) what(n##1) what(n##2) what(n##3) what(n##4) what(n##5) what(n##6) what(n##7)
 #define ALL(what)                                                                                                      \
-    EIGHT(what, 0) EIGHT(what, 1) EIGHT(what, 2) EIGHT(what, 3) EIGHT(what, 4) EIGHT(what, 5) EIGHT(what, 6)           \
-    EIGHT(what, 7)
+    EIGHT(what, 0)                                                                                                     \
+    EIGHT(what, 1) EIGHT(what, 2) EIGHT(what, 3) EIGHT(what, 4) EIGHT(what, 5) EIGHT(what, 6) EIGHT(what, 7)
 ALL(TRAMPOLINE)
 #define NAME_OF(n) trampoline_##n,
 static signal_handler *const trampolines[CHAIN_LEVELS] = {ALL(NAME_OF)};
@@ -99,7 +99,7 @@ static __attribute__((noinline)) bool
 copies_lead_here(struct signal_action action)
 {
     for (int i = 0; i < MAX_COPIES && mmgi_signal_action_is_marked(&action); i++) {
-        mmgi_signal_action_handler(&action)(SIGNO_QUESTION, &action, NULL);
+        mmgi_signal_action_handler (&action)(SIGNO_QUESTION, &action, NULL);
         if (is_own(&action))
             return true;
     }

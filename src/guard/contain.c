@@ -177,7 +177,8 @@ contain_poison(const struct held *held, size_t offset, size_t poisoned)
     size_t from = first > r->file_offset ? (size_t)(first - r->file_offset) : 0;
     uint64_t to = first + unit - r->file_offset;
 
-    return contain_pages(held, from, to < r->length ? (size_t)to : r->length, offset / r->page * r->page, MMG_E_POISONED);
+    return contain_pages(held, from, to < r->length ? (size_t)to : r->length, offset / r->page * r->page,
+                         MMG_E_POISONED);
 }
 
 static void
@@ -239,8 +240,8 @@ contain_tail_of(uint32_t number)
     if (mmgi_registry_hold_number(number, &held.r)) {
         look_at_file(&held);
         size_t from = held.is_known && !held.r.is_device ? tail_start(&held) : held.r.length;
-        done = from < held.r.length && from < atomic_load(&mmgi_registry_repairs(number)->tail) && tail_is_gone(&held) &&
-               contain_tail(&held, held.r.length);
+        done = from < held.r.length && from < atomic_load(&mmgi_registry_repairs(number)->tail) &&
+               tail_is_gone(&held) && contain_tail(&held, held.r.length);
         if (done)
             count(&held);
         mmgi_registry_let_go(number);

@@ -7,67 +7,19 @@
  * of them sees the other.
  */
 #include "guard/registry.h"
+#include "guard/registry_entry.h"
 
 #include <stdatomic.h>
 
-#include "base/table.h"
 #include "guard/addr_index.h"
-#include "guard/loss_map.h"
 #include "os/fork_mark.h"
 #include "os/process.h"
 #include "os/thread.h"
 
-struct range {
-    _Atomic uintptr_t start; /* 0: no mapping */
-    _Atomic uintptr_t end;
-    _Atomic uint32_t next;
-};
-
-struct entry {
-    _Atomic uint32_t holders; /* their number, and the bit below */
-    _Atomic uint32_t next;    /* unused: entries come and go with their ranges */
-    _Atomic int fd;
-    _Atomic uint32_t is_device;
-    _Atomic uint32_t is_stacked;
-    _Atomic uint32_t frozen; /* its pages are being replaced, by the process with this fork_mark() */
-    _Atomic uint64_t page;
-    _Atomic uint64_t lead;
-    _Atomic uint64_t secured;
-    _Atomic uint64_t size;
-    _Atomic uint64_t file_offset;
-    _Atomic uint64_t device;
-    _Atomic uint64_t inode;
-    _Atomic int64_t changed;
-    _Atomic uint64_t faults;
-    _Atomic uint32_t is_lossy;   /* counted in mmgi_registry_lossy */
-    _Atomic uint32_t loss_count; /* of records; what mmg_loss_counter() shows */
-    struct repairs repairs;
-    struct vouch vouch;
-    struct loss_map lost;
-};
-
-/* In `holders`: somebody sleeps until the last hold ends. */
-#define IS_AWAITED (UINT32_C(1) << 31)
-
-static struct table ranges, entries;
+struct table mmgi_registry_ranges, mmgi_registry_entries;
 static const struct table_shape range_shape = {sizeof(struct range), offsetof(struct range, next)};
 static const struct table_shape entry_shape = {sizeof(struct entry), offsetof(struct entry, next)};
 static _Atomic int home; /* the process that the holds are of */
-
-_Atomic uint32_t mmgi_registry_lossy;
-
-/* Numbers start at 1, so that 0 is free to say "none". */
-static struct range *
-range_of(uint32_t number)
-{
-    return table_at(&ranges, sizeof(struct range), number - 1);
-}
-
-static struct entry *
-entry_of(uint32_t number)
-{
-    return table_at(&entries, sizeof(struct entry), number - 1);
-}
 
 static bool
 range_covers(uint32_t number, uintptr_t address)
@@ -123,18 +75,18 @@ entry_fill(struct entry *entry, const struct registration *r)
 uint32_t
 mmgi_registry_add(const struct registration *r)
 {
-    uint32_t index = mmgi_table_take(&ranges, &range_shape);
+    uint32_t index = mmgi_table_take(&mmgi_registry_ranges, &range_shape);
 
     if (index == TABLE_NONE)
         return 0;
-    if (!mmgi_table_reserve(&entries, &entry_shape, index)) {
-        mmgi_table_give(&ranges, &range_shape, index);
+    if (!mmgi_table_reserve(&mmgi_registry_entries, &entry_shape, index)) {
+        mmgi_table_give(&mmgi_registry_ranges, &range_shape, index);
         return 0;
     }
     if (atomic_load_explicit(&home, memory_order_relaxed) == 0)
         atomic_store_explicit(&home, mmgi_process_id(), memory_order_relaxed);
-    struct range *range = table_at(&ranges, sizeof(struct range), index);
-    entry_fill(table_at(&entries, sizeof(struct entry), index), r);
+    struct range *range = table_at(&mmgi_registry_ranges, sizeof(struct range), index);
+    entry_fill(table_at(&mmgi_registry_entries, sizeof(struct entry), index), r);
     /* Addresses as numbers, since they are compared with whatever address a fault has. */
     atomic_store_explicit(&range->end, (uintptr_t)r->start + r->length, memory_order_relaxed);
     atomic_store(&range->start, (uintptr_t)r->start);
@@ -174,7 +126,7 @@ mmgi_registry_remove(uint32_t number)
     if (atomic_exchange_explicit(&entry->is_lossy, 0, memory_order_relaxed) != 0)
         atomic_fetch_sub(&mmgi_registry_lossy, 1);
     atomic_store_explicit(&range->end, 0, memory_order_relaxed); /* whoever holds an entry has seen its start first */
-    mmgi_table_give(&ranges, &range_shape, number - 1);
+    mmgi_table_give(&mmgi_registry_ranges, &range_shape, number - 1);
 }
 
 /* --------------------------------------------------------------------------------------------------------- holding -- */
@@ -251,7 +203,8 @@ entry_hold_thawed(uint32_t number, uintptr_t address, struct registration *r)
 uint32_t
 mmgi_registry_limit(void)
 {
-    return atomic_load_explicit(&ranges.high_water, memory_order_acquire); /* the chunks up to there exist */
+    return atomic_load_explicit(&mmgi_registry_ranges.high_water,
+                                memory_order_acquire); /* the chunks up to there exist */
 }
 
 bool
@@ -348,102 +301,6 @@ struct repairs *
 mmgi_registry_repairs(uint32_t number)
 {
     return &entry_of(number)->repairs;
-}
-
-/* Has the entry counted among those with losses. The count is never too low for anybody who sees a replaced page: who
-   finds the entry counted comes after the one that counted it. */
-static void
-count_lossy(struct entry *entry)
-{
-    if (atomic_load(&entry->is_lossy) != 0)
-        return;
-    atomic_fetch_add(&mmgi_registry_lossy, 1);
-    if (atomic_exchange(&entry->is_lossy, 1) != 0)
-        atomic_fetch_sub(&mmgi_registry_lossy, 1); /* another thread was faster */
-}
-
-void
-mmgi_registry_have_looked_at(uint32_t number)
-{
-    count_lossy(entry_of(number));
-}
-
-static struct loss_scale
-scale_of(struct entry *entry)
-{
-    return (struct loss_scale){.page = atomic_load_explicit(&entry->page, memory_order_relaxed),
-                               .lead = atomic_load_explicit(&entry->lead, memory_order_relaxed),
-                               .size = atomic_load_explicit(&entry->size, memory_order_relaxed)};
-}
-
-void
-mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status cause)
-{
-    struct entry *entry = entry_of(number);
-    const struct loss_scale scale = scale_of(entry);
-
-    if (cause == MMG_E_TRUNCATED) { /* takes only what is still the file's */
-        uint64_t secured = atomic_load(&entry->secured);
-        uint64_t kept = secured > scale.lead + offset ? secured - scale.lead - offset : 0;
-        offset += kept;
-        length -= kept < length ? kept : length;
-    }
-    if (offset >= scale.size || length == 0)
-        return; /* only bytes outside the region share the lost page */
-    count_lossy(entry);
-    atomic_fetch_add(&entry->loss_count, 1);
-    mmgi_loss_map_add(&entry->lost, &scale, offset, length, cause);
-}
-
-mmg_status
-mmgi_registry_search_losses(uint32_t number, uint64_t offset, uint64_t length)
-{
-    struct entry *entry = entry_of(number);
-
-    if (entry == NULL || length == 0)
-        return MMG_OK;
-    mmgi_vouch_ask(&entry->vouch, number, &entry->fd);
-    /* This mapping's common case in one load. Acquire: whoever saw a zero of a lost page comes after its recording. */
-    if (atomic_load_explicit(&entry->lost.first_cause, memory_order_acquire) == MMG_OK)
-        return MMG_OK;
-    const struct loss_scale scale = scale_of(entry);
-    return mmgi_loss_map_within(&entry->lost, &scale, offset, length);
-}
-
-mmg_status
-mmgi_registry_search_losses_at(uint32_t number, const void *data, uint64_t length)
-{
-    struct range *range = range_of(number);
-
-    if (range == NULL)
-        return MMG_OK;
-    uintptr_t start = atomic_load_explicit(&range->start, memory_order_relaxed);
-    uint64_t lead = atomic_load_explicit(&entry_of(number)->lead, memory_order_relaxed);
-    /* Unsigned arithmetic on addresses: a pointer that is not into the region gives a useless, harmless offset. */
-    return mmgi_registry_search_losses(number, (uint64_t)(uintptr_t)data - start - lead, length);
-}
-
-const uint32_t *
-mmgi_registry_loss_counter(uint32_t number)
-{
-    static const uint32_t never; /* a copy loses nothing */
-
-    _Static_assert(sizeof(_Atomic uint32_t) == sizeof(uint32_t), "a plain load of the counter reads the counter");
-    return number == 0 ? &never : (const uint32_t *)(const void *)&entry_of(number)->loss_count;
-}
-
-void
-mmgi_registry_losses(uint32_t number, struct losses *losses)
-{
-    struct entry *entry = number == 0 ? NULL : entry_of(number);
-
-    *losses = (struct losses){.first_offset = MMG_TO_END, .cause = MMG_OK};
-    if (entry == NULL)
-        return;
-    mmgi_vouch_ask(&entry->vouch, number, &entry->fd);
-    losses->faults = atomic_load_explicit(&entry->faults, memory_order_relaxed);
-    losses->cause = atomic_load_explicit(&entry->lost.first_cause, memory_order_acquire);
-    losses->first_offset = atomic_load_explicit(&entry->lost.first_offset, memory_order_relaxed);
 }
 
 void

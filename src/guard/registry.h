@@ -23,9 +23,10 @@ struct registration {
     size_t lead;          /* bytes between `start` and the region */
     uint64_t size;        /* of the region */
     uint64_t file_offset; /* of `start` */
-    int fd;          /* -1: a file that nobody can cut */
-    bool is_device;  /* a block device: its status does not tell its size */
-    bool is_stacked; /* the file may have been exchanged since: only the mapping itself tells whether its pages are there */
+    int fd;               /* -1: a file that nobody can cut */
+    bool is_device;       /* a block device: its status does not tell its size */
+    bool
+        is_stacked; /* the file may have been exchanged since: only the mapping itself tells whether its pages are there */
     /* The file behind the descriptor: a host may close the descriptor and get the number for another file. 0 as inode:
        not compared. */
     uint64_t device, inode;

@@ -87,7 +87,9 @@ class Shim:
         command = ["cc", "-std=c11", "-g", KEEP_TYPES, "-fPIC", "-fvisibility=hidden", "-pthread", "-shared"]
         command += ["-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", '-DMMAPGUARD_VERSION="1.0.0"']
         command += ["-I", str(self.root / "include"), "-I", str(self.root / "src")]
-        command += [str(source) for source in sorted((self.root / "src").rglob("*.c")) if "stub" not in source.parts]
+        command += [
+            str(source) for source in sorted((self.root / "src").rglob("*.c")) if "stub" not in source.parts
+        ]
         command += [f"-Wl,--version-script={self.paths.version_script}", f"-Wl,-soname,{SONAME}"]
         done = subprocess.run(
             [*command, "-Wl,-z,nodelete", "-o", str(self.library)],

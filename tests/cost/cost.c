@@ -11,12 +11,15 @@
 static mmg_handle
 region_open(const char *path, uint32_t guarantee)
 {
+    static mmg_error error = MMG_ERROR_INIT;
     mmg_options options = MMG_OPTIONS_INIT;
     mmg_handle region = 0;
 
     options.guarantee = guarantee;
-    if (mmg_open(path, &options, &region, NULL) != MMG_OK)
+    if (mmg_open(path, &options, &region, &error) != MMG_OK) {
+        fprintf(stderr, "cost: %s\n", error.message);
         exit(3);
+    }
     return region;
 }
 

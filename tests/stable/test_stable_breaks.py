@@ -221,7 +221,10 @@ def test_many_leases_on_one_file_are_all_kept(leasing_folder: Path) -> None:
     one = files.sample(leasing_folder / "file", files.LARGE)
     windows = [(index * 4099, 200_000 + index) for index in range(60)]
     with contextlib.ExitStack() as stack:
-        handles = [stack.enter_context(stable(one.path, offset=at, length=size, lock=abi.MMG_LOCK_NONE)) for at, size in windows]
+        handles = [
+            stack.enter_context(stable(one.path, offset=at, length=size, lock=abi.MMG_LOCK_NONE))
+            for at, size in windows
+        ]
         spans = [stack.enter_context(mmg.pinned(handle)) for handle in handles]
         assert {means(handle) for handle in handles} == {abi.MMG_MEANS_LEASE}
         assert leases_on(one.path) == len(handles)

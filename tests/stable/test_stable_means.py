@@ -499,7 +499,12 @@ def test_a_window_needs_room_for_its_own_bytes_only(places: Places, offset: int,
     with contextlib.ExitStack() as stack:
         if written:
             stack.enter_context(writing(one.path))
-        members = {"offset": offset, "length": CHUNK, "max_snapshot_bytes": CHUNK, "backing": abi.MMG_BACKING_MAP}
+        members = {
+            "offset": offset,
+            "length": CHUNK,
+            "max_snapshot_bytes": CHUNK,
+            "backing": abi.MMG_BACKING_MAP,
+        }
         handle = stack.enter_context(stable(one.path, **members))
         overwritten_elsewhere(one.path)
         is_still(handle, one.data[offset : offset + CHUNK])

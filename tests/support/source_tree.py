@@ -44,7 +44,7 @@ PLAIN_FUNCTIONS = {
         "strncmp",
         "strchr",
     ),
-    *("strrchr", "snprintf", "vsnprintf", "strerror_r", "__xpg_strerror_r", "__errno_location"),
+    *("strrchr", "strncpy", "snprintf", "vsnprintf", "strerror_r", "__xpg_strerror_r", "__errno_location"),
     *(
         "__memcpy_chk",
         "__memmove_chk",
@@ -184,7 +184,12 @@ class Tree:
         return [
             f"{name} uses {symbol}()"
             for name, symbol in needed
-            if not is_platform(name) and symbol not in defined and symbol not in PLAIN_FUNCTIONS
+            if not is_platform(name)
+            and symbol not in defined
+            and symbol not in PLAIN_FUNCTIONS
+            and not symbol.startswith(
+                "mmgi_"
+            )  # an object of the platform that only one of the two libraries has
         ]
 
     def foreign_names(self) -> list[str]:

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The losses of registered mappings: recorded by the signal handler and by checks, asked for by every pin. A process
+ * without losses pays one load of one counter.
+ */
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "guard/registry.h"
+#include "guard/registry_entry.h"
+
+_Atomic uint32_t mmgi_registry_lossy;
+
+/* Has the entry counted among those with losses. The count is never too low for anybody who sees a replaced page: who
+   finds the entry counted comes after the one that counted it. */
+static void
+count_lossy(struct entry *entry)
+{
+    if (atomic_load(&entry->is_lossy) != 0)
+        return;
+    atomic_fetch_add(&mmgi_registry_lossy, 1);
+    if (atomic_exchange(&entry->is_lossy, 1) != 0)
+        atomic_fetch_sub(&mmgi_registry_lossy, 1); /* another thread was faster */
+}
+
+void
+mmgi_registry_have_looked_at(uint32_t number)
+{
+    count_lossy(entry_of(number));
+}
+
+static struct loss_scale
+scale_of(struct entry *entry)
+{
+    return (struct loss_scale){.page = atomic_load_explicit(&entry->page, memory_order_relaxed),
+                               .lead = atomic_load_explicit(&entry->lead, memory_order_relaxed),
+                               .size = atomic_load_explicit(&entry->size, memory_order_relaxed)};
+}
+
+void
+mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status cause)
+{
+    struct entry *entry = entry_of(number);
+    const struct loss_scale scale = scale_of(entry);
+
+    if (cause == MMG_E_TRUNCATED) { /* takes only what is still the file's */
+        uint64_t secured = atomic_load(&entry->secured);
+        uint64_t kept = secured > scale.lead + offset ? secured - scale.lead - offset : 0;
+        offset += kept;
+        length -= kept < length ? kept : length;
+    }
+    if (offset >= scale.size || length == 0)
+        return; /* only bytes outside the region share the lost page */
+    count_lossy(entry);
+    atomic_fetch_add(&entry->loss_count, 1);
+    mmgi_loss_map_add(&entry->lost, &scale, offset, length, cause);
+}
+
+mmg_status
+mmgi_registry_search_losses(uint32_t number, uint64_t offset, uint64_t length)
+{
+    struct entry *entry = entry_of(number);
+
+    if (entry == NULL || length == 0)
+        return MMG_OK;
+    mmgi_vouch_ask(&entry->vouch, number, &entry->fd);
+    /* This mapping's common case in one load. Acquire: whoever saw a zero of a lost page comes after its recording. */
+    if (atomic_load_explicit(&entry->lost.first_cause, memory_order_acquire) == MMG_OK)
+        return MMG_OK;
+    const struct loss_scale scale = scale_of(entry);
+    return mmgi_loss_map_within(&entry->lost, &scale, offset, length);
+}
+
+mmg_status
+mmgi_registry_search_losses_at(uint32_t number, const void *data, uint64_t length)
+{
+    struct range *range = range_of(number);
+
+    if (range == NULL)
+        return MMG_OK;
+    uintptr_t start = atomic_load_explicit(&range->start, memory_order_relaxed);
+    uint64_t lead = atomic_load_explicit(&entry_of(number)->lead, memory_order_relaxed);
+    /* Unsigned arithmetic on addresses: a pointer that is not into the region gives a useless, harmless offset. */
+    return mmgi_registry_search_losses(number, (uint64_t)(uintptr_t)data - start - lead, length);
+}
+
+const uint32_t *
+mmgi_registry_loss_counter(uint32_t number)
+{
+    static const uint32_t never; /* a copy loses nothing */
+
+    _Static_assert(sizeof(_Atomic uint32_t) == sizeof(uint32_t), "a plain load of the counter reads the counter");
+    return number == 0 ? &never : (const uint32_t *)(const void *)&entry_of(number)->loss_count;
+}
+
+void
+mmgi_registry_losses(uint32_t number, struct losses *losses)
+{
+    struct entry *entry = number == 0 ? NULL : entry_of(number);
+
+    *losses = (struct losses){.first_offset = MMG_TO_END, .cause = MMG_OK};
+    if (entry == NULL)
+        return;
+    mmgi_vouch_ask(&entry->vouch, number, &entry->fd);
+    losses->faults = atomic_load_explicit(&entry->faults, memory_order_relaxed);
+    losses->cause = atomic_load_explicit(&entry->lost.first_cause, memory_order_acquire);
+    losses->first_offset = atomic_load_explicit(&entry->lost.first_offset, memory_order_relaxed);
+}
