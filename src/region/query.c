@@ -26,9 +26,11 @@ mmgi_region_describe(const struct region *region, mmg_info *info)
     struct losses losses;
 
     mmgi_registry_losses(region->number, &losses);
-    struct promise promise = mmgi_promise_after_loss(region_promise(region), region->is_guarded, losses.cause);
+    struct promise promise = region_promise(region);
+    /* Whatever a forked child has lost, it lost because nobody answers for the lease of its parent. */
     if (promise.means == MMG_MEANS_LEASE && is_inherited(region))
         promise = mmgi_promise_mapped(region->is_guarded, MMG_SHORT_FORKED);
+    promise = mmgi_promise_after_loss(promise, region->is_guarded, losses.cause);
     if (promise.means == MMG_MEANS_FAULT_GUARD)
         promise = mmgi_promise_behind_guard(promise, mmgi_guard_shortfall());
     info->backing = region->backing;
