@@ -194,8 +194,8 @@ typedef struct mmg_stats {
     uint64_t foreign_faults;  /**< SIGBUS signals passed on to the handler that was there before */
     uint64_t retired_slots;   /**< handle slots whose generations are used up */
     uint64_t leases;          /**< leases held now */
-    uint64_t leases_breaking; /**< of these, the ones that a writer is waiting for */
-    uint64_t lease_breaks;    /**< leases ever broken by a writer */
+    uint64_t leases_breaking; /**< leased files that a writer is waiting for now */
+    uint64_t lease_breaks;    /**< how often a writer has broken the leases of a file */
     uint64_t lease_refusals;  /**< STABLE opens that wanted a lease and were refused one */
     uint64_t fallbacks_cap;   /**< regions no longer STABLE because of `max_snapshot_bytes` */
     uint64_t fallbacks_time;  /**< ... because the time for securing them ran out */

@@ -170,9 +170,9 @@ structs! {
         retired_slots: u64,
         /// leases held now
         leases: u64,
-        /// of these, the ones that a writer is waiting for
+        /// leased files that a writer is waiting for now
         leases_breaking: u64,
-        /// leases ever broken by a writer
+        /// how often a writer has broken the leases of a file
         lease_breaks: u64,
         /// STABLE opens that wanted a lease and were refused one
         lease_refusals: u64,

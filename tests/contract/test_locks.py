@@ -22,7 +22,7 @@ import pytest
 from mmapguard import abi
 from support import files, fuse
 from support import library as mmg
-from support.children import in_child
+from support.children import fresh_python, in_child
 from support.files import LARGE, Sample
 
 EXCLUSIVE = {abi.MMG_LOCK_SHARED: "flock exclusive", abi.MMG_LOCK_OFD: "posix exclusive"}
@@ -331,3 +331,85 @@ def test_a_demanded_lock_held_elsewhere_is_still_a_lock_held_elsewhere(large: Sa
 def test_demanding_a_lock_and_declining_one_is_a_contradiction(large: Sample) -> None:
     members = {"lock": abi.MMG_LOCK_NONE, "flags": abi.MMG_FLAG_REQUIRE_LOCK}
     mmg.refused(mmg.try_open(large.path, **members), abi.MMG_E_ARGUMENT)
+
+
+# ------------------------------------------------------------------------------------------- where a lock is safe --
+
+
+def test_no_lock_is_taken_by_default_where_a_server_would_be_asked(lockless: Path) -> None:
+    """A FUSE server may never answer. The default asks it nothing; MMG_LOCK_SHARED does."""
+    for name in NAMES.values():
+        with mmg.opened(mmg.try_open(lockless / name)) as handle:
+            found = mmg.info(handle)
+            assert (found.lock, found.lock_error) == (abi.MMG_LOCK_NONE, 0)
+            assert found.lock_reason == abi.MMG_LOCKING_COULD_HANG
+            assert found.file_system.startswith(b"fuse")
+
+
+def test_a_local_file_system_is_locked_by_default(large: Sample) -> None:
+    with mmg.opened(mmg.try_open(large.path)) as handle:
+        found = mmg.info(handle)
+        assert (found.lock, found.lock_reason) == (abi.MMG_LOCK_SHARED, abi.MMG_LOCKING_HELD)
+        assert found.file_system != b""
+
+
+def test_whatever_a_file_system_answers_to_a_lock_the_file_opens(large: Sample) -> None:
+    """EIO, EPERM, EBADF: whatever is not contention means that there is no such lock."""
+    codes = [errno.EIO, errno.EBUSY, errno.EPERM, errno.ENODEV, errno.EBADF, errno.EACCES, errno.ESTALE]
+    with fuse.mounted({str(code): fuse.File(large.data, lock_error=code) for code in codes}) as folder:
+        for code in codes:
+            path = folder / str(code)
+            with mmg.opened(mmg.try_open(path, lock=abi.MMG_LOCK_SHARED)) as handle:
+                found = mmg.info(handle)
+                assert (found.lock, found.lock_error) == (abi.MMG_LOCK_NONE, code)
+                assert found.lock_reason == abi.MMG_LOCKING_MISSING
+            told = mmg.refused(mmg.try_open(path, flags=abi.MMG_FLAG_REQUIRE_LOCK), abi.MMG_E_UNSUPPORTED)
+            assert told.os_code == code
+
+
+def test_a_stream_cannot_give_a_lock_that_is_demanded(large: Sample) -> None:
+    inlet, outlet = os.pipe()
+    os.write(outlet, b"bytes")
+    os.close(outlet)
+    with open(large.path, "rb") as stream:
+        for fd in (inlet, stream.fileno()):
+            mmg.refused(mmg.try_read_fd(fd, flags=abi.MMG_FLAG_REQUIRE_LOCK), abi.MMG_E_UNSUPPORTED)
+    os.close(inlet)
+
+
+# The variable is read once, so a process that has opened nothing yet is needed.
+OPEN_TWICE = """
+handle = mmg.accepted(mmg.try_open(sys.argv[1]))
+other = mmg.accepted(mmg.try_open(sys.argv[1], lock=abi.MMG_LOCK_OFD))
+assert mmg.info(other).lock == abi.MMG_LOCK_OFD, "whoever asks for a lock by name gets it"
+print(mmg.info(handle).lock, mmg.info(handle).lock_reason, end="")
+"""
+
+
+@pytest.mark.parametrize(
+    ("word", "lock"),
+    [("none", abi.MMG_LOCK_NONE), ("auto", abi.MMG_LOCK_SHARED), ("shared", abi.MMG_LOCK_SHARED)],
+)
+def test_the_environment_takes_the_place_of_the_default(
+    large: Sample, monkeypatch: pytest.MonkeyPatch, word: str, lock: int
+) -> None:
+    monkeypatch.setenv("MMAPGUARD_LOCK", word)
+    told = str(fresh_python(OPEN_TWICE, large.path).value).split()
+    assert int(told[0]) == lock
+    assert int(told[1]) == (abi.MMG_LOCKING_ASKED if lock == abi.MMG_LOCK_NONE else abi.MMG_LOCKING_HELD)
+
+
+def test_many_regions_of_a_file_share_a_lock_that_lasts_as_long_as_the_last(large: Sample) -> None:
+    """The kernel walks over all locks of a file for each new one; so there are only few, however many regions."""
+    inode = os.stat(large.path).st_ino
+
+    def locks() -> int:
+        return sum(f":{inode} " in line and "FLOCK" in line for line in Path("/proc/locks").read_text().splitlines())
+
+    handles = [mmg.accepted(mmg.try_open(large.path)) for _ in range(200)]
+    assert 1 <= locks() < 20
+    while handles:
+        assert mmg.info(handles[-1]).lock == abi.MMG_LOCK_SHARED
+        assert not files.obtainable(large.path, "flock exclusive")
+        mmg.close(handles.pop(0))
+    assert files.obtainable(large.path, "flock exclusive")

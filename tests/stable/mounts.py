@@ -24,6 +24,7 @@ _PACKAGES = {
     "mkfs.ext4": "e2fsprogs",
     "mkfs.xfs": "xfsprogs",
     "mkfs.btrfs": "btrfs-progs",
+    "mkfs.vfat": "dosfstools",
     "mksquashfs": "squashfs-tools",
     "mkfs.erofs": "erofs-utils",
 }
@@ -120,6 +121,21 @@ def image(kind: str, size: int | None = None, options: str = "loop") -> Iterator
         with mount(path, where, kind, options):
             where.chmod(0o1777)
             yield where, path
+
+
+@contextlib.contextmanager
+def small_image(kind: str, arguments: list[str]) -> Iterator[Path]:
+    """A file system of 64 MiB that everybody may write to, made with arguments of its own: where it is mounted."""
+    need_root()
+    need_kernel(kind)
+    with folder() as place:
+        path, where = place / "image", place / "mounted"
+        where.mkdir()
+        with open(path, "wb") as stream:
+            os.ftruncate(stream.fileno(), 64 << 20)
+        run(tool(f"mkfs.{kind}"), *arguments, path)
+        with mount(path, where, kind, "loop,umask=0" if kind == "vfat" else "loop"):
+            yield where
 
 
 @contextlib.contextmanager

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""STABLE costs others as little as can be: leases can be kept out and counted, writers wait for one snapshot, disks and
+control groups keep what they need."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from mmapguard import abi
+from stable import mounts
+from stable.others import FILE_MEANS, Places, is_still, leases_on, means, overwritten_elsewhere, stable
+from support import files
+from support import library as mmg
+from support.children import in_child
+
+
+def test_without_leases_no_writer_is_refused_or_kept_waiting(places: Places) -> None:
+    """coreutils' truncate opens with O_NONBLOCK, which a lease answers with EAGAIN."""
+    one = files.sample(places("ext4") / "file", files.LARGE)
+    with stable(one.path) as handle, pytest.raises(BlockingIOError):
+        assert means(handle) == abi.MMG_MEANS_LEASE
+        os.open(one.path, os.O_WRONLY | os.O_NONBLOCK)
+    with stable(one.path, flags=abi.MMG_FLAG_NO_LEASE) as handle:
+        assert leases_on(one.path) == 0
+        os.close(os.open(one.path, os.O_WRONLY | os.O_NONBLOCK))
+        overwritten_elsewhere(one.path)
+        is_still(handle, one.data)
+
+
+def _by_environment(path: Path) -> int:
+    os.environ["MMAPGUARD_NO_LEASE"] = "1"
+    with stable(path) as handle:
+        return means(handle)
+
+
+def test_the_environment_keeps_leases_out(places: Places) -> None:
+    one = files.sample(places("ext4") / "file", files.LARGE)
+    assert in_child(_by_environment, one.path) != abi.MMG_MEANS_LEASE
+
+
+def test_the_number_of_leases_has_a_limit(places: Places) -> None:
+    where = places("ext4")
+    with contextlib.ExitStack() as stack:
+        refused = mmg.stats().lease_refusals
+        for number in range(3):
+            one = files.sample(where / f"file {number}", files.LARGE)
+            stack.enter_context(stable(one.path, max_leases=3))
+        assert mmg.stats().leases == 3
+        last = files.sample(where / "one more", files.LARGE)
+        handle = stack.enter_context(stable(last.path, max_leases=3))
+        assert means(handle) != abi.MMG_MEANS_LEASE
+        assert mmg.stats().lease_refusals == refused + 1
+
+
+def test_twenty_regions_of_a_file_share_one_snapshot(places: Places) -> None:
+    one = files.sample(places("ext4") / "file", 4 << 20)
+    with contextlib.ExitStack() as stack:
+        handles = [stack.enter_context(stable(one.path)) for _ in range(20)]
+        before = mmg.stats()
+        overwritten_elsewhere(one.path)
+        after = mmg.stats()
+        for handle in handles:
+            is_still(handle, one.data)
+            assert means(handle) in FILE_MEANS
+    assert after.snapshots == before.snapshots + 1
+    assert after.snapshot_bytes == before.snapshot_bytes + len(one.data)
+    assert after.lease_breaks == before.lease_breaks + 1
+    assert after.writer_wait_ns > before.writer_wait_ns
+    assert after.writer_wait_max_ns >= after.writer_wait_ns - before.writer_wait_ns
+
+
+def test_the_wait_of_a_writer_has_a_limit_if_one_is_set(places: Places) -> None:
+    """With no time to copy anything, the writer goes on and the region says that it is no longer STABLE."""
+    one = files.sample(places("ext4") / "file", 40 << 20)
+    before = mmg.stats().fallbacks_time
+    with stable(one.path, max_lease_wait_ms=1) as handle:
+        overwritten_elsewhere(one.path)
+        status = mmg.check(handle)
+        assert status in (abi.MMG_OK, abi.MMG_E_UNSTABLE)
+        if status == abi.MMG_E_UNSTABLE:  # a fast disk may be done in time
+            assert mmg.info(handle).shortfall == abi.MMG_SHORT_TIME
+            assert mmg.stats().fallbacks_time == before + 1
+        else:
+            is_still(handle, one.data)
+
+
+def test_a_snapshot_leaves_the_disk_to_its_writers() -> None:
+    """It takes at most half of what is free beside the file, and goes elsewhere otherwise."""
+    try:
+        with mounts.image("ext4", 100 << 20) as (where, _):
+            one = files.sample(where / "file", 40 << 20)
+            with stable(one.path) as handle:
+                free = os.statvfs(where).f_bavail
+                in_child(lambda: os.close(os.open(one.path, os.O_WRONLY)))
+                assert means(handle) == abi.MMG_MEANS_SNAPSHOT
+                assert os.statvfs(where).f_bavail >= free / 2
+                is_still(handle, one.data)
+    except mounts.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+def test_a_fork_does_nothing_for_each_lease(places: Places) -> None:
+    """A child that uses none of the regions makes no system call for them."""
+    one = files.sample(places("ext4") / "file", files.LARGE)
+
+    def fork_with(count: int) -> float:
+        with contextlib.ExitStack() as stack:
+            for _ in range(count):
+                stack.enter_context(stable(one.path, lock=abi.MMG_LOCK_NONE))
+            child = os.fork()
+            if child == 0:
+                # The descriptors are still the parent's own: the kernel lists its leases for each of them.
+                os._exit(0 if leases_on(one.path) == count else 1)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert fork_with(200) == 0
+
+
+def _is_small_served_first(where: Path) -> bool:
+    """Returns true when the writer of a small file was let in while that of a large one still waited."""
+    large, small = where / "large", where / "small"
+    large.write_bytes(os.urandom(1 << 20) * 192)
+    small.write_bytes(os.urandom(200_000))
+    with stable(large) as one, stable(small) as other:
+        assert {means(one), means(other)} == {abi.MMG_MEANS_LEASE}
+        slow = os.fork()
+        if slow == 0:
+            os.close(os.open(large, os.O_WRONLY))
+            os._exit(0)
+        while mmg.stats().leases_breaking == 0 and means(one) == abi.MMG_MEANS_LEASE:
+            time.sleep(0.001)
+        in_child(lambda: os.close(os.open(small, os.O_WRONLY)))
+        is_first = os.waitpid(slow, os.WNOHANG) == (0, 0) and means(one) == abi.MMG_MEANS_LEASE
+        if is_first or means(one) == abi.MMG_MEANS_LEASE:
+            os.waitpid(slow, 0)
+        else:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(slow, 0)
+        return is_first
+
+
+def test_the_writer_of_a_small_file_does_not_wait_for_the_copy_of_a_large_one() -> None:
+    """The copy of the large file may be over before the small one's writer comes; not each time."""
+    try:
+        with mounts.image("ext4", 900 << 20) as (where, _):
+            assert any(_is_small_served_first(where) for _ in range(5))
+    except mounts.Unavailable as reason:
+        pytest.skip(str(reason))

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What is read as STABLE is true, or it is said not to be: a stopped process, a lease taken by force, coarse file times,
+a layer that was copied up, a child that nobody announced."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from mmapguard import abi
+from stable import mounts
+from stable.others import FILE_MEANS, STABLE, Places, is_still, means, overwrite, overwritten_elsewhere, stable
+from support import files
+from support import library as mmg
+from support.children import Helper, Line, in_child
+
+
+def mounted_or_skip(places: Places, kind: str) -> Path:
+    """A folder on a file system, or a skip that says why there is none."""
+    try:
+        return places(kind)
+    except mounts.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+# ------------------------------------------------------------------------------------ a lease that was taken by force --
+
+
+def _read_for_ever(line: Line, path: Path) -> None:
+    """Looks at the first byte again and again, until it is no longer said to be true; says what was seen before."""
+    handle = mmg.accepted(mmg.try_open(path, guarantee=STABLE))
+    first = path.read_bytes()[:1]
+    line.say(str(means(handle)))
+    lies = 0
+    while True:
+        status, span = mmg.pin(handle, 0, 4096)
+        if status != abi.MMG_OK:
+            break
+        seen = mmg.span_bytes(span)[:1]
+        status = mmg.unpin(span)
+        lies += seen != first and status == abi.MMG_OK
+        if status != abi.MMG_OK or lies > 1000:
+            break
+    line.say(f"{lies} {status}")
+    line.hear()
+
+
+@pytest.mark.parametrize("kind", mounts.LEASING)
+def test_a_process_that_was_stopped_never_shows_changed_bytes_as_true(places: Places, kind: str) -> None:
+    """The kernel takes the lease of a stopped process by force, and the writer writes. Then the process goes on."""
+    one = files.sample(mounted_or_skip(places, kind) / "file", 16 << 20)
+    with mounts.setting(mounts.LEASE_BREAK_TIME, 1), Helper(_read_for_ever, one.path) as line:
+        assert line.hear() == str(abi.MMG_MEANS_LEASE)
+        process = line.pid
+        assert process is not None
+        os.kill(process, signal.SIGSTOP)
+        waited = overwritten_elsewhere(one.path)
+        os.kill(process, signal.SIGCONT)
+        lies, status = line.hear().split()
+        line.say("done")
+    assert waited > 0.5, "the writer was let in before the lease was taken by force"
+    assert (int(lies), int(status)) == (0, abi.MMG_E_UNSTABLE)
+
+
+def test_a_truncation_that_no_lease_holds_back_is_never_forgotten(places: Places) -> None:
+    """open(O_RDONLY|O_TRUNC) empties a leased file. That the file is filled again does not make its bytes those."""
+    one = files.sample(mounted_or_skip(places, "ext4") / "file", files.LARGE)
+
+    def empty() -> None:
+        os.close(os.open(one.path, os.O_RDONLY | os.O_TRUNC))
+
+    with stable(one.path) as handle:
+        assert means(handle) == abi.MMG_MEANS_LEASE
+        assert mmg.info(handle).exceptions & abi.MMG_EXCEPT_READ_ONLY_TRUNCATION
+        in_child(empty)
+        assert mmg.check(handle) == abi.MMG_E_TRUNCATED
+        in_child(one.path.write_bytes, b"B" * files.LARGE)
+        assert mmg.read(handle, 100, 8)[0] == abi.MMG_E_TRUNCATED
+        assert mmg.find(handle, b"BBBB")[0] == abi.MMG_E_TRUNCATED
+        assert mmg.check(handle) == abi.MMG_E_TRUNCATED
+    with stable(one.path, flags=abi.MMG_FLAG_NO_LEASE) as handle:
+        in_child(empty)
+        is_still(handle, b"B" * files.LARGE)
+        assert mmg.info(handle).exceptions == 0
+
+
+def test_a_touch_and_a_writer_that_writes_nothing_are_no_change(places: Places) -> None:
+    one = files.sample(mounted_or_skip(places, "ext4") / "file", 24 << 20)
+    with stable(one.path) as handle:
+        os.utime(one.path, (1000, 1000))
+        assert mmg.check(handle) == abi.MMG_OK
+        seen = set()
+        ended = threading.Event()
+
+        def look() -> None:
+            while not ended.is_set():
+                seen.add(mmg.check(handle))
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        in_child(lambda: os.close(os.open(one.path, os.O_WRONLY)))
+        ended.set()
+        looking.join()
+        assert seen <= {abi.MMG_OK}
+        is_still(handle, one.data)
+        assert means(handle) in FILE_MEANS
+
+
+# ------------------------------------------------------------------------------------------------------- torn copies --
+
+
+def _count_up(path: Path, size: int) -> None:
+    """Writes a number to the last page first, then to the first: they never differ by more than one."""
+    fd = os.open(path, os.O_RDWR)
+    until = time.monotonic() + 30
+    number = 0
+    while time.monotonic() < until:
+        number += 1
+        os.pwrite(fd, struct.pack("<I", number), size - 4096)
+        os.pwrite(fd, struct.pack("<I", number), 0)
+
+
+@pytest.mark.parametrize("kind", ["ext4 with coarse times", "vfat"])
+def test_no_copy_mixes_two_versions_where_times_are_coarse(kind: str) -> None:
+    options = {"ext4 with coarse times": ("ext4", ["-I", "128"]), "vfat": ("vfat", [])}[kind]
+    size = 16 * 4096
+    try:
+        with mounts.small_image(*options) as where:
+            path = where / "file"
+            path.write_bytes(bytes(size))
+            writer = os.fork()
+            if writer == 0:
+                _count_up(path, size)
+                os._exit(0)
+            try:
+                whole = 0
+                until = time.monotonic() + 4
+                while time.monotonic() < until:
+                    opened = mmg.try_open(path, guarantee=STABLE, copy_threshold=1)
+                    if opened.status == abi.MMG_E_UNSTABLE:
+                        continue
+                    with mmg.opened(opened) as handle:
+                        data = mmg.content(handle)
+                        first, last = (struct.unpack_from("<I", data, at)[0] for at in (0, size - 4096))
+                        assert 0 <= last - first <= 1
+                        whole += 1
+                assert whole > 0, "no copy was ever to be had"
+            finally:
+                os.kill(writer, signal.SIGKILL)
+                os.waitpid(writer, 0)
+    except mounts.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+# ----------------------------------------------------------------------------------------------------------- overlay --
+
+
+def test_a_layer_that_is_copied_up_is_no_loss_and_every_way_of_reading_agrees() -> None:
+    """What a container does to a file of its image: the mapping goes on showing the lower file."""
+    data = mmg.pattern(files.LARGE)
+    try:
+        with mounts.overlay() as (where, lower):
+            (lower / "file").write_bytes(data)
+            path = where / "file"
+            members = {"backing": abi.MMG_BACKING_MAP}
+            with mmg.opened(mmg.try_open(path, **members)) as handle, mmg.pinned(handle) as span:
+                assert mmg.info(handle).file_system == b"overlay"
+                overwritten_elsewhere(path)
+                assert mmg.span_bytes(span) == data
+                assert mmg.read(handle, 0, 64) == (abi.MMG_OK, data[:64])
+                assert mmg.find(handle, data[-24:]) == (abi.MMG_OK, data.index(data[-24:]))
+                os.truncate(path, 0)
+                assert mmg.span_bytes(span) == data
+                assert mmg.check(handle) == abi.MMG_OK
+                assert mmg.read(handle, 0, 64) == (abi.MMG_OK, data[:64])
+            path.write_bytes(data)  # on the upper layer now, where a cut is a cut
+            with mmg.opened(mmg.try_open(path, **members)) as handle:
+                os.truncate(path, 4096)
+                assert mmg.check(handle) == abi.MMG_E_TRUNCATED
+                assert mmg.read(handle, 0, 8192)[0] == abi.MMG_E_TRUNCATED
+    except mounts.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+# ---------------------------------------------------------------------------------------------------------- children --
+
+
+def _in_unannounced_child(path: Path, data: bytes) -> None:
+    """_Fork(3) calls no handlers. The parent gives its lease up; the child must not take changed bytes for true."""
+    libc = ctypes.CDLL(None)
+    handle = mmg.accepted(mmg.try_open(path, guarantee=STABLE))
+    assert means(handle) == abi.MMG_MEANS_LEASE
+    inlet, outlet = os.pipe()
+    child = libc._Fork()
+    if child == 0:
+        os.read(inlet, 1)
+        code = 0 if mmg.pin(handle, 0, 4096)[0] == abi.MMG_E_UNSTABLE else 1
+        code += 0 if mmg.info(handle).guarantee == abi.MMG_GUARANTEE_CONTAINED else 2
+        with stable(path) as own:  # the child has a keeper of its own
+            code += 0 if means(own) == abi.MMG_MEANS_LEASE else 4
+            overwrite_in = os.fork()
+            if overwrite_in == 0:
+                overwrite(path)
+                os._exit(0)
+            os.waitpid(overwrite_in, 0)
+            code += 0 if mmg.check(own) == abi.MMG_OK and means(own) in FILE_MEANS else 8
+        os._exit(code)
+    mmg.close(handle)
+    path.write_bytes(b"B" * len(data))
+    os.write(outlet, b"x")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "_Fork"), reason="the C library has no _Fork(3)")
+def test_a_child_that_nobody_announced_finds_out_at_its_first_use(places: Places) -> None:
+    one = files.sample(mounted_or_skip(places, "ext4") / "file", files.LARGE)
+    in_child(_in_unannounced_child, one.path, one.data)
+
+
+# ----------------------------------------------------------------------------------------------------------- secrets --
+
+
+def test_no_descriptor_leads_another_process_to_a_snapshot(places: Places) -> None:
+    """/proc/PID/fd would let every process of the same user write to it."""
+    one = files.sample(mounted_or_skip(places, "ext4") / "file", files.LARGE)
+    with stable(one.path) as handle:
+        overwritten_elsewhere(one.path)
+        assert means(handle) == abi.MMG_MEANS_SNAPSHOT
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                place = os.readlink(f"/proc/self/fd/{name}")
+            except FileNotFoundError:
+                continue
+            assert not (place.startswith(f"{one.path.parent}/") and place.endswith("(deleted)")), place
+        is_still(handle, one.data)
