@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Runs in the guest of ./dev test vm, as root: on each file system, default options hurt no writer, and STABLE holds.
+
+usage: guest.py ROUNDS
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+os.environ["MMAPGUARD_LIBRARY"] = "/test/libmmapguard.so.1"
+from mmapguard import abi  # noqa: E402
+from support import library as mmg  # noqa: E402
+
+WORK = Path("/mnt")
+SIZE = 1 << 20
+ROUNDS = sys.argv[1] if len(sys.argv) > 1 else "200"
+NONE, HELD = abi.MMG_LOCK_NONE, abi.MMG_LOCK_SHARED
+failures = 0
+
+
+def sh(command: str) -> str:
+    """Run a command of the shell; what it prints."""
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command}: {done.returncode} {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+@contextlib.contextmanager
+def mounted(what: str, kind: str, options: str) -> Iterator[Path]:
+    """A file system, mounted for a `with` block."""
+    where = WORK / "mounted"
+    where.mkdir(exist_ok=True)
+    sh(f"mount -t {kind} -o {options} {what} {where}")
+    try:
+        where.chmod(0o777) if kind not in ("vfat", "exfat", "cifs") else None
+        yield where
+    finally:
+        sh(f"umount -l {where}")
+
+
+@contextlib.contextmanager
+def image(kind: str, make: str, options: str = "loop") -> Iterator[Path]:
+    path = WORK / "image"
+    sh(f"rm -f {path}; truncate -s 200M {path}; {make} {path}")
+    with mounted(str(path), kind, options) as where:
+        yield where
+
+
+@contextlib.contextmanager
+def nfs(version: str) -> Iterator[Path]:
+    """The guest's own server, over loopback."""
+    export = WORK / "export"
+    export.mkdir(exist_ok=True)
+    if not any("nfsd" in line for line in Path("/proc/mounts").read_text().splitlines()):
+        sh(f"mount -t tmpfs export {export}; mount -t nfsd nfsd /proc/fs/nfsd; mkdir -p /run/rpc_pipefs /var/lib/nfs/sm")
+        Path("/etc/exports").write_text(f"{export} *(rw,no_root_squash,fsid=1,no_subtree_check,insecure)\n")
+        sh("rpcbind -w; rpc.mountd; exportfs -a; rpc.nfsd 4")
+    with mounted(f"127.0.0.1:{export}", "nfs", f"vers={version},nolock,soft,timeo=50") as where:
+        yield where
+
+
+@contextlib.contextmanager
+def cifs() -> Iterator[Path]:
+    """The guest's own Samba, over loopback."""
+    export = WORK / "smb"
+    export.mkdir(exist_ok=True)
+    export.chmod(0o777)
+    Path("/etc/samba/smb.conf").write_text(
+        f"[global]\nmap to guest = Bad User\nlog level = 0\n[share]\npath = {export}\nwritable = yes\nguest ok = yes\nforce user = root\n"
+    )
+    sh("mkdir -p /run/samba /var/lib/samba/private /var/log/samba /var/cache/samba; smbd -D; sleep 2")
+    try:
+        with mounted("//127.0.0.1/share", "cifs", "guest,vers=3.1.1,uid=0") as where:
+            yield where
+    finally:
+        sh("pkill smbd || kill $(cat /run/samba/smbd.pid) || true")
+
+
+@contextlib.contextmanager
+def ninep() -> Iterator[Path]:
+    """A folder of the host, whose file system number 9p passes on as its own."""
+    with mounted("shared", "9p", "trans=virtio,version=9p2000.L,msize=262144") as where:
+        yield where
+
+
+@contextlib.contextmanager
+def overlay() -> Iterator[Path]:
+    base = WORK / "layers"
+    for name in ("lower", "upper", "work"):
+        (base / name).mkdir(parents=True, exist_ok=True)
+    with mounted("overlay", "overlay", f"lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/work") as where:
+        yield where
+
+
+# ------------------------------------------------------------------------------------------------------- the checks --
+
+
+def writers_go_on(where: Path, lock: int, reason: int) -> None:
+    """With default options no writer is refused, delayed or cut short by an open region."""
+    path, other = where / "file", WORK / "other"
+    path.write_bytes(b"A" * SIZE)
+    other.write_bytes(b"C" * SIZE)
+    with mmg.opened(mmg.try_open(path)) as handle:
+        found = mmg.info(handle)
+        assert (found.lock, found.lock_reason) == (lock, reason), (found.lock, found.lock_reason, found.file_system)
+        begun = time.monotonic()
+        sh(f"cp {other} {path}")
+        assert time.monotonic() - begun < 10
+        assert path.read_bytes() == b"C" * SIZE, "the copy did not arrive"
+        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        assert os.pwrite(fd, b"D", 0) == 1
+        os.close(fd)
+
+
+def stable_holds(where: Path, means: set[int]) -> None:
+    """Bytes that were opened STABLE stay, whoever writes to the file in whatever way."""
+    path = where / "file"
+    for write in (
+        lambda: path.write_bytes(b"B" * SIZE),
+        lambda: os.truncate(path, 0),
+        lambda: os.close(os.open(path, os.O_RDONLY | os.O_TRUNC)),
+        lambda: path.unlink(),
+    ):
+        path.write_bytes(b"A" * SIZE)
+        with mmg.opened(mmg.try_open(path, guarantee=abi.MMG_GUARANTEE_STABLE, flags=abi.MMG_FLAG_NO_LEASE)) as handle:
+            found = mmg.info(handle)
+            assert found.means in means, found.means
+            child = os.fork()
+            if child == 0:
+                write()
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert mmg.content(handle) == b"A" * SIZE
+            assert mmg.read(handle, 0, 8) == (abi.MMG_OK, b"A" * 8)
+            assert mmg.check(handle) == abi.MMG_OK
+
+
+def no_lease_is_taken(where: Path) -> None:
+    """Not every writer of this file system is in this kernel."""
+    path = where / "file"
+    path.write_bytes(b"A" * SIZE)
+    with mmg.opened(mmg.try_open(path, guarantee=abi.MMG_GUARANTEE_STABLE, backing=abi.MMG_BACKING_MAP)) as handle:
+        assert mmg.info(handle).means == abi.MMG_MEANS_SNAPSHOT, mmg.info(handle).means
+
+
+def the_host_changes_nothing(where: Path) -> None:
+    """The host writes to the shared file behind the guest's kernel."""
+    path = where / "file"
+    path.write_bytes(b"A" * SIZE)
+    with mmg.opened(mmg.try_open(path, guarantee=abi.MMG_GUARANTEE_STABLE)) as handle:
+        with contextlib.suppress(FileNotFoundError):
+            (where / "done").unlink()
+        (where / "please").touch()
+        until = time.monotonic() + 30
+        while not (where / "done").exists():
+            assert time.monotonic() < until, "the host does not answer"
+            time.sleep(0.1)
+        assert mmg.content(handle) == b"A" * SIZE
+        assert mmg.check(handle) == abi.MMG_OK
+
+
+def storm(where: Path, who: str = "root") -> None:
+    """Every byte compared, while others write in every way."""
+    place = where / "storm"
+    place.mkdir(exist_ok=True)
+    done = subprocess.run(
+        ["/test/stable_storm", ROUNDS, who],
+        env={**os.environ, "TMPDIR": str(place), "LD_LIBRARY_PATH": "/test"},
+        capture_output=True, text=True, timeout=900,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-1500:]
+
+
+def a_failing_device_is_reported() -> None:
+    """Device mapper: the second half of the device fails."""
+    path = WORK / "disk"
+    sh(f"truncate -s 64M {path}; mkfs.ext4 -q -F {path}")
+    loop = sh(f"losetup --show -f {path}").strip()
+    sectors = (64 << 20) // 512
+    sh(f"dmsetup create bad --table '0 {sectors} linear {loop} 0'")
+    try:
+        with mounted("/dev/mapper/bad", "ext4", "defaults") as where:
+            (where / "file").write_bytes(b"A" * (8 << 20))
+            sh("sync; echo 3 > /proc/sys/vm/drop_caches")
+            with mmg.opened(mmg.try_open(where / "file", guarantee=abi.MMG_GUARANTEE_STABLE, copy_threshold=1)) as handle:
+                sh(f"dmsetup suspend --noflush --nolockfs bad; dmsetup load bad --table '0 {sectors} error'; dmsetup resume bad")
+                sh("echo 3 > /proc/sys/vm/drop_caches")
+                status, _ = mmg.read(handle, 4 << 20, 4096)
+                assert status == abi.MMG_E_IO, status
+    finally:
+        sh("dmsetup remove --force --retry bad || true")
+
+
+COPIED = {abi.MMG_MEANS_PRIVATE_COPY, abi.MMG_MEANS_SNAPSHOT}
+Check = Callable[[Path], None]
+
+
+def remote(reason: int, *more: Check) -> list[Check]:
+    """What holds on a file system with writers elsewhere."""
+    return [
+        lambda where: writers_go_on(where, NONE, reason),
+        lambda where: stable_holds(where, COPIED),
+        no_lease_is_taken,
+        *more,
+    ]
+
+
+def local(*more: Check) -> list[Check]:
+    """What holds on a local one."""
+    return [
+        lambda where: writers_go_on(where, HELD, abi.MMG_LOCKING_HELD),
+        lambda where: stable_holds(where, COPIED),
+        *more,
+        storm,
+    ]
+
+
+CASES: list[tuple[str, Callable[[], contextlib.AbstractContextManager[Path]], list[Check]]] = [
+    ("ext4 with coarse times", lambda: image("ext4", "mkfs.ext4 -q -F -I 128"), local()),
+    ("ext4", lambda: image("ext4", "mkfs.ext4 -q -F"), local()),
+    ("vfat", lambda: image("vfat", "mkfs.vfat", "loop,umask=0"), local()),
+    ("exfat", lambda: image("exfat", "mkfs.exfat -q", "loop,umask=0"), local()),
+    ("overlay", overlay, local()),
+    ("NFS v3", lambda: nfs("3"), remote(abi.MMG_LOCKING_COULD_HANG, storm)),
+    ("NFS v4.2", lambda: nfs("4.2"), remote(abi.MMG_LOCKING_COULD_HANG, storm)),
+    ("CIFS", cifs, remote(abi.MMG_LOCKING_MANDATORY)),
+    ("9p", ninep, remote(abi.MMG_LOCKING_NOT_LOCAL, the_host_changes_nothing, storm)),
+]
+
+
+def report(name: str, work: Callable[[], None]) -> None:
+    """Run one check and print what came of it."""
+    global failures
+    begun = time.monotonic()
+    try:
+        work()
+        print(f"pass {name} ({time.monotonic() - begun:.1f} s)", flush=True)
+    except Exception:
+        failures += 1
+        print(f"FAIL {name}", flush=True)
+        print("\n".join("    " + line for line in traceback.format_exc().splitlines()[-12:]), flush=True)
+
+
+def try_case(name: str, place: Callable[[], contextlib.AbstractContextManager[Path]], checks: list[Check]) -> None:
+    """All checks of one file system."""
+    try:
+        with place() as where:
+            for number, check in enumerate(checks, 1):
+                title = check.__name__ if check.__name__ != "<lambda>" else ("writers go on", "STABLE holds")[number - 1]
+                report(f"{name}: {title.replace('_', ' ')}", lambda: check(where))
+    except Exception:
+        report(f"{name}: mounted", lambda: (_ for _ in ()).throw(RuntimeError(traceback.format_exc()[-800:])))
+
+
+for case in CASES:
+    try_case(*case)
+report("a failing device", a_failing_device_is_reported)
+print(f"verdict {min(failures, 1)}", flush=True)

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""./dev test vm: file systems that need a kernel of one's own: NFS, CIFS, 9p, vfat, exfat, overlay, failing devices.
+
+A small Debian with Debian's kernel is made once and kept in build/vm. It boots under qemu with KVM where that works, and
+with emulation elsewhere; the guest runs tests/vm/guest.py, which exports and mounts over its own loopback. The host plays
+the other side of 9p: it writes to a shared file when the guest asks for it.
+
+usage: run.py FOLDER_OF_THE_BUILD CACHE [ROUNDS]
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = "python3,nfs-kernel-server,samba,cifs-utils,e2fsprogs,dosfstools,exfatprogs,kmod,iproute2,dmsetup"
+#: What the guest cannot do without; the modules that they need come along.
+MODULES = (
+    "9p 9pnet_virtio virtio_pci nfs nfsv3 nfsv4 nfsd cifs vfat nls_ascii nls_cp437 nls_utf8 exfat ext4 overlay loop "
+    "dm-mod tmpfs fuse xfs btrfs"
+)
+DEADLINE = 2400.0
+
+
+def run(*command: str | os.PathLike[str], **rest: object) -> None:
+    """Run a command, and show what it said if it fails."""
+    done = subprocess.run([os.fspath(part) for part in command], capture_output=True, text=True, check=False, **rest)  # type: ignore[call-overload]
+    if done.returncode != 0:
+        sys.exit(f"{command[0]} failed with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def missing() -> list[str]:
+    """The tools that are not here."""
+    return [tool for tool in ("debootstrap", "qemu-system-x86_64", "cpio") if shutil.which(tool) is None]
+
+
+def base_system(cache: Path) -> Path:
+    """A Debian of the smallest kind with its kernel unpacked, made once."""
+    root = cache / "root"
+    if (cache / "complete").exists():
+        return root
+    shutil.rmtree(root, ignore_errors=True)
+    print("making a small Debian, once; this takes some minutes", flush=True)
+    run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", root)
+    with tempfile.TemporaryDirectory() as place:
+        run("sh", "-c", "apt-get download $(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: //p' | head -1)", cwd=place)
+        for package in Path(place).glob("*.deb"):
+            run("dpkg-deb", "-x", package, root)
+    release = next((root / "lib/modules").iterdir()).name
+    run("chroot", root, "depmod", release)
+    shutil.move(root / "boot" / f"vmlinuz-{release}", cache / "vmlinuz")
+    prune(root, release)
+    (cache / "complete").touch()
+    return root
+
+
+def prune(root: Path, release: str) -> None:
+    """The system is loaded into memory as a whole: only the modules that are needed stay, and no documentation."""
+    wanted = set()
+    for module in MODULES.split():
+        found = subprocess.run(
+            ["chroot", root, "modprobe", "--set-version", release, "--show-depends", module], capture_output=True, text=True
+        )
+        wanted |= {line.split()[1].lstrip("/") for line in found.stdout.splitlines() if line.startswith("insmod")}
+    for path in (root / "lib/modules").rglob("*.ko"):
+        if str(path.relative_to(root)) not in wanted:
+            path.unlink()
+    for name in ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists", "boot"):
+        shutil.rmtree(root / name, ignore_errors=True)
+    run("chroot", root, "depmod", release)
+
+
+def install(root: Path, build: Path) -> None:
+    """What is tested: the library, the storm, and the tests' own Python."""
+    target = root / "test"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    shutil.copy(build / "libmmapguard.so.1", target, follow_symlinks=True)
+    shutil.copy(build / "tests/stable/stable_storm", target)
+    shutil.copy(ROOT / "tests/vm/guest.py", target)
+    shutil.copytree(ROOT / "tests/support", target / "support")
+    shutil.copytree(ROOT / "bindings/python/mmapguard", target / "mmapguard", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    # Only the ctypes declarations are needed; the package itself wants its extension.
+    (target / "mmapguard/__init__.py").write_text("")
+    init = root / "init"
+    init.write_text(
+        "#!/bin/sh\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root\n"
+        "mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mkdir -p /dev/shm /run\n"
+        "mount -t tmpfs run /run; mount -t tmpfs shm /dev/shm; mount -t tmpfs -o size=70% work /mnt\n"
+        f"for m in {MODULES}; do modprobe -q $m; done\n"
+        "ip link set lo up; cd /test; python3 guest.py $(sed -n 's/.*rounds=\\([0-9]*\\).*/\\1/p' /proc/cmdline) 2>&1\n"
+        "echo o > /proc/sysrq-trigger; sleep 100\n"
+    )
+    init.chmod(0o755)
+
+
+def has_kvm() -> bool:
+    """Returns true when a guest can really be started with KVM, which a nested machine may only pretend to have."""
+    try:
+        probe = subprocess.run(
+            ["qemu-system-x86_64", "-accel", "kvm", "-machine", "none", "-display", "none", "-monitor", "stdio"],
+            input="quit\n", capture_output=True, text=True, timeout=20,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return probe.returncode == 0
+
+
+def play_host(shared: Path, ended: threading.Event) -> None:
+    """The other side of 9p: overwrites a file in place whenever the guest asks for it."""
+    while not ended.is_set():
+        wish = shared / "please"
+        if wish.exists():
+            wish.unlink()
+            path = shared / "file"
+            with open(path, "r+b") as stream:
+                stream.write(b"B" * path.stat().st_size)
+            (shared / "done").touch()
+        time.sleep(0.05)
+
+
+def boot(cache: Path, rounds: str) -> int:
+    """Run the guest, show what it prints, and return its verdict."""
+    shared = Path(tempfile.mkdtemp(prefix="mmapguard-vm-"))
+    ended = threading.Event()
+    host = threading.Thread(target=play_host, args=(shared, ended))
+    host.start()
+    kvm = has_kvm()
+    print("booting", "with KVM" if kvm else "with emulation, which is slow", flush=True)
+    command = [
+        "qemu-system-x86_64", "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "max", "-m", "3072", "-smp", "2",
+        "-kernel", cache / "vmlinuz", "-initrd", cache / "system.cpio",
+        "-append", f"console=ttyS0 quiet panic=-1 rdinit=/init rounds={rounds}",
+        "-nographic", "-no-reboot", "-nic", "none",
+        "-virtfs", f"local,path={shared},mount_tag=shared,security_model=none",
+    ]
+    verdict = 1
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, errors="replace") as guest:
+        watchdog = threading.Timer(DEADLINE, guest.kill)
+        watchdog.start()
+        assert guest.stdout is not None
+        for line in guest.stdout:
+            line = line.rstrip()
+            if line.startswith(("pass ", "FAIL ", "skip ", "    ")):
+                print(line, flush=True)
+            if line.startswith("verdict "):
+                verdict = int(line.split()[1])
+        watchdog.cancel()
+    ended.set()
+    host.join()
+    shutil.rmtree(shared)
+    return verdict
+
+
+def main() -> int:
+    build, cache = Path(sys.argv[1]), Path(sys.argv[2])
+    lacking = missing()
+    if lacking or os.geteuid() != 0:
+        print("not run:", "needs root" if not lacking else "there is no " + ", no ".join(lacking))
+        print("    so NFS, CIFS, 9p, vfat, exfat and failing devices were not tried on this machine")
+        return 0
+    cache.mkdir(parents=True, exist_ok=True)
+    root = base_system(cache)
+    install(root, build)
+    with open(cache / "system.cpio", "wb") as stream:
+        subprocess.run("find . | cpio --quiet -o -H newc", shell=True, cwd=root, stdout=stream, check=True)
+    return boot(cache, sys.argv[3] if len(sys.argv) > 3 else "200")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
