@@ -1,109 +1,111 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What STABLE costs, on every file system that can be mounted here: medians, differences and ratios.
+"""What each means of STABLE costs to open and close, against a plain copy, by size; as root, on images of ext4, xfs and btrfs.
 
-    run.py [--quick] [--build DIR] [FILE_SYSTEM...]
+usage: run.py LIBRARY    for example: .venv/bin/python bench/stable/run.py build/release/libmmapguard.so.1
 
-Without root, only where the temporary folder is. No time decides about the exit code.
+The order of means in src/stable/stable.c is taken from this table. Each number is the fastest of many rounds, so that
+what else the machine does matters little. "chosen" is what the library takes by itself for a file that it may lease, and
+for one that somebody has open for writing.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import ctypes
 import os
-import statistics
-import subprocess
 import sys
-import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+os.environ["MMAPGUARD_LIBRARY"] = str(Path(sys.argv[1]).resolve()) if len(sys.argv) > 1 else ""
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bindings" / "python")]
 
+from mmapguard import abi  # noqa: E402
 from stable import mounts  # noqa: E402
+from support import library as mmg  # noqa: E402
 
-MIB = 1 << 20
-ROOM = 4 << 30
-
-Samples = dict[tuple[str, int, str], list[float]]
-
-
-def run(program: Path, *arguments: str) -> Samples:
-    """What one run of the measuring program printed."""
-    done = subprocess.run([program, *arguments], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr.strip())
-    found: Samples = {}
-    for line in map(json.loads, done.stdout.splitlines()):
-        if "samples" in line:
-            found[line["task"], line["bytes"], line["name"]] = line["samples"]
-    return found
+SIZES = {"64 KiB": 64 << 10, "256 KiB": 256 << 10, "1 MiB": 1 << 20, "16 MiB": 16 << 20, "256 MiB": 256 << 20}
+NO_LEASE, MAP, COPY = abi.MMG_FLAG_NO_LEASE, abi.MMG_BACKING_MAP, abi.MMG_BACKING_COPY
+WAYS: dict[str, dict[str, int]] = {
+    "copy": {"backing": COPY},
+    "lease": {"backing": MAP},
+    "reflink or snapshot": {"backing": MAP, "flags": NO_LEASE},
+    "chosen": {},
+    "chosen, no lease": {"flags": NO_LEASE},
+}
+BUDGET = 0.4  # seconds for one number
 
 
-def verdict(value: float, limit: float) -> str:
-    """A target and what became of it."""
-    return f"target {limit:g}: {'met' if value <= limit else 'missed'}"
+def fastest(work: object, budget: float = BUDGET) -> float:
+    """The fastest of the rounds that fit into the budget, in microseconds."""
+    best, until = float("inf"), time.perf_counter() + budget
+    while True:
+        begun = time.perf_counter()
+        work()  # type: ignore[operator]
+        ended = time.perf_counter()
+        best = min(best, ended - begun)
+        if ended > until:
+            return best * 1e6
 
 
-def report_opening(kind: str, found: Samples) -> None:
-    """Nanoseconds more than a plain open: the median of the differences of the same round."""
-    for name, limit in (("lease", 3.0), ("reflink", 1000.0)):
-        for what, judged in (("open", True), ("open and close", False)):
-            task = f"{what} by a {name}"
-            ours = next((samples for (t, _, n), samples in found.items() if (t, n) == (task, name)), None)
-            if ours is None:
-                continue
-            plain = next(samples for (t, _, n), samples in found.items() if (t, n) == (task, "plain"))
-            more = statistics.median(a - b for a, b in zip(ours, plain, strict=True)) / 1000
-            print(
-                f"  {kind:8} {task:26} {statistics.median(ours) / 1000:9.2f} us, plain"
-                f" {statistics.median(plain) / 1000:9.2f} us, more: {more:+9.2f} us"
-                f"  {verdict(more, limit) if judged else ''}"
-            )
+def plain_copy(path: bytes) -> object:
+    """open, fstat, malloc, read, close, free."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.malloc.argtypes = [ctypes.c_size_t]
+    libc.free.argtypes = [ctypes.c_void_p]
+    libc.read.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
+
+    def work() -> None:
+        fd = libc.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        size = os.fstat(fd).st_size
+        place = libc.malloc(size)
+        assert libc.read(fd, place, size) == size
+        libc.close(fd)
+        libc.free(place)
+
+    return work
 
 
-def report_breaking(kind: str, found: Samples) -> None:
-    """Milliseconds of waiting, against cp; where blocks are shared, 5 ms for whatever size."""
-    by_name = {name: samples for (_, _, name), samples in found.items()}
-    size = next(iter(found))[1]
-    means = next(name for name in by_name if not name.startswith("cp"))
-    wait, copy = statistics.median(by_name[means]), statistics.median(by_name["cp"])
-    ratio = statistics.median(a / b for a, b in zip(by_name[means], by_name["cp"], strict=True))
-    told = verdict(wait, 5) + " ms" if means == "reflink" else verdict(ratio, 1.5)
-    print(
-        f"  {kind:8} break, {size // MIB:5} MiB, {means:9} waited {wait:9.2f} ms, cp {copy:9.2f} ms,"
-        f" ratio {ratio:6.3f}  {told}"
-    )
+def opened(path: bytes, members: dict[str, int]) -> tuple[object, str]:
+    """Opening and closing by one way, and the means that it leads to."""
+    options = mmg.options(guarantee=abi.MMG_GUARANTEE_STABLE, copy_threshold=1, **members)
+    handle = ctypes.c_uint64()
+    library = mmg.lib
+
+    def work() -> None:
+        assert library.mmg_open(path, ctypes.byref(options), ctypes.byref(handle), None) == abi.MMG_OK
+        library.mmg_close(handle, 0)
+
+    attempt = mmg.try_open(path, guarantee=abi.MMG_GUARANTEE_STABLE, copy_threshold=1, **members)
+    with mmg.opened(attempt) as one:
+        word = library.mmg_term(abi.MMG_TERM_MEANS, mmg.info(one).means).decode()
+    return work, word
 
 
-def measure(program: Path, kind: str, where: Path, quick: bool) -> None:
+def table(kind: str) -> None:
     """One file system."""
-    report_opening(kind, run(program, "open", str(where), "300" if quick else "2000"))
-    for mib in (1, 16, 128) if quick else (1, 16, 128, 1024):
-        rounds = "5" if mib > 256 or quick else "15"
-        report_breaking(kind, run(program, "break", str(where), str(mib * MIB), rounds))
-
-
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description="Measure what STABLE costs.")
-    parser.add_argument("--quick", action="store_true", help="less time, smaller files")
-    parser.add_argument("--build", type=Path, default=ROOT / "build" / "bench", help="build folder")
-    parser.add_argument("kinds", nargs="*", metavar="FILE_SYSTEM", default=[])
-    arguments = parser.parse_args()
-    program = arguments.build / "bench" / "stable" / "mmapguard-bench-stable"
-    print("STABLE beside a plain open, and a writer's wait beside cp")
-    if os.geteuid() != 0:
-        measure(program, "here", Path(tempfile.gettempdir()), arguments.quick)
-        return 0
-    for kind in arguments.kinds or [one for one in mounts.WRITABLE if one != "overlay"]:
-        try:
-            with mounts.writable(kind, ROOM) as where:
-                measure(program, kind, where, arguments.quick)
-        except (mounts.Unavailable, RuntimeError) as reason:
-            print(f"  {kind:8} not measured: {reason}")
-    return 0
+    print(f"\n{kind}: microseconds to open and close; in brackets against the plain copy\n")
+    print("| size | plain copy | " + " | ".join(WAYS) + " |\n|" + "---|" * (len(WAYS) + 2))
+    with mounts.image(kind, 900 << 20) as (where, _):
+        for name, size in SIZES.items():
+            path = where / "file"
+            path.write_bytes(os.urandom(1 << 16) * (size >> 16))
+            os.sync()
+            time.sleep(0.1)  # so that its last change is no longer recent
+            plain = fastest(plain_copy(os.fsencode(path)))
+            cells = []
+            for members in WAYS.values():
+                work, word = opened(os.fsencode(path), members)
+                cost = fastest(work)
+                cells.append(f"{cost:.0f} ({cost / plain:.2f}, {word})")
+            print(f"| {name} | {plain:.0f} | " + " | ".join(cells) + " |", flush=True)
+            path.unlink()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    for each in ("ext4", "xfs", "btrfs"):
+        try:
+            table(each)
+        except mounts.Unavailable as reason:
+            print(f"{each}: {reason}")

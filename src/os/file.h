@@ -39,6 +39,8 @@ struct file_status {
     uint64_t links;      /* names of the file; 0: it has none, as a memfd */
     uint64_t block_size; /* preferred size of a transfer; in hugetlbfs the page size */
     struct file_time modified, changed;
+    uint64_t mount; /* a number of the mount that is never used again; 0: not asked for, or not known (before Linux 6.8) */
+    bool has_verity; /* fs-verity holds the contents; asked together with `mount` */
 };
 
 /** How mmgi_file_open() opens; bits. */
@@ -73,6 +75,9 @@ void mmgi_file_close(int fd);
 
 /** Describes an open file. Async-signal-safe. Network file systems may block here. */
 int mmgi_file_status(int fd, struct file_status *status);
+
+/** The same, with `mount`, in one call. */
+int mmgi_file_status_with_mount(int fd, struct file_status *status);
 
 /** Describes the file that a path names now, or (`follow` false) the symbolic link itself. May block, as above. */
 int mmgi_file_status_of_path(const char *path, bool follow, struct file_status *status);

@@ -25,6 +25,7 @@ struct file_system {
     bool has_leases;          /* every writer passes through this kernel, and a read lease holds each of them back */
     bool is_read_only_medium; /* nobody can write to it, not even the kernel */
     bool has_verity;          /* its files may be sealed by fs-verity */
+    bool may_reflink;         /* files may share blocks; false: it is known that they cannot */
     bool is_memory;           /* its files take memory, not disk space */
     bool is_stacked;          /* a file may be exchanged for another below an open descriptor (overlay, copy-up) */
     bool has_other_clock;     /* the times of its files come from another machine */
@@ -41,9 +42,6 @@ struct file_system {
  * @param status  of that descriptor, from mmgi_file_status()
  */
 void mmgi_file_system_find(int fd, const struct file_status *status, struct file_system *file_system);
-
-/** Returns true when fs-verity holds the contents of the file as they are. Async-signal-safe. May block on the disk. */
-bool mmgi_file_system_verity_holds(int fd);
 
 /** Returns true when a memfd is sealed against shrinking and against writing. Async-signal-safe. Does not block. */
 bool mmgi_file_system_memory_is_sealed(int fd);

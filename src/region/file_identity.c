@@ -34,10 +34,10 @@ static int64_t
 granularity_of(const struct file_status *status)
 {
     static const int64_t units[] = {SECOND_NS, SECOND_NS / 10, SECOND_NS / 100, SECOND_NS / 1000};
-    const int64_t modified = status->modified.nanoseconds, changed = status->changed.nanoseconds;
+    const int64_t changed = status->changed.nanoseconds; /* programs can set the other time, but not this one */
 
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
-        if (modified % units[i] == 0 || changed % units[i] == 0)
+        if (changed % units[i] == 0)
             return i == 0 ? 2 * SECOND_NS : units[i];
     return 0;
 }

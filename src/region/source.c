@@ -52,7 +52,7 @@ mmgi_source_refresh(struct source *source)
 static mmg_status
 classify(struct source *source)
 {
-    int os_code = mmgi_file_status(source->fd, &source->status);
+    int os_code = mmgi_file_status_with_mount(source->fd, &source->status);
 
     if (os_code != 0)
         return mmgi_error_tell_os(source->report, "fstat", os_code);

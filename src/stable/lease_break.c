@@ -193,7 +193,7 @@ mmgi_lease_break_secure(struct leased_file *file, bool (*may_continue)(void *con
                                        .from = window.from,
                                        .length = (size_t)(window.end - window.from), /* less than an address space */
                                        .cap = cap < MMG_NO_LIMIT - lead ? cap + lead : MMG_NO_LIMIT,
-                                       .with_reflink = true,
+                                       .with_reflink = true, /* an attempt that fails costs a writer microseconds */
                                        .with_memory = true,
                                        .may_continue = may_continue,
                                        .context = context};

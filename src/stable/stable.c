@@ -27,17 +27,18 @@
 #define MAX_MEANS 4
 
 /*
- * The order of means by size. To open, a copy in memory is the cheapest up to its line, because every other means has a
- * fixed cost; above it a lease costs the same at any size. Without a lease a copy still beats a reflink up to tens of
- * megabytes, as a file has to be made for the latter. Beyond that a reflink copies nothing, and files hold what would
- * weigh on memory.
+ * The order of means by size. A copy in memory is the cheapest to open up to the first line, because every other means has
+ * a fixed cost. A lease and a reflink cost the same at any size, a reflink about three times as much, as a file has to be
+ * made for it. Of the two that copy, memory is cheaper than a file; beyond the last line a file holds what would weigh on
+ * memory.
  */
 static const struct {
     uint64_t up_to; /* bytes */
     uint8_t means[MAX_MEANS];
 } orders[] = {
     {UINT64_C(128) << 10, {MMG_MEANS_PRIVATE_COPY, MMG_MEANS_LEASE, MMG_MEANS_REFLINK, MMG_MEANS_SNAPSHOT}},
-    {UINT64_C(1) << 20, {MMG_MEANS_LEASE, MMG_MEANS_PRIVATE_COPY, MMG_MEANS_REFLINK, MMG_MEANS_SNAPSHOT}},
+    {UINT64_C(384) << 10, {MMG_MEANS_LEASE, MMG_MEANS_PRIVATE_COPY, MMG_MEANS_REFLINK, MMG_MEANS_SNAPSHOT}},
+    {UINT64_C(32) << 20, {MMG_MEANS_LEASE, MMG_MEANS_REFLINK, MMG_MEANS_PRIVATE_COPY, MMG_MEANS_SNAPSHOT}},
     {UINT64_MAX, {MMG_MEANS_LEASE, MMG_MEANS_REFLINK, MMG_MEANS_SNAPSHOT, MMG_MEANS_PRIVATE_COPY}},
 };
 
@@ -128,8 +129,8 @@ means_by_nature(const struct source *source)
         return MMG_MEANS_SEALED;
     if (source->file_system.is_read_only_medium)
         return MMG_MEANS_READ_ONLY_MEDIUM;
-    /* Only these file systems are asked: FUSE would pass the question on to its server, which nobody vouches for. */
-    if (source->file_system.has_verity && source->status.size > 0 && mmgi_file_system_verity_holds(source->fd))
+    /* Only these file systems are believed: FUSE would pass on what its server says, for which nobody vouches. */
+    if (source->file_system.has_verity && source->status.has_verity)
         return MMG_MEANS_READ_ONLY_MEDIUM;
     return MMG_MEANS_NONE;
 }
@@ -192,9 +193,9 @@ try_reflink(struct attempt *attempt, mmg_status *status, struct region **out)
     int clone, os_code = EINVAL;
 
     /* The times are asked before the file is cloned: a change in between makes it a changed file, not an unchanged one. */
-    if (source->kind == SOURCE_FILE && (*status = mmgi_source_refresh(source)) != MMG_OK)
+    if (source->kind == SOURCE_FILE && source->file_system.may_reflink && (*status = mmgi_source_refresh(source)) != MMG_OK)
         return true;
-    if (source->kind == SOURCE_FILE && !source->file_system.is_memory)
+    if (source->kind == SOURCE_FILE && source->file_system.may_reflink)
         os_code = mmgi_snapshot_reflink(source->fd, &clone);
     if (os_code != 0) {
         note(attempt, "; reflink: %s", os_code == EACCES || os_code == EROFS ? "directory not writable" : "not possible");

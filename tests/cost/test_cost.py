@@ -32,11 +32,19 @@ INSTRUCTIONS = [
 
 #: Operation, size of the file, the system calls of one round.
 SYSTEM_CALLS = [
-    ("open", 4 << 10, {"openat": 1, "flock": 1, "fstat": 2, "pread64": 1, "close": 1}),
+    ("open", 4 << 10, {"openat": 1, "flock": 1, "statx": 1, "fstat": 1, "pread64": 1, "close": 1}),
     (
         "open",
         256 << 10,
-        {"openat": 1, "flock": 1, "fstat": 2, "rt_sigaction": 1, "mmap": 1, "munmap": 1, "close": 1},
+        {"openat": 1, "flock": 1, "statx": 1, "fstat": 1, "rt_sigaction": 1, "mmap": 1, "munmap": 1, "close": 1},
+    ),
+    (
+        "stable",  # by a lease: nine to open it, and three to close it
+        1 << 20,
+        {
+            "openat": 1, "statx": 1, "flock": 1, "fcntl": 4, "fstat": 1, "rt_sigaction": 1, "mmap": 1, "munmap": 1,
+            "close": 1,
+        },
     ),
     ("pin", 256 << 10, {}),
     ("find", 4 << 10, {}),

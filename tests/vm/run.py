@@ -52,13 +52,20 @@ def base_system(cache: Path) -> Path:
     with tempfile.TemporaryDirectory() as place:
         run("sh", "-c", "apt-get download $(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: //p' | head -1)", cwd=place)
         for package in Path(place).glob("*.deb"):
-            run("dpkg-deb", "-x", package, root)
-    release = next((root / "lib/modules").iterdir()).name
-    run("chroot", root, "depmod", release)
-    shutil.move(root / "boot" / f"vmlinuz-{release}", cache / "vmlinuz")
-    prune(root, release)
+            run("dpkg-deb", "-x", package, Path(place) / "kernel")
+        adopt_kernel(Path(place) / "kernel", root, cache)
     (cache / "complete").touch()
     return root
+
+
+def adopt_kernel(unpacked: Path, root: Path, cache: Path) -> None:
+    """Modules go below /usr, as /lib is a link there in the system."""
+    release = next((unpacked / "lib/modules").iterdir()).name
+    shutil.rmtree(root / "usr/lib/modules", ignore_errors=True)
+    shutil.move(unpacked / "lib/modules", root / "usr/lib/modules")
+    shutil.move(unpacked / "boot" / f"vmlinuz-{release}", cache / "vmlinuz")
+    run("chroot", root, "depmod", release)
+    prune(root, release)
 
 
 def prune(root: Path, release: str) -> None:
@@ -68,9 +75,9 @@ def prune(root: Path, release: str) -> None:
         found = subprocess.run(
             ["chroot", root, "modprobe", "--set-version", release, "--show-depends", module], capture_output=True, text=True
         )
-        wanted |= {line.split()[1].lstrip("/") for line in found.stdout.splitlines() if line.startswith("insmod")}
-    for path in (root / "lib/modules").rglob("*.ko"):
-        if str(path.relative_to(root)) not in wanted:
+        wanted |= {Path(line.split()[1]).name for line in found.stdout.splitlines() if line.startswith("insmod")}
+    for path in (root / "usr/lib/modules").rglob("*.ko"):
+        if path.name not in wanted:
             path.unlink()
     for name in ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists", "boot"):
         shutil.rmtree(root / name, ignore_errors=True)
@@ -101,16 +108,17 @@ def install(root: Path, build: Path) -> None:
     init.chmod(0o755)
 
 
-def has_kvm() -> bool:
-    """Returns true when a guest can really be started with KVM, which a nested machine may only pretend to have."""
+def has_kvm(kernel: Path) -> bool:
+    """Returns true when a guest really boots with KVM, which a nested machine may only pretend to have."""
+    command = ["qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-m", "512", "-kernel", kernel, "-nographic"]
     try:
         probe = subprocess.run(
-            ["qemu-system-x86_64", "-accel", "kvm", "-machine", "none", "-display", "none", "-monitor", "stdio"],
-            input="quit\n", capture_output=True, text=True, timeout=20,
+            [*command, "-append", "console=ttyS0 panic=-1", "-no-reboot", "-nic", "none"],
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=15,
         )
     except subprocess.TimeoutExpired:
         return False
-    return probe.returncode == 0
+    return b"Linux version" in probe.stdout
 
 
 def play_host(shared: Path, ended: threading.Event) -> None:
@@ -132,7 +140,7 @@ def boot(cache: Path, rounds: str) -> int:
     ended = threading.Event()
     host = threading.Thread(target=play_host, args=(shared, ended))
     host.start()
-    kvm = has_kvm()
+    kvm = has_kvm(cache / "vmlinuz")
     print("booting", "with KVM" if kvm else "with emulation, which is slow", flush=True)
     command = [
         "qemu-system-x86_64", "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "max", "-m", "3072", "-smp", "2",

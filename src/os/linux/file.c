@@ -10,10 +10,12 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -118,6 +120,8 @@ describe(const struct stat *from, struct file_status *status)
     status->block_size = (uint64_t)from->st_blksize;
     status->modified = (struct file_time){from->st_mtim.tv_sec, from->st_mtim.tv_nsec};
     status->changed = (struct file_time){from->st_ctim.tv_sec, from->st_ctim.tv_nsec};
+    status->mount = 0;
+    status->has_verity = false;
 }
 
 int
@@ -129,6 +133,56 @@ mmgi_file_status(int fd, struct file_status *status)
         return errno;
     describe(&found, status);
     return 0;
+}
+
+/* The kernel's struct statx, which the C libraries of today lack or know in part only. */
+struct statx_time {
+    int64_t seconds;
+    uint32_t nanoseconds;
+    int32_t spare;
+};
+
+struct statx_answer {
+    uint32_t mask, block_size;
+    uint64_t attributes;
+    uint32_t links, user, group;
+    uint16_t mode, spare;
+    uint64_t inode, size, blocks, attributes_mask;
+    struct statx_time accessed, born, changed, modified;
+    uint32_t special_major, special_minor, device_major, device_minor;
+    uint64_t mount;
+    uint64_t later[13];
+};
+_Static_assert(sizeof(struct statx_answer) == 256 && offsetof(struct statx_answer, mount) == 144,
+               "the layout of struct statx (statx(2))");
+
+#define STATX_BASIC 0x000007ffu         /* STATX_BASIC_STATS */
+#define STATX_UNIQUE_MOUNT 0x00004000u  /* STATX_MNT_ID_UNIQUE, Linux 6.8 */
+#define STATX_VERITY 0x00100000u        /* STATX_ATTR_VERITY, Linux 5.5 */
+#define STATX_OF_DESCRIPTOR 0x1000      /* AT_EMPTY_PATH */
+
+int
+mmgi_file_status_with_mount(int fd, struct file_status *status)
+{
+#ifdef SYS_statx
+    struct statx_answer found;
+
+    if (syscall(SYS_statx, fd, "", STATX_OF_DESCRIPTOR, STATX_BASIC | STATX_UNIQUE_MOUNT, &found) == 0 &&
+        (found.mask & STATX_BASIC) == STATX_BASIC) {
+        status->kind = kind_of(found.mode);
+        status->device = (uint64_t)makedev(found.device_major, found.device_minor);
+        status->inode = found.inode;
+        status->size = found.size;
+        status->links = found.links;
+        status->block_size = found.block_size;
+        status->modified = (struct file_time){found.modified.seconds, found.modified.nanoseconds};
+        status->changed = (struct file_time){found.changed.seconds, found.changed.nanoseconds};
+        status->mount = found.mask & STATX_UNIQUE_MOUNT ? found.mount : 0;
+        status->has_verity = (found.attributes & STATX_VERITY) != 0;
+        return 0;
+    }
+#endif
+    return mmgi_file_status(fd, status); /* where the kernel or a sandbox has no such call */
 }
 
 int

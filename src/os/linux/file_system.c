@@ -1,37 +1,28 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The name of a file system comes from /proc/self/mountinfo, by the number of the mount, or from statmount(2) where there
- * is no /proc. What is known under each name stands in one table. Device numbers of file systems without a device are
- * used again after an unmount, so for these the unique number of the mount is compared as well (Linux 6.8); before that
- * they are looked up each time.
+ * is no /proc. What is known under each name stands in one table. Device numbers are used again after an unmount, so the
+ * unique number of the mount is compared as well (Linux 6.8); before that, file systems without a device are looked up each
+ * time.
  */
 #include "os/file_system.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/types.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "os/linux/ioctl_compat.h"
 #include "os/thread.h"
 
-#ifndef FS_VERITY_FL
-#define FS_VERITY_FL 0x00100000 /* Linux 5.4 */
-#endif
-
-/* What the kernel's own headers know since Linux 6.8; the numbers never change. */
-#define MOUNT_UNIQUE_WANTED 0x00004000u /* STATX_MNT_ID_UNIQUE */
-#define MOUNT_WANTED 0x00001000u        /* STATX_MNT_ID, Linux 5.8 */
+/* What the kernel's own headers know since Linux 5.8 and 6.8; the numbers never change. */
+#define MOUNT_WANTED 0x00001000u /* STATX_MNT_ID */
 #define STATMOUNT_NUMBER 457
 #define STATMOUNT_FS_TYPE_WANTED UINT64_C(0x20)
 
@@ -71,6 +62,7 @@ static os_mutex mutex = OS_MUTEX_INIT; /* of what is written here; never held fo
 #define STACKED 16u
 #define OTHER_CLOCK 32u
 #define COARSE 64u
+#define NO_REFLINK 128u
 
 static const struct {
     const char *name;
@@ -78,22 +70,22 @@ static const struct {
     enum file_system_lock lock;
 } known[] = {
     /* Local, with a disk. Only for these is it known that every writer passes through the kernel's leases. */
-    {"ext4", LEASES | VERITY, FILE_SYSTEM_LOCK_ADVISORY},
-    {"ext3", LEASES | COARSE, FILE_SYSTEM_LOCK_ADVISORY},
-    {"ext2", LEASES | COARSE, FILE_SYSTEM_LOCK_ADVISORY},
+    {"ext4", LEASES | VERITY | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
+    {"ext3", LEASES | COARSE | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
+    {"ext2", LEASES | COARSE | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
     {"xfs", LEASES, FILE_SYSTEM_LOCK_ADVISORY},
     {"btrfs", LEASES | VERITY, FILE_SYSTEM_LOCK_ADVISORY},
-    {"f2fs", LEASES | VERITY, FILE_SYSTEM_LOCK_ADVISORY},
+    {"f2fs", LEASES | VERITY | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
     {"bcachefs", LEASES, FILE_SYSTEM_LOCK_ADVISORY},
-    {"vfat", LEASES | COARSE, FILE_SYSTEM_LOCK_ADVISORY},
-    {"msdos", LEASES | COARSE, FILE_SYSTEM_LOCK_ADVISORY},
-    {"exfat", LEASES | COARSE, FILE_SYSTEM_LOCK_ADVISORY},
+    {"vfat", LEASES | COARSE | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
+    {"msdos", LEASES | COARSE | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
+    {"exfat", LEASES | COARSE | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
     /* Local, in memory. No leases: io_uring keeps pages of tmpfs writable after the last descriptor is closed. */
-    {"tmpfs", MEMORY, FILE_SYSTEM_LOCK_ADVISORY},
-    {"ramfs", MEMORY, FILE_SYSTEM_LOCK_ADVISORY},
-    {"rootfs", MEMORY, FILE_SYSTEM_LOCK_ADVISORY},
-    {"devtmpfs", MEMORY, FILE_SYSTEM_LOCK_ADVISORY},
-    {"hugetlbfs", MEMORY, FILE_SYSTEM_LOCK_ADVISORY},
+    {"tmpfs", MEMORY | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
+    {"ramfs", MEMORY | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
+    {"rootfs", MEMORY | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
+    {"devtmpfs", MEMORY | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
+    {"hugetlbfs", MEMORY | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
     {"zfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
     /* Media that nobody can write. */
     {"squashfs", MEDIUM, FILE_SYSTEM_LOCK_ADVISORY},
@@ -178,6 +170,7 @@ describe(const char *name, bool has_device, struct file_system *file_system)
     file_system->has_leases = (facts & LEASES) != 0;
     file_system->is_read_only_medium = (facts & MEDIUM) != 0;
     file_system->has_verity = (facts & VERITY) != 0;
+    file_system->may_reflink = (facts & NO_REFLINK) == 0;
     file_system->is_memory = (facts & MEMORY) != 0;
     file_system->is_stacked = (facts & STACKED) != 0;
     file_system->has_other_clock = (facts & OTHER_CLOCK) != 0;
@@ -186,19 +179,19 @@ describe(const char *name, bool has_device, struct file_system *file_system)
 
 /* ------------------------------------------------------------------------------------------------------ the name -- */
 
-/* The number of the mount that a descriptor was opened through, of the wanted kind; 0: not known. */
+/* The number of the mount that a descriptor was opened through, as the mount table has it; 0: not known. */
 static uint64_t
-mount_of(int fd, unsigned wanted)
+mount_of(int fd)
 {
     struct statx_buffer found = {.mask = 0};
 
 #ifdef SYS_statx
-    if (syscall(SYS_statx, fd, "", 0x1000 /* AT_EMPTY_PATH */, wanted, &found) != 0)
+    if (syscall(SYS_statx, fd, "", 0x1000 /* AT_EMPTY_PATH */, MOUNT_WANTED, &found) != 0)
         return 0;
 #else
     (void)fd;
 #endif
-    return found.mask & wanted ? found.mount : 0;
+    return found.mask & MOUNT_WANTED ? found.mount : 0;
 }
 
 static bool
@@ -273,7 +266,7 @@ static void
 look_up(int fd, const struct file_status *status, uint64_t unique, struct file_system *file_system)
 {
     char name[MAX_NAME] = "";
-    uint64_t mount = mount_of(fd, MOUNT_WANTED);
+    uint64_t mount = mount_of(fd);
     bool found = (mount != 0 && name_from_table(mount, name, sizeof name)) ||
                  (unique != 0 && name_from_mount_call(unique, name, sizeof name));
 
@@ -289,19 +282,19 @@ look_up(int fd, const struct file_status *status, uint64_t unique, struct file_s
 
 /* Written once, under the mutex, before `remembered` counts it; read without the mutex. */
 static struct {
-    uint64_t device, unique; /* `unique` 0: the file system has a device of its own */
+    uint64_t device, key;
     struct file_system file_system;
 } memory[MEMORY_ENTRIES];
 static _Atomic unsigned remembered;
 
 static void
-remember(uint64_t device, uint64_t unique, const struct file_system *file_system)
+remember(uint64_t device, uint64_t key, const struct file_system *file_system)
 {
     mmgi_mutex_lock(&mutex);
     unsigned count = atomic_load_explicit(&remembered, memory_order_relaxed);
     if (count < MEMORY_ENTRIES) {
         memory[count].device = device;
-        memory[count].unique = unique;
+        memory[count].key = key;
         memory[count].file_system = *file_system;
         atomic_store_explicit(&remembered, count + 1, memory_order_release); /* publishes the entry */
     }
@@ -309,38 +302,44 @@ remember(uint64_t device, uint64_t unique, const struct file_system *file_system
 }
 
 static bool
-recall(uint64_t device, uint64_t unique, struct file_system *file_system)
+recall(uint64_t device, uint64_t key, struct file_system *file_system)
 {
     unsigned count = atomic_load_explicit(&remembered, memory_order_acquire);
 
     for (unsigned i = 0; i < count; i++)
-        if (memory[i].device == device && memory[i].unique == unique) {
+        if (memory[i].device == device && memory[i].key == key) {
             *file_system = memory[i].file_system;
             return true;
         }
     return false;
 }
 
+/*
+ * What tells one mount from a later one of the same device. Before Linux 6.8 it is the type number, which is no proof of
+ * what a file system is, but of its being another than the one that was looked up. 0: there is nothing to go by.
+ */
+static uint64_t
+key_of(int fd, const struct file_status *status)
+{
+    struct statfs file_system;
+
+    if (status->mount != 0)
+        return status->mount;
+    if (major((dev_t)status->device) == 0 || fstatfs(fd, &file_system) != 0)
+        return 0;
+    return ((uint64_t)file_system.f_type & 0xFFFFFFFFU) | UINT64_C(1) << 63;
+}
+
 void
 mmgi_file_system_find(int fd, const struct file_status *status, struct file_system *file_system)
 {
-    bool has_device = major((dev_t)status->device) != 0;
-    uint64_t unique = has_device ? 0 : mount_of(fd, MOUNT_UNIQUE_WANTED);
-    bool may_remember = has_device || unique != 0;
+    uint64_t key = key_of(fd, status);
 
-    if (may_remember && recall(status->device, unique, file_system))
+    if (key != 0 && recall(status->device, key, file_system))
         return;
-    look_up(fd, status, has_device ? mount_of(fd, MOUNT_UNIQUE_WANTED) : unique, file_system);
-    if (may_remember && file_system->name[0] != '\0')
-        remember(status->device, unique, file_system);
-}
-
-bool
-mmgi_file_system_verity_holds(int fd)
-{
-    int flags = 0;
-
-    return ioctl(fd, IOCTL_REQUEST(FS_IOC_GETFLAGS), &flags) == 0 && (flags & FS_VERITY_FL) != 0;
+    look_up(fd, status, status->mount, file_system);
+    if (key != 0 && file_system->name[0] != '\0')
+        remember(status->device, key, file_system);
 }
 
 bool
