@@ -36,6 +36,9 @@ from support import files, fuse, watch
 from support import library as mmg
 from support.children import in_child
 
+#: A copy in memory comes before a snapshot for small files; it is no mapping.
+MAPPED = {"backing": abi.MMG_BACKING_MAP}
+
 CHUNK = 200_000
 """Above the copy threshold."""
 
@@ -74,7 +77,7 @@ def test_the_owner_needs_no_privileges_for_a_lease(leasing_folder: Path) -> None
 
 
 def _stranger_keeps_its_bytes(path: Path, data: bytes, expected: int) -> None:
-    with stable(path) as handle, mmg.pinned(handle) as span:
+    with stable(path, **MAPPED) as handle, mmg.pinned(handle) as span:
         assert means(handle) == expected, mmg.info(handle).means
         assert leases_on(path) == 0
         is_still(handle, data)
@@ -94,7 +97,7 @@ def test_a_stranger_gets_a_snapshot_and_never_a_lease(folder: Path, room: str) -
 def test_a_file_that_somebody_has_open_for_writing_takes_the_next_means(folder: Path) -> None:
     one = files.sample(folder / "file", files.LARGE)
     with writing(one.path) as writer:
-        with stable(one.path) as handle, mmg.pinned(handle) as span:
+        with stable(one.path, **MAPPED) as handle, mmg.pinned(handle) as span:
             assert means(handle) == beside(one.path)
             assert mmg.info(handle).backing_reason == abi.MMG_REASON_STABLE
             assert leases_on(one.path) == 0
@@ -130,7 +133,7 @@ def test_no_lease_is_taken_on_an_overlay_whose_lower_file_is_copied_up_under_it(
 def test_leases_that_are_switched_off_are_done_without(places: Places) -> None:
     one = files.sample(places("ext4") / "file", files.LARGE)
     with mounts.setting(mounts.LEASES_ENABLE, 0):
-        with stable(one.path) as handle:
+        with stable(one.path, **MAPPED) as handle:
             assert means(handle) == abi.MMG_MEANS_SNAPSHOT
             overwritten_elsewhere(one.path)
             is_still(handle, one.data)
@@ -138,7 +141,7 @@ def test_leases_that_are_switched_off_are_done_without(places: Places) -> None:
 
 def test_switching_leases_off_does_not_end_those_that_are_held(places: Places) -> None:
     one = files.sample(places("ext4") / "file", files.LARGE)
-    with stable(one.path) as handle:
+    with stable(one.path, **MAPPED) as handle:
         assert means(handle) == abi.MMG_MEANS_LEASE
         with mounts.setting(mounts.LEASES_ENABLE, 0):
             overwritten_elsewhere(one.path)
@@ -218,7 +221,7 @@ def immutable(path: Path) -> Iterator[None]:
 
 
 def _immutable_file_of_another(path: Path, data: bytes) -> None:
-    with stable(path) as handle:
+    with stable(path, **MAPPED) as handle:
         assert means(handle) in FILE_MEANS
         is_still(handle, data)
 
@@ -227,7 +230,7 @@ def test_an_immutable_file_is_no_read_only_medium(places: Places) -> None:
     one = files.sample(places("ext4") / "file", files.LARGE)
     with contextlib.ExitStack() as stack:
         with immutable(one.path):
-            handle = stack.enter_context(stable(one.path))
+            handle = stack.enter_context(stable(one.path, **MAPPED))
             assert means(handle) == abi.MMG_MEANS_LEASE
             as_user(STRANGER, _immutable_file_of_another, one.path, one.data)
         overwritten_elsewhere(one.path)  # root has lifted it
@@ -235,7 +238,7 @@ def test_an_immutable_file_is_no_read_only_medium(places: Places) -> None:
 
 
 def _means_in(path: Path, data: bytes) -> int:
-    with stable(path) as handle:
+    with stable(path, **MAPPED) as handle:
         is_still(handle, data)
         return means(handle)
 
@@ -247,7 +250,7 @@ def test_a_read_only_mount_is_no_read_only_medium(places: Places) -> None:
         mounts.run("mount", "--bind", where, other)
         try:
             mounts.run("mount", "-o", "remount,bind,ro", other)
-            with stable(other / "file") as handle:
+            with stable(other / "file", **MAPPED) as handle:
                 assert means(handle) == abi.MMG_MEANS_LEASE
                 assert as_user(STRANGER, _means_in, other / "file", one.data) == abi.MMG_MEANS_SNAPSHOT
                 overwritten_elsewhere(one.path)  # through the mount that can be written
@@ -537,7 +540,7 @@ def test_a_descriptor_that_can_write_is_a_writer(folder: Path) -> None:
     one = files.sample(folder / "file", files.LARGE)
     fd = os.open(one.path, os.O_RDWR)
     try:
-        with mmg.opened(mmg.try_open_fd(fd, guarantee=STABLE)) as handle:
+        with mmg.opened(mmg.try_open_fd(fd, guarantee=STABLE, **MAPPED)) as handle:
             assert means(handle) in FILE_MEANS
             os.ftruncate(fd, 5)
             is_still(handle, one.data)
