@@ -70,6 +70,14 @@ mmgi_file_status(int fd, struct file_status *status)
 }
 
 int
+mmgi_file_status_with_mount(int fd, struct file_status *status)
+{
+    (void)fd;
+    memset(status, 0, sizeof *status);
+    return ENOTSUP;
+}
+
+int
 mmgi_file_status_of_path(const char *path, bool follow, struct file_status *status)
 {
     (void)path;
@@ -196,13 +204,6 @@ mmgi_file_system_find(int fd, const struct file_status *status, struct file_syst
     (void)status;
     memset(file_system, 0, sizeof *file_system);
     file_system->lock = FILE_SYSTEM_LOCK_NOT_LOCAL;
-}
-
-bool
-mmgi_file_system_verity_holds(int fd)
-{
-    (void)fd;
-    return false;
 }
 
 bool
