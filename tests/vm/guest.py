@@ -44,7 +44,7 @@ def mounted(what: str, kind: str, options: str) -> Iterator[Path]:
         where.chmod(0o777) if kind not in ("vfat", "exfat", "cifs") else None
         yield where
     finally:
-        sh(f"umount -l {where}")
+        sh(f"umount -i -l {where}")
 
 
 @contextlib.contextmanager
