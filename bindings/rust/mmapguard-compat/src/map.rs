@@ -70,7 +70,8 @@ fn as_expected(error: Error, path: &Path) -> io::Error {
             _ => io::Error::from_raw_os_error(ENODEV),
         },
         (_, Some(code)) => io::Error::from_raw_os_error(code),
-        (Status::EMPTY | Status::NOT_MAPPABLE, None) => empty(path),
+        // A stream is not mapped, or has no lock, whichever is found first; its size is 0.
+        (Status::EMPTY | Status::NOT_MAPPABLE | Status::UNSUPPORTED, None) => empty(path),
         _ => error.into(),
     }
 }
