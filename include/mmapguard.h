@@ -21,6 +21,15 @@
  *  - *Threads*: every function may be called from every thread, on the same handle too.
  *  - *Fork*: a child may use and close what it inherited; parent and child do not affect each other's handles.
  *  - *Signals*: not async-signal-safe unless the comment says "Signal safety: safe".
+ *  - *Cancellation*: do not cancel a thread inside a call that blocks (pthread_cancel(3)): what the call holds at that
+ *    moment is lost. Likewise do not leave a signal handler that interrupted a call by longjmp(3).
+ *  - *Processes* made by _Fork(3) or a raw clone(2) get no preparation: there, only calls that are signal-safe are allowed.
+ *  - *Stack*: a call that opens may need 96 KiB, any other less than 32 KiB; so does a contained fault, on the stack of
+ *    the thread or its alternate signal stack.
+ *  - *Environment*: MMAPGUARD_NO_SIGNAL, MMAPGUARD_LOCK and MMAPGUARD_NO_LEASE are read by the calls that open and by
+ *    mmg_guard_state(); do not change the environment from another thread meanwhile (setenv(3)).
+ *  - *Ignored*: an option that has no meaning for what is opened is ignored where no comment says otherwise, such as
+ *    `access` for a copy, or `stream_wait_ms` for a file.
  *  - *errno* is not part of the interface; its value after a call is unspecified.
  *  - *Since*: 1.0 for everything that names no other version.
  *
@@ -581,7 +590,9 @@ mmg_status mmg_close(mmg_handle handle, uint32_t flags);
  * View `length` bytes at `offset` of the region without a copy, and keep them mapped until mmg_unpin().
  *
  * The pointer may be used from any thread. It is valid until the pin ends; what was computed from it holds if
- * mmg_unpin() or mmg_check() then reports no loss.
+ * mmg_verify() then returns MMG_OK. mmg_unpin() tells of losses alone: a file that is rewritten in place, or cut and grown
+ * again between two touches, loses nothing. A long scan that is to stop at once pins, scans and unpins chunk by chunk, or
+ * looks at mmg_loss_counter().
  *
  * @param[in] length  bytes; MMG_TO_END: to the end of the region; 0: an empty span, which pins all the same
  * @param[out] span  receives the view, which the caller must give to mmg_unpin(). What it held before is overwritten, not

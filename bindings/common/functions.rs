@@ -391,7 +391,9 @@ functions! {
     /// `mmg_unpin()`.
     ///
     /// The pointer may be used from any thread. It is valid until the pin ends; what was computed from it
-    /// holds if `mmg_unpin()` or `mmg_check()` then reports no loss.
+    /// holds if `mmg_verify()` then returns `MMG_OK`. `mmg_unpin()` tells of losses alone: a file that is
+    /// rewritten in place, or cut and grown again between two touches, loses nothing. A long scan that is to
+    /// stop at once pins, scans and unpins chunk by chunk, or looks at `mmg_loss_counter()`.
     ///
     /// - `length`: bytes; `MMG_TO_END`: to the end of the region; 0: an empty span, which pins all the same
     /// - `span`: receives the view, which the caller must give to `mmg_unpin()`. What it held before is
