@@ -65,7 +65,7 @@ async function run() {
   const options = { struct_size: koffi.sizeof(Options), guarantee: what === "stable" ? 2 : 0 };
   for (const member of Object.keys(Options.members ?? koffi.introspect(Options).members)) options[member] ??= 0;
   const failure = { struct_size: koffi.sizeof(Failure), status: 0, os_code: 0, reserved: 0, offset: 0, operation: "", message: "" };
-  const info = { struct_size: koffi.sizeof(Info) };
+  const info = { struct_size: koffi.sizeof(Info), file_system: "" };
   for (const member of Object.keys(Info.members ?? koffi.introspect(Info).members)) info[member] ??= 0;
   const [handle, count, span] = [[0], [0], {}];
   let status = open(path, options, handle, failure);
