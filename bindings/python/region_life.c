@@ -3,8 +3,12 @@
  * Opening and closing. __new__ does all the work, so there is no half-built region. Closing leaves the bytes to the views
  * that are out, so there is no buffer without bytes.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1 /* statx(2) */
+#endif
 #include "region.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -157,15 +161,15 @@ is_dash(const struct place *place)
 static bool
 may_be_stream(const struct place *place)
 {
-    struct stat status;
-    int failed;
+    struct statx status;
+    const char *path = place->path == NULL || is_dash(place) ? "" : place->path;
+    int fd = is_dash(place) ? 0 : place->path != NULL ? AT_FDCWD : place->fd;
 
-    if (is_dash(place))
-        failed = fstat(0, &status);
-    else
-        failed = place->path != NULL ? stat(place->path, &status) : fstat(place->fd, &status);
-    return failed == 0 && (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode) || S_ISCHR(status.st_mode) ||
-                           (S_ISREG(status.st_mode) && status.st_size == 0));
+    /* Not stat(2), for which a newer C library has a symbol that older ones lack. */
+    if (statx(fd, path, AT_EMPTY_PATH, STATX_TYPE | STATX_SIZE, &status) != 0)
+        return false;
+    return S_ISFIFO(status.stx_mode) || S_ISSOCK(status.stx_mode) || S_ISCHR(status.stx_mode) ||
+           (S_ISREG(status.stx_mode) && status.stx_size == 0);
 }
 
 /*
