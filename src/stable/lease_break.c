@@ -138,21 +138,28 @@ give_up(struct lease *lease)
     mmgi_lease_remove(lease);
 }
 
+/* Returns true when a snapshot of `secured` holds the region of a lease. A lease may have no region yet. */
+static bool
+is_within(const struct lease *lease, struct window secured)
+{
+    if (lease->region == NULL)
+        return false;
+    struct window window = window_of(lease->region);
+    return window.from >= secured.from && window.end <= secured.end;
+}
+
 /* Secures the regions whose windows lie in a snapshot. All of them are in place before the first lease is given up. */
 static void
 finish(struct leased_file *file, const struct snapshot *snapshot, struct window secured)
 {
     struct lease *next;
 
-    for (struct lease *lease = file->leases; lease != NULL; lease = lease->next) {
-        struct window window = lease->region != NULL ? window_of(lease->region) : (struct window){UINT64_MAX, 0};
-        if (window.from >= secured.from && window.end <= secured.end)
+    for (struct lease *lease = file->leases; lease != NULL; lease = lease->next)
+        if (is_within(lease, secured))
             put_in_place(lease->region, snapshot, secured.from);
-    }
     for (struct lease *lease = file->leases; lease != NULL; lease = next) {
         next = lease->next;
-        struct window window = lease->region != NULL ? window_of(lease->region) : (struct window){UINT64_MAX, 0};
-        if (window.from >= secured.from && window.end <= secured.end)
+        if (is_within(lease, secured))
             give_up(lease);
     }
 }
