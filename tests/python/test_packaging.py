@@ -165,8 +165,9 @@ def test_the_wheel_has_a_command_and_says_where_its_project_is(repaired: Path) -
         commands = archive.read("mmapguard-1.0.0.dist-info/entry_points.txt").decode()
         metadata = archive.read("mmapguard-1.0.0.dist-info/METADATA").decode()
     assert "[console_scripts]\nmmapguard = mmapguard.__main__:main" in commands
-    for field in ("Project-URL: Homepage, ", "Project-URL: Repository, ", "Maintainer-email: "):
+    for field in ("Project-URL: Homepage, ", "Project-URL: Repository, "):
         assert field in metadata
+    assert re.search(r"^(Maintainer|Author)(-email)?: \S", metadata, re.MULTILINE)
 
 
 def test_the_build_refuses_a_free_threaded_cpython(tmp_path: Path) -> None:
@@ -242,7 +243,7 @@ def test_one_wheel_runs_the_tests_on_every_cpython(python: str, repaired: Path, 
     inside = tmp_path / "venv" / "bin" / "python"
     wanted = needs("pytest", "hypothesis", "numpy", "pyarrow")
     run(inside, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", repaired, *wanted)
-    needs_more = ["ecosystem", "dask", "pools", "typing", "packaging", "cost"]
+    needs_more = ["arrow", "ecosystem", "dask", "pools", "typing", "packaging", "cost"]
     left_out = [f"test_{name}.py" for name in needs_more]
     ignore = [f"--ignore={ROOT / 'tests' / 'python' / name}" for name in left_out]
     told = run(inside, "-m", "pytest", "-q", ROOT / "tests" / "python", *ignore, cwd=tmp_path)
