@@ -88,7 +88,9 @@ def test_what_a_document_links_to_is_there(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_a_document_calls_by_name_is_in_the_header(document: Path) -> None:
-    words = set(re.findall(r"\bmmg_[a-z_]+|\bMMG_[A-Z0-9_]+", document.read_text()))
+    # A row such as "| `OLD` | is `NEW` | ..." tells of a name that is no more.
+    text = re.sub(r"^\| `\w+` \| is ", "", document.read_text(), flags=re.MULTILINE)
+    words = set(re.findall(r"\bmmg_[a-z_]+|\bMMG_[A-Z0-9_]+", text))
     known = set(re.findall(r"\bmmg_[a-z_]+|\bMMG_[A-Z0-9_]+", HEADER.text))
     assert {word for word in words if word not in known and not word.endswith("_")} == set()
 
