@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What a stranger types on a bare Debian 12 or 13: the commands of the README, with sudo and without, from an archive."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from strangers.bare_debian import ROOT, USER, BareDebian
+
+SUITES = ("bookworm", "trixie")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def files_of_the_checkout() -> list[str]:
+    """Return the files that git tracks; without git, all but what building leaves behind."""
+    if (ROOT / ".git").exists():
+        listed = subprocess.run(
+            ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        return [name for name in listed if (ROOT / name).exists()]
+    made_here = {"build", ".venv", ".venv-python", "target", "__pycache__"}
+    found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+    return [str(name) for name in found if not made_here.intersection(name.parts)]
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def debian(request: pytest.FixtureRequest) -> Iterator[BareDebian]:
+    """A new system without sudo, and with an unpacked archive of the sources."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: makes a Debian system and enters it")
+    if shutil.which("debootstrap") is None:
+        pytest.skip("debootstrap is not installed; ./dev test strangers installs it")
+    folder = Path(ROOT / "build" / "strangers" / request.param)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = BareDebian(folder, request.param)
+    made.bring("mmapguard", files_of_the_checkout())
+    yield made
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def with_sudo(debian: BareDebian) -> BareDebian:
+    """The same system, with sudo for the user. Tests without sudo stand before those that ask for this."""
+    debian.allow_sudo()
+    return debian
+
+
+def commands(block: int) -> list[str]:
+    """Return the commands of one of the README's blocks, without the remarks beside them."""
+    return [line.partition("#")[0].strip() for line in BLOCKS[block].splitlines()]
+
+
+def test_a_user_without_sudo_is_told_which_packages_are_missing(debian: BareDebian) -> None:
+    for command in ("setup", "test", "demo"):
+        done = debian.run(USER, f"cd mmapguard && ./dev {command}")
+        assert done.returncode == 2
+        assert re.search(
+            r"^dev: these packages are missing, .* root or sudo: .*\bcmake\b.*\bgcc\b", done.stdout, re.M
+        )
+        assert "apt-get" not in done.stdout
+
+
+def test_setup_leaves_nothing_to_install_for_the_demo_and_the_tests(with_sudo: BareDebian) -> None:
+    with_sudo.checked(USER, "cd mmapguard && ./dev setup")
+    shown = with_sudo.checked(USER, "cd mmapguard && sudo mv /usr/bin/apt-get /usr/bin/apt-got && ./dev demo")
+    with_sudo.checked(USER, "sudo mv /usr/bin/apt-got /usr/bin/apt-get")
+    assert "killed by SIGBUS" in shown
+    assert "TRUNCATED at byte" in shown
+
+
+def test_the_first_commands_of_the_readme_work_as_a_user_with_sudo(with_sudo: BareDebian) -> None:
+    clone, change, *rest = commands(0)
+    assert clone.startswith("git clone ")  # nothing is published there yet: the archive stands in its place
+    assert rest == ["./dev demo", "./dev test"]
+    said = with_sudo.checked(USER, "\n".join([change, *rest]))
+    assert re.search(r"^==> ./dev test: passed", said, re.MULTILINE)
+    assert re.search(r"^\d+ tests were skipped, \d+ of them because they need root", said, re.MULTILINE)
+
+
+def test_the_readme_installs_the_library_and_builds_a_program_with_it(with_sudo: BareDebian) -> None:
+    said = with_sudo.checked(USER, "\n".join(["cd mmapguard", *commands(1)]))
+    assert re.search(r"^\d+ lines$", said, re.MULTILINE)
+
+
+def test_the_python_package_installs_as_the_readme_says(with_sudo: BareDebian) -> None:
+    assert "`pip install .`" in README
+    said = with_sudo.checked(
+        USER,
+        "cd mmapguard && python3 -m venv /tmp/v && . /tmp/v/bin/activate && pip install . "
+        "&& python -c 'import mmapguard; print(len(mmapguard.open(\"README.md\")))'",
+    )
+    assert said.endswith(f"{(ROOT / 'README.md').stat().st_size}\n")
+
+
+def test_the_checks_of_the_code_and_the_fuzzer_run(with_sudo: BareDebian) -> None:
+    with_sudo.checked(USER, "cd mmapguard && ./dev lint")
+    with_sudo.checked(USER, "cd mmapguard && ./dev fuzz -runs=2000")
