@@ -19,7 +19,8 @@
  *    the process.
  *  - *Outputs* are written on success only, and not touched otherwise, unless documented.
  *  - *Threads*: every function may be called from every thread, on the same handle too.
- *  - *Fork*: a child may use and close what it inherited; parent and child do not affect each other's handles.
+ *  - *Fork*: a child may use and close what it inherited; parent and child do not affect each other's handles. A lock is
+ *    held until both have closed. Pins of threads that are not in the child keep their regions mapped there.
  *  - *Signals*: not async-signal-safe unless the comment says "Signal safety: safe".
  *  - *Cancellation*: do not cancel a thread inside a call that blocks (pthread_cancel(3)): what the call holds at that
  *    moment is lost. Likewise do not leave a signal handler that interrupted a call by longjmp(3).
@@ -394,7 +395,7 @@ enum {
     MMG_GUARD_TOP = 1,  /**< installed, and the first to see a SIGBUS */
     MMG_GUARD_DISPLACED =
         2,                 /**< installed, but another handler was put on top since; it may or may not pass faults on */
-    MMG_GUARD_REFUSED = 3, /**< sigaction(2) did not take effect (sanitizers, libjsig and sandboxes do this) */
+    MMG_GUARD_REFUSED = 3, /**< the system refuses the handler, as a sandbox may, or there were too many handlers */
     MMG_GUARD_BLOCKED = 4, /**< on top, but SIGBUS is blocked in the calling thread: a fault here kills the process */
     MMG_GUARD_DISABLED = 5 /**< MMAPGUARD_NO_SIGNAL is set in the environment */
 };
@@ -452,9 +453,10 @@ mmg_status mmg_options_init(mmg_options *options, uint32_t struct_size);
  * files of /proc and /sys are read to their end, up to `max_bytes`. An empty file is a region of size 0.
  *
  * The first mapping that needs it installs the process-wide SIGBUS handler, which acts on faults in this library's
- * mappings only and passes everything else to the handler that was there (see docs/SAFETY.md). A later mapping puts it
- * back where it finds no handler at all. It is not installed when MMG_FLAG_NO_FAULT_GUARD or the environment variable
- * MMAPGUARD_NO_SIGNAL (not empty, not "0") says so.
+ * mappings only and passes everything else to the handler that was there (see docs/SAFETY.md). Every
+ * later mapping puts it back on top if another handler was installed since. It is not installed when
+ * MMG_FLAG_NO_FAULT_GUARD or the environment variable MMAPGUARD_NO_SIGNAL (not empty, not "0") says so; a program that
+ * runs with more rights than its caller (set-user-ID) does not obey the variable.
  *
  * With MMG_GUARANTEE_STABLE the library takes the cheapest means that keeps the bytes as they are (mmg_info.means).
  * A means may be a lease, which is not free for others: whoever opens the file for writing waits, in open(2) or
@@ -744,7 +746,7 @@ mmg_status mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length,
  * @retval MMG_E_POISONED the cause of the first loss (where: mmg_info.fault_offset)
  * @retval MMG_E_UNSTABLE STABLE was demanded and no longer holds (from where: mmg_info.fault_offset; why:
  *   mmg_info.shortfall)
- * @retval MMG_E_SYSTEM fstat failed
+ * @retval MMG_E_SYSTEM fstat failed because the descriptor is gone or names another file: the host has closed it
  * @par Threads
  *   Safe.
  * @par Signal safety
@@ -925,13 +927,14 @@ int32_t mmg_guard_state(void);
 
 /**
  * Put the SIGBUS handler on top, or back on top when another was installed since; that one then becomes the handler
- * to which foreign faults are passed. Opening a file does this by itself the first time; there is no uninstall, since a
- * handler below another cannot be removed without breaking that one.
+ * to which foreign faults are passed. Every open of a mapping does this by itself. There is no uninstall, since a handler
+ * below another cannot be removed without breaking that one. The guard can be put on top of 64 different handlers in the
+ * life of a process.
  *
  * Affects the whole process: the disposition of SIGBUS.
  *
  * @retval MMG_OK
- * @retval MMG_E_GUARD refused by the system, or MMAPGUARD_NO_SIGNAL is set
+ * @retval MMG_E_GUARD refused by the system, MMAPGUARD_NO_SIGNAL is set, or there were 64 handlers before
  * @par Threads
  *   Safe.
  * @since 1.0

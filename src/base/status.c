@@ -83,9 +83,18 @@ mmgi_status_from_errno(int os_code)
 mmg_status
 mmgi_status_of_contents(int os_code)
 {
-    mmg_status status = mmgi_status_from_errno(os_code);
-
-    return status == MMG_E_IO || status == MMG_E_POISONED ? status : MMG_E_SYSTEM;
+    switch (os_code) {
+    case EBADF: /* the three are mistakes of this process, and say nothing of the contents */
+    case EFAULT:
+    case EINVAL:
+        return MMG_E_SYSTEM;
+    case EHWPOISON:
+        return MMG_E_POISONED;
+    default:
+        /* Whatever a file system or its server answers: a read through the mapping of the same bytes is a fault, which
+           tells no errno and counts as an error of the medium. */
+        return MMG_E_IO;
+    }
 }
 
 static const char *const backing_terms[] = {"auto", "map", "copy"};

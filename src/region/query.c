@@ -110,6 +110,20 @@ tail_is_lost(const struct region *region, uint64_t size)
     return true;
 }
 
+/*
+ * Returns 0 when a descriptor still names the region's file; else the errno of the failure, EBADF when it names another. A
+ * host that closes descriptors which are not its own, as closefrom(3) does, gets their numbers for files of its own.
+ */
+static int
+still_names(const struct region *region, int fd, struct file_status *status)
+{
+    int os_code = mmgi_file_status(fd, status);
+
+    if (os_code != 0)
+        return os_code;
+    return status->device == region->identity.device && status->inode == region->identity.inode ? 0 : EBADF;
+}
+
 mmg_status
 mmgi_region_look(const struct region *region)
 {
@@ -119,7 +133,7 @@ mmgi_region_look(const struct region *region)
 
     if (region->number == 0 || region->is_device || (promise.guarantee == MMG_GUARANTEE_STABLE && !leased))
         return MMG_OK; /* a copy, or without a size to compare, or kept as it is without the file */
-    int os_code = mmgi_file_status(region->fd, &status);
+    int os_code = still_names(region, region->fd, &status);
     if (os_code != 0)
         return mmgi_region_failed(region, os_code);
     /* open(2) with O_RDONLY|O_TRUNC cuts a file without breaking the lease; hence leased files are compared, too, unless a
@@ -204,7 +218,10 @@ read_content(const struct region *region, int content, uint64_t offset, void *bu
     if (want == 0)
         return MMG_OK;
     if (content >= 0) {
-        int os_code = mmgi_file_read_at(content, region->offset + offset, buffer, want, done);
+        struct file_status status;
+        int os_code = content == region->fd ? still_names(region, content, &status) : 0; /* not a snapshot */
+        if (os_code == 0)
+            os_code = mmgi_file_read_at(content, region->offset + offset, buffer, want, done);
         if (os_code != 0)
             return mmgi_region_failed(region, os_code);
         return *done < want ? MMG_E_TRUNCATED : MMG_OK;
