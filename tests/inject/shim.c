@@ -482,6 +482,7 @@ static const char harmless[] =
     " __cxa_finalize __errno_location __libc_current_sigrtmax __libc_current_sigrtmin __memcpy_chk __memset_chk "
     "__register_atfork __snprintf_chk __stack_chk_fail __strcpy_chk __vsnprintf_chk __xpg_strerror_r abort bcmp "
     "free getauxval getenv getpid getrlimit getrlimit64 gettid memchr memcmp memcpy memmem memmove memset "
+    "__sysconf memfd_create memrchr process_vm_readv pthread_setcancelstate strcspn strncpy strstr strtoull "
     "pthread_atfork pthread_attr_destroy pthread_attr_init pthread_attr_setdetachstate pthread_attr_setstacksize "
     "pthread_cond_broadcast pthread_cond_destroy pthread_cond_init pthread_cond_signal pthread_cond_wait "
     "pthread_join pthread_kill pthread_mutex_destroy pthread_mutex_init pthread_mutex_lock pthread_mutex_unlock "

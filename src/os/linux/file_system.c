@@ -10,8 +10,6 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -208,40 +206,64 @@ name_from_mount_call(uint64_t unique, char *name, size_t size)
     return true;
 }
 
-/* In a line of mountinfo (proc(5)) the first field is the number of the mount, and the first behind " - " the name. */
-static bool
-name_from_line(const char *line, uint64_t mount, char *name, size_t size)
-{
-    char *end;
+/* Where a reader of mountinfo (proc(5)) is within a line. */
+struct table_reader {
+    enum { IN_NUMBER, BEFORE_NAME, IN_NAME, BEHIND } part;
+    uint64_t number; /* the first field: of the mount */
+    size_t matched;  /* characters of " - ", which stands before the name */
+    size_t used;     /* of the name */
+};
 
-    if (strtoull(line, &end, 10) != mount || *end != ' ')
+/* Takes one character of the table. Returns true when the name of the wanted mount is complete. */
+static bool
+table_step(struct table_reader *reader, char c, uint64_t mount, char *name, size_t size)
+{
+    static const char mark[] = " - ";
+
+    if (c == '\n') {
+        bool is_complete = reader->part == IN_NAME;
+        *reader = (struct table_reader){.part = IN_NUMBER};
+        return is_complete;
+    }
+    switch (reader->part) {
+    case IN_NUMBER:
+        if (c >= '0' && c <= '9')
+            reader->number = reader->number * 10 + (uint64_t)(c - '0');
+        else
+            reader->part = reader->number == mount ? BEFORE_NAME : BEHIND;
         return false;
-    const char *type = strstr(line, " - ");
-    if (type == NULL)
+    case BEFORE_NAME:
+        reader->matched = c == mark[reader->matched] ? reader->matched + 1 : c == ' ';
+        if (reader->matched == sizeof mark - 1)
+            reader->part = IN_NAME;
         return false;
-    type += 3;
-    size_t length = strcspn(type, " \n");
-    if (length >= size)
-        length = size - 1;
-    memcpy(name, type, length);
-    name[length] = '\0';
-    return true;
+    case IN_NAME:
+        if (c == ' ')
+            return true;
+        if (reader->used < size - 1)
+            name[reader->used++] = c;
+        name[reader->used] = '\0';
+        return false;
+    default:
+        return false;
+    }
 }
 
 static bool
 name_from_table(uint64_t mount, char *name, size_t size)
 {
-    FILE *table = fopen("/proc/self/mountinfo", "re");
-    char *line = NULL;
-    size_t room = 0;
+    struct table_reader reader = {.part = IN_NUMBER};
+    int table = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
     bool found = false;
+    char block[4096];
+    ssize_t n;
 
-    if (table == NULL)
+    if (table < 0)
         return false;
-    while (!found && getline(&line, &room, table) > 0)
-        found = name_from_line(line, mount, name, size);
-    free(line);
-    fclose(table);
+    while (!found && (n = read(table, block, sizeof block)) > 0)
+        for (ssize_t i = 0; i < n && !found; i++)
+            found = table_step(&reader, block[i], mount, name, size);
+    close(table);
     return found;
 }
 
