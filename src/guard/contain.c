@@ -21,6 +21,8 @@
 
 /* Pages that are given up at once where one after another fails. Each failure may have taken the device seconds. */
 #define MAX_RUN_PAGES 256u
+/* Pages in a row that fail before more than the one that was touched is given up. */
+#define MIN_RUN_PAGES 8u
 
 static _Atomic unsigned long long contained;
 
@@ -134,26 +136,29 @@ cause_inside(const struct held *held, size_t from)
     return mmgi_file_probe(held->r.fd, held->r.file_offset + from) == 0 ? MMG_E_TRUNCATED : MMG_E_IO;
 }
 
-/* Widens a page that failed to twice the run of failed pages that it continues, in the direction of the run. */
+/*
+ * Where so many pages in a row have failed that more are likely to, widens a page that failed to as many pages as the run
+ * has, in the direction of the run. Shorter runs cost their own pages only.
+ */
 static void
 continue_run(const struct held *held, size_t *from, size_t *to)
 {
     struct repairs *repairs = mmgi_registry_repairs(held->number);
-    size_t length = atomic_load_explicit(&repairs->run_length, memory_order_relaxed), step = *to - *from;
+    const size_t page = held->r.page, length = atomic_load_explicit(&repairs->run_length, memory_order_relaxed);
     bool is_after = length > 0 && *from == atomic_load_explicit(&repairs->run_end, memory_order_relaxed);
     bool is_before = length > 0 && *to == atomic_load_explicit(&repairs->run_start, memory_order_relaxed);
+    size_t step = length < MIN_RUN_PAGES * page ? page : length;
 
-    if (is_after || is_before) {
-        step = length < MAX_RUN_PAGES * held->r.page / 2 ? length * 2 : MAX_RUN_PAGES * held->r.page;
-        if (is_after)
-            *to = step < held->r.length - *from ? *from + step : held->r.length;
-        else
-            *from = step < *to ? *to - step : 0;
-    }
+    if (step > MAX_RUN_PAGES * page)
+        step = MAX_RUN_PAGES * page;
+    if (is_after)
+        *to = step < held->r.length - *from ? *from + step : held->r.length;
+    else if (is_before)
+        *from = step < *to ? *to - step : 0;
     /* Relaxed, and from several threads perhaps mixed: the run only guides how much is given up at the next failure. */
     atomic_store_explicit(&repairs->run_start, *from, memory_order_relaxed);
     atomic_store_explicit(&repairs->run_end, *to, memory_order_relaxed);
-    atomic_store_explicit(&repairs->run_length, *to - *from, memory_order_relaxed);
+    atomic_store_explicit(&repairs->run_length, *to - *from + (is_after || is_before ? length : 0), memory_order_relaxed);
 }
 
 static bool
