@@ -168,6 +168,7 @@ def the_host_changes_nothing(where: Path) -> None:
         assert mmg.check(handle) == abi.MMG_OK
 
 
+# Not on 9p and CIFS: there the storm's own writers fail, since a file that was removed can no longer be written to.
 def storm(where: Path, who: str = "root") -> None:
     """Every byte compared, while others write in every way."""
     place = where / "storm"
@@ -188,7 +189,7 @@ def a_failing_device_is_reported() -> None:
     sectors = (64 << 20) // 512
     sh(f"dmsetup create bad --table '0 {sectors} linear {loop} 0'")
     try:
-        with mounted("/dev/mapper/bad", "ext4", "defaults") as where:
+        with mounted("/dev/dm-0", "ext4", "defaults") as where:
             (where / "file").write_bytes(b"A" * (8 << 20))
             sh("sync; echo 3 > /proc/sys/vm/drop_caches")
             with mmg.opened(mmg.try_open(where / "file", guarantee=abi.MMG_GUARANTEE_STABLE, copy_threshold=1)) as handle:
@@ -233,7 +234,7 @@ CASES: list[tuple[str, Callable[[], contextlib.AbstractContextManager[Path]], li
     ("NFS v3", lambda: nfs("3"), remote(abi.MMG_LOCKING_COULD_HANG, storm)),
     ("NFS v4.2", lambda: nfs("4.2"), remote(abi.MMG_LOCKING_COULD_HANG, storm)),
     ("CIFS", cifs, remote(abi.MMG_LOCKING_MANDATORY)),
-    ("9p", ninep, remote(abi.MMG_LOCKING_NOT_LOCAL, the_host_changes_nothing, storm)),
+    ("9p", ninep, remote(abi.MMG_LOCKING_NOT_LOCAL, the_host_changes_nothing)),
 ]
 
 
