@@ -638,6 +638,24 @@ IN_A_CHILD(a_run_of_failing_pages_is_given_up_in_growing_steps)
     }
 }
 
+/** A host closes descriptors that are not its own, and gets their numbers for another file (closefrom(3)). */
+IN_A_CHILD(another_file_behind_the_descriptor_is_noticed)
+{
+    uint8_t byte = 0;
+    uint64_t got = 1;
+    int before = open(check_file("probe", 1), O_RDONLY | O_CLOEXEC);
+    REQUIRE(before >= 0 && close(before) == 0);
+    mmg_handle handle = open_with(check_file("big", file_size()), MMG_BACKING_MAP, 0);
+    mmg_span span = pin(handle);
+    int other = open(check_file("other", 10), O_RDONLY | O_CLOEXEC);
+    REQUIRE(other >= 0 && dup2(other, before) == before);
+    CHECK_STATUS(mmg_read(handle, 0, &byte, 1, &got), MMG_E_SYSTEM);
+    CHECK_STATUS(mmg_check(handle), MMG_E_SYSTEM);
+    CHECK(check_is_pattern(span.data, 0, span.size));
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    mmg_close(handle, 0);
+}
+
 /* --------------------------------------------------------------------------------------------------- memory errors -- */
 
 /**
@@ -700,6 +718,7 @@ static const struct check_case everywhere[] = {
     {"a page that failed for a moment is an error of the medium",
      a_page_that_failed_for_a_moment_is_an_error_of_the_medium, 0},
     {"a run of failing pages is given up in growing steps", a_run_of_failing_pages_is_given_up_in_growing_steps, 0},
+    {"another file behind the descriptor is noticed", another_file_behind_the_descriptor_is_noticed, 0},
     {"a memory error costs its page", a_memory_error_costs_its_page, 0},
 };
 
