@@ -39,7 +39,8 @@ struct file_status {
     uint64_t links;      /* names of the file; 0: it has none, as a memfd */
     uint64_t block_size; /* preferred size of a transfer; in hugetlbfs the page size */
     struct file_time modified, changed;
-    uint64_t mount; /* a number of the mount that is never used again; 0: not asked for, or not known (before Linux 6.8) */
+    uint64_t
+        mount; /* a number of the mount that is never used again; 0: not asked for, or not known (before Linux 6.8) */
     bool has_verity; /* fs-verity holds the contents; asked together with `mount` */
 };
 

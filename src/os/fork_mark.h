@@ -19,7 +19,8 @@ static inline uint32_t
 fork_mark(void)
 {
     /* Acquire, and relaxed: the place is published once; the mark is only compared. */
-    return atomic_load_explicit(atomic_load_explicit(&mmgi_fork_mark_place, memory_order_acquire), memory_order_relaxed);
+    return atomic_load_explicit(atomic_load_explicit(&mmgi_fork_mark_place, memory_order_acquire),
+                                memory_order_relaxed);
 }
 
 /**

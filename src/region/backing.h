@@ -27,7 +27,7 @@ struct map_request {
     int fd;          /* the source's own descriptor, or a snapshot's */
     uint64_t length; /* from the window's offset on */
     bool is_guarded;
-    uint32_t reason; /* MMG_REASON_...; the function says MMG_REASON_MAP_PRIVATE itself where that happened */
+    uint32_t reason;      /* MMG_REASON_...; the function says MMG_REASON_MAP_PRIVATE itself where that happened */
     uint32_t exceptions;  /* MMG_EXCEPT_... bits */
     uint64_t means_order; /* as in mmg_info */
     bool is_snapshot;     /* nobody can cut the file: the region needs its mapping only, and `fd` stays the caller's */

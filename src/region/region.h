@@ -58,7 +58,7 @@ struct region {
     uint64_t offset, heap_bytes, means_order;
     struct identity identity;
     const char *file_system; /* its name, never NULL */
-    const char *path; /* NULL: opened by descriptor */
+    const char *path;        /* NULL: opened by descriptor */
 };
 
 /** Memory for a region, its path and a copy of the bytes, in one block. */
@@ -112,8 +112,8 @@ uint64_t mmgi_region_heap_bytes(void);
 struct replacement {
     int fd;                /* -1: in memory */
     unsigned char *memory; /* of mmgi_map_shared_memory(); it starts with the first byte of the mapping */
-    size_t secured; /* bytes from the start of the mapping that are there */
-    uint32_t means; /* MMG_MEANS_...: what the region is kept by from now on */
+    size_t secured;        /* bytes from the start of the mapping that are there */
+    uint32_t means;        /* MMG_MEANS_...: what the region is kept by from now on */
 };
 
 /** Returns how many bytes at the start of the mapping the replacement can stand for: whole pages. */

@@ -87,13 +87,8 @@ lock_new(int fd, uint32_t kind, uint64_t device, uint64_t inode)
 
     if (lock == NULL)
         return NULL;
-    *lock = (struct shared_lock){.next = *bucket,
-                                 .device = device,
-                                 .inode = inode,
-                                 .shares = 1,
-                                 .kind = kind,
-                                 .first_fd = fd,
-                                 .duplicate = -1};
+    *lock = (struct shared_lock){
+        .next = *bucket, .device = device, .inode = inode, .shares = 1, .kind = kind, .first_fd = fd, .duplicate = -1};
     *bucket = lock;
     return lock;
 }

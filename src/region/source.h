@@ -28,9 +28,9 @@ struct source {
     bool is_shared; /* a duplicate: position and locks are somebody else's too */
     enum source_kind kind;
     struct file_system file_system;
-    uint32_t lock;             /* MMG_LOCK_...: the one that is held */
-    uint32_t lock_reason;      /* MMG_LOCKING_...: why it is that one */
-    int lock_error;            /* the kernel's answer when the file system has no such lock */
+    uint32_t lock;        /* MMG_LOCK_...: the one that is held */
+    uint32_t lock_reason; /* MMG_LOCKING_...: why it is that one */
+    int lock_error;       /* the kernel's answer when the file system has no such lock */
     struct lock_share lock_share;
     struct file_status status; /* as it was once the lock was held */
     uint64_t size;             /* of a file or device */

@@ -24,8 +24,8 @@
 
 /* Under the mutex of leased_file.h: */
 static bool is_running;
-static bool is_lingering; /* it will find out by itself that there are no leases */
-static int thread_id;     /* 0: not known yet */
+static bool is_lingering;          /* it will find out by itself that there are no leases */
+static int thread_id;              /* 0: not known yet */
 static struct leased_file *broken; /* files that writers wait for */
 static uint64_t number_broken;
 /* Kept while there are leases that last, for a break in a process that has no descriptor left. */

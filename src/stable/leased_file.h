@@ -14,7 +14,7 @@
 #include "region/region.h"
 
 struct lease {
-    struct region_keeper keeper; /* first: the region leads to it, and it leads to the lease */
+    struct region_keeper keeper;   /* first: the region leads to it, and it leads to the lease */
     struct lease *next, *previous; /* of the same file */
     struct leased_file *file;      /* NULL: the lease is over, given up or broken */
     struct region *region;         /* NULL until attached */

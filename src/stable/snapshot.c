@@ -88,7 +88,11 @@ copy_pieces(const struct snapshot_order *order, size_t length, struct snapshot *
     return 0;
 }
 
-enum place { BESIDE, IN_TMPDIR, IN_MEMORY };
+enum place {
+    BESIDE,
+    IN_TMPDIR,
+    IN_MEMORY
+};
 
 static int
 memory_open(const struct snapshot_order *order, size_t length, struct snapshot *snapshot)

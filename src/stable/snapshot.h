@@ -22,8 +22,8 @@ struct snapshot_order {
 };
 
 struct snapshot {
-    uint32_t means;    /* MMG_MEANS_REFLINK or _SNAPSHOT */
-    int fd;            /* a file without a name that holds the bytes at the same offsets; -1: there is none */
+    uint32_t means;        /* MMG_MEANS_REFLINK or _SNAPSHOT */
+    int fd;                /* a file without a name that holds the bytes at the same offsets; -1: there is none */
     unsigned char *memory; /* read-only pages that hold the bytes from `from` on; NULL: there are none */
     size_t memory_length;
     size_t secured;    /* bytes that are there: `length`, or fewer when cap, space or time ran out */

@@ -48,7 +48,7 @@ static const struct {
 struct attempt {
     struct source *source;
     uint64_t length;
-    uint64_t order; /* as in mmg_info */
+    uint64_t order;    /* as in mmg_info */
     char reasons[240]; /* why not, means by means */
     size_t used;
 };
@@ -193,12 +193,14 @@ try_reflink(struct attempt *attempt, mmg_status *status, struct region **out)
     int clone, os_code = EINVAL;
 
     /* The times are asked before the file is cloned: a change in between makes it a changed file, not an unchanged one. */
-    if (source->kind == SOURCE_FILE && source->file_system.may_reflink && (*status = mmgi_source_refresh(source)) != MMG_OK)
+    if (source->kind == SOURCE_FILE && source->file_system.may_reflink &&
+        (*status = mmgi_source_refresh(source)) != MMG_OK)
         return true;
     if (source->kind == SOURCE_FILE && source->file_system.may_reflink)
         os_code = mmgi_snapshot_reflink(source->fd, &clone);
     if (os_code != 0) {
-        note(attempt, "; reflink: %s", os_code == EACCES || os_code == EROFS ? "directory not writable" : "not possible");
+        note(attempt, "; reflink: %s",
+             os_code == EACCES || os_code == EROFS ? "directory not writable" : "not possible");
         return false;
     }
     /* The clone is of one moment, and its size counts, not what the file's was or is. */

@@ -404,7 +404,9 @@ def test_many_regions_of_a_file_share_a_lock_that_lasts_as_long_as_the_last(larg
     inode = os.stat(large.path).st_ino
 
     def locks() -> int:
-        return sum(f":{inode} " in line and "FLOCK" in line for line in Path("/proc/locks").read_text().splitlines())
+        return sum(
+            f":{inode} " in line and "FLOCK" in line for line in Path("/proc/locks").read_text().splitlines()
+        )
 
     handles = [mmg.accepted(mmg.try_open(large.path)) for _ in range(200)]
     assert 1 <= locks() < 20

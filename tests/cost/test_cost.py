@@ -36,13 +36,29 @@ SYSTEM_CALLS = [
     (
         "open",
         256 << 10,
-        {"openat": 1, "flock": 1, "statx": 1, "fstat": 1, "rt_sigaction": 1, "mmap": 1, "munmap": 1, "close": 1},
+        {
+            "openat": 1,
+            "flock": 1,
+            "statx": 1,
+            "fstat": 1,
+            "rt_sigaction": 1,
+            "mmap": 1,
+            "munmap": 1,
+            "close": 1,
+        },
     ),
     (
         "stable",  # by a lease: nine to open it, and three to close it
         1 << 20,
         {
-            "openat": 1, "statx": 1, "flock": 1, "fcntl": 4, "fstat": 1, "rt_sigaction": 1, "mmap": 1, "munmap": 1,
+            "openat": 1,
+            "statx": 1,
+            "flock": 1,
+            "fcntl": 4,
+            "fstat": 1,
+            "rt_sigaction": 1,
+            "mmap": 1,
+            "munmap": 1,
             "close": 1,
         },
     ),

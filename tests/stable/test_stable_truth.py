@@ -16,7 +16,16 @@ import pytest
 
 from mmapguard import abi
 from stable import mounts
-from stable.others import FILE_MEANS, STABLE, Places, is_still, means, overwrite, overwritten_elsewhere, stable
+from stable.others import (
+    FILE_MEANS,
+    STABLE,
+    Places,
+    is_still,
+    means,
+    overwrite,
+    overwritten_elsewhere,
+    stable,
+)
 from support import files
 from support import library as mmg
 from support.children import Helper, Line, in_child

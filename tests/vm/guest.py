@@ -61,7 +61,9 @@ def nfs(version: str) -> Iterator[Path]:
     export = WORK / "export"
     export.mkdir(exist_ok=True)
     if not any("nfsd" in line for line in Path("/proc/mounts").read_text().splitlines()):
-        sh(f"mount -t tmpfs export {export}; mount -t nfsd nfsd /proc/fs/nfsd; mkdir -p /run/rpc_pipefs /var/lib/nfs/sm")
+        sh(
+            f"mount -t tmpfs export {export}; mount -t nfsd nfsd /proc/fs/nfsd; mkdir -p /run/rpc_pipefs /var/lib/nfs/sm"
+        )
         Path("/etc/exports").write_text(f"{export} *(rw,no_root_squash,fsid=1,no_subtree_check,insecure)\n")
         sh("rpcbind -w; rpc.mountd; exportfs -a; rpc.nfsd 4")
     with mounted(f"127.0.0.1:{export}", "nfs", f"vers={version},nolock,soft,timeo=50") as where:
@@ -97,7 +99,9 @@ def overlay() -> Iterator[Path]:
     base = WORK / "layers"
     for name in ("lower", "upper", "work"):
         (base / name).mkdir(parents=True, exist_ok=True)
-    with mounted("overlay", "overlay", f"lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/work") as where:
+    with mounted(
+        "overlay", "overlay", f"lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/work"
+    ) as where:
         yield where
 
 
@@ -111,7 +115,11 @@ def writers_go_on(where: Path, lock: int, reason: int) -> None:
     other.write_bytes(b"C" * SIZE)
     with mmg.opened(mmg.try_open(path)) as handle:
         found = mmg.info(handle)
-        assert (found.lock, found.lock_reason) == (lock, reason), (found.lock, found.lock_reason, found.file_system)
+        assert (found.lock, found.lock_reason) == (lock, reason), (
+            found.lock,
+            found.lock_reason,
+            found.file_system,
+        )
         begun = time.monotonic()
         sh(f"cp {other} {path}")
         assert time.monotonic() - begun < 10
@@ -131,7 +139,9 @@ def stable_holds(where: Path, means: set[int]) -> None:
 
     for write in (lambda: path.write_bytes(b"B" * SIZE), lambda: os.truncate(path, 0), empty, path.unlink):
         path.write_bytes(b"A" * SIZE)
-        with mmg.opened(mmg.try_open(path, guarantee=abi.MMG_GUARANTEE_STABLE, flags=abi.MMG_FLAG_NO_LEASE)) as handle:
+        with mmg.opened(
+            mmg.try_open(path, guarantee=abi.MMG_GUARANTEE_STABLE, flags=abi.MMG_FLAG_NO_LEASE)
+        ) as handle:
             found = mmg.info(handle)
             assert found.means in means, found.means
             child = os.fork()
@@ -148,7 +158,9 @@ def no_lease_is_taken(where: Path) -> None:
     """Not every writer of this file system is in this kernel."""
     path = where / "file"
     path.write_bytes(b"A" * SIZE)
-    with mmg.opened(mmg.try_open(path, guarantee=abi.MMG_GUARANTEE_STABLE, backing=abi.MMG_BACKING_MAP)) as handle:
+    with mmg.opened(
+        mmg.try_open(path, guarantee=abi.MMG_GUARANTEE_STABLE, backing=abi.MMG_BACKING_MAP)
+    ) as handle:
         assert mmg.info(handle).means == abi.MMG_MEANS_SNAPSHOT, mmg.info(handle).means
 
 
@@ -175,8 +187,16 @@ def storm(where: Path, who: str = "root") -> None:
     place.mkdir(exist_ok=True)
     done = subprocess.run(
         ["/test/stable_storm", ROUNDS, who],
-        env={**os.environ, "TMPDIR": str(place), "LD_LIBRARY_PATH": "/test", "STORM_COPIES_ONLY": "1", "STORM_COARSE_TIMES": "1"},
-        capture_output=True, text=True, timeout=900,
+        env={
+            **os.environ,
+            "TMPDIR": str(place),
+            "LD_LIBRARY_PATH": "/test",
+            "STORM_COPIES_ONLY": "1",
+            "STORM_COARSE_TIMES": "1",
+        },
+        capture_output=True,
+        text=True,
+        timeout=900,
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-1500:]
 
@@ -192,8 +212,12 @@ def a_failing_device_is_reported() -> None:
         with mounted("/dev/dm-0", "ext4", "defaults") as where:
             (where / "file").write_bytes(b"A" * (8 << 20))
             sh("sync; echo 3 > /proc/sys/vm/drop_caches")
-            with mmg.opened(mmg.try_open(where / "file", guarantee=abi.MMG_GUARANTEE_STABLE, copy_threshold=1)) as handle:
-                sh(f"dmsetup suspend --noflush --nolockfs bad; dmsetup load bad --table '0 {sectors} error'; dmsetup resume bad")
+            with mmg.opened(
+                mmg.try_open(where / "file", guarantee=abi.MMG_GUARANTEE_STABLE, copy_threshold=1)
+            ) as handle:
+                sh(
+                    f"dmsetup suspend --noflush --nolockfs bad; dmsetup load bad --table '0 {sectors} error'; dmsetup resume bad"
+                )
                 sh("echo 3 > /proc/sys/vm/drop_caches")
                 status, _ = mmg.read(handle, 4 << 20, 4096)
                 assert status == abi.MMG_E_IO, status
@@ -251,13 +275,19 @@ def report(name: str, work: Callable[[], None]) -> None:
         print("\n".join("    " + line for line in traceback.format_exc().splitlines()[-12:]), flush=True)
 
 
-def try_case(name: str, place: Callable[[], contextlib.AbstractContextManager[Path]], checks: list[Check]) -> None:
+def try_case(
+    name: str, place: Callable[[], contextlib.AbstractContextManager[Path]], checks: list[Check]
+) -> None:
     """All checks of one file system."""
     try:
         with place() as where:
             for number, check in enumerate(checks, 1):
-                title = check.__name__ if check.__name__ != "<lambda>" else ("writers go on", "STABLE holds")[number - 1]
-                report(f"{name}: {title.replace('_', ' ')}", lambda: check(where))
+                title = (
+                    check.__name__
+                    if check.__name__ != "<lambda>"
+                    else ("writers go on", "STABLE holds")[number - 1]
+                )
+                report(f"{name}: {title.replace('_', ' ')}", lambda check=check, where=where: check(where))
     except Exception:
         report(f"{name}: mounted", lambda: (_ for _ in ()).throw(RuntimeError(traceback.format_exc()[-800:])))
 

@@ -32,7 +32,9 @@ DEADLINE = 2400.0
 
 def run(*command: str | os.PathLike[str], **rest: object) -> None:
     """Run a command, and show what it said if it fails."""
-    done = subprocess.run([os.fspath(part) for part in command], capture_output=True, text=True, check=False, **rest)  # type: ignore[call-overload]
+    done = subprocess.run(
+        [os.fspath(part) for part in command], capture_output=True, text=True, check=False, **rest
+    )  # type: ignore[call-overload]
     if done.returncode != 0:
         sys.exit(f"{command[0]} failed with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
@@ -52,7 +54,12 @@ def base_system(cache: Path) -> Path:
     print("making a small Debian, once; this takes some minutes", flush=True)
     run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", root)
     with tempfile.TemporaryDirectory() as place:
-        run("sh", "-c", "apt-get download $(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: //p' | head -1)", cwd=place)
+        run(
+            "sh",
+            "-c",
+            "apt-get download $(apt-cache depends linux-image-amd64 | sed -n 's/.*Depends: //p' | head -1)",
+            cwd=place,
+        )
         for package in Path(place).glob("*.deb"):
             run("dpkg-deb", "-x", package, Path(place) / "kernel")
         adopt_kernel(Path(place) / "kernel", root, cache)
@@ -75,13 +82,24 @@ def prune(root: Path, release: str) -> None:
     wanted = set()
     for module in MODULES.split():
         found = subprocess.run(
-            ["chroot", root, "modprobe", "--set-version", release, "--show-depends", module], capture_output=True, text=True
+            ["chroot", root, "modprobe", "--set-version", release, "--show-depends", module],
+            capture_output=True,
+            text=True,
         )
-        wanted |= {Path(line.split()[1]).name for line in found.stdout.splitlines() if line.startswith("insmod")}
+        wanted |= {
+            Path(line.split()[1]).name for line in found.stdout.splitlines() if line.startswith("insmod")
+        }
     for path in (root / "usr/lib/modules").rglob("*.ko"):
         if path.name not in wanted:
             path.unlink()
-    for name in ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists", "boot"):
+    for name in (
+        "usr/share/doc",
+        "usr/share/man",
+        "usr/share/locale",
+        "var/cache/apt",
+        "var/lib/apt/lists",
+        "boot",
+    ):
         shutil.rmtree(root / name, ignore_errors=True)
     run("chroot", root, "depmod", release)
 
@@ -95,7 +113,11 @@ def install(root: Path, build: Path) -> None:
     shutil.copy(build / "tests/stable/stable_storm", target)
     shutil.copy(ROOT / "tests/vm/guest.py", target)
     shutil.copytree(ROOT / "tests/support", target / "support")
-    shutil.copytree(ROOT / "bindings/python/mmapguard", target / "mmapguard", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    shutil.copytree(
+        ROOT / "bindings/python/mmapguard",
+        target / "mmapguard",
+        ignore=shutil.ignore_patterns("*.so", "__pycache__"),
+    )
     # Only the ctypes declarations are needed; the package itself wants its extension.
     (target / "mmapguard/__init__.py").write_text("")
     init = root / "init"
@@ -112,11 +134,24 @@ def install(root: Path, build: Path) -> None:
 
 def has_kvm(kernel: Path) -> bool:
     """Returns true when a guest really boots with KVM, which a nested machine may only pretend to have."""
-    command = ["qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-m", "512", "-kernel", kernel, "-nographic"]
+    command = [
+        "qemu-system-x86_64",
+        "-accel",
+        "kvm",
+        "-cpu",
+        "host",
+        "-m",
+        "512",
+        "-kernel",
+        kernel,
+        "-nographic",
+    ]
     try:
         probe = subprocess.run(
             [*command, "-append", "console=ttyS0 panic=-1", "-no-reboot", "-nic", "none"],
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=15,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=15,
         )
     except subprocess.TimeoutExpired:
         return False
@@ -145,14 +180,32 @@ def boot(cache: Path, rounds: str) -> int:
     kvm = has_kvm(cache / "vmlinuz")
     print("booting", "with KVM" if kvm else "with emulation, which is slow", flush=True)
     command = [
-        "qemu-system-x86_64", "-accel", "kvm" if kvm else "tcg", "-cpu", "host" if kvm else "max", "-m", "3072", "-smp", "2",
-        "-kernel", cache / "vmlinuz", "-initrd", cache / "system.cpio",
-        "-append", f"console=ttyS0 quiet panic=-1 rdinit=/init rounds={rounds}",
-        "-nographic", "-no-reboot", "-nic", "none",
-        "-virtfs", f"local,path={shared},mount_tag=shared,security_model=none",
+        "qemu-system-x86_64",
+        "-accel",
+        "kvm" if kvm else "tcg",
+        "-cpu",
+        "host" if kvm else "max",
+        "-m",
+        "3072",
+        "-smp",
+        "2",
+        "-kernel",
+        cache / "vmlinuz",
+        "-initrd",
+        cache / "system.cpio",
+        "-append",
+        f"console=ttyS0 quiet panic=-1 rdinit=/init rounds={rounds}",
+        "-nographic",
+        "-no-reboot",
+        "-nic",
+        "none",
+        "-virtfs",
+        f"local,path={shared},mount_tag=shared,security_model=none",
     ]
     verdict = 1
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, errors="replace") as guest:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, errors="replace"
+    ) as guest:
         watchdog = threading.Timer(DEADLINE, guest.kill)
         watchdog.start()
         assert guest.stdout is not None
@@ -170,6 +223,7 @@ def boot(cache: Path, rounds: str) -> int:
 
 
 def main() -> int:
+    """Make what is missing, boot the guest, and return its verdict."""
     build, cache = Path(sys.argv[1]), Path(sys.argv[2])
     lacking = missing()
     if lacking or os.geteuid() != 0:

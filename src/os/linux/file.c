@@ -156,10 +156,10 @@ struct statx_answer {
 _Static_assert(sizeof(struct statx_answer) == 256 && offsetof(struct statx_answer, mount) == 144,
                "the layout of struct statx (statx(2))");
 
-#define STATX_BASIC 0x000007ffu         /* STATX_BASIC_STATS */
-#define STATX_UNIQUE_MOUNT 0x00004000u  /* STATX_MNT_ID_UNIQUE, Linux 6.8 */
-#define STATX_VERITY 0x00100000u        /* STATX_ATTR_VERITY, Linux 5.5 */
-#define STATX_OF_DESCRIPTOR 0x1000      /* AT_EMPTY_PATH */
+#define STATX_BASIC 0x000007ffu        /* STATX_BASIC_STATS */
+#define STATX_UNIQUE_MOUNT 0x00004000u /* STATX_MNT_ID_UNIQUE, Linux 6.8 */
+#define STATX_VERITY 0x00100000u       /* STATX_ATTR_VERITY, Linux 5.5 */
+#define STATX_OF_DESCRIPTOR 0x1000     /* AT_EMPTY_PATH */
 
 int
 mmgi_file_status_with_mount(int fd, struct file_status *status)

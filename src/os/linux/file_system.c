@@ -208,7 +208,12 @@ name_from_mount_call(uint64_t unique, char *name, size_t size)
 
 /* Where a reader of mountinfo (proc(5)) is within a line. */
 struct table_reader {
-    enum { IN_NUMBER, BEFORE_NAME, IN_NAME, BEHIND } part;
+    enum {
+        IN_NUMBER,
+        BEFORE_NAME,
+        IN_NAME,
+        BEHIND
+    } part;
     uint64_t number; /* the first field: of the mount */
     size_t matched;  /* characters of " - ", which stands before the name */
     size_t used;     /* of the name */

@@ -92,8 +92,7 @@ mmgi_snapshot_file_beside(int fd, uint64_t end, uint64_t bytes, int *target)
     slash[slash == path ? 1 : 0] = '\0';
     int os_code = unlinked_in(path, end, bytes, target);
     /* A file may be in no directory (a memfd is called "/memfd:...") or be mounted over another by itself. */
-    if (os_code == 0 &&
-        (fstat(fd, &source) != 0 || fstat(*target, &beside) != 0 || source.st_dev != beside.st_dev)) {
+    if (os_code == 0 && (fstat(fd, &source) != 0 || fstat(*target, &beside) != 0 || source.st_dev != beside.st_dev)) {
         close(*target);
         os_code = EXDEV;
     }
