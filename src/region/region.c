@@ -69,7 +69,8 @@ mmgi_region_create(const struct region_spec *spec)
     region->number = spec->number;
     region->fd = spec->keeps_source ? source->fd : -1;
     region->lock = spec->keeps_source ? source->lock : MMG_LOCK_NONE;
-    region->lock_reason = spec->keeps_source || source->lock == MMG_LOCK_NONE ? source->lock_reason : MMG_LOCKING_NO_NEED;
+    region->lock_reason = spec->keeps_source || source->lock == MMG_LOCK_NONE ? source->lock_reason
+                                                                              : MMG_LOCKING_NO_NEED;
     region->lock_error = source->lock_error;
     region->lock_share = spec->keeps_source ? source->lock_share : (struct lock_share){.lock = NULL};
     region->exceptions = spec->exceptions;

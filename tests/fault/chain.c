@@ -76,8 +76,8 @@ host_handler(int number, int signo, siginfo_t *info, void *context)
     }
 #define EIGHT(what, n) what(n##0) what(n##1) what(n##2) what(n##3) what(n##4) what(n##5) what(n##6) what(n##7)
 #define ALL(what)                                                                                                      \
-    EIGHT(what, 0) EIGHT(what, 1) EIGHT(what, 2) EIGHT(what, 3) EIGHT(what, 4) EIGHT(what, 5) EIGHT(what, 6)           \
-    EIGHT(what, 7)
+    EIGHT(what, 0)                                                                                                     \
+    EIGHT(what, 1) EIGHT(what, 2) EIGHT(what, 3) EIGHT(what, 4) EIGHT(what, 5) EIGHT(what, 6) EIGHT(what, 7)
 ALL(HOST)
 #define NAME(n) host_##n,
 static void (*const host_handlers[HOSTS])(int, siginfo_t *, void *) = {ALL(NAME)};

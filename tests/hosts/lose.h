@@ -35,8 +35,8 @@ lose_begin(void)
         mmg_open(path, &options, &lose_handle, NULL) != MMG_OK || mmg_info_get(lose_handle, &info) != MMG_OK ||
         info.means != MMG_MEANS_FAULT_GUARD || mmg_guard_state() != MMG_GUARD_TOP ||
         mmg_pin(lose_handle, 0, MMG_TO_END, &lose_span) != MMG_OK || ftruncate(descriptor, 4096) != 0) {
-        fprintf(stderr, "no guarded mapping: guard %s, means %u\n", mmg_term(MMG_TERM_GUARD, (uint32_t)mmg_guard_state()),
-                info.means);
+        fprintf(stderr, "no guarded mapping: guard %s, means %u\n",
+                mmg_term(MMG_TERM_GUARD, (uint32_t)mmg_guard_state()), info.means);
         exit(3);
     }
     close(descriptor);

@@ -535,7 +535,8 @@ storm(void)
     free(scratch);
     print_tally(round);
     /* A storm in which nothing happened proves nothing. */
-    CHECK(rounds < 8 || getenv("STORM_COPIES_ONLY") != NULL || broken > 0 || by_means[MMG_MEANS_SNAPSHOT] + by_means[MMG_MEANS_REFLINK] > 0);
+    CHECK(rounds < 8 || getenv("STORM_COPIES_ONLY") != NULL || broken > 0 ||
+          by_means[MMG_MEANS_SNAPSHOT] + by_means[MMG_MEANS_REFLINK] > 0);
 }
 
 static const struct check_case cases[] = {
