@@ -267,16 +267,16 @@ enum {
 
 /** `mmg_info.backing_reason`. */
 enum {
-    MMG_REASON_ASKED = 0,        /**< the caller asked for this backing */
-    MMG_REASON_SMALL = 1,        /**< copied: at most the copy threshold */
-    MMG_REASON_LARGE = 2,        /**< mapped: above the copy threshold */
-    MMG_REASON_EMPTY = 3,        /**< nothing to hold */
-    MMG_REASON_STREAM = 4,       /**< copied: a pipe, socket, terminal or other stream */
-    MMG_REASON_VIRTUAL = 5,      /**< copied: the size that the file system reports is not that of the contents */
-    MMG_REASON_MAP_REFUSED = 6,  /**< copied: the file system refused both kinds of mapping */
-    MMG_REASON_MAP_PRIVATE = 7,  /**< mapped MAP_PRIVATE: the file system refused MAP_SHARED */
-    MMG_REASON_STABLE = 8,       /**< STABLE was demanded and this is what upholds it */
-    MMG_REASON_NO_GUARD = 9,     /**< copied: the fault guard could not be put in place */
+    MMG_REASON_ASKED = 0,         /**< the caller asked for this backing */
+    MMG_REASON_SMALL = 1,         /**< copied: at most the copy threshold */
+    MMG_REASON_LARGE = 2,         /**< mapped: above the copy threshold */
+    MMG_REASON_EMPTY = 3,         /**< nothing to hold */
+    MMG_REASON_STREAM = 4,        /**< copied: a pipe, socket, terminal or other stream */
+    MMG_REASON_VIRTUAL = 5,       /**< copied: the size that the file system reports is not that of the contents */
+    MMG_REASON_MAP_REFUSED = 6,   /**< copied: the file system refused both kinds of mapping */
+    MMG_REASON_MAP_PRIVATE = 7,   /**< mapped MAP_PRIVATE: the file system refused MAP_SHARED */
+    MMG_REASON_STABLE = 8,        /**< STABLE was demanded and this is what upholds it */
+    MMG_REASON_NO_GUARD = 9,      /**< copied: the fault guard could not be put in place */
     MMG_REASON_BLOCK_DEVICE = 10, /**< mapped: a block device */
     MMG_REASON_NO_ROOM = 11       /**< copied: the process had no mapping or no address space left */
 };

@@ -255,7 +255,7 @@ constants! {
     MMG_GUARD_TOP: i32 = 1;
     /// installed, but another handler was put on top since; it may or may not pass faults on
     MMG_GUARD_DISPLACED: i32 = 2;
-    /// sigaction(2) did not take effect (sanitizers, libjsig and sandboxes do this)
+    /// the system refuses the handler, as a sandbox may, or there were too many handlers
     MMG_GUARD_REFUSED: i32 = 3;
     /// on top, but SIGBUS is blocked in the calling thread: a fault here kills the process
     MMG_GUARD_BLOCKED: i32 = 4;

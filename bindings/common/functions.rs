@@ -75,7 +75,8 @@ functions! {
     /// - `MMG_E_POISONED`: the cause of the first loss (where: `mmg_info.fault_offset`)
     /// - `MMG_E_UNSTABLE`: STABLE was demanded and no longer holds (from where: `mmg_info.fault_offset`; why:
     ///   `mmg_info.shortfall`)
-    /// - `MMG_E_SYSTEM`: fstat failed
+    /// - `MMG_E_SYSTEM`: fstat failed because the descriptor is gone or names another file: the host has
+    ///   closed it
     ///
     /// Threads: Safe.
     ///
@@ -188,15 +189,16 @@ functions! {
     pub fn mmg_find_last(handle: mmg_handle, offset: u64, length: u64, needle: *const c_void, needle_size: u64, position: *mut u64) -> mmg_status;
 
     /// Put the SIGBUS handler on top, or back on top when another was installed since; that one then becomes
-    /// the handler to which foreign faults are passed. Opening a file does this by itself the first time;
-    /// there is no uninstall, since a handler below another cannot be removed without breaking that one.
+    /// the handler to which foreign faults are passed. Every open of a mapping does this by itself. There is
+    /// no uninstall, since a handler below another cannot be removed without breaking that one. The guard can
+    /// be put on top of 64 different handlers in the life of a process.
     ///
     /// Affects the whole process: the disposition of SIGBUS.
     ///
     /// Returns one of these:
     ///
     /// - `MMG_OK`
-    /// - `MMG_E_GUARD`: refused by the system, or MMAPGUARD_NO_SIGNAL is set
+    /// - `MMG_E_GUARD`: refused by the system, MMAPGUARD_NO_SIGNAL is set, or there were 64 handlers before
     ///
     /// Threads: Safe.
     ///
@@ -297,9 +299,10 @@ functions! {
     ///
     /// The first mapping that needs it installs the process-wide SIGBUS handler, which acts on faults in this
     /// library's mappings only and passes everything else to the handler that was there (see docs/SAFETY.md).
-    /// A later mapping puts it back where it finds no handler at all. It is not installed when
-    /// `MMG_FLAG_NO_FAULT_GUARD` or the environment variable MMAPGUARD_NO_SIGNAL (not empty, not "0") says
-    /// so.
+    /// Every later mapping puts it back on top if another handler was installed since. It is not installed
+    /// when `MMG_FLAG_NO_FAULT_GUARD` or the environment variable MMAPGUARD_NO_SIGNAL (not empty, not "0")
+    /// says so; a program that runs with more rights than its caller (set-user-ID) does not obey the
+    /// variable.
     ///
     /// With `MMG_GUARANTEE_STABLE` the library takes the cheapest means that keeps the bytes as they are
     /// (`mmg_info.means`). A means may be a lease, which is not free for others: whoever opens the file for

@@ -158,7 +158,8 @@ continue_run(const struct held *held, size_t *from, size_t *to)
     /* Relaxed, and from several threads perhaps mixed: the run only guides how much is given up at the next failure. */
     atomic_store_explicit(&repairs->run_start, *from, memory_order_relaxed);
     atomic_store_explicit(&repairs->run_end, *to, memory_order_relaxed);
-    atomic_store_explicit(&repairs->run_length, *to - *from + (is_after || is_before ? length : 0), memory_order_relaxed);
+    atomic_store_explicit(&repairs->run_length, *to - *from + (is_after || is_before ? length : 0),
+                          memory_order_relaxed);
 }
 
 static bool

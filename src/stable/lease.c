@@ -108,10 +108,10 @@ by_fd_reserve(int fd)
         room *= 2;
     if (room == by_fd_room)
         return true;
-    struct lease **larger = realloc(by_fd, room * sizeof *by_fd);
+    struct lease **larger = (struct lease **)realloc((void *)by_fd, room * sizeof *by_fd);
     if (larger == NULL)
         return false;
-    memset(larger + by_fd_room, 0, (room - by_fd_room) * sizeof *larger);
+    memset((void *)(larger + by_fd_room), 0, (room - by_fd_room) * sizeof *larger);
     by_fd = larger;
     by_fd_room = room;
     return true;
@@ -177,7 +177,7 @@ state_reset(void)
 {
     mmgi_mutex_reset(&mmgi_lease_mutex);
     mmgi_condition_reset(&mmgi_lease_changed);
-    memset(buckets, 0, sizeof buckets);
+    memset((void *)buckets, 0, sizeof buckets);
     by_fd = NULL;
     by_fd_room = 0;
     leases = 0;
@@ -235,8 +235,9 @@ vouch(uint32_t number, int fd)
 {
     int64_t now = mmgi_clock_tick_ns();
     bool is_own;
-    int64_t until = mmgi_vouched(number, &is_own);
+    int64_t until;
 
+    mmgi_vouched(number, &is_own);
     if (!is_own) {
         vouch_in_child(number, fd);
         return;
