@@ -31,7 +31,8 @@ def compile_it(compiler: str, standard: str, source: Path, program: Path) -> sub
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The test program, compiled one way, warnings being errors."""
     path = tmp_path_factory.mktemp("cpp") / "raii"
-    done = compile_it(*request.param, ROOT / "tests" / "cpp" / "raii.cpp", path)
+    compiler, standard = request.param
+    done = compile_it(compiler, standard, ROOT / "tests" / "cpp" / "raii.cpp", path)
     assert (done.returncode, done.stderr) == (0, "")
     return path
 
