@@ -7,6 +7,7 @@ usage: guest.py ROUNDS
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -16,8 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["MMAPGUARD_LIBRARY"] = "/test/libmmapguard.so.1"
-from mmapguard import abi  # noqa: E402
-from support import library as mmg  # noqa: E402
+from mmapguard import abi
+from support import library as mmg
 
 WORK = Path("/mnt")
 SIZE = 1 << 20
@@ -49,6 +50,7 @@ def mounted(what: str, kind: str, options: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def image(kind: str, make: str, options: str = "loop") -> Iterator[Path]:
+    """A file system in a fresh image, mounted."""
     path = WORK / "image"
     sh(f"rm -f {path}; truncate -s 200M {path}; {make} {path}")
     with mounted(str(path), kind, options) as where:
@@ -96,6 +98,7 @@ def ninep() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def overlay() -> Iterator[Path]:
+    """An overlay of two folders, mounted."""
     base = WORK / "layers"
     for name in ("lower", "upper", "work"):
         (base / name).mkdir(parents=True, exist_ok=True)
@@ -287,7 +290,7 @@ def try_case(
                     if check.__name__ != "<lambda>"
                     else ("writers go on", "STABLE holds")[number - 1]
                 )
-                report(f"{name}: {title.replace('_', ' ')}", lambda check=check, where=where: check(where))
+                report(f"{name}: {title.replace('_', ' ')}", functools.partial(check, where))
     except Exception:
         report(f"{name}: mounted", lambda: (_ for _ in ()).throw(RuntimeError(traceback.format_exc()[-800:])))
 

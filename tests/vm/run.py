@@ -143,7 +143,7 @@ def has_kvm(kernel: Path) -> bool:
         "-m",
         "512",
         "-kernel",
-        kernel,
+        str(kernel),
         "-nographic",
     ]
     try:
