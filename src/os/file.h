@@ -118,7 +118,17 @@ int mmgi_file_check_readable(int fd);
  */
 int mmgi_file_check_writers(int fd);
 
-/** The page size of mappings of this file: that of the system, except in hugetlbfs. Does not block. */
+/**
+ * Returns the page size of mappings of a file whose blocks are larger than a page of the system: that of hugetlbfs, else
+ * the system's. Does not block.
+ */
 size_t mmgi_file_page_size(int fd, const struct file_status *status);
+
+/** Returns the page size of mappings of any file, without a call for the many whose blocks are no larger than a page. */
+static inline size_t
+file_page_size(int fd, const struct file_status *status, size_t system_page)
+{
+    return status->block_size > system_page ? mmgi_file_page_size(fd, status) : system_page;
+}
 
 #endif

@@ -233,7 +233,7 @@ mmg_status
 mmgi_backing_map(struct source *source, const struct map_request *request, struct region **out)
 {
     const mmg_options *options = source->options;
-    size_t page = mmgi_file_page_size(source->fd, &source->status);
+    size_t page = file_page_size(source->fd, &source->status, mmgi_map_page_size());
     size_t lead = (size_t)(options->offset % page);
     struct region_memory memory;
     struct mapping mapping;
