@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import mmap
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmapguard import abi
+from stable import mounts
 from support import children, files
 from support import library as mmg
 from support.children import Helper, Line
@@ -27,6 +29,9 @@ Places = Callable[[str], Path]
 FILE_MEANS = (abi.MMG_MEANS_REFLINK, abi.MMG_MEANS_SNAPSHOT)
 """What upholds STABLE after a lease broke."""
 
+MAPPED = {"backing": abi.MMG_BACKING_MAP}
+"""A copy in memory comes before a snapshot for small files; it is no mapping."""
+
 
 def stable(path: str | os.PathLike[str], **members: int) -> contextlib.AbstractContextManager[int]:
     """The handle of a file that must open STABLE, closed at the end."""
@@ -36,6 +41,12 @@ def stable(path: str | os.PathLike[str], **members: int) -> contextlib.AbstractC
 def means(handle: int) -> int:
     """By what the guarantee is upheld."""
     return int(mmg.info(handle).means)
+
+
+def beside(path: Path) -> int:
+    """What a snapshot beside a file is, if one can be made there."""
+    kind = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True).stdout.strip()
+    return abi.MMG_MEANS_REFLINK if kind in mounts.REFLINKING else abi.MMG_MEANS_SNAPSHOT
 
 
 def is_still(handle: int, data: bytes) -> None:

@@ -17,10 +17,13 @@ from mmapguard import abi
 from stable import mounts
 from stable.others import (
     FILE_MEANS,
+    MAPPED,
     NOBODY,
+    STABLE,
     STRANGER,
     Places,
     as_user,
+    beside,
     is_still,
     leases_on,
     means,
@@ -33,12 +36,6 @@ from stable.others import (
 from support import files, watch
 from support import library as mmg
 from support.children import in_child
-
-
-def expected_means(path: Path) -> int:
-    """What a break leaves on this file system."""
-    kind = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True).stdout.strip()
-    return abi.MMG_MEANS_REFLINK if kind in mounts.REFLINKING else abi.MMG_MEANS_SNAPSHOT
 
 
 def _open(flags: int) -> Callable[[Path], None]:
@@ -101,7 +98,7 @@ def test_every_way_of_writing_finds_the_bytes_secured(leasing_folder: Path, way:
         with mmg.pinned(handle) as again:
             assert mmg.address(again) == place
         is_still(handle, one.data)
-        assert means(handle) == expected_means(one.path)
+        assert means(handle) == beside(one.path)
         assert leases_on(one.path) == 0
         now = os.stat(one.path)
         bits = mmg.changed(handle)[1]
@@ -178,7 +175,7 @@ def test_a_file_that_was_moved_is_secured_where_it_is_now(leasing_folder: Path) 
         moved = one.path.rename(leasing_folder / "elsewhere" / "file")
         overwritten_elsewhere(moved)
         is_still(handle, one.data)
-        assert means(handle) == expected_means(leasing_folder)
+        assert means(handle) == beside(leasing_folder)
 
 
 def test_a_writer_that_will_not_wait_is_told_to_come_again(leasing_folder: Path) -> None:
@@ -258,7 +255,7 @@ def _ten_thousand(folder: Path, count: int) -> tuple[int, int, list[int]]:
     paths = [folder / str(number) for number in range(count)]
     for number, path in enumerate(paths):
         path.write_bytes(data[number % 10])
-    handles = [mmg.accepted(mmg.try_open(path, guarantee=1, backing=abi.MMG_BACKING_MAP)) for path in paths]
+    handles = [mmg.accepted(mmg.try_open(path, guarantee=STABLE, **MAPPED)) for path in paths]
     leased = sum(means(handle) == abi.MMG_MEANS_LEASE for handle in handles)
     writer = os.fork()  # descriptors above 1023 are more than select(2) can wait for
     if writer == 0:
@@ -409,7 +406,7 @@ def test_readers_never_stop_while_the_bytes_are_secured(leasing_folder: Path) ->
 def test_closing_during_the_break_lets_the_writer_in_at_once(tmp_path: Path) -> None:
     """No span is left, so nobody needs the rest of the copy; nothing of it is left behind either."""
     path = files.sparse(tmp_path / "large", 1 << 30)
-    attempt = mmg.try_open(path, guarantee=1)
+    attempt = mmg.try_open(path, guarantee=STABLE)
     handle = mmg.accepted(attempt)
     if means(handle) != abi.MMG_MEANS_LEASE:
         assert mmg.close(handle) == abi.MMG_OK
@@ -432,7 +429,7 @@ def overwrite_one_byte(path: Path) -> None:
 
 def test_spans_outlive_the_handle_and_the_break(leasing_folder: Path) -> None:
     one = files.sample(leasing_folder / "file", files.LARGE)
-    handle = mmg.accepted(mmg.try_open(one.path, guarantee=1))
+    handle = mmg.accepted(mmg.try_open(one.path, guarantee=STABLE))
     status, span = mmg.pin(handle)
     assert status == abi.MMG_OK
     assert mmg.close(handle) == abi.MMG_OK
@@ -473,8 +470,8 @@ def test_a_writer_that_holds_an_open_file_gives_the_next_reader_a_snapshot_and_t
     one = files.sample(leasing_folder / "file", files.LARGE)
     with stable(one.path) as first, writing(one.path) as writer:
         writer.overwrite()
-        with stable(one.path) as second:
-            assert means(second) in FILE_MEANS
+        with stable(one.path, **MAPPED) as second:
+            assert means(second) == beside(one.path)
             is_still(first, one.data)
             assert mmg.content(second) == b"\0" * one.size
             writer.cut()

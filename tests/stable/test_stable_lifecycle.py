@@ -20,8 +20,11 @@ from mmapguard import abi
 from stable import mounts
 from stable.others import (
     FILE_MEANS,
+    MAPPED,
     NOBODY,
+    STABLE,
     Places,
+    beside,
     having_become,
     helper_thread,
     is_still,
@@ -75,8 +78,8 @@ def test_who_asks_for_no_lease_gets_no_thread(leasing_folder: Path) -> None:
         assert mmg.info(contained).guarantee == abi.MMG_GUARANTEE_CONTAINED
         with stable(one.path, backing=abi.MMG_BACKING_COPY):
             assert watch.threads() == before
-        with writing(one.path), stable(one.path) as handle:
-            assert means(handle) in FILE_MEANS
+        with writing(one.path), stable(one.path, **MAPPED) as handle:
+            assert means(handle) == beside(one.path)
             until(lambda: watch.threads() == before, "no thread stays where no lease was to be had")
 
 
@@ -214,7 +217,7 @@ def test_where_no_signal_can_be_queued_for_a_user_without_privileges(leasing_fol
 
 def _without_threads(path: Path, data: bytes) -> int:
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    with stable(path) as handle:
+    with stable(path, **MAPPED) as handle:
         is_still(handle, data)
         return means(handle)
 
@@ -223,7 +226,7 @@ def test_where_no_thread_can_be_had_the_next_means_is_taken(leasing_folder: Path
     files.require_root("becomes another user")
     one = files.sample(leasing_folder / "file", files.LARGE)
     os.chown(one.path, NOBODY, NOBODY)
-    assert in_child(having_become, NOBODY, _without_threads, one.path, one.data) in FILE_MEANS
+    assert in_child(having_become, NOBODY, _without_threads, one.path, one.data) == beside(one.path)
 
 
 # ------------------------------------------------------------------------------------------- fork and exec --
@@ -288,7 +291,7 @@ def test_a_child_of_a_fork_after_the_break_has_the_snapshot_too(leasing_folder: 
 
 
 def _open_fork_and_die(line: Line, path: Path) -> None:
-    handle = mmg.accepted(mmg.try_open(path, guarantee=1))
+    handle = mmg.accepted(mmg.try_open(path, guarantee=STABLE))
     child = os.fork()
     if child == 0:
         line.say(f"{os.getpid()} {means(handle)} {mmg.info(handle).shortfall}")
@@ -298,7 +301,7 @@ def _open_fork_and_die(line: Line, path: Path) -> None:
 
 
 def test_the_child_of_a_parent_that_has_died_holds_up_no_writer(places: Places) -> None:
-    """A daemon: the parent, with the thread, is gone, the child has the mapping. Nobody answers for a lease."""
+    """A daemon: the parent, with the thread, is gone. The child uses the region once, and so lets go of the lease."""
     one = files.sample(places("ext4") / "file", files.LARGE)
     with Helper(_open_fork_and_die, one.path) as line:
         told = line.hear().split()
@@ -329,7 +332,7 @@ def test_a_program_started_from_here_holds_no_lease(leasing_folder: Path) -> Non
 
 EXEC = """
 import os
-handle = mmg.accepted(mmg.try_open(sys.argv[1], guarantee=1))
+handle = mmg.accepted(mmg.try_open(sys.argv[1], guarantee=abi.MMG_GUARANTEE_STABLE))
 assert mmg.info(handle).means == abi.MMG_MEANS_LEASE
 os.execv(sys.executable, [sys.executable, "-c", '''
 import os, sys, time
@@ -354,7 +357,7 @@ def test_exec_ends_the_leases(leasing_folder: Path) -> None:
 
 UNLOADED = """
 import _ctypes, os, threading
-handle = mmg.accepted(mmg.try_open(sys.argv[1], guarantee=1))
+handle = mmg.accepted(mmg.try_open(sys.argv[1], guarantee=abi.MMG_GUARANTEE_STABLE))
 assert mmg.info(handle).means == abi.MMG_MEANS_LEASE
 status, span = mmg.pin(handle)
 data = open(sys.argv[1], "rb").read()
@@ -374,7 +377,7 @@ def test_unloading_the_library_changes_nothing(leasing_folder: Path) -> None:
 
 
 LEFT_OPEN = """
-handle = mmg.accepted(mmg.try_open(sys.argv[1], guarantee=1))
+handle = mmg.accepted(mmg.try_open(sys.argv[1], guarantee=abi.MMG_GUARANTEE_STABLE))
 assert mmg.info(handle).means == abi.MMG_MEANS_LEASE
 print("gone", end="")
 """
@@ -398,7 +401,7 @@ def test_a_process_that_ends_without_closing_leaves_no_lease(leasing_folder: Pat
 
 def _break_and_close(paths: list[Path], early: bool) -> None:
     for path in paths:
-        handle = mmg.accepted(mmg.try_open(path, guarantee=1))
+        handle = mmg.accepted(mmg.try_open(path, guarantee=STABLE))
         status, span = mmg.pin(handle)
         assert status == abi.MMG_OK
         if early:
@@ -442,8 +445,8 @@ def _locks() -> list[str]:
 def test_a_failed_open_leaves_no_lease(places: Places) -> None:
     one = files.sample(places("ext4") / "file", files.LARGE)
     before = watch.descriptors()
-    mmg.refused(mmg.try_open(one.path, guarantee=1, offset=files.LARGE + 1), abi.MMG_E_RANGE)
-    mmg.refused(mmg.try_open(one.path, guarantee=1, length=files.LARGE + 1), abi.MMG_E_RANGE)
+    mmg.refused(mmg.try_open(one.path, guarantee=STABLE, offset=files.LARGE + 1), abi.MMG_E_RANGE)
+    mmg.refused(mmg.try_open(one.path, guarantee=STABLE, length=files.LARGE + 1), abi.MMG_E_RANGE)
     assert leases_on(one.path) == 0
     assert watch.descriptors() == before
 
@@ -454,7 +457,7 @@ def _beyond_the_address_space(path: Path) -> None:
     with stable(path, length=200_000, lock=abi.MMG_LOCK_NONE):  # the thread and its stack are there
         resource.setrlimit(resource.RLIMIT_AS, (pages * files.PAGE + (16 << 20), resource.RLIM_INFINITY))
         mmg.refused(
-            mmg.try_open(path, guarantee=1, max_snapshot_bytes=mmg.NO_LIMIT, lock=abi.MMG_LOCK_NONE),
+            mmg.try_open(path, guarantee=STABLE, max_snapshot_bytes=mmg.NO_LIMIT, lock=abi.MMG_LOCK_NONE),
             abi.MMG_E_LIMIT,
             abi.MMG_E_NO_MEMORY,
         )

@@ -19,11 +19,13 @@ from mmapguard import abi
 from stable import mounts
 from stable.others import (
     FILE_MEANS,
+    MAPPED,
     NOBODY,
     STABLE,
     STRANGER,
     Places,
     as_user,
+    beside,
     is_still,
     leases_on,
     mapped_for_writing,
@@ -36,17 +38,8 @@ from support import files, fuse, watch
 from support import library as mmg
 from support.children import in_child
 
-#: A copy in memory comes before a snapshot for small files; it is no mapping.
-MAPPED = {"backing": abi.MMG_BACKING_MAP}
-
 CHUNK = 200_000
 """Above the copy threshold."""
-
-
-def beside(path: Path) -> int:
-    """What a snapshot beside a file is, if one can be made there."""
-    kind = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True).stdout.strip()
-    return abi.MMG_MEANS_REFLINK if kind in mounts.REFLINKING else abi.MMG_MEANS_SNAPSHOT
 
 
 # -------------------------------------------------------------------------------------------------- leases --
