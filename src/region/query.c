@@ -220,6 +220,7 @@ read_content(const struct region *region, int content, uint64_t offset, void *bu
     if (content >= 0) {
         struct file_status status;
         int os_code = content == region->fd ? still_names(region, content, &status) : 0; /* not a snapshot */
+        *done = 0; /* until the kernel has copied something */
         if (os_code == 0)
             os_code = mmgi_file_read_at(content, region->offset + offset, buffer, want, done);
         if (os_code != 0)
