@@ -216,7 +216,14 @@ def test_where_map_shared_is_refused_the_mapping_is_private_and_says_so(stubborn
         assert found.backing_reason == abi.MMG_REASON_MAP_PRIVATE
         (mapping,) = watch.mappings_of(path)
         assert mapping.permissions == "r--p"
-        assert found.lock == abi.MMG_LOCK_SHARED
+        assert (found.lock, found.lock_reason) == (abi.MMG_LOCK_NONE, abi.MMG_LOCKING_COULD_HANG)
+
+
+def test_a_private_mapping_holds_the_lock_that_is_asked_for(stubborn: Path) -> None:
+    with mmg.opened(mmg.try_open(stubborn / "private", lock=abi.MMG_LOCK_SHARED)) as handle:
+        found = mmg.info(handle)
+        assert found.backing_reason == abi.MMG_REASON_MAP_PRIVATE
+        assert (found.lock, found.lock_reason) == (abi.MMG_LOCK_SHARED, abi.MMG_LOCKING_HELD)
 
 
 def test_a_private_mapping_satisfies_whoever_asked_for_a_mapping(stubborn: Path) -> None:
