@@ -142,16 +142,16 @@ def test_the_library_as_it_is_passes(today: Shim, old_program: Path, tmp_path: P
 ADDS: Patches = {
     HEADER: (
         ("MMG_ABI UINT32_C(0x00010000)", "MMG_ABI UINT32_C(0x00010001)"),
-        ("{(uint32_t)sizeof(mmg_options), 0,", "{(uint32_t)sizeof(mmg_options), 0, 0,"),
-        ("{(uint32_t)sizeof(mmg_info), 0,", "{(uint32_t)sizeof(mmg_info), 0, 0,"),
-        ("{(uint32_t)sizeof(mmg_stats), 0,", "{(uint32_t)sizeof(mmg_stats), 0, 0,"),
+        ("{sizeof(mmg_options), 0,", "{sizeof(mmg_options), 0, 0,"),
+        ("{sizeof(mmg_info), 0,", "{sizeof(mmg_info), 0, 0,"),
+        ("{sizeof(mmg_stats), 0,", "{sizeof(mmg_stats), 0, 0,"),
         ("{0}, {0}}", "{0}, {0}, 0}"),
         ("} mmg_options;", "    uint64_t shim_bytes;\n} mmg_options;"),
         ("} mmg_error;", "    uint64_t shim_detail;\n} mmg_error;"),
         ("} mmg_info;", "    uint64_t shim_detail;\n} mmg_info;"),
         ("} mmg_stats;", "    uint64_t shim_detail;\n} mmg_stats;"),
         ("MMG_E_GUARD = -62 ", "MMG_E_GUARD = -62, MMG_E_SHIM = -63 "),
-        ("MMG_FLAG_NO_LEASE = 64 ", "MMG_FLAG_NO_LEASE = 64, MMG_FLAG_SHIM = 128 "),
+        ("MMG_FLAG_REQUIRE_GUARD = 512 ", "MMG_FLAG_REQUIRE_GUARD = 512, MMG_FLAG_SHIM = 1024 "),
         ("/* MMG_CDEF_END */", "int32_t mmg_shim(void);\n/* MMG_CDEF_END */"),
     ),
     LAYOUT: (
@@ -159,7 +159,7 @@ ADDS: Patches = {
         ("== MMGI_FIRST_ERROR_SIZE", "== MMGI_FIRST_ERROR_SIZE + 8"),
         ("== MMGI_FIRST_INFO_SIZE", "== MMGI_FIRST_INFO_SIZE + 8"),
         ("== MMGI_FIRST_STATS_SIZE", "== MMGI_FIRST_STATS_SIZE + 8"),
-        ("MMG_FLAG_NO_LEASE))", "MMG_FLAG_NO_LEASE | MMG_FLAG_SHIM))"),
+        ("MMG_FLAG_REQUIRE_GUARD))", "MMG_FLAG_REQUIRE_GUARD | MMG_FLAG_SHIM))"),
     ),
     STATUS: (("    X(MMG_E_GUARD,", '    X(MMG_E_SHIM, -63, "shim") \\\n    X(MMG_E_GUARD,'),),
     API: (
