@@ -266,7 +266,7 @@ pass_on(int level, int signo, void *info, void *context)
     innermost = visit;
     atomic_fetch_add_explicit(&foreign, 1, memory_order_relaxed); /* a counter */
     if (level < 0 || visit.circles > MAX_CIRCLES)
-        mmgi_prev_action_default(info);
+        mmgi_prev_action_default(info, context);
     else if (mmgi_prev_action_deliver(&chain_actions[level], signo, info, context) && !visit.was_below)
         undo_what_predecessors_do();
     mark = 0;

@@ -24,6 +24,6 @@ struct prev_action {
 bool mmgi_prev_action_deliver(struct prev_action *previous, int signo, void *info, void *context);
 
 /** Does what the kernel does for a process that has no handler: the process ends. */
-void mmgi_prev_action_default(void *info);
+void mmgi_prev_action_default(void *info, void *context);
 
 #endif

@@ -56,8 +56,11 @@ void mmgi_signal_action_make(signal_handler *handler, const struct signal_action
 /** Puts an action in force and stores the action that it replaced. `old` may be NULL. 0 or an errno. */
 int mmgi_signal_action_swap(const struct signal_action *action, struct signal_action *old);
 
-/** Puts the system's default in force: the next fault ends the process. */
-void mmgi_signal_action_reset(void);
+/** Puts the system's default in force: the next fault ends the process. 0 or an errno. */
+int mmgi_signal_action_reset(void);
+
+/** Has the thread go on with the signal blocked once its handler returns. `context` is what the handler was given. */
+void mmgi_signal_block_on_return(void *context);
 
 enum signal_action_kind mmgi_signal_action_kind(const struct signal_action *action);
 

@@ -147,12 +147,12 @@ mmgi_signal_action_make(signal_handler *handler, const struct signal_action *pre
     action->mask = MARK;
 }
 
-void
+int
 mmgi_signal_action_reset(void)
 {
     const struct signal_action action = {.handler = (uintptr_t)SIG_DFL};
 
-    mmgi_signal_action_swap(&action, NULL);
+    return mmgi_signal_action_swap(&action, NULL);
 }
 
 enum signal_action_kind
@@ -210,6 +210,16 @@ mask_of_context(const void *context)
 
     memcpy(words, &machine->uc_sigmask, sizeof words);
     return mask_of_words(words);
+}
+
+void
+mmgi_signal_block_on_return(void *context)
+{
+    ucontext_t *machine = context;
+    unsigned long words[MASK_SIZE / sizeof(unsigned long)];
+
+    mask_to_words(mask_of_context(context) | UINT64_C(1) << (SIGBUS - 1), words);
+    memcpy(&machine->uc_sigmask, words, sizeof words); /* sigreturn(2) takes the mask from here */
 }
 
 void

@@ -30,9 +30,16 @@ mmgi_signal_action_swap(const struct signal_action *action, struct signal_action
     return ENOTSUP;
 }
 
-void
+int
 mmgi_signal_action_reset(void)
 {
+    return ENOTSUP;
+}
+
+void
+mmgi_signal_block_on_return(void *context)
+{
+    (void)context;
 }
 
 enum signal_action_kind
