@@ -143,7 +143,7 @@ ADDS: Patches = {
     HEADER: (
         ("MMG_ABI UINT32_C(0x00010000)", "MMG_ABI UINT32_C(0x00010001)"),
         ("{sizeof(mmg_options), 0,", "{sizeof(mmg_options), 0, 0,"),
-        ("{sizeof(mmg_info), 0,", "{sizeof(mmg_info), 0, 0,"),
+        ("0, 0, {0}}", "0, 0, {0}, 0}"),
         ("{sizeof(mmg_stats), 0,", "{sizeof(mmg_stats), 0, 0,"),
         ("{0}, {0}}", "{0}, {0}, 0}"),
         ("} mmg_options;", "    uint64_t shim_bytes;\n} mmg_options;"),
