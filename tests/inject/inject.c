@@ -91,6 +91,9 @@ static const struct failing failings[] = {
 static bool
 is_invisible(enum shim_function function, int code)
 {
+    if (code == SHIM_HOOK) { /* the file has another size, whichever call that was before */
+        return false;
+    }
     return code == EINTR || code == SHIM_ONE_BYTE || code == SHIM_HALF || function == SHIM_close ||
            function == SHIM_munmap || function == SHIM_getentropy || function == SHIM_fstatfs64 ||
            function == SHIM_fstatfs;
