@@ -134,7 +134,7 @@ mmgi_registry_remove(uint32_t number)
 void
 mmgi_registry_let_go(uint32_t number)
 {
-    struct entry *entry = entry_of(number);
+    struct entry *entry = known_entry(number);
 
     if (atomic_fetch_sub(&entry->holders, 1) == (IS_AWAITED | 1))
         mmgi_thread_wake(&entry->holders);
@@ -154,7 +154,7 @@ static bool
 entry_hold(uint32_t number, uintptr_t address, struct registration *r)
 {
     struct range *range = range_of(number);
-    struct entry *entry = entry_of(number);
+    struct entry *entry = known_entry(number);
 
     atomic_fetch_add(&entry->holders, 1);
     uintptr_t start = atomic_load(&range->start);
@@ -191,7 +191,7 @@ static bool
 entry_hold_thawed(uint32_t number, uintptr_t address, struct registration *r)
 {
     while (!entry_hold(number, address, r)) {
-        struct entry *entry = entry_of(number);
+        struct entry *entry = known_entry(number);
         uint32_t by = atomic_load(&entry->frozen);
         if (!is_frozen(entry))
             return false;
@@ -253,7 +253,7 @@ mmgi_registry_count(uint64_t *mappings, uint64_t *bytes)
 void
 mmgi_registry_retarget(uint32_t number, int fd)
 {
-    struct entry *entry = entry_of(number);
+    struct entry *entry = known_entry(number);
 
     /* First: whoever reads the new descriptor must not compare it with the old file. A handler that has just read the
        old descriptor asks a file that is still open. */
@@ -264,7 +264,7 @@ mmgi_registry_retarget(uint32_t number, int fd)
 void
 mmgi_registry_freeze(uint32_t number)
 {
-    struct entry *entry = entry_of(number);
+    struct entry *entry = known_entry(number);
 
     atomic_store(&entry->frozen, fork_mark());
     wait_for_holders(entry);
@@ -273,7 +273,7 @@ mmgi_registry_freeze(uint32_t number)
 void
 mmgi_registry_thaw(uint32_t number)
 {
-    struct entry *entry = entry_of(number);
+    struct entry *entry = known_entry(number);
 
     atomic_store(&entry->frozen, 0);
     mmgi_thread_wake(&entry->frozen);
@@ -282,25 +282,25 @@ mmgi_registry_thaw(uint32_t number)
 struct vouch *
 mmgi_registry_vouch_of(uint32_t number)
 {
-    return &entry_of(number)->vouch;
+    return &known_entry(number)->vouch;
 }
 
 void
 mmgi_registry_secure(uint32_t number, size_t bytes)
 {
-    atomic_store(&entry_of(number)->secured, bytes);
+    atomic_store(&known_entry(number)->secured, bytes);
 }
 
 void
 mmgi_registry_count_fault(uint32_t number)
 {
-    atomic_fetch_add_explicit(&entry_of(number)->faults, 1, memory_order_relaxed); /* a counter */
+    atomic_fetch_add_explicit(&known_entry(number)->faults, 1, memory_order_relaxed); /* a counter */
 }
 
 struct repairs *
 mmgi_registry_repairs(uint32_t number)
 {
-    return &entry_of(number)->repairs;
+    return &known_entry(number)->repairs;
 }
 
 void

@@ -56,11 +56,22 @@ range_of(uint32_t number)
     return table_at(&mmgi_registry_ranges, sizeof(struct range), number - 1);
 }
 
-/** Returns everything else of a mapping. */
+/** Returns everything else of a mapping, or NULL when no mapping ever had that number. */
 static inline struct entry *
 entry_of(uint32_t number)
 {
     return table_at(&mmgi_registry_entries, sizeof(struct entry), number - 1);
+}
+
+/** The same for a number that the registry has handed out. */
+static inline struct entry *
+known_entry(uint32_t number)
+{
+    struct entry *entry = entry_of(number);
+
+    if (entry == NULL)
+        __builtin_unreachable(); /* entries are never unmapped */
+    return entry;
 }
 
 #endif

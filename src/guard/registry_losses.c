@@ -26,7 +26,7 @@ count_lossy(struct entry *entry)
 void
 mmgi_registry_have_looked_at(uint32_t number)
 {
-    count_lossy(entry_of(number));
+    count_lossy(known_entry(number));
 }
 
 static struct loss_scale
@@ -40,7 +40,7 @@ scale_of(struct entry *entry)
 void
 mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status cause)
 {
-    struct entry *entry = entry_of(number);
+    struct entry *entry = known_entry(number);
     const struct loss_scale scale = scale_of(entry);
 
     if (cause == MMG_E_TRUNCATED) { /* takes only what is still the file's */
@@ -79,7 +79,7 @@ mmgi_registry_search_losses_at(uint32_t number, const void *data, uint64_t lengt
     if (range == NULL)
         return MMG_OK;
     uintptr_t start = atomic_load_explicit(&range->start, memory_order_relaxed);
-    uint64_t lead = atomic_load_explicit(&entry_of(number)->lead, memory_order_relaxed);
+    uint64_t lead = atomic_load_explicit(&known_entry(number)->lead, memory_order_relaxed);
     /* Unsigned arithmetic on addresses: a pointer that is not into the region gives a useless, harmless offset. */
     return mmgi_registry_search_losses(number, (uint64_t)(uintptr_t)data - start - lead, length);
 }
@@ -90,7 +90,7 @@ mmgi_registry_loss_counter(uint32_t number)
     static const uint32_t never; /* a copy loses nothing */
 
     _Static_assert(sizeof(_Atomic uint32_t) == sizeof(uint32_t), "a plain load of the counter reads the counter");
-    return number == 0 ? &never : (const uint32_t *)(const void *)&entry_of(number)->loss_count;
+    return number == 0 ? &never : (const uint32_t *)(const void *)&known_entry(number)->loss_count;
 }
 
 void

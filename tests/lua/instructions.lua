@@ -16,7 +16,7 @@ local bounds = {
 }
 if module == "mmapguard.ffi" then
   bounds = { { "sequence", 2.5 }, { "index", 2.5 }, { "byte", 2.6 }, { "sub", 1.7 }, { "find", 1.8 }, { "hits", 1.8 },
-    { "lines", 2.4 } }
+    { "lines", 2.9 } }
 end
 
 local function count(case, side, times)
