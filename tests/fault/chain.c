@@ -39,18 +39,26 @@
     }                                                                                                                  \
     static void name##_child(void *argument __attribute__((unused)))
 
-/* For cases in which a host's handler passes on to what sigaction(2) told it: ThreadSanitizer tells it from a table of
-   its own, which knows only handlers of the host. */
-#define IN_A_CHILD_THAT_FINDS_THE_GUARD(name)                                                                          \
+/* A case that cannot run everywhere: skipped for a reason when the condition holds. */
+#define IN_A_CHILD_UNLESS(condition, reason, name)                                                                     \
     static void name##_child(void *argument);                                                                          \
     static void name(void)                                                                                             \
     {                                                                                                                  \
-        if (UNDER_TSAN)                                                                                                \
-            check_skip("ThreadSanitizer hides the guard from the handlers of the host");                               \
+        if (condition)                                                                                                 \
+            check_skip(reason);                                                                                        \
         else                                                                                                           \
             CHECK_EXITED(check_child(name##_child, NULL));                                                             \
     }                                                                                                                  \
     static void name##_child(void *argument __attribute__((unused)))
+
+/* ThreadSanitizer answers sigaction(2) from a table of its own, which knows only handlers of the host. A handler that
+   passes on to what it found there never reaches the guard. */
+#define HIDES_THE_GUARD "ThreadSanitizer hides the guard from the handlers of the host"
+#define IN_A_CHILD_THAT_FINDS_THE_GUARD(name) IN_A_CHILD_UNLESS(UNDER_TSAN, HIDES_THE_GUARD, name)
+
+/* Signals within signals on the main stack. */
+#define HAS_A_STIFF_STACK "Valgrind cannot extend the stack while it delivers a signal"
+#define IN_A_CHILD_WITH_A_DEEP_STACK(name) IN_A_CHILD_UNLESS(check_under_valgrind(), HAS_A_STIFF_STACK, name)
 
 /* ---------------------------------------------------------------------------------------------------------- hosts -- */
 
@@ -192,7 +200,8 @@ IN_A_CHILD_THAT_FINDS_THE_GUARD(fifty_handlers_that_call_are_all_visited)
     visit_all(50, BY_CALL);
 }
 
-IN_A_CHILD_THAT_FINDS_THE_GUARD(ten_handlers_that_raise_are_all_visited)
+IN_A_CHILD_UNLESS(UNDER_TSAN || check_under_valgrind(), UNDER_TSAN ? HIDES_THE_GUARD : HAS_A_STIFF_STACK,
+                  ten_handlers_that_raise_are_all_visited)
 {
     visit_all(10, BY_RAISE);
 }
@@ -302,12 +311,13 @@ leave_by_jumps(bool on_alternate_stack, bool below_a_host)
     lose();
 }
 
-IN_A_CHILD(jumps_from_the_normal_stack)
+IN_A_CHILD_WITH_A_DEEP_STACK(jumps_from_the_normal_stack)
 {
     leave_by_jumps(false, false);
 }
 
-IN_A_CHILD_THAT_FINDS_THE_GUARD(jumps_from_the_normal_stack_below_a_host)
+IN_A_CHILD_UNLESS(UNDER_TSAN || check_under_valgrind(), UNDER_TSAN ? HIDES_THE_GUARD : HAS_A_STIFF_STACK,
+                  jumps_from_the_normal_stack_below_a_host)
 {
     leave_by_jumps(false, true);
 }
