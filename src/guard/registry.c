@@ -168,12 +168,13 @@ entry_hold(uint32_t number, uintptr_t address, struct registration *r)
         mmgi_registry_let_go(number);
         return false;
     }
+    /* The casts keep every value: they were sizes within a mapping when they were stored. */
     *r = (struct registration){
         .start = (unsigned char *)start, /* the number was made from this pointer */
         .length = end - start,
-        .page = atomic_load_explicit(&entry->page, memory_order_relaxed),
-        .secured = atomic_load_explicit(&entry->secured, memory_order_relaxed),
-        .lead = atomic_load_explicit(&entry->lead, memory_order_relaxed),
+        .page = (size_t)atomic_load_explicit(&entry->page, memory_order_relaxed),
+        .secured = (size_t)atomic_load_explicit(&entry->secured, memory_order_relaxed),
+        .lead = (size_t)atomic_load_explicit(&entry->lead, memory_order_relaxed),
         .size = atomic_load_explicit(&entry->size, memory_order_relaxed),
         .file_offset = atomic_load_explicit(&entry->file_offset, memory_order_relaxed),
         .fd = atomic_load_explicit(&entry->fd, memory_order_acquire), /* before the file that it names */
