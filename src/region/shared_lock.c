@@ -33,6 +33,7 @@ struct shared_lock {
 
 static struct shared_lock *buckets[BUCKETS];
 static _Atomic uint32_t counts[BUCKETS];
+static _Atomic uint32_t crowded_count; /* buckets in which FEW regions or more are counted */
 static os_mutex mutex = OS_MUTEX_INIT;
 
 static void
@@ -115,19 +116,53 @@ share_take(int fd, uint32_t kind, uint64_t device, uint64_t inode, struct shared
     return os_code;
 }
 
+/* Adds a region to a bucket. Returns how many were there before. Relaxed: a wrong count costs time, and nothing else. */
+static uint32_t
+count_up(uint32_t bucket)
+{
+    uint32_t before = atomic_fetch_add_explicit(&counts[bucket], 1, memory_order_relaxed);
+
+    if (before + 1 == FEW)
+        atomic_fetch_add_explicit(&crowded_count, 1, memory_order_relaxed);
+    return before;
+}
+
+/* Takes a region out of the bucket in which it is counted. */
+static void
+count_down(struct lock_share *share)
+{
+    if (share->count == 0)
+        return;
+    if (atomic_fetch_sub_explicit(&counts[share->count - 1], 1, memory_order_relaxed) == FEW)
+        atomic_fetch_sub_explicit(&crowded_count, 1, memory_order_relaxed);
+    share->count = 0;
+}
+
+bool
+mmgi_shared_lock_is_needless(void)
+{
+    return atomic_load_explicit(&crowded_count, memory_order_relaxed) == 0;
+}
+
+void
+mmgi_shared_lock_count(uint64_t device, uint64_t inode, struct lock_share *share)
+{
+    uint32_t bucket = bucket_of(device, inode);
+
+    *share = (struct lock_share){.count = bucket + 1};
+    count_up(bucket);
+}
+
 int
 mmgi_shared_lock_take(int fd, uint32_t kind, uint64_t device, uint64_t inode, struct lock_share *share)
 {
     uint32_t bucket = bucket_of(device, inode);
-    /* Relaxed: a wrong count costs a little time, and nothing else. */
-    bool are_few = atomic_fetch_add_explicit(&counts[bucket], 1, memory_order_relaxed) < FEW;
+    bool are_few = count_up(bucket) < FEW;
 
     *share = (struct lock_share){.count = bucket + 1};
     int os_code = are_few ? mmgi_lock_try(fd, kind) : share_take(fd, kind, device, inode, &share->lock);
-    if (os_code != 0) {
-        atomic_fetch_sub_explicit(&counts[bucket], 1, memory_order_relaxed);
-        share->count = 0;
-    }
+    if (os_code != 0)
+        count_down(share);
     return os_code;
 }
 
@@ -159,8 +194,7 @@ share_drop(struct shared_lock *lock, int fd, bool unlock)
 void
 mmgi_shared_lock_drop(struct lock_share *share, uint32_t kind, int fd, bool unlock)
 {
-    if (share->count > 0)
-        atomic_fetch_sub_explicit(&counts[share->count - 1], 1, memory_order_relaxed);
+    count_down(share);
     if (share->lock != NULL)
         share_drop(share->lock, fd, unlock);
     else if (unlock && kind != MMG_LOCK_NONE)

@@ -29,6 +29,15 @@ struct lock_share {
 int mmgi_shared_lock_take(int fd, uint32_t lock, uint64_t device, uint64_t inode, struct lock_share *share);
 
 /**
+ * Returns true when no file of this process has so many regions that they share a lock, so that a region may lock its own
+ * descriptor before anything is known about the file. mmgi_shared_lock_count() then counts the region.
+ */
+bool mmgi_shared_lock_is_needless(void);
+
+/** Counts a region that holds a lock on its own descriptor. `share` receives what mmgi_shared_lock_drop() needs. */
+void mmgi_shared_lock_count(uint64_t device, uint64_t inode, struct lock_share *share);
+
+/**
  * Gives a share back. The lock ends with the last share, once `fd` is closed or, if `unlock` is true, at once. A region that
  * ends does not unlock, because a forked child or the parent may hold the lock through the same description.
  */

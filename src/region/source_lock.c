@@ -96,31 +96,20 @@ mmgi_source_lock_none(struct source *source)
                            "a stream has no lock");
 }
 
-/* Takes a lock, alone or together with other regions of this process. Returns 0 or an errno. */
-static int
-lock_take(struct source *source, uint32_t lock)
+/* Returns true when many regions of a file may share its lock. A file that is copied gives its lock back at once. */
+static bool
+is_worth_sharing(const struct source *source)
 {
-    /* A file that is copied gives its lock back at once, and has no use for company. */
-    bool is_worth_sharing = source->kind == SOURCE_FILE && source->size > source->options->copy_threshold &&
-                            source->file_system.lock == FILE_SYSTEM_LOCK_ADVISORY;
-
-    if (!is_worth_sharing)
-        return mmgi_lock_try(source->fd, lock);
-    return mmgi_shared_lock_take(source->fd, lock, source->status.device, source->status.inode, &source->lock_share);
+    return source->kind == SOURCE_FILE && source->size > source->options->copy_threshold &&
+           source->file_system.lock == FILE_SYSTEM_LOCK_ADVISORY;
 }
 
-mmg_status
-mmgi_source_lock(struct source *source)
+/* Waits for a lock where the options say so, and notes what came of it. `os_code` is what the first attempt returned. */
+static inline mmg_status
+lock_conclude(struct source *source, uint32_t lock, int os_code)
 {
     const mmg_options *options = source->options;
-    uint32_t lock = lock_wanted(source);
 
-    if (lock == MMG_LOCK_NONE)
-        return MMG_OK;
-    if (source->is_shared)
-        return lock_is_missing(source, lock, 0, MMG_LOCKING_NOT_OURS,
-                               "the descriptor cannot be opened anew, and a lock on it would be the caller's");
-    int os_code = lock_take(source, lock);
     if (os_code == EWOULDBLOCK && options->lock_wait_ms > 0)
         os_code = mmgi_lock_wait(source->fd, lock, options->lock_wait_ms);
     if (os_code == EWOULDBLOCK)
@@ -129,8 +118,52 @@ mmgi_source_lock(struct source *source)
         return lock_is_missing(source, lock, os_code, MMG_LOCKING_MISSING, "the file system has no such lock");
     source->lock = lock;
     source->lock_reason = MMG_LOCKING_HELD;
+    return MMG_OK;
+}
+
+bool
+mmgi_source_locks_first(const struct source *source)
+{
+    const mmg_options *options = source->options;
+    bool is_sure = options->lock != MMG_LOCK_NONE &&
+                   (options->lock != MMG_LOCK_AUTO || (options->flags & MMG_FLAG_REQUIRE_LOCK) != 0);
+
+    return is_sure && !source->is_shared && mmgi_shared_lock_is_needless();
+}
+
+mmg_status
+mmgi_source_lock_first(struct source *source)
+{
+    const uint32_t lock = lock_wanted(source);
+
+    return lock_conclude(source, lock, mmgi_lock_try(source->fd, lock));
+}
+
+void
+mmgi_source_lock_count(struct source *source)
+{
+    if (source->lock != MMG_LOCK_NONE && is_worth_sharing(source))
+        mmgi_shared_lock_count(source->status.device, source->status.inode, &source->lock_share);
+}
+
+mmg_status
+mmgi_source_lock(struct source *source)
+{
+    uint32_t lock = lock_wanted(source);
+
+    if (lock == MMG_LOCK_NONE)
+        return MMG_OK;
+    if (source->is_shared)
+        return lock_is_missing(source, lock, 0, MMG_LOCKING_NOT_OURS,
+                               "the descriptor cannot be opened anew, and a lock on it would be the caller's");
+    int os_code = is_worth_sharing(source) ? mmgi_shared_lock_take(source->fd, lock, source->status.device,
+                                                                   source->status.inode, &source->lock_share)
+                                           : mmgi_lock_try(source->fd, lock);
+    mmg_status status = lock_conclude(source, lock, os_code);
     /* From now on cooperating writers keep the size as it is. The means of STABLE compare with the status before them. */
-    return options->guarantee == MMG_GUARANTEE_STABLE ? MMG_OK : mmgi_source_refresh(source);
+    if (status != MMG_OK || source->lock == MMG_LOCK_NONE || source->options->guarantee == MMG_GUARANTEE_STABLE)
+        return status;
+    return mmgi_source_refresh(source);
 }
 
 void

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -390,7 +391,56 @@ a_failed_open_leaves_no_lock(void)
     CHECK(can_posix_lock(path, F_WRLCK));
 }
 
+/* With REGULAR_ONLY and a lock by name, the lock comes before the question what the file is. */
+static void
+a_lock_that_comes_first_is_the_same_lock(void)
+{
+    mmg_handle handles[20];
+    for (uint32_t lock = MMG_LOCK_SHARED; lock <= MMG_LOCK_OFD; lock++) {
+        const char *path = check_file("file", 200000);
+        mmg_options options = lock_options(MMG_BACKING_MAP, lock);
+        options.flags = MMG_FLAG_REGULAR_ONLY;
+        struct holder holder = start_holder(path, lock == MMG_LOCK_OFD);
+        CHECK_STATUS(mmg_open(path, &options, &handles[0], NULL), MMG_E_WOULD_BLOCK);
+        let_go(&holder);
+        options.lock_wait_ms = MMG_WAIT_FOREVER;
+        for (size_t index = 0; index < 20; index++) {
+            handles[index] = check_open(path, &options);
+            CHECK_U64(check_info(handles[index]).lock, lock);
+        }
+        join_holder(&holder);
+        for (size_t index = 0; index < 20; index++) {
+            CHECK(!(lock == MMG_LOCK_OFD ? can_posix_lock(path, F_WRLCK) : can_flock(path, LOCK_EX)));
+            CHECK_STATUS(mmg_close(handles[index], 0), MMG_OK);
+        }
+        CHECK(lock == MMG_LOCK_OFD ? can_posix_lock(path, F_WRLCK) : can_flock(path, LOCK_EX));
+        options.backing = MMG_BACKING_COPY;
+        handles[0] = check_open(path, &options);
+        CHECK(lock == MMG_LOCK_OFD ? can_posix_lock(path, F_WRLCK) : can_flock(path, LOCK_EX));
+        CHECK_STATUS(mmg_close(handles[0], 0), MMG_OK);
+        options.offset = 200001;
+        CHECK_STATUS(mmg_open(path, &options, &handles[0], NULL), MMG_E_RANGE);
+        CHECK(lock == MMG_LOCK_OFD ? can_posix_lock(path, F_WRLCK) : can_flock(path, LOCK_EX));
+    }
+}
+
+static void
+a_lock_that_comes_first_waits_for_no_stream(void)
+{
+    const char *path = check_path("fifo");
+    mmg_options options = lock_options(MMG_BACKING_AUTO, MMG_LOCK_SHARED);
+    mmg_handle handle = 1;
+    options.flags = MMG_FLAG_REGULAR_ONLY | MMG_FLAG_REQUIRE_LOCK;
+    REQUIRE(mkfifo(path, 0600) == 0);
+    CHECK_STATUS(mmg_open(path, &options, &handle, NULL), MMG_E_NOT_MAPPABLE);
+    CHECK_STATUS(mmg_open("/dev/zero", &options, &handle, NULL), MMG_E_NOT_MAPPABLE);
+    CHECK_STATUS(mmg_open("/", &options, &handle, NULL), MMG_E_NOT_MAPPABLE);
+    CHECK(can_flock(path, LOCK_EX));
+}
+
 static const struct check_case cases[] = {
+    {"a lock that comes first is the same lock", a_lock_that_comes_first_is_the_same_lock, 0},
+    {"a lock that comes first waits for no stream", a_lock_that_comes_first_waits_for_no_stream, 0},
     {"a mapping holds a shared flock until its end", a_mapping_holds_a_shared_flock_until_its_end, 0},
     {"a mapping with an OFD lock keeps POSIX writers out", a_mapping_with_an_ofd_lock_keeps_posix_writers_out, 0},
     {"an OFD lock covers the whole file whatever the window", an_ofd_lock_covers_the_whole_file_whatever_the_window, 0},

@@ -8,15 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const mmg_options contained = MMG_OPTIONS_INIT;
+
 static mmg_handle
-region_open(const char *path, uint32_t guarantee)
+region_open(const char *path, const mmg_options *options)
 {
     static mmg_error error = MMG_ERROR_INIT;
-    mmg_options options = MMG_OPTIONS_INIT;
     mmg_handle region = 0;
 
-    options.guarantee = guarantee;
-    if (mmg_open(path, &options, &region, &error) != MMG_OK) {
+    if (mmg_open(path, options, &region, &error) != MMG_OK) {
         fprintf(stderr, "cost: %s\n", error.message);
         exit(3);
     }
@@ -24,17 +24,17 @@ region_open(const char *path, uint32_t guarantee)
 }
 
 static void
-open_and_close(const char *path, unsigned long times, uint32_t guarantee)
+open_and_close(const char *path, unsigned long times, const mmg_options *options)
 {
     for (unsigned long i = 0; i < times; i++)
-        if (mmg_close(region_open(path, guarantee), 0) != MMG_OK)
+        if (mmg_close(region_open(path, options), 0) != MMG_OK)
             exit(4);
 }
 
 static void
 pin_and_unpin(const char *path, unsigned long times)
 {
-    mmg_handle region = region_open(path, MMG_GUARANTEE_CONTAINED);
+    mmg_handle region = region_open(path, &contained);
 
     for (unsigned long i = 0; i < times; i++) {
         mmg_span span;
@@ -48,7 +48,7 @@ pin_and_unpin(const char *path, unsigned long times)
 static void
 find(const char *path, unsigned long times)
 {
-    mmg_handle region = region_open(path, MMG_GUARANTEE_CONTAINED);
+    mmg_handle region = region_open(path, &contained);
     unsigned char first;
     uint64_t position;
 
@@ -64,14 +64,22 @@ int
 main(int argc, char **argv)
 {
     if (argc != 4) {
-        fprintf(stderr, "usage: cost open|stable|pin|find FILE TIMES\n");
+        fprintf(stderr, "usage: cost open|locked|stable|pin|find FILE TIMES\n");
         return 2;
     }
+    mmg_options locked = MMG_OPTIONS_INIT;
+    locked.backing = MMG_BACKING_MAP;
+    locked.lock = MMG_LOCK_SHARED;
+    locked.flags = MMG_FLAG_REGULAR_ONLY;
+    mmg_options stable = MMG_OPTIONS_INIT;
+    stable.guarantee = MMG_GUARANTEE_STABLE;
     const unsigned long times = strtoul(argv[3], NULL, 10);
     if (strcmp(argv[1], "open") == 0)
-        open_and_close(argv[2], times, MMG_GUARANTEE_CONTAINED);
+        open_and_close(argv[2], times, &contained);
+    else if (strcmp(argv[1], "locked") == 0)
+        open_and_close(argv[2], times, &locked);
     else if (strcmp(argv[1], "stable") == 0)
-        open_and_close(argv[2], times, MMG_GUARANTEE_STABLE);
+        open_and_close(argv[2], times, &stable);
     else if (strcmp(argv[1], "pin") == 0)
         pin_and_unpin(argv[2], times);
     else if (strcmp(argv[1], "find") == 0)
