@@ -5,13 +5,12 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use mmapguard::{Backing, Contained, Error, Lock, Options, Pinned, Reason, Status};
+use mmapguard::{Backing, Contained, Error, Lock, Options, Pinned, Status};
 
 use crate::{FileData, Mapping};
 
-/// Error numbers, the same on every Linux.
+/// An error number, the same on every Linux.
 const ENODEV: i32 = 19;
-const EISDIR: i32 = 21;
 
 /// Map a file for reading, under a shared advisory lock that is held as long as the result lives. Nothing is copied.
 ///
@@ -36,17 +35,14 @@ const EISDIR: i32 = 21;
 #[must_use = "the mapping and the lock go when this is dropped"]
 pub fn map_file(path: impl AsRef<Path>) -> io::Result<FileData> {
     let path = path.as_ref();
-    let region = mapped(path).map_err(|error| as_expected(error, path))?;
-    // The one thing that can be mapped although it has no size of its own.
-    if region.backing_reason() == Reason::BLOCK_DEVICE {
-        return Err(empty(path));
-    }
-    Ok(FileData::Mapped(Mapping::new(region)))
+    mapped(path)
+        .map(|region| FileData::Mapped(Mapping::new(region)))
+        .map_err(|error| as_expected(error, path))
 }
 
 fn mapped(path: &Path) -> Result<Pinned<Contained>, Error> {
     let mut options = Options::new();
-    options.backing(Backing::MAP).lock(Lock::SHARED).require_lock(true).reject_empty(true);
+    options.backing(Backing::MAP).lock(Lock::SHARED).require_lock(true).reject_empty(true).regular_only(true);
     match options.open_pinned(path) {
         // Where no SIGBUS handler can be had (under a sanitizer, for one), a mapping is what it is with mmap-guard.
         Err(error) if error.status() == Status::GUARD => options.fault_guard(false).open_pinned(path),
@@ -64,14 +60,14 @@ fn empty(path: &Path) -> io::Error {
 fn as_expected(error: Error, path: &Path) -> io::Error {
     match (error.status(), error.os_code()) {
         (Status::WOULD_BLOCK, _) => error.into(),
-        // It can be opened, and then not be mapped; but the size is asked first.
-        (_, Some(EISDIR)) => match fs::metadata(path) {
-            Ok(folder) if folder.len() == 0 => empty(path),
-            _ => io::Error::from_raw_os_error(ENODEV),
-        },
         (_, Some(code)) => io::Error::from_raw_os_error(code),
-        // A stream is not mapped, or has no lock, whichever is found first; its size is 0.
-        (Status::EMPTY | Status::NOT_MAPPABLE | Status::UNSUPPORTED, None) => empty(path),
+        // It is not a regular file. mmap-guard maps a folder whose size is not 0, and that fails.
+        (Status::NOT_MAPPABLE, None)
+            if fs::metadata(path).map_or(false, |it| it.is_dir() && it.len() > 0) =>
+        {
+            io::Error::from_raw_os_error(ENODEV)
+        }
+        (Status::EMPTY | Status::NOT_MAPPABLE, None) => empty(path),
         _ => error.into(),
     }
 }

@@ -11,12 +11,11 @@ use mmapguard_sys as sys;
 
 use crate::error::is_loss;
 use crate::name::Name;
-use crate::{Advice, Backing, Changed, Error, Info, Means, Promise, Reason, Result};
+use crate::{Advice, Backing, Changed, Error, Info, Means, Promise, Result};
 
 /// What decides whether a region is what was asked for.
 pub(crate) struct Summary {
     pub(crate) backing: Backing,
-    pub(crate) reason: Reason,
     pub(crate) guarantee: Promise,
     pub(crate) means: Means,
     pub(crate) size: u64,
@@ -104,7 +103,6 @@ impl Handle {
             match sys::mmg_info_get(self.number, raw) {
                 sys::MMG_OK => Ok(Summary {
                     backing: Backing(addr_of!((*raw).backing).read()),
-                    reason: Reason(addr_of!((*raw).backing_reason).read()),
                     guarantee: Promise(addr_of!((*raw).guarantee).read()),
                     means: Means(addr_of!((*raw).means).read()),
                     size: addr_of!((*raw).size).read(),

@@ -104,6 +104,30 @@ impl Options {
         self.flag(sys::MMG_FLAG_NOFOLLOW, !yes)
     }
 
+    /// Refuse whatever is not a regular file with [`Status::NOT_MAPPABLE`], so that no FIFO and no device is read or
+    /// waited for. Default: no.
+    pub fn regular_only(&mut self, yes: bool) -> &mut Options {
+        self.flag(sys::MMG_FLAG_REGULAR_ONLY, yes)
+    }
+
+    /// Refuse a file that is open for writing anywhere at this moment with [`Status::WOULD_BLOCK`]; where the kernel
+    /// cannot tell, with [`Status::UNSUPPORTED`]. Default: no.
+    pub fn no_writers(&mut self, yes: bool) -> &mut Options {
+        self.flag(sys::MMG_FLAG_NO_WRITERS, yes)
+    }
+
+    /// Refuse a mapping with [`Status::GUARD`] where the fault guard cannot watch it. Default: no; the region tells.
+    pub fn require_guard(&mut self, yes: bool) -> &mut Options {
+        self.flag(sys::MMG_FLAG_REQUIRE_GUARD, yes)
+    }
+
+    /// The longest that a stream may take to its end; then opening fails with [`Status::WOULD_BLOCK`]. `None`: as long as
+    /// it takes, which is the default.
+    pub fn stream_wait(&mut self, wait: Option<Duration>) -> &mut Options {
+        self.raw.stream_wait_ms = wait.map_or(0, |wait| milliseconds(wait).max(1));
+        self
+    }
+
     /// Install the SIGBUS handler when this region is the first that needs it. Default: yes. Reading with the calls of
     /// this crate raises no signal either way.
     pub fn fault_guard(&mut self, yes: bool) -> &mut Options {

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use mmapguard_sys as sys;
 
 use crate::handle::Handle;
-use crate::{Guarantee, Reason, Region, Result};
+use crate::{Guarantee, Region, Result};
 
 /// A region with its bytes pinned: see [`Region::pinned`]. It reads like the region that it is made of, and has
 /// [`as_slice`](Pinned::as_slice) beside.
@@ -15,7 +15,6 @@ pub struct Pinned<G: Guarantee> {
     /// All of `region`. Ends before it, since members are dropped in this order.
     whole: Whole,
     region: Region<G>,
-    reason: Reason,
 }
 
 #[derive(Debug)]
@@ -37,9 +36,8 @@ impl Drop for Whole {
 impl<G: Guarantee> Pinned<G> {
     #[inline]
     pub(crate) fn new(region: Region<G>) -> Result<Pinned<G>> {
-        let reason = region.handle.summary()?.reason;
         let whole = Whole(region.handle.pin(0, sys::MMG_TO_END)?);
-        Ok(Pinned { whole, region, reason })
+        Ok(Pinned { whole, region })
     }
 
     #[inline]
@@ -47,11 +45,9 @@ impl<G: Guarantee> Pinned<G> {
         if G::PINS {
             return Pinned::new(Region::over(handle)?);
         }
-        // Asked before there is a pin, since a second pin takes longer.
-        let reason = handle.summary()?.reason;
         let whole = Whole(handle.pin(0, sys::MMG_TO_END)?);
         let region = Region::unpinned(handle, whole.0.size);
-        Ok(Pinned { whole, region, reason })
+        Ok(Pinned { whole, region })
     }
 
     /// The first byte; not NULL, and readable for [`size`](Region::size) bytes while the value lives.
@@ -93,13 +89,6 @@ impl<G: Guarantee> Pinned<G> {
         // dropped, which the borrow rules out. That they do not change is the caller's word. No mapping is larger than
         // isize::MAX.
         unsafe { std::slice::from_raw_parts(self.whole.0.data, self.whole.0.size as usize) }
-    }
-
-    /// Why the region is mapped or copied.
-    #[inline]
-    #[must_use]
-    pub fn backing_reason(&self) -> Reason {
-        self.reason
     }
 
     /// The region without the pin.

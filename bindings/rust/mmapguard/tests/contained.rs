@@ -183,6 +183,23 @@ fn what_cannot_change_is_as_good_as_stable() {
 }
 
 #[test]
+fn a_program_may_demand_a_regular_file_that_nobody_writes() {
+    let folder = Folder::new();
+    let path = folder.file("file", &sample(LARGE));
+    let strict = Options::new().regular_only(true).no_writers(true).require_guard(true).clone();
+    assert_eq!(Options::new().regular_only(true).open::<Contained>(&path).unwrap().size(), LARGE as u64);
+    let writer = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    let refused = strict.open::<Contained>(&path).unwrap_err().status();
+    assert!([Status::WOULD_BLOCK, Status::UNSUPPORTED].contains(&refused), "{refused:?}");
+    drop(writer);
+    let error = Options::new().regular_only(true).open::<Contained>("/dev/zero").unwrap_err();
+    assert_eq!(error.status(), Status::NOT_MAPPABLE);
+    let waiting = Options::new().stream_wait(Some(std::time::Duration::from_millis(5))).clone();
+    let (silent, _writer) = std::os::unix::net::UnixStream::pair().unwrap();
+    assert_eq!(waiting.open_fd::<Contained>(&silent).unwrap_err().status(), Status::WOULD_BLOCK);
+}
+
+#[test]
 fn failures_name_status_operation_and_path() {
     let folder = Folder::new();
     let path = folder.file("locked", &sample(LARGE));
