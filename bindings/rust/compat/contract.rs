@@ -156,6 +156,18 @@ fn what_has_no_bytes_to_map_is_refused() {
     }
 }
 
+/// The kernel says that a block device has 0 bytes, however large it is.
+#[test]
+fn a_block_device_is_invalid_input() {
+    let devices = fs::read_dir("/sys/class/block").into_iter().flatten().flatten();
+    let devices = devices.map(|device| Path::new("/dev").join(device.file_name()));
+    let Some(device) = devices.into_iter().find(|device| fs::File::open(device).is_ok()) else {
+        eprintln!("not tried: this user may read no block device of this machine");
+        return;
+    };
+    assert_eq!(failure(&device).kind(), ErrorKind::InvalidInput, "{}", device.display());
+}
+
 #[test]
 fn a_stream_keeps_its_bytes_for_who_reads_it_next() {
     let folder = Folder::new();
