@@ -20,6 +20,7 @@ from pathlib import Path
 
 from abigate.answers import check_answers, load_declarations
 from abigate.baseline import CANDIDATE, MACHINES, RELEASE, Baseline, BaselineError
+from abigate.dataclasses import differing
 from abigate.debuginfo import KEEP_TYPES, DebugInfoError, describe_header, describe_library
 from abigate.declarations import disagreements, write
 from abigate.exports import SONAME, Library, check_exports, check_soname, read_version_script
@@ -207,6 +208,10 @@ class Gate:
         ]
         return [f"{self.paths.includes.name}/{name} is stale" for name in stale]
 
+    def dataclasses(self) -> list[str]:
+        """The classes of the Python package have a field for each member, and no other."""
+        return differing(json.loads(document(self.built, self.header)), self.paths.declarations.parent)
+
     def answers(self) -> list[str]:
         """The library, called through the ctypes declarations, answers with the header's numbers."""
         return check_answers(self.declared, self.paths.declarations, self.paths.library)
@@ -245,6 +250,7 @@ RECORD: tuple[tuple[Callable[[Gate], list[str]], str], ...] = (
     (Gate.description, "abi.json describes this library"),
     (Gate.includes, "the lists that the bindings are compiled from say the same"),
     (Gate.ctypes, "the ctypes declarations have its sizes, offsets, types and numbers"),
+    (Gate.dataclasses, "the Python package's Info, Stats and Options have a field for each member"),
     (Gate.answers, "the library answers with the numbers of the header"),
     (Gate.programs, "programs compiled against the recorded headers work with it"),
 )

@@ -12,10 +12,8 @@ bootstrapped) is called close. No time decides about the exit code: it is 0 unle
 from __future__ import annotations
 
 import argparse
-import codecs
 import contextlib
 import datetime
-import io
 import json
 import os
 import platform
@@ -32,6 +30,9 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tools"))
+from console import Console, duration  # noqa: E402
+
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 OURS, MMAP, READ = "mmapguard", "by hand, mmap", "by hand, read"
 BLOCKS = "read, 1 MiB blocks"
@@ -122,65 +123,13 @@ class Results:
 # ------------------------------------------------------------------------------------------------------------ output
 
 
-class Screen:
-    """Tables; colour on a terminal only."""
-
-    def __init__(self) -> None:
-        terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-        self.colour = terminal and not os.environ.get("NO_COLOR")
-        self.live = sys.stderr.isatty()
-
-    def paint(self, code: str, text: str) -> str:
-        """Coloured text, where there is colour."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and text else text
+class Screen(Console):
+    """The console, with the words for what became of a target."""
 
     def verdict(self, verdict: Verdict) -> str:
-        """The word for an outcome, in its colour."""
+        """Return the word for an outcome, in its colour."""
         colour = {"met": "32", "close": "33", "missed": "31"}[verdict.outcome]
         return self.paint(colour, verdict.outcome)
-
-    def heading(self, text: str, remark: str = "") -> None:
-        """The title of a table."""
-        print(f"\n{self.paint('1', text)}" + (f"  {self.paint('2', remark)}" if remark else ""), flush=True)
-
-    def passing(self, text: str) -> None:
-        """What is going on, for whoever waits at a terminal."""
-        if self.live:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-    def table(self, head: list[str], rows: list[list[str]]) -> None:
-        """Columns as wide as they need; the first to the left, the rest to the right. Colour has no width."""
-        plain = re.compile(r"\x1b\[[0-9;]*m")
-        widths = [
-            max(len(plain.sub("", cell)) for cell in column) for column in zip(head, *rows, strict=True)
-        ]
-        for number, row in enumerate([head, *rows]):
-            cells = []
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True)):
-                space = " " * (width - len(plain.sub("", cell)))
-                cells.append(cell + space if index == 0 else space + cell)
-            line = "  " + "   ".join(cells)
-            print(self.paint("2", line) if number == 0 else line.rstrip())
-
-
-PLAIN = str.maketrans({"≤": "<=", "µ": "u", "…": "..."})
-"""What stands for our characters where only ASCII is spoken."""
-
-
-def spell_plainly(error: UnicodeError) -> tuple[str, int]:
-    """An error handler for codecs: plain characters for those of ours, escapes for those of others."""
-    assert isinstance(error, UnicodeEncodeError)
-    text = error.object[error.start : error.end].translate(PLAIN)
-    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
-
-
-def duration(nanoseconds: float) -> str:
-    """Three digits and a unit, e.g. "2.31 µs"."""
-    for unit, scale in (("ns", 1.0), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)):
-        value = nanoseconds / scale
-        if value < 999.5 or unit == "s":
-            break
-    return f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
 
 
 def size(count: int) -> str:
@@ -216,7 +165,7 @@ class Run:
             assert child.stdout is not None
             for line in child.stdout:
                 self.take(json.loads(line))
-        self.screen.passing("")
+        self.screen.erase()
         if child.returncode:
             self.results.failures.append(f"{work}: mmapguard-bench ended with {child.returncode}")
 
@@ -298,7 +247,7 @@ def report_threshold(run: Run) -> None:
             row.append(f"{ratio:.2f}")
     run.screen.table(["", "copy", "map", "ratio", "64 held open", "one byte read"], list(rows.values()))
     reached = ", ".join(f"{size(limit)} ({task})" for task, limit in limits.items() if limit)
-    print(f"  The copy is the faster one up to {reached}.")
+    run.screen.line(f"  The copy is the faster one up to {reached}.")
 
 
 def report_scan(run: Run) -> None:
@@ -307,7 +256,7 @@ def report_scan(run: Run) -> None:
     tasks = ("open, read every byte, close", "read every byte, mapped already")
     run.screen.heading("W3  sequential scan, warm", "by hand and read with the flock that mmapguard takes")
     for task in tasks:
-        print(f"  {task}")
+        run.screen.line(f"  {task}")
         compare(run, "W3", task, lambda ours: size(ours.bytes), lambda ours: {MMAP: 1.01, BLOCKS: 1.00})
 
 
@@ -376,7 +325,7 @@ def report_pin(run: Run) -> None:
 def count_instructions(run: Run) -> float | None:
     """Instructions of one pair, its loop included, counted by callgrind as the difference of two runs."""
     if shutil.which("valgrind") is None:
-        print("  Instructions are not counted: valgrind is not installed.")
+        run.screen.line("  Instructions are not counted: valgrind is not installed.")
         return None
     target = run.directory / "pairs"
     target.write_bytes(b"x" * MIB)
@@ -391,7 +340,7 @@ def count_instructions(run: Run) -> float | None:
             run.results.failures.append(f"callgrind: ended with {output.returncode}")
             return None
         counts.append(int(match[1]))
-    run.screen.passing("")
+    run.screen.erase()
     target.unlink()
     return round((counts[1] - counts[0]) / 10_000, 1)  # the two starts differ by a few, which are nobody's
 
@@ -518,10 +467,6 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     """Run the works that the command line names, print their tables, and write the JSON."""
     arguments = parse()
-    codecs.register_error("plainly", spell_plainly)
-    for stream in (sys.stdout, sys.stderr):
-        assert isinstance(stream, io.TextIOWrapper)
-        stream.reconfigure(errors="plainly")
     screen, results, started = Screen(), Results(), datetime.datetime.now().astimezone()
     if not (arguments.build / "bench" / "mmapguard-bench").exists():
         print("bench: the measuring program is not built; ./dev bench does that", file=sys.stderr)
@@ -534,13 +479,13 @@ def main() -> int:
         about["missing"] = [peer for peer in PEERS if peer not in about["versions"]]
         screen.heading("mmapguard beside its peers", f"{started:%Y-%m-%d %H:%M}")
         for name, version in about["versions"].items():
-            print(f"  {name:18} {version}")
-        print(f"  {'files on':18} {about['file_system']}, in {Path(folder).parent}")
+            screen.line(f"  {name:18} {version}")
+        screen.line(f"  {'files on':18} {about['file_system']}, in {Path(folder).parent}")
         for peer in about["missing"]:
-            print(f"  {peer:18} missing: needs {PEERS[peer]}")
-        print(f"  {'not measured here':18} {', '.join(NOT_YET)}")
+            screen.line(f"  {peer:18} missing: needs {PEERS[peer]}")
+        screen.line(f"  {'not measured here':18} {', '.join(NOT_YET)}")
         if room < wanted:
-            print(f"  {'file sizes':18} up to {size(room)}: disk or memory has no room for more")
+            screen.line(f"  {'file sizes':18} up to {size(room)}: disk or memory has no room for more")
         run = Run(
             screen,
             results,
@@ -554,15 +499,15 @@ def main() -> int:
 
     screen.heading("Targets")
     outcomes = [verdict.outcome for verdict in results.verdicts]
-    print("  " + ", ".join(f"{outcomes.count(kind)} {kind}" for kind in ("met", "close", "missed")))
+    screen.line("  " + ", ".join(f"{outcomes.count(kind)} {kind}" for kind in ("met", "close", "missed")))
     for verdict in results.verdicts:
         if verdict.outcome != "met":
-            print(
+            screen.line(
                 f"  {screen.verdict(verdict):8} {verdict.what}: {verdict.value:.3g}, target {verdict.limit:g}"
             )
     target = arguments.json or HERE / "results" / f"{started:%Y%m%d-%H%M%S}.json"
     write_json(target, results, about)
-    print(f"  {screen.paint('2', 'written to ' + os.path.relpath(target))}")
+    screen.line(f"  {screen.paint('2', 'written to ' + os.path.relpath(target))}")
     for failure in results.failures:
         print(f"bench: did not run: {failure}", file=sys.stderr)
     return 1 if results.failures else 0

@@ -16,9 +16,7 @@ the programs of the demo are missing, 130 after an interrupt.
 from __future__ import annotations
 
 import argparse
-import codecs
 import contextlib
-import io
 import os
 import platform
 import resource
@@ -36,10 +34,13 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
+from console import Console, amount, duration, plural
+
 try:
     import mmapguard
     from mmapguard.abi import MMG_ABI
-    from picture import plain, svg
+    from picture import svg
     from readers import LOST
 except ImportError as missing:  # built by ./dev demo, which also sets PYTHONPATH, here and for the readers
     print(f"demo: {missing} (./dev demo builds what is missing)", file=sys.stderr)
@@ -76,53 +77,14 @@ class Broken(Exception):
 # ------------------------------------------------------------------------------------------------------------ screen
 
 
-class Screen:
-    """Calm, aligned output: colour and moving bars on a terminal only, plain characters where UTF-8 is not spoken."""
+class Screen(Console):
+    """The console, with the rows, paragraphs and bars of the demo."""
 
     LABEL, VALUE = 22, 29
 
     def __init__(self) -> None:
-        self.live = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-        self.colour = self.live and not os.environ.get("NO_COLOR")
-        self.kept: list[str] | None = None
-        """The finished lines since keep(), painted; None while none are kept."""
-        self.width = min(shutil.get_terminal_size((100, 24)).columns, 100) if self.live else 100
+        super().__init__()
         self.bar_width = max(12, min(32, self.width - self.LABEL - 44))
-        self.open_line = False
-
-    def paint(self, code: str, text: str) -> str:
-        painted = self.colour or self.kept is not None
-        return f"\x1b[{code}m{text}\x1b[0m" if painted and text else text
-
-    def bold(self, text: str) -> str:
-        return self.paint("1", text)
-
-    def dim(self, text: str) -> str:
-        return self.paint("2", text)
-
-    def good(self, text: str) -> str:
-        return self.paint("32", text)
-
-    def bad(self, text: str) -> str:
-        return self.paint("31", text)
-
-    def line(self, text: str = "") -> None:
-        """One finished line."""
-        if self.kept is not None:
-            self.kept.append(text.rstrip())
-        printed = text if self.colour else plain(text)
-        print(("\r\x1b[K" if self.open_line else "") + printed.rstrip(), flush=self.live)
-        self.open_line = False
-
-    def passing(self, text: str) -> None:
-        """A line that the next one replaces; shown on a terminal only."""
-        if self.live:
-            print("\r\x1b[K" + (text if self.colour else plain(text)).rstrip(), end="", flush=True)
-            self.open_line = True
-
-    def heading(self, text: str) -> None:
-        self.line()
-        self.line("  " + self.bold(text))
 
     def text(self, text: str) -> None:
         """A paragraph, wrapped by words."""
@@ -157,47 +119,14 @@ class Screen:
         return "    " + label.ljust(self.LABEL) + bar + "  " + remark
 
 
-PLAIN = str.maketrans({"━": "=", "─": "-", "╳": "x", "·": "-", "…": "...", "µ": "u"})
-"""What stands for our characters where only ASCII is spoken."""
-
-
-def spell_plainly(error: UnicodeError) -> tuple[str, int]:
-    """An error handler for codecs: plain characters for those of ours, escapes for those of others."""
-    assert isinstance(error, UnicodeEncodeError)
-    text = error.object[error.start : error.end].translate(PLAIN)
-    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
-
-
 def shown(path: str) -> str:
     """A path as people can read it: what is no text appears escaped, whatever bytes the name is made of."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def amount(size: int) -> str:
-    """A size in the unit that suits it, e.g. "111.9 MiB"."""
-    if size < 1024:
-        return plural(size, "byte")
-    value, unit = size / 1024, "KiB"
-    for unit in ("KiB", "MiB", "GiB", "TiB"):
-        if value < 1000 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.1f} {unit}"
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-def seconds(duration: float) -> str:
-    if duration < 1e-3:
-        return f"{duration * 1e6:.0f} µs"
-    return f"{duration * 1e3:.1f} ms" if duration < 0.1 else f"{duration:.2f} s"
-
-
-def milliseconds(duration: float) -> str:
-    return f"{duration * 1e3:,.2f} ms" if duration < 0.01 else f"{duration * 1e3:,.0f} ms"
+def milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:,.2f} ms" if seconds < 0.01 else f"{seconds * 1e3:,.0f} ms"
 
 
 # ----------------------------------------------------------------------------------------------------------- library
@@ -390,7 +319,7 @@ def scene_file(screen: Screen, build: Path, path: str, found: bool) -> Demo:
     screen.row(
         "held for it", f"{amount(info.mapped_bytes)} of addresses", f"{amount(info.heap_bytes)} of heap"
     )
-    screen.row("opened in", seconds(opened))
+    screen.row("opened in", duration(opened * 1e9))
     return Demo(screen, build, path, region, min(info.size, HASHED_AT_MOST))
 
 
@@ -422,8 +351,8 @@ def scene_hash(demo: Demo) -> None:
             f"The first {amount(demo.length)} only, as a window: hashing all of it would take a while."
         )
     screen.passing(screen.progress("sha256sum", screen.bar(0)))
-    expected, duration = sha256sum(demo.path, demo.length)
-    screen.line(screen.progress("sha256sum", screen.bar(1), seconds(duration).rjust(7)))
+    expected, spent = sha256sum(demo.path, demo.length)
+    screen.line(screen.progress("sha256sum", screen.bar(1), duration(spent * 1e9).rjust(7)))
     for language in ("C", "Python"):
         reader = demo.reader("guarded", language, demo.path, demo.length, demo.length)
 
@@ -433,12 +362,12 @@ def scene_hash(demo: Demo) -> None:
 
         begin = time.perf_counter()
         reader.run(listen)
-        duration = time.perf_counter() - begin
+        spent = time.perf_counter() - begin
         agrees = reader.digests == [expected]
         word = (
             screen.good("the same") if agrees else screen.bad("another: " + (reader.digests or ["none"])[0])
         )
-        screen.line(screen.progress(reader.label, screen.bar(1), f"{seconds(duration):>7}  {word}"))
+        screen.line(screen.progress(reader.label, screen.bar(1), f"{duration(spent * 1e9):>7}  {word}"))
         if agrees:
             continue
         if changed := demo.region.changed():
@@ -810,10 +739,6 @@ def main() -> int:
         signal.signal(number, on_signal)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
-    codecs.register_error("plainly", spell_plainly)
-    for stream in (sys.stdout, sys.stderr):
-        assert isinstance(stream, io.TextIOWrapper)
-        stream.reconfigure(errors="plainly")
     screen = Screen()
     try:
         if len(sys.argv) > 1 and arguments.file == "" and sys.argv[-1] == "":
@@ -831,8 +756,7 @@ def main() -> int:
         return 141
     except OSError as error:  # the file went away, a program that the demo runs is missing, ...
         code, message = 2, str(error)
-    if screen.open_line:
-        screen.line()
+    screen.erase()
     sys.stdout.flush()
     print(f"demo: {message}", file=sys.stderr)
     return code

@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterable, Iterator
 from html import escape
 
+from console import without_colour
+
 _ESCAPE = re.compile(r"\x1b\[(\d+)m")
 _WORDS = re.compile(r"\S+(?: \S+)*")
 """Text without two spaces in a row, which programs that show an SVG may draw as one."""
 _CLASSES = {"1": "bold", "2": "dim", "31": "bad", "32": "good"}
-"""What the codes that Screen.paint() writes are called in the style below."""
+"""What the codes that Console.paint() writes are called in the style below."""
 _WIDTH, _HEIGHT, _MARGIN = 8.4, 19, 16
 """Of a character of 14 pixels, of a line, and around all of them."""
 _STYLE = """
@@ -25,11 +27,6 @@ rect { fill: #f6f8fa; stroke: #d0d7de }
 """
 
 
-def plain(line: str) -> str:
-    """Return the line without the codes for colours."""
-    return _ESCAPE.sub("", line)
-
-
 def _pieces(line: str) -> Iterator[tuple[str, str]]:
     """Yield each stretch of one colour: its class, or "", and its text."""
     style = ""
@@ -41,9 +38,9 @@ def _pieces(line: str) -> Iterator[tuple[str, str]]:
 
 
 def svg(lines: Iterable[str], title: str) -> str:
-    """Return the picture of the lines, which may hold the codes for colours that Screen.paint() writes."""
+    """Return the picture of the lines, which may hold the codes for colours that Console.paint() writes."""
     shown = list(lines)
-    width = 2 * _MARGIN + _WIDTH * max((len(plain(line)) for line in shown), default=0)
+    width = 2 * _MARGIN + _WIDTH * max((len(without_colour(line)) for line in shown), default=0)
     height = 2 * _MARGIN + _HEIGHT * len(shown)
     texts = []
     for row, line in enumerate(shown):

@@ -48,7 +48,8 @@ def _list(macro: str, calls: list[str]) -> str:
 def _fields(document: dict[str, Any]) -> str:
     parts = [
         _head(
-            "The members of each structure but struct_size: MMG_INFO_FIELD(uint32_t, backing) and so on, where that is defined."
+            "The members of each structure but struct_size: MMG_INFO_FIELD(uint32_t, backing) and so on, where that is defined;"
+            "\n * then the members of mmg_info whose value has a word: MMG_INFO_WORD(MMG_TERM_BACKING, backing) and so on."
         )
     ]
     for name, struct in document["structs"].items():
@@ -58,7 +59,25 @@ def _fields(document: dict[str, Any]) -> str:
             if member["name"] != "struct_size"
         ]
         parts.append(_list(f"{name.upper()}_FIELD", members))
+    parts.append(
+        _list("MMG_INFO_WORD", [f"{term}, {name}" for name, term in words_of_info(document).items()])
+    )
     return "\n".join(parts)
+
+
+def words_of_info(document: dict[str, Any]) -> dict[str, str]:
+    """The members of mmg_info that hold one value of a group, each with the vocabulary of its words for mmg_term()."""
+    groups = {group["name"]: group for group in document["enumerations"]}
+    terms = {
+        match[1]: name
+        for name, constant in groups.get("MMG_TERM", {"constants": {}})["constants"].items()
+        if (match := re.search(r"`mmg_info\.(\w+)`", constant["documentation"]))
+    }
+    return {
+        member["name"]: terms[member["name"]]
+        for member in document["structs"]["mmg_info"]["members"]
+        if member["name"] in terms and not groups[member["enumeration"]]["bits"]
+    }
 
 
 def _constants(document: dict[str, Any]) -> str:

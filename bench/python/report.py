@@ -22,6 +22,9 @@ import pyperf
 
 import mmapguard
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+from console import duration
+
 SIZES = (4096, 16 << 10, 1 << 20, 64 << 20, 1 << 30)
 #: The highest ratio that will do, by the beginning of the work's name. Never slower means within what the clock can tell.
 TARGETS = {
@@ -61,14 +64,6 @@ def target_of(work: str) -> float:
     return TARGETS[max((start for start in TARGETS if work.startswith(start)), key=len)]
 
 
-def duration(seconds: float) -> str:
-    """A time for people."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= scale:
-            return f"{seconds / scale:.2f} {unit}"
-    return f"{seconds / 1e-9:.1f} ns"
-
-
 def report(suite: pyperf.BenchmarkSuite) -> int:
     """Print the table. The number of targets missed."""
     works: dict[str, dict[str, float]] = {}
@@ -86,7 +81,7 @@ def report(suite: pyperf.BenchmarkSuite) -> int:
         missed += ratio > target
         mark = "" if ratio <= target else "  missed"
         print(
-            f"{work:<32}{duration(ours):>12}{duration(medians[best]):>12}  {best:<12}{ratio:>7.2f}{target:>8.2f}{mark}"
+            f"{work:<32}{duration(ours * 1e9):>12}{duration(medians[best] * 1e9):>12}  {best:<12}{ratio:>7.2f}{target:>8.2f}{mark}"
         )
     return missed
 

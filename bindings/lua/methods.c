@@ -141,10 +141,21 @@ view_check(lua_State *L)
 }
 
 static void
-set_word(lua_State *L, const char *key, uint32_t vocabulary, uint32_t value)
+set_string(lua_State *L, const char *key, const char *value)
 {
-    lua_pushstring(L, mmg_term(vocabulary, value));
+    lua_pushstring(L, value);
     lua_setfield(L, -2, key);
+}
+
+/* Set true in the table at the top of the stack for the word of each bit that `what` has. */
+static void
+set_words(lua_State *L, uint32_t vocabulary, const uint32_t *bits, size_t count, uint32_t what)
+{
+    for (size_t i = 0; i < count; i++)
+        if (what & bits[i]) {
+            lua_pushboolean(L, 1);
+            lua_setfield(L, -2, mmg_term(vocabulary, bits[i]));
+        }
 }
 
 static void
@@ -154,41 +165,68 @@ set_count(lua_State *L, const char *key, uint64_t value)
     lua_setfield(L, -2, key);
 }
 
+/* Replace a number in the table at the top of the stack by nil, where it means that there is nothing to tell. */
+static void
+set_nothing(lua_State *L, const char *key)
+{
+    lua_pushnil(L);
+    lua_setfield(L, -2, key);
+}
+
+/* The bits of mmg_info.exceptions, as a table with true for the word of each. */
+static void
+set_exceptions(lua_State *L, uint32_t exceptions)
+{
+    static const uint32_t bits[] = {
+#define MMG_EXCEPT_CONSTANT(name) name,
+#include "constants.inc"
+    };
+
+    lua_newtable(L);
+    set_words(L, MMG_TERM_EXCEPT, bits, sizeof bits / sizeof bits[0], exceptions);
+    lua_setfield(L, -2, "exceptions");
+}
+
+/* The means in mmg_info.means_order, four bits each, as a list of words. */
+static void
+set_means_order(lua_State *L, uint64_t order)
+{
+    lua_newtable(L);
+    for (int i = 1; order != 0; i++, order >>= 4) {
+        lua_pushstring(L, mmg_term(MMG_TERM_MEANS, (uint32_t)(order & 15)));
+        lua_rawseti(L, -2, i);
+    }
+    lua_setfield(L, -2, "means_order");
+}
+
+/* How a member of each type is put into the table. */
+#define SET_uint32_t(name) set_count(L, #name, info.name)
+#define SET_uint64_t(name) set_count(L, #name, info.name)
+#define SET_int32_t(name) mmgl_set_integer(L, #name, info.name)
+#define SET_int64_t(name) mmgl_set_integer(L, #name, info.name)
+#define SET_mmg_status(name) set_string(L, #name, mmg_status_name(info.name))
+#define SET_char(name) set_string(L, #name, info.name)
+
 static int
 view_info(lua_State *L)
 {
     struct mmgl_view *view = mmgl_check_view(L);
     mmg_info info = mmgl_describe(view);
 
-    lua_createtable(L, 0, 24);
-    set_word(L, "backing", MMG_TERM_BACKING, info.backing);
-    set_word(L, "backing_reason", MMG_TERM_REASON, info.backing_reason);
-    set_word(L, "guarantee", MMG_TERM_GUARANTEE, info.guarantee);
-    set_word(L, "means", MMG_TERM_MEANS, info.means);
-    set_word(L, "shortfall", MMG_TERM_SHORTFALL, info.shortfall);
-    set_word(L, "lock", MMG_TERM_LOCK, info.lock);
-    if (info.fault_cause != MMG_OK) {
-        lua_pushstring(L, mmg_status_name(info.fault_cause));
-        lua_setfield(L, -2, "fault_cause");
-    }
-    if (info.fault_offset != MMG_TO_END)
-        set_count(L, "fault_offset", info.fault_offset);
-    set_count(L, "faults", info.faults);
-    set_count(L, "size", info.size);
-    set_count(L, "offset", info.offset);
-    set_count(L, "file_size", info.file_size);
-    set_count(L, "device", info.device);
-    set_count(L, "inode", info.inode);
-    mmgl_set_integer(L, "mtime_seconds", info.mtime_seconds);
-    mmgl_set_integer(L, "ctime_seconds", info.ctime_seconds);
-    set_count(L, "mtime_nanoseconds", info.mtime_nanoseconds);
-    set_count(L, "ctime_nanoseconds", info.ctime_nanoseconds);
-    set_count(L, "pins", info.pins);
-    set_count(L, "mapped_bytes", info.mapped_bytes);
-    set_count(L, "heap_bytes", info.heap_bytes);
-    set_count(L, "page_size", info.page_size);
-    if (info.lock_error != 0)
-        mmgl_set_integer(L, "lock_error", info.lock_error);
+    lua_createtable(L, 0, 32);
+#define MMG_INFO_FIELD(type, name) SET_##type(name);
+#define MMG_INFO_WORD(vocabulary, name) set_string(L, #name, mmg_term(vocabulary, info.name));
+#include "fields.inc"
+    set_exceptions(L, info.exceptions);
+    set_means_order(L, info.means_order);
+    if (info.fault_cause == MMG_OK)
+        set_nothing(L, "fault_cause");
+    if (info.fault_offset == MMG_TO_END)
+        set_nothing(L, "fault_offset");
+    if (info.lock_error == 0)
+        set_nothing(L, "lock_error");
+    if (info.os_error == 0)
+        set_nothing(L, "os_error");
     return 1;
 }
 
@@ -218,11 +256,7 @@ view_changed(lua_State *L)
         return 1;
     }
     lua_newtable(L);
-    for (size_t i = 0; i < sizeof bits / sizeof bits[0]; i++)
-        if (what & bits[i]) {
-            lua_pushboolean(L, 1);
-            lua_setfield(L, -2, mmg_term(MMG_TERM_CHANGED, bits[i]));
-        }
+    set_words(L, MMG_TERM_CHANGED, bits, sizeof bits / sizeof bits[0], what);
     return 1;
 }
 

@@ -136,6 +136,8 @@ def sound_house(tmp_path_factory: pytest.TempPathFactory) -> House:
         path.parent.mkdir(parents=True)
     house.paths.program.write_text(ASKS_VERSION, encoding="utf-8")
     shutil.copy(ROOT / "include" / "mmapguard.h", house.paths.header)
+    for name in ("_info.py", "_options.py"):
+        shutil.copy(ROOT / "bindings" / "python" / "mmapguard" / name, house.paths.declarations.parent)
     house.paths.version_script.write_text(SCRIPT, encoding="utf-8")
     house.build()
     house.gate().accept()
@@ -455,6 +457,21 @@ def test_ctypes_declarations_may_be_written_differently(house: House) -> None:
     assert house.gate().ctypes() == []
 
 
+@pytest.mark.parametrize(
+    ("file", "change", "sentence"),
+    [
+        ("_info.py", ("    faults: int\n", ""), "Info has no field 'faults', which mmg_info asks for"),
+        ("_info.py", ("    leases: int\n", "    rents: int\n"), "Stats has a field 'rents', which mmg_stats does not know"),
+        ("_options.py", ("    no_lease: bool\n", ""), "Options has no field 'no_lease', which mmg_options asks for"),
+    ],
+)  # fmt: skip
+def test_python_classes_that_differ_are_named(
+    house: House, file: str, change: tuple[str, str], sentence: str
+) -> None:
+    house.rewrite(house.paths.declarations.parent / file, change)
+    assert f"{file}: {sentence}" in house.gate().dataclasses()
+
+
 def test_a_stale_description_is_named(house: House) -> None:
     house.rewrite(house.paths.description, ('"value": "-3"', '"value": "-6"'))
     assert house.gate().description() == ["abi.json is stale: constant MMG_E_RANGE changed from -6 to -3"]
@@ -539,6 +556,9 @@ LATER_NODE = "MMAPGUARD_1.1 { global: mmg_late; } MMAPGUARD_1.0;\n"
 def add(house: House, *more: tuple[str, str], node: str = LATER_NODE) -> None:
     """Make the addition, and more changes to the header, all the way to the library."""
     house.rewrite(house.paths.header, *ADDITION, *more)
+    package = house.paths.declarations.parent
+    house.rewrite(package / "_info.py", ("    faults: int\n", "    faults: int\n    more: int\n"))
+    house.rewrite(package / "_options.py", ("    no_lease: bool\n", "    no_lease: bool\n    late: bool\n"))
     house.paths.version_script.write_text(SCRIPT + node, encoding="utf-8")
     house.build()
 

@@ -62,12 +62,13 @@ local function argument()
 end
 
 -- The same value on both sides, where a value is a region or a span of the two modules.
-local function show(value)
+local show
+function show(value)
   if type(value) == "userdata" then return tostring(value) end
   if type(value) == "table" then
     local words = {}
     for name, entry in pairs(value) do
-      if name ~= "pins" then words[#words + 1] = tostring(name) .. "=" .. tostring(entry) end -- spans await the collector
+      if name ~= "pins" then words[#words + 1] = tostring(name) .. "=" .. tostring(show(entry)) end -- spans await the collector
     end
     table.sort(words)
     return table.concat(words, ",")

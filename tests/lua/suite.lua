@@ -724,12 +724,14 @@ test("what counts is an integer", function()
     "mtime_nanoseconds", "ctime_nanoseconds", "faults", "pins", "mapped_bytes", "heap_bytes", "page_size" }) do
     assert(is_integer(info[name]), name .. " is " .. tostring(info[name]))
   end
-  for _, name in ipairs({ "backing", "backing_reason", "guarantee", "means", "shortfall", "lock" }) do
+  for _, name in ipairs({ "backing", "backing_reason", "guarantee", "means", "shortfall", "lock", "lock_reason",
+    "file_system" }) do
     equal(type(info[name]), "string", name)
     assert(info[name] ~= "unknown", name)
   end
-  equal(info.fault_cause, nil)
-  equal(info.fault_offset, nil)
+  for _, name in ipairs({ "fault_cause", "fault_offset", "lock_error", "os_error" }) do equal(info[name], nil, name) end
+  equal(next(info.exceptions), nil)
+  equal(#info.means_order, 0)
   equal(info.size, #region)
   for name, value in pairs(mg.stats()) do assert(is_integer(value), name) end
   for _, value in ipairs(pack(region:find("()line()"))) do assert(is_integer(value)) end
