@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The exported functions on what is open, and on the process: validate, delegate, report. What they promise is said in
- * mmapguard.h; those that open are in open_calls.c.
+ * The exported functions for open regions and for the process. Each one validates its arguments, delegates, and reports.
+ * mmapguard.h documents what each function promises. open_calls.c has the functions that open a region.
  */
-/* The checks for NULL below are the promise that the attributes let callers rely on. */
+/* Without the nonnull attributes of the header: with them the compiler would remove the checks for NULL below. */
 #define MMG_NO_ATTRIBUTES
 #include "region/arrow.h"
 #include "guard/contain.h"
@@ -33,7 +33,7 @@ mmg_close(mmg_handle handle, uint32_t flags)
     return mmgi_handle_close(handle, (flags & MMG_CLOSE_STRICT) != 0);
 }
 
-/* A pinned region and the token of the pin; as struct pinned. */
+/* A pinned region and the token of its pin. It is struct pinned with the type of the object. */
 struct pinned_region {
     struct region *region;
     uint64_t token;
@@ -42,7 +42,7 @@ struct pinned_region {
 static inline struct pinned_region
 region_pinned(struct pinned pinned)
 {
-    /* The object is the first member of a region: handles are issued for nothing else. */
+    /* A region starts with its object, and the library issues handles for regions only, so the cast is safe. */
     return (struct pinned_region){.region = (struct region *)(void *)pinned.object, .token = pinned.token};
 }
 
@@ -58,7 +58,8 @@ pin_failure(struct pinned_region pin)
     return pin.token == 0 ? MMG_E_HANDLE : MMG_E_NO_MEMORY;
 }
 
-/* Is the range inside the region? Resolves MMG_TO_END. */
+/* Replaces a length of MMG_TO_END by the number of bytes up to the end. Returns MMG_OK when the range is inside the
+   region, else MMG_E_RANGE. */
 static mmg_status
 range_resolve(const struct region *region, uint64_t offset, uint64_t *length)
 {
@@ -84,7 +85,8 @@ call_end(struct pinned_region pin, mmg_status status)
     return status;
 }
 
-/* Begins a call on a range, which has to lie inside the region. Resolves MMG_TO_END. Pins nothing on failure. */
+/* Begins a call on a range of a region, as call_begin(), and resolves the range, as range_resolve(). On failure there is
+   no pin. */
 static mmg_status
 call_begin_on_range(mmg_handle handle, uint64_t offset, uint64_t *length, struct pinned_region *pin)
 {
@@ -96,7 +98,8 @@ call_begin_on_range(mmg_handle handle, uint64_t offset, uint64_t *length, struct
     return status == MMG_OK ? MMG_OK : call_end(*pin, status);
 }
 
-/* The span of a pinned region, after every check. The pin is ended if there is none. */
+/* Makes the span of a pinned region, with every check. When a check fails, the function ends the pin and returns the
+   status. */
 static __attribute__((noinline)) mmg_status
 span_make(struct pinned_region pin, uint64_t offset, uint64_t length, mmg_span *span)
 {
@@ -119,8 +122,8 @@ pin_slow(mmg_handle handle, uint64_t token, uint64_t offset, uint64_t length, mm
     return pin.region == NULL ? pin_failure(pin) : span_make(pin, offset, length, span);
 }
 
-/* What the next two have in common with every access to a file is their cost. Each is one straight line; what is rare is
-   a call at its end, into a frame of its own. */
+/* Every access to a file pays for the next two functions. So the common case of each is one straight line, and rare cases
+   leave it by a call at the end, which needs no stack frame here. */
 mmg_status
 mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span *span)
 {
@@ -142,7 +145,7 @@ unpin_slow(const unsigned char *data, uint64_t size, uint64_t token)
         return MMG_OK;
     struct pin_place place = pin_find(token);
     /* The registry never unmaps its entries, so asking it is safe even if a copy of the span is unpinned meanwhile: the
-       release then fails, and the answer is of no account. */
+       release then fails, and the answer is not used. */
     mmg_status loss = registry_loss_at(pin_user_tag(place), data, size);
     mmg_status status = pin_end(place, token);
 
@@ -167,7 +170,7 @@ mmg_status
 mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t size, uint64_t *got)
 {
     struct pinned_region pin;
-    uint64_t nothing = 0; /* what is beyond the end of the region is not read */
+    uint64_t nothing = 0; /* bytes beyond the end of the region are not read */
 
     if (got == NULL || (buffer == NULL && size > 0))
         return MMG_E_ARGUMENT;
@@ -365,7 +368,7 @@ mmg_guard_install(void)
 int32_t
 mmg_handle_fault(int32_t signo, void *siginfo, void *ucontext)
 {
-    (void)ucontext; /* part of the call for platforms where containment means changing the context */
+    (void)ucontext; /* on Linux the guard does not need the context; another platform may have to change it */
     return mmgi_guard_handle_signal(signo, siginfo) ? 1 : 0;
 }
 
@@ -381,7 +384,7 @@ mmg_version(void)
     return MMAPGUARD_VERSION; /* the project version, from the build */
 }
 
-/* What was found out about this system: one bit for each feature that is there, and the lowest once all were probed. */
+/* The result of probing this system: a bit for each feature that it has. The lowest bit is set when all were probed. */
 #define PROBED 1u
 static _Atomic uint32_t probed_features;
 
@@ -391,7 +394,7 @@ features_probe(void)
     const int32_t guard = mmgi_guard_state();
     uint32_t found = PROBED | 1u << MMG_FEATURE_STABLE_COPY | 1u << MMG_FEATURE_ARROW;
 
-    /* Whether a file can be reflinked, its file system says; the library can ask any. */
+    /* Reflinks depend on the file system of each file. The library itself can always try one. */
     found |= 1u << MMG_FEATURE_STABLE_REFLINK;
     if (guard != MMG_GUARD_REFUSED && guard != MMG_GUARD_DISABLED)
         found |= 1u << MMG_FEATURE_FAULT_GUARD;
@@ -409,7 +412,7 @@ mmg_supports(uint32_t feature)
 
     if (feature == 0 || feature >= 32)
         return 0;
-    if (known == 0) { /* two threads that come at once find the same */
+    if (known == 0) { /* two threads that probe at the same time find the same features */
         known = features_probe();
         atomic_store_explicit(&probed_features, known, memory_order_relaxed);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The exported functions that open: validate, delegate, report. What they promise is said in mmapguard.h.
+ * The exported functions that open a region. Each one validates its arguments, delegates, and reports. mmapguard.h
+ * documents what each function promises.
  */
 #define MMG_NO_ATTRIBUTES /* as in calls.c */
 #include <errno.h>
@@ -26,7 +27,7 @@ mmg_options_init(mmg_options *options, uint32_t struct_size)
     return MMG_OK;
 }
 
-/* A call that opens, as far as all of them are alike: outputs, structs, and the handle at the end. */
+/* The part that all calls that open have in common: the options, the outputs, and the handle that is issued at the end. */
 struct opening {
     mmg_options options;
     struct report report;
@@ -44,7 +45,7 @@ opening_begin(struct opening *opening, const char *path, int fd, const mmg_optio
     if (error != NULL) {
         mmg_status status = mmgi_struct_check_out(error, MMGI_FIRST_ERROR_SIZE);
         if (status != MMG_OK)
-            return status; /* what is told later overwrites all of it, and so does success */
+            return status; /* a later failure or success writes the whole struct again */
     }
     opening->report = (struct report){.caller_error = error, .path = path, .descriptor = fd};
     if (handle == NULL)
@@ -59,7 +60,8 @@ opening_begin(struct opening *opening, const char *path, int fd, const mmg_optio
     return MMG_OK;
 }
 
-/* Makes a region of a source by the decision of the region room; STABLE mappings are the stable room's. */
+/* Makes a region from a source. The region room decides whether the region is a copy or a mapping; the stable room makes
+   mappings that are STABLE. */
 static mmg_status
 region_make(struct source *source, struct region **region)
 {
@@ -100,7 +102,7 @@ opening_finish(struct opening *opening, mmg_handle *handle)
         region->object.destroy(&region->object);
         return mmgi_error_tell(&opening->report, status, "handle", ENOMEM, 0, NULL);
     }
-    /* A failure on the way may have been made good; where there was none, the error is clear already. */
+    /* An earlier attempt may have filled the error although a later one succeeded. Otherwise the error is clear already. */
     if (opening->report.caller_error != NULL && opening->report.caller_error->status != MMG_OK)
         mmgi_error_clear(opening->report.caller_error);
     return MMG_OK;

@@ -2,9 +2,9 @@
 /*
  * An mmg_error has numbers for programs and a sentence for people. A path is bytes and the message is UTF-8, so bytes
  * that are no UTF-8 and control characters are written as \xNN. A path that is too long loses its middle, since both
- * ends of a path tell something.
+ * ends of a path help to recognise it.
  */
-/* The strerror_r(3) of POSIX, which returns a number, not that of GNU, which returns a string. */
+/* Selects the strerror_r(3) of POSIX, which returns a number. The one of GNU returns a string. */
 #undef _GNU_SOURCE
 #define _POSIX_C_SOURCE 200809L
 #include "base/error.h"
@@ -41,13 +41,13 @@ utf8_length(const unsigned char *s)
     else
         return 0;
     if (s[0] == 0xE0)
-        low = 0xA0; /* else overlong */
+        low = 0xA0; /* a lower byte would be an overlong form */
     if (s[0] == 0xED)
-        high = 0x9F; /* else a surrogate */
+        high = 0x9F; /* a higher byte would be a surrogate */
     if (s[0] == 0xF0)
         low = 0x90;
     if (s[0] == 0xF4)
-        high = 0x8F; /* else beyond U+10FFFF */
+        high = 0x8F; /* a higher byte would be beyond U+10FFFF */
     if (s[1] < low || s[1] > high)
         return 0;
     for (size_t i = 2; i < length; i++)
@@ -60,7 +60,7 @@ utf8_length(const unsigned char *s)
 static size_t
 path_character(const char **path, char out[5])
 {
-    const unsigned char *s = (const unsigned char *)*path; /* bytes, for the comparisons above */
+    const unsigned char *s = (const unsigned char *)*path; /* unsigned, as the comparisons in utf8_length() need it */
     size_t length = utf8_length(s);
 
     if (length == 0 || s[0] < 0x20 || s[0] == 0x7F) {
@@ -85,7 +85,8 @@ path_print(const char *path, char out[PATH_ROOM])
         const char *next = p;
         size_t length = path_character(&next, character);
         if (used + length > half && !shortened && total - (size_t)(p - path) > half / 4) {
-            /* Each byte may take four characters, so a quarter of the room is kept; then go on to the start of one. */
+            /* A byte may take four characters, so only the last quarter of the room is sure to fit. Skip on to the first byte of
+               a character there. */
             memcpy(out + used, "...", 3);
             used += 3;
             p = path + total - half / 4;
@@ -123,7 +124,7 @@ mmgi_error_tell(const struct report *report, mmg_status status, const char *oper
     char text[80] = "";
     if (os_code != 0 && strerror_r(os_code, text, sizeof text) != 0)
         snprintf(text, sizeof text, "error %d", os_code);
-    if (detail == NULL) /* the system's words say the same as ours, or more */
+    if (detail == NULL) /* the text of the system says at least as much as ours */
         snprintf(error.message, sizeof error.message, "%s: %s: %s", subject, operation,
                  os_code != 0 ? text : mmg_status_message(status));
     else

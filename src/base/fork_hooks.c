@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The list of fork hooks. The C library keeps what it is given for ever, so the library asks it only once, on the first
- * entry: a program that only copies files never gets a hook.
+ * The list of fork hooks. pthread_atfork(3) cannot be undone, so this file calls it once, for the first entry of the list.
+ * A program that only copies files gets no hook.
  */
 #include "base/fork_hooks.h"
 
@@ -10,9 +10,9 @@
 #include "os/thread.h"
 
 static os_mutex mutex = OS_MUTEX_INIT;
-static struct fork_hooks *first; /* the newest; under the mutex */
+static struct fork_hooks *first; /* the newest hooks; protected by the mutex */
 
-/* The list is locked from before the fork until after it, so that nobody joins in the middle. */
+/* The list is locked from before the fork until after it, so that no thread adds hooks in between. */
 static void
 before_fork(void)
 {
@@ -22,7 +22,7 @@ before_fork(void)
             hooks->before();
 }
 
-/* Calls the hooks from the oldest to the newest. The list is as long as there are rooms with hooks: two. */
+/* Calls the hooks from the oldest to the newest. Two rooms have hooks, so the list is short. */
 static void
 call_from_oldest(const struct fork_hooks *hooks, bool in_child)
 {
@@ -51,9 +51,9 @@ after_fork_child(void)
 bool
 mmgi_fork_hooks_add(struct fork_hooks *hooks)
 {
-    static bool known_to_libc; /* under the mutex */
+    static bool known_to_libc; /* protected by the mutex */
 
-    /* Acquire: pairs with the release below, so that whoever sees the flag comes after the registration. */
+    /* Acquire: pairs with the release below, so a thread that sees the flag runs after the registration. */
     if (atomic_load_explicit(&hooks->is_listed, memory_order_acquire))
         return true;
     mmgi_mutex_lock(&mutex);

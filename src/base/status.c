@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The names and words of statuses and of the other enumerations. All strings are static, so any number has a safe
- * answer.
+ * The names and words of statuses and of the other enumerations. All strings are static, so the functions
+ * here can answer any number.
  */
 #include "base/status.h"
 
@@ -73,7 +73,7 @@ mmgi_status_from_errno(int os_code)
         return MMG_E_POISONED;
     case EWOULDBLOCK:
         return MMG_E_WOULD_BLOCK;
-    case ENOTSUP: /* the whole platform, or this kind of file on it */
+    case ENOTSUP: /* the platform, or this kind of file */
         return MMG_E_UNSUPPORTED;
     default:
         return MMG_E_SYSTEM;
@@ -84,15 +84,15 @@ mmg_status
 mmgi_status_of_contents(int os_code)
 {
     switch (os_code) {
-    case EBADF: /* the three are mistakes of this process, and say nothing of the contents */
+    case EBADF: /* these three are mistakes of this process; the contents of the file may be fine */
     case EFAULT:
     case EINVAL:
         return MMG_E_SYSTEM;
     case EHWPOISON:
         return MMG_E_POISONED;
     default:
-        /* Whatever a file system or its server answers: a read through the mapping of the same bytes is a fault, which
-           tells no errno and counts as an error of the medium. */
+        /* Any other errno of a file system or its server. A read of the same bytes through the mapping would be a fault,
+           which carries no errno and counts as an error of the device. So both ways report the same status. */
         return MMG_E_IO;
     }
 }
@@ -135,7 +135,7 @@ static const char *const locking_terms[] = {"held",
                                             "no such lock here",
                                             "a lock here would be the lock of the caller"};
 static const char *const guard_terms[] = {"none", "top", "displaced", "refused", "blocked", "disabled"};
-/* Indexed by the bit itself, which is small: gaps stay NULL. */
+/* The index is the bit itself, since the bits are small. Other elements stay NULL. */
 static const char *const changed_terms[] = {[MMG_CHANGED_SIZE] = "size",
                                             [MMG_CHANGED_MTIME] = "mtime",
                                             [MMG_CHANGED_CTIME] = "ctime",

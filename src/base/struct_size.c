@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The rule for every size-prefixed struct. A size is a multiple of eight from the first size that the struct ever had
- * up to a limit. A smaller size than today's is that of an older caller, a larger one that of a newer caller. What a
- * newer caller sets in the options must be zero where this library does not know it, as in copy_struct_from_user() of
- * Linux; an out struct is zeroed there and never looked at. The layouts of release 1.0 are frozen below, apart from the
+ * up to a limit. An older caller has a smaller size than today's, a newer caller a larger one. Where the options are
+ * longer than this library knows, the rest must be zero, as in copy_struct_from_user() of Linux. Where an out struct is
+ * longer, the library fills the rest with zeros and never reads it. The layouts of release 1.0 are frozen below, apart from the
  * header, so that an edit there cannot go unnoticed.
  */
 #include "base/struct_size.h"
@@ -15,7 +15,7 @@
 /* No struct will ever be larger. The limit bounds what a hostile size makes the library read or write. */
 #define LARGEST_STRUCT 4096u
 
-/* How a compiler aligns a 64-bit number inside a struct: to four bytes on i386. */
+/* Its alignment is that of a 64-bit number inside a struct: 4 bytes on i386, 8 elsewhere. */
 struct number_in_a_struct {
     uint64_t number;
 };
@@ -24,7 +24,7 @@ struct number_in_a_struct {
     _Static_assert(offsetof(type, member) == (offset), #type "." #member " must not move")
 
 FROZEN(mmg_span, data, 0);
-/* 8, except on i386, where a 64-bit number inside a struct needs an alignment of 4 bytes only. */
+/* The offset is 8 on 64-bit systems and also on armhf. On i386 it is 4, since pointers and alignments are 4 bytes there. */
 FROZEN(mmg_span, size, _Alignof(struct number_in_a_struct));
 FROZEN(mmg_options, backing, 4);
 FROZEN(mmg_options, guarantee, 8);
@@ -120,8 +120,8 @@ options_agree(const mmg_options *o)
 #define DEFAULT_LEASES 10000u
 
 /*
- * Measured with `./dev bench`. To open, read once and close, a copy is faster than a mapping up to about 1 MiB; but held
- * open in numbers, copies take memory that mappings share with the page cache. 64 KiB keeps the price of both small.
+ * Measured with `./dev bench`. To open a file, read it once and close it, a copy is faster than a mapping up to about 1 MiB. But
+ * many copies that are held open take memory, which mappings share with the page cache. At 64 KiB both costs are small.
  */
 #define DEFAULT_COPY_THRESHOLD (UINT64_C(64) << 10)
 
@@ -154,7 +154,7 @@ mmgi_struct_read_options(const mmg_options *caller, mmg_options *ours)
             return MMG_E_ARGUMENT;
     }
     if (ours->length == MMG_TO_END)
-        ours->length = 0; /* the same, as everywhere */
+        ours->length = 0; /* both mean "to the end" */
     if (ours->copy_threshold == 0)
         ours->copy_threshold = DEFAULT_COPY_THRESHOLD;
     if (ours->max_bytes == 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Structs that cross the ABI: which sizes are accepted, how an older or newer caller's struct is read and written.
+ * Structs that cross the ABI: which sizes the library accepts, and how it reads and writes the struct of an older or newer
+ * caller.
  */
 #ifndef MMGI_BASE_STRUCT_SIZE_H
 #define MMGI_BASE_STRUCT_SIZE_H
@@ -30,8 +31,8 @@ mmg_status mmgi_struct_read_options(const mmg_options *caller, mmg_options *ours
 mmg_status mmgi_struct_check_out(const void *caller_struct, uint32_t first_size);
 
 /**
- * Fills an out struct that was checked before, up to the size that the caller knows. What the library does not know is
- * zeroed and never read; `struct_size` stays the caller's.
+ * Fills an out struct that was checked before, up to the size that the caller knows. A part that the library does
+ * not know becomes zeros and is never read. `struct_size` keeps the caller's value.
  */
 void mmgi_struct_write(void *caller_struct, const void *ours, uint32_t our_size);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Growth and the free list of a table. There is no lock: a fork in the middle of an operation costs the child one entry
- * at most.
+ * Growth and the free list of a table. The table has no lock. A fork in the middle of an operation loses at most one entry
+ * in the child.
  */
 #include "base/table.h"
 
@@ -24,8 +24,8 @@ mmgi_table_reserve(struct table *table, const struct table_shape *shape, uint32_
 
     if (atomic_load_explicit(&table->chunk[chunk], memory_order_acquire) != NULL)
         return 1;
-    /* A pin in a signal handler may need a chunk, hence no malloc(3). Pages come as zeros, and take memory once used.
-       */
+    /* A pin in a signal handler may need a chunk, so malloc(3) is not allowed here. Fresh pages are zeros, and a page
+       takes memory only when it is used. */
     size_t size;
     unsigned char *fresh = mmgi_map_memory((size_t)shape->entry_size << TABLE_CHUNK_BITS, &size);
     if (fresh == NULL)
@@ -81,7 +81,7 @@ mmgi_table_give(struct table *table, const struct table_shape *shape, uint32_t i
 
     do {
         atomic_store_explicit(next_of(table, shape, index), (uint32_t)head, memory_order_relaxed);
-        /* It suffices to count each push: no entry comes back without one. */
+        /* Counting pushes is enough: an entry comes back to the list only by a push. */
         replacement = ((head >> 32) + 1) << 32 | (index + 1);
         /* Release: the next owner sees what was written to the entry. */
     } while (!atomic_compare_exchange_weak_explicit(&table->free_head, &head, replacement, memory_order_release,

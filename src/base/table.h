@@ -24,8 +24,8 @@ struct table {
 };
 
 /*
- * The constants of a table. They are apart from it, so that a table is all zeros at first and takes no room in the
- * file.
+ * The constants of a table. They are apart from it, so that a table starts as zeros and takes no room in the
+ * object file.
  */
 struct table_shape {
     uint32_t entry_size;
@@ -49,7 +49,7 @@ table_at(struct table *table, size_t size, uint32_t index)
 uint32_t mmgi_table_take(struct table *table, const struct table_shape *shape);
 
 /**
- * Makes sure that an index that another table has handed out has an entry here, too. Returns 0 when there is no memory.
+ * Makes sure that an index that another table has handed out has an entry in this table. Returns 0 when there is no memory.
  */
 int mmgi_table_reserve(struct table *table, const struct table_shape *shape, uint32_t index);
 

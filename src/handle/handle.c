@@ -69,7 +69,7 @@ mmgi_handle_issue(struct handle_object *object, mmg_handle *handle)
 
 /*
  * Returns true when there are pins, or claims that may become some. The answer is exact once the state keeps new claims
- * out. Every close asks this, hence one straight line.
+ * out. Every close calls this function, so it is one straight line.
  */
 static bool
 slot_claimed(struct slot *slot)
@@ -98,13 +98,13 @@ slot_pinned(struct slot *slot)
     return atomic_load(&slot->overflow_pins) != 0;
 }
 
-/* Several threads may try at once; the exchange lets one of them destroy. */
+/* Several threads may try at the same time; the exchange below lets exactly one of them destroy the object. */
 void
 mmgi_handle_reap(struct slot *slot, uint64_t state)
 {
     if (slot_claimed(slot) || !atomic_compare_exchange_strong(&slot->state, &state, state_with(state, PHASE_FREE)))
         return;
-    /* From here on the slot belongs to this thread: only the free list leads a slot out of the phase FREE. */
+    /* From here on the slot belongs to this thread: a slot leaves the phase FREE only through the free list. */
     struct handle_object *object = atomic_load_explicit(&slot->object, memory_order_relaxed);
     atomic_store_explicit(&slot->user_tag, 0, memory_order_relaxed);
     object->destroy(object);
@@ -149,7 +149,8 @@ mmgi_handle_close(mmg_handle handle, bool strict)
 }
 
 /*
- * Counters would be one cache line that all threads write to at each open and close, so the slots are counted instead.
+ * Counters would be a cache line that every thread writes to at each open and close. So this function counts the slots
+ * instead.
  */
 void
 mmgi_handle_count(mmg_stats *stats)

@@ -6,7 +6,7 @@
 #include "handle/pin.h"
 
 struct overflow_pin {
-    _Atomic uint32_t claim; /* as the value of a cell */
+    _Atomic uint32_t claim; /* has the layout of a cell */
     _Atomic uint32_t slot;
     _Atomic uint32_t next;
 };
@@ -24,7 +24,7 @@ token_make(uint32_t claim, uint32_t cell, uint32_t index)
 static bool
 pin_cell_claim(_Atomic uint32_t *cell, uint32_t *claim)
 {
-    uint32_t seen = atomic_load_explicit(cell, memory_order_relaxed); /* only a guess: the exchange decides */
+    uint32_t seen = atomic_load_explicit(cell, memory_order_relaxed); /* a guess that the exchange below confirms */
 
     *claim = seen | CELL_TAKEN;
     return (seen & CELL_TAKEN) == 0 && atomic_compare_exchange_strong(cell, &seen, seen | CELL_CLAIMED);
@@ -70,7 +70,7 @@ claim_confirm(struct slot *slot, mmg_handle handle, _Atomic uint32_t *cell, uint
     return (struct pinned){NULL, 0};
 }
 
-/* Pins by an entry of the second table. */
+/* Pins an object by an entry of the second table. */
 static struct pinned
 overflow_acquire(struct slot *slot, mmg_handle handle)
 {

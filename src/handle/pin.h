@@ -30,7 +30,7 @@ struct pin_place {
     struct slot *slot;
 };
 
-/* The slow paths of the functions below; those functions say when. */
+/* The slow paths of the functions below, whose comments say when a caller needs them. */
 struct pinned mmgi_pin_acquire_slow(mmg_handle handle, uint64_t token);
 struct pin_place mmgi_pin_find_overflow(uint64_t token);
 mmg_status mmgi_pin_finish(struct slot *slot, uint64_t token);
@@ -63,7 +63,8 @@ pin_acquire_fast(mmg_handle handle)
     uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
     if (handle_of(state) != handle || phase_of(state) != PHASE_LIVE)
         return (struct pinned){NULL, 0};
-    uint32_t seen = atomic_load_explicit(&slot->cell[0], memory_order_relaxed); /* only a guess: the exchange decides */
+    uint32_t seen = atomic_load_explicit(&slot->cell[0],
+                                         memory_order_relaxed); /* a guess that the exchange below confirms */
     if ((seen & CELL_TAKEN) != 0 || !atomic_compare_exchange_strong(&slot->cell[0], &seen, seen | CELL_CLAIMED))
         return (struct pinned){NULL, 0};
     uint64_t token = (uint64_t)(seen | CELL_TAKEN) << 32 | (handle & INDEX_MASK);
@@ -72,7 +73,7 @@ pin_acquire_fast(mmg_handle handle)
     /* Relaxed: the object was written before the state that was just read. */
     struct handle_object *object = atomic_load_explicit(&slot->object, memory_order_relaxed);
     if (object == NULL)
-        __builtin_unreachable(); /* a live slot has an object, so callers need not ask */
+        __builtin_unreachable(); /* a live slot has an object; this lets the compiler drop the check in callers */
     /* Release: a thread that sees the pin sees the object. The claim made the cell this thread's, so a store suffices.
        */
     atomic_store_explicit(&slot->cell[0], seen | CELL_TAKEN, memory_order_release);

@@ -36,12 +36,12 @@ _Static_assert(TABLE_CAPACITY <= (UINT32_C(1) << INDEX_BITS), "an index must fit
 #define HANDLE_SHIFT 11u
 
 enum phase {
-    PHASE_FREE,    /* there is no handle; also while the object is being destroyed */
-    PHASE_LIVE,    /* the handle is good */
+    PHASE_FREE,    /* the slot has no handle, or its object is being destroyed */
+    PHASE_LIVE,    /* the handle is valid */
     PHASE_CLOSING, /* the handle is dead; the last pin destroys the object */
     PHASE_CHECKING /* a strict close is counting pins; whoever pins now turns this back into LIVE */
 };
-/* The bit that the last two phases have: a close is under way. */
+/* This bit is set in the last two phases, while a close is under way. */
 #define PHASE_CLOSE UINT64_C(2)
 
 #define PIN_CELLS 9u
@@ -63,7 +63,7 @@ struct slot {
 };
 _Static_assert(sizeof(struct slot) == 64, "a slot is one cache line");
 
-/** All slots. The declaration says hidden as well, so that the fast paths address the table directly. */
+/** All slots. The declaration has the attribute, too, so that the fast paths address the table directly. */
 extern struct table mmgi_handle_slots __attribute__((visibility("hidden")));
 
 static inline enum phase

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * An exported array may be moved by copying it byte by byte, so nothing in it points into itself: what it needs beyond
- * its own members stands in a block of its own, which goes with whichever copy is released. There is one release for all
- * copies, as Arrow demands: after a move the source is forgotten, not released.
+ * An Arrow array may be moved by copying its bytes, so none of its pointers may point into the array. What it needs beyond
+ * its own members is in a separate block on the heap, and the release callback frees that block. As Arrow demands, the
+ * callback runs once for all copies of an array: after a move the old copy is not released.
  */
 #include "region/arrow.h"
 
@@ -11,23 +11,23 @@
 
 #include "handle/pin.h"
 
-/* Pointers of 32 bits can leave gaps before the 64-bit members: the same ones in every program, by the C ABI. */
+/* On 32-bit systems there may be gaps before the 64-bit members. The C ABI makes them the same in every program. */
 _Static_assert(sizeof(void *) < 8 || sizeof(struct ArrowSchema) == 2 * sizeof(int64_t) + 7 * sizeof(void *),
                "as Arrow lays it out");
 _Static_assert(sizeof(void *) < 8 || sizeof(struct ArrowArray) == 5 * sizeof(int64_t) + 5 * sizeof(void *),
                "as Arrow lays it out");
 _Static_assert(offsetof(struct ArrowArray, buffers) == 5 * sizeof(int64_t), "the counts come first");
 
-/* What an array refers to. */
+/* The block that an array refers to. */
 struct holding {
-    const void *buffers[2]; /* which bytes are valid: NULL, all of them; the bytes */
+    const void *buffers[2]; /* the validity bitmap, NULL since there are no nulls; then the bytes */
     uint64_t pin;
 };
 
 static void
 schema_release(struct ArrowSchema *schema)
 {
-    schema->release = NULL; /* everything else is static */
+    schema->release = NULL; /* all other members point to static data */
 }
 
 static void
@@ -53,13 +53,13 @@ mmgi_arrow_export(const mmg_span *span, struct ArrowArray *array, struct ArrowSc
         return MMG_E_NO_MEMORY;
     *holding = (struct holding){.buffers = {NULL, span->data}, .pin = span->pin};
     *array = (struct ArrowArray){
-        .length = (int64_t)span->size, /* of bytes in memory: far below 2^63 */
+        .length = (int64_t)span->size, /* a size in memory, so it is below 2^63 */
         .n_buffers = 2,
         .buffers = holding->buffers,
         .release = array_release,
         .private_data = holding,
     };
-    if (schema != NULL) /* "C": uint8; no flags: no nulls */
+    if (schema != NULL) /* the format "C" is uint8; no flags are set, so there are no nulls */
         *schema = (struct ArrowSchema){.format = "C", .name = "", .release = schema_release};
     return MMG_OK;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A stream, a copy and a mapping, each with everything that can go wrong while a file is read or mapped.
+ * Reads a stream, copies a file, or maps it, and handles every failure that can happen on the way.
  */
 #include "region/backing.h"
 
@@ -13,7 +13,7 @@
 #include "base/status.h"
 #include "region/file_identity.h"
 
-/* A file may change this often while it is copied; then the copy is given up. */
+/* The library gives a copy up when the file has changed this often while it was copied. */
 #define MAX_COPY_ATTEMPTS 16
 
 static mmg_status
@@ -102,14 +102,14 @@ mmgi_backing_stream(struct source *source, uint32_t reason, struct region **out)
 
 /* ------------------------------------------------------------------------------------------------------- copies -- */
 
-/* One attempt to copy a file, and what it has shown. */
+/* One attempt to copy a file, and its result. */
 struct copy_attempt {
     struct region_memory memory;
     uint64_t length;       /* of the window */
     size_t got;            /* bytes that were read */
     uint32_t reason;       /* MMG_REASON_... */
-    bool must_repeat;      /* the file changed while it was copied */
-    bool was_short_before; /* an earlier attempt found less than the size says */
+    bool must_repeat;      /* the file changed during the copy */
+    bool was_short_before; /* an earlier attempt found fewer bytes than the size of the file */
 };
 
 static mmg_status
@@ -128,7 +128,8 @@ copy_judge(struct source *source, int os_code, struct copy_attempt *attempt)
         return MMG_OK;
     }
     mmg_status status = mmgi_source_refresh(source);
-    /* Two attempts were short and the size is still said to be the same: the file does not have that size (/sys). */
+    /* Two attempts found fewer bytes, and the file system still reports the same size: the file does not have that size, as
+       files of /sys do not. */
     if (attempt->was_short_before && source->size == claimed && options->length == 0) {
         attempt->reason = MMG_REASON_VIRTUAL;
     } else {
@@ -143,14 +144,14 @@ copy_once(struct source *source, struct copy_attempt *attempt, struct region **o
 {
     mmg_status status = MMG_OK;
 
-    if (attempt->must_repeat) /* the file has changed, and so may have what the window covers */
+    if (attempt->must_repeat) /* the file may have another size now, so the window is worked out again */
         status = mmgi_backing_window(source, &attempt->length);
     attempt->must_repeat = false;
     if (status != MMG_OK)
         return status;
     if (!mmgi_region_reserve(source, attempt->length, &attempt->memory))
         return tell_no_memory(source);
-    /* The cast keeps every value: there is memory for so many bytes. */
+    /* The cast cannot lose bits, since there is memory for so many bytes. */
     int os_code = mmgi_file_read_at(source->fd, source->options->offset, attempt->memory.bytes, (size_t)attempt->length,
                                     &attempt->got);
     status = copy_judge(source, os_code, attempt);
@@ -179,7 +180,8 @@ mmgi_backing_copy(struct source *source, uint64_t length, uint32_t reason, struc
         mmg_status status = copy_once(source, &attempt, out);
         if (status == MMG_OK && !attempt.must_repeat)
             return MMG_OK;
-        if (status == MMG_E_RANGE && i > 0) /* the window was there at first */
+        if (status == MMG_E_RANGE &&
+            i > 0) /* at the first attempt the file had such a window, so the file was cut since */
             return mmgi_error_tell(source->report, MMG_E_TRUNCATED, "read", 0, source->size,
                                    "shrank while it was read");
         if (status != MMG_OK)
@@ -204,7 +206,7 @@ map_failed(const struct source *source, int os_code)
     return mmgi_error_tell_os(source->report, "mmap", os_code);
 }
 
-/* Registers a mapping with the guard. Returns its number; 0: there is no memory. */
+/* Registers a mapping with the guard. Returns its number in the registry, or 0 when there is no memory. */
 static uint32_t
 mapping_register(const struct source *source, const struct map_request *request, const struct mapping *mapping,
                  size_t lead)
@@ -271,7 +273,7 @@ mmgi_backing_map(struct source *source, const struct map_request *request, struc
         .promise = request->promise,
     });
     mmgi_source_keep(source);
-    if (options->access != MMG_ADVICE_NORMAL) /* a hint: when the kernel refuses it, nothing is lost */
+    if (options->access != MMG_ADVICE_NORMAL) /* the advice is a hint, so a refusal of the kernel is no failure */
         mmgi_map_advise(&mapping, (*out)->data, (size_t)request->length, options->access);
     return MMG_OK;
 }

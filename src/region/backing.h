@@ -13,30 +13,31 @@
  */
 mmg_status mmgi_backing_window(const struct source *source, uint64_t *length);
 
-/** Reads a stream to its end, or (MMG_REASON_VIRTUAL) a file whose size is not to be believed. */
+/** Reads a stream to its end; with MMG_REASON_VIRTUAL, a file whose reported size is not its real size. */
 mmg_status mmgi_backing_stream(struct source *source, uint32_t reason, struct region **region);
 
 /**
- * Copies the window, of which mmgi_backing_window() said the length. If STABLE is demanded, the copy is what the file held
- * at one moment.
+ * Copies the window, whose length is that of mmgi_backing_window(). If STABLE is demanded, the copy shows what the file
+ * held at one moment.
  */
 mmg_status mmgi_backing_copy(struct source *source, uint64_t length, uint32_t reason, struct region **region);
 
-/** What to map, and what the region is to say of it. */
+/** What to map, and what mmg_info is to say of the mapping. */
 struct map_request {
     int fd;          /* the source's own descriptor, or a snapshot's */
-    uint64_t length; /* from the window's offset on */
+    uint64_t length; /* bytes to map, from the offset of the window */
     bool is_guarded;
-    uint32_t reason;      /* MMG_REASON_...; the function says MMG_REASON_MAP_PRIVATE itself where that happened */
-    uint32_t exceptions;  /* MMG_EXCEPT_... bits */
+    uint32_t reason;     /* MMG_REASON_...; the function replaces it by MMG_REASON_MAP_PRIVATE where it maps that way */
+    uint32_t exceptions; /* MMG_EXCEPT_... bits */
     uint64_t means_order; /* as in mmg_info */
-    bool is_snapshot;     /* nobody can cut the file: the region needs its mapping only, and `fd` stays the caller's */
+    bool
+        is_snapshot; /* no process can cut the file, so the region keeps the mapping only, and `fd` stays the caller's */
     struct promise promise;
 };
 
 /**
- * Maps part of a file, registers the mapping with the guard, and builds the region. On success the descriptor and the
- * lock of the source are the region's too.
+ * Maps part of a file, registers the mapping with the guard, and builds the region. On success the region also owns
+ * the descriptor and the lock of the source.
  */
 mmg_status mmgi_backing_map(struct source *source, const struct map_request *request, struct region **region);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Two bytes of the needle that are rare in most files are looked for at once, a vector of positions at a time; only where
- * both match is the needle compared. So a common first byte, as a newline, costs nothing. When the two bytes turn out not
- * to be rare here, memmem(3) goes on, which is linear for every needle. The vectors are those of the compiler, with the
- * wider ones of x86-64 used where the processor has them.
+ * The search chooses two bytes of the needle that are rare in most files. It looks for both at once, a vector of positions
+ * at a time, and compares the needle only where both bytes match. So a common first byte, such as a newline, costs no time.
+ * When the two bytes turn out to be common in this file, memmem(3) takes over, which takes linear time for every needle.
+ * The code uses the vectors of the compiler, and the wider vectors of x86-64 where the processor has them.
  */
 #include "region/byte_search.h"
 
@@ -11,18 +11,18 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Bytes of a long needle among which the rare ones are looked for. */
+/* The two rare bytes are chosen among so many bytes at the start of a needle. */
 #define MAX_RANKED 64u
-/* Comparisons that may fail for nothing: so many, and one more for so many bytes searched. A long needle takes longer to
-   compare, and memmem(3) takes longer steps for it. */
+/* The search goes on while its failed comparisons are at most FREE_MISSES plus one for every BYTES_PER_MISS bytes searched.
+   For a long needle fewer are allowed, since a comparison takes longer and memmem(3) takes longer steps. */
 #define FREE_MISSES 32u
 #define BYTES_PER_MISS 16u
-/* Bytes that a search from the end gives to memmem(3) at once. */
+/* A search from the end gives memmem(3) blocks of this size. */
 #define LAST_BLOCK ((size_t)16 << 10)
 
 /*
  * How common each byte is, from 0 (rarest) to 255: counted over equal parts of English documentation, C headers, Python
- * sources and ELF files of a Debian 12. It decides about speed alone.
+ * sources and ELF files of a Debian 12. The table affects only the speed.
  */
 static const unsigned char rank[256] = {
     254, 200, 168, 162, 167, 163, 124, 137, 201, 173, 244, 102, 112, 127, 166, 214, 175, 116, 125, 53,  101, 100,
@@ -45,22 +45,24 @@ struct pair {
 };
 
 struct search {
-    const unsigned char *start, *at, *end; /* candidates: where the needle may begin, [at, end) of [start, ...) */
+    const unsigned char *start, *at,
+        *end; /* the candidates, where the needle may begin, are [at, end); the bytes begin at start */
     const unsigned char *needle;
     size_t needle_size;
-    size_t searched; /* bytes */
+    size_t searched; /* bytes searched so far */
     size_t misses;
     const unsigned char *found;
 };
 
-/* Returns true when the pair matches too often for nothing. */
+/* Returns true when too many matches of the pair were no match of the needle. */
 static inline bool
 search_is_repetitive(const struct search *search)
 {
     return search->misses > FREE_MISSES + search->searched / (BYTES_PER_MISS + search->needle_size);
 }
 
-/* Chooses the two rarest bytes of a needle of at least two; different ones where the needle has such. */
+/* Chooses the two rarest bytes of a needle that has at least two bytes. The two differ where the needle has different
+   bytes. */
 static struct pair
 pair_choose(const unsigned char *needle, size_t needle_size)
 {
@@ -101,7 +103,8 @@ typedef char mask32 __attribute__((vector_size(32)));
 
 #define VECTOR_MASK(v) (uint32_t) __builtin_ia32_pmovmskb128((mask16)(v))
 #else
-/* Packs a comparison into a bit for each byte. Nearly always there is none, and then it is two words to look at. */
+/* Packs the result of a comparison into one bit for each byte. Usually no byte matches, so the function first looks at the
+   two halves as words. */
 static inline uint32_t
 mask_pack(bytes16 matches)
 {
@@ -123,7 +126,7 @@ mask_pack(bytes16 matches)
 #define VECTOR bytes16
 #include "region/byte_search_loop.h"
 
-/* Returns true when a needle can occur, and fills the search then. */
+/* Fills the search and returns true when the needle can occur, that is, when it is not longer than the bytes. */
 static bool
 search_begin(struct search *search, const unsigned char *hay, size_t size, const unsigned char *needle,
              size_t needle_size)
@@ -156,7 +159,7 @@ mmgi_bytes_find(const unsigned char *hay, size_t size, const unsigned char *need
     return memmem(search.at, (size_t)(search.end - search.at) + needle_size - 1, needle, needle_size);
 }
 
-/* Finds the last candidate block by block from the end; memmem(3) keeps each block linear, whatever the bytes are. */
+/* Finds the last occurrence, block by block from the end. memmem(3) takes linear time for each block. */
 static const unsigned char *
 find_last_in_blocks(const struct search *search)
 {

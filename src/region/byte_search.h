@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Searching bytes for bytes, forwards and backwards. Knows nothing of regions: the bytes are in memory, and a fault in
- * them is the caller's affair.
+ * Searching bytes for bytes, forwards and backwards. The functions know nothing of regions. The bytes are in memory, and the caller has to
+ * take care of faults in them.
  */
 #ifndef MMGI_REGION_BYTE_SEARCH_H
 #define MMGI_REGION_BYTE_SEARCH_H

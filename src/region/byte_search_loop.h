@@ -5,11 +5,11 @@
  * vector of bytes, and VECTOR_MASK(v) has a bit for each byte of a comparison that is true.
  */
 
-/* Compares the VECTOR-sized block of candidates that starts at `at`: all ones where both bytes of the pair match. */
+/* Compares the VECTOR-sized block of candidates that starts at `at`: the result has all bits of a byte set where both bytes of the pair match. */
 LOOP_TARGET static inline VECTOR
 LOOP_NAME(compare)(const unsigned char *at, const struct pair *pair)
 {
-    /* The casts are to vectors that need no alignment; the caller has seen to it that the block lies in the hay. */
+    /* The casts are to vectors that need no alignment. The caller has checked that the block lies inside the bytes. */
     const VECTOR first = *(const VECTOR *)(const void *)(at + pair->first_at);
     const VECTOR second = *(const VECTOR *)(const void *)(at + pair->second_at);
 
@@ -37,7 +37,7 @@ LOOP_TARGET static void
 LOOP_NAME(forwards)(struct search *search, const struct pair *pair)
 {
     const size_t width = sizeof(VECTOR);
-    const struct pair wanted = *pair; /* in registers */
+    const struct pair wanted = *pair; /* a copy, which the compiler can keep in registers */
 
     while ((size_t)(search->end - search->at) >= width) {
         uint32_t mask = VECTOR_MASK(LOOP_NAME(compare)(search->at, &wanted));

@@ -15,10 +15,11 @@ mmgi_decide_holding(const struct source *source, struct decision *decision)
     *decision = (struct decision){.holding = HOLD_STREAM, .reason = MMG_REASON_STREAM};
     if (source->kind == SOURCE_STREAM)
         return MMG_OK;
-    /* Files of /proc have contents and no size: only reading tells. */
+    /* Files of /proc have contents and the size 0, so only a read finds out whether a file is empty. */
     decision->reason = MMG_REASON_VIRTUAL;
     if (source->kind == SOURCE_FILE && source->size == 0) {
-        /* Whatever a read would find is refused either way, and reading may block, or consume what it finds. */
+        /* These options refuse an empty file and a file without a size, so no read is needed to refuse. A read could block, or
+           consume what it finds. */
         if (options->backing == MMG_BACKING_MAP && (options->flags & MMG_FLAG_REJECT_EMPTY) && options->offset == 0 &&
             options->length == 0)
             return mmgi_error_tell(source->report, MMG_E_EMPTY, "open", 0, 0, NULL);
@@ -43,7 +44,7 @@ mmgi_decide_holding(const struct source *source, struct decision *decision)
     return MMG_OK;
 }
 
-/* Says why a file without a size cannot be mapped. */
+/* Reports why a file of size 0 cannot be mapped. */
 static mmg_status
 tell_not_mappable(struct source *source)
 {
@@ -52,7 +53,8 @@ tell_not_mappable(struct source *source)
 
     if (status != MMG_OK)
         return status;
-    /* A file that somebody cuts and fills in turn may be empty at every look; but then its times move. */
+    /* Another process may cut and fill the file in turn, so that the file is empty whenever the library looks. The times of
+       the file tell. */
     if (source->size > 0 || !file_time_equals(source->status.changed, before))
         return mmgi_error_tell(source->report, MMG_E_TRUNCATED, "open", 0, 0, "was cut to nothing while it was opened");
     return mmgi_error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", 0, 0, "a virtual file cannot be mapped");
@@ -72,7 +74,7 @@ mmgi_hold_stream(struct source *source, uint32_t reason, struct region **out)
     return tell_not_mappable(source);
 }
 
-/* Copies a window that cannot be mapped, if the caller leaves the choice; else returns `otherwise`. */
+/* Copies a window that cannot be mapped, if the options allow a copy. Returns `otherwise` if they do not. */
 static mmg_status
 copy_instead(struct source *source, uint64_t length, uint32_t reason, mmg_status otherwise, struct region **out)
 {
@@ -86,7 +88,7 @@ copy_instead(struct source *source, uint64_t length, uint32_t reason, mmg_status
     return mmgi_backing_copy(source, length, reason, out);
 }
 
-/* Returns why the bytes of a mapping are not STABLE, or why no guard watches over it. */
+/* Returns why the bytes of a mapping are not STABLE, or why the guard does not watch the mapping. */
 static uint32_t
 shortfall_of(const mmg_options *options, mmg_status guard)
 {
@@ -107,12 +109,12 @@ mmg_status
 mmgi_hold_contained(struct source *source, uint64_t length, struct region **out)
 {
     const mmg_options *options = source->options;
-    /* The guard is unsupported when the environment forbids it; that comes to the same as the flag. */
+    /* The flag has the same effect as the environment variable that forbids the guard: MMG_E_UNSUPPORTED. */
     mmg_status guard = options->flags & MMG_FLAG_NO_FAULT_GUARD ? MMG_E_UNSUPPORTED : mmgi_guard_ensure();
     bool is_guarded = guard == MMG_OK;
 
     if (guard == MMG_E_UNSUPPORTED && (options->flags & MMG_FLAG_REQUIRE_GUARD))
-        guard = MMG_E_GUARD; /* the environment forbids what the caller cannot do without */
+        guard = MMG_E_GUARD; /* the environment forbids the guard that the caller requires */
     if (guard == MMG_E_GUARD)
         return copy_instead(source, length, MMG_REASON_NO_GUARD,
                             mmgi_error_tell(source->report, guard, "sigaction", 0, 0, NULL), out);
@@ -126,7 +128,7 @@ mmgi_hold_contained(struct source *source, uint64_t length, struct region **out)
     mmg_status status = mmgi_backing_map(source, &request, out);
     if (status == MMG_E_NOT_MAPPABLE)
         return copy_instead(source, length, MMG_REASON_MAP_REFUSED, status, out);
-    /* No mapping or no address space is left; the heap may have room for a copy all the same. */
+    /* The process has no mapping or no address space left. The heap may still have room for a copy. */
     if (status == MMG_E_LIMIT && length <= options->max_bytes)
         return copy_instead(source, length, MMG_REASON_NO_ROOM, status, out);
     return status;

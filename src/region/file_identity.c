@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Whether what was read from a file in pieces is what it held at one moment.
+ * Finds out whether a copy, which was read in pieces, shows what the file held at one moment.
  */
 #include "region/file_identity.h"
 
@@ -26,15 +26,16 @@ same_version(const struct file_status *a, const struct file_status *b)
 }
 
 /*
- * Returns how coarse the times of a file may be. No call tells it, but the times themselves do: they are multiples of the
+ * Returns how coarse the times of a file may be. No system call tells it, but the times do: they are multiples of the
  * unit in which the file system keeps them (1 s with 128-byte inodes of ext4, 2 s on vfat, 10 ms on exfat, 100 ns on NTFS).
- * A fine time that happens to be such a multiple costs a comparison, and nothing else.
+ * When a fine time happens to be such a multiple, the caller makes one comparison more than needed.
  */
 static int64_t
 granularity_of(const struct file_status *status)
 {
     static const int64_t units[] = {SECOND_NS, SECOND_NS / 10, SECOND_NS / 100, SECOND_NS / 1000};
-    const int64_t changed = status->changed.nanoseconds; /* programs can set the other time, but not this one */
+    const int64_t changed = status->changed
+                                .nanoseconds; /* a program can set the modification time, but not this time */
 
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
         if (changed % units[i] == 0)
@@ -46,7 +47,7 @@ granularity_of(const struct file_status *status)
 static bool
 do_times_tell(const struct source *source, const struct file_status *before)
 {
-    /* Another machine's clock may be behind, and a time that a program has set may be any. */
+    /* The clock of another machine may be behind ours, so its times prove nothing. */
     if (source->kind != SOURCE_FILE || source->file_system.has_other_clock || source->file_system.is_memory ||
         source->file_system.has_coarse_times)
         return false;
@@ -55,13 +56,13 @@ do_times_tell(const struct source *source, const struct file_status *before)
 }
 
 /*
- * A copy is one version of the file if size and times stood still while it was read. Times have a resolution, and a
- * writer within the same unit leaves no trace in them; so where times do not tell, the file is read again and compared. A
- * write during the copy to bytes that were already copied makes the two differ; a write to bytes not yet copied is simply
- * part of the version.
+ * A copy shows one version of the file if size and times did not change during the copy. File times have a resolution: a
+ * second write within the same unit of time does not change them. Where the times cannot tell, this function reads the file
+ * again and compares. If another process wrote to bytes that were copied already, the two differ. If it wrote to bytes that
+ * were copied later, the write is part of the version.
  *
- * Stores through another process's writable mapping are stamped once per page write-back (mmap(2)), hence not seen by
- * times alone until the kernel cleans the page; nothing short of a lease keeps such a writer out.
+ * The kernel updates the times for stores through a shared mapping only once until it has written the page back (mmap(2)),
+ * so the times alone do not show such stores. Only a lease keeps such a writer out.
  */
 bool
 mmgi_copy_is_one_version(struct source *source, uint64_t offset, size_t size, const struct file_copy *copy)

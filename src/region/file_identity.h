@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A version of a file is what it holds from one change to the next.
+ * A version of a file is what the file holds between two changes.
  */
 #ifndef MMGI_REGION_FILE_IDENTITY_H
 #define MMGI_REGION_FILE_IDENTITY_H

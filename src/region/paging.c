@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Which bytes of a region are in memory, and which should be.
+ * Tells which bytes of a region are in memory, and advises the kernel about them.
  */
 #include <errno.h>
 
@@ -8,7 +8,8 @@
 #include "guard/registry.h"
 #include "base/status.h"
 
-/* How often a file may be cut below a populating call and grow again before the failure is taken for the device's. */
+/* A call fails this often before the library takes the failure for one of the device: the file may have been cut during
+   the call, and may have grown again. */
 #define POPULATE_ATTEMPTS 16
 
 static mmg_status
@@ -24,7 +25,8 @@ paging_failed(const struct region *region, int os_code)
     }
 }
 
-/* Read a range in, and tell what of it is lost: before, when it is populated as the zeros that it reads as, or now. */
+/* Reads a range into memory. Returns the status of a loss in the range, whether the loss is old or new. Pages that were
+   lost before stay zeros. */
 static mmg_status
 populate(const struct region *region, uint64_t offset, uint64_t length)
 {
@@ -37,8 +39,9 @@ populate(const struct region *region, uint64_t offset, uint64_t length)
             status = registry_loss_within(region->number, offset, length);
         if (status != MMG_OK || os_code == 0)
             return status;
-        /* madvise(2), MADV_POPULATE_READ: EFAULT where a touch would have raised SIGBUS. If nothing is missing now, the
-           device failed, or the file was cut at that moment and has grown since: then it works this time. */
+        /* madvise(2), MADV_POPULATE_READ: it fails with EFAULT where a touch would raise SIGBUS. If no bytes are
+           missing now, either the device failed, or the file was cut during the call and has grown again. In the second
+           case the next attempt succeeds. */
     }
     return MMG_E_IO;
 }
@@ -50,7 +53,7 @@ mmgi_region_advise(const struct region *region, uint64_t offset, uint64_t length
         return MMG_OK;
     if (advice == MMG_ADVICE_POPULATE)
         return populate(region, offset, length);
-    /* What a lease has put in the place of the file, now or at any moment, may be memory: dropped, it would be zeros. */
+    /* When a lease breaks, memory may take the place of the file. Dropping its pages would turn them into zeros. */
     if (advice == MMG_ADVICE_DONTNEED && region->keeper != NULL)
         return MMG_OK;
     int os_code = mmgi_map_advise(&region->mapping, region->data + offset, (size_t)length, advice);

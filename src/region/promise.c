@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The rules by which a region promises: a copy and every means of STABLE keep the bytes as they are; a mapping of the
- * file is CONTAINED while the fault guard is there; anything else promises nothing.
+ * The rules for the guarantee of a region. Bytes that are a copy or that a means of STABLE keeps are STABLE. A mapping of
+ * the file is CONTAINED while the fault guard is in place. Any other region has the guarantee NONE.
  */
 #include "region/promise.h"
 
@@ -24,7 +24,8 @@ mmgi_promise_after_loss(struct promise promise, bool is_guarded, mmg_status caus
 {
     if (promise.guarantee != MMG_GUARANTEE_STABLE || cause == MMG_OK)
         return promise;
-    /* Bytes change under a lease only when the kernel has taken it by force; the lease keeper is about to say the same. */
+    /* Bytes can change under a lease only after the kernel has taken the lease by force. The thread of the leases will report
+       the same. */
     return mmgi_promise_mapped(is_guarded, cause == MMG_E_UNSTABLE ? MMG_SHORT_TIME : MMG_SHORT_LOST);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What a region promises about its bytes. This is the one place that decides which guarantee holds, by what means, and
- * why it is no more than that.
+ * What a region promises about its bytes. Only this file and promise.c decide which guarantee holds, by what means, and why
+ * no stronger guarantee holds.
  */
 #ifndef MMGI_REGION_PROMISE_H
 #define MMGI_REGION_PROMISE_H
@@ -17,11 +17,11 @@ struct promise {
     uint32_t shortfall; /* MMG_SHORT_...: why it is not STABLE */
 };
 
-/** The promise of bytes that are kept STABLE by `means`. A copy is kept by MMG_MEANS_PRIVATE_COPY. */
+/** Returns the promise for bytes that `means` keeps STABLE. For a copy the means is MMG_MEANS_PRIVATE_COPY. */
 struct promise mmgi_promise_stable(uint32_t means);
 
 /**
- * The promise of a mapping of the file itself.
+ * Returns the promise for a mapping of the file itself.
  *
  * @param is_guarded  true when the fault guard contains what happens to the mapping
  * @param shortfall   why the bytes are not STABLE, or why there is no guard
@@ -29,21 +29,21 @@ struct promise mmgi_promise_stable(uint32_t means);
 struct promise mmgi_promise_mapped(bool is_guarded, uint32_t shortfall);
 
 /**
- * What is left of a promise once bytes were lost: a means that has failed upholds nothing.
+ * Returns what is left of a promise after a loss: a means that has failed upholds nothing.
  *
- * @param promise  what was promised until then
- * @param cause    of the first loss; MMG_OK: nothing was lost, and the promise stands
+ * @param promise  the promise before the loss
+ * @param cause    the cause of the first loss; MMG_OK when there was no loss, and the promise stays as it is
  */
 struct promise mmgi_promise_after_loss(struct promise promise, bool is_guarded, mmg_status cause);
 
 /**
- * What is left of a promise that the fault guard upholds.
+ * Returns what is left of a promise that the fault guard upholds.
  *
- * @param shortfall  why the guard would not contain a fault in this thread now; MMG_SHORT_NONE: it would
+ * @param shortfall  why the guard would not contain a fault in this thread now; MMG_SHORT_NONE when it would
  */
 struct promise mmgi_promise_behind_guard(struct promise promise, uint32_t shortfall);
 
-/** A promise in one word, so that a reader never sees the halves of two. */
+/** Packs a promise into one word, so that a thread that reads it never sees parts of two promises. */
 static inline uint32_t
 promise_pack(struct promise promise)
 {

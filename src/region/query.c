@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Questions to a region that lives: what it is, whether its bytes are all there, whether the file has moved on, and the
- * bytes themselves by way of the kernel.
+ * Answers questions about an open region: what it is, whether bytes of it are lost, whether the file has changed. Also reads
+ * its bytes through the kernel.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 #include "guard/registry.h"
 #include "base/status.h"
 
-/* Returns true when the keeper of a region is the parent process's. */
+/* Returns true when the keeper of a region belongs to the parent process. */
 static bool
 is_inherited(const struct region *region)
 {
@@ -27,7 +27,7 @@ mmgi_region_describe(const struct region *region, mmg_info *info)
 
     mmgi_registry_losses(region->number, &losses);
     struct promise promise = region_promise(region);
-    /* Whatever a forked child has lost, it lost because nobody answers for the lease of its parent. */
+    /* A forked child cannot hold the lease of its parent. That is the reason for whatever the child has lost. */
     if (promise.means == MMG_MEANS_LEASE && is_inherited(region))
         promise = mmgi_promise_mapped(region->is_guarded, MMG_SHORT_FORKED);
     promise = mmgi_promise_after_loss(promise, region->is_guarded, losses.cause);
@@ -42,7 +42,8 @@ mmgi_region_describe(const struct region *region, mmg_info *info)
     info->lock_reason = region->lock_reason;
     info->exceptions = promise.means == MMG_MEANS_LEASE ? region->exceptions : 0;
     info->means_order = region->means_order;
-    strncpy(info->file_system, region->file_system, sizeof info->file_system - 1); /* the rest is zero already */
+    strncpy(info->file_system, region->file_system,
+            sizeof info->file_system - 1); /* the other bytes are zero already */
     info->fault_cause = losses.cause;
     info->size = region->size;
     info->offset = region->offset;
@@ -65,9 +66,10 @@ mmgi_region_describe(const struct region *region, mmg_info *info)
 mmg_status
 mmgi_region_failed(const struct region *region, int os_code)
 {
-    struct region *memory = (struct region *)(uintptr_t)region; /* every region is on the heap, and not const there */
+    struct region *memory = (struct region *)(uintptr_t)
+        region; /* the object itself is not const: every region is on the heap */
 
-    atomic_store_explicit(&memory->os_error, os_code, memory_order_relaxed); /* ordered with nothing */
+    atomic_store_explicit(&memory->os_error, os_code, memory_order_relaxed); /* no other access depends on it */
     return mmgi_status_of_contents(os_code);
 }
 
@@ -86,8 +88,8 @@ mmgi_identity_compare(const struct identity *then, const struct file_status *now
 }
 
 /*
- * Returns true when bytes of a region at the end of its file are gone, given the size that the file has now. Where the file
- * may have been exchanged for another below the descriptor, the mapping is asked whether it has them still.
+ * Returns true when bytes of the region are behind the end of the file, whose size now is `size`. On a stacked file system
+ * the descriptor may lead to another file than the mapping, so there the function looks at the mapping.
  */
 static bool
 tail_is_lost(const struct region *region, uint64_t size)
@@ -100,10 +102,11 @@ tail_is_lost(const struct region *region, uint64_t size)
     if (!region->is_stacked)
         return true;
     size_t lead = (size_t)(region->data - region->mapping.base);
-    size_t behind = (size_t)((lead + left + page - 1) / page * page); /* first page that lies wholly behind the end */
+    size_t behind = (size_t)((lead + left + page - 1) / page *
+                             page); /* where the first page starts that is wholly behind the end */
     if (behind < region->mapping.length)
         return !mmgi_map_is_readable(region->mapping.base + behind);
-    /* Only part of the last page is behind the end: cut short, it reads as zeros without a fault. */
+    /* Only a part of the last page is behind the end. If the file was cut, that part reads as zeros, without a fault. */
     for (uint64_t i = left; i < region->size; i++)
         if (region->data[i] != 0)
             return false;
@@ -111,8 +114,9 @@ tail_is_lost(const struct region *region, uint64_t size)
 }
 
 /*
- * Returns 0 when a descriptor still names the region's file; else the errno of the failure, EBADF when it names another. A
- * host that closes descriptors which are not its own, as closefrom(3) does, gets their numbers for files of its own.
+ * Returns 0 when a descriptor still names the file of the region, EBADF when it names another file, or the errno of
+ * fstat(2). A program that closes descriptors of the library, as closefrom(3) does, gets their numbers again for its own
+ * files.
  */
 static int
 still_names(const struct region *region, int fd, struct file_status *status)
@@ -132,16 +136,17 @@ mmgi_region_look(const struct region *region)
     struct file_status status;
 
     if (region->number == 0 || region->is_device || (promise.guarantee == MMG_GUARANTEE_STABLE && !leased))
-        return MMG_OK; /* a copy, or without a size to compare, or kept as it is without the file */
+        return MMG_OK; /* the region is a copy, has no size to compare, or does not need the file any more */
     int os_code = still_names(region, region->fd, &status);
     if (os_code != 0)
         return mmgi_region_failed(region, os_code);
-    /* open(2) with O_RDONLY|O_TRUNC cuts a file without breaking the lease; hence leased files are compared, too, unless a
-       snapshot has taken their place meanwhile. */
+    /* open(2) with O_RDONLY|O_TRUNC cuts a file without breaking its lease. So the size of a leased file is compared, too,
+       unless a snapshot has taken the place of the file. */
     if (tail_is_lost(region, status.size) && (!leased || region_promise(region).means == MMG_MEANS_LEASE))
         mmgi_registry_lose(region->number, status.size > region->offset ? status.size - region->offset : 0, MMG_TO_END,
                            MMG_E_TRUNCATED);
-    /* The lease is the parent's, and so is the copy when it breaks. A child only notices that the file has changed. */
+    /* The lease belongs to the parent process, which makes the copy when the lease breaks. A child can only notice that the
+       file has changed. */
     else if (leased && is_inherited(region) &&
              (mmgi_identity_compare(&region->identity, &status) & (MMG_CHANGED_SIZE | MMG_CHANGED_MTIME)) != 0)
         mmgi_registry_lose(region->number, 0, MMG_TO_END, MMG_E_UNSTABLE);
@@ -189,8 +194,8 @@ mmgi_region_changed(const struct region *region, uint32_t *what)
 }
 
 /*
- * Copies out of the mapping, by way of the kernel, which stops at a page that is gone. In a sandbox where the kernel does
- * not copy, the fault guard is what is left.
+ * Lets the kernel copy bytes out of the mapping. The kernel stops at a page that is gone. In a sandbox that forbids this
+ * system call, memcpy() copies, and the fault guard contains faults.
  */
 static mmg_status
 read_mapping(const struct region *region, uint64_t offset, void *buffer, size_t want, size_t *done)
@@ -210,7 +215,7 @@ read_mapping(const struct region *region, uint64_t offset, void *buffer, size_t 
     return is_cut ? MMG_E_TRUNCATED : MMG_E_IO;
 }
 
-/* Copies `want` bytes from where they are now: the heap, the mapping, or a file. */
+/* Copies `want` bytes from the place where they are now: the heap, the mapping, or a file. */
 static mmg_status
 read_content(const struct region *region, int content, uint64_t offset, void *buffer, size_t want, size_t *done)
 {
@@ -219,8 +224,9 @@ read_content(const struct region *region, int content, uint64_t offset, void *bu
         return MMG_OK;
     if (content >= 0) {
         struct file_status status;
-        int os_code = content == region->fd ? still_names(region, content, &status) : 0; /* not a snapshot */
-        *done = 0; /* until the kernel has copied something */
+        int os_code = content == region->fd ? still_names(region, content, &status)
+                                            : 0; /* a snapshot is not compared */
+        *done = 0;                               /* for the case that the kernel copies nothing */
         if (os_code == 0)
             os_code = mmgi_file_read_at(content, region->offset + offset, buffer, want, done);
         if (os_code != 0)
@@ -239,13 +245,13 @@ mmgi_region_verify(const struct region *region)
     uint32_t what = 0;
     mmg_status status = mmgi_region_check(region);
 
-    /* What is STABLE has not changed, whatever became of the file; a copy is one. */
+    /* The bytes of a STABLE region, such as a copy, have not changed, even if the file has. */
     if (status != MMG_OK || region_promise(region).guarantee == MMG_GUARANTEE_STABLE)
         return status;
     status = mmgi_region_changed(region, &what);
     if (status == MMG_E_UNSUPPORTED)
-        return MMG_OK; /* a stream has no file that could change */
-    /* A rename, a link or a change of rights moves ctime and leaves the bytes as they are. */
+        return MMG_OK; /* a stream has no file, so nothing can have changed */
+    /* ctime is not compared: a rename, a link or a change of rights sets it, and leaves the bytes as they are. */
     return status == MMG_OK && (what & (MMG_CHANGED_SIZE | MMG_CHANGED_MTIME)) != 0 ? MMG_E_CHANGED : status;
 }
 
@@ -288,20 +294,22 @@ mmg_status
 mmgi_region_read(const struct region *region, uint64_t offset, void *buffer, uint64_t size, uint64_t *got)
 {
     uint64_t rest = region->size - offset;
-    size_t want = (size_t)(size < rest ? size : rest); /* at most the size of what is in memory or mapped */
+    size_t want = (size_t)(size < rest
+                               ? size
+                               : rest); /* the cast cannot lose bits: `want` is at most the size of the region */
     size_t done;
     int content;
     mmg_status status;
 
     *got = 0;
-    do { /* a lease that breaks meanwhile puts a snapshot there before it lets any writer in */
+    do { /* repeat when a lease broke meanwhile: then a snapshot took the place of the file before any writer got in */
         content = atomic_load(&region->content);
         status = read_content(region, content, offset, buffer, want, &done);
     } while (content != atomic_load(&region->content));
-    /* Asked after the bytes were read: until now they were as they should be, or it is recorded that they were not. */
+    /* This comes after the read, so a loss that happened during the read is recorded by now. */
     mmg_status loss = registry_loss_within(region->number, offset, want);
-    /* Bytes of a STABLE region that were ever lost are nobody's, even if the file holds others there now. For the rest the
-       kernel has just shown that a loss is over. */
+    /* A STABLE region never returns bytes that were lost once, although the file may hold other bytes there now. For any other
+       region the read has just shown that the bytes are there again. */
     if (loss == MMG_E_UNSTABLE || (loss != MMG_OK && region->is_kept))
         return loss;
     *got = done;

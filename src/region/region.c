@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The life of a region: its memory is reserved, it is built in one function, its bytes may be replaced or its promise
- * taken back, and everything is given back in order.
+ * The life of a region: code reserves its memory, builds it in one function, may replace its bytes or take back its promise,
+ * and at the end gives everything back in order.
  */
 #include "region/region.h"
 
@@ -12,7 +12,7 @@
 #include "os/file.h"
 #include "region/shared_lock.h"
 
-/* A copy starts on a cache line: Arrow asks for 64 bytes, and vector code gains from them. */
+/* A copy starts at a multiple of 64 bytes, as Arrow recommends and as vector code likes best. */
 #define COPY_ALIGNMENT 64u
 
 static _Atomic uint64_t heap_bytes;
@@ -22,7 +22,7 @@ static const unsigned char no_bytes[1]; /* what the span of an empty region poin
 static void
 region_destroy(struct handle_object *object)
 {
-    struct region *region = (struct region *)(void *)object; /* the object is the region's first member */
+    struct region *region = (struct region *)(void *)object; /* safe: the object is the first member of a region */
 
     atomic_fetch_sub_explicit(&heap_bytes, region->heap_bytes, memory_order_relaxed);
     mmgi_region_discard(region);
@@ -58,7 +58,7 @@ mmgi_region_create(const struct region_spec *spec)
     const struct source *source = spec->source;
     struct region *region = spec->memory->region;
 
-    /* Member by member: clearing the whole struct first would cost as much again. */
+    /* Each member is set on its own. Clearing the whole struct first would double the cost. */
     region->object.destroy = region_destroy;
     region->object.user_tag = spec->number;
     region->data = spec->data != NULL ? spec->data : no_bytes;
@@ -104,7 +104,8 @@ void
 mmgi_region_discard(struct region *region)
 {
     if (region->keeper != NULL)
-        region->keeper->end(region->keeper); /* first: until then the keeper may work on the rest */
+        region->keeper->end(
+            region->keeper); /* this comes first, since the keeper may use the other members until it ends */
     if (region->number != 0)
         mmgi_registry_remove(region->number);
     if (region->mapping.base != NULL)
@@ -114,7 +115,7 @@ mmgi_region_discard(struct region *region)
         mmgi_file_close(content);
     mmgi_shared_lock_drop(&region->lock_share, region->lock, region->fd, false);
     if (region->fd >= 0)
-        mmgi_file_close(region->fd); /* this ends the lock, which so outlives the mapping */
+        mmgi_file_close(region->fd); /* this ends the lock, after the mapping is gone */
     free(region->stream);
     free(region);
 }
@@ -122,7 +123,7 @@ mmgi_region_discard(struct region *region)
 void
 mmgi_region_count_in(struct region *region)
 {
-    /* Relaxed: a statistic, ordered with nothing. */
+    /* Relaxed: a statistic, and no other access depends on it. */
     atomic_fetch_add_explicit(&heap_bytes, region->heap_bytes, memory_order_relaxed);
 }
 
@@ -146,7 +147,7 @@ mmgi_region_replaceable(const struct region *region, size_t secured)
     const struct mapping *mapping = &region->mapping;
 
     if (secured == lead_of(region) + region->size)
-        return mapping->length; /* the last page is complete: behind the region's last byte it holds nothing */
+        return mapping->length; /* the last page counts as whole, since the region ends inside it */
     return secured / mapping->page * mapping->page;
 }
 
@@ -158,19 +159,21 @@ mmgi_region_replace(struct region *region, const struct replacement *replacement
 
     if (whole == 0)
         return false;
-    /* A handler that has looked at the file by now must not put zeros over the bytes that come. */
+    /* Without this, a fault handler that has already looked at the file could put zeros over the new bytes. */
     mmgi_registry_freeze(region->number);
     int os_code = replacement->fd >= 0
                       ? mmgi_map_replace_with_file(mapping, whole, replacement->fd, region->offset - lead_of(region))
                       : mmgi_map_replace_with_memory(mapping, whole, replacement->memory);
     if (os_code == 0 && whole == mapping->length)
-        mmgi_registry_retarget(region->number, -1); /* nobody can cut that file */
+        mmgi_registry_retarget(region->number, -1); /* no process can cut a snapshot */
     else if (os_code == 0)
         mmgi_registry_secure(region->number, whole);
     mmgi_registry_thaw(region->number);
     if (os_code != 0)
         return false;
-    atomic_store(&region->content, -1); /* mmg_read() copies out of the mapping: no descriptor is kept */
+    atomic_store(
+        &region->content,
+        -1); /* from now on mmg_read() copies out of the mapping, since the region keeps no descriptor of the snapshot */
     if (whole == mapping->length)
         atomic_store(&region->promise, promise_pack(mmgi_promise_stable(replacement->means)));
     return true;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A region is what a handle owns: bytes in memory or in a mapping, the descriptors and the lock behind them, and what was
- * known of the file at open. A region is built once, when everything about it is known. Afterwards only two functions
- * change it: one replaces the bytes by a copy of them, the other takes back what was promised.
+ * A region is what a handle owns: the bytes in memory or in a mapping, the descriptors and the lock behind them, and the
+ * identity of the file at open. mmgi_region_create() builds a region when everything about it is known. Afterwards only two
+ * functions change it: mmgi_region_replace() replaces the bytes by a copy of them, and mmgi_region_demote() takes back the
+ * STABLE guarantee.
  */
 #ifndef MMGI_REGION_REGION_H
 #define MMGI_REGION_REGION_H
@@ -17,48 +18,51 @@
 #include "region/promise.h"
 #include "region/source.h"
 
-/** What mmg_changed() compares with: the file as it was when its source was settled. */
+/** The file as it was at open. mmg_changed() compares with it. */
 struct identity {
     uint64_t device, inode, size;
     struct file_time modified, changed;
 };
 
 /**
- * Somebody outside this room who keeps the bytes of a region as they are (a lease). The region calls back through these
- * pointers, so that this room need not know who it is.
+ * A keeper keeps the bytes of a region as they are; a lease is one. The region calls it through these pointers, so that this
+ * room does not depend on the room of the leases.
  */
 struct region_keeper {
-    /** Ends the keeping and frees the keeper. Called once, before anything of the region is given back. May block. */
+    /** Ends the keeper and frees it. The region calls this once, before it gives anything else back. It may block. */
     void (*end)(struct region_keeper *keeper);
-    /** Returns true when the keeper belongs to another process, from which this one was forked. Async-signal-safe. */
+    /** Returns true when the keeper belongs to the process from which this one was forked. Async-signal-safe. */
     bool (*is_inherited)(const struct region_keeper *keeper);
 };
 
 struct region {
-    struct handle_object object; /* first: a handle leads to it, and it leads to the region */
-    const unsigned char *data;   /* never NULL */
+    struct handle_object
+        object; /* must be the first member: a handle leads to the object, and a cast leads from it to the region */
+    const unsigned char *data; /* never NULL */
     uint64_t size;
     struct mapping mapping;       /* base NULL: the bytes are a copy on the heap */
     unsigned char *stream;        /* the heap block of a stream; the copy of a file is part of the region's own block */
-    uint32_t number;              /* in the registry of mappings; 0: a copy */
-    int fd;                       /* the file that was opened, and its lock; -1: given back */
-    struct region_keeper *keeper; /* NULL: nobody */
+    uint32_t number;              /* the number in the registry of mappings; 0 for a copy */
+    int fd;                       /* the descriptor of the file, which also holds the lock; -1 when it was given back */
+    struct region_keeper *keeper; /* NULL when there is none */
     uint32_t backing, reason, lock, lock_reason, exceptions;
     int lock_error;
     struct lock_share lock_share;
-    bool has_identity; /* the source is a file, as opposed to a stream */
-    bool follows_link; /* how `path` was resolved */
+    bool has_identity; /* true for a file, false for a stream */
+    bool follows_link; /* true when a link as the last component of `path` was followed */
     bool is_device;
-    bool is_stacked;          /* the file may be exchanged below the descriptor, so only the mapping tells its bytes */
-    bool is_kept;             /* STABLE was promised at open */
+    bool
+        is_stacked; /* the file system may put another file behind the descriptor, so only the mapping shows the bytes */
+    bool is_kept;   /* STABLE was promised at open */
     bool is_guarded;          /* the fault guard contains what happens to the mapping */
     _Atomic uint32_t promise; /* packed; see region/promise.h */
     _Atomic int os_error;     /* the last errno behind MMG_E_SYSTEM or MMG_E_IO; 0: none */
-    _Atomic int content; /* descriptor from which mmg_read() reads, at `offset`; -1: the bytes are only in memory */
+    _Atomic int
+        content; /* the descriptor from which mmg_read() reads, at `offset`; -1 when the bytes are only in memory */
     uint64_t offset, heap_bytes, means_order;
     struct identity identity;
-    const char *file_system; /* its name, never NULL */
-    const char *path;        /* NULL: opened by descriptor */
+    const char *file_system; /* name of the file system, never NULL */
+    const char *path;        /* NULL when the region was opened by descriptor */
 };
 
 /** Memory for a region, its path and a copy of the bytes, in one block. */
@@ -71,15 +75,15 @@ struct region_memory {
 
 /** Everything that a region is built from. */
 struct region_spec {
-    const struct source *source;  /* whose path, options, times and lock the region remembers */
+    const struct source *source;  /* the source whose path, options, times and lock the region takes over */
     struct region_memory *memory; /* becomes the region */
     const unsigned char *data;    /* NULL: an empty region */
     uint64_t size;
-    unsigned char *stream;         /* becomes the region's, for free(3) */
+    unsigned char *stream;         /* a block on the heap, which becomes the region's */
     const struct mapping *mapping; /* becomes the region's; NULL: a copy */
-    uint32_t number;               /* of the mapping in the registry */
-    int content;                   /* descriptor to read the bytes from; becomes the region's; -1: from memory */
-    bool keeps_source;             /* the descriptor and the lock of the source become the region's */
+    uint32_t number;               /* the number of the mapping in the registry */
+    int content; /* the descriptor from which mmg_read() reads, which becomes the region's; -1 to read from memory */
+    bool keeps_source; /* the descriptor and the lock of the source become the region's */
     bool is_guarded;
     uint32_t reason;      /* MMG_REASON_... */
     uint32_t exceptions;  /* MMG_EXCEPT_... bits */
@@ -90,13 +94,14 @@ struct region_spec {
 /** Reserves memory for a region with room for a copy of `room` bytes. Returns false when there is no memory. */
 bool mmgi_region_reserve(const struct source *source, uint64_t room, struct region_memory *memory);
 
-/** Gives reserved memory back that became no region. */
+/** Gives reserved memory back from which no region was built. */
 void mmgi_region_unreserve(struct region_memory *memory);
 
-/** Builds a region. It cannot fail: everything that could is in the specification already. */
+/** Builds a region. It cannot fail: its memory and everything else are in the specification. */
 struct region *mmgi_region_create(const struct region_spec *spec);
 
-/** Gives back everything that a region owns. For a region that never got a handle; others end by their handle. */
+/** Gives back everything that a region owns. The last close or unpin calls this. Other code may call it only for a region
+ * that never got a handle. */
 void mmgi_region_discard(struct region *region);
 
 /** Counts the heap of a region that is about to get a handle. */
@@ -106,68 +111,69 @@ void mmgi_region_count_in(struct region *region);
 uint64_t mmgi_region_heap_bytes(void);
 
 /**
- * Bytes that take the place of a region's: a file that holds them at the offsets that they have in the region's file, or
- * memory. Both stay the caller's, for other regions of the same file.
+ * The bytes that replace those of a region. They are in memory, or in a file, at the same offsets as in the file of the
+ * region. Memory and file stay the caller's, who can use them for other regions of the same file.
  */
 struct replacement {
-    int fd;                /* -1: in memory */
-    unsigned char *memory; /* of mmgi_map_shared_memory(); it starts with the first byte of the mapping */
-    size_t secured;        /* bytes from the start of the mapping that are there */
-    uint32_t means;        /* MMG_MEANS_...: what the region is kept by from now on */
+    int fd;                /* -1 when the bytes are in memory */
+    unsigned char *memory; /* made by mmgi_map_shared_memory(); its first byte replaces the first byte of the mapping */
+    size_t secured;        /* so many bytes from the start of the mapping are in the replacement */
+    uint32_t means;        /* MMG_MEANS_...: the means of STABLE from now on */
 };
 
-/** Returns how many bytes at the start of the mapping the replacement can stand for: whole pages. */
+/** Returns how many bytes at the start of the mapping a replacement with `secured` bytes can replace: whole pages. */
 size_t mmgi_region_replaceable(const struct region *region, size_t secured);
 
 /**
- * Puts the replacement in the place of the first bytes of the mapping. Addresses stay, and a reader finds the old bytes or
- * the new ones, which are the same. Fault handlers keep away meanwhile. Returns false when nothing was replaced.
+ * Maps the replacement over the first bytes of the mapping. Addresses stay valid. A thread that reads meanwhile finds the
+ * old bytes or the new bytes, which are equal. The fault guard does not touch the mapping during the call. Returns false
+ * when nothing was replaced.
  */
 bool mmgi_region_replace(struct region *region, const struct replacement *replacement);
 
 /**
- * Takes back the STABLE guarantee. All bytes from `from` on are reported as MMG_E_UNSTABLE first, so that nobody reads
- * changed bytes unwarned; `from` at the end of the region reports none.
+ * Takes back the STABLE guarantee. The function first records all bytes from `from` on as MMG_E_UNSTABLE, so that no reader
+ * gets changed bytes without a report. With `from` at the end of the region it records none.
  */
 void mmgi_region_demote(struct region *region, uint64_t from, uint32_t shortfall);
 
-/** Returns what the region promises now. */
+/** Returns the promise of a region at this moment. */
 static inline struct promise
 region_promise(const struct region *region)
 {
     return promise_unpack(atomic_load(&region->promise));
 }
 
-/** Compares an identity with a file: MMG_CHANGED_... bits. */
+/** Compares an identity with the status of a file. Returns MMG_CHANGED_... bits. */
 uint32_t mmgi_identity_compare(const struct identity *then, const struct file_status *now);
 
-/** Fills everything of mmg_info but the pins. */
+/** Fills mmg_info, except for the number of pins. */
 void mmgi_region_describe(const struct region *region, mmg_info *info);
 
 /**
- * Records what no fault has told of: bytes behind the end of the file, and bytes that changed although a lease should
- * have kept them. Returns MMG_OK, or the status of a file that cannot be asked.
+ * Looks for losses that raise no fault, and records them: bytes behind the end of the file, and bytes that have changed
+ * although a lease should have kept them. Returns MMG_OK, or the status of the failure when fstat(2) fails.
  */
 mmg_status mmgi_region_look(const struct region *region);
 
 /**
- * Remembers an errno for mmg_info.os_error and returns the status that stands for it. The region is const for callers, as
- * nothing that they read by it changes.
+ * Stores an errno for mmg_info.os_error, and returns its status. The parameter is const because callers have const regions;
+ * only `os_error` changes.
  */
 mmg_status mmgi_region_failed(const struct region *region, int os_code);
 
-/** mmg_verify() for a pinned region. */
+/** Does the work of mmg_verify() for a pinned region. */
 mmg_status mmgi_region_verify(const struct region *region);
 
-/** Tells `report` what mmg_verify() found, and returns the same status. */
+/** Fills the error of `report` with what mmgi_region_verify() finds. Returns the same status. */
 mmg_status mmgi_region_explain(const struct region *region, const struct report *report);
 
-/** mmg_check(), mmg_changed() and mmg_read() for a pinned region. */
+/** Do the work of mmg_check(), mmg_changed() and mmg_read() for a pinned region. */
 mmg_status mmgi_region_check(const struct region *region);
 mmg_status mmgi_region_changed(const struct region *region, uint32_t *what);
 mmg_status mmgi_region_read(const struct region *region, uint64_t offset, void *buffer, uint64_t size, uint64_t *got);
 
-/** mmg_advise() and mmg_resident() for a range within the region. */
+/** Do the work of mmg_advise() and mmg_resident() for a range inside a pinned region. */
 mmg_status mmgi_region_advise(const struct region *region, uint64_t offset, uint64_t length, uint32_t advice);
 mmg_status mmgi_region_resident(const struct region *region, uint64_t offset, uint64_t length, uint64_t *bytes);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Regions are counted in an array by a hash of device and inode, which costs an addition; only where the count is high, a
- * table from device and inode to the lock is searched. A lock belongs to an open file description, so a duplicate of the first
- * descriptor keeps it when the first region closes. In a forked child the table and the duplicates are inherited, and so
- * is the lock, as it would be without the table.
+ * The code counts the regions of each file in an array, whose index is a hash of device and inode. Only where the count is
+ * high does it search a table from device and inode to the lock. A lock belongs to an open file description, so a duplicate
+ * of the first descriptor keeps the lock when the first region closes. A forked child inherits the table, the duplicates
+ * and the lock.
  */
 #include "region/shared_lock.h"
 
@@ -19,21 +19,21 @@
 #include "os/thread.h"
 
 #define BUCKETS 4096u
-/* So many regions lock for themselves, where that is cheaper than to share. */
+/* Up to this number of regions, each one locks its own descriptor, which is cheaper than to share a lock. */
 #define FEW 8u
 
 struct shared_lock {
-    struct shared_lock *next; /* in its bucket */
+    struct shared_lock *next; /* the next lock in the same bucket */
     uint64_t device, inode;
     uint64_t shares;
     uint32_t kind;
-    int first_fd;  /* of the region that took the lock; -1: it has gone */
-    int duplicate; /* keeps the lock; -1: there has been no second region yet */
+    int first_fd;  /* the descriptor of the region that took the lock; -1 when that region has ended */
+    int duplicate; /* a duplicate that keeps the lock; -1 as long as there was no second region */
 };
 
 static struct shared_lock *buckets[BUCKETS];
 static _Atomic uint32_t counts[BUCKETS];
-static _Atomic uint32_t crowded_count; /* buckets in which FEW regions or more are counted */
+static _Atomic uint32_t crowded_count; /* number of buckets that count FEW regions or more */
 static os_mutex mutex = OS_MUTEX_INIT;
 
 static void
@@ -59,7 +59,7 @@ static struct fork_hooks hooks = {.before = before_fork, .parent = after_fork_pa
 static uint32_t
 bucket_of(uint64_t device, uint64_t inode)
 {
-    /* Multiplying by an odd number with its bits well mixed spreads numbers that follow each other. */
+    /* Multiplication by an odd number with well mixed bits spreads consecutive inodes over the buckets. */
     return (uint32_t)((device * 31 + inode) * UINT64_C(0x9E3779B97F4A7C15) >> 40) % BUCKETS;
 }
 
@@ -73,7 +73,8 @@ find(uint64_t device, uint64_t inode, uint32_t kind)
     return lock;
 }
 
-/* Has the lock outlive the region that took it. Returns false when there is no descriptor left. */
+/* Makes the lock outlive the region that took it, by a duplicate of its descriptor. Returns false when the process has no
+   descriptor left. */
 static bool
 keep(struct shared_lock *lock)
 {
@@ -94,7 +95,7 @@ lock_new(int fd, uint32_t kind, uint64_t device, uint64_t inode)
     return lock;
 }
 
-/* Takes a share of the lock that many regions have, or makes one of the lock on `fd`. */
+/* Takes a share of the lock that the file has. If the file has none, locks `fd` and makes a shared lock of it. */
 static int
 share_take(int fd, uint32_t kind, uint64_t device, uint64_t inode, struct shared_lock **out)
 {
@@ -110,13 +111,14 @@ share_take(int fd, uint32_t kind, uint64_t device, uint64_t inode, struct shared
     } else {
         os_code = mmgi_lock_try(fd, kind);
         if (os_code == 0 && lock == NULL)
-            *out = lock_new(fd, kind, device, inode); /* without memory, the lock is on this descriptor alone */
+            *out = lock_new(fd, kind, device,
+                            inode); /* without memory for the entry, the lock stays on this descriptor alone */
     }
     mmgi_mutex_unlock(&mutex);
     return os_code;
 }
 
-/* Adds a region to a bucket. Returns how many were there before. Relaxed: a wrong count costs time, and nothing else. */
+/* Adds a region to a bucket. Returns the count before. Relaxed: a wrong count only costs time. */
 static uint32_t
 count_up(uint32_t bucket)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * One lock for the many regions that this process has of a file. The kernel walks over all locks of a file for each new
- * one, so the first few regions lock their own descriptors, and all others share a lock, which is kept by a duplicate of a
- * descriptor until the last of them has gone.
+ * One lock for the many regions that this process has of a file. For each new lock the kernel walks over all locks of the
+ * file. So the first few regions of a file lock their own descriptors, and all others share one lock. A duplicate of a
+ * descriptor keeps that lock until the last of these regions has ended.
  */
 #ifndef MMGI_REGION_SHARED_LOCK_H
 #define MMGI_REGION_SHARED_LOCK_H
@@ -12,10 +12,10 @@
 
 struct shared_lock;
 
-/** What a region has of the lock on its file. */
+/** The share that a region has in the lock on its file. */
 struct lock_share {
-    struct shared_lock *lock; /* NULL: the lock is on the region's own descriptor, or there is none */
-    uint32_t count;           /* where the region is counted, plus 1; 0: nowhere */
+    struct shared_lock *lock; /* NULL when the lock is on the region's own descriptor, or when there is no lock */
+    uint32_t count;           /* the index of the bucket that counts the region, plus 1; 0 when none does */
 };
 
 /**
@@ -23,14 +23,14 @@ struct lock_share {
  *
  * @param fd    the caller's own description of the file
  * @param lock  MMG_LOCK_SHARED or MMG_LOCK_OFD
- * @param share receives what is to be given to mmgi_shared_lock_drop()
+ * @param share receives the share, which the caller must give to mmgi_shared_lock_drop()
  * @return 0, EWOULDBLOCK when the lock is held elsewhere, or another errno of mmgi_lock_try()
  */
 int mmgi_shared_lock_take(int fd, uint32_t lock, uint64_t device, uint64_t inode, struct lock_share *share);
 
 /**
- * Returns true when no file of this process has so many regions that they share a lock, so that a region may lock its own
- * descriptor before anything is known about the file. mmgi_shared_lock_count() then counts the region.
+ * Returns true when no file of this process has so many regions that they share a lock. Then a region may lock its own
+ * descriptor before the device and the inode are known, and mmgi_shared_lock_count() counts the region later.
  */
 bool mmgi_shared_lock_is_needless(void);
 

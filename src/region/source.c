@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Opens a path or takes a descriptor, and finds out what it is. The lock comes before the size is asked (source_lock.c),
- * so that the size is one that a cooperating writer keeps.
+ * Opens a path or takes a descriptor, and finds out what kind of file it is. The code takes the lock (source_lock.c) before
+ * it asks for the size, so that a cooperating writer cannot change the size afterwards.
  */
 #include "region/source.h"
 
@@ -48,7 +48,7 @@ mmgi_source_refresh(struct source *source)
     return os_code == 0 ? size_find(source) : mmgi_error_tell_os(source->report, "fstat", os_code);
 }
 
-/* Finds out what the source is. Returns MMG_E_NOT_MAPPABLE for what has no bytes. */
+/* Finds out the kind of a source. Returns MMG_E_NOT_MAPPABLE for a kind that has no bytes. */
 static mmg_status
 classify(struct source *source)
 {
@@ -76,7 +76,7 @@ classify(struct source *source)
     }
 }
 
-/* Refuses a file that somebody has open for writing, where the options say so. */
+/* Refuses a file that a process has open for writing, if the options ask for that. */
 static mmg_status
 refuse_writers(const struct source *source)
 {
@@ -95,7 +95,7 @@ refuse_writers(const struct source *source)
 static mmg_status
 classify_and_lock(struct source *source)
 {
-    /* Few ask for regular files only, so that flag is looked at before anything else is called. */
+    /* Few callers set this flag, so it is tested before the function is called. */
     bool locks_first = (source->options->flags & MMG_FLAG_REGULAR_ONLY) != 0 && mmgi_source_locks_first(source);
     mmg_status status = locks_first ? mmgi_source_lock_first(source) : MMG_OK;
 
@@ -111,7 +111,7 @@ classify_and_lock(struct source *source)
     return locks_first ? MMG_OK : mmgi_source_lock(source);
 }
 
-/* Finds out what an open source is, locks it, and closes it when one of both fails. */
+/* Finds out the kind of an open source, and locks it. Closes the source when one of the two fails. */
 static mmg_status
 finish_opening(struct source *source)
 {
@@ -138,7 +138,7 @@ mmgi_source_open_path(const char *path, struct source *source)
     return os_code == 0 ? finish_opening(source) : tell_open_failed(source, os_code);
 }
 
-/* Returns MMG_OK when a descriptor of the caller can be read from. */
+/* Returns MMG_OK when a descriptor of the caller is open for reading. */
 static mmg_status
 check_descriptor(int fd, const struct source *source)
 {
@@ -154,17 +154,18 @@ check_descriptor(int fd, const struct source *source)
     }
 }
 
-/* Gets a description of the library's own for the file behind a descriptor, or at least a duplicate. */
+/* Opens the file behind a descriptor again, so that the library has an open file description of its own. Where that is not
+   possible, duplicates the descriptor. */
 static mmg_status
 reopen(int fd, struct source *source)
 {
-    /* Locks and leases are on the description. Without either, a duplicate does, and takes a fraction of the time. */
+    /* Locks and leases belong to the description. Without a lock and a lease a duplicate is enough, and much cheaper. */
     const bool needs_own = source->options->lock != MMG_LOCK_NONE || source->options->guarantee == MMG_GUARANTEE_STABLE;
     int os_code = needs_own ? mmgi_file_reopen(fd, &source->fd) : ENOSYS;
 
     source->is_owned = true;
     source->is_shared = false;
-    if (os_code != 0) { /* there is no /proc, or the file was opened with rights that this process has not */
+    if (os_code != 0) { /* /proc is not mounted, or this process has no right to open the file itself */
         source->is_shared = true;
         os_code = mmgi_file_duplicate(fd, &source->fd);
     }
@@ -216,7 +217,7 @@ mmgi_source_close(struct source *source)
 {
     if (source->is_owned) {
         mmgi_shared_lock_drop(&source->lock_share, source->lock, source->fd, false);
-        mmgi_file_close(source->fd); /* this ends a lock that is this source's alone */
+        mmgi_file_close(source->fd); /* this also ends a lock that no other region shares */
     }
     source->is_owned = false;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A source is where bytes come from: a path is opened or a descriptor taken, locked, and classified.
+ * A source is a file or a stream from which a region gets its bytes. These functions open a path or take a descriptor, lock
+ * it, and find out its kind.
  */
 #ifndef MMGI_REGION_SOURCE_H
 #define MMGI_REGION_SOURCE_H
@@ -16,7 +17,7 @@
 enum source_kind {
     SOURCE_FILE,   /* a regular file */
     SOURCE_DEVICE, /* a block device */
-    SOURCE_STREAM  /* read to its end: FIFO, pipe, socket, terminal, other character device */
+    SOURCE_STREAM  /* a FIFO, pipe, socket, terminal or other character device, which is read to its end */
 };
 
 struct source {
@@ -24,34 +25,34 @@ struct source {
     const struct report *report;
     const char *path; /* NULL for a descriptor */
     int fd;
-    bool is_owned;  /* closed by mmgi_source_close() */
-    bool is_shared; /* a duplicate: position and locks are somebody else's too */
+    bool is_owned;  /* mmgi_source_close() closes the descriptor */
+    bool is_shared; /* the descriptor is a duplicate, so the caller has the same position and locks */
     enum source_kind kind;
     struct file_system file_system;
-    uint32_t lock;        /* MMG_LOCK_...: the one that is held */
-    uint32_t lock_reason; /* MMG_LOCKING_...: why it is that one */
-    int lock_error;       /* the kernel's answer when the file system has no such lock */
+    uint32_t lock;        /* MMG_LOCK_...: the lock that is held */
+    uint32_t lock_reason; /* MMG_LOCKING_...: why there is that lock, or none */
+    int lock_error;       /* the errno of the lock call when the file system has no such lock */
     struct lock_share lock_share;
-    struct file_status status; /* as it was once the lock was held */
-    uint64_t size;             /* of a file or device */
+    struct file_status status; /* the status of the file, asked after the lock was taken */
+    uint64_t size;             /* size of the file or device */
 };
 
-/** Open a path. On success mmgi_source_close() is owed. */
+/** Opens a path. After a success the caller must call mmgi_source_close(). */
 mmg_status mmgi_source_open_path(const char *path, struct source *source);
 
-/** Take a descriptor, which stays the caller's. On success mmgi_source_close() is owed. */
+/** Takes a descriptor, which stays the caller's. After a success the caller must call mmgi_source_close(). */
 mmg_status mmgi_source_open_fd(int fd, struct source *source);
 
-/** Take a descriptor as a stream, whatever it is. On success mmgi_source_close() is owed. */
+/** Takes a descriptor as a stream, whatever kind it is. After a success the caller must call mmgi_source_close(). */
 mmg_status mmgi_source_open_stream(int fd, struct source *source);
 
-/** Ask the size and times again. */
+/** Asks for the size and the times again. */
 mmg_status mmgi_source_refresh(struct source *source);
 
-/** Give descriptor and lock back, unless mmgi_source_keep() was called. */
+/** Gives the descriptor and the lock back, unless mmgi_source_keep() was called. */
 void mmgi_source_close(struct source *source);
 
-/** The descriptor and its lock have become somebody else's: mmgi_source_close() leaves them alone. */
+/** Says that a region owns the descriptor and the lock now, so that mmgi_source_close() does not give them back. */
 void mmgi_source_keep(struct source *source);
 
 #endif

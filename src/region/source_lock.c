@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A lock is taken by default only where it is advisory, local, and answered by this kernel. CIFS makes a lock mandatory
- * for others, NFS and FUSE ask a server that may never answer, and a lock on 9p is not the host's. A process needs one
- * lock for all its regions of a file (shared_lock.c): the kernel walks over all locks of a file for each new one.
+ * By default the library takes a lock only on a file system whose locks are advisory, local, and answered by this kernel.
+ * CIFS makes a lock mandatory for other processes, NFS and FUSE ask a server that may never answer, and the host does not
+ * see a lock on 9p. Many regions of one file share a lock (shared_lock.c).
  */
 #include "region/source_lock.h"
 
@@ -16,12 +16,14 @@
 #include "os/process.h"
 #include "region/shared_lock.h"
 
-/* What MMAPGUARD_LOCK makes of MMG_LOCK_AUTO. It is read once, so that an open does not search the environment. */
+/* Returns what MMAPGUARD_LOCK says to use in place of MMG_LOCK_AUTO. The function reads the variable once, so that an open
+   does not search the environment. */
 static uint32_t
 auto_by_environment(void)
 {
     static _Atomic uint32_t known = UINT32_MAX;
-    uint32_t lock = atomic_load_explicit(&known, memory_order_relaxed); /* every thread finds the same */
+    uint32_t lock = atomic_load_explicit(
+        &known, memory_order_relaxed); /* threads that do this at the same time find the same value */
 
     if (lock != UINT32_MAX)
         return lock;
@@ -35,7 +37,7 @@ auto_by_environment(void)
     return lock;
 }
 
-/* Returns why MMG_LOCK_AUTO takes no lock on a file system; MMG_LOCKING_HELD: it takes one. */
+/* Returns why MMG_LOCK_AUTO takes no lock on a file system, or MMG_LOCKING_HELD when it takes one. */
 static uint32_t
 reason_against(enum file_system_lock lock)
 {
@@ -51,7 +53,7 @@ reason_against(enum file_system_lock lock)
     }
 }
 
-/* Returns the lock to try for. When that is none, `source->lock_reason` says why. */
+/* Returns the lock to try for. For MMG_LOCK_NONE it stores the reason in `source->lock_reason`. */
 static uint32_t
 lock_wanted(struct source *source)
 {
@@ -96,7 +98,8 @@ mmgi_source_lock_none(struct source *source)
                            "a stream has no lock");
 }
 
-/* Returns true when many regions of a file may share its lock. A file that is copied gives its lock back at once. */
+/* Returns true when the regions of a file may share its lock. For a file that is copied sharing is not worthwhile, since it
+   gives its lock back at once. */
 static bool
 is_worth_sharing(const struct source *source)
 {
@@ -104,7 +107,8 @@ is_worth_sharing(const struct source *source)
            source->file_system.lock == FILE_SYSTEM_LOCK_ADVISORY;
 }
 
-/* Waits for a lock where the options say so, and notes what came of it. `os_code` is what the first attempt returned. */
+/* Waits for a lock if the options ask for that, and stores the result in the source. `os_code` is the result of the first
+   attempt. */
 static inline mmg_status
 lock_conclude(struct source *source, uint32_t lock, int os_code)
 {
@@ -160,7 +164,8 @@ mmgi_source_lock(struct source *source)
                                                                    source->status.inode, &source->lock_share)
                                            : mmgi_lock_try(source->fd, lock);
     mmg_status status = lock_conclude(source, lock, os_code);
-    /* From now on cooperating writers keep the size as it is. The means of STABLE compare with the status before them. */
+    /* From now on cooperating writers do not change the size. Without a lock nothing is gained by a second look, and for
+       STABLE a status from before the copy is needed. */
     if (status != MMG_OK || source->lock == MMG_LOCK_NONE || source->options->guarantee == MMG_GUARANTEE_STABLE)
         return status;
     return mmgi_source_refresh(source);
