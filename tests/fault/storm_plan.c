@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "storm_hands.h"
 
 /* --------------------------------------------------------------------------------------------------------- drawing -- */
 
@@ -80,7 +81,7 @@ static void
 derive(struct storm_plan *plan)
 {
     plan->size = plan->least = STORM_SIZE;
-    plan->modified = plan->renamed = false;
+    plan->modified = plan->stamped = plan->renamed = false;
     for (unsigned index = 0; index < plan->steps; index++) {
         const struct storm_step *step = &plan->step[index];
         if (step->kind == STORM_TRUNCATE) {
@@ -93,8 +94,15 @@ derive(struct storm_plan *plan)
             plan->renamed = true;
         } else {
             plan->modified = true;
+            plan->stamped |= step->hand != STORM_BY_MAPPING && step->hand != STORM_BY_PAGES;
         }
     }
+}
+
+bool
+storm_name_goes_last(void)
+{
+    return getenv("STORM_NAME_GOES_LAST") != NULL;
 }
 
 void
@@ -109,9 +117,54 @@ storm_draw(struct storm_plan *plan, uint64_t *random_state, bool can_punch)
         if (draw_step(step, random_state, plan->size, can_punch)) {
             step->pause = pauses[check_random_below(random_state, sizeof pauses / sizeof *pauses)];
             plan->steps++;
+            if (step->kind >= STORM_REPLACE && storm_name_goes_last()) {
+                break;
+            }
         }
     }
     derive(plan);
+}
+
+/** A hand for a step; `has_name`: the file still has its name. */
+static enum storm_hand
+draw_hand(const struct storm_step *step, uint64_t *state, bool has_name)
+{
+    static const enum storm_hand writing[] = {STORM_BY_CALL, STORM_BY_MAPPING, STORM_BY_RING, STORM_BY_PAGES};
+    static const enum storm_hand emptying[] = {STORM_BY_CALL, STORM_BY_PATH, STORM_BY_OPENING,
+                                               STORM_BY_READ_ONLY_OPENING};
+    uint64_t drawn = check_random_below(state, 4);
+    switch (step->kind) {
+    case STORM_REWRITE:
+    case STORM_APPEND:
+        return writing[drawn];
+    case STORM_TRUNCATE:
+        return !has_name ? STORM_BY_CALL : step->from == 0 ? emptying[drawn] : emptying[drawn % 2];
+    case STORM_EXTEND:
+    case STORM_PUNCH:
+        return drawn % 2 == 0 ? STORM_BY_CALL : STORM_BY_ALLOCATION;
+    default:
+        return STORM_BY_CALL;
+    }
+}
+
+void
+storm_draw_hands(struct storm_plan *plan, uint64_t *random_state)
+{
+    bool has_name = true;
+    for (unsigned index = 0; index < plan->steps; index++) {
+        struct storm_step *step = &plan->step[index];
+        step->hand = draw_hand(step, random_state, has_name);
+        has_name = has_name && step->kind != STORM_REPLACE && step->kind != STORM_UNLINK;
+    }
+    derive(plan);
+}
+
+const char *
+storm_hand_name(enum storm_hand hand)
+{
+    static const char *const names[STORM_HANDS] = {"call",    "mapping",           "ring",      "pages", "path",
+                                                   "opening", "read-only opening", "allocation"};
+    return names[hand];
 }
 
 void
@@ -120,8 +173,8 @@ storm_print(const struct storm_plan *plan)
     static const char *const names[] = {"truncate", "extend", "append", "rewrite", "punch", "replace", "unlink"};
     for (unsigned index = 0; index < plan->steps; index++) {
         const struct storm_step *step = &plan->step[index];
-        fprintf(stderr, "      %s [%" PRIu64 ", %" PRIu64 ") version %u after %u us\n", names[step->kind], step->from,
-                step->to, step->version, step->pause);
+        fprintf(stderr, "      %s [%" PRIu64 ", %" PRIu64 ") version %u after %u us by %s\n", names[step->kind],
+                step->from, step->to, step->version, step->pause, storm_hand_name(step->hand));
     }
     fprintf(stderr, "      least size %" PRIu64 ", size in the end %" PRIu64 "\n", plan->least, plan->size);
 }
@@ -171,55 +224,6 @@ storm_zero_means_loss(const struct storm_plan *plan, uint64_t from, uint64_t to)
 
 /* ----------------------------------------------------------------------------------------------------- carrying out -- */
 
-static int
-write_version(const struct storm *storm, int descriptor, unsigned version, uint64_t from, uint64_t to)
-{
-    while (from < to) {
-        ssize_t written = pwrite(descriptor, storm->versions[version] + from, to - from, (off_t)from);
-        if (written <= 0) {
-            return written < 0 ? errno : EIO;
-        }
-        from += (uint64_t)written;
-    }
-    return 0;
-}
-
-static int
-replace(const struct storm *storm)
-{
-    int descriptor = open(storm->spare, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (descriptor < 0) {
-        return errno;
-    }
-    int error = write_version(storm, descriptor, STORM_REPLACED, 0, STORM_SIZE);
-    close(descriptor);
-    return error != 0 ? error : rename(storm->spare, storm->path) == 0 ? 0 : errno;
-}
-
-static int
-carry_out(const struct storm *storm, int descriptor, const struct storm_step *step)
-{
-    switch (step->kind) {
-    case STORM_TRUNCATE:
-        return ftruncate(descriptor, (off_t)step->from) == 0 ? 0 : errno;
-    case STORM_EXTEND:
-        return ftruncate(descriptor, (off_t)step->to) == 0 ? 0 : errno;
-    case STORM_APPEND:
-    case STORM_REWRITE:
-        return write_version(storm, descriptor, step->version, step->from, step->to);
-    case STORM_PUNCH:
-        return fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)step->from,
-                         (off_t)(step->to - step->from)) == 0
-                   ? 0
-                   : errno;
-    case STORM_REPLACE:
-        return replace(storm);
-    case STORM_UNLINK:
-        return unlink(storm->path) == 0 || errno == ENOENT ? 0 : errno;
-    }
-    return EINVAL;
-}
-
 static void
 pause_for(unsigned microseconds)
 {
@@ -231,23 +235,32 @@ pause_for(unsigned microseconds)
     }
 }
 
+/**
+ * Before a name goes, the file is opened, or the steps that follow would change another one. It is opened before it is cut by who opens it for
+ * reading only as well, since no lease holds that back. And it is opened in the end, so that every round has had a writer.
+ */
 static void
-work(const struct storm *storm)
+work(struct storm_writer *writer)
 {
-    struct storm_shared *shared = storm->shared;
+    struct storm_shared *shared = writer->storm->shared;
     shared->done = 0;
     shared->error = 0;
-    int descriptor = open(storm->path, O_RDWR | O_CLOEXEC);
-    if (descriptor < 0) {
-        shared->error = errno;
-        return;
-    }
     for (; shared->done < shared->plan.steps && shared->error == 0; shared->done++) {
         const struct storm_step *step = &shared->plan.step[shared->done];
         pause_for(step->pause);
-        shared->error = carry_out(storm, descriptor, step);
+        if (step->kind >= STORM_REPLACE && storm_name_goes_last()) {
+            storm_writer_close(writer);
+        } else if (!storm_goes_by_path(step)) {
+            shared->error = storm_writer_open(writer);
+        }
+        if (shared->error == 0) {
+            shared->error = storm_carry_out(writer, step);
+        }
     }
-    close(descriptor);
+    if (shared->error == 0 && !shared->plan.renamed) {
+        shared->error = storm_writer_open(writer);
+    }
+    storm_writer_close(writer);
 }
 
 /** Returns true when holes can be punched on this file system. */
@@ -265,8 +278,8 @@ can_punch(const struct storm *storm)
 }
 
 /** Bytes that are never zero. A dozen of them in a row stand in one place of one version only. */
-static void
-fill_versions(struct storm *storm)
+void
+storm_fill_versions(struct storm *storm)
 {
     for (unsigned version = 0; version < STORM_VERSIONS; version++) {
         storm->versions[version] = malloc(STORM_MOST);
@@ -283,11 +296,12 @@ storm_start(struct storm *storm, const char *path, const char *spare)
 {
     int commands[2] = {-1, -1};
     int answers[2] = {-1, -1};
-    storm->path = path;
     storm->spare = spare;
-    fill_versions(storm);
+    storm_fill_versions(storm);
     storm->shared = mmap(NULL, sizeof *storm->shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     REQUIRE(storm->shared != MAP_FAILED);
+    REQUIRE((size_t)snprintf(storm->shared->path, sizeof storm->shared->path, "%s", path) < sizeof storm->shared->path);
+    storm->path = storm->shared->path;
     storm->shared->cannot_punch = !can_punch(storm);
     REQUIRE(pipe(commands) == 0 && pipe(answers) == 0);
     fflush(NULL);
@@ -297,12 +311,15 @@ storm_start(struct storm *storm, const char *path, const char *spare)
         char byte = 0;
         close(commands[1]);
         close(answers[0]);
+        struct storm_writer writer;
+        storm_writer_start(&writer, storm);
         while (read(commands[0], &byte, 1) == 1) {
-            work(storm);
+            work(&writer);
             if (write(answers[1], &byte, 1) != 1) {
                 break; /* the reader died in the storm */
             }
         }
+        storm_writer_end(&writer);
         _exit(0);
     }
     close(commands[0]);
@@ -316,7 +333,7 @@ storm_restore(const struct storm *storm)
 {
     int descriptor = open(storm->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     REQUIRE(descriptor >= 0);
-    REQUIRE(write_version(storm, descriptor, 0, 0, STORM_SIZE) == 0);
+    REQUIRE(storm_write_version(storm, descriptor, 0, 0, STORM_SIZE) == 0);
     REQUIRE(ftruncate(descriptor, (off_t)STORM_SIZE) == 0);
     return descriptor;
 }

@@ -28,8 +28,22 @@ enum storm_kind {
     STORM_UNLINK    /* its name goes */
 };
 
+/** By what a step is carried out. Each kind of step has its own. */
+enum storm_hand {
+    STORM_BY_CALL,              /* pwrite(2), ftruncate(2), a hole by fallocate(2) */
+    STORM_BY_MAPPING,           /* stores into a mapping of the writer's own */
+    STORM_BY_RING,              /* io_uring writes to the file */
+    STORM_BY_PAGES,             /* io_uring reads from elsewhere into a mapping of the file */
+    STORM_BY_PATH,              /* truncate(2) */
+    STORM_BY_OPENING,           /* open(2) with O_TRUNC */
+    STORM_BY_READ_ONLY_OPENING, /* open(2) with O_RDONLY | O_TRUNC */
+    STORM_BY_ALLOCATION,        /* fallocate(2) makes the file longer, or zeroes a range */
+    STORM_HANDS
+};
+
 struct storm_step {
     enum storm_kind kind;
+    enum storm_hand hand;
     unsigned version;
     uint64_t from;
     uint64_t to;
@@ -43,6 +57,7 @@ struct storm_plan {
     uint64_t least; /* its least size */
     uint64_t size;  /* its size in the end */
     bool modified;  /* its contents or size were changed at some time */
+    bool stamped;   /* by a call that sets its times at once, which a store into a mapping does not everywhere */
     bool renamed;   /* its name went, or went to another file */
 };
 
@@ -59,20 +74,40 @@ struct storm {
 
 /** What the other process reads and writes. */
 struct storm_shared {
+    char path[512]; /* what `path` of the storm points to */
     struct storm_plan plan;
-    unsigned done;     /* steps carried out */
-    int error;         /* errno of the step that failed, 0 */
-    bool cannot_punch; /* the file system has no holes: such steps are skipped */
+    unsigned done;                 /* steps carried out */
+    int error;                     /* errno of the step that failed, 0 */
+    bool cannot_punch;             /* the file system has no holes: such steps are skipped */
+    uint64_t by_hand[STORM_HANDS]; /* steps carried out in all rounds */
+    bool is_lacking[STORM_HANDS];  /* the system or the file system refuses such a hand; plain calls did its steps */
 };
 
 /** Draw a plan; every eighth has no step at all. */
 void storm_draw(struct storm_plan *plan, uint64_t *random_state, bool can_punch);
+
+/** Have the steps of a plan carried out by hands of all kinds; storm_draw() gives each to the plain calls. */
+void storm_draw_hands(struct storm_plan *plan, uint64_t *random_state);
+/** A hand in one word. */
+const char *storm_hand_name(enum storm_hand hand);
 
 /** Returns true when a byte at `offset` may read as `value` at some time of the plan. */
 bool storm_allows(const struct storm *storm, const struct storm_plan *plan, uint64_t offset, uint8_t value);
 
 /** Returns true when a zero between these offsets can only mean that the bytes were behind the end of the file. */
 bool storm_zero_means_loss(const struct storm_plan *plan, uint64_t from, uint64_t to);
+
+/** Writes [from, to) of a version. Returns 0 or an errno. */
+int storm_write_version(const struct storm *storm, int descriptor, unsigned version, uint64_t from, uint64_t to);
+
+/** Make the bytes of each version, which are the same in every process. */
+void storm_fill_versions(struct storm *storm);
+
+/**
+ * Returns true when STORM_NAME_GOES_LAST is set in the environment: a plan ends when the name of the file goes, and nobody
+ * has the file open for writing then. On 9p a file without a name cannot be cut any more, on SMB an open file keeps its name.
+ */
+bool storm_name_goes_last(void);
 
 /** Start the writer's process. */
 void storm_start(struct storm *storm, const char *path, const char *spare);

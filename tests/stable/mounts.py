@@ -12,12 +12,16 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 WRITABLE = ("ext4", "xfs", "btrfs", "tmpfs", "overlay")
 LEASING = ("ext4", "xfs", "btrfs")
 READ_ONLY = ("squashfs", "erofs")
+LAYERED = ("overlay, lower", "overlay, copied up")
+"""A file on the lower layer of an overlay: untouched, and copied up before it is opened."""
+MORE = ("ext4 with coarse times", "vfat", "fuse")
+"""Where the storm is run at length as well."""
 REFLINKING = ("xfs", "btrfs")
 
 _PACKAGES = {
@@ -27,6 +31,7 @@ _PACKAGES = {
     "mkfs.vfat": "dosfstools",
     "mksquashfs": "squashfs-tools",
     "mkfs.erofs": "erofs-utils",
+    "bindfs": "bindfs",
 }
 _SIZES = {"ext4": 96 << 20, "xfs": 320 << 20, "btrfs": 256 << 20}
 
@@ -135,6 +140,8 @@ def small_image(kind: str, arguments: list[str]) -> Iterator[Path]:
             os.ftruncate(stream.fileno(), 64 << 20)
         run(tool(f"mkfs.{kind}"), *arguments, path)
         with mount(path, where, kind, "loop,umask=0" if kind == "vfat" else "loop"):
+            if kind != "vfat":
+                where.chmod(0o1777)
             yield where
 
 
@@ -161,6 +168,33 @@ def overlay() -> Iterator[tuple[Path, Path]]:
 
 
 @contextlib.contextmanager
+def layered(fill: Callable[[Path], None], size: int) -> Iterator[Path]:
+    """An overlay whose lower layer was filled before it was mounted; where everybody may make files."""
+    need_kernel("overlay")
+    with image("ext4", size) as (base, _), folder() as where:
+        for name in ("lower", "upper", "work"):
+            (base / name).mkdir(mode=0o755)
+        fill(base / "lower")
+        settings = ",".join(f"{name}dir={base / name}" for name in ("lower", "upper", "work"))
+        with mount("mmapguard-test", where, "overlay", settings):
+            where.chmod(0o1777)
+            yield where
+
+
+@contextlib.contextmanager
+def fuse() -> Iterator[Path]:
+    """A folder of an ext4 file system, served by a process."""
+    need_kernel("fuse")
+    program = tool("bindfs")
+    with image("ext4") as (base, _), folder() as where:
+        run(program, "-o", "allow_other,nonempty", base, where)
+        try:
+            yield where
+        finally:
+            run("umount", where)
+
+
+@contextlib.contextmanager
 def packed(kind: str, files: Mapping[str, bytes], owner: int = 0) -> Iterator[Path]:
     """A read-only medium with these files, which everybody may read."""
     need_root()
@@ -180,12 +214,20 @@ def packed(kind: str, files: Mapping[str, bytes], owner: int = 0) -> Iterator[Pa
 
 @contextlib.contextmanager
 def writable(kind: str, size: int | None = None) -> Iterator[Path]:
-    """One of WRITABLE, where everybody may make files."""
+    """One of WRITABLE or MORE, where everybody may make files."""
     if kind == "tmpfs":
         with _memory(size or 256 << 20) as where:
             yield where
     elif kind == "overlay":
         with overlay() as (where, _):
+            yield where
+    elif kind == "fuse":
+        with fuse() as where:
+            yield where
+    elif kind in MORE:
+        with small_image(
+            "vfat" if kind == "vfat" else "ext4", [] if kind == "vfat" else ["-q", "-F", "-I", "128"]
+        ) as where:
             yield where
     else:
         with image(kind, size) as (where, _):

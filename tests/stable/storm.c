@@ -10,7 +10,11 @@
  *
  * In every fourth round somebody has the file open for writing already, in every eighth the handle is closed in the midst
  * of the storm and only the spans live on. Every 16th round opens the file while it is being rewritten without pause: then
- * whatever the region showed at first must stay.
+ * whatever the region showed at first must stay. Every 16th round ends with a file that is emptied without breaking its
+ * lease: then no call may say MMG_OK about bytes that are not the original ones.
+ *
+ * STORM_FOLDER names a folder with an unchanged file for each round, called by its number; "original PATH" as arguments makes
+ * such a file.
  *
  * Arguments: rounds; who reads: "root" (or whoever runs this), "owner" (a user without privileges, to whom the file belongs) or
  * "stranger" (one who may only read it); seed. The file lies in TMPDIR.
@@ -31,6 +35,7 @@
 
 #include "../fault/storm_plan.h"
 #include "check.h"
+#include "storm_keeper.h"
 
 #define READERS 4
 #define NEEDLE 24
@@ -57,118 +62,8 @@ static struct {
 } now;
 
 static uint64_t by_means[MMG_MEANS_SNAPSHOT + 1]; /* rounds, by what upheld the guarantee in the end */
-static uint64_t leases, broken;
-
-/* ------------------------------------------------------------------------------------------------------- the keeper -- */
-
-/*
- * Puts the file back as every round finds it, for readers that may not write to it: a process that keeps the rights with
- * which the program was started.
- */
-static struct {
-    pid_t process;
-    int commands;
-    int answers;
-} keeper;
-
-enum {
-    KEEP_RESTORE = 'r', /* and have it closed */
-    KEEP_OPEN = 'o',    /* and keep it open for writing */
-    KEEP_CLOSE = 'c',
-    KEEP_REWRITE = 'w' /* the first two versions in turn, until the next command comes */
-};
-
-static void
-rewrite_until_told(int commands)
-{
-    int file = open(now.storm.path, O_RDWR | O_CLOEXEC);
-    REQUIRE(file >= 0);
-    REQUIRE(fcntl(commands, F_SETFL, O_NONBLOCK) == 0);
-    char byte;
-    for (unsigned turn = 1; read(commands, &byte, 1) != 1; turn++) {
-        REQUIRE(pwrite(file, now.storm.versions[turn % 2], STORM_SIZE, 0) == (ssize_t)STORM_SIZE);
-    }
-    REQUIRE(fcntl(commands, F_SETFL, 0) == 0);
-    close(file);
-}
-
-static void
-keep(int commands, int answers)
-{
-    int file = -1;
-    char byte;
-    while (read(commands, &byte, 1) == 1) {
-        if (file >= 0) {
-            close(file);
-            file = -1;
-        }
-        if (byte != KEEP_CLOSE) {
-            file = storm_restore(&now.storm);
-        }
-        if (file >= 0 && byte != KEEP_OPEN) {
-            close(file);
-            file = -1;
-        }
-        REQUIRE(write(answers, &byte, 1) == 1);
-        if (byte == KEEP_REWRITE) {
-            rewrite_until_told(commands);
-            REQUIRE(write(answers, &byte, 1) == 1);
-        }
-    }
-}
-
-static void
-keeper_tell(char command)
-{
-    char answer;
-    REQUIRE(write(keeper.commands, &command, 1) == 1);
-    REQUIRE(read(keeper.answers, &answer, 1) == 1);
-}
-
-static void
-remove_files(void)
-{
-    char folder[4096];
-    snprintf(folder, sizeof folder, "%s", now.storm.path);
-    unlink(now.storm.path);
-    unlink(now.storm.spare);
-    rmdir(dirname(folder));
-}
-
-static void
-keeper_start(void)
-{
-    int commands[2];
-    int answers[2];
-    REQUIRE(pipe2(commands, O_CLOEXEC) == 0 && pipe2(answers, O_CLOEXEC) == 0);
-    fflush(NULL);
-    keeper.process = fork();
-    REQUIRE(keeper.process >= 0);
-    if (keeper.process == 0) {
-        close(commands[1]);
-        close(answers[0]);
-        close(now.storm.commands); /* or the writer would wait for us */
-        keep(commands[0], answers[1]);
-        if (strcmp(who, "stranger") == 0) {
-            remove_files(); /* a stranger may not */
-        }
-        _exit(check_failures() != 0);
-    }
-    close(commands[0]);
-    close(answers[1]);
-    keeper.commands = commands[1];
-    keeper.answers = answers[0];
-}
-
-static void
-keeper_stop(void)
-{
-    int wait_status = 0;
-    close(keeper.commands);
-    close(keeper.answers);
-    REQUIRE(waitpid(keeper.process, &wait_status, 0) == keeper.process);
-    CHECK_EXITED(wait_status);
-}
+static uint64_t leases, broken, emptied;
+static struct storm_keeper keeper;
 
 /* ------------------------------------------------------------------------------------------------------ the readers -- */
 
@@ -298,7 +193,8 @@ judge_changes(bool file_is_kept)
     if (file_is_kept) { /* a copy in memory knows its file by name only */
         CHECK_I64((what & MMG_CHANGED_SIZE) != 0, now.plan.size != STORM_SIZE);
         if (getenv("STORM_COARSE_TIMES") == NULL) { /* where times are as coarse as a second, they tell nothing here */
-            CHECK_I64((what & MMG_CHANGED_MTIME) != 0, now.plan.modified);
+            CHECK(!now.plan.stamped || (what & MMG_CHANGED_MTIME) != 0);
+            CHECK(now.plan.modified || (what & MMG_CHANGED_MTIME) == 0);
         }
     }
 }
@@ -373,7 +269,7 @@ open_in_midst_of_writing(const mmg_options *options, uint8_t *first_seen)
 {
     mmg_handle handle = 0;
     mmg_error error = MMG_ERROR_INIT;
-    keeper_tell(KEEP_REWRITE);
+    storm_keeper_tell(&keeper, KEEP_REWRITE);
     mmg_status status = mmg_open(now.storm.path, options, &handle, &error);
     if (status == MMG_OK) {
         mmg_span whole = MMG_SPAN_INIT;
@@ -387,8 +283,66 @@ open_in_midst_of_writing(const mmg_options *options, uint8_t *first_seen)
     } else {
         CHECK_STATUS(status, MMG_E_UNSTABLE);
     }
-    keeper_tell(KEEP_RESTORE); /* once to end the rewriting, ... */
-    keeper_tell(KEEP_RESTORE);
+    storm_keeper_tell(&keeper, KEEP_RESTORE); /* once to end the rewriting, ... */
+    storm_keeper_tell(&keeper, KEEP_RESTORE);
+}
+
+/** Whoever says MMG_OK about bytes has shown the original ones. Returns true when it was said. */
+static bool
+is_true_or_told(mmg_handle handle, uint8_t *copy)
+{
+    mmg_span whole = MMG_SPAN_INIT;
+    uint64_t got = 0;
+    bool was_ok = true;
+    if (mmg_pin(handle, 0, MMG_TO_END, &whole) == MMG_OK) {
+        memcpy(copy, whole.data, now.length);
+        was_ok = mmg_unpin(&whole) == MMG_OK;
+        CHECK(!was_ok || is_original(copy, 0, now.length, "span of an emptied file"));
+    }
+    if (mmg_read(handle, 0, copy, now.length, &got) == MMG_OK) {
+        CHECK(is_original(copy, 0, now.length, "mmg_read of an emptied file"));
+    } else {
+        was_ok = false;
+    }
+    return was_ok;
+}
+
+/**
+ * The file is emptied by who opens it for reading only, which breaks no lease, and written anew. A leased region has lost its bytes then and says so; any
+ * other has kept them.
+ */
+static void
+empty_without_a_word(const mmg_options *options, uint8_t *copy)
+{
+    mmg_handle handle = check_open(now.storm.path, options);
+    bool had_lease = check_info(handle).means == MMG_MEANS_LEASE;
+    bool was_ok = true;
+    storm_keeper_ask(&keeper, KEEP_EMPTY);
+    do {
+        was_ok = is_true_or_told(handle, copy);
+        CHECK(was_ok || had_lease);
+    } while (!storm_keeper_has_answered(&keeper) && check_failures() == 0);
+    storm_keeper_hear(&keeper);
+    emptied += had_lease && !is_true_or_told(handle, copy);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+/** Each round has a file of its own where STORM_FOLDER has one for each, which lies on the lower layer of an overlay. */
+static void
+name_file(uint64_t round)
+{
+    const char *folder = getenv("STORM_FOLDER");
+    if (folder != NULL) {
+        unlink(now.storm.path);
+        snprintf(now.storm.shared->path, sizeof now.storm.shared->path, "%s/%" PRIu64, folder, round);
+    }
+}
+
+/** Returns true when the file is to be opened as it lies on the lower layer: nobody has written to it yet. */
+static bool
+is_on_lower_layer(void)
+{
+    return getenv("STORM_FOLDER") != NULL && getenv("STORM_COPY_UP") == NULL;
 }
 
 static void
@@ -397,9 +351,13 @@ run_round(uint64_t round, uint64_t *random, bool coarse, uint8_t *scratch)
     mmg_options options = draw_options(random);
     bool is_written = round % 4 == 3;
     now.closes = round % 8 == 5;
-    storm_draw(&now.plan, random, !now.storm.shared->cannot_punch);
+    name_file(round);
+    do {
+        storm_draw(&now.plan, random, !now.storm.shared->cannot_punch);
+    } while (is_written && now.plan.renamed && storm_name_goes_last());
+    storm_draw_hands(&now.plan, random);
     now.expected = now.storm.versions[0] + now.offset;
-    keeper_tell(is_written ? KEEP_OPEN : KEEP_RESTORE);
+    storm_keeper_tell(&keeper, is_written ? KEEP_OPEN : is_on_lower_layer() ? KEEP_CLOSE : KEEP_RESTORE);
     now.handle = check_open(now.storm.path, &options);
     mmg_info info = check_info(now.handle);
     judge_beginning(&info, is_written);
@@ -408,10 +366,14 @@ run_round(uint64_t round, uint64_t *random, bool coarse, uint8_t *scratch)
     }
     blow(&info);
     if (is_written) {
-        keeper_tell(KEEP_CLOSE);
+        storm_keeper_tell(&keeper, KEEP_CLOSE);
     }
     if (round % 16 == 15) {
         open_in_midst_of_writing(&options, scratch);
+    }
+    if (round % 16 == 11) {
+        storm_keeper_tell(&keeper, KEEP_RESTORE);
+        empty_without_a_word(&options, scratch);
     }
 }
 
@@ -460,8 +422,8 @@ assume_roles(const char *path, const char *spare)
         become(OWNER);
     }
     storm_start(&now.storm, path, spare);
-    keeper_start();
-    keeper_tell(KEEP_RESTORE);
+    storm_keeper_start(&keeper, &now.storm, strcmp(who, "stranger") == 0);
+    storm_keeper_tell(&keeper, KEEP_RESTORE);
     if (strcmp(who, "stranger") == 0) {
         become(STRANGER);
     }
@@ -502,7 +464,21 @@ print_tally(uint64_t round)
             printf(" %" PRIu64 " ended with %s;", by_means[means], mmg_term(MMG_TERM_MEANS, means));
         }
     }
+    printf("\n    %" PRIu64 " emptied behind their lease; steps by", emptied);
+    for (unsigned hand = 0; hand < STORM_HANDS; hand++) {
+        printf(" %s %" PRIu64 ";", storm_hand_name((enum storm_hand)hand), now.storm.shared->by_hand[hand]);
+    }
     printf("\n    ");
+}
+
+/** A hand that never wrote was not tried; in a short storm chance decides. */
+static void
+judge_hands(void)
+{
+    const struct storm_shared *shared = now.storm.shared;
+    for (unsigned hand = 0; hand < STORM_HANDS && rounds >= 1000; hand++) {
+        CHECK(shared->by_hand[hand] > 0 || shared->is_lacking[hand]);
+    }
 }
 
 static void
@@ -530,10 +506,11 @@ storm(void)
         storm_print(&now.plan);
     }
     stop_readers(threads, readers);
-    storm_stop(&now.storm);
-    keeper_stop();
-    free(scratch);
     print_tally(round);
+    judge_hands();
+    storm_stop(&now.storm);
+    storm_keeper_stop(&keeper);
+    free(scratch);
     /* A storm in which nothing happened proves nothing. */
     CHECK(rounds < 8 || getenv("STORM_COPIES_ONLY") != NULL || broken > 0 ||
           by_means[MMG_MEANS_SNAPSHOT] + by_means[MMG_MEANS_REFLINK] > 0);
@@ -543,9 +520,22 @@ static const struct check_case cases[] = {
     {"no byte of a stable region changes in the storm", storm, CHECK_ONCE},
 };
 
+/** Writes the file as every round finds it. */
+static int
+make_original(const char *path)
+{
+    struct storm storm = {.path = path};
+    storm_fill_versions(&storm);
+    close(storm_restore(&storm));
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "original") == 0) {
+        return make_original(argv[2]);
+    }
     rounds = argc > 1 ? strtoull(argv[1], NULL, 0) : check_scaled(rounds);
     who = argc > 2 ? argv[2] : who;
     seed = argc > 3 ? strtoull(argv[3], NULL, 0) : check_seed();

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -27,13 +29,23 @@ SKIPPED = 77
 """What the program exits with when it could not be run."""
 
 
+NONE: Mapping[str, str] = {}
+SETTINGS: dict[str, Mapping[str, str]] = {
+    "ext4 with coarse times": {"STORM_COARSE_TIMES": "1"},
+    "vfat": {"STORM_COARSE_TIMES": "1"},
+    "fuse": {"STORM_COPIES_ONLY": "1"},
+}
+"""What the program is told about a file system."""
+KINDS = mounts.WRITABLE + mounts.LAYERED + mounts.MORE + mounts.READ_ONLY
+
+
 def blow(
-    program: Path, where: Path, rounds: int, reader: str, *more: Path
+    program: Path, where: Path, rounds: int, reader: str, *more: Path, settings: Mapping[str, str] = NONE
 ) -> subprocess.CompletedProcess[str]:
     """Run the storm in a folder."""
     return subprocess.run(
         [program, str(rounds), reader, *more],
-        env={**os.environ, "TMPDIR": str(where)},
+        env={**os.environ, "TMPDIR": str(where), **settings},
         capture_output=True,
         text=True,
         timeout=3600,
@@ -53,6 +65,25 @@ def blow_at_medium(
         return blow(program.with_name("stable_media"), place, rounds, reader, *media, original)
 
 
+def blow_at_layers(program: Path, kind: str, rounds: int, reader: str) -> subprocess.CompletedProcess[str]:
+    """Run the storm on files of the lower layer of an overlay, one for each round."""
+
+    def fill(lower: Path) -> None:
+        files = lower / "files"
+        files.mkdir()
+        subprocess.run([program, "original", files / "0"], check=True)
+        for number in range(1, rounds):  # no hard links: copying one of those up gives it another inode
+            shutil.copy(files / "0", files / str(number))
+        for path in (files, *files.iterdir()):
+            os.chown(path, OWNER if reader == "owner" else 0, -1)
+
+    with mounts.layered(fill, 3 << 30) as where:
+        settings = {"STORM_FOLDER": str(where / "files")}
+        if kind == "overlay, copied up":
+            settings["STORM_COPY_UP"] = "1"
+        return blow(program, where, rounds, reader, settings=settings)
+
+
 def _report(kind: str, reader: str, done: subprocess.CompletedProcess[str]) -> bool:
     print(f"{kind}, {reader}: {done.stdout.strip()}\n{done.stderr}", flush=True)
     return done.returncode in (0, SKIPPED)
@@ -66,14 +97,17 @@ def main() -> int:
     if os.geteuid() != 0:
         print("without root: only the temporary folder, only as oneself")
         return 0 if _report("here", "root", blow(program, Path(tempfile.gettempdir()), rounds, "root")) else 1
-    for kind in sys.argv[3:] or mounts.WRITABLE + mounts.READ_ONLY:
+    for kind in sys.argv[3:] or KINDS:
         try:
-            with contextlib.nullcontext() if kind in mounts.READ_ONLY else mounts.writable(kind) as where:
+            makes_its_own = kind in mounts.READ_ONLY + mounts.LAYERED
+            with contextlib.nullcontext() if makes_its_own else mounts.writable(kind) as where:
                 for reader in READERS:
-                    if where is None:
+                    if kind in mounts.LAYERED:
+                        done = blow_at_layers(program, kind, rounds, reader)
+                    elif where is None:
                         done = blow_at_medium(program, kind, rounds, reader)
                     else:
-                        done = blow(program, where, rounds, reader)
+                        done = blow(program, where, rounds, reader, settings=SETTINGS.get(kind, NONE))
                     good &= _report(kind, reader, done)
                     tried += 1
         except mounts.Unavailable as reason:

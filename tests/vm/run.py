@@ -5,12 +5,15 @@ A small Debian with Debian's kernel is made once and kept in build/vm. It boots 
 with emulation elsewhere; the guest runs tests/vm/guest.py, which exports and mounts over its own loopback. The host plays
 the other side of 9p: it writes to a shared file when the guest asks for it.
 
-usage: run.py FOLDER_OF_THE_BUILD CACHE [ROUNDS]
+usage: run.py FOLDER_OF_THE_BUILD CACHE [ROUNDS [CASE...]]
+
+A CASE is part of the name of a file system in guest.py, such as CIFS; without one, each is tried.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -25,9 +28,9 @@ PACKAGES = "python3,nfs-kernel-server,samba,cifs-utils,e2fsprogs,dosfstools,exfa
 #: What the guest cannot do without; the modules that they need come along.
 MODULES = (
     "9p 9pnet_virtio virtio_pci nfs nfsv3 nfsv4 nfsd cifs vfat nls_ascii nls_cp437 nls_utf8 exfat ext4 overlay loop "
-    "dm-mod tmpfs fuse xfs btrfs cmac hmac md5 sha256_generic sha512_generic aes_generic ecb ctr ccm gcm"
+    "dm-mod dm-delay dm-flakey fuse xfs btrfs cmac hmac md5 sha256_generic sha512_generic aes_generic ecb ctr ccm gcm ghash_generic"
 )
-DEADLINE = 2400.0
+DEADLINE = 5400.0
 
 
 def run(*command: str | os.PathLike[str], **rest: object) -> None:
@@ -104,14 +107,15 @@ def prune(root: Path, release: str) -> None:
     run("chroot", root, "depmod", release)
 
 
-def install(root: Path, build: Path) -> None:
-    """What is tested: the library, the storm, and the tests' own Python."""
+def install(root: Path, build: Path, arguments: list[str]) -> None:
+    """What is tested: the library, the storm, the tests' own Python, and the arguments of guest.py."""
     target = root / "test"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     shutil.copy(build / "libmmapguard.so.1", target, follow_symlinks=True)
     shutil.copy(build / "tests/stable/stable_storm", target)
     shutil.copy(ROOT / "tests/vm/guest.py", target)
+    (target / "arguments").write_text(shlex.join(arguments))
     shutil.copytree(ROOT / "tests/support", target / "support")
     shutil.copytree(
         ROOT / "bindings/python/mmapguard",
@@ -126,7 +130,7 @@ def install(root: Path, build: Path) -> None:
         "mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mkdir -p /dev/shm /run\n"
         "mount -t tmpfs run /run; mount -t tmpfs shm /dev/shm; mount -t tmpfs -o size=70% work /mnt\n"
         f"for m in {MODULES}; do modprobe -q $m; done\n"
-        "ip link set lo up; cd /test; python3 guest.py $(sed -n 's/.*rounds=\\([0-9]*\\).*/\\1/p' /proc/cmdline) 2>&1\n"
+        "ip link set lo up; cd /test; xargs python3 guest.py < arguments 2>&1\n"
         "echo o > /proc/sysrq-trigger; sleep 100\n"
     )
     init.chmod(0o755)
@@ -171,7 +175,7 @@ def play_host(shared: Path, ended: threading.Event) -> None:
         time.sleep(0.05)
 
 
-def boot(cache: Path, rounds: str) -> int:
+def boot(cache: Path) -> int:
     """Run the guest, show what it prints, and return its verdict."""
     shared = Path(tempfile.mkdtemp(prefix="mmapguard-vm-"))
     ended = threading.Event()
@@ -194,7 +198,7 @@ def boot(cache: Path, rounds: str) -> int:
         "-initrd",
         cache / "system.cpio",
         "-append",
-        f"console=ttyS0 quiet panic=-1 rdinit=/init rounds={rounds}",
+        "console=ttyS0 quiet panic=-1 rdinit=/init",
         "-nographic",
         "-no-reboot",
         "-nic",
@@ -232,10 +236,10 @@ def main() -> int:
         return 0
     cache.mkdir(parents=True, exist_ok=True)
     root = base_system(cache)
-    install(root, build)
+    install(root, build, sys.argv[3:] or ["200"])
     with open(cache / "system.cpio", "wb") as stream:
         subprocess.run("find . | cpio --quiet -o -H newc", shell=True, cwd=root, stdout=stream, check=True)
-    return boot(cache, sys.argv[3] if len(sys.argv) > 3 else "200")
+    return boot(cache)
 
 
 if __name__ == "__main__":
