@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A hash table of cells. A mapping of up to 2^c bytes, but more than half of that, is filed under the cell of 2^c bytes
- * that its start is in. Whatever covers an address thus starts in the address's cell or in the one before, for one of the
- * sizes c in use; there are seldom more than five. A bucket is one cache line: eight mappings, each with a tag that the
- * cell makes, so that nearly no wrong mapping is looked at.
+ * A hash table of cells. A mapping of more than 2^(c-1) and up to 2^c bytes belongs to the cell of 2^c bytes in which it
+ * starts. So the mapping that covers an address starts in the cell of that address or in the cell before, for one of the
+ * sizes c in use. There are seldom more than five such sizes. A bucket is one cache line with eight mappings. Each mapping
+ * has a tag, made from its cell, so that a search hardly ever looks at a wrong mapping.
  *
- * Writers and readers share nothing but single words. A mapping that finds no room in its bucket is not filed; one that
- * is gone stays until another needs its place. The table grows by publishing a larger one and filing everything again;
- * the old one stays readable for ever, so all of them together take at most twice the last.
+ * Writers and readers share only single words. A mapping for which its bucket has no room is not in the table; a mapping
+ * that was removed stays until another one needs its place. To grow, the code publishes a larger table and enters all
+ * mappings again. Old tables stay readable for ever; together they take less memory than the current one.
  */
 #include "guard/addr_index.h"
 
@@ -16,30 +16,31 @@
 #include "os/map.h"
 
 #define BUCKET_SLOTS 8u
-/* Mappings for each bucket when the table grows; so few buckets are full that the scans for the rest do not count. */
+/* The table grows at this number of mappings for each bucket. Then few buckets are full, so the registry seldom has to scan
+   for a mapping that is not in the table. */
 #define MAX_LOAD 3u
 
 struct bucket {
-    _Atomic uint64_t slot[BUCKET_SLOTS]; /* tag << 32 | number; 0: free */
+    _Atomic uint64_t slot[BUCKET_SLOTS]; /* tag << 32 | number; 0 when free */
 };
 
 struct table_of_cells {
     uint64_t buckets;                    /* a power of two */
-    _Alignas(64) struct bucket bucket[]; /* on cache lines */
+    _Alignas(64) struct bucket bucket[]; /* one bucket is one cache line */
 };
 
 static _Atomic(struct table_of_cells *) current;
 static _Atomic uint64_t sizes_in_use; /* bit c: a mapping of more than 2^(c-1) and up to 2^c bytes was filed */
 static atomic_flag is_growing = ATOMIC_FLAG_INIT;
 
-/* The smallest c with 2^c >= length. */
+/* Returns the smallest c with 2^c >= length. */
 static unsigned
 size_class(size_t length)
 {
     return length <= 1 ? 0 : (unsigned)(64 - __builtin_clzll((unsigned long long)length - 1));
 }
 
-/* The finaliser of splitmix64 (Steele, Lea, Flood, 2014) over the size and the number of a cell. */
+/* Returns the hash of a cell: the finaliser of splitmix64 (Steele, Lea, Flood, 2014) over its size and its number. */
 static uint64_t
 cell_hash(unsigned class, uint64_t cell)
 {
@@ -65,7 +66,7 @@ bucket_of(struct table_of_cells *table, uint64_t hash)
     return &table->bucket[(hash >> 32) & (table->buckets - 1)];
 }
 
-/* Returns true when what a slot says is no longer so. */
+/* Returns true when the mapping in a slot was removed, or when its number names another mapping now. */
 static bool
 is_stale(uint64_t slot)
 {
@@ -84,10 +85,10 @@ file_under(struct table_of_cells *table, uint32_t number, uint64_t hash)
 
     for (uint32_t i = 0; i < BUCKET_SLOTS; i++)
         if (atomic_load_explicit(&bucket->slot[i], memory_order_relaxed) == entry)
-            return; /* the mapping was here before, or one like it */
+            return; /* this entry is in the bucket already */
     for (uint32_t i = 0; i < BUCKET_SLOTS; i++) {
         uint64_t slot = atomic_load_explicit(&bucket->slot[i], memory_order_relaxed);
-        /* Release: whoever finds the number finds the mapping's range. */
+        /* Release: a thread that finds the number also sees the range of the mapping. */
         if ((slot == 0 || is_stale(slot)) &&
             atomic_compare_exchange_strong_explicit(&bucket->slot[i], &slot, entry, memory_order_release,
                                                     memory_order_relaxed))
@@ -103,13 +104,13 @@ grow(uint32_t limit)
 
     while (buckets * MAX_LOAD < (uint64_t)limit * 2)
         buckets *= 2;
-    /* Zeroed, which makes all slots free. The cast: pages are aligned for anything. */
+    /* The memory is zeros, so all slots are free. The cast is safe, since pages are aligned for any type. */
     struct table_of_cells *fresh = (struct table_of_cells *)(void *)mmgi_map_memory(
         sizeof *fresh + (size_t)buckets * sizeof(struct bucket), &size);
     if (fresh == NULL)
         return;
     fresh->buckets = buckets;
-    /* Published first: who adds a mapping from now on files it here, and what was there before is filed below. */
+    /* Publish the table first. From now on other threads enter their mappings here, and the loop enters the older ones. */
     atomic_store(&current, fresh);
     for (uint32_t number = 1; number <= limit; number++) {
         uintptr_t start;
@@ -137,7 +138,7 @@ mmgi_addr_index_add(uint32_t number, uintptr_t start, size_t length, uint32_t li
             atomic_fetch_or_explicit(&sizes_in_use, bit, memory_order_relaxed);
         file_under(table, number, hash_of(start, length));
         if (table == atomic_load(&current))
-            return; /* else another thread has made a larger table, which may have missed this mapping */
+            return; /* otherwise another thread has published a larger table, and may have missed this mapping */
     }
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A handler that is installed over another one is asked to pass on what is not its own. Some handlers call the function
- * that they found, some restore the action that they found and let the instruction fault again, some restore that action
- * and raise the signal. All three must find their way past the guard to the handler that was there before it, none may
- * be skipped, and none may run in a circle. So the guard has not one entry but a row of them, the trampolines. Each
- * trampoline has a predecessor that never changes: the action that was in force when that trampoline was put on top. A
- * handler that found trampoline 3 and passes on to it reaches what was below trampoline 3, and never itself.
+ * A handler that is installed over another one should pass on signals that are not its own. Handlers do so in three ways:
+ * some call the function that they found; some restore the action that they found and let the instruction fault again; some
+ * restore that action and raise the signal. In all three ways the signal must get past the guard to the handler that was
+ * there before the guard. No handler may be skipped, and the signal may not go round in a circle. So the guard does not have
+ * one handler function but a row of them, the trampolines. Each trampoline has a predecessor that never changes: the action
+ * that was in force when the trampoline was put on top. A handler that found trampoline 3 and passes a signal on to it
+ * reaches what was below trampoline 3, and never itself.
  *
  * The guard is never uninstalled: the action below another handler cannot be taken out without breaking that handler.
  */
@@ -18,30 +19,30 @@
 #include "guard/prev_action.h"
 #include "os/signal.h"
 
-/* Signals that handlers raise while an earlier one that they raised is still being looked at, without getting any lower
-   in the chain. More of them than this make a circle. The number is large since an old mark can be left on the stack of
-   a program that left its handlers by longjmp(3), and small enough for a stack of usual size. */
+/* A handler may raise a signal while the guard still handles one that it raised before. When this happens more often than
+   this without the signal getting lower in the chain, the signal goes in a circle. The number is large, since a program that
+   left a handler by longjmp(3) can leave an old mark on the stack, and small enough for a stack of usual size. */
 #define MAX_CIRCLES 400
-/* In place of a signal's number: a copy of the library asks what the trampoline's predecessor is. */
+/* Another copy of the library passes this in place of a signal's number, to ask for the predecessor of the trampoline. */
 #define SIGNO_QUESTION 0
-/* How many other copies of the library may stand on top of this one. */
+/* The largest number of other copies of the library on top of this one. */
 #define MAX_COPIES 16
 
 static struct prev_action chain_actions[CHAIN_LEVELS];
 static _Atomic int chain_length;
 static _Atomic uint64_t foreign;
 
-/* A visit to a predecessor by this thread, the innermost one. Initial-exec, since a handler must not allocate and glibc
-   allocates other variables of threads when they are first used; musl has memory for them from the start, and loads no
-   library with this model. */
+/* The innermost call of a predecessor that this thread is in; such a call is a "visit". The variable has the TLS model
+   initial-exec, since a handler must not allocate, and glibc allocates variables of other models at their first use. musl
+   allocates all of them at the start, and refuses to load a library with this model. */
 struct visit {
-    uintptr_t frame;    /* where on the stack the visit is marked, by its number; 0: no visit */
-    uintptr_t number;   /* of the visit, unlike that of every other */
-    uintptr_t delivery; /* the signal that the visit is about; see mmgi_signal_delivery() */
-    uint64_t seen;      /* bit n: the predecessor of level n has had this signal */
+    uintptr_t frame;    /* address on the stack where the number of the visit is stored; 0 when there is no visit */
+    uintptr_t number;   /* the number of the visit, which no other visit has */
+    uintptr_t delivery; /* the delivery of the signal, as of mmgi_signal_delivery() */
+    uint64_t seen;      /* bit n is set when the predecessor of level n has had this signal */
     int level;
-    int circles;    /* how often raised signals came back without getting lower */
-    bool was_below; /* another handler was on top when the signal came */
+    int circles;    /* how often a raised signal came back without getting lower */
+    bool was_below; /* another handler was on top of the guard when the signal came */
 };
 #ifdef __GLIBC__
 static _Thread_local struct visit innermost __attribute__((tls_model("initial-exec")));
@@ -82,7 +83,7 @@ static signal_handler *const trampolines[CHAIN_LEVELS] = {ALL(NAME_OF)};
 static bool
 is_own(const struct signal_action *action)
 {
-    /* A trampoline at the length or beyond was never installed. */
+    /* Trampolines with a level of `length` or more were never installed. */
     int length = atomic_load_explicit(&chain_length, memory_order_acquire);
 
     for (int i = length - 1; i >= 0; i--)
@@ -92,8 +93,8 @@ is_own(const struct signal_action *action)
 }
 
 /*
- * Returns true when a signal that goes to another handler comes to this copy in the end, unless one of the copies of the
- * library before it contains the fault. Every copy says what it passes on to.
+ * Returns true when other copies of the library lead from the action to this copy: each of them passes on what it does not
+ * contain. The function asks each copy for its predecessor.
  */
 static __attribute__((noinline)) bool
 copies_lead_here(struct signal_action action)
@@ -124,7 +125,7 @@ mmgi_chain_place(void)
 
 /* ------------------------------------------------------------------------------------------------------- climbing -- */
 
-/* The level whose predecessor is this action; -1: none. */
+/* Returns the level whose predecessor is this action, or -1. */
 static int
 level_find(const struct signal_action *action)
 {
@@ -136,20 +137,21 @@ level_find(const struct signal_action *action)
     return -1;
 }
 
-/* The level for this predecessor, an old one where there is one; -1 when all levels are taken. */
+/* Returns the level for this predecessor: an old one if there is one, else a new one. Returns -1 when all levels are taken. */
 static int
 level_for(const struct signal_action *action)
 {
     int level = level_find(action), length = atomic_load_explicit(&chain_length, memory_order_relaxed);
 
     if (level >= 0) {
-        atomic_store(&chain_actions[level].is_spent, 0); /* installed anew, it has its one signal again */
+        atomic_store(&chain_actions[level].is_spent,
+                     0); /* the action was installed again, so it may handle one signal again */
         return level;
     }
     if (length == CHAIN_LEVELS)
         return -1;
     chain_actions[length].action = *action;
-    /* Release: whoever sees the length sees the action. */
+    /* Release: a thread that sees the length also sees the action. */
     atomic_store_explicit(&chain_length, length + 1, memory_order_release);
     return length;
 }
@@ -171,15 +173,16 @@ mmgi_chain_climb(void)
             return false;
         if (mmgi_signal_action_equals(&replaced, &current))
             break;
-        current = replaced; /* another thread was faster: what it installed is the one to pass on to */
+        current = replaced; /* another thread was faster; pass signals on to the action that it installed */
     }
-    /* A sandbox may have the call report success and do nothing: only reading back tells. */
+    /* In a sandbox the call may report success and do nothing. Only reading the action back tells. */
     return mmgi_chain_place() == CHAIN_TOP;
 }
 
 /* ----------------------------------------------------------------------------------------------------- passing on -- */
 
-/* Numbers that no visit had before; those of several copies of the library differ by where the copies lie. */
+/* Returns a number that no visit had before. The numbers of several copies of the library differ, since they contain an
+   address of the copy. */
 static uintptr_t
 fresh_number(void)
 {
@@ -189,9 +192,9 @@ fresh_number(void)
 }
 
 /*
- * Returns true when the visit is still going on and the code at `stack` was called from inside it. A handler that left by
- * longjmp(3) never came back to end its visit. Stacks grow down on every platform that the library knows, so the code
- * must be lower on the stack than the visit; and where the visit was marked the mark must be left.
+ * Returns true when the visit has not ended and the code at `stack` was called from inside it. A handler that left by
+ * longjmp(3) did not end its visit, so the visit itself is no proof. The stack grows down on every platform that the
+ * library supports. So the code must be lower on the stack than the mark of the visit, and the mark must still be there.
  */
 static bool
 is_inside(const struct visit *visit, uintptr_t stack)
@@ -202,7 +205,7 @@ is_inside(const struct visit *visit, uintptr_t stack)
            word == visit->number;
 }
 
-/* A visit for a signal that no predecessor has had yet. */
+/* Returns a new visit, for a signal that no predecessor has had yet. */
 static struct visit
 visit_begin(const struct visit *outer, int level, int signo, void *info, void *context)
 {
@@ -215,7 +218,7 @@ visit_begin(const struct visit *outer, int level, int signo, void *info, void *c
         visit.circles = outer->circles + (level >= outer->level ? 1 : 0);
     if (mmgi_signal_action_get(&top) == 0 && !leads_here(&top)) {
         visit.was_below = true;
-        /* The handler on top has had the signal: it is the one that called, or is above the one that did. */
+        /* The handler on top has had the signal: it has called the guard, or it is above the handler that has. */
         int above = level_find(&top);
         if (above >= 0)
             visit.seen = UINT64_C(1) << above;
@@ -224,9 +227,9 @@ visit_begin(const struct visit *outer, int level, int signo, void *info, void *c
 }
 
 /*
- * A predecessor that puts back what it found, or the default, in the guard's place means that for its own signals. The
- * guard goes back on top, and what the predecessor wants is what the guard passes on to from now on. A handler that is
- * new was put there by the host; the guard leaves it alone until the next mapping is opened.
+ * A predecessor may replace the guard by the action that it found before, or by the default. It means that for its own
+ * signals. So the guard goes back on top, and from now on passes signals on to that action. If the action is a new handler,
+ * the host has installed it; then the guard stays below it until the next mapping is opened.
  */
 static void
 undo_what_predecessors_do(void)
@@ -248,12 +251,12 @@ pass_on(int level, int signo, void *info, void *context)
     const uintptr_t delivery = mmgi_signal_delivery(context, number);
     struct visit visit = outer;
 
-    /* Without a context, a call from inside a visit is taken for one about the same signal. */
+    /* Without a context the code assumes that a call from inside a visit is about the same signal. */
     bool is_same = delivery != 0 ? outer.delivery == delivery : is_inside(&outer, (uintptr_t)&mark);
     if (!is_same)
         visit = visit_begin(&outer, level, signo, info, context);
-    /* What has had this signal does not get it again: a predecessor that found the guard on top of itself passes on to
-       the guard, and wants what was there before. */
+    /* Skip predecessors that have had this signal. A predecessor that has passed the signal on to the guard means the
+       handler below itself. */
     while (level >= 0 && (visit.seen >> level & 1) != 0)
         level--;
     visit.frame = (uintptr_t)&mark;
@@ -264,7 +267,7 @@ pass_on(int level, int signo, void *info, void *context)
         visit.seen |= UINT64_C(1) << level;
     mark = number;
     innermost = visit;
-    atomic_fetch_add_explicit(&foreign, 1, memory_order_relaxed); /* a counter */
+    atomic_fetch_add_explicit(&foreign, 1, memory_order_relaxed); /* a statistic, and no other access depends on it */
     if (level < 0 || visit.circles > MAX_CIRCLES)
         mmgi_prev_action_default(info, context);
     else if (mmgi_prev_action_deliver(&chain_actions[level], signo, info, context) && !visit.was_below)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The size of the file tells the causes apart. A fault behind the end of the file is a truncation: the whole tail is
- * replaced at once, so a large file that was cut to nothing costs one signal. A fault inside the file is the device's and
- * costs a page, or more where one page after another fails. The loss is recorded before the page is replaced, so nobody
- * can read a zero and be told that all is well.
+ * The size of the file tells the causes of a fault apart. A fault behind the end of the file means that the file was cut: the
+ * code replaces the whole tail in one call, so a large file that was cut to nothing costs one signal. A fault inside the
+ * file means that the device failed: the code replaces one page, or more where one page after another fails. It records the
+ * loss before it replaces a page, so a reader that sees a zero of that page also finds the loss.
  *
- * All signals are blocked while a mapping is held: a handler of the host that leaves by longjmp(3), or the cancellation
- * of the thread, would leave the mapping held for ever.
+ * The code blocks all signals while it holds a mapping. Otherwise a handler of the host that leaves by longjmp(3), or the
+ * cancellation of the thread, could leave the mapping held for ever.
  */
 #include "guard/contain.h"
 
@@ -19,19 +19,20 @@
 #include "os/map.h"
 #include "os/signal.h"
 
-/* Pages that are given up at once where one after another fails. Each failure may have taken the device seconds. */
+/* The largest number of pages that one failure gives up, where one page after another fails. Each failure may have taken the
+   device seconds. */
 #define MAX_RUN_PAGES 256u
-/* Pages in a row that fail before more than the one that was touched is given up. */
+/* After so many failed pages in a row, a failure gives up more than the page that was touched. */
 #define MIN_RUN_PAGES 8u
 
 static _Atomic unsigned long long contained;
 
-/* A mapping that is held, and its file as it is now. */
+/* A mapping that is held, and the status of its file now. */
 struct held {
     uint32_t number;
     struct registration r;
     struct file_status status;
-    bool is_known; /* the descriptor still names the file, and its status could be had */
+    bool is_known; /* fstat(2) succeeded, and the descriptor still names the file */
 };
 
 static void
@@ -42,14 +43,14 @@ look_at_file(struct held *held)
                       (held->status.inode == held->r.inode && held->status.device == held->r.device));
 }
 
-/* Bytes of the mapping that the file still has. */
+/* Returns how many bytes at the start of the mapping the file still has. */
 static uint64_t
 present_bytes(const struct held *held)
 {
     return held->status.size > held->r.file_offset ? held->status.size - held->r.file_offset : 0;
 }
 
-/* The first page of a mapping that lies wholly behind the end of the file, as an offset in the mapping. */
+/* Returns the offset in the mapping of the first page that lies wholly behind the end of the file. */
 static size_t
 tail_start(const struct held *held)
 {
@@ -60,10 +61,11 @@ tail_start(const struct held *held)
         present = r->secured;
     if (present >= r->length)
         return r->length;
-    return ((size_t)present + r->page - 1) / r->page * r->page; /* fits: less than the length of a mapping */
+    return ((size_t)present + r->page - 1) / r->page *
+           r->page; /* fits: the result is at most the length of the mapping */
 }
 
-/* Records a loss that is given in offsets of the mapping; only the part in the region is anybody's loss. */
+/* Records a loss between two offsets in the mapping, as far as it is inside the region. */
 static void
 lose(const struct held *held, uint64_t from, size_t to, mmg_status cause)
 {
@@ -73,13 +75,14 @@ lose(const struct held *held, uint64_t from, size_t to, mmg_status cause)
         mmgi_registry_lose(held->number, from > lead ? from - lead : 0, to - (from > lead ? from : lead), cause);
 }
 
-/* `fault` is the page that was touched, as an offset in the mapping; the length of the mapping where that is not known. */
+/* Replaces pages of a mapping by zeros. `fault` is the offset of the page that was touched, or the length of the mapping
+   where that page is not known. */
 static enum replaced
 replace(const struct held *held, size_t from, size_t to, size_t fault)
 {
     unsigned char *start = held->r.start;
 
-    if (held->r.page != mmgi_map_page_size()) /* a spare page cannot stand for a huge one */
+    if (held->r.page != mmgi_map_page_size()) /* a spare page cannot replace a huge page */
         fault = held->r.length;
     return mmgi_spares_replace(start + from, to - from, fault < held->r.length ? start + fault : NULL);
 }
@@ -89,7 +92,7 @@ contain_tail(const struct held *held, size_t fault)
 {
     const size_t from = tail_start(held);
 
-    /* Lost are all bytes behind the end of the file; those on its last page read as zeros without our doing. */
+    /* All bytes behind the end of the file are lost, also those on its last page, which the kernel shows as zeros. */
     lose(held, present_bytes(held), held->r.length, MMG_E_TRUNCATED);
     enum replaced done = replace(held, from, held->r.length, fault);
     if (done == REPLACED_ALL) {
@@ -109,8 +112,8 @@ contain_pages(const struct held *held, size_t from, size_t to, size_t fault, mmg
     lose(held, from, to, cause);
     if (replace(held, from, to, fault) != REPLACED_NOTHING)
         return true;
-    /* A hole takes two mappings more, which the process may not have left; the rest of the mapping takes one, the whole
-       of it none. What is replaced is lost, and is recorded as such. */
+    /* Replacing pages in the middle takes two more mappings, which the process may not have. Replacing all pages from
+       there to the end takes one more, and replacing the whole mapping takes none. All replaced bytes are recorded as lost. */
     lose(held, from, length, cause);
     if (replace(held, from, length, length) != REPLACED_NOTHING)
         return true;
@@ -119,9 +122,10 @@ contain_pages(const struct held *held, size_t from, size_t to, size_t fault, mmg
 }
 
 /*
- * Why a page inside the file could not be delivered. A file that was cut, and has grown again by the time the guard looks,
- * can be read again; but so can a page after a failure that did not last. Only the file's times tell: in the first case
- * the file was written to. The page is tried again once for each state of the file, since every try may take long.
+ * Returns the cause of a failed page inside the file. Perhaps the file was cut and has grown again before the guard looked;
+ * then the page can be read again. But a page can also be read again after a short failure of the device. The times of the
+ * file tell the two cases apart: in the first one the file was written to. The code reads the page again once for each state
+ * of the file, since every try may take long.
  */
 static mmg_status
 cause_inside(const struct held *held, size_t from)
@@ -137,8 +141,8 @@ cause_inside(const struct held *held, size_t from)
 }
 
 /*
- * Where so many pages in a row have failed that more are likely to, widens a page that failed to as many pages as the run
- * has, in the direction of the run. Shorter runs cost their own pages only.
+ * Extends a failed page to more pages, where a run of failed pages makes it likely that the next ones fail, too. It doubles
+ * the run, in the direction of the run. After a short run the function changes nothing.
  */
 static void
 continue_run(const struct held *held, size_t *from, size_t *to)
@@ -155,7 +159,7 @@ continue_run(const struct held *held, size_t *from, size_t *to)
         *to = step < held->r.length - *from ? *from + step : held->r.length;
     else if (is_before)
         *from = step < *to ? *to - step : 0;
-    /* Relaxed, and from several threads perhaps mixed: the run only guides how much is given up at the next failure. */
+    /* Relaxed: threads may mix their values. The run only decides how many pages the next failure gives up. */
     atomic_store_explicit(&repairs->run_start, *from, memory_order_relaxed);
     atomic_store_explicit(&repairs->run_end, *to, memory_order_relaxed);
     atomic_store_explicit(&repairs->run_length, *to - *from + (is_after || is_before ? length : 0),
@@ -173,7 +177,8 @@ contain_inside(const struct held *held, size_t offset)
     return contain_pages(held, from, to, fault, cause);
 }
 
-/* The hardware lost a power of two of bytes. It lies in the file as it lies in memory: at a multiple of its size. */
+/* Records and replaces bytes that the hardware has lost. Their number is a power of two, and in the file as in memory they
+   start at a multiple of that number. */
 static bool
 contain_poison(const struct held *held, size_t offset, size_t poisoned)
 {
@@ -195,8 +200,8 @@ count(const struct held *held)
 }
 
 /*
- * Returns true when the pages behind the end of the file are gone. Where a file may have been exchanged for another below the
- * descriptor (overlay), its size says nothing about the mapping; there the last page of the mapping is asked.
+ * Returns true when the mapping has no pages behind the end of the file any more. On a stacked file system (overlay) the
+ * descriptor may lead to another file than the mapping, so there the function looks at the last page of the mapping.
  */
 static bool
 tail_is_gone(const struct held *held)
@@ -235,7 +240,8 @@ mmgi_contain_fault(void *address, size_t poisoned)
     return done;
 }
 
-/* Replaces the tail of one mapping, unless that was done before. A loss may be recorded without: mmg_check() does so. */
+/* Replaces the tail of one mapping, unless that was done before. A recorded loss is no proof that it was done, since
+   mmg_check() only records. */
 static bool
 contain_tail_of(uint32_t number)
 {

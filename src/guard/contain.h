@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the library does about a fault in a mapping: it finds out what was lost, records the loss, and puts zeros in the
- * place of the lost pages. Everything here is async-signal-safe, and no call here is a cancellation point.
+ * Contains a fault in a mapping: finds out which bytes are lost, records the loss, and replaces the lost pages by zeros.
+ * Every function here is async-signal-safe, and none is a cancellation point.
  */
 #ifndef MMGI_GUARD_CONTAIN_H
 #define MMGI_GUARD_CONTAIN_H
@@ -12,19 +12,19 @@
 /**
  * Contains a fault at an address of a registered mapping.
  *
- * @param poisoned  bytes around `address` that the hardware lost, a power of two; 0: not a memory error
+ * @param poisoned  number of bytes around `address` that the hardware has lost, a power of two; 0 when it is no memory error
  * @return true when the instruction can run again; false when the address is in no registered mapping, or the pages
  *   could not be replaced
  */
 bool mmgi_contain_fault(void *address, size_t poisoned);
 
 /**
- * Contains the loss in every mapping that has pages behind the end of its file now. Looks at each mapping. Returns true
- * when there was one.
+ * Looks at every mapping, and contains the loss where pages are behind the end of the file. Returns true when there was such
+ * a mapping.
  */
 bool mmgi_contain_truncated(void);
 
-/** The number of signals that were contained since the process started. */
+/** Returns the number of signals that were contained since the process started. */
 unsigned long long mmgi_contain_count(void);
 
 #endif

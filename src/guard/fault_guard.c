@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Installs the guard with the first mapping that needs it and puts it back on top with every later one; decides what a
- * signal is about; and says where the guard stands. What stands is read from the kernel each time: the last one to
- * install a handler need not have told anybody.
+ * Installs the guard with the first mapping that needs it, and puts it back on top with every later mapping. Decides what a
+ * signal is about. Tells the state of the guard. The code asks the kernel for the action in force each time, since any code
+ * of the process may install a handler.
  */
 #include "guard/fault_guard.h"
 
@@ -19,7 +19,7 @@
 #include "os/thread.h"
 
 static atomic_flag is_climbing = ATOMIC_FLAG_INIT;
-static _Atomic int32_t outcome; /* of the last installation: MMG_GUARD_NONE, _TOP or _REFUSED */
+static _Atomic int32_t outcome; /* the result of the last installation: MMG_GUARD_NONE, _TOP or _REFUSED */
 
 /* ------------------------------------------------------------------------------------------ what a signal means -- */
 
@@ -38,10 +38,11 @@ mmgi_guard_handle_signal(int signo, void *info)
         break;
     case SIGNAL_CAUSE_RAISED:
         /*
-         * Either the host raises the signal for its own purposes, or a handler on top of the guard (Python's
-         * faulthandler) had a fault in a guarded mapping, restored the guard's action and raised the signal anew, without
-         * the address. A mapping with pages behind the end of its file tells: the guard puts it in order, and the
-         * instruction runs again. The host's own signal finds no such mapping and is passed on.
+         * A program has raised the signal. Perhaps the host raised it for its own purposes. Or a handler on top of the guard,
+          * such as Python's faulthandler, had a fault in a guarded mapping, restored the guard's action and raised the
+          * signal again, without the address. In the second case some mapping has pages behind the end of its file: the
+          * guard replaces them, and the instruction runs again. In the first case there is no such mapping, and the signal
+          * is passed on.
          */
         done = mmgi_contain_truncated();
         break;
@@ -60,7 +61,7 @@ mmgi_guard_foreign_count(void)
 
 /* ------------------------------------------------------------------------------------------------- installation -- */
 
-/* In the child of a fork only the forking thread is left: no handler is running, and nobody is climbing. */
+/* The child of a fork has only the thread that forked, so no handler runs and no thread installs the guard. */
 static void
 after_fork(void)
 {
@@ -76,7 +77,7 @@ is_disabled(void)
     return mmgi_process_environment_says("MMAPGUARD_NO_SIGNAL");
 }
 
-/* The caller has the flag `is_climbing`. */
+/* Installs the guard. The caller has set the flag `is_climbing`. */
 static mmg_status
 climb(void)
 {
@@ -104,7 +105,8 @@ install_slow(void)
         return MMG_E_GUARD;
     mmgi_process_keep_loaded();
     mmgi_spares_fill();
-    /* Another thread is at it: a few system calls. Sleeping lets it run, even where this thread has priority over it. */
+    /* Another thread is installing the guard, which takes a few system calls. Sleeping lets it run, even where this thread
+       has a higher priority. */
     while (atomic_flag_test_and_set_explicit(&is_climbing, memory_order_acquire))
         mmgi_thread_sleep_briefly();
     mmg_status status = climb();
@@ -115,7 +117,7 @@ install_slow(void)
 mmg_status
 mmgi_guard_install(void)
 {
-    /* Relaxed: whoever has seen the guard on top can rely on what the kernel says now. */
+    /* Relaxed: the value is only a guess, and mmgi_chain_place() asks the kernel. */
     if (atomic_load_explicit(&outcome, memory_order_relaxed) == MMG_GUARD_TOP && spares_are_full() &&
         mmgi_chain_place() == CHAIN_TOP)
         return MMG_OK;

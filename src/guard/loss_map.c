@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A record of lost bytes that a signal handler can write: a few runs of pages, each in one word, and a tail. Where there
- * are more, runs are merged, and more is called lost than is.
+ * A record of lost bytes that a signal handler can write: a few runs of pages, each in one word, and a tail. When more runs
+ * are needed, the code merges two of them, and pages between them count as lost although they are not.
  */
 #include "guard/loss_map.h"
 
 #include <stdbool.h>
 
-/* A run: cause (2 bits), page count (22 bits), first page (40 bits), all relative to the mapping; 0: unused. */
+/* A run: cause (2 bits), number of pages (22 bits), first page of the mapping (40 bits). An unused run is 0. */
 #define RUN_PAGE_BITS 40u
 #define RUN_COUNT_BITS 22u
 #define RUN_COUNT_MAX ((UINT64_C(1) << RUN_COUNT_BITS) - 1)
@@ -15,7 +15,7 @@
 void
 mmgi_loss_map_clear(struct loss_map *record)
 {
-    /* A run has a cause: where there was none, there is nothing to clear. Relaxed: the record is published later. */
+    /* When there is no first cause, there are no runs, so there is nothing to clear. Relaxed: the record is published later. */
     if (atomic_load_explicit(&record->first_cause, memory_order_relaxed) != MMG_OK)
         for (uint32_t i = 0; i < LOSS_RUNS; i++)
             atomic_store_explicit(&record->run[i], 0, memory_order_relaxed);
@@ -38,10 +38,10 @@ run_unpack(uint64_t run, uint64_t *page, uint64_t *count, mmg_status *cause)
 {
     *page = run & ((UINT64_C(1) << RUN_PAGE_BITS) - 1);
     *count = (run >> RUN_PAGE_BITS) & RUN_COUNT_MAX;
-    *cause = MMG_E_TRUNCATED - (mmg_status)((run >> (RUN_PAGE_BITS + RUN_COUNT_BITS)) - 1); /* two bits: fits */
+    *cause = MMG_E_TRUNCATED - (mmg_status)((run >> (RUN_PAGE_BITS + RUN_COUNT_BITS)) - 1); /* fits: two bits */
 }
 
-/* The run that covers both: what was there and the new pages. 0 if that is longer than a run can say. */
+/* Returns the run that covers an old run and new pages, or 0 when it would be longer than a run can be. */
 static uint64_t
 run_hull(uint64_t run, uint64_t page, uint64_t count)
 {
@@ -54,7 +54,7 @@ run_hull(uint64_t run, uint64_t page, uint64_t count)
     return end - first > RUN_COUNT_MAX ? 0 : run_pack(first, end - first, cause);
 }
 
-/* Does the new run continue or repeat an old one, for the same cause? */
+/* Returns true when new pages touch or overlap an old run of the same cause. */
 static bool
 run_touches(uint64_t run, uint64_t page, uint64_t count, mmg_status cause)
 {
@@ -84,7 +84,7 @@ pages_lose(struct loss_map *record, uint64_t page, uint64_t count, mmg_status ca
         for (;;) {
             bool last_resort = i == LOSS_RUNS - 1;
             if (run != 0 && !last_resort && !run_touches(run, page, count, cause))
-                break; /* the next one, then */
+                break; /* this run is about other pages: try the next one */
             uint64_t wider = run == 0 ? run_pack(page, count, cause) : run_hull(run, page, count);
             if (wider == 0)
                 break;
@@ -101,7 +101,7 @@ mmgi_loss_map_add(struct loss_map *record, const struct loss_scale *scale, uint6
 {
     int32_t none = MMG_OK;
 
-    /* The first cause stays; the first offset is the lowest, since that is where a reader must stop. */
+    /* The cause stays that of the first loss. The offset becomes the lowest one, since a reader must stop there. */
     atomic_compare_exchange_strong(&record->first_cause, &none, cause);
     uint64_t first = atomic_load(&record->first_offset);
     while (offset < first && !atomic_compare_exchange_weak(&record->first_offset, &first, offset))

@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 /*
- * Where a sandbox does not let the guard get out of the way, a fault that is not contained would come back for ever. The
- * kernel ends a process that faults while the signal is blocked, whatever the action.
+ * Blocks the signal in the context, so that the next fault ends the process, whatever the action is. This is for a sandbox
+ * that does not let the guard restore the previous action: there a fault that is not contained would come back for ever.
  */
 static void
 die_at_next_fault(const void *info, void *context)
@@ -22,8 +22,8 @@ mmgi_prev_action_default(void *info, void *context)
 {
     if (mmgi_signal_action_reset() != 0)
         die_at_next_fault(info, context);
-    /* A fault happens again as soon as the guard returns, now without a handler: the core dump shows its very
-       instruction. A signal that was sent has to be sent again. */
+    /* A fault happens again as soon as the guard returns, and then there is no handler, so the core dump shows the right
+       instruction. A signal that was sent must be sent again. */
     if (!mmgi_signal_is_synchronous(info))
         mmgi_signal_send_again(info);
 }
@@ -35,12 +35,13 @@ mmgi_prev_action_deliver(struct prev_action *previous, int signo, void *info, vo
 
     switch (mmgi_signal_action_kind(action)) {
     case SIGNAL_ACTION_IGNORE:
-        /* An ignored signal is ignored. A fault cannot be: the kernel kills, once the guard is out of its way. */
+        /* A signal that was sent is ignored here. A fault cannot be ignored: the kernel ends the process, once its action
+           is restored. */
         if (mmgi_signal_is_synchronous(info) && mmgi_signal_action_swap(action, NULL) != 0)
             die_at_next_fault(info, context);
         return false;
     case SIGNAL_ACTION_HANDLER:
-        /* The exchange is made by one of several threads; to the others the action is spent. */
+        /* The exchange lets one of several threads call the handler of an action that is good for one signal. */
         if (!mmgi_signal_action_is_for_once(action) || atomic_exchange(&previous->is_spent, 1) == 0) {
             mmgi_signal_action_call(action, signo, info, context);
             return true;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Entries live in a table and are never unmapped. An address is looked up in the index (addr_index.h); where there are
- * few mappings, or the index does not know, by a scan over the address ranges, which stand apart from the rest so that a
- * scan over 60 000 mappings stays within a megabyte. A holder announces itself in `holders` and then looks at the range
- * again; a remover clears the range and then waits for the holders. Both sides are sequentially consistent, so that one
- * of them sees the other.
+ * Entries are in a table and are never unmapped. The index (addr_index.h) finds the entry for an address. Where there are few
+ * mappings, or the index does not know the address, the code scans the address ranges. The ranges are in a table of their
+ * own, so that a scan over 60 000 mappings reads one megabyte. A thread that holds an entry first adds itself to `holders`
+ * and then looks at the range again. A thread that removes an entry first clears the range and then waits for the holders.
+ * Both use sequentially consistent operations, so at least one of them sees the other.
  */
 #include "guard/registry.h"
 #include "guard/registry_entry.h"
@@ -19,13 +19,13 @@
 struct table mmgi_registry_ranges, mmgi_registry_entries;
 static const struct table_shape range_shape = {sizeof(struct range), offsetof(struct range, next)};
 static const struct table_shape entry_shape = {sizeof(struct entry), offsetof(struct entry, next)};
-static _Atomic int home; /* the process that the holds are of */
+static _Atomic int home; /* the process whose threads the holds are of */
 
 static bool
 range_covers(uint32_t number, uintptr_t address)
 {
     struct range *range = range_of(number);
-    /* Relaxed: entry_hold() looks again. */
+    /* Relaxed: entry_hold() checks the range again. */
     uintptr_t start = atomic_load_explicit(&range->start, memory_order_relaxed);
 
     return start != 0 && address >= start && address < atomic_load_explicit(&range->end, memory_order_relaxed);
@@ -39,7 +39,7 @@ range_read(uint32_t number, uintptr_t *start, size_t *length)
     uintptr_t end = atomic_load_explicit(&range->end, memory_order_acquire);
 
     *length = end - *start;
-    /* Changed in between: the mapping is about to come, or has just gone. */
+    /* Return false when the range has changed in between: the mapping is being added or removed. */
     return *start != 0 && end > *start && atomic_load_explicit(&range->start, memory_order_relaxed) == *start;
 }
 
@@ -47,7 +47,7 @@ const struct addr_index_questions mmgi_addr_index_registry = {range_covers, rang
 
 /* ------------------------------------------------------------------------------------------------ coming and going -- */
 
-/* Relaxed stores: the start of the range publishes them. */
+/* Fills an entry. The stores are relaxed, since the store of the start of the range publishes them. */
 static void
 entry_fill(struct entry *entry, const struct registration *r)
 {
@@ -87,7 +87,7 @@ mmgi_registry_add(const struct registration *r)
         atomic_store_explicit(&home, mmgi_process_id(), memory_order_relaxed);
     struct range *range = table_at(&mmgi_registry_ranges, sizeof(struct range), index);
     entry_fill(table_at(&mmgi_registry_entries, sizeof(struct entry), index), r);
-    /* Addresses as numbers, since they are compared with whatever address a fault has. */
+    /* The addresses are stored as numbers, since a fault may have any address. */
     atomic_store_explicit(&range->end, (uintptr_t)r->start + r->length, memory_order_relaxed);
     atomic_store(&range->start, (uintptr_t)r->start);
     if (mmgi_registry_limit() >= ADDR_INDEX_FROM)
@@ -95,7 +95,7 @@ mmgi_registry_add(const struct registration *r)
     return index + 1;
 }
 
-/* Sleeps until nobody holds the entry. A handler holds it for a few system calls with all signals blocked. */
+/* Sleeps until no thread holds the entry. A handler holds an entry for a few system calls, with all signals blocked. */
 static void
 wait_for_holders(struct entry *entry)
 {
@@ -103,10 +103,10 @@ wait_for_holders(struct entry *entry)
 
     while ((holders = atomic_load(&entry->holders)) != 0) {
         if (atomic_load(&home) != mmgi_process_id()) {
-            mmgi_registry_after_fork(); /* the child of _Fork(3) or clone(2), which call no hooks */
+            mmgi_registry_after_fork(); /* this is a child of _Fork(3) or clone(2), which do not run fork hooks */
             return;
         }
-        if (holders == IS_AWAITED) /* set by another call, which ended by its time */
+        if (holders == IS_AWAITED) /* another waiter has set the bit, and its wait has timed out */
             atomic_compare_exchange_strong(&entry->holders, &holders, 0);
         else if ((holders & IS_AWAITED) ||
                  atomic_compare_exchange_strong(&entry->holders, &holders, holders | IS_AWAITED))
@@ -125,7 +125,8 @@ mmgi_registry_remove(uint32_t number)
         wait_for_holders(entry);
     if (atomic_exchange_explicit(&entry->is_lossy, 0, memory_order_relaxed) != 0)
         atomic_fetch_sub(&mmgi_registry_lossy, 1);
-    atomic_store_explicit(&range->end, 0, memory_order_relaxed); /* whoever holds an entry has seen its start first */
+    /* Relaxed: a thread that reads the end has read the start before. */
+    atomic_store_explicit(&range->end, 0, memory_order_relaxed);
     mmgi_table_give(&mmgi_registry_ranges, &range_shape, number - 1);
 }
 
@@ -140,7 +141,7 @@ mmgi_registry_let_go(uint32_t number)
         mmgi_thread_wake(&entry->holders);
 }
 
-/* Returns true while the pages of an entry are being replaced. What another process froze is not frozen in its child. */
+/* Returns true while the pages of an entry are being replaced. In a forked child, a freeze of the parent does not count. */
 static bool
 is_frozen(struct entry *entry)
 {
@@ -149,7 +150,7 @@ is_frozen(struct entry *entry)
     return by != 0 && by == fork_mark();
 }
 
-/* Holds an entry if it still covers `address`; 0 as address: whatever it covers. */
+/* Holds an entry if its mapping still covers `address`. With 0 as address, holds it whatever it covers. */
 static bool
 entry_hold(uint32_t number, uintptr_t address, struct registration *r)
 {
@@ -163,21 +164,22 @@ entry_hold(uint32_t number, uintptr_t address, struct registration *r)
         mmgi_registry_let_go(number);
         return false;
     }
-    /* Seen only after the hold was announced: either this sees the freeze, or the freeze waits for this hold. */
+    /* This comes after the hold was added: either this thread sees the freeze, or the freezing thread waits for this hold. */
     if (is_frozen(entry)) {
         mmgi_registry_let_go(number);
         return false;
     }
-    /* The casts keep every value: they were sizes within a mapping when they were stored. */
+    /* The casts cannot lose bits: the values were sizes inside a mapping when they were stored. */
     *r = (struct registration){
-        .start = (unsigned char *)start, /* the number was made from this pointer */
+        .start = (unsigned char *)start, /* safe: the number was made from this pointer */
         .length = end - start,
         .page = (size_t)atomic_load_explicit(&entry->page, memory_order_relaxed),
         .secured = (size_t)atomic_load_explicit(&entry->secured, memory_order_relaxed),
         .lead = (size_t)atomic_load_explicit(&entry->lead, memory_order_relaxed),
         .size = atomic_load_explicit(&entry->size, memory_order_relaxed),
         .file_offset = atomic_load_explicit(&entry->file_offset, memory_order_relaxed),
-        .fd = atomic_load_explicit(&entry->fd, memory_order_acquire), /* before the file that it names */
+        .fd = atomic_load_explicit(&entry->fd,
+                                   memory_order_acquire), /* acquire: read before the identity of its file */
         .is_device = atomic_load_explicit(&entry->is_device, memory_order_relaxed) != 0,
         .is_stacked = atomic_load_explicit(&entry->is_stacked, memory_order_relaxed) != 0,
         .device = atomic_load_explicit(&entry->device, memory_order_relaxed),
@@ -187,7 +189,7 @@ entry_hold(uint32_t number, uintptr_t address, struct registration *r)
     return true;
 }
 
-/* As entry_hold(), and waits while the pages of the entry are being replaced, which takes one system call. */
+/* Does the same as entry_hold(), and waits while the pages of the entry are being replaced, which takes one system call. */
 static bool
 entry_hold_thawed(uint32_t number, uintptr_t address, struct registration *r)
 {
@@ -205,7 +207,7 @@ uint32_t
 mmgi_registry_limit(void)
 {
     return atomic_load_explicit(&mmgi_registry_ranges.high_water,
-                                memory_order_acquire); /* the chunks up to there exist */
+                                memory_order_acquire); /* acquire: all chunks below this number exist */
 }
 
 bool
@@ -220,7 +222,7 @@ mmgi_registry_hold_number(uint32_t number, struct registration *registration)
 uint32_t
 mmgi_registry_hold(const void *address, struct registration *registration)
 {
-    const uintptr_t wanted = (uintptr_t)address; /* compared, not followed */
+    const uintptr_t wanted = (uintptr_t)address; /* the number is only compared */
     uint32_t number = mmgi_addr_index_find(wanted);
 
     if (number != 0 && entry_hold_thawed(number, wanted, registration))
@@ -256,8 +258,8 @@ mmgi_registry_retarget(uint32_t number, int fd)
 {
     struct entry *entry = known_entry(number);
 
-    /* First: whoever reads the new descriptor must not compare it with the old file. A handler that has just read the
-       old descriptor asks a file that is still open. */
+    /* This comes first, so that no thread compares the new descriptor with the old file. A handler that has just read the
+       old descriptor may use it, since that file is still open. */
     atomic_store_explicit(&entry->inode, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->fd, fd, memory_order_release);
 }
@@ -295,7 +297,8 @@ mmgi_registry_secure(uint32_t number, size_t bytes)
 void
 mmgi_registry_count_fault(uint32_t number)
 {
-    atomic_fetch_add_explicit(&known_entry(number)->faults, 1, memory_order_relaxed); /* a counter */
+    atomic_fetch_add_explicit(&known_entry(number)->faults, 1,
+                              memory_order_relaxed); /* a statistic, and no other access depends on it */
 }
 
 struct repairs *

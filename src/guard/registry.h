@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The registry of mappings, and what each of them has lost. Regions write to it, the signal handler reads it: look-ups
- * and records are lock-free and allocation-free, and an entry that a handler uses is not taken away from it.
+ * The registry of mappings, and of what each mapping has lost. Regions add and remove mappings; the signal handler looks them
+ * up and records losses, without a lock and without allocation. A mapping is not removed while a handler uses its entry.
  */
 #ifndef MMGI_GUARD_REGISTRY_H
 #define MMGI_GUARD_REGISTRY_H
@@ -14,114 +14,116 @@
 #include "guard/vouch.h"
 #include "mmapguard.h"
 
-/** What the guard must know of a mapping. */
+/** What the guard must know about a mapping. */
 struct registration {
     unsigned char *start; /* page-aligned */
     size_t length;        /* whole pages */
     size_t page;          /* page size of the mapping */
-    size_t secured;       /* bytes at `start` that are no longer the file's */
+    size_t secured;       /* number of bytes at `start` that no longer come from the file */
     size_t lead;          /* bytes between `start` and the region */
-    uint64_t size;        /* of the region */
-    uint64_t file_offset; /* of `start` */
-    int fd;               /* -1: a file that nobody can cut */
-    bool is_device;       /* a block device: its status does not tell its size */
+    uint64_t size;        /* size of the region */
+    uint64_t file_offset; /* offset of `start` in the file */
+    int fd;               /* descriptor of the file; -1 for a file that no process can cut */
+    bool is_device;       /* a block device, whose status does not tell its size */
     bool
-        is_stacked; /* the file may have been exchanged since: only the mapping itself tells whether its pages are there */
-    /* The file behind the descriptor: a host may close the descriptor and get the number for another file. 0 as inode:
-       not compared. */
+        is_stacked; /* the descriptor may lead to another file now, so only the mapping tells whether its pages are there */
+    /* The identity of the file. It is compared, since a host may close the descriptor and get its number again for another
+       file. With the inode 0 nothing is compared. */
     uint64_t device, inode;
     int64_t changed; /* its status change time at open, in nanoseconds since 1970 */
 };
 
-/** The losses of a mapping, as far as they are known. */
+/** The known losses of a mapping. */
 struct losses {
     uint64_t faults;
-    uint64_t first_offset; /* in the region; MMG_TO_END: none */
-    mmg_status cause;      /* of the first; MMG_OK: none */
+    uint64_t first_offset; /* first lost byte of the region; MMG_TO_END when there is none */
+    mmg_status cause;      /* cause of the first loss; MMG_OK when there is none */
 };
 
 /** Registers a mapping. Returns its number, or 0 when there is no memory. Not async-signal-safe. */
 uint32_t mmgi_registry_add(const struct registration *registration);
 
-/** Takes a mapping out. Sleeps until no handler works on it any more; it may then be unmapped. */
+/** Removes a mapping. Sleeps until no handler uses the mapping any more; afterwards it may be unmapped. */
 void mmgi_registry_remove(uint32_t number);
 
 /**
- * Holds the mapping at an address against removal, and copies its registration. Returns its number; 0: there is none.
- * The caller blocks all signals first, so that no handler can leave this thread with the mapping held.
+ * Holds the mapping at an address, so that it cannot be removed, and copies its registration. Returns its number, or 0 when
+ * there is no mapping. The caller must block all signals first, so that no handler can leave this thread with the mapping
+ * held.
  * Async-signal-safe. The time does not grow with the number of mappings, unless there is no mapping at the address.
  */
 uint32_t mmgi_registry_hold(const void *address, struct registration *registration);
 
-/** As mmgi_registry_hold(), by number, for a walk from 1 to mmgi_registry_limit(). Returns false when there is none. */
+/** Does the same as mmgi_registry_hold(), by number, for a walk from 1 to mmgi_registry_limit(). Returns false when there is
+ * no mapping of that number. */
 bool mmgi_registry_hold_number(uint32_t number, struct registration *registration);
 
-/** The highest number so far. Async-signal-safe. */
+/** Returns the highest number that a mapping ever had. Async-signal-safe. */
 uint32_t mmgi_registry_limit(void);
 
 /** Ends a hold. Async-signal-safe. */
 void mmgi_registry_let_go(uint32_t number);
 
-/** Counts the mappings and the address space in them. Looks at each one: for statistics. Async-signal-safe. */
+/** Counts the mappings and their address space, for statistics. Looks at each mapping. Async-signal-safe. */
 void mmgi_registry_count(uint64_t *mappings, uint64_t *bytes);
 
 /**
- * Records that `length` bytes of the region at `offset` are lost. The pages are replaced afterwards, so that nobody reads
- * zeros unwarned. Async-signal-safe.
+ * Records that `length` bytes of the region at `offset` are lost. The caller replaces the pages afterwards, so that no reader
+ * sees a zero without a record. Async-signal-safe.
  */
 void mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status cause);
 
-/** The mapping shows another file from now on: the one to ask when a page of it cannot be delivered. */
+/** Says that the mapping shows another file from now on. The guard asks that file when a page cannot be delivered. */
 void mmgi_registry_retarget(uint32_t number, int fd);
 
-/** The first bytes of the mapping are no longer the file's: no truncation takes them. */
+/** Says that the first `bytes` bytes of the mapping no longer come from the file, so that no truncation can take them. */
 void mmgi_registry_secure(uint32_t number, size_t bytes);
 
 /**
- * Keeps fault handlers away from a mapping while its pages are replaced: the first call returns when no handler is at work,
- * and those that come wait for the second. Between the two the calling thread must not touch the mapping.
+ * Keep fault handlers away from a mapping while its pages are replaced. The first call returns when no handler uses the
+ * mapping; later handlers wait for the second call. Between the two calls the calling thread must not touch the mapping.
  */
 void mmgi_registry_freeze(uint32_t number);
 void mmgi_registry_thaw(uint32_t number);
 
-/** The moment up to which a mapping is vouched for. Async-signal-safe. */
+/** Returns the moment up to which a mapping is vouched for (vouch.h). Async-signal-safe. */
 struct vouch *mmgi_registry_vouch_of(uint32_t number);
 
-/** Has every question about a mapping look at its entry from now on. Async-signal-safe. */
+/** Makes every question about the mapping look at its entry from now on. Async-signal-safe. */
 void mmgi_registry_have_looked_at(uint32_t number);
 
 /** Counts a contained signal. Async-signal-safe. */
 void mmgi_registry_count_fault(uint32_t number);
 
-/** What the handler keeps in mind of a mapping from one fault to the next. Any thread may write any of it. */
+/** What the handler remembers of a mapping from one fault to the next. Any thread may write any member. */
 struct repairs {
-    _Atomic size_t tail; /* the mapping has been replaced with zeros from here to its end */
-    /* The last pages that were given up inside the file, as offsets in the mapping, and how many they were. */
+    _Atomic size_t tail; /* all pages from this offset to the end of the mapping are zeros by now */
+    /* The last run of pages that was given up inside the file: offsets in the mapping, and the length of the run. */
     _Atomic size_t run_start, run_end, run_length;
-    _Atomic int64_t judged; /* the file's change time when a failing page was last tried again */
+    _Atomic int64_t judged; /* change time of the file when a failed page was last read again */
 };
 
-/** The repairs of a mapping that the caller holds. */
+/** Returns the repairs of a mapping that the caller holds. */
 struct repairs *mmgi_registry_repairs(uint32_t number);
 
-/** How many mappings have lost something, or need somebody to vouch for them; for the call below. */
+/** The number of mappings that have lost bytes or need a voucher. The function below reads it. */
 extern _Atomic uint32_t mmgi_registry_lossy __attribute__((visibility("hidden")));
 
-/** Returns true when a mapping that is registered now may have lost something. If not, the calls below need no look. */
+/** Returns true when any registered mapping may have lost bytes. When it returns false, the functions below have no work. */
 static inline bool
 registry_may_have_losses(void)
 {
-    /* Acquire: whoever saw a zero of a lost page comes after its recording. */
+    /* Acquire: a thread that saw a zero of a lost page also sees its record. */
     return atomic_load_explicit(&mmgi_registry_lossy, memory_order_acquire) != 0;
 }
 
-/** The answers of the two calls below once there are losses. */
+/** Do the work of the two functions below once there are losses. */
 mmg_status mmgi_registry_search_losses(uint32_t number, uint64_t offset, uint64_t length);
 mmg_status mmgi_registry_search_losses_at(uint32_t number, const void *data, uint64_t length);
 
 /**
- * The cause of a loss within [offset, offset + length) of a region, or MMG_OK. The number 0, which a copy has, and
- * numbers of removed mappings are harmless. Async-signal-safe.
+ * Returns the cause of a loss within [offset, offset + length) of a region, or MMG_OK. For the number 0, which a copy has, and
+ * for numbers of removed mappings the answer is MMG_OK or of no use, but the call is safe. Async-signal-safe.
  */
 static inline mmg_status
 registry_loss_within(uint32_t number, uint64_t offset, uint64_t length)
@@ -131,7 +133,7 @@ registry_loss_within(uint32_t number, uint64_t offset, uint64_t length)
     return mmgi_registry_search_losses(number, offset, length);
 }
 
-/** The same for a range of addresses, whatever they are. Async-signal-safe. */
+/** Does the same for a range of addresses. Any address may be given. Async-signal-safe. */
 static inline mmg_status
 registry_loss_at(uint32_t number, const void *data, uint64_t length)
 {
@@ -141,15 +143,15 @@ registry_loss_at(uint32_t number, const void *data, uint64_t length)
 }
 
 /**
- * Returns a counter that grows before a reader can see the first zero of a loss. Never NULL. It counts for this mapping
- * until the mapping is removed, and is never unmapped.
+ * Returns a counter that grows before a reader can see the first zero of a loss. The counter is that of this mapping until
+ * the mapping is removed. The result is never NULL, and the counter is never unmapped.
  */
 const uint32_t *mmgi_registry_loss_counter(uint32_t number);
 
-/** Describes all losses of a mapping. Async-signal-safe. */
+/** Fills `losses` with the known losses of a mapping. Async-signal-safe. */
 void mmgi_registry_losses(uint32_t number, struct losses *losses);
 
-/** In the child of a fork, where no handler is at work: ends all holds. */
+/** Ends all holds, in the child of a fork, where no handler runs. */
 void mmgi_registry_after_fork(void);
 
 #endif

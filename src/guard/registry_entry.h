@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the registry keeps of a mapping. Only registry.c, which lets mappings come and go, and registry_losses.c, which
- * records what they lose, include this file.
+ * What the registry stores about a mapping. Only two files include this one: registry.c, which adds and removes mappings, and
+ * registry_losses.c, which records what they lose.
  */
 #ifndef MMGI_GUARD_REGISTRY_ENTRY_H
 #define MMGI_GUARD_REGISTRY_ENTRY_H
@@ -14,18 +14,19 @@
 #include "guard/registry.h"
 
 struct range {
-    _Atomic uintptr_t start; /* 0: no mapping */
+    _Atomic uintptr_t start; /* 0 when there is no mapping */
     _Atomic uintptr_t end;
     _Atomic uint32_t next;
 };
 
 struct entry {
-    _Atomic uint32_t holders; /* their number, and the bit below */
-    _Atomic uint32_t next;    /* unused: entries come and go with their ranges */
+    _Atomic uint32_t holders; /* the number of holds, and the bit IS_AWAITED */
+    _Atomic uint32_t
+        next; /* the link of the free list, unused here: an entry is taken and given back together with its range */
     _Atomic int fd;
     _Atomic uint32_t is_device;
     _Atomic uint32_t is_stacked;
-    _Atomic uint32_t frozen; /* its pages are being replaced, by the process with this fork_mark() */
+    _Atomic uint32_t frozen; /* the fork_mark() of the process that is replacing its pages; 0 when none is */
     _Atomic uint64_t page;
     _Atomic uint64_t lead;
     _Atomic uint64_t secured;
@@ -35,17 +36,17 @@ struct entry {
     _Atomic uint64_t inode;
     _Atomic int64_t changed;
     _Atomic uint64_t faults;
-    _Atomic uint32_t is_lossy;   /* counted in mmgi_registry_lossy */
-    _Atomic uint32_t loss_count; /* of records; what mmg_loss_counter() shows */
+    _Atomic uint32_t is_lossy;   /* not 0 when mmgi_registry_lossy counts this entry */
+    _Atomic uint32_t loss_count; /* number of records; mmg_loss_counter() shows it */
     struct repairs repairs;
     struct vouch vouch;
     struct loss_map lost;
 };
 
-/* In `holders`: somebody sleeps until the last hold ends. */
+/* A bit of `holders`: a thread sleeps until the last hold ends. */
 #define IS_AWAITED (UINT32_C(1) << 31)
 
-/** The tables of the registry. The declarations say hidden as well, so that look-ups address them directly. */
+/** The tables of the registry. The declarations have the attribute, too, so that look-ups address them directly. */
 extern struct table mmgi_registry_ranges __attribute__((visibility("hidden")));
 extern struct table mmgi_registry_entries __attribute__((visibility("hidden")));
 
@@ -56,14 +57,14 @@ range_of(uint32_t number)
     return table_at(&mmgi_registry_ranges, sizeof(struct range), number - 1);
 }
 
-/** Returns everything else of a mapping, or NULL when no mapping ever had that number. */
+/** Returns the entry of a mapping, or NULL when no mapping ever had that number. */
 static inline struct entry *
 entry_of(uint32_t number)
 {
     return table_at(&mmgi_registry_entries, sizeof(struct entry), number - 1);
 }
 
-/** The same for a number that the registry has handed out. */
+/** Returns the entry for a number that the registry has handed out. */
 static inline struct entry *
 known_entry(uint32_t number)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The losses of registered mappings: recorded by the signal handler and by checks, asked for by every pin. A process
- * without losses pays one load of one counter.
+ * The losses of registered mappings. The signal handler and mmg_check() record them, and every pin asks for them. In a
+ * process without losses that question is one load of one counter.
  */
 #include <stdatomic.h>
 #include <stddef.h>
@@ -11,8 +11,8 @@
 
 _Atomic uint32_t mmgi_registry_lossy;
 
-/* Has the entry counted among those with losses. The count is never too low for anybody who sees a replaced page: who
-   finds the entry counted comes after the one that counted it. */
+/* Counts the entry among those with losses. A thread that sees a replaced page also sees the count, since the count comes
+   first. */
 static void
 count_lossy(struct entry *entry)
 {
@@ -20,7 +20,7 @@ count_lossy(struct entry *entry)
         return;
     atomic_fetch_add(&mmgi_registry_lossy, 1);
     if (atomic_exchange(&entry->is_lossy, 1) != 0)
-        atomic_fetch_sub(&mmgi_registry_lossy, 1); /* another thread was faster */
+        atomic_fetch_sub(&mmgi_registry_lossy, 1); /* another thread has counted the entry */
 }
 
 void
@@ -43,14 +43,14 @@ mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status
     struct entry *entry = known_entry(number);
     const struct loss_scale scale = scale_of(entry);
 
-    if (cause == MMG_E_TRUNCATED) { /* takes only what is still the file's */
+    if (cause == MMG_E_TRUNCATED) { /* a truncation takes only bytes that still come from the file */
         uint64_t secured = atomic_load(&entry->secured);
         uint64_t kept = secured > scale.lead + offset ? secured - scale.lead - offset : 0;
         offset += kept;
         length -= kept < length ? kept : length;
     }
     if (offset >= scale.size || length == 0)
-        return; /* only bytes outside the region share the lost page */
+        return; /* the lost bytes of the page are outside the region */
     count_lossy(entry);
     atomic_fetch_add(&entry->loss_count, 1);
     mmgi_loss_map_add(&entry->lost, &scale, offset, length, cause);
@@ -64,7 +64,7 @@ mmgi_registry_search_losses(uint32_t number, uint64_t offset, uint64_t length)
     if (entry == NULL || length == 0)
         return MMG_OK;
     mmgi_vouch_ask(&entry->vouch, number, &entry->fd);
-    /* This mapping's common case in one load. Acquire: whoever saw a zero of a lost page comes after its recording. */
+    /* Most mappings have no loss, which is one load. Acquire: a thread that saw a zero of a lost page also sees its record. */
     if (atomic_load_explicit(&entry->lost.first_cause, memory_order_acquire) == MMG_OK)
         return MMG_OK;
     const struct loss_scale scale = scale_of(entry);
@@ -80,14 +80,14 @@ mmgi_registry_search_losses_at(uint32_t number, const void *data, uint64_t lengt
         return MMG_OK;
     uintptr_t start = atomic_load_explicit(&range->start, memory_order_relaxed);
     uint64_t lead = atomic_load_explicit(&known_entry(number)->lead, memory_order_relaxed);
-    /* Unsigned arithmetic on addresses: a pointer that is not into the region gives a useless, harmless offset. */
+    /* This is unsigned arithmetic on addresses: a pointer outside the region gives an offset that is useless and harmless. */
     return mmgi_registry_search_losses(number, (uint64_t)(uintptr_t)data - start - lead, length);
 }
 
 const uint32_t *
 mmgi_registry_loss_counter(uint32_t number)
 {
-    static const uint32_t never; /* a copy loses nothing */
+    static const uint32_t never; /* the counter of a copy, which cannot lose bytes */
 
     _Static_assert(sizeof(_Atomic uint32_t) == sizeof(uint32_t), "a plain load of the counter reads the counter");
     return number == 0 ? &never : (const uint32_t *)(const void *)&known_entry(number)->loss_count;

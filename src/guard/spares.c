@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A spare is taken by exchanging its pointer for NULL, so that no two handlers give up the same one.
+ * A handler takes a spare by exchanging its pointer for NULL, so that no two handlers take the same spare.
  */
 #include "guard/spares.h"
 
@@ -9,8 +9,8 @@
 #include "os/map.h"
 #include "os/process.h"
 
-/* Mappings that the kernel may ask for at once: two for the pieces to the left and to the right, one for the zeros, and
-   one since it counts the zeros before it takes the old pages away. */
+/* The kernel may need this many mappings at once: two for the pieces to the left and to the right, one for the zeros, and one
+   more since it counts the zeros before it removes the old pages. */
 #define MAX_GIVEN_UP 4
 
 _Atomic uint32_t mmgi_spares_missing = SPARES;
@@ -27,7 +27,7 @@ mmgi_spares_fill(void)
         if (atomic_compare_exchange_strong(&spares[i], &none, fresh))
             atomic_fetch_sub(&mmgi_spares_missing, 1);
         else
-            mmgi_map_spare_release(fresh); /* not missing */
+            mmgi_map_spare_release(fresh); /* another thread has filled this place */
     }
 }
 
@@ -56,7 +56,7 @@ replace_page(unsigned char *page)
     return false;
 }
 
-/* Out of address space, or of mappings. */
+/* Replaces pages when the process has no address space or no mapping left. */
 static enum replaced
 replace_at_limit(unsigned char *start, size_t length, unsigned char *fault)
 {
@@ -69,7 +69,7 @@ replace_at_limit(unsigned char *start, size_t length, unsigned char *fault)
         mmgi_process_space_restore(&limit);
         break;
     case PROCESS_SPACE_STUCK:
-        /* Moving pages takes no address space. It fails when mappings are what is missing. */
+        /* Moving a page takes no address space, but it may take a mapping, and then it fails, too. */
         if (fault != NULL && replace_page(fault))
             return REPLACED_PAGE;
         break;
@@ -92,7 +92,7 @@ mmgi_spares_replace(unsigned char *start, size_t length, unsigned char *fault)
     int os_code = mmgi_map_replace_with_zeros(start, length);
 
     if (os_code == EAGAIN) {
-        /* mlockall(2) with MCL_FUTURE: the new pages count before the old ones are gone. */
+        /* After mlockall(2) with MCL_FUTURE the new pages count as locked before the old ones are gone. */
         mmgi_map_unlock(start, length);
         os_code = mmgi_map_replace_with_zeros(start, length);
     }

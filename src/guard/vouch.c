@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The moments are kept in the registry's entries. Who asks has a pin or is the voucher, so the entry is that of a live
- * mapping; it is not held, because the voucher may wait for a keeper, who waits until nobody holds it.
+ * The moments are in the entries of the registry. The thread that asks has a pin or is the voucher, so the mapping of the
+ * entry cannot be removed. The entry is not held, because the voucher may wait for the keeper, and the keeper waits until
+ * no thread holds the entry.
  */
 #include "guard/vouch.h"
 
@@ -62,7 +63,7 @@ mmgi_vouch_ask(struct vouch *vouch, uint32_t number, const _Atomic int *fd)
 
     if (until == VOUCHED_FOR_EVER)
         return;
-    /* The clock is read after the bytes that the question is about. */
+    /* The fence makes this thread read the clock after the bytes that the question is about. */
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(&vouch->process, memory_order_relaxed) == fork_mark() && mmgi_clock_tick_ns() < until)
         return;

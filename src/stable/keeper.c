@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The keeper is one thread for all leases. It waits until the kernel tells of a break, and secures the bytes of the files
- * that writers wait for, the smallest file first. Between two pieces of a large copy it looks after files that are much
- * smaller, so no writer of a small file waits for the copy of a large one.
+ * The keeper is one thread for all leases of the process. It waits until the kernel signals that a lease breaks, and then
+ * secures the bytes of the files that writers wait for, the smallest file first. Between two pieces of a large copy it
+ * secures files that are much smaller, so that no writer of a small file waits for the copy of a large one.
  */
 #include <stddef.h>
 
@@ -12,28 +12,29 @@
 #include "stable/leased_file.h"
 
 /*
- * Without leases the thread stays so long, so that opening and closing in turn does not start one each time; with them it
- * waits so long before it reserves a descriptor, so that leases that do not last do not pay for it.
+ * The thread ends this long after the last lease, so that a program that opens and closes in turn does not start a thread
+ * each time. With leases, the thread reserves a descriptor after this time, so that short leases do not pay for it.
  */
 #define LINGER_NS INT64_C(100000000)
-/* A job is done in between when the one at hand is so many times larger, hence at most a few deep. */
+/* A job interrupts another one that is at least so many times larger. So only a few jobs can be nested. */
 #define MUCH_SMALLER 4
-/* At most so much news is heard between two pieces, so that whoever floods the thread with signals does not stop it. */
+/* The thread takes at most so many signals between two pieces, so that a flood of signals does not stop its work. */
 #define MAX_NEWS 64
 #define STACK_SIZE ((size_t)512 << 10)
 
-/* Under the mutex of leased_file.h: */
+/* The mutex of leased_file.h protects these variables. */
 static bool is_running;
-static bool is_lingering;          /* it will find out by itself that there are no leases */
-static int thread_id;              /* 0: not known yet */
+static bool is_lingering;          /* the thread waits for LINGER_NS, and then looks for leases by itself */
+static int thread_id;              /* 0 until the thread has stored its number */
 static struct leased_file *broken; /* files that writers wait for */
 static uint64_t number_broken;
-/* Kept while there are leases that last, for a break in a process that has no descriptor left. */
+/* A descriptor that is kept open while there are lasting leases. The thread closes it for a snapshot when a lease breaks and
+   the process has no descriptor left. */
 static struct reserved_fd reserved = {.fd = -1};
 
 /* ------------------------------------------------------------------------------------------------- what has broken -- */
 
-/* Puts a file on the list of those that writers wait for, if one of its leases is no longer whole. */
+/* Puts a file on the list `broken` if one of its leases is breaking. */
 static void
 note_if_broken(struct leased_file *file)
 {
@@ -47,7 +48,8 @@ note_if_broken(struct leased_file *file)
     number_broken++;
 }
 
-/* Notes news of the kernel. Without a descriptor, any lease may have broken, and each file is asked. */
+/* Handles one signal of the kernel. When the signal names no descriptor, any lease may be breaking, so the function asks for
+   every file. */
 static void
 note(int fd)
 {
@@ -60,7 +62,7 @@ note(int fd)
         note_if_broken(lease->file);
 }
 
-/* Takes the smallest file off the list, if it is at most `largest`. */
+/* Takes the smallest file off the list `broken`. Returns NULL when it is larger than `largest`. */
 static struct leased_file *
 next_job(uint64_t largest)
 {
@@ -82,17 +84,18 @@ next_job(uint64_t largest)
 
 static bool may_continue(void *context);
 
-/* The files that are being secured, innermost first. */
+/* The jobs under way, one inside the other. */
 struct job {
     struct leased_file *file;
     int64_t deadline;
 };
 
-/* Returns when the keeper must leave off: by the kernel's time, or by what the regions allow. */
+/* Returns the moment at which the keeper must stop to secure a file: the kernel's time runs out, or the time that a region
+   allows. */
 static int64_t
 deadline_of(const struct leased_file *file)
 {
-    /* Left of the kernel's time, so that the readers are warned before the writer is let in by force. */
+    /* The keeper stops this long before the kernel lets the writer in by force, so that readers hear of it before. */
     const int64_t margin = LEASE_MIN_BREAK_NS / 2;
     int64_t allowed = mmgi_lease_break_ns();
 
@@ -120,7 +123,8 @@ do_jobs(uint64_t largest)
     }
 }
 
-/* Between two pieces of a copy: is there time, is anybody still interested, and does a smaller file wait? */
+/* Called between two pieces of a copy. Returns false when the time is up or no region needs the copy any more. Secures
+   smaller files that wait. */
 static bool
 may_continue(void *context)
 {
@@ -145,7 +149,7 @@ thread_main(void *unused)
     mmgi_condition_broadcast(&mmgi_lease_changed);
     for (;;) {
         if (broken != NULL) {
-            mmgi_file_unreserve(&reserved); /* a snapshot may need it */
+            mmgi_file_unreserve(&reserved); /* a snapshot may need this descriptor */
             do_jobs(UINT64_MAX);
         }
         bool is_idle = is_lingering = mmgi_lease_number() == 0;
@@ -169,8 +173,9 @@ thread_main(void *unused)
 /* ------------------------------------------------------------------------------------------------------- the thread -- */
 
 /*
- * Without the number of the thread the kernel would send its signal to the whole process, and kill it. The wait for the
- * number leaves the mutex open, so others may be here too, and the thread may already have ended again.
+ * The caller must know the number of the thread before it takes a lease: otherwise the kernel would send the signal to the
+ * whole process, and kill it. The wait for the number releases the mutex. So other threads may run this function at the
+ * same time, and the thread may even have ended again.
  */
 int
 mmgi_keeper_ensure(int *number)
@@ -202,7 +207,7 @@ void
 mmgi_keeper_rest(void)
 {
     mmgi_file_unreserve(&reserved);
-    if (!is_lingering) /* waking it costs more than the lease did */
+    if (!is_lingering) /* waking the thread would cost more than the lease did */
         mmgi_keeper_wake();
 }
 
@@ -214,7 +219,7 @@ mmgi_keeper_reset(void)
     thread_id = 0;
     broken = NULL;
     number_broken = 0;
-    mmgi_file_unreserve(&reserved); /* a parent's, whose number this process has inherited */
+    mmgi_file_unreserve(&reserved); /* the descriptor of the parent, which this process has inherited */
 }
 
 uint64_t

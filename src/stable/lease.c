@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Each region has a lease on its own descriptor. Leases are found by descriptor, in one step, when the kernel names one
- * that breaks, and by file, when a snapshot is to serve them all.
+ * Each region has a lease on its own descriptor. When the kernel names a descriptor whose lease breaks, one look into a
+ * table finds the lease. The leases are also grouped by file, since one snapshot serves all regions of a file.
  *
- * Whether bytes are still as they were is asked of the kernel at most every 0.9 s for each region: a break takes a second at
- * the least before the kernel lets a writer in by force, so a lease that was whole at one moment vouches for the bytes for
- * that long, even if this process was stopped meanwhile. A forked child asks at its first use of a region, and lets go of
- * the parent's lease then.
+ * The library asks the kernel about the lease of a region at most every 0.9 s. After a break begins, the kernel waits for at
+ * least a second before it lets a writer in by force. So a lease that was whole at one moment vouches for the bytes for that
+ * long, even if this process was stopped meanwhile. A forked child asks at its first use of a region, and then gives up its
+ * part of the parent's lease.
  */
 #include "stable/lease.h"
 
@@ -25,15 +25,15 @@
 #include "stable/snapshot.h"
 
 #define BUCKETS 4096u
-/* For so long a whole lease vouches. The rest of the second is for clocks that tick and for timers that are rounded. */
+/* A whole lease vouches for the bytes for this long. The rest of the second allows for coarse clocks and rounded timers. */
 #define VOUCH_NS (LEASE_MIN_BREAK_NS - INT64_C(100000000))
-/* Between two looks at a lease that the keeper is giving up. */
+/* A thread sleeps this long between two looks at a lease that the keeper is giving up. */
 #define HAND_OVER_PAUSE_NS 20000
 
 os_mutex mmgi_lease_mutex = OS_MUTEX_INIT;
 os_condition mmgi_lease_changed = OS_CONDITION_INIT;
 
-/* Under the mutex: */
+/* The mutex protects these variables. */
 static struct leased_file *buckets[BUCKETS];
 static struct lease **by_fd; /* indexed by descriptor */
 static size_t by_fd_room;
@@ -45,7 +45,7 @@ static _Atomic uint64_t refusals;
 static struct leased_file **
 bucket_of(uint64_t device, uint64_t inode)
 {
-    /* Multiplying by an odd number with its bits well mixed spreads numbers that follow each other. */
+    /* Multiplication by an odd number with well mixed bits spreads consecutive inodes over the buckets. */
     return &buckets[((device * 31 + inode) * UINT64_C(0x9E3779B97F4A7C15) >> 40) % BUCKETS];
 }
 
@@ -98,7 +98,7 @@ mmgi_lease_number(void)
     return leases;
 }
 
-/* Has room for a descriptor in the table. */
+/* Makes the table large enough for a descriptor. Returns false when there is no memory. */
 static bool
 by_fd_reserve(int fd)
 {
@@ -161,7 +161,7 @@ after_fork_parent(void)
     mmgi_mutex_unlock(&mmgi_lease_mutex);
 }
 
-/* Nothing is done for each lease: a child finds out when it uses one. */
+/* The leases themselves stay as they are: a child finds out about each one when it first uses the region. */
 static void
 after_fork_child(void)
 {
@@ -171,7 +171,7 @@ after_fork_child(void)
 
 static struct fork_hooks hooks = {.before = before_fork, .parent = after_fork_parent, .child = after_fork_child};
 
-/* In a process that has no lease of its own yet: whatever is in the tables is a parent's. */
+/* Empties the tables in a process that has no lease of its own yet: all their entries belong to a parent. */
 static void
 state_reset(void)
 {
@@ -187,15 +187,16 @@ state_reset(void)
 static bool
 is_inherited(const struct region_keeper *keeper)
 {
-    return ((const struct lease *)(const void *)keeper)->born_in != fork_mark(); /* the keeper is its first member */
+    return ((const struct lease *)(const void *)keeper)->born_in !=
+           fork_mark(); /* safe: the keeper is the first member of a lease */
 }
 
 /* -------------------------------------------------------------------------------------------------------- vouching -- */
 
 /*
- * In a forked child, at the first use of a region: exchanges the parent's open file, in the descriptor and in the mapping,
- * for one of the child's own. Otherwise the child would keep a lease alive for which nobody answers once the parent has
- * died. The region is CONTAINED from here on.
+ * Runs in a forked child at the first use of a region. Replaces the parent's open file, in the descriptor and in the
+ * mapping, by one of the child's own. Otherwise the child would keep a lease alive that no thread secures after the death of
+ * the parent. From here on the region is CONTAINED.
  */
 static void
 disown(uint32_t number, int fd)
@@ -215,7 +216,8 @@ disown(uint32_t number, int fd)
     mmgi_registry_let_go(number);
 }
 
-/* The question of a forked child. A second thread that asks meanwhile finds that nobody needs to vouch any more. */
+/* Does the work of vouch() in a forked child. A second thread that asks at the same time finds that no voucher is needed any
+   more. */
 static void
 vouch_in_child(uint32_t number, int fd)
 {
@@ -229,7 +231,7 @@ vouch_in_child(uint32_t number, int fd)
         disown(number, fd);
 }
 
-/* Finds out whether the bytes of a leased mapping are still as they were, and vouches longer or records the loss. */
+/* Finds out whether a lease is still in force. If it is, vouches for the mapping for longer; if not, records the loss. */
 static void
 vouch(uint32_t number, int fd)
 {
@@ -251,7 +253,8 @@ vouch(uint32_t number, int fd)
     default:
         break;
     }
-    /* The lease is gone. If the keeper gives it up just now, it knows whether it was in time. */
+    /* The lease has ended. If the keeper is giving it up at this moment, wait for the keeper, who knows whether the bytes
+       were secured in time. */
     while ((until = mmgi_vouched(number, &is_own)) == VOUCHED_HANDING_OVER)
         mmgi_clock_sleep_ns(HAND_OVER_PAUSE_NS);
     if (until != VOUCHED_FOR_EVER)
@@ -284,7 +287,7 @@ lease_new(const struct source *source)
     return lease;
 }
 
-/* Under the mutex: takes a lease and puts it into the tables. */
+/* Takes a lease and puts it into the tables. The caller holds the mutex. */
 static int
 lease_take(const struct source *source, struct lease *lease)
 {
@@ -300,7 +303,9 @@ lease_take(const struct source *source, struct lease *lease)
         return ENOMEM;
     os_code = mmgi_lease_take(lease->fd, thread_id);
     if (os_code == 0)
-        lease_add(lease, file); /* a break since is not lost: its signal waits for the mutex, and finds the lease */
+        lease_add(
+            lease,
+            file); /* a break that has begun meanwhile is not lost: the keeper waits for the mutex, and then finds the lease */
     else
         mmgi_leased_file_free_if_idle(file);
     return os_code;
@@ -356,7 +361,7 @@ mmgi_lease_end(struct lease *lease)
         mmgi_condition_wait(&mmgi_lease_changed, &mmgi_lease_mutex);
     if (lease->file != NULL) {
         mmgi_lease_remove(lease);
-        /* Given up explicitly: closing the descriptor does not end it while a forked child has the same one open. */
+        /* Closing the descriptor would not end the lease while a forked child has the same file open, so give it up. */
         mmgi_lease_give_up(lease->fd);
         if (leases == 0)
             mmgi_keeper_rest();
@@ -370,7 +375,7 @@ mmgi_lease_end(struct lease *lease)
 void
 mmgi_lease_count_refusal(void)
 {
-    atomic_fetch_add_explicit(&refusals, 1, memory_order_relaxed); /* a statistic */
+    atomic_fetch_add_explicit(&refusals, 1, memory_order_relaxed); /* a statistic, and no other access depends on it */
 }
 
 void

@@ -13,24 +13,25 @@
 struct lease;
 
 /**
- * Takes a read lease on the descriptor of a source, which must be the source's alone. The first lease starts the keeper
- * thread. Blocks only for another thread that does the same.
+ * Takes a read lease on the descriptor of a source, which no one else may share. The first lease starts the keeper thread.
+ * The call waits only for other threads that take a lease.
  *
- * @return 0; EACCES (another's file), EAGAIN (somebody has it open for writing, or there is no thread to be had), EINVAL
+ * @return 0; EACCES (the file belongs to another user), EAGAIN (a process has the file open for writing, or no thread can be
+ *   started), EINVAL
  *   (leases are switched off, or the file system has none), EDQUOT (`max_leases` are held), ENOMEM, or another errno
  */
 int mmgi_lease_begin(const struct source *source, struct lease **lease);
 
-/** Names the region whose mapping the lease protects. A break that came before is dealt with now. */
+/** Names the region whose mapping the lease protects. If the lease is breaking already, the keeper starts its work now. */
 void mmgi_lease_attach(struct lease *lease, struct region *region);
 
 /**
- * Ends a lease. Blocks while the keeper reads from the descriptor of this lease, which it leaves off at once. A lease that
- * was inherited from a parent process stays the parent's.
+ * Ends a lease. Waits while the keeper reads from the descriptor of this lease; the keeper stops that at once. A lease that
+ * was inherited from a parent process stays with the parent.
  */
 void mmgi_lease_end(struct lease *lease);
 
-/** Fills the members of mmg_stats that tell of leases, snapshots and waiting writers. */
+/** Fills the members of mmg_stats about leases, snapshots and waiting writers. */
 void mmgi_lease_count(mmg_stats *stats);
 
 /** Counts an open that wanted a lease and was refused one. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * From the break of a lease to the writer's turn: one snapshot is taken for all regions of the file, put in the place of
- * each mapping, and the leases are given up, in this order. What cannot be secured is reported first, so that nobody reads
- * changed bytes unwarned. When the kernel has taken a lease by force meanwhile, a writer may have been there, and nothing
- * that was copied is trusted.
+ * What happens when a lease breaks. The code takes one snapshot for all regions of the file, maps it in the place of each
+ * mapping, and then gives the leases up, so that the writer goes on. It first records bytes that it cannot secure as lost,
+ * so that no reader gets changed bytes without a report. If the kernel took a lease by force before the end, a writer may
+ * have changed bytes during the copy, so the code does not trust the copy.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #include "stable/leased_file.h"
 #include "stable/snapshot.h"
 
-/* Statistics, written under the mutex of leased_file.h. */
+/* Statistics. A thread that writes them holds the mutex of leased_file.h. */
 static _Atomic uint64_t breaks, wait_ns, wait_max_ns, fallbacks[MMG_SHORT_READ + 1];
 
 void
@@ -67,7 +67,7 @@ window_of(const struct region *region)
     return (struct window){.from = region->offset - lead, .end = region->offset + region->size};
 }
 
-/* Returns true when the keeper is to look after the region of a lease. */
+/* Returns true when the region of a lease still has to be secured. */
 static bool
 is_waiting(const struct lease *lease)
 {
@@ -75,8 +75,8 @@ is_waiting(const struct lease *lease)
 }
 
 /*
- * Widens the window of the reader by those of other regions that overlap it, until none does any more. Regions elsewhere in
- * the file get a snapshot of their own, so that what lies between is not copied.
+ * Returns the window of the reader, extended by the windows of other regions that overlap it, until no other overlaps.
+ * Regions elsewhere in the file get a snapshot of their own, so that the bytes between them are not copied.
  */
 static struct window
 window_to_secure(const struct leased_file *file, uint64_t *cap)
@@ -103,12 +103,12 @@ window_to_secure(const struct leased_file *file, uint64_t *cap)
     return window;
 }
 
-/* Puts a snapshot in the place of a region's mapping, as far as it goes, and reports the rest. */
+/* Maps a snapshot in the place of a region's mapping, and records the bytes that the snapshot does not have as lost. */
 static void
 put_in_place(struct region *region, const struct snapshot *snapshot, uint64_t from)
 {
     struct window window = window_of(region);
-    size_t ahead = (size_t)(window.from - from); /* within the snapshot */
+    size_t ahead = (size_t)(window.from - from); /* offset of the region's mapping in the snapshot */
     size_t there = snapshot->secured > ahead ? snapshot->secured - ahead : 0;
     size_t length = (size_t)(window.end - window.from);
     struct replacement replacement = {.fd = snapshot->fd,
@@ -125,7 +125,8 @@ put_in_place(struct region *region, const struct snapshot *snapshot, uint64_t fr
         demote(region, 0, MMG_SHORT_SPACE);
 }
 
-/* Gives a lease up. Questions about the region wait meanwhile, for only the outcome tells whether it was in time. */
+/* Gives a lease up. Threads that ask about the region wait meanwhile, since only the result shows whether the bytes were
+   secured in time. */
 static void
 give_up(struct lease *lease)
 {
@@ -138,7 +139,7 @@ give_up(struct lease *lease)
     mmgi_lease_remove(lease);
 }
 
-/* Returns true when a snapshot of `secured` holds the region of a lease. A lease may have no region yet. */
+/* Returns true when the window `secured` contains that of a lease's region. Returns false when the lease has no region yet. */
 static bool
 is_within(const struct lease *lease, struct window secured)
 {
@@ -148,7 +149,8 @@ is_within(const struct lease *lease, struct window secured)
     return window.from >= secured.from && window.end <= secured.end;
 }
 
-/* Secures the regions whose windows lie in a snapshot. All of them are in place before the first lease is given up. */
+/* Maps the snapshot for every region whose window it contains. The first lease is given up after the last region is in
+   place. */
 static void
 finish(struct leased_file *file, const struct snapshot *snapshot, struct window secured)
 {
@@ -164,7 +166,8 @@ finish(struct leased_file *file, const struct snapshot *snapshot, struct window 
     }
 }
 
-/* Counts what a writer has waited, as far as it can be seen from here: from the news of the break to the last lease. */
+/* Counts how long a writer has waited, as far as this process can know: from the signal of the break until the last lease
+   was given up. */
 static void
 count_wait(const struct leased_file *file)
 {
@@ -174,7 +177,8 @@ count_wait(const struct leased_file *file)
     atomic_fetch_add_explicit(&breaks, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&wait_ns, ns, memory_order_relaxed);
     if (ns > atomic_load_explicit(&wait_max_ns, memory_order_relaxed))
-        atomic_store_explicit(&wait_max_ns, ns, memory_order_relaxed); /* only the keeper writes */
+        atomic_store_explicit(&wait_max_ns, ns,
+                              memory_order_relaxed); /* no exchange is needed, since only the keeper writes */
 }
 
 static struct lease *
@@ -198,9 +202,9 @@ mmgi_lease_break_secure(struct leased_file *file, bool (*may_continue)(void *con
         uint64_t lead = (uint64_t)(file->reader->region->data - file->reader->region->mapping.base);
         struct snapshot_order order = {.fd = file->reader->fd,
                                        .from = window.from,
-                                       .length = (size_t)(window.end - window.from), /* less than an address space */
+                                       .length = (size_t)(window.end - window.from), /* fits: the window is mapped */
                                        .cap = cap < MMG_NO_LIMIT - lead ? cap + lead : MMG_NO_LIMIT,
-                                       .with_reflink = true, /* an attempt that fails costs a writer microseconds */
+                                       .with_reflink = true, /* a failed attempt takes only microseconds */
                                        .with_memory = true,
                                        .may_continue = may_continue,
                                        .context = context};
@@ -211,7 +215,7 @@ mmgi_lease_break_secure(struct leased_file *file, bool (*may_continue)(void *con
         mmgi_mutex_lock(&mmgi_lease_mutex);
         bool has_reader_gone = atomic_load(&file->reader->is_closing);
         file->reader = NULL;
-        /* Copying may have ended early only because the reader ends. Then others have nothing from it. */
+        /* The copy may have ended early only because the reader's region was closed. Then it is of no use to the others. */
         if (!has_reader_gone || snapshot.secured == order.length)
             finish(file, &snapshot, window);
         mmgi_snapshot_release(&snapshot);
@@ -220,6 +224,7 @@ mmgi_lease_break_secure(struct leased_file *file, bool (*may_continue)(void *con
     }
     if (has_done)
         count_wait(file);
-    if (file->leases == NULL) /* else a lease has no region yet, and is looked after when it gets one */
+    if (file->leases ==
+        NULL) /* if a lease is left, it has no region yet, and mmgi_lease_attach() starts the work when it gets one */
         file->broken_ns = 0;
 }

@@ -14,77 +14,79 @@
 #include "region/region.h"
 
 struct lease {
-    struct region_keeper keeper;   /* first: the region leads to it, and it leads to the lease */
-    struct lease *next, *previous; /* of the same file */
-    struct leased_file *file;      /* NULL: the lease is over, given up or broken */
-    struct region *region;         /* NULL until attached */
-    uint64_t cap;                  /* copy at most so many bytes when it breaks */
-    int64_t max_wait_ns;           /* keep a writer waiting at most so long; INT64_MAX: as long as the kernel allows */
-    int64_t taken_ns;              /* a moment before it was taken */
+    struct region_keeper
+        keeper; /* must be the first member: the region has a pointer to it, and a cast leads from it to the lease */
+    struct lease *next, *previous; /* the other leases of the same file */
+    struct leased_file *file;      /* NULL when the lease has ended */
+    struct region *region;         /* NULL until mmgi_lease_attach() */
+    uint64_t cap;                  /* the keeper copies at most so many bytes when the lease breaks */
+    int64_t max_wait_ns;           /* a writer waits at most so long; INT64_MAX: as long as the kernel allows */
+    int64_t taken_ns;              /* a moment just before the lease was taken */
     uint32_t born_in;              /* fork_mark() of the process that took it */
     int fd;
-    atomic_bool is_closing; /* the region ends: leave off */
+    atomic_bool is_closing; /* the region is being closed, so the keeper must stop its work for it */
 };
 
 struct leased_file {
-    struct leased_file *next; /* in its bucket */
+    struct leased_file *next; /* the next file in the same bucket */
     struct leased_file *next_break;
     uint64_t device, inode;
     struct lease *leases;
-    struct lease *reader; /* whose descriptor the keeper reads from */
-    uint64_t cost;        /* bytes of the largest window, as a measure of the work */
-    int64_t broken_ns;    /* when the keeper noticed that a writer waits; 0: nobody does */
+    struct lease *reader; /* the lease from whose descriptor the keeper reads */
+    uint64_t cost;        /* bytes of the largest window, which measure the work */
+    int64_t broken_ns;    /* when the keeper noticed that a writer waits; 0 when no writer waits */
     bool is_queued;
-    bool is_busy; /* the keeper is at work on it */
+    bool is_busy; /* the keeper is securing this file */
 };
 
-/** Guards everything declared here, except what a comment says. */
+/** The mutex protects everything that is declared here, unless a comment says otherwise. */
 extern os_mutex mmgi_lease_mutex __attribute__((visibility("hidden")));
-/** Tells that a file has lost its reader, or that the keeper thread knows its number. */
+/** Signalled when a file has lost its reader, and when the keeper thread has stored its number. */
 extern os_condition mmgi_lease_changed __attribute__((visibility("hidden")));
 
-/** Under the mutex: the lease of a descriptor, or NULL. */
+/** Returns the lease of a descriptor, or NULL. The caller holds the mutex. */
 struct lease *mmgi_lease_of(int fd);
 
-/** Under the mutex: takes a lease off its file, which is freed with its last lease unless the keeper is at work on it. */
+/** Takes a lease off its file. The file is freed with its last lease, unless the keeper is securing it. The caller holds the
+ * mutex. */
 void mmgi_lease_remove(struct lease *lease);
 
-/** Under the mutex: frees a file that has no lease and no keeper at work. */
+/** Frees a file that has no lease and that the keeper is not securing. The caller holds the mutex. */
 void mmgi_leased_file_free_if_idle(struct leased_file *file);
 
-/** Under the mutex: calls a function for each file. */
+/** Calls a function for each file. The caller holds the mutex. */
 void mmgi_leased_files_each(void (*function)(struct leased_file *file));
 
-/** Under the mutex: the number of leases in force. */
+/** Returns the number of leases in force. The caller holds the mutex. */
 uint64_t mmgi_lease_number(void);
 
 /* ---------------------------------------------------------------------------------------------- keeper.c, to lease.c -- */
 
-/** Under the mutex: has the keeper thread running and stores its number. 0 or an errno. */
+/** Starts the keeper thread if it does not run, and stores its number. Returns 0 or an errno. The caller holds the mutex. */
 int mmgi_keeper_ensure(int *thread_id);
 
-/** Under the mutex: has the keeper thread look around, if there is one. */
+/** Wakes the keeper thread, if there is one, so that it looks for work. The caller holds the mutex. */
 void mmgi_keeper_wake(void);
 
-/** Under the mutex: the last lease has gone. */
+/** Tells the keeper thread that the last lease has ended. The caller holds the mutex. */
 void mmgi_keeper_rest(void);
 
-/** In a child process: there is no thread, and no break to deal with. */
+/** Forgets the thread and all breaks, in a child process, which has neither. */
 void mmgi_keeper_reset(void);
 
-/** Under the mutex: how many files have a writer waiting. */
+/** Returns the number of files for which a writer waits. The caller holds the mutex. */
 uint64_t mmgi_keeper_breaking(void);
 
 /* -------------------------------------------------------------------------------------------- lease_break.c, to both -- */
 
 /**
- * Under the mutex, which is open while bytes are copied: secures the bytes of all regions of a file and gives their leases
- * up. It never fails: what cannot be secured is reported as MMG_E_UNSTABLE first. `may_continue` is asked between pieces,
- * without the mutex.
+ * Secures the bytes of all regions of a file, and gives their leases up. The function cannot fail: it records bytes that it
+ * cannot secure as MMG_E_UNSTABLE before it gives a lease up. The caller holds the mutex, which the function releases while
+ * it copies. It calls `may_continue` between two pieces of a copy, without the mutex.
  */
 void mmgi_lease_break_secure(struct leased_file *file, bool (*may_continue)(void *context), void *context);
 
-/** Fills the members of mmg_stats that tell of breaks. */
+/** Fills the members of mmg_stats about breaks. */
 void mmgi_lease_break_count(mmg_stats *stats);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A reflink shares the blocks of a file in about a millisecond, and the file system takes it at one moment in the file's
- * history. Elsewhere bytes are copied piece by piece, so that the caller can stop or look after others in between.
+ * A snapshot is a reflink where the file system has reflinks: it takes about a millisecond, and shows the file as it was at
+ * one moment. Elsewhere the code copies the bytes piece by piece. Between two pieces the caller can stop the copy, or do
+ * other work.
  */
 #include "stable/snapshot.h"
 
@@ -14,7 +15,7 @@
 #include "os/map.h"
 #include "os/snapshot_file.h"
 
-/* Copied between two looks at the clock and at other writers that wait. */
+/* The size of a piece: between two pieces the keeper looks at the clock, and for other writers that wait. */
 #define PIECE ((size_t)4 << 20)
 
 static _Atomic uint64_t bytes_copied, snapshots;
@@ -22,7 +23,7 @@ static _Atomic uint64_t bytes_copied, snapshots;
 void
 mmgi_snapshot_count(uint64_t bytes)
 {
-    /* Relaxed: statistics, ordered with nothing. */
+    /* Relaxed: statistics, and no other access depends on them. */
     atomic_fetch_add_explicit(&bytes_copied, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&snapshots, 1, memory_order_relaxed);
 }
@@ -60,7 +61,7 @@ mmgi_snapshot_reflink(int fd, int *clone)
     return 0;
 }
 
-/* Copies one piece to a file, or to memory where there is no file. */
+/* Copies one piece to the file of the snapshot, or to its memory. */
 static int
 copy_piece(const struct snapshot_order *order, const struct snapshot *snapshot, size_t at, size_t size)
 {
@@ -72,7 +73,7 @@ copy_piece(const struct snapshot_order *order, const struct snapshot *snapshot, 
     return os_code == 0 && got < size ? EIO : os_code;
 }
 
-/* Copies piece by piece until all bytes are there or something ends it. Returns 0 or why it ended. */
+/* Copies piece by piece until all bytes are copied. Returns 0, or an errno when it has to stop before. */
 static int
 copy_pieces(const struct snapshot_order *order, size_t length, struct snapshot *snapshot)
 {
@@ -105,7 +106,8 @@ memory_open(const struct snapshot_order *order, size_t length, struct snapshot *
     return snapshot->memory == NULL ? ENOMEM : 0;
 }
 
-/* Makes room in one place. Only the window is copied; what lies in front of it in a file is a hole, and takes no room. */
+/* Makes room in one place. In a file, the bytes have the same offsets as in the source; the part before them is a hole, which
+   takes no room. */
 static int
 place_open(const struct snapshot_order *order, enum place place, size_t length, struct snapshot *snapshot)
 {
@@ -119,7 +121,7 @@ place_open(const struct snapshot_order *order, enum place place, size_t length, 
     }
 }
 
-/* Copies into one place. Returns true when there is nothing to be gained by another. */
+/* Copies into one place. Returns true when a copy in another place would not get further. */
 static bool
 copy_to(const struct snapshot_order *order, enum place place, size_t length, struct snapshot *snapshot)
 {
@@ -128,7 +130,7 @@ copy_to(const struct snapshot_order *order, enum place place, size_t length, str
     if (os_code != 0) {
         snapshot->fd = -1;
         if (os_code != ENOTSUP && snapshot->os_code != ENOSPC)
-            snapshot->os_code = os_code; /* that a disk is full says more than what came after */
+            snapshot->os_code = os_code; /* a full disk is a better reason than what came after it */
         return false;
     }
     os_code = copy_pieces(order, length, snapshot);
@@ -136,13 +138,14 @@ copy_to(const struct snapshot_order *order, enum place place, size_t length, str
     if (os_code != 0 && os_code != ECANCELED) {
         mmgi_snapshot_release(snapshot);
         snapshot->secured = 0;
-        return os_code == EIO; /* the source cannot be read, wherever the bytes should go */
+        return os_code == EIO; /* the source cannot be read, so another place is of no use */
     }
     mmgi_snapshot_count(snapshot->secured);
     return true;
 }
 
-/* A clone has what the file had at that moment, which may be less than was ordered. */
+/* Stores how many bytes a clone has secured. The clone has the size of the file at that moment, which may be less than the
+   order asks for. */
 static void
 secured_by_clone(const struct snapshot_order *order, struct snapshot *snapshot)
 {

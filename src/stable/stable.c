@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The means of keeping bytes STABLE. What cannot change anyway comes first: a sealed memfd, a read-only medium, fs-verity.
- * The others are tried in an order that was measured for each size (`./bench/stable/run.py`), and why each of them failed is
- * remembered for the error.
+ * Tries the means of STABLE, one after another. Files that cannot change need no means: a sealed memfd, a file on a
+ * read-only medium, a file with fs-verity. For other files the order depends on the size, as it was measured with
+ * bench/stable/run.py. The code collects the reason why each means failed, for the error message.
  */
 #include "stable/stable.h"
 
@@ -19,21 +19,21 @@
 #include "stable/lease.h"
 #include "stable/snapshot.h"
 
-/* A file may change this often while it is copied to a snapshot; then the snapshot is given up. */
+/* The library gives a snapshot up when the file has changed this often during the copy. */
 #define MAX_SNAPSHOT_ATTEMPTS 8
-/* From this size on the kernel is asked for the memory that is left before a copy is made; below, asking costs more. */
+/* Before a copy of this size or more the code asks the kernel how much memory is left. For smaller copies the question would
+   cost more than the copy. */
 #define MIN_SIZE_TO_ASK (UINT64_C(4) << 20)
 
 #define MAX_MEANS 4
 
 /*
- * The order of means by size. A copy in memory is the cheapest to open up to the first line, because every other means has
- * a fixed cost. A lease and a reflink cost the same at any size, a reflink about three times as much, as a file has to be
- * made for it. Of the two that copy, memory is cheaper than a file; beyond the last line a file holds what would weigh on
- * memory.
+ * The order of the means, by size. For small files a copy in memory is the cheapest, because every other means has a fixed
+ * cost. A lease and a reflink cost the same at any size; a reflink costs about three times as much, since it needs a new
+ * file. A copy in memory is cheaper than a copy in a file. Beyond the last size the copy goes to a file, to spare memory.
  */
 static const struct {
-    uint64_t up_to; /* bytes */
+    uint64_t up_to; /* largest size in bytes for this order */
     uint8_t means[MAX_MEANS];
 } orders[] = {
     {UINT64_C(128) << 10, {MMG_MEANS_PRIVATE_COPY, MMG_MEANS_LEASE, MMG_MEANS_REFLINK, MMG_MEANS_SNAPSHOT}},
@@ -42,14 +42,14 @@ static const struct {
     {UINT64_MAX, {MMG_MEANS_LEASE, MMG_MEANS_REFLINK, MMG_MEANS_SNAPSHOT, MMG_MEANS_PRIVATE_COPY}},
 };
 
-/* The first of the reasons; of no account where one of the first means holds. */
+/* The first of the reasons in the error message. It is unused when the file cannot change by its nature. */
 #define NOT_BY_NATURE "not sealed, not a read-only medium"
 
 struct attempt {
     struct source *source;
     uint64_t length;
-    uint64_t order;    /* as in mmg_info */
-    char reasons[240]; /* why not, means by means */
+    uint64_t order;    /* as mmg_info.means_order */
+    char reasons[240]; /* why each means failed */
     size_t used;
 };
 
@@ -68,7 +68,7 @@ note(struct attempt *attempt, const char *format, ...)
         attempt->used += (size_t)n < room ? (size_t)n : room - 1;
 }
 
-/* Maps a file for the region. Even STABLE bytes may be on a device that fails, hence the fault guard. */
+/* Maps a file for the region. STABLE bytes may be on a device that fails, so the mapping needs the fault guard, too. */
 static mmg_status
 map(struct attempt *attempt, int fd, uint32_t means, struct region **out)
 {
@@ -90,7 +90,8 @@ map(struct attempt *attempt, int fd, uint32_t means, struct region **out)
     return mmgi_backing_map(source, &request, out);
 }
 
-/* Asks the size again, and the window with it: what a writer did until now belongs to the version that is kept. */
+/* Asks for the size again, and works the window out again. Whatever a writer has done until now belongs to the version that
+   is kept. */
 static mmg_status
 settle_window(struct attempt *attempt)
 {
@@ -99,7 +100,7 @@ settle_window(struct attempt *attempt)
     return status == MMG_OK ? mmgi_backing_window(attempt->source, &attempt->length) : status;
 }
 
-/* Maps the source itself, whose bytes nobody can change from here on. */
+/* Maps the source itself, whose bytes no process can change from here on. */
 static mmg_status
 map_source(struct attempt *attempt, uint32_t means, struct region **out)
 {
@@ -118,18 +119,18 @@ is_nameless_memory(const struct source *source)
            (source->file_system.is_memory || source->file_system.name[0] == '\0');
 }
 
-/* Returns the means that holds by nature, or MMG_MEANS_NONE. */
+/* Returns the means for a file that cannot change by its nature, or MMG_MEANS_NONE. */
 static uint32_t
 means_by_nature(const struct source *source)
 {
     if (source->kind != SOURCE_FILE)
         return MMG_MEANS_NONE;
-    /* Only a memfd can be sealed, and it never gets a name (fcntl(2), "File Sealing"). Others are not asked. */
+    /* Only a memfd can be sealed, and it never gets a name (fcntl(2), "File Sealing"). So only such files are asked. */
     if (is_nameless_memory(source) && mmgi_file_system_memory_is_sealed(source->fd))
         return MMG_MEANS_SEALED;
     if (source->file_system.is_read_only_medium)
         return MMG_MEANS_READ_ONLY_MEDIUM;
-    /* Only these file systems are believed: FUSE would pass on what its server says, for which nobody vouches. */
+    /* Ask only file systems of this kernel. FUSE would forward the question to its server, which may say anything. */
     if (source->file_system.has_verity && source->status.has_verity)
         return MMG_MEANS_READ_ONLY_MEDIUM;
     return MMG_MEANS_NONE;
@@ -137,7 +138,8 @@ means_by_nature(const struct source *source)
 
 /* ----------------------------------------------------------------------------------------------------- the means -- */
 
-/* Each returns false, and notes why, when its means is not to be had; else `*status` tells how it went. */
+/* Each of these functions tries one means. It returns false, and stores the reason, when the means cannot be used;
+   otherwise `*status` is the result of the open. */
 
 static const char *
 lease_refusal(int os_code)
@@ -192,7 +194,7 @@ try_reflink(struct attempt *attempt, mmg_status *status, struct region **out)
     struct file_status status_of_clone;
     int clone, os_code = EINVAL;
 
-    /* The times are asked before the file is cloned: a change in between makes it a changed file, not an unchanged one. */
+    /* The times are asked before the file is cloned. A write in between then shows as a change, and never goes unnoticed. */
     if (source->kind == SOURCE_FILE && source->file_system.may_reflink &&
         (*status = mmgi_source_refresh(source)) != MMG_OK)
         return true;
@@ -203,7 +205,7 @@ try_reflink(struct attempt *attempt, mmg_status *status, struct region **out)
              os_code == EACCES || os_code == EROFS ? "directory not writable" : "not possible");
         return false;
     }
-    /* The clone is of one moment, and its size counts, not what the file's was or is. */
+    /* The clone shows one moment of the file, so the size of the clone counts, and not an earlier or later size. */
     *status = MMG_OK;
     if (mmgi_file_status(clone, &status_of_clone) == 0) {
         source->size = status_of_clone.size;
@@ -215,7 +217,7 @@ try_reflink(struct attempt *attempt, mmg_status *status, struct region **out)
     return true;
 }
 
-/* Returns false, and notes it, when the window is larger than the caller allows to be copied. */
+/* Returns false, and stores the reason, when the window is larger than the caller allows for a copy. */
 static bool
 is_within_cap(struct attempt *attempt, const char *means)
 {
@@ -250,7 +252,8 @@ try_copy(struct attempt *attempt, mmg_status *status, struct region **out)
     return true;
 }
 
-/* Takes one full snapshot. Returns false when there is no room in a file; `*must_repeat`: the file changed meanwhile. */
+/* Takes one full snapshot. Returns false when no file has room for it. Sets `*must_repeat` when the file has changed during
+   the copy. */
 static bool
 snapshot_once(struct attempt *attempt, mmg_status *status, bool *must_repeat, struct region **out)
 {
