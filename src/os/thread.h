@@ -42,6 +42,9 @@ void mmgi_thread_sleep_briefly(void);
 void mmgi_thread_wait_on(_Atomic uint32_t *word, uint32_t value);
 void mmgi_thread_wake(_Atomic uint32_t *word);
 
+/** A number that the calling thread shares with no other thread that lives. No system call. Async-signal-safe. */
+uintptr_t mmgi_thread_mark(void);
+
 /** The kernel's number of the calling thread. Async-signal-safe. */
 int mmgi_thread_id(void);
 

@@ -17,6 +17,8 @@
    For a long needle fewer are allowed, since a comparison takes longer and memmem(3) takes longer steps. */
 #define FREE_MISSES 32u
 #define BYTES_PER_MISS 16u
+/* Positions, as vectors of 16, that are searched first: to choose the rarest bytes of the needle costs more than that. */
+#define NEAR_VECTORS 3u
 /* A search from the end gives memmem(3) blocks of this size. */
 #define LAST_BLOCK ((size_t)16 << 10)
 
@@ -138,13 +140,33 @@ search_begin(struct search *search, const unsigned char *hay, size_t size, const
     return true;
 }
 
-const unsigned char *
-mmgi_bytes_find(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
+/* Searches the first positions for the first byte of a needle and its last. Returns the hit, or NULL and where to go on. */
+static inline const unsigned char *
+find_near(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size,
+          const unsigned char **rest)
+{
+    const struct pair ends = {.first = needle[0], .second = needle[needle_size - 1], .second_at = needle_size - 1};
+
+    *rest = hay;
+    for (unsigned i = 0; i < NEAR_VECTORS && size >= needle_size + sizeof(bytes16) - 1; i++) {
+        uint32_t mask = VECTOR_MASK(compare_16(*rest, &ends));
+        for (; mask != 0; mask &= mask - 1) {
+            const unsigned char *found = *rest + __builtin_ctz(mask);
+            if (memcmp(found, needle, needle_size) == 0)
+                return found;
+        }
+        *rest += sizeof(bytes16);
+        size -= sizeof(bytes16);
+    }
+    return NULL;
+}
+
+/* Searches positions for a needle of at least two bytes. */
+static __attribute__((noinline)) const unsigned char *
+find_far(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
 {
     struct search search;
 
-    if (needle_size == 1)
-        return size > 0 ? memchr(hay, needle[0], size) : NULL;
     if (!search_begin(&search, hay, size, needle, needle_size))
         return NULL;
     const struct pair pair = pair_choose(needle, needle_size);
@@ -157,6 +179,19 @@ mmgi_bytes_find(const unsigned char *hay, size_t size, const unsigned char *need
     if (search.found != NULL || search.at == search.end)
         return search.found;
     return memmem(search.at, (size_t)(search.end - search.at) + needle_size - 1, needle, needle_size);
+}
+
+const unsigned char *
+mmgi_bytes_find(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
+{
+    const unsigned char *rest;
+
+    if (needle_size == 1)
+        return size > 0 ? memchr(hay, needle[0], size) : NULL;
+    if (needle_size == 0 || needle_size > size)
+        return NULL;
+    const unsigned char *found = find_near(hay, size, needle, needle_size, &rest);
+    return found != NULL ? found : find_far(rest, size - (size_t)(rest - hay), needle, needle_size);
 }
 
 /* Finds the last occurrence, block by block from the end. memmem(3) takes linear time for each block. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * mmg_find(). The search touches the mapping directly while the fault guard would contain what happens there; where it
- * would not (SIGBUS blocked in this thread, or another handler on top), the kernel copies piece by piece.
+ * would not (SIGBUS blocked in this thread, or another handler on top), the kernel copies piece by piece. Whether it would,
+ * and whether the file still has its size, takes three system calls to find out, so the answer is good for a moment.
  */
 #include "region/find.h"
 
@@ -9,10 +10,17 @@
 
 #include "guard/fault_guard.h"
 #include "guard/registry.h"
+#include "os/clock.h"
+#include "os/thread.h"
 #include "region/byte_search.h"
 
-/* Read at once when the mapping is not touched; more for a longer needle. */
+/* Searched at once; more for a longer needle. A search ends with the piece in which it meets a loss: each page that fails
+   may take the device seconds. */
 #define PIECE ((size_t)256 << 10)
+/* Searched first, for a hit that is near; again, if the hit is not. */
+#define NEAR ((size_t)4 << 10)
+/* For so long what was found out about the guard and the file is good for the thread that asked. */
+#define LOOK_NS INT64_C(10000000)
 
 static const unsigned char *
 find_in_bytes(const unsigned char *hay, size_t size, const struct sought *sought)
@@ -21,13 +29,21 @@ find_in_bytes(const unsigned char *hay, size_t size, const struct sought *sought
                            : mmgi_bytes_find(hay, size, sought->needle, (size_t)sought->size);
 }
 
+static size_t
+piece_size(const struct sought *sought)
+{
+    const size_t needle_size = (size_t)sought->size; /* at most the size of a region */
+
+    return needle_size > PIECE / 2 ? needle_size * 2 : PIECE;
+}
+
 /* Searches what the kernel copies out of the file, in pieces that overlap by a needle less one byte. */
 static mmg_status
 find_by_copy(const struct region *region, uint64_t offset, uint64_t length, const struct sought *sought,
              uint64_t *position)
 {
     const size_t needle_size = (size_t)sought->size;
-    size_t capacity = needle_size > PIECE / 2 ? needle_size * 2 : PIECE;
+    const size_t capacity = piece_size(sought);
     unsigned char *piece = malloc(capacity);
     mmg_status status = MMG_OK;
 
@@ -52,16 +68,83 @@ find_by_copy(const struct region *region, uint64_t offset, uint64_t length, cons
     return status;
 }
 
-/* Tells of losses in what was compared: a loss behind the hit has changed nothing, nor one before the last hit. */
+/*
+ * Searches the mapping, in pieces that overlap likewise. Stops at a loss in what was compared: a loss behind the hit has
+ * changed nothing, nor one before the last hit.
+ */
 static mmg_status
-loss_in_compared(const struct region *region, uint64_t offset, uint64_t length, const struct sought *sought,
-                 uint64_t position)
+find_in_mapping(const struct region *region, uint64_t offset, uint64_t length, const struct sought *sought,
+                uint64_t *position)
 {
+    const size_t step = piece_size(sought);
+    const uint64_t overlap = sought->size - 1;
+
+    while (length > overlap) {
+        uint64_t want = length < step ? length : step;
+        uint64_t start = sought->is_last ? offset + (length - want) : offset;
+        const unsigned char *piece = region->data + start;
+        const unsigned char *hit = find_in_bytes(piece, (size_t)want, sought); /* within a region, which is mapped */
+        uint64_t from = start, end = start + want;
+        if (hit != NULL) {
+            *position = start + (uint64_t)(hit - piece);
+            from = sought->is_last ? *position : from;
+            end = sought->is_last ? end : *position + sought->size;
+        }
+        mmg_status status = registry_loss_within(region->number, from, end - from);
+        if (status != MMG_OK || hit != NULL)
+            return status;
+        offset += sought->is_last ? 0 : want - overlap;
+        length -= want - overlap;
+    }
+    return MMG_OK;
+}
+
+/* What this thread finds out in the moment that a clock shows; never 0. Other threads and other moments have other numbers. */
+static uint64_t
+look_stamp(int64_t now_ns)
+{
+    /* Multiplying by odd numbers with their bits well mixed keeps sums of the two apart. */
+    return ((uint64_t)(now_ns / LOOK_NS) * UINT64_C(0x9E3779B97F4A7C15) +
+            (uint64_t)mmgi_thread_mark() * UINT64_C(0xBF58476D1CE4E5B9)) |
+           1;
+}
+
+/* Ends a search with a look at the file: the rest of a last page that was cut reads as zeros without a fault. */
+static __attribute__((noinline)) mmg_status
+look_at_file(const struct region *region, uint64_t offset, uint64_t length, const struct sought *sought,
+             uint64_t position, uint64_t stamp)
+{
+    struct region *memory = (struct region *)(uintptr_t)region; /* every region is on the heap, and not const there */
+    mmg_status status = mmgi_region_look(region);
+
+    if (status != MMG_OK)
+        return status;
+    atomic_store_explicit(&memory->looked, stamp, memory_order_relaxed); /* ordered with nothing */
     if (position == MMG_NOT_FOUND)
         return registry_loss_within(region->number, offset, length);
     if (sought->is_last)
         return registry_loss_within(region->number, position, offset + length - position);
     return registry_loss_within(region->number, offset, position - offset + sought->size);
+}
+
+/* As mmgi_find_in_region(), for a mapping and a needle that may be in the range. */
+static __attribute__((noinline)) mmg_status
+find_mapped(const struct region *region, uint64_t offset, uint64_t length, const struct sought *sought, uint64_t stamp,
+            uint64_t *position)
+{
+    const bool is_known = atomic_load_explicit(&region->looked, memory_order_relaxed) == stamp;
+
+    if (!is_known && !mmgi_guard_is_armed())
+        return find_by_copy(region, offset, length, sought, position);
+    mmg_status status = find_in_mapping(region, offset, length, sought, position);
+    if (status != MMG_OK)
+        return status;
+    uint64_t gone = length;
+    if (*position != MMG_NOT_FOUND)
+        gone = sought->is_last ? offset + length - *position : *position - offset;
+    if (is_known && gone <= PIECE) /* a search that went further may have taken longer than the moment */
+        return MMG_OK;
+    return look_at_file(region, offset, length, sought, *position, stamp);
 }
 
 mmg_status
@@ -74,16 +157,16 @@ mmgi_find_in_region(const struct region *region, uint64_t offset, uint64_t lengt
     mmg_status status = registry_loss_within(region->number, offset, length);
     if (status != MMG_OK || sought->size == 0 || sought->size > length)
         return status;
-    if (region->number != 0 && !mmgi_guard_is_armed())
-        return find_by_copy(region, offset, length, sought, position);
-    const unsigned char *hay = region->data + offset;
-    /* The cast cannot lose: length is within a region, which is in memory or mapped. */
-    const unsigned char *hit = find_in_bytes(hay, (size_t)length, sought);
+    const uint64_t stamp = region->number != 0 ? look_stamp(mmgi_clock_tick_ns()) : 0;
+    if (atomic_load_explicit(&region->looked, memory_order_relaxed) != stamp) /* never so for a copy */
+        return find_mapped(region, offset, length, sought, stamp, position);
+    /* Hits that follow each other closely are found here, for little more than the search takes. */
+    const size_t near = region->number != 0 && length > NEAR ? NEAR : (size_t)length; /* a copy is in memory */
+    const unsigned char *hay = region->data + offset + (sought->is_last ? length - near : 0);
+    const unsigned char *hit = find_in_bytes(hay, near, sought);
+    if ((hit == NULL && near < length) || (region->number != 0 && registry_may_have_losses()))
+        return find_mapped(region, offset, length, sought, stamp, position);
     if (hit != NULL)
-        *position = offset + (uint64_t)(hit - hay);
-    if (region->number == 0)
-        return MMG_OK;
-    /* The rest of a last page that was cut reads as zeros without a fault: only the size of the file tells. */
-    status = mmgi_region_look(region);
-    return status == MMG_OK ? loss_in_compared(region, offset, length, sought, *position) : status;
+        *position = (uint64_t)(hit - region->data);
+    return MMG_OK;
 }

@@ -85,6 +85,7 @@ mmgi_region_create(const struct region_spec *spec)
     region->is_kept = spec->promise.guarantee == MMG_GUARANTEE_STABLE && spec->mapping != NULL;
     region->is_guarded = spec->is_guarded;
     atomic_init(&region->promise, promise_pack(spec->promise));
+    atomic_init(&region->looked, 0);
     atomic_init(&region->os_error, 0);
     atomic_init(&region->content, spec->content);
     region->offset = source->options->offset;

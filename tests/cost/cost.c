@@ -3,6 +3,7 @@
  * Repeats one operation as often as it is told, and does nothing else. The difference between two runs under
  * `valgrind --tool=callgrind` or `strace -c` is what the operation costs, to the last instruction and system call.
  */
+#define _GNU_SOURCE /* memmem(3) */
 #include <mmapguard.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,11 +61,53 @@ find(const char *path, unsigned long times)
     mmg_close(region, 0);
 }
 
+/* What a walk over hits looks for: it stands in the file every few bytes. */
+static const char needle[] = "needle";
+#define NEEDLE_SIZE (sizeof needle - 1)
+
+/* Walks from hit to hit, `times` hits in all, and begins anew at the end of the file. */
+static void
+walk(const char *path, unsigned long times)
+{
+    mmg_handle region = region_open(path, &contained);
+    uint64_t from = 0, position;
+
+    for (unsigned long hits = 0; hits < times; hits++) {
+        if (mmg_find(region, from, MMG_TO_END, needle, NEEDLE_SIZE, &position) != MMG_OK)
+            exit(4);
+        if (position == MMG_NOT_FOUND && from == 0)
+            exit(5);
+        from = position == MMG_NOT_FOUND ? 0 : position + NEEDLE_SIZE;
+    }
+    mmg_close(region, 0);
+}
+
+/* The same by memmem(3). */
+static void
+walk_by_memmem(const char *path, unsigned long times)
+{
+    mmg_handle region = region_open(path, &contained);
+    mmg_span span;
+
+    if (mmg_pin(region, 0, MMG_TO_END, &span) != MMG_OK)
+        exit(4);
+    const unsigned char *from = span.data, *end = span.data + span.size;
+    for (unsigned long hits = 0; hits < times; hits++) {
+        const unsigned char *hit = memmem(from, (size_t)(end - from), needle, NEEDLE_SIZE);
+        if (hit == NULL && from == span.data)
+            exit(5);
+        from = hit == NULL ? span.data : hit + NEEDLE_SIZE;
+    }
+    if (mmg_unpin(&span) != MMG_OK)
+        exit(4);
+    mmg_close(region, 0);
+}
+
 int
 main(int argc, char **argv)
 {
     if (argc != 4) {
-        fprintf(stderr, "usage: cost open|locked|stable|pin|find FILE TIMES\n");
+        fprintf(stderr, "usage: cost open|locked|stable|pin|find|walk|memmem FILE TIMES\n");
         return 2;
     }
     mmg_options locked = MMG_OPTIONS_INIT;
@@ -84,6 +127,10 @@ main(int argc, char **argv)
         pin_and_unpin(argv[2], times);
     else if (strcmp(argv[1], "find") == 0)
         find(argv[2], times);
+    else if (strcmp(argv[1], "walk") == 0)
+        walk(argv[2], times);
+    else if (strcmp(argv[1], "memmem") == 0)
+        walk_by_memmem(argv[2], times);
     else
         return 2;
     return EXIT_SUCCESS;

@@ -77,7 +77,12 @@ SYSTEM_CALLS = [
     ),
     ("pin", 256 << 10, {}),
     ("find", 4 << 10, {}),
+    ("find", 256 << 10, {}),  # but for a look at the guard and the file every 10 ms
 ]
+
+#: Bytes between two hits that a search walks over; a call may cost at most so many times what memmem(3) does.
+GAPS = [4, 16, 58, 250]
+MOST_TIMES_MEMMEM = 2.0
 
 
 def needs(tool: str) -> str:
@@ -136,6 +141,14 @@ def test_a_call_takes_at_most_so_many_instructions(
     if FOLDER.name != "release":
         pytest.skip("the bounds are those of the release build")
     assert instructions(operation, files.sample(tmp_path / "file", size).path) <= most
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the bounds are those of x86-64")
+@pytest.mark.parametrize("gap", GAPS)
+def test_a_walk_from_hit_to_hit_costs_at_most_twice_what_memmem_does(tmp_path: Path, gap: int) -> None:
+    path = tmp_path / "hits"
+    path.write_bytes((b"needle" + b"x" * gap) * (1 << 15))
+    assert instructions("walk", path) <= MOST_TIMES_MEMMEM * instructions("memmem", path)
 
 
 @pytest.mark.parametrize(("operation", "size", "expected"), SYSTEM_CALLS)

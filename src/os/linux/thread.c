@@ -86,6 +86,12 @@ mmgi_thread_wake(_Atomic uint32_t *word)
     syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT32_MAX, NULL, NULL, 0);
 }
 
+uintptr_t
+mmgi_thread_mark(void)
+{
+    return (uintptr_t)pthread_self(); /* a number or a pointer, as the C library has it */
+}
+
 int
 mmgi_thread_id(void)
 {

@@ -136,6 +136,12 @@ mmgi_thread_wake(_Atomic uint32_t *word)
     (void)word;
 }
 
+uintptr_t
+mmgi_thread_mark(void)
+{
+    return 1;
+}
+
 int
 mmgi_thread_id(void)
 {
