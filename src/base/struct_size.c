@@ -132,11 +132,16 @@ options_copy(const mmg_options *caller, mmg_options *ours)
     const unsigned char *bytes = (const unsigned char *)caller;
     uint32_t size = caller->struct_size, known = (uint32_t)sizeof *ours;
 
+    if (size == known) { /* nearly always: both are of the same release */
+        *ours = *caller;
+        return MMG_OK;
+    }
     if (!mmgi_struct_size_is_valid(size, MMGI_FIRST_OPTIONS_SIZE))
         return MMG_E_ABI_SIZE;
     for (uint32_t i = known; i < size; i++)
         if (bytes[i] != 0)
             return MMG_E_ABI_NEWER;
+    *ours = (mmg_options)MMG_OPTIONS_INIT;
     memcpy(ours, caller, size < known ? size : known);
     ours->struct_size = known;
     return MMG_OK;
@@ -145,8 +150,9 @@ options_copy(const mmg_options *caller, mmg_options *ours)
 mmg_status
 mmgi_struct_read_options(const mmg_options *caller, mmg_options *ours)
 {
-    *ours = (mmg_options)MMG_OPTIONS_INIT;
-    if (caller != NULL) {
+    if (caller == NULL) {
+        *ours = (mmg_options)MMG_OPTIONS_INIT;
+    } else {
         mmg_status status = options_copy(caller, ours);
         if (status != MMG_OK)
             return status;

@@ -38,9 +38,10 @@ struct held {
 static void
 look_at_file(struct held *held)
 {
-    held->is_known = mmgi_file_status(held->r.fd, &held->status) == 0 &&
-                     (held->r.inode == 0 ||
-                      (held->status.inode == held->r.inode && held->status.device == held->r.device));
+    const struct registration *r = &held->r;
+
+    held->is_known = (r->inode == 0 ? mmgi_file_status(r->fd, &held->status)
+                                    : mmgi_file_status_if(r->fd, r->device, r->inode, &held->status)) == 0;
 }
 
 /* Returns how many bytes at the start of the mapping the file still has. */

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "guard/addr_index.h"
+#include "os/file.h"
 #include "os/fork_mark.h"
 #include "os/process.h"
 #include "os/thread.h"
@@ -79,14 +80,14 @@ mmgi_registry_add(const struct registration *r)
 
     if (index == TABLE_NONE)
         return 0;
-    if (!mmgi_table_reserve(&mmgi_registry_entries, &entry_shape, index)) {
+    if (entry_of(index + 1) == NULL && !mmgi_table_reserve(&mmgi_registry_entries, &entry_shape, index)) {
         mmgi_table_give(&mmgi_registry_ranges, &range_shape, index);
         return 0;
     }
     if (atomic_load_explicit(&home, memory_order_relaxed) == 0)
         atomic_store_explicit(&home, mmgi_process_id(), memory_order_relaxed);
     struct range *range = table_at(&mmgi_registry_ranges, sizeof(struct range), index);
-    entry_fill(table_at(&mmgi_registry_entries, sizeof(struct entry), index), r);
+    entry_fill(known_entry(index + 1), r);
     /* The addresses are stored as numbers, since a fault may have any address. */
     atomic_store_explicit(&range->end, (uintptr_t)r->start + r->length, memory_order_relaxed);
     atomic_store(&range->start, (uintptr_t)r->start);
@@ -262,6 +263,17 @@ mmgi_registry_retarget(uint32_t number, int fd)
        old descriptor may use it, since that file is still open. */
     atomic_store_explicit(&entry->inode, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->fd, fd, memory_order_release);
+}
+
+bool
+mmgi_registry_names(uint32_t number, int fd)
+{
+    struct entry *entry = known_entry(number);
+    const uint64_t inode = atomic_load_explicit(&entry->inode, memory_order_relaxed);
+    struct file_status status;
+
+    return inode == 0 ||
+           mmgi_file_status_if(fd, atomic_load_explicit(&entry->device, memory_order_relaxed), inode, &status) == 0;
 }
 
 void

@@ -76,6 +76,9 @@ void mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_s
 /** Says that the mapping shows another file from now on. The guard asks that file when a page cannot be delivered. */
 void mmgi_registry_retarget(uint32_t number, int fd);
 
+/** Returns true when a descriptor names the file of a mapping. Async-signal-safe. */
+bool mmgi_registry_names(uint32_t number, int fd);
+
 /** Says that the first `bytes` bytes of the mapping no longer come from the file, so that no truncation can take them. */
 void mmgi_registry_secure(uint32_t number, size_t bytes);
 

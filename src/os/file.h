@@ -77,7 +77,19 @@ void mmgi_file_close(int fd);
 /** Describes an open file. Async-signal-safe. Network file systems may block here. */
 int mmgi_file_status(int fd, struct file_status *status);
 
-/** The same, with `mount`, in one call. */
+/**
+ * The same for a descriptor that should name a certain file. A host that closes descriptors which are not its own, as
+ * closefrom(3) does, gets their numbers for files of its own: EBADF then, as for a descriptor that is closed.
+ */
+int mmgi_file_status_if(int fd, uint64_t device, uint64_t inode, struct file_status *status);
+
+/**
+ * Closes a descriptor if it still names a certain file, and leaves the file of somebody else alone. A file that cannot be
+ * asked is closed. Same limits as mmgi_file_close().
+ */
+void mmgi_file_close_if(int fd, uint64_t device, uint64_t inode);
+
+/** Describes a file as mmgi_file_status() does, with `mount`, in one call. */
 int mmgi_file_status_with_mount(int fd, struct file_status *status);
 
 /** Describes the file that a path names now, or (`follow` false) the symbolic link itself. May block, as above. */

@@ -13,6 +13,9 @@
 #include "guard/registry.h"
 #include "base/status.h"
 
+/* How often a read is repeated that was short because the file was cut, and has grown again since. */
+#define MAX_READ_ATTEMPTS 16
+
 /* Returns true when the keeper of a region belongs to the parent process. */
 static bool
 is_inherited(const struct region *region)
@@ -113,19 +116,11 @@ tail_is_lost(const struct region *region, uint64_t size)
     return true;
 }
 
-/*
- * Returns 0 when a descriptor still names the file of the region, EBADF when it names another file, or the errno of
- * fstat(2). A program that closes descriptors of the library, as closefrom(3) does, gets their numbers again for its own
- * files.
- */
+/* Returns 0 when a descriptor still names the region's file, or an errno; see mmgi_file_status_if(). */
 static int
 still_names(const struct region *region, int fd, struct file_status *status)
 {
-    int os_code = mmgi_file_status(fd, status);
-
-    if (os_code != 0)
-        return os_code;
-    return status->device == region->identity.device && status->inode == region->identity.inode ? 0 : EBADF;
+    return mmgi_file_status_if(fd, region->identity.device, region->identity.inode, status);
 }
 
 mmg_status
@@ -175,11 +170,9 @@ mmgi_region_changed(const struct region *region, uint32_t *what)
     if (!region->has_identity || (region->fd < 0 && region->path == NULL))
         return MMG_E_UNSUPPORTED;
     if (region->fd >= 0) {
-        int os_code = mmgi_file_status(region->fd, &now);
-        if (os_code != 0) {
-            mmgi_region_failed(region, os_code);
-            return MMG_E_SYSTEM;
-        }
+        int os_code = still_names(region, region->fd, &now);
+        if (os_code != 0)
+            return mmgi_region_failed(region, os_code);
         bits |= mmgi_identity_compare(then, &now);
     }
     if (region->path != NULL) {
@@ -215,6 +208,47 @@ read_mapping(const struct region *region, uint64_t offset, void *buffer, size_t 
     return is_cut ? MMG_E_TRUNCATED : MMG_E_IO;
 }
 
+/* The status of a read that failed on the right descriptor: what a server may answer is the failure of the medium. */
+static mmg_status
+read_failed(const struct region *region, int os_code)
+{
+    mmg_status status = mmgi_region_failed(region, os_code);
+
+    return status == MMG_E_SYSTEM && os_code != EFAULT ? MMG_E_IO : status; /* EFAULT: the buffer of the caller */
+}
+
+/*
+ * Reads from the region's file. The descriptor is looked at after the bytes were read, so that the bytes of another file
+ * that has got its number are never taken for the region's. The size tells why bytes are missing, as it does for a fault:
+ * bytes inside the file that do not come are the medium's failure, unless the file was cut and has grown meanwhile.
+ */
+static mmg_status
+read_file(const struct region *region, int fd, uint64_t offset, void *buffer, size_t want, size_t *done)
+{
+    const uint64_t start = region->offset + offset;
+    struct file_time seen = region->identity.changed;
+    struct file_status now;
+
+    for (int i = 0; i < MAX_READ_ATTEMPTS; i++) {
+        int os_code = mmgi_file_read_at(fd, start, buffer, want, done);
+        int named = still_names(region, fd, &now);
+        if (named == EBADF || (named != 0 && os_code == 0)) {
+            *done = 0;
+            return mmgi_region_failed(region, named);
+        }
+        if (os_code != 0)
+            return read_failed(region, os_code);
+        if (*done == want)
+            return MMG_OK;
+        if (!region->is_device && now.size < start + want)
+            return MMG_E_TRUNCATED;
+        if (file_time_equals(now.changed, seen))
+            break;
+        seen = now.changed;
+    }
+    return MMG_E_IO;
+}
+
 /* Copies `want` bytes from the place where they are now: the heap, the mapping, or a file. */
 static mmg_status
 read_content(const struct region *region, int content, uint64_t offset, void *buffer, size_t want, size_t *done)
@@ -222,17 +256,8 @@ read_content(const struct region *region, int content, uint64_t offset, void *bu
     *done = want;
     if (want == 0)
         return MMG_OK;
-    if (content >= 0) {
-        struct file_status status;
-        int os_code = content == region->fd ? still_names(region, content, &status)
-                                            : 0; /* a snapshot is not compared */
-        *done = 0;                               /* for the case that the kernel copies nothing */
-        if (os_code == 0)
-            os_code = mmgi_file_read_at(content, region->offset + offset, buffer, want, done);
-        if (os_code != 0)
-            return mmgi_region_failed(region, os_code);
-        return *done < want ? MMG_E_TRUNCATED : MMG_OK;
-    }
+    if (content >= 0)
+        return read_file(region, content, offset, buffer, want, done);
     if (region->mapping.base != NULL)
         return read_mapping(region, offset, buffer, want, done);
     memcpy(buffer, region->data + offset, want);

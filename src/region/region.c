@@ -101,6 +101,16 @@ mmgi_region_create(const struct region_spec *spec)
     return region;
 }
 
+/* Closes the region's descriptor, unless the host has closed it before and has its number for a file of its own. */
+static void
+close_source(const struct region *region)
+{
+    if (region->is_stacked) /* device and inode may have changed since, when the file was written to */
+        mmgi_file_close(region->fd);
+    else
+        mmgi_file_close_if(region->fd, region->identity.device, region->identity.inode);
+}
+
 void
 mmgi_region_discard(struct region *region)
 {
@@ -111,12 +121,9 @@ mmgi_region_discard(struct region *region)
         mmgi_registry_remove(region->number);
     if (region->mapping.base != NULL)
         mmgi_map_release(&region->mapping);
-    int content = atomic_load(&region->content);
-    if (content >= 0 && content != region->fd)
-        mmgi_file_close(content);
     mmgi_shared_lock_drop(&region->lock_share, region->lock, region->fd, false);
     if (region->fd >= 0)
-        mmgi_file_close(region->fd); /* this ends the lock, after the mapping is gone */
+        close_source(region); /* this ends the lock, after the mapping is gone */
     free(region->stream);
     free(region);
 }

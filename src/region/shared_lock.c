@@ -186,7 +186,7 @@ share_drop(struct shared_lock *lock, int fd, bool unlock)
         if (unlock)
             mmgi_lock_drop(lock->duplicate >= 0 ? lock->duplicate : fd, lock->kind);
         if (lock->duplicate >= 0)
-            mmgi_file_close(lock->duplicate);
+            mmgi_file_close_if(lock->duplicate, lock->device, lock->inode);
         unlink_lock(lock);
         free(lock);
     }

@@ -244,13 +244,16 @@ vouch(uint32_t number, int fd)
         vouch_in_child(number, fd);
         return;
     }
-    switch (mmgi_lease_state(fd)) {
+    enum lease_state state = mmgi_lease_state(fd);
+    if (state != LEASE_GONE && !mmgi_registry_names(number, fd))
+        state = LEASE_GONE; /* the host has closed the descriptor, and the lease is that of another file */
+    switch (state) {
     case LEASE_WHOLE:
         mmgi_vouch_longer(number, now + VOUCH_NS);
         return;
     case LEASE_BREAKING:
         return;
-    default:
+    case LEASE_GONE:
         break;
     }
     /* The lease has ended. If the keeper is giving it up at this moment, wait for the keeper, who knows whether the bytes
@@ -360,9 +363,12 @@ mmgi_lease_end(struct lease *lease)
     while (lease->file != NULL && lease->file->reader == lease)
         mmgi_condition_wait(&mmgi_lease_changed, &mmgi_lease_mutex);
     if (lease->file != NULL) {
+        /* Where the host has closed the descriptor, its number may be that of another lease by now. */
+        bool is_own = mmgi_lease_of(lease->fd) == lease;
         mmgi_lease_remove(lease);
         /* Closing the descriptor would not end the lease while a forked child has the same file open, so give it up. */
-        mmgi_lease_give_up(lease->fd);
+        if (is_own)
+            mmgi_lease_give_up(lease->fd);
         if (leases == 0)
             mmgi_keeper_rest();
     }

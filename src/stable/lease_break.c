@@ -125,6 +125,15 @@ put_in_place(struct region *region, const struct snapshot *snapshot, uint64_t fr
         demote(region, 0, MMG_SHORT_SPACE);
 }
 
+/* Returns true when the descriptor of a lease is still that of its file; the host may have closed it. */
+static bool
+names_file(const struct lease *lease)
+{
+    struct file_status status;
+
+    return mmgi_file_status_if(lease->fd, lease->file->device, lease->file->inode, &status) == 0;
+}
+
 /* Gives a lease up. Threads that ask about the region wait meanwhile, since only the result shows whether the bytes were
    secured in time. */
 static void
@@ -133,7 +142,7 @@ give_up(struct lease *lease)
     struct region *region = lease->region;
 
     mmgi_vouch(region->number, VOUCHED_HANDING_OVER);
-    if (mmgi_lease_give_up(lease->fd) != 0)
+    if (!names_file(lease) || mmgi_lease_give_up(lease->fd) != 0)
         demote(region, 0, MMG_SHORT_TIME);
     mmgi_vouch(region->number, VOUCHED_FOR_EVER);
     mmgi_lease_remove(lease);
@@ -213,6 +222,8 @@ mmgi_lease_break_secure(struct leased_file *file, bool (*may_continue)(void *con
         mmgi_mutex_unlock(&mmgi_lease_mutex);
         mmgi_snapshot_take(&order, &snapshot);
         mmgi_mutex_lock(&mmgi_lease_mutex);
+        if (!names_file(file->reader))
+            snapshot.secured = 0; /* the bytes are another file's */
         bool has_reader_gone = atomic_load(&file->reader->is_closing);
         file->reader = NULL;
         /* The copy may have ended early only because the reader's region was closed. Then it is of no use to the others. */

@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -477,3 +478,54 @@ def test_a_writer_that_holds_an_open_file_gives_the_next_reader_a_snapshot_and_t
             writer.cut()
             assert mmg.content(second) == b"\0" * one.size
             is_still(first, one.data)
+
+
+def _broken_without_its_descriptor(path: Path, other: Path) -> None:
+    with stable(path, **MAPPED) as handle:
+        assert means(handle) == abi.MMG_MEANS_LEASE
+        status, span = mmg.pin(handle)
+        assert status == abi.MMG_OK
+        numbers = watch.descriptors_of(path)
+        for number in numbers:
+            os.close(number)
+            fd = os.open(other, os.O_RDONLY)
+            if fd != number:
+                os.dup2(fd, number)
+                os.close(fd)
+        overwritten_elsewhere(path)
+        time.sleep(1)  # for so long the kernel lets nobody in, and what it said before is taken for true
+        shown = mmg.span_bytes(span)
+        assert other.read_bytes()[:100] not in shown, "the bytes of another file stand in the region"
+        assert mmg.unpin(span) == abi.MMG_E_UNSTABLE
+        assert mmg.check(handle) != abi.MMG_OK
+    for number in numbers:
+        assert os.pread(number, 10, 0) == other.read_bytes()[:10]
+
+
+def _broken_beside_a_lease(path: Path, other: Path) -> None:
+    handle = mmg.accepted(mmg.try_open(path, guarantee=STABLE, **MAPPED))
+    status, span = mmg.pin(handle)
+    assert status == abi.MMG_OK
+    numbers = watch.descriptors_of(path)
+    for number in numbers:
+        os.close(number)
+    with stable(other, **MAPPED) as second:
+        assert watch.descriptors_of(other) == numbers
+        overwritten_elsewhere(path)
+        time.sleep(1)
+        assert mmg.unpin(span) == abi.MMG_E_UNSTABLE
+        assert mmg.close(handle) == abi.MMG_OK
+        is_still(second, other.read_bytes())
+        assert means(second) == abi.MMG_MEANS_LEASE
+
+
+@pytest.mark.parametrize("is_leased", [False, True])
+def test_a_host_that_closes_all_descriptors_gets_no_bytes_of_another_file(
+    leasing_folder: Path, is_leased: bool
+) -> None:
+    """The number may even be that of another lease, which says nothing about this one."""
+    path, other = leasing_folder / "file", leasing_folder / "other"
+    path.write_bytes(mmg.pattern(files.LARGE, seed=1))
+    other.write_bytes(mmg.pattern(files.LARGE, seed=2))
+    with mounts.setting(mounts.LEASE_BREAK_TIME, 1):
+        in_child(_broken_without_its_descriptor if not is_leased else _broken_beside_a_lease, path, other)

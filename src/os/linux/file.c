@@ -135,6 +135,26 @@ mmgi_file_status(int fd, struct file_status *status)
     return 0;
 }
 
+int
+mmgi_file_status_if(int fd, uint64_t device, uint64_t inode, struct file_status *status)
+{
+    int os_code = mmgi_file_status(fd, status);
+
+    if (os_code != 0)
+        return os_code;
+    return status->device == device && status->inode == inode ? 0 : EBADF;
+}
+
+void
+mmgi_file_close_if(int fd, uint64_t device, uint64_t inode)
+{
+    struct stat found;
+
+    if (fstat(fd, &found) != 0 ? errno == EBADF : (uint64_t)found.st_dev != device || (uint64_t)found.st_ino != inode)
+        return;
+    mmgi_file_close(fd);
+}
+
 /* The kernel's struct statx, which the C libraries of today lack or know in part only. */
 struct statx_time {
     int64_t seconds;
@@ -240,11 +260,8 @@ mmgi_file_reserve(struct reserved_fd *reserved)
 void
 mmgi_file_unreserve(struct reserved_fd *reserved)
 {
-    struct stat found;
-
-    if (reserved->fd >= 0 && fstat(reserved->fd, &found) == 0 && (uint64_t)found.st_dev == reserved->device &&
-        (uint64_t)found.st_ino == reserved->inode)
-        close(reserved->fd);
+    if (reserved->fd >= 0)
+        mmgi_file_close_if(reserved->fd, reserved->device, reserved->inode);
     reserved->fd = -1;
 }
 

@@ -70,6 +70,22 @@ mmgi_file_status(int fd, struct file_status *status)
 }
 
 int
+mmgi_file_status_if(int fd, uint64_t device, uint64_t inode, struct file_status *status)
+{
+    (void)device;
+    (void)inode;
+    return mmgi_file_status(fd, status);
+}
+
+void
+mmgi_file_close_if(int fd, uint64_t device, uint64_t inode)
+{
+    (void)device;
+    (void)inode;
+    mmgi_file_close(fd);
+}
+
+int
 mmgi_file_status_with_mount(int fd, struct file_status *status)
 {
     (void)fd;

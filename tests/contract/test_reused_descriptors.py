@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""A host closes descriptors that are not its own, as closefrom(3) does, and gets their numbers for files of its own.
+
+The bytes of another file are never told to be the region's, and what has the number now is neither closed nor read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mmapguard import abi
+from support import files, watch
+from support import library as mmg
+from support.children import in_child
+from support.files import LARGE, PAGE, Sample
+
+
+def close_behind_its_back(path: Path) -> list[int]:
+    """Close every descriptor of a file, as a host does that closes all of them. Return their numbers."""
+    found = watch.descriptors_of(path)
+    for fd in found:
+        os.close(fd)
+    return found
+
+
+def occupy(numbers: list[int], opened: Callable[[], int]) -> None:
+    """Have each of these numbers name something else."""
+    for number in numbers:
+        fd = opened()
+        if fd != number:
+            os.dup2(fd, number)
+            os.close(fd)
+
+
+def use_after_reuse(path: Path, other: Path) -> None:
+    with mmg.opened(mmg.try_open(path)) as handle:
+        status, span = mmg.pin(handle)
+        assert status == abi.MMG_OK
+        numbers = close_behind_its_back(path)
+        assert numbers
+        occupy(numbers, lambda: os.open(other, os.O_RDONLY))
+        assert mmg.read(handle, 0, 100) == (abi.MMG_E_SYSTEM, b"")
+        assert mmg.check(handle) == abi.MMG_E_SYSTEM
+        assert mmg.changed(handle)[0] == abi.MMG_E_SYSTEM
+        assert mmg.lib.mmg_verify(handle) == abi.MMG_E_SYSTEM
+        assert mmg.span_bytes(span) == path.read_bytes(), "the mapping needs no descriptor"
+        assert mmg.unpin(span) == abi.MMG_OK
+    for number in numbers:
+        assert os.pread(number, 10, 0) == other.read_bytes()[:10], "the descriptor of the host was closed"
+
+
+def test_another_file_behind_the_number_is_told_and_left_alone(large: Sample, tmp_path: Path) -> None:
+    other = files.sample(tmp_path / "other", LARGE, seed=2)
+    in_child(use_after_reuse, large.path, other.path)
+
+
+def use_after_close(path: Path) -> None:
+    with mmg.opened(mmg.try_open(path)) as handle:
+        assert close_behind_its_back(path)
+        assert mmg.read(handle, 0, 100) == (abi.MMG_E_SYSTEM, b"")
+        assert mmg.check(handle) == abi.MMG_E_SYSTEM
+        assert mmg.content(handle) == path.read_bytes()
+
+
+def test_a_closed_descriptor_is_told_and_the_mapping_lives_on(large: Sample) -> None:
+    in_child(use_after_close, large.path)
+
+
+def use_after_reuse_by_a_pipe(path: Path) -> None:
+    with mmg.opened(mmg.try_open(path)) as handle:
+        numbers = close_behind_its_back(path)
+        inlet, outlet = os.pipe()
+        os.write(outlet, b"for the host")
+        occupy(numbers, lambda: os.dup(inlet))
+        assert mmg.read(handle, 0, 5) == (abi.MMG_E_SYSTEM, b"")
+    assert os.read(numbers[0], 100) == b"for the host"
+
+
+def test_what_a_pipe_of_the_host_holds_is_not_taken(large: Sample) -> None:
+    in_child(use_after_reuse_by_a_pipe, large.path)
+
+
+def lose_after_reuse(path: Path, other: Path) -> None:
+    with mmg.opened(mmg.try_open(path)) as handle:
+        status, span = mmg.pin(handle)
+        assert status == abi.MMG_OK
+        occupy(close_behind_its_back(path), lambda: os.open(other, os.O_RDONLY))
+        os.truncate(path, PAGE)
+        assert mmg.span_bytes(span)[PAGE:] == bytes(LARGE - PAGE)
+        assert mmg.unpin(span) != abi.MMG_OK
+
+
+def test_a_loss_is_contained_without_the_descriptor(large: Sample, tmp_path: Path) -> None:
+    """The size of the other file, which is longer, must not be taken for the region's."""
+    other = files.sample(tmp_path / "other", 2 * LARGE, seed=2)
+    in_child(lose_after_reuse, large.path, other.path)
+
+
+def close_many(path: Path, other: Path) -> None:
+    handles = [mmg.accepted(mmg.try_open(path, lock=abi.MMG_LOCK_SHARED)) for _ in range(40)]
+    numbers = close_behind_its_back(path)
+    assert len(numbers) > len(handles), "regions that share a lock keep a descriptor for it"
+    occupy(numbers, lambda: os.open(other, os.O_RDONLY))
+    for handle in handles:
+        assert mmg.close(handle) == abi.MMG_OK
+    for number in numbers:
+        assert os.pread(number, 10, 0) == other.read_bytes()[:10]
+
+
+def test_regions_that_share_a_lock_leave_the_host_its_descriptors(large: Sample, tmp_path: Path) -> None:
+    other = files.sample(tmp_path / "other", LARGE, seed=2)
+    in_child(close_many, large.path, other.path)
+
+
+@pytest.mark.parametrize("guarantee", [abi.MMG_GUARANTEE_CONTAINED, abi.MMG_GUARANTEE_STABLE])
+def test_an_open_after_such_a_host_works_as_ever(large: Sample, guarantee: int) -> None:
+    def within() -> None:
+        with mmg.opened(mmg.try_open(large.path, guarantee=guarantee)):
+            close_behind_its_back(large.path)
+            with mmg.opened(mmg.try_open(large.path, guarantee=guarantee)) as second:
+                assert mmg.content(second) == large.data
+                assert mmg.check(second) == abi.MMG_OK
+            assert watch.descriptors_of(large.path) == []
+
+    in_child(within)
