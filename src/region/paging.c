@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 
+#include "os/clock.h"
+#include "os/file.h"
 #include "region/region.h"
 #include "guard/registry.h"
 #include "base/status.h"
@@ -11,6 +13,8 @@
 /* A call fails this often before the library takes the failure for one of the device: the file may have been cut during
    the call, and may have grown again. */
 #define POPULATE_ATTEMPTS 16
+/* The coarsest tick of the clock that file times are taken from. */
+#define FILE_TIME_TICK_NS INT64_C(10000000)
 
 static mmg_status
 paging_failed(const struct region *region, int os_code)
@@ -25,11 +29,33 @@ paging_failed(const struct region *region, int os_code)
     }
 }
 
+/*
+ * Returns true when the file may have been cut and have grown again since its change time was `seen`, which the call
+ * updates. A file whose times do not move was not written to: what failed is its device, which each attempt may take
+ * seconds.
+ */
+static bool
+may_have_grown(const struct region *region, struct file_time *seen)
+{
+    struct file_status now;
+
+    if (region->is_device || mmgi_file_status(region->fd, &now) != 0)
+        return false;
+    bool has_moved = !file_time_equals(now.changed, *seen);
+    *seen = now.changed;
+    /* Two changes in the same tick have the same time. */
+    int64_t changed_ns = now.changed.seconds * INT64_C(1000000000) + now.changed.nanoseconds;
+    int64_t age = mmgi_clock_realtime_ns() - changed_ns;
+    return has_moved || (age >= 0 && age < 2 * FILE_TIME_TICK_NS);
+}
+
 /* Reads a range into memory. Returns the status of a loss in the range, whether the loss is old or new. Pages that were
    lost before stay zeros. */
 static mmg_status
 populate(const struct region *region, uint64_t offset, uint64_t length)
 {
+    struct file_time seen = region->identity.changed;
+
     for (int i = 0; i < POPULATE_ATTEMPTS; i++) {
         int os_code = mmgi_map_advise(&region->mapping, region->data + offset, (size_t)length, MMG_ADVICE_POPULATE);
         if (os_code != 0 && os_code != EFAULT)
@@ -42,6 +68,8 @@ populate(const struct region *region, uint64_t offset, uint64_t length)
         /* madvise(2), MADV_POPULATE_READ: it fails with EFAULT where a touch would raise SIGBUS. If no bytes are
            missing now, either the device failed, or the file was cut during the call and has grown again. In the second
            case the next attempt succeeds. */
+        if (!may_have_grown(region, &seen))
+            break;
     }
     return MMG_E_IO;
 }
