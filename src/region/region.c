@@ -123,8 +123,9 @@ mmgi_region_discard(struct region *region)
         mmgi_map_release(&region->mapping);
     mmgi_shared_lock_drop(&region->lock_share, region->lock, region->fd, false);
     if (region->fd >= 0)
-        close_source(region); /* this ends the lock, after the mapping is gone */
-    free(region->stream);
+        close_source(region);   /* this ends the lock, after the mapping is gone */
+    if (region->stream != NULL) /* seldom; the call would cost more than the question */
+        free(region->stream);
     free(region);
 }
 

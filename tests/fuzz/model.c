@@ -1173,6 +1173,7 @@ step_find(void)
     struct expected expected = {.count = 0};
     uint64_t position = 0xabcdef;
     uint64_t first = NONE;
+    uint64_t unseen = NONE;
     bool may_learn = false;
     model.doing = "mmg_find";
     describe_range(handle, region, offset, length);
@@ -1193,8 +1194,12 @@ step_find(void)
         if (is_known_lost(region, offset, real)) {
             expect(&expected, MMG_E_TRUNCATED);
         } else if (present < real) {
+            bool faults = (lead(region) + offset + real - 1) / region->page >= first_missing_page(region);
+            if (first == NONE && needle_size > 0) { /* zeros behind the end of the file may be taken for its bytes */
+                unseen = naive(truth, real, needle, needle_size);
+            }
             expect(&expected, MMG_E_TRUNCATED);
-            if (first != NONE || needle_size == 0 || needle_size > real) {
+            if (first != NONE || unseen != NONE || needle_size == 0 || needle_size > real || !faults) {
                 expect(&expected, MMG_OK);
             }
         }
@@ -1204,7 +1209,9 @@ step_find(void)
     }
     mmg_status status = mmg_find(handle, offset, length, needle, needle_size, &position);
     must_be(status, &expected);
-    if (status == MMG_OK) {
+    if (status == MMG_OK && unseen != NONE && position == offset + unseen) {
+        /* A cut inside a page is seen when the file is looked at the next time. */
+    } else if (status == MMG_OK) {
         must_equal(position, first == NONE ? MMG_NOT_FOUND : offset + first, "the position");
     } else {
         must_equal(position, 0xabcdef, "the position");
