@@ -4,6 +4,8 @@
  *
  *   mmapguard-bench-stable open DIRECTORY [BUDGET_MS]     opening and closing, beside a plain open
  *   mmapguard-bench-stable break DIRECTORY BYTES ROUNDS   what a writer waits for, beside cp of the same file
+ *   mmapguard-bench-stable live DIRECTORY                 what a writer waits for, beside 10 to 10 000 leases on other files
+ *   mmapguard-bench-stable fork DIRECTORY                 64 forks with 10 000 regions, ten to a file: leased, and mapped only
  *
  * Prints lines of JSON, as measure.h describes them.
  */
@@ -15,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -226,12 +229,116 @@ measure_breaking(const char *path, const char *copy, uint64_t bytes, unsigned in
     print_samples(&figure, "cp, sharing blocks where it can", shared, rounds);
 }
 
+/* ------------------------------------------------------------------------------------------- beside many leases -- */
+
+enum {
+    MOST_LIVE = 10000,
+    REGIONS_A_FILE = 10,
+    CHILDREN = 64
+};
+
+static mmg_handle live[MOST_LIVE];
+
+static void
+raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        fail("getrlimit");
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        fail("setrlimit");
+}
+
+/* Opens regions, so many to each file; the files are made first and are gone by name afterwards. */
+static void
+open_live(const char *path, const struct job *job, unsigned int regions, unsigned int a_file)
+{
+    char name[4096 + 16];
+    for (unsigned int i = 0; i < regions; i++) {
+        snprintf(name, sizeof name, "%s.%u", path, i / a_file);
+        if (i % a_file == 0)
+            close(make(name, OPEN_BYTES));
+        live[i] = open_region(job, name);
+        if (i == 0 && means_of(live[0]) != job->means) {
+            errno = ENOTSUP;
+            fail(name);
+        }
+        if (i % a_file == a_file - 1)
+            unlink(name);
+    }
+}
+
+static void
+close_live(unsigned int regions)
+{
+    for (unsigned int i = 0; i < regions; i++)
+        mmg_close(live[i], 0);
+}
+
+static void
+measure_live(const char *path)
+{
+    static double waits[MOST_ROUNDS];
+    struct job job = job_for(path, MMG_GUARANTEE_STABLE, MMG_MEANS_LEASE);
+    const struct figure figure = {.work = "stable", .task = "writer's wait beside other leases", .bytes = OPEN_BYTES};
+    char name[32];
+    job.options.max_leases = UINT32_MAX;
+    close(make(path, OPEN_BYTES));
+    for (unsigned int others = 10; others <= MOST_LIVE; others *= 10) {
+        uint32_t means = MMG_MEANS_NONE;
+        open_live(path, &job, others, 1);
+        for (unsigned int i = 0; i < MOST_ROUNDS; i++)
+            waits[i] = time_break(&job, &means);
+        close_live(others);
+        snprintf(name, sizeof name, "beside %u", others);
+        print_samples(&figure, name, waits, MOST_ROUNDS);
+    }
+}
+
+/* Milliseconds until so many children have been forked, one after another, and have ended. */
+static double
+time_children(void)
+{
+    const uint64_t start = now_ns();
+    for (unsigned int i = 0; i < CHILDREN; i++) {
+        int status = 1;
+        const pid_t child = fork();
+        if (child == 0)
+            _exit(0);
+        if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+            fail("fork");
+    }
+    return (double)(now_ns() - start) / 1e6;
+}
+
+static void
+measure_forking(const char *path)
+{
+    static double times[MOST_ROUNDS];
+    const struct figure figure = {.work = "stable", .task = "64 forks with 10 000 regions", .bytes = OPEN_BYTES};
+    struct job leased = job_for(path, MMG_GUARANTEE_STABLE, MMG_MEANS_LEASE);
+    const struct job mapped = job_for(path, MMG_GUARANTEE_CONTAINED, MMG_MEANS_FAULT_GUARD);
+    enum {
+        ROUNDS = 5
+    };
+    leased.options.max_leases = UINT32_MAX;
+    for (unsigned int turn = 0; turn < 2; turn++) {
+        open_live(path, turn == 0 ? &mapped : &leased, MOST_LIVE, REGIONS_A_FILE);
+        for (unsigned int i = 0; i < ROUNDS; i++)
+            times[i] = time_children();
+        close_live(MOST_LIVE);
+        print_samples(&figure, turn == 0 ? "mapped" : "leased", times, ROUNDS);
+    }
+}
+
 int
 main(int argc, char **argv)
 {
     char path[4096], copy[4096];
     if (argc < 3 || (strcmp(argv[1], "break") == 0 && argc < 5)) {
-        fprintf(stderr, "usage: %s open DIRECTORY [BUDGET_MS] | break DIRECTORY BYTES ROUNDS\n", argv[0]);
+        fprintf(stderr, "usage: %s open DIRECTORY [BUDGET_MS] | break DIRECTORY BYTES ROUNDS | live|fork DIRECTORY\n",
+                argv[0]);
         return 2;
     }
     snprintf(path, sizeof path, "%s/mmapguard-bench-%ld", argv[2], (long)getpid());
@@ -240,6 +347,12 @@ main(int argc, char **argv)
         if (argc > 3)
             measure_budget_ms = strtoull(argv[3], NULL, 10);
         measure_opening(path);
+    } else if (strcmp(argv[1], "live") == 0) {
+        raise_descriptor_limit();
+        measure_live(path);
+    } else if (strcmp(argv[1], "fork") == 0) {
+        raise_descriptor_limit();
+        measure_forking(path);
     } else {
         const unsigned long rounds = strtoul(argv[4], NULL, 10);
         measure_breaking(path, copy, strtoull(argv[3], NULL, 10),

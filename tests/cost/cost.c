@@ -4,10 +4,13 @@
  * `valgrind --tool=callgrind` or `strace -c` is what the operation costs, to the last instruction and system call.
  */
 #define _GNU_SOURCE /* memmem(3) */
+#include <fcntl.h>
 #include <mmapguard.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 static const mmg_options contained = MMG_OPTIONS_INIT;
 
@@ -103,11 +106,47 @@ walk_by_memmem(const char *path, unsigned long times)
     mmg_close(region, 0);
 }
 
+/*
+ * Breaks a lease again and again while so many others are held, each on a file of its own beside FILE. The others are
+ * opened in each run, and so do not count in the difference of two.
+ */
+static void
+break_beside(const char *path, unsigned long times, const mmg_options *options, unsigned long others)
+{
+    struct rlimit descriptors;
+    mmg_handle *held = calloc(others, sizeof *held);
+
+    if (held == NULL || getrlimit(RLIMIT_NOFILE, &descriptors) != 0)
+        exit(6);
+    descriptors.rlim_cur = descriptors.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &descriptors);
+    for (unsigned long i = 0; i < others; i++) {
+        char name[4096];
+        snprintf(name, sizeof name, "%s.%lu", path, i);
+        held[i] = region_open(name, options);
+    }
+    for (unsigned long i = 0; i < times; i++) {
+        mmg_handle region = region_open(path, options);
+        mmg_info info = MMG_INFO_INIT;
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        if (fd < 0 || mmg_info_get(region, &info) != MMG_OK || info.means == MMG_MEANS_LEASE)
+            exit(7);
+        close(fd);
+        mmg_close(region, 0);
+    }
+    mmg_stats stats = MMG_STATS_INIT; /* asking each region would ask the kernel, now and then */
+    if (mmg_stats_get(&stats) != MMG_OK || stats.leases != others)
+        exit(8);
+    for (unsigned long i = 0; i < others; i++)
+        mmg_close(held[i], 0);
+    free(held);
+}
+
 int
 main(int argc, char **argv)
 {
     if (argc != 4) {
-        fprintf(stderr, "usage: cost open|locked|stable|pin|find|walk|memmem FILE TIMES\n");
+        fprintf(stderr, "usage: cost open|locked|stable|pin|find|walk|memmem|break-OTHERS FILE TIMES\n");
         return 2;
     }
     mmg_options locked = MMG_OPTIONS_INIT;
@@ -116,6 +155,9 @@ main(int argc, char **argv)
     locked.flags = MMG_FLAG_REGULAR_ONLY;
     mmg_options stable = MMG_OPTIONS_INIT;
     stable.guarantee = MMG_GUARANTEE_STABLE;
+    mmg_options mapped = stable;
+    mapped.backing = MMG_BACKING_MAP;
+    mapped.max_leases = UINT32_MAX;
     const unsigned long times = strtoul(argv[3], NULL, 10);
     if (strcmp(argv[1], "open") == 0)
         open_and_close(argv[2], times, &contained);
@@ -131,6 +173,8 @@ main(int argc, char **argv)
         walk(argv[2], times);
     else if (strcmp(argv[1], "memmem") == 0)
         walk_by_memmem(argv[2], times);
+    else if (strncmp(argv[1], "break-", 6) == 0)
+        break_beside(argv[2], times, &mapped, strtoul(argv[1] + 6, NULL, 10));
     else
         return 2;
     return EXIT_SUCCESS;

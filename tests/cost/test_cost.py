@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 from collections import Counter
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from mmapguard import abi
 from support import files
 from support import library as mmg
 
@@ -121,7 +123,7 @@ def instructions(operation: str, path: Path) -> float:
     return (total(600) - total(100)) / 500
 
 
-def system_calls(operation: str, path: Path) -> dict[str, float]:
+def system_calls(operation: str, path: Path, rounds: int = 200) -> dict[str, float]:
     """System calls of one round of an operation, by name."""
     tool = needs("strace")
 
@@ -131,8 +133,8 @@ def system_calls(operation: str, path: Path) -> dict[str, float]:
         )
         return Counter({name: int(count) for name, count in re.findall(r"^ *(\w+) +(\d+)$", report, re.M)})
 
-    few, many = total(100), total(300)
-    differences = {name: (many[name] - few[name]) / 200 for name in many if name != "total"}
+    few, many = total(100), total(100 + rounds)
+    differences = {name: (many[name] - few[name]) / rounds for name in many if name != "total"}
     return {name: count for name, count in differences.items() if count >= 0.1}
 
 
@@ -164,3 +166,17 @@ def test_a_call_makes_these_system_calls(
         if name in expected:
             found[name] = min(found.get(name, 0), expected[name]) if found.get(name, 0) < 1.2 else found[name]
     assert found == expected
+
+
+def test_a_break_makes_as_many_system_calls_beside_ten_leases_as_beside_ten_thousand(tmp_path: Path) -> None:
+    """Opening, a writer that breaks the lease, closing. Threads that meet a lock or not make the number vary a little."""
+    one = files.sample(tmp_path / "file", 200 << 10)
+    with mmg.opened(mmg.try_open(one.path, guarantee=abi.MMG_GUARANTEE_STABLE)) as handle:
+        if mmg.info(handle).means != abi.MMG_MEANS_LEASE:
+            pytest.skip("the file system of the temporary folder gives no lease")
+    many = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 300)
+    for number in range(many):
+        files.sparse(tmp_path / f"file.{number}", 100_000)
+    few, all_of_them = (sum(system_calls(f"break-{count}", one.path).values()) for count in (10, many))
+    assert 20 < few < 60
+    assert abs(few - all_of_them) < 2

@@ -247,6 +247,33 @@ def setting(path: str, value: int) -> Iterator[None]:
         Path(path).write_text(before)
 
 
+def _words(path: Path) -> list[str]:
+    return path.read_text().split() if path.exists() else []
+
+
+@contextlib.contextmanager
+def memory_group(limit: int) -> Iterator[Path]:
+    """A control group with a limit of memory: the file to which a process writes 0 to join it."""
+    if os.geteuid() != 0:
+        raise Unavailable("needs root: makes a control group")
+    first, second = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+    if (first / "memory.limit_in_bytes").exists():
+        group, setting_of_limit = first / f"mmapguard-{os.getpid()}", "memory.limit_in_bytes"
+    elif _words(second / "cgroup.subtree_control").count("memory") > 0:
+        group, setting_of_limit = second / f"mmapguard-{os.getpid()}", "memory.max"
+    else:
+        raise Unavailable("no control group here limits memory")
+    try:
+        group.mkdir()
+    except OSError as failure:
+        raise Unavailable(f"no control group can be made: {failure}") from failure
+    try:
+        (group / setting_of_limit).write_text(str(limit))
+        yield group / "cgroup.procs"
+    finally:
+        group.rmdir()
+
+
 LEASES_ENABLE = "/proc/sys/fs/leases-enable"
 LEASE_BREAK_TIME = "/proc/sys/fs/lease-break-time"
 

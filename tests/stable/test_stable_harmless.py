@@ -16,7 +16,7 @@ from stable import mounts
 from stable.others import FILE_MEANS, Places, is_still, leases_on, means, overwritten_elsewhere, stable
 from support import files
 from support import library as mmg
-from support.children import in_child
+from support.children import Helper, Line, in_child
 
 
 def test_without_leases_no_writer_is_refused_or_kept_waiting(places: Places) -> None:
@@ -101,6 +101,43 @@ def test_a_snapshot_leaves_the_disk_to_its_writers() -> None:
                 assert means(handle) == abi.MMG_MEANS_SNAPSHOT
                 assert os.statvfs(where).f_bavail >= free / 2
                 is_still(handle, one.data)
+    except mounts.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+def _reader_in_a_group(line: Line, path: Path, procs: Path, tmpdir: Path) -> None:
+    """Joins a control group, opens the file, and says what has become of it when the lease is broken."""
+    procs.write_text("0")
+    os.environ["TMPDIR"] = str(tmpdir)
+    handle = mmg.accepted(mmg.try_open(path, guarantee=abi.MMG_GUARANTEE_STABLE))
+    line.say(str(means(handle)))
+    line.hear()
+    line.say(f"{mmg.check(handle)} {mmg.info(handle).shortfall} {mmg.stats().fallbacks_space}")
+    line.hear()
+
+
+@pytest.mark.parametrize("where_temporary", ["on the full disk", "in memory"])
+def test_a_full_disk_and_a_limit_of_memory_cost_the_guarantee_and_not_the_reader(
+    where_temporary: str,
+) -> None:
+    """The file is larger than what disk and group have left. A copy in memory would have the kernel kill the reader."""
+    try:
+        with contextlib.ExitStack() as stack:
+            where, _ = stack.enter_context(mounts.image("ext4", 230 << 20))
+            one = files.sample(where / "file", 160 << 20)
+            with contextlib.suppress(OSError), open(where / "rest", "wb", buffering=0) as rest:
+                while True:
+                    rest.write(bytes(1 << 16))
+            os.sync()
+            procs = stack.enter_context(mounts.memory_group(64 << 20))
+            memory = stack.enter_context(mounts.writable("tmpfs"))
+            tmpdir = memory if where_temporary == "in memory" else where
+            with Helper(_reader_in_a_group, one.path, procs, tmpdir) as line:
+                assert line.hear() == str(abi.MMG_MEANS_LEASE)
+                in_child(lambda: os.close(os.open(one.path, os.O_WRONLY)))
+                line.say("it was written to")
+                assert line.hear() == f"{abi.MMG_E_UNSTABLE} {abi.MMG_SHORT_SPACE} 1"
+                line.say("enough")
     except mounts.Unavailable as reason:
         pytest.skip(str(reason))
 
