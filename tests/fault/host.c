@@ -710,11 +710,18 @@ touch(volatile uint8_t *address, int file)
     flush_line(&line, STDOUT_FILENO);
 }
 
-/** Send SIGBUS from another process, and return when that process is gone; the signal has been delivered by then. */
+/**
+ * Send SIGBUS from another process, and return when that process is gone; the signal has been delivered by then. It is
+ * held back until fork(2) has returned: a handler that jumps out of fork(2) leaves the locks behind that fork(2) holds.
+ */
 static void
 send_from_another(bool queue, int value)
 {
     pid_t parent = getpid();
+    sigset_t bus, before;
+    sigemptyset(&bus);
+    sigaddset(&bus, SIGBUS);
+    need(pthread_sigmask(SIG_BLOCK, &bus, &before) == 0, "pthread_sigmask");
     pid_t child = fork();
     need(child >= 0, "fork");
     if (child == 0) {
@@ -723,6 +730,7 @@ send_from_another(bool queue, int value)
         extra.sival_int = value;
         _exit((queue ? sigqueue(parent, SIGBUS, extra) : kill(parent, SIGBUS)) == 0 ? 0 : 1);
     }
+    need(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0, "pthread_sigmask");
     int wait_status = 0;
     while (waitpid(child, &wait_status, 0) < 0) {
         need(errno == EINTR, "waitpid");
