@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,6 +28,24 @@ text_read(const char *path, char *text, size_t size)
     return n > 0;
 }
 
+/* Reads the decimal number at `text`, behind blanks. Returns `otherwise` when there is none, or when it has too many digits.
+   strtoull(3) would make the library need glibc 2.38, where new headers give that name another version. */
+static uint64_t
+number_at(const char *text, uint64_t otherwise)
+{
+    uint64_t number = 0;
+
+    text += strspn(text, " \t");
+    if (*text < '0' || *text > '9')
+        return otherwise;
+    for (; *text >= '0' && *text <= '9'; text++) {
+        if (number > (UINT64_MAX - 9) / 10)
+            return otherwise;
+        number = number * 10 + (uint64_t)(*text - '0');
+    }
+    return number;
+}
+
 /* The number behind a word at the start of a line; `otherwise` when there is no such line, or no number. */
 static uint64_t
 number_after(const char *text, const char *word, uint64_t otherwise)
@@ -37,11 +54,8 @@ number_after(const char *text, const char *word, uint64_t otherwise)
 
     for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
         line += *line == '\n';
-        if (strncmp(line, word, length) == 0) {
-            char *end;
-            unsigned long long number = strtoull(line + length, &end, 10);
-            return end == line + length ? otherwise : number;
-        }
+        if (strncmp(line, word, length) == 0)
+            return number_at(line + length, otherwise);
     }
     return otherwise;
 }
