@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """What a call costs, in numbers that a busy machine does not move: instructions and system calls.
 
-Each number is the difference of two runs that repeat one operation. The bounds are a little above what was measured with
-GCC 12 on x86-64; another compiler or processor has other numbers, so only that one is judged.
+Each number is the difference of two runs that repeat one operation. The bounds are what was measured with GCC 12 on
+x86-64. Another compiler has other numbers and gets a margin; another processor is not judged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import re
 import resource
 import shutil
 import subprocess
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,9 @@ INSTRUCTIONS = [
     ("open", 256 << 10, 2238),
     ("pin", 256 << 10, 120),
 ]
+
+#: How many times as many instructions the code of another compiler may take.
+MARGIN_OF_OTHERS = 1.03
 
 #: Operation, size of the file, the system calls of one round.
 SYSTEM_CALLS = [
@@ -123,6 +128,13 @@ def instructions(operation: str, path: Path) -> float:
     return (total(600) - total(100)) / 500
 
 
+def is_built_by_gcc_12() -> bool:
+    """Return true when the C library under test says in its comment section that GCC 12 compiled it."""
+    command = ["readelf", "--string-dump=.comment", str(mmg.library_path())]
+    comments = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return re.search(r"GCC: .*\) 12\.", comments) is not None
+
+
 def system_calls(operation: str, path: Path, rounds: int = 200) -> dict[str, float]:
     """System calls of one round of an operation, by name."""
     tool = needs("strace")
@@ -145,7 +157,8 @@ def test_a_call_takes_at_most_so_many_instructions(
 ) -> None:
     if FOLDER.name != "release":
         pytest.skip("the bounds are those of the release build")
-    assert instructions(operation, files.sample(tmp_path / "file", size).path) <= most
+    allowed = most if is_built_by_gcc_12() else most * MARGIN_OF_OTHERS
+    assert instructions(operation, files.sample(tmp_path / "file", size).path) <= allowed
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the bounds are those of x86-64")
@@ -156,11 +169,28 @@ def test_a_walk_from_hit_to_hit_costs_at_most_twice_what_memmem_does(tmp_path: P
     assert instructions("walk", path) <= MOST_TIMES_MEMMEM * instructions("memmem", path)
 
 
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder beside the library, for what the temporary folder cannot do: tmpfs has no leases."""
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+        yield Path(folder)
+
+
+def has_leases(folder: Path) -> bool:
+    """Return true when the library can hold a new file of this folder still by a lease."""
+    path = files.sample(folder / "asked", 1 << 20).path
+    with mmg.opened(mmg.try_open(path, guarantee=abi.MMG_GUARANTEE_STABLE)) as handle:
+        return bool(mmg.info(handle).means == abi.MMG_MEANS_LEASE)
+
+
 @pytest.mark.parametrize(("operation", "size", "expected"), SYSTEM_CALLS)
 def test_a_call_makes_these_system_calls(
-    tmp_path: Path, operation: str, size: int, expected: dict[str, float]
+    tmp_path: Path, scratch: Path, operation: str, size: int, expected: dict[str, float]
 ) -> None:
-    found = system_calls(operation, files.sample(tmp_path / "file", size).path)
+    folder = tmp_path if operation != "stable" or has_leases(tmp_path) else scratch
+    if operation == "stable" and not has_leases(folder):
+        pytest.skip("neither the temporary folder nor the build folder is on a file system with leases")
+    found = system_calls(operation, files.sample(folder / "file", size).path)
     # One word remembers where to map; now and then the library asks for room, which takes a pair of calls.
     for name in ("mmap", "munmap"):
         if name in expected:
