@@ -19,6 +19,9 @@ from pathlib import Path
 os.environ["MMAPGUARD_LIBRARY"] = "/test/libmmapguard.so.1"
 from mmapguard import abi
 from support import library as mmg
+from support import readers
+from support.children import in_child
+from support.readers import Failing
 
 WORK = Path("/mnt")
 SIZE = 1 << 20
@@ -242,29 +245,115 @@ def storm_of_named_files(where: Path) -> None:
     storm(where, STORM_NAME_GOES_LAST="1")
 
 
-def a_failing_device_is_reported() -> None:
-    """Device mapper: the second half of the device fails."""
-    path = WORK / "disk"
-    sh(f"truncate -s 64M {path}; mkfs.ext4 -q -F {path}")
-    loop = sh(f"losetup --show -f {path}").strip()
-    sectors = (64 << 20) // 512
-    sh(f"dmsetup create bad --table '0 {sectors} linear {loop} 0'")
-    try:
-        with mounted("/dev/dm-0", "ext4", "defaults") as where:
-            (where / "file").write_bytes(b"A" * (8 << 20))
-            sh("sync; echo 3 > /proc/sys/vm/drop_caches")
-            with mmg.opened(
-                mmg.try_open(where / "file", guarantee=abi.MMG_GUARANTEE_STABLE, copy_threshold=1)
-            ) as handle:
-                sh(
-                    f"dmsetup suspend --noflush --nolockfs bad; dmsetup load bad --table '0 {sectors} error'; dmsetup resume bad"
-                )
-                sh("echo 3 > /proc/sys/vm/drop_caches")
-                status, _ = mmg.read(handle, 4 << 20, 4096)
-                assert status == abi.MMG_E_IO, status
-    finally:
-        sh("dmsetup remove --force --retry bad || true")
+# ------------------------------------------------------------------------------------------------- failing devices --
 
+
+@contextlib.contextmanager
+def device(target: str) -> Iterator[Failing]:
+    """A file on a mapped device whose sectors under the second half of the file become a target of the device mapper."""
+    disk, size = WORK / "disk", 12 << 20
+    sh(
+        f"rm -f {disk}; truncate -s 200M {disk}; mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 {disk}"
+    )
+    loop = sh(f"losetup --show -f {disk}").strip()
+    sectors = (200 << 20) // 512
+    sh(f"dmsetup create bad --table '0 {sectors} linear {loop} 0'; dmsetup mknodes")
+    try:
+        with mounted("/dev/dm-0", "ext4", "noatime") as where:
+            path, data = where / "file", mmg.pattern(size)
+            path.write_bytes(data)
+            sh("sync")
+            first = readers.place_on_device(path, size // 2) // 512
+            count = (size // 2) // 512
+
+            def fail() -> None:
+                named = target.format(device=f"{loop} {first}")
+                table = (
+                    f"0 {first} linear {loop} 0\\n{first} {count} {named}\\n"
+                    f"{first + count} {sectors - first - count} linear {loop} {first + count}"
+                )
+                sh(
+                    f"dmsetup suspend --noflush --nolockfs bad; printf '{table}' | dmsetup load bad; dmsetup resume bad"
+                )
+                readers.drop_from_cache(path)
+
+            readers.drop_from_cache(path)
+            try:
+                yield Failing(path, data, size // 2, fail)
+            finally:
+                sh(
+                    f"dmsetup suspend --noflush --nolockfs bad; dmsetup load bad --table '0 {sectors} linear {loop} 0'"
+                )
+                sh("dmsetup resume bad")
+    finally:
+        sh("dmsetup remove --force --retry bad || true; losetup -D")
+
+
+def each_way_of_reading_tells(target: str) -> None:
+    """Each in a child, so that a signal would be noticed."""
+    for name, way in readers.WAYS.items():
+        with device(target) as failing:
+            try:
+                in_child(way, failing)
+            except AssertionError as failure:
+                raise AssertionError(f"{name}: {failure}") from failure
+
+
+def read_a_slow_device(failing: Failing) -> None:
+    """Slow is not lost, whoever reads."""
+    with mmg.opened(mmg.try_open(failing.path, backing=abi.MMG_BACKING_MAP)) as handle:
+        failing.fail()
+        middle = slice(failing.lost, failing.lost + 4096)
+        assert mmg.read(handle, middle.start, 4096) == (abi.MMG_OK, failing.data[middle])
+        readers.drop_from_cache(failing.path)
+        assert mmg.find(handle, failing.data[middle.start + 7 : middle.start + 39])[0] == abi.MMG_OK
+        with mmg.pinned(handle, failing.lost, 4096) as span:
+            assert mmg.span_bytes(span) == failing.data[middle]
+        assert mmg.check(handle) == abi.MMG_OK
+
+
+def break_on_a_slow_device(failing: Failing) -> None:
+    """The kernel's time runs out while the bytes are copied: no byte is then called good that is not the original one."""
+    Path("/proc/sys/fs/lease-break-time").write_text("1")
+    members = {"guarantee": abi.MMG_GUARANTEE_STABLE, "backing": abi.MMG_BACKING_MAP}
+    try:
+        with mmg.opened(mmg.try_open(failing.path, **members)) as handle:
+            assert mmg.info(handle).means == abi.MMG_MEANS_LEASE
+            failing.fail()
+            writer = os.fork()
+            if writer == 0:
+                fd = os.open(failing.path, os.O_WRONLY)
+                os.pwrite(fd, b"B" * 4096, 0)
+                os._exit(0)
+            ended = False
+            while not ended:
+                ended = os.waitpid(writer, os.WNOHANG) != (0, 0)
+                status, span = mmg.pin(handle, 0, 4096)
+                if status == abi.MMG_OK:
+                    seen = mmg.span_bytes(span)
+                    status = mmg.unpin(span)
+                    assert status != abi.MMG_OK or seen == failing.data[:4096], (
+                        "a changed byte was called good"
+                    )
+                assert status in (abi.MMG_OK, abi.MMG_E_UNSTABLE), status
+            assert mmg.check(handle) == abi.MMG_E_UNSTABLE
+            assert mmg.info(handle).shortfall == abi.MMG_SHORT_TIME
+    finally:
+        Path("/proc/sys/fs/lease-break-time").write_text("45")
+
+
+def a_slow_device_is_waited_for_within_limits() -> None:
+    """dm-delay: half a second for each request."""
+    for work in (read_a_slow_device, break_on_a_slow_device):
+        with device("delay {device} 500") as failing:
+            in_child(work, failing)
+
+
+DEVICES: list[tuple[str, Callable[[], None]]] = [
+    ("device: dm-error", lambda: each_way_of_reading_tells("error")),
+    ("device: dm-flakey", lambda: each_way_of_reading_tells("flakey {device} 0 3600")),
+    ("device: dm-delay", a_slow_device_is_waited_for_within_limits),
+]
 
 COPIED = {abi.MMG_MEANS_PRIVATE_COPY, abi.MMG_MEANS_SNAPSHOT}
 Check = Callable[[Path], None]
@@ -345,6 +434,7 @@ print(flush=True)  # what the firmware printed has no end of line
 for name, place, checks in CASES:
     if is_wanted(name):
         try_case(name, place, checks)
-if is_wanted("a failing device"):
-    report("a failing device", a_failing_device_is_reported)
+for name, work in DEVICES:
+    if is_wanted(name):
+        report(name, work)
 print(f"verdict {min(failures, 1)}", flush=True)

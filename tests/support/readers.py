@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Every way of reading, on a device that fails under the reader: what was lost is told, what was not lost is right.
+
+A way opens the file, has the device fail, reads, and judges. It ends the process by SIGBUS if the loss is not contained, so it runs in a child.
+Knows nothing of pytest, since the guest of the virtual machine uses it as well.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from fcntl import ioctl
+from pathlib import Path
+
+from mmapguard import abi
+
+from . import library as mmg
+
+_FIEMAP = 0xC020660B
+UNIT = 4 << 20
+"""The kernel may read so much at once, and fail as a whole: that much before the place of the failure may be lost."""
+
+
+def place_on_device(path: Path, offset: int) -> int:
+    """Where a byte of a file lies on its device."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        room = bytearray(struct.pack("=QQLLLL", 0, 2**64 - 1, 1, 0, 64, 0) + bytes(56 * 64))
+        ioctl(fd, _FIEMAP, room)
+    finally:
+        os.close(fd)
+    for index in range(struct.unpack_from("=L", room, 20)[0]):
+        first, start, length = struct.unpack_from("=QQQ", room, 32 + 56 * index)
+        if first <= offset < first + length:
+            return int(start + offset - first)
+    raise AssertionError("the byte is in no extent")
+
+
+def drop_from_cache(path: Path) -> None:
+    """Forgets what was read of a file."""
+    fd = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A file, where the device under it will fail, and how to have it fail. Nothing of the file is in the page cache."""
+
+    path: Path
+    data: bytes
+    lost: int
+    fail: Callable[[], None]
+
+
+def _judge_loss(handle: int, failing: Failing) -> None:
+    found = mmg.info(handle)
+    assert found.fault_cause == abi.MMG_E_IO
+    assert failing.lost - UNIT <= found.fault_offset <= failing.lost, found.fault_offset
+    assert mmg.check(handle) == abi.MMG_E_IO
+    assert mmg.lib.mmg_verify(handle) == abi.MMG_E_IO
+    assert mmg.pin(handle)[0] == abi.MMG_E_IO
+    assert mmg.read(handle, failing.lost, 1)[0] == abi.MMG_E_IO
+
+
+def through_a_span(failing: Failing) -> None:
+    """Page after page."""
+    with mmg.opened(mmg.try_open(failing.path, backing=abi.MMG_BACKING_MAP)) as handle:
+        status, span = mmg.pin(handle)
+        assert status == abi.MMG_OK
+        failing.fail()
+        place = mmg.address(span)
+        assert ctypes.string_at(place + failing.lost, 1) == b"\0"
+        seen = mmg.span_bytes(span)
+        assert mmg.unpin(span) == abi.MMG_E_IO
+        whole = mmg.info(handle).fault_offset
+        assert seen[:whole] == failing.data[:whole]
+        _judge_loss(handle, failing)
+
+
+def by_copying_out(failing: Failing) -> None:
+    """mmg_read() raises no signal, and says how far it came."""
+    with mmg.opened(mmg.try_open(failing.path, backing=abi.MMG_BACKING_MAP)) as handle:
+        failing.fail()
+        status, got = mmg.read(handle, 0, len(failing.data))
+        assert status == abi.MMG_E_IO
+        assert got == failing.data[: len(got)]
+        assert len(got) <= failing.lost
+        assert mmg.read(handle, failing.lost, 4096)[0] == abi.MMG_E_IO
+
+
+def by_searching(failing: Failing) -> None:
+    """Bytes that cannot be read are not said to be absent."""
+    with mmg.opened(mmg.try_open(failing.path, backing=abi.MMG_BACKING_MAP)) as handle:
+        failing.fail()
+        assert mmg.find(handle, failing.data[failing.lost + 77 : failing.lost + 109])[0] == abi.MMG_E_IO
+
+
+def by_a_copy(failing: Failing) -> None:
+    """A copy is whole or there is none."""
+    failing.fail()
+    for members in (
+        {"backing": abi.MMG_BACKING_COPY},
+        {
+            "guarantee": abi.MMG_GUARANTEE_STABLE,
+            "backing": abi.MMG_BACKING_COPY,
+            "flags": abi.MMG_FLAG_NO_LEASE,
+        },
+    ):
+        mmg.refused(mmg.try_open(failing.path, **members), abi.MMG_E_IO)
+
+
+def by_a_stream(failing: Failing) -> None:
+    """A descriptor that is read to its end."""
+    failing.fail()
+    fd = os.open(failing.path, os.O_RDONLY)
+    mmg.refused(mmg.try_read_fd(fd), abi.MMG_E_IO)
+    os.close(fd)
+
+
+def _judge_reflink(handle: int, failing: Failing) -> None:
+    """A clone shares the blocks, and is read from the same device."""
+    assert mmg.info(handle).means == abi.MMG_MEANS_REFLINK
+    status, got = mmg.read(handle, failing.lost, 4096)
+    assert (status, got) == (abi.MMG_E_IO, b"")
+
+
+def by_a_snapshot(failing: Failing) -> None:
+    """A snapshot of what cannot be read is none, and the file is not called stable."""
+    os.environ["TMPDIR"] = "/dev/shm"
+    failing.fail()
+    attempt = mmg.try_open(
+        failing.path,
+        guarantee=abi.MMG_GUARANTEE_STABLE,
+        flags=abi.MMG_FLAG_NO_LEASE,
+        backing=abi.MMG_BACKING_MAP,
+    )
+    if attempt.status == abi.MMG_OK:
+        with mmg.opened(attempt) as handle:
+            _judge_reflink(handle, failing)
+    else:
+        mmg.refused(attempt, abi.MMG_E_IO, abi.MMG_E_UNSTABLE)
+
+
+def under_a_lease(failing: Failing) -> None:
+    """A lease holds writers back, and not the device."""
+    with mmg.opened(
+        mmg.try_open(failing.path, guarantee=abi.MMG_GUARANTEE_STABLE, backing=abi.MMG_BACKING_MAP)
+    ) as handle:
+        assert mmg.info(handle).means == abi.MMG_MEANS_LEASE
+        failing.fail()
+        status, span = mmg.pin(handle)
+        assert status == abi.MMG_OK
+        assert ctypes.string_at(mmg.address(span) + failing.lost, 1) == b"\0"
+        assert mmg.unpin(span) == abi.MMG_E_IO
+        _judge_loss(handle, failing)
+
+
+def when_the_lease_breaks(failing: Failing) -> None:
+    """What the library cannot copy for the reader is told before the writer is let in."""
+    os.environ["TMPDIR"] = "/dev/shm"
+    with mmg.opened(
+        mmg.try_open(failing.path, guarantee=abi.MMG_GUARANTEE_STABLE, backing=abi.MMG_BACKING_MAP)
+    ) as handle:
+        assert mmg.info(handle).means == abi.MMG_MEANS_LEASE
+        failing.fail()
+        os.close(os.open(failing.path, os.O_RDWR))
+        found = mmg.info(handle)
+        if found.guarantee == abi.MMG_GUARANTEE_STABLE:
+            _judge_reflink(handle, failing)
+            return
+        assert (found.guarantee, found.shortfall) == (abi.MMG_GUARANTEE_CONTAINED, abi.MMG_SHORT_READ)
+        assert found.fault_offset <= failing.lost
+        assert mmg.check(handle) == abi.MMG_E_UNSTABLE
+        if found.fault_offset > 0:
+            assert mmg.content(handle, 0, found.fault_offset) == failing.data[: found.fault_offset]
+
+
+WAYS: dict[str, Callable[[Failing], None]] = {
+    way.__name__.replace("_", " "): way
+    for way in (
+        through_a_span,
+        by_copying_out,
+        by_searching,
+        by_a_copy,
+        by_a_stream,
+        by_a_snapshot,
+        under_a_lease,
+        when_the_lease_breaks,
+    )
+}
