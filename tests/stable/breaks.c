@@ -110,6 +110,38 @@ a_close_during_the_break_ends_the_copy_and_lets_the_writer_in(void)
     }
 }
 
+/** The copy is read through the region that was opened last. When that one ends, the copy begins anew for the others. */
+static void
+a_close_during_the_break_leaves_the_other_regions_stable(void)
+{
+    const char *path = check_path("large");
+    uint8_t first[4096];
+    memset(first, 'A', sizeof first);
+    for (useconds_t pause = 0; pause <= 3000; pause = pause * 3 + 100) {
+        pthread_t writer;
+        mmg_span span = MMG_SPAN_INIT;
+        int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        REQUIRE(file >= 0 && ftruncate(file, (off_t)LARGE) == 0);
+        REQUIRE(pwrite(file, first, sizeof first, 0) == (ssize_t)sizeof first);
+        close(file);
+        mmg_handle stays = open_leased(path);
+        if (stays == 0) {
+            return;
+        }
+        mmg_handle ends = open_leased(path);
+        REQUIRE(pthread_create(&writer, NULL, overwrite_in_thread, (void *)(uintptr_t)path) == 0);
+        usleep(pause);
+        CHECK_STATUS(mmg_close(ends, 0), MMG_OK);
+        REQUIRE(pthread_join(writer, NULL) == 0);
+        REQUIRE_STATUS(mmg_pin(stays, 0, MMG_TO_END, &span), MMG_OK);
+        CHECK(memcmp(span.data, first, sizeof first) == 0);
+        CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+        CHECK_STATUS(mmg_check(stays), MMG_OK);
+        CHECK_U64(check_info(stays).guarantee, MMG_GUARANTEE_STABLE);
+        CHECK_STATUS(mmg_close(stays, 0), MMG_OK);
+    }
+}
+
 static void
 a_span_keeps_its_bytes_through_close_and_break(void)
 {
@@ -283,6 +315,8 @@ static const struct check_case cases[] = {
     {"a thread of the process itself may write", a_thread_of_the_process_itself_may_write, 0},
     {"a close during the break ends the copy and lets the writer in",
      a_close_during_the_break_ends_the_copy_and_lets_the_writer_in, CHECK_ONCE},
+    {"a close during the break leaves the other regions stable",
+     a_close_during_the_break_leaves_the_other_regions_stable, CHECK_ONCE},
     {"a span keeps its bytes through close and break", a_span_keeps_its_bytes_through_close_and_break, 0},
     {"the first leases may be taken by several threads at once",
      the_first_leases_may_be_taken_by_several_threads_at_once, CHECK_ONCE},

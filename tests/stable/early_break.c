@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A writer arrives between the moment at which a lease is taken and the moment at which the lease gets its region. The program stands
+ * between the library and mmap(2), which is called in between, so the order is forced and not hoped for.
+ */
+#undef _FILE_OFFSET_BITS /* with it, the name mmap would be mmap64 */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+
+#define SIZE ((UINT64_C(1) << 20) + 77)
+
+static const char *path_to_break; /* NULL: mmap(2) is nothing but mmap(2) */
+static bool is_refused;           /* the mapping fails, after the writer has arrived */
+static pid_t writer;
+
+/** In the writer: begins the break, tells so, and waits for its turn to write. */
+static _Noreturn void
+write_when_let_in(const char *path, int told)
+{
+    int file = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    bool has_begun = file < 0 && errno == EWOULDBLOCK;
+    if (write(told, has_begun ? "y" : "n", 1) != 1) {
+        _exit(3);
+    }
+    file = has_begun ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+    _exit(file >= 0 && pwrite(file, "changed", 7, 100) == 7 ? 0 : 4);
+}
+
+/** The hooks that a fork runs would wait for what the thread that calls mmap(2) may hold, so it is done without them. */
+static void
+have_it_broken(void)
+{
+    int told[2];
+    char answer = 0;
+    REQUIRE(pipe(told) == 0);
+    writer = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0);
+    REQUIRE(writer >= 0);
+    if (writer == 0) {
+        write_when_let_in(path_to_break, told[1]);
+    }
+    REQUIRE(read(told[0], &answer, 1) == 1);
+    CHECK(answer == 'y');
+    close(told[0]);
+    close(told[1]);
+}
+
+static void *
+map(void *address, size_t length, int protection, int flags, int fd, off_t offset)
+{
+    if (path_to_break != NULL && fd >= 0) {
+        have_it_broken();
+        path_to_break = NULL;
+        if (is_refused) {
+            errno = ENODEV;
+            return MAP_FAILED;
+        }
+    }
+    return (void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
+}
+
+void *
+mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
+{
+    return map(address, length, protection, flags, fd, offset);
+}
+
+void *
+mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset)
+{
+    return map(address, length, protection, flags, fd, offset);
+}
+
+static bool
+has_leases(const char *path, const mmg_options *options)
+{
+    mmg_handle handle = check_open(path, options);
+    bool has = check_info(handle).means == MMG_MEANS_LEASE;
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    if (!has) {
+        check_skip(check_under_qemu()
+                       ? "qemu-user cannot have the break of a lease told by the highest signal, SIGRTMAX"
+                       : "the file system under TMPDIR gives no lease, or the file is not ours");
+    }
+    return has;
+}
+
+static mmg_options
+leased_options(uint32_t backing)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    options.backing = backing;
+    return options;
+}
+
+static void
+check_writer_was_let_in(void)
+{
+    int wait_status = 0;
+    REQUIRE(waitpid(writer, &wait_status, 0) == writer);
+    CHECK_EXITED(wait_status);
+}
+
+static void
+a_break_before_the_lease_has_a_region_is_not_forgotten(void)
+{
+    const char *path = check_file("file", SIZE);
+    mmg_options options = leased_options(MMG_BACKING_MAP);
+    if (!has_leases(path, &options)) {
+        return;
+    }
+    path_to_break = path;
+    mmg_handle handle = check_open(path, &options);
+    check_writer_was_let_in();
+    mmg_span span = MMG_SPAN_INIT;
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    CHECK(check_is_pattern(span.data, 0, span.size));
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    mmg_info info = check_info(handle);
+    CHECK_U64(info.guarantee, MMG_GUARANTEE_STABLE);
+    CHECK(info.means == MMG_MEANS_SNAPSHOT || info.means == MMG_MEANS_REFLINK);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+/** The mapping fails, so the lease goes, the writer is let in, and the bytes come by the next means that holds. */
+static void
+a_mapping_that_fails_in_the_midst_of_a_break_lets_the_writer_in(void)
+{
+    const char *path = check_file("file", SIZE);
+    mmg_options options = leased_options(MMG_BACKING_AUTO);
+    if (!has_leases(path, &options)) {
+        return;
+    }
+    is_refused = true;
+    path_to_break = path;
+    mmg_handle handle = 0;
+    mmg_status status = mmg_open(path, &options, &handle, NULL);
+    is_refused = false;
+    check_writer_was_let_in();
+    CHECK(status == MMG_OK || status == MMG_E_UNSTABLE); /* the file changes while it is copied */
+    if (status == MMG_OK) {
+        mmg_info info = check_info(handle);
+        CHECK_U64(info.guarantee, MMG_GUARANTEE_STABLE);
+        CHECK(info.means != MMG_MEANS_LEASE);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    }
+    mmg_stats stats = MMG_STATS_INIT;
+    CHECK_STATUS(mmg_stats_get(&stats), MMG_OK);
+    CHECK_U64(stats.leases, 0);
+    CHECK_U64(stats.leases_breaking, 0);
+}
+
+static const struct check_case cases[] = {
+    {"a break before the lease has a region is not forgotten", a_break_before_the_lease_has_a_region_is_not_forgotten,
+     0},
+    {"a mapping that fails in the midst of a break lets the writer in",
+     a_mapping_that_fails_in_the_midst_of_a_break_lets_the_writer_in, 0},
+};
+
+CHECK_MAIN(cases)
