@@ -83,7 +83,7 @@ struct region_spec {
     unsigned char *stream;         /* a block on the heap, which becomes the region's */
     const struct mapping *mapping; /* becomes the region's; NULL: a copy */
     uint32_t number;               /* the number of the mapping in the registry */
-    int content; /* the descriptor of the source, from which mmg_read() reads; -1 to read from memory */
+    int content;       /* the descriptor of the source, from which mmg_read() reads; -1 to read from memory */
     bool keeps_source; /* the descriptor and the lock of the source become the region's */
     bool is_guarded;
     uint32_t reason;      /* MMG_REASON_... */
