@@ -74,7 +74,8 @@
 #define MMG_INFO_INIT \
     {sizeof(mmg_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}}
 #define MMG_STATS_INIT \
-    {sizeof(mmg_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+    {sizeof(mmg_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define MMG_LOSS_INIT {sizeof(mmg_loss), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}}
 /** @} */
 /* clang-format on */
 
@@ -215,7 +216,34 @@ typedef struct mmg_stats {
     uint64_t snapshots;       /**< snapshots taken for STABLE, reflinks included */
     uint64_t writer_wait_ns;  /**< time that writers waited for a lease, as seen from here, in nanoseconds, added up */
     uint64_t writer_wait_max_ns; /**< the longest of these waits */
+    uint64_t losses;             /**< records ever written to the ledger; see mmg_losses_get() */
+    uint64_t losses_truncated;   /**< of these, the ones with the cause MMG_E_TRUNCATED */
+    uint64_t losses_io;          /**< ... MMG_E_IO */
+    uint64_t losses_poisoned;    /**< ... MMG_E_POISONED */
+    uint64_t losses_unstable;    /**< ... MMG_E_UNSTABLE */
+    uint64_t losses_foreign;     /**< of all records, the ones of mappings that have no handle */
 } mmg_stats;
+
+/**
+ * One record of the ledger: bytes of a mapping that were lost, and found lost; filled by mmg_losses_get(). A record is of
+ * one moment and is never changed. Offsets count bytes of the file, not of a region.
+ */
+typedef struct mmg_loss {
+    uint32_t struct_size; /**< sizeof(mmg_loss) as the caller was compiled */
+    mmg_status cause;  /**< MMG_E_TRUNCATED, _IO or _POISONED; MMG_E_UNSTABLE: bytes that were to be STABLE changed */
+    uint64_t sequence; /**< number of the record: 1, 2, 3, ... since the process started */
+    mmg_handle handle; /**< the region that lost the bytes, which may be closed by now; 0: nobody's region */
+    uint64_t device;   /**< st_dev of the file, as far as it is known */
+    uint64_t inode;    /**< st_ino of the file, as far as it is known */
+    uint64_t offset;   /**< first lost byte, counted from the start of the file */
+    uint64_t length;   /**< how many bytes of the mapping are lost from there */
+    uint64_t address;  /**< where the first lost byte was mapped */
+    int64_t time_ns;   /**< when, in nanoseconds of CLOCK_MONOTONIC */
+    uint32_t thread;   /**< the thread that found the loss, as gettid(2) numbers threads */
+    uint32_t origin;   /**< MMG_ORIGIN_...: who made the mapping */
+    char path[432];    /**< path of the file as far as it is known; NUL-terminated, in the encoding of the file system,
+                               an overlong one shortened in its middle; empty where it is not known */
+} mmg_loss;
 
 /** The array of Arrow's C Data Interface, for mmg_export_arrow(). Declared here, defined by Arrow's header or a copy. */
 struct ArrowArray;
@@ -400,6 +428,29 @@ enum {
     MMG_GUARD_DISABLED = 5 /**< MMAPGUARD_NO_SIGNAL is set in the environment */
 };
 
+/** What mmg_guard_process() guards. */
+enum {
+    MMG_SCOPE_NONE = 0, /**< ends one earlier call */
+    MMG_SCOPE_FILES = 1 /**< mappings of regular files, private ones and those shared ones that cannot be written to,
+                             unless they are executable or part of a program or a library */
+};
+
+/** Bits of the flags of mmg_guard_process(). */
+enum {
+    MMG_PROCESS_SHARED_WRITABLE = 1, /**< shared mappings that can be written to as well: what is stored into a page
+                                          that was replaced goes nowhere */
+    MMG_PROCESS_CHAIN_FIRST = 2      /**< a fault goes to the handler that was there before first, for a host whose
+                                          handler repairs its own mappings. The guard acts when the fault is still
+                                          there once that handler has returned */
+};
+
+/** `mmg_loss.origin`. */
+enum {
+    MMG_ORIGIN_OWN = 0,     /**< the library: a region that was opened */
+    MMG_ORIGIN_ADOPTED = 1, /**< somebody else, who had the mapping adopted */
+    MMG_ORIGIN_FOREIGN = 2  /**< somebody else in this process: mmg_guard_process() */
+};
+
 /** Features for mmg_supports(). */
 enum {
     MMG_FEATURE_FAULT_GUARD = 1,    /**< SIGBUS containment on this system */
@@ -407,7 +458,11 @@ enum {
     MMG_FEATURE_STABLE_COPY = 3,    /**< STABLE by a private copy */
     MMG_FEATURE_STABLE_LEASE = 4,   /**< STABLE by a lease with snapshot on break */
     MMG_FEATURE_STABLE_REFLINK = 5, /**< STABLE by a reflinked snapshot */
-    MMG_FEATURE_ARROW = 6           /**< mmg_export_arrow() */
+    MMG_FEATURE_ARROW = 6,          /**< mmg_export_arrow() */
+    MMG_FEATURE_FOREIGN = 7,        /**< mmg_guard_process(): the kernel says what is mapped where, and
+                                         lets lost pages be replaced */
+    MMG_FEATURE_FOREIGN_QUERY = 8   /**< ... by one call for one mapping (PROCMAP_QUERY, Linux 6.11); without it by
+                                         reading the list of all mappings at each fault */
 };
 
 /** Vocabularies for mmg_term(). */
@@ -421,7 +476,8 @@ enum {
     MMG_TERM_GUARD = 7,     /**< what mmg_guard_state() returns */
     MMG_TERM_CHANGED = 8,   /**< a bit that mmg_changed() reports, one at a time */
     MMG_TERM_LOCKING = 9,   /**< `mmg_info.lock_reason` */
-    MMG_TERM_EXCEPT = 10    /**< a bit of `mmg_info.exceptions`, one at a time */
+    MMG_TERM_EXCEPT = 10,   /**< a bit of `mmg_info.exceptions`, one at a time */
+    MMG_TERM_ORIGIN = 11    /**< `mmg_loss.origin` */
 };
 
 /** @} */
@@ -956,6 +1012,76 @@ mmg_status mmg_guard_install(void);
  */
 int32_t mmg_handle_fault(int32_t signo, void *siginfo, void *ucontext);
 
+/**
+ * Guard the mappings that other code of this process makes, from now on and whoever makes them: a fault behind the end of
+ * their file, or one that its medium causes, is contained and written to the ledger (mmg_losses_get()), which is the only
+ * place where it is told. Lost bytes read as zeros.
+ *
+ * At each fault the handler asks the kernel what is mapped at the address, and acts on what `scope` and `flags` name
+ * only. Pages are replaced with the protection that their mapping had: the rest of the mapping in one step behind the end
+ * of the file, one page where a page could not be read. Everything else goes to the handler that was there before, as
+ * without the library: executable mappings, mappings of a file that is executed anywhere in the process, devices, memory
+ * that is no file, huge pages (hugetlbfs), and failures of memory files, such as those that userfaultfd(2) raises. Where
+ * that handler is known to repair its own mappings (OpenJDK, YARA, eina, RPM), a fault goes there first, as with
+ * MMG_PROCESS_CHAIN_FIRST. See docs/SAFETY.md for each of them.
+ *
+ * Calls nest: each with MMG_SCOPE_FILES adds one, each with MMG_SCOPE_NONE and the same flags takes one away, from any
+ * thread. What is guarded is the union of all. The call puts the guard on top, as mmg_guard_install(). A forked child is
+ * guarded as its parent is. Nothing costs anything until there is a fault; without MMG_FEATURE_FOREIGN_QUERY a fault costs
+ * a read of the list of all mappings (about 40 ms for 60 000 of them).
+ *
+ * Affects the whole process.
+ *
+ * @param[in] scope  MMG_SCOPE_...
+ * @param[in] flags  MMG_PROCESS_... bits, or 0
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT an unknown scope or flag; or MMG_SCOPE_NONE with flags that no earlier call is left of
+ * @retval MMG_E_GUARD the guard cannot be put in place, as with mmg_guard_install()
+ * @retval MMG_E_UNSUPPORTED the kernel does not say what is mapped (no /proc), or a sandbox forbids to replace pages: no
+ *   MMG_FEATURE_FOREIGN
+ * @par Threads
+ *   Safe.
+ * @since 1.0
+ */
+mmg_status mmg_guard_process(uint32_t scope, uint32_t flags);
+
+/** @} */
+
+/** @defgroup ledger Ledger
+ * @{ */
+
+/**
+ * Read the ledger: one record for each loss that was found in this process since it started, in regions, in adopted
+ * mappings and in those that mmg_guard_process() guards. A region that loses the same bytes again adds no record.
+ *
+ * The newest 1024 records are kept. A mark is a number of records: that of the last record one has seen. The records
+ * behind the mark `since` are stored, oldest first, as many as there is room for, and `*next` is the mark to go on
+ * from. `*next - since - *count` records between the two marks are gone, because newer ones have overwritten them (or
+ * could not wait for them to be read): none is missing uncounted. With no room (`losses` NULL, `capacity` 0) the call
+ * stores 0 and the mark of this moment, at which everything that comes later is news.
+ *
+ * The records of a parent process are those of a forked child as well, up to the fork.
+ *
+ * @param[in] since  a mark: 0 for everything, or what an earlier call stored in `*next`
+ * @param[in,out] losses  an array, the caller's; may be NULL if `capacity` is 0. `struct_size` of the first one is read
+ *   and holds for all; as many as `*count` says are written
+ * @param[in] capacity  how many records there is room for
+ * @param[out] count  receives how many records were stored
+ * @param[out] next  receives the mark behind the last of them
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT
+ * @retval MMG_E_ABI_SIZE
+ * @retval MMG_E_RANGE `since` is larger than any mark yet
+ * @par Blocks
+ *   For as long as another thread needs to write a record down: microseconds, a tenth of a second at most.
+ * @par Threads
+ *   Safe, lock-free for those who write records.
+ * @par Signal safety
+ *   Safe.
+ * @since 1.0
+ */
+mmg_status mmg_losses_get(uint64_t since, mmg_loss *losses, uint64_t capacity, uint64_t *count, uint64_t *next);
+
 /** @} */
 
 /** @defgroup vocabulary Vocabulary
@@ -1061,6 +1187,8 @@ MMG_NONNULL_(2) mmg_status mmg_explain(mmg_handle, mmg_error *);
 MMG_MUST_CHECK_ MMG_NONNULL_(2) mmg_status mmg_loss_counter(mmg_handle, const uint32_t **);
 MMG_NONNULL_(2) mmg_status mmg_info_get(mmg_handle, mmg_info *);
 MMG_NONNULL_(1) mmg_status mmg_stats_get(mmg_stats *);
+MMG_MUST_CHECK_ mmg_status mmg_guard_process(uint32_t, uint32_t);
+MMG_MUST_CHECK_ MMG_NONNULL_(4, 5) mmg_status mmg_losses_get(uint64_t, mmg_loss *, uint64_t, uint64_t *, uint64_t *);
 MMG_NONNULL_(4) mmg_status mmg_resident(mmg_handle, uint64_t, uint64_t, uint64_t *);
 #undef MMG_MUST_CHECK_
 #undef MMG_NONNULL_

@@ -262,6 +262,29 @@ constants! {
     /// MMAPGUARD_NO_SIGNAL is set in the environment
     MMG_GUARD_DISABLED: i32 = 5;
 
+    // What mmg_guard_process() guards.
+    /// ends one earlier call
+    MMG_SCOPE_NONE: u32 = 0;
+    /// mappings of regular files, private ones and those shared ones that cannot be written to, unless they
+    /// are executable or part of a program or a library
+    MMG_SCOPE_FILES: u32 = 1;
+
+    // Bits of the flags of mmg_guard_process().
+    /// shared mappings that can be written to as well: what is stored into a page that was replaced goes
+    /// nowhere
+    MMG_PROCESS_SHARED_WRITABLE: u32 = 1;
+    /// a fault goes to the handler that was there before first, for a host whose handler repairs its own
+    /// mappings. The guard acts when the fault is still there once that handler has returned
+    MMG_PROCESS_CHAIN_FIRST: u32 = 2;
+
+    // `mmg_loss.origin`.
+    /// the library: a region that was opened
+    MMG_ORIGIN_OWN: u32 = 0;
+    /// somebody else, who had the mapping adopted
+    MMG_ORIGIN_ADOPTED: u32 = 1;
+    /// somebody else in this process: `mmg_guard_process()`
+    MMG_ORIGIN_FOREIGN: u32 = 2;
+
     // Features for mmg_supports().
     /// SIGBUS containment on this system
     MMG_FEATURE_FAULT_GUARD: u32 = 1;
@@ -275,6 +298,11 @@ constants! {
     MMG_FEATURE_STABLE_REFLINK: u32 = 5;
     /// `mmg_export_arrow()`
     MMG_FEATURE_ARROW: u32 = 6;
+    /// `mmg_guard_process()`: the kernel says what is mapped where, and lets lost pages be replaced
+    MMG_FEATURE_FOREIGN: u32 = 7;
+    /// ... by one call for one mapping (PROCMAP_QUERY, Linux 6.11); without it by reading the list of all
+    /// mappings at each fault
+    MMG_FEATURE_FOREIGN_QUERY: u32 = 8;
 
     // Vocabularies for mmg_term().
     /// `mmg_info.backing`
@@ -297,4 +325,6 @@ constants! {
     MMG_TERM_LOCKING: u32 = 9;
     /// a bit of `mmg_info.exceptions`, one at a time
     MMG_TERM_EXCEPT: u32 = 10;
+    /// `mmg_loss.origin`
+    MMG_TERM_ORIGIN: u32 = 11;
 }

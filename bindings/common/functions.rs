@@ -205,6 +205,44 @@ functions! {
     /// Since 1.0.
     pub fn mmg_guard_install() -> mmg_status;
 
+    /// Guard the mappings that other code of this process makes, from now on and whoever makes them: a fault
+    /// behind the end of their file, or one that its medium causes, is contained and written to the ledger
+    /// (`mmg_losses_get()`), which is the only place where it is told. Lost bytes read as zeros.
+    ///
+    /// At each fault the handler asks the kernel what is mapped at the address, and acts on what `scope` and
+    /// `flags` name only. Pages are replaced with the protection that their mapping had: the rest of the
+    /// mapping in one step behind the end of the file, one page where a page could not be read. Everything
+    /// else goes to the handler that was there before, as without the library: executable mappings, mappings
+    /// of a file that is executed anywhere in the process, devices, memory that is no file, huge pages
+    /// (hugetlbfs), and failures of memory files, such as those that userfaultfd(2) raises. Where that
+    /// handler is known to repair its own mappings (OpenJDK, YARA, eina, RPM), a fault goes there first, as
+    /// with `MMG_PROCESS_CHAIN_FIRST`. See docs/SAFETY.md for each of them.
+    ///
+    /// Calls nest: each with `MMG_SCOPE_FILES` adds one, each with `MMG_SCOPE_NONE` and the same flags takes
+    /// one away, from any thread. What is guarded is the union of all. The call puts the guard on top, as
+    /// `mmg_guard_install()`. A forked child is guarded as its parent is. Nothing costs anything until there
+    /// is a fault; without `MMG_FEATURE_FOREIGN_QUERY` a fault costs a read of the list of all mappings
+    /// (about 40 ms for 60 000 of them).
+    ///
+    /// Affects the whole process.
+    ///
+    /// - `scope`: `MMG_SCOPE_...`
+    /// - `flags`: `MMG_PROCESS_...` bits, or 0
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`: an unknown scope or flag; or `MMG_SCOPE_NONE` with flags that no earlier call is
+    ///   left of
+    /// - `MMG_E_GUARD`: the guard cannot be put in place, as with `mmg_guard_install()`
+    /// - `MMG_E_UNSUPPORTED`: the kernel does not say what is mapped (no /proc), or a sandbox forbids to
+    ///   replace pages: no `MMG_FEATURE_FOREIGN`
+    ///
+    /// Threads: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_guard_process(scope: u32, flags: u32) -> mmg_status;
+
     /// Where the fault guard stands, as seen from the calling thread.
     ///
     /// Returns `MMG_GUARD_...`
@@ -289,6 +327,43 @@ functions! {
     ///
     /// Since 1.0.
     pub fn mmg_loss_counter(handle: mmg_handle, counter: *mut *const u32) -> mmg_status;
+
+    /// Read the ledger: one record for each loss that was found in this process since it started, in regions,
+    /// in adopted mappings and in those that `mmg_guard_process()` guards. A region that loses the same bytes
+    /// again adds no record.
+    ///
+    /// The newest 1024 records are kept. A mark is a number of records: that of the last record one has seen.
+    /// The records behind the mark `since` are stored, oldest first, as many as there is room for, and
+    /// `*next` is the mark to go on from. `*next - since - *count` records between the two marks are gone,
+    /// because newer ones have overwritten them (or could not wait for them to be read): none is missing
+    /// uncounted. With no room (`losses` NULL, `capacity` 0) the call stores 0 and the mark of this moment,
+    /// at which everything that comes later is news.
+    ///
+    /// The records of a parent process are those of a forked child as well, up to the fork.
+    ///
+    /// - `since`: a mark: 0 for everything, or what an earlier call stored in `*next`
+    /// - `losses`: an array, the caller's; may be NULL if `capacity` is 0. `struct_size` of the first one is
+    ///   read and holds for all; as many as `*count` says are written
+    /// - `capacity`: how many records there is room for
+    /// - `count`: receives how many records were stored
+    /// - `next`: receives the mark behind the last of them
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`
+    /// - `MMG_E_ABI_SIZE`
+    /// - `MMG_E_RANGE`: `since` is larger than any mark yet
+    ///
+    /// Blocks: For as long as another thread needs to write a record down: microseconds, a tenth of a second
+    /// at most.
+    ///
+    /// Threads: Safe, lock-free for those who write records.
+    ///
+    /// Signal safety: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_losses_get(since: u64, losses: *mut mmg_loss, capacity: u64, count: *mut u64, next: *mut u64) -> mmg_status;
 
     /// Open the file at `path` for reading.
     ///

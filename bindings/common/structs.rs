@@ -192,6 +192,51 @@ structs! {
         writer_wait_ns: u64,
         /// the longest of these waits
         writer_wait_max_ns: u64,
+        /// records ever written to the ledger; see `mmg_losses_get()`
+        losses: u64,
+        /// of these, the ones with the cause `MMG_E_TRUNCATED`
+        losses_truncated: u64,
+        /// ... `MMG_E_IO`
+        losses_io: u64,
+        /// ... `MMG_E_POISONED`
+        losses_poisoned: u64,
+        /// ... `MMG_E_UNSTABLE`
+        losses_unstable: u64,
+        /// of all records, the ones of mappings that have no handle
+        losses_foreign: u64,
+    }
+
+    /// One record of the ledger: bytes of a mapping that were lost, and found lost; filled by
+    /// `mmg_losses_get()`. A record is of one moment and is never changed. Offsets count bytes of the file,
+    /// not of a region.
+    pub struct mmg_loss {
+        /// sizeof(`mmg_loss`) as the caller was compiled
+        struct_size: u32,
+        /// `MMG_E_TRUNCATED`, _IO or _POISONED; `MMG_E_UNSTABLE`: bytes that were to be STABLE changed
+        cause: mmg_status,
+        /// number of the record: 1, 2, 3, ... since the process started
+        sequence: u64,
+        /// the region that lost the bytes, which may be closed by now; 0: nobody's region
+        handle: mmg_handle,
+        /// st_dev of the file, as far as it is known
+        device: u64,
+        /// st_ino of the file, as far as it is known
+        inode: u64,
+        /// first lost byte, counted from the start of the file
+        offset: u64,
+        /// how many bytes of the mapping are lost from there
+        length: u64,
+        /// where the first lost byte was mapped
+        address: u64,
+        /// when, in nanoseconds of CLOCK_MONOTONIC
+        time_ns: i64,
+        /// the thread that found the loss, as gettid(2) numbers threads
+        thread: u32,
+        /// `MMG_ORIGIN_...`: who made the mapping
+        origin: u32,
+        /// path of the file as far as it is known; NUL-terminated, in the encoding of the file system, an
+        /// overlong one shortened in its middle; empty where it is not known
+        path: [c_char; 432],
     }
 }
 
@@ -291,4 +336,27 @@ pub const MMG_STATS_INIT: mmg_stats = mmg_stats {
     snapshots: 0,
     writer_wait_ns: 0,
     writer_wait_max_ns: 0,
+    losses: 0,
+    losses_truncated: 0,
+    losses_io: 0,
+    losses_poisoned: 0,
+    losses_unstable: 0,
+    losses_foreign: 0,
+};
+
+/// Every member of a `mmg_loss` its default.
+pub const MMG_LOSS_INIT: mmg_loss = mmg_loss {
+    struct_size: std::mem::size_of::<mmg_loss>() as u32,
+    cause: 0,
+    sequence: 0,
+    handle: 0,
+    device: 0,
+    inode: 0,
+    offset: 0,
+    length: 0,
+    address: 0,
+    time_ns: 0,
+    thread: 0,
+    origin: 0,
+    path: [0; 432],
 };

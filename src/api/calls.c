@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The exported functions for open regions and for the process. Each one validates its arguments, delegates, and reports.
- * mmapguard.h documents what each function promises. open_calls.c has the functions that open a region.
+ * mmapguard.h documents what each function promises. open_calls.c has the functions that open a region, guard_calls.c those
+ * of the guard, of the ledger, and of the library itself.
  */
 /* Without the nonnull attributes of the header: with them the compiler would remove the checks for NULL below. */
 #define MMG_NO_ATTRIBUTES
 #include "region/arrow.h"
 #include "guard/contain.h"
 #include "guard/fault_guard.h"
+#include "guard/foreign.h"
+#include "guard/ledger.h"
 #include "region/find.h"
 #include "base/struct_size.h"
 #include "handle/pin.h"
@@ -15,11 +18,7 @@
 #include "guard/registry.h"
 #include "base/error.h"
 #include "base/status.h"
-#include "os/file_lock.h"
 #include "stable/lease.h"
-
-#define LIBRARY_ABI UINT32_C(0x00010000)
-_Static_assert(MMG_ABI == LIBRARY_ABI, "the header belongs to this library");
 
 static const unsigned char no_bytes[1]; /* what an empty span points to */
 
@@ -260,7 +259,7 @@ mmg_explain(mmg_handle handle, mmg_error *error)
     status = call_begin(handle, &pin);
     if (status != MMG_OK)
         return mmgi_error_tell(&report, status, "verify", 0, 0, NULL);
-    report.path = pin.region->path != NULL ? pin.region->path : "(descriptor)";
+    report.path = pin.region->owner.path != NULL ? pin.region->owner.path : "(descriptor)";
     return call_end(pin, mmgi_region_explain(pin.region, &report));
 }
 
@@ -322,9 +321,10 @@ mmg_stats_get(mmg_stats *stats)
     mmgi_registry_count(&ours.mappings, &ours.mapped_bytes);
     ours.heap_bytes = mmgi_region_heap_bytes();
     ours.guard_state = mmgi_guard_state();
-    ours.faults = mmgi_contain_count();
+    ours.faults = mmgi_contain_count() + mmgi_foreign_count();
     ours.foreign_faults = mmgi_guard_foreign_count();
     mmgi_lease_count(&ours);
+    mmgi_ledger_count(&ours);
     mmgi_struct_write(stats, &ours, sizeof ours);
     return MMG_OK;
 }
@@ -349,72 +349,4 @@ mmg_resident(mmg_handle handle, uint64_t offset, uint64_t length, uint64_t *byte
         return MMG_E_ARGUMENT;
     mmg_status status = call_begin_on_range(handle, offset, &length, &pin);
     return status == MMG_OK ? call_end(pin, mmgi_region_resident(pin.region, offset, length, bytes)) : status;
-}
-
-/* ------------------------------------------------------------------------------------- fault guard and versions -- */
-
-int32_t
-mmg_guard_state(void)
-{
-    return mmgi_guard_state();
-}
-
-mmg_status
-mmg_guard_install(void)
-{
-    return mmgi_guard_install() == MMG_OK ? MMG_OK : MMG_E_GUARD;
-}
-
-int32_t
-mmg_handle_fault(int32_t signo, void *siginfo, void *ucontext)
-{
-    (void)ucontext; /* on Linux the guard does not need the context; another platform may have to change it */
-    return mmgi_guard_handle_signal(signo, siginfo) ? 1 : 0;
-}
-
-uint32_t
-mmg_abi_version(void)
-{
-    return LIBRARY_ABI;
-}
-
-const char *
-mmg_version(void)
-{
-    return MMAPGUARD_VERSION; /* the project version, from the build */
-}
-
-/* The result of probing this system: a bit for each feature that it has. The lowest bit is set when all were probed. */
-#define PROBED 1u
-static _Atomic uint32_t probed_features;
-
-static uint32_t
-features_probe(void)
-{
-    const int32_t guard = mmgi_guard_state();
-    uint32_t found = PROBED | 1u << MMG_FEATURE_STABLE_COPY | 1u << MMG_FEATURE_ARROW;
-
-    /* Reflinks depend on the file system of each file. The library itself can always try one. */
-    found |= 1u << MMG_FEATURE_STABLE_REFLINK;
-    if (guard != MMG_GUARD_REFUSED && guard != MMG_GUARD_DISABLED)
-        found |= 1u << MMG_FEATURE_FAULT_GUARD;
-    if (mmgi_lock_ofd_is_known())
-        found |= 1u << MMG_FEATURE_OFD_LOCK;
-    if (mmgi_lease_is_known())
-        found |= 1u << MMG_FEATURE_STABLE_LEASE;
-    return found;
-}
-
-int32_t
-mmg_supports(uint32_t feature)
-{
-    uint32_t known = atomic_load_explicit(&probed_features, memory_order_relaxed);
-
-    if (feature == 0 || feature >= 32)
-        return 0;
-    if (known == 0) { /* two threads that probe at the same time find the same features */
-        known = features_probe();
-        atomic_store_explicit(&probed_features, known, memory_order_relaxed);
-    }
-    return (int32_t)(known >> feature & 1u);
 }

@@ -102,6 +102,7 @@ opening_finish(struct opening *opening, mmg_handle *handle)
         region->object.destroy(&region->object);
         return mmgi_error_tell(&opening->report, status, "handle", ENOMEM, 0, NULL);
     }
+    atomic_store_explicit(&region->owner.handle, *handle, memory_order_relaxed); /* for the ledger */
     /* An earlier attempt may have filled the error although a later one succeeded. Otherwise the error is clear already. */
     if (opening->report.caller_error != NULL && opening->report.caller_error->status != MMG_OK)
         mmgi_error_clear(opening->report.caller_error);

@@ -143,6 +143,8 @@ static const char *const changed_terms[] = {[MMG_CHANGED_SIZE] = "size",
 static const char *const except_terms[] = {[MMG_EXCEPT_READ_ONLY_TRUNCATION] = "truncation by a read-only open",
                                            [MMG_EXCEPT_PINNED_PAGES] = "stores into pages pinned before the lease"};
 
+static const char *const origin_terms[] = {"own", "adopted", "foreign"};
+
 #define TERMS(list)                                                                                                    \
     {                                                                                                                  \
         (list), sizeof(list) / sizeof((list)[0])                                                                       \
@@ -157,6 +159,7 @@ static const struct {
     [MMG_TERM_SHORTFALL] = TERMS(shortfall_terms), [MMG_TERM_LOCK] = TERMS(lock_terms),
     [MMG_TERM_GUARD] = TERMS(guard_terms),         [MMG_TERM_CHANGED] = TERMS(changed_terms),
     [MMG_TERM_LOCKING] = TERMS(locking_terms),     [MMG_TERM_EXCEPT] = TERMS(except_terms),
+    [MMG_TERM_ORIGIN] = TERMS(origin_terms),
 };
 
 const char *

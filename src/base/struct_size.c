@@ -64,7 +64,15 @@ FROZEN(mmg_stats, handles, 8);
 FROZEN(mmg_stats, retired_slots, 72);
 FROZEN(mmg_stats, leases, 80);
 FROZEN(mmg_stats, writer_wait_max_ns, 168);
+FROZEN(mmg_stats, losses, 176);
+FROZEN(mmg_stats, losses_foreign, 216);
 _Static_assert(sizeof(mmg_stats) == MMGI_FIRST_STATS_SIZE, "mmg_stats must not change its size within 1.0");
+FROZEN(mmg_loss, cause, 4);
+FROZEN(mmg_loss, sequence, 8);
+FROZEN(mmg_loss, time_ns, 64);
+FROZEN(mmg_loss, origin, 76);
+FROZEN(mmg_loss, path, 80);
+_Static_assert(sizeof(mmg_loss) == MMGI_FIRST_LOSS_SIZE, "mmg_loss must not change its size within 1.0");
 
 bool
 mmgi_struct_size_is_valid(uint32_t size, uint32_t first_size)

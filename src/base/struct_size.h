@@ -14,7 +14,8 @@
 #define MMGI_FIRST_OPTIONS_SIZE 88u
 #define MMGI_FIRST_ERROR_SIZE 512u
 #define MMGI_FIRST_INFO_SIZE 192u
-#define MMGI_FIRST_STATS_SIZE 176u
+#define MMGI_FIRST_STATS_SIZE 224u
+#define MMGI_FIRST_LOSS_SIZE 512u
 
 /** Returns true when a caller's struct may have this size. */
 bool mmgi_struct_size_is_valid(uint32_t size, uint32_t first_size);

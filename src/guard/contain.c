@@ -17,6 +17,7 @@
 #include "guard/spares.h"
 #include "os/file.h"
 #include "os/map.h"
+#include "os/map_query.h"
 #include "os/signal.h"
 
 /* The largest number of pages that one failure gives up, where one page after another fails. Each failure may have taken the
@@ -85,7 +86,7 @@ replace(const struct held *held, size_t from, size_t to, size_t fault)
 
     if (held->r.page != mmgi_map_page_size()) /* a spare page cannot replace a huge page */
         fault = held->r.length;
-    return mmgi_spares_replace(start + from, to - from, fault < held->r.length ? start + fault : NULL);
+    return mmgi_spares_replace(start + from, to - from, fault < held->r.length ? start + fault : NULL, MAP_ACCESS_READ);
 }
 
 static bool
@@ -133,7 +134,7 @@ cause_inside(const struct held *held, size_t from)
 {
     struct repairs *repairs = mmgi_registry_repairs(held->number);
 
-    if (held->r.is_device || !held->is_known)
+    if ((held->r.traits & MAPPING_IS_DEVICE) != 0 || !held->is_known)
         return MMG_E_IO;
     int64_t changed = held->status.changed.seconds * INT64_C(1000000000) + held->status.changed.nanoseconds;
     if (atomic_exchange_explicit(&repairs->judged, changed, memory_order_relaxed) == changed)
@@ -207,7 +208,7 @@ count(const struct held *held)
 static bool
 tail_is_gone(const struct held *held)
 {
-    return !held->r.is_stacked || !mmgi_map_is_readable(held->r.start + held->r.length - 1);
+    return (held->r.traits & MAPPING_IS_STACKED) == 0 || !mmgi_map_is_readable(held->r.start + held->r.length - 1);
 }
 
 static bool
@@ -218,7 +219,7 @@ contain_held(struct held *held, void *address, size_t poisoned)
     if (poisoned > 0)
         return contain_poison(held, offset, poisoned);
     look_at_file(held);
-    if (held->is_known && !held->r.is_device && offset >= tail_start(held) && tail_is_gone(held))
+    if (held->is_known && (held->r.traits & MAPPING_IS_DEVICE) == 0 && offset >= tail_start(held) && tail_is_gone(held))
         return contain_tail(held, offset / held->r.page * held->r.page);
     return contain_inside(held, offset);
 }
@@ -252,7 +253,7 @@ contain_tail_of(uint32_t number)
 
     if (mmgi_registry_hold_number(number, &held.r)) {
         look_at_file(&held);
-        size_t from = held.is_known && !held.r.is_device ? tail_start(&held) : held.r.length;
+        size_t from = held.is_known && (held.r.traits & MAPPING_IS_DEVICE) == 0 ? tail_start(&held) : held.r.length;
         done = from < held.r.length && from < atomic_load(&mmgi_registry_repairs(number)->tail) &&
                tail_is_gone(&held) && contain_tail(&held, held.r.length);
         if (done)

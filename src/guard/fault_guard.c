@@ -12,6 +12,8 @@
 #include "base/fork_hooks.h"
 #include "guard/chain.h"
 #include "guard/contain.h"
+#include "guard/foreign.h"
+#include "guard/ledger.h"
 #include "guard/registry.h"
 #include "guard/spares.h"
 #include "os/process.h"
@@ -34,7 +36,8 @@ mmgi_guard_handle_signal(int signo, void *info)
     switch (report.cause) {
     case SIGNAL_CAUSE_PAGE:
     case SIGNAL_CAUSE_POISON:
-        done = mmgi_contain_fault(report.address, report.poisoned);
+        done = mmgi_contain_fault(report.address, report.poisoned) ||
+               mmgi_foreign_contain(report.address, report.poisoned);
         break;
     case SIGNAL_CAUSE_RAISED:
         /*
@@ -66,6 +69,7 @@ static void
 after_fork(void)
 {
     mmgi_registry_after_fork();
+    mmgi_ledger_after_fork();
     atomic_flag_clear(&is_climbing);
 }
 

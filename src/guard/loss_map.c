@@ -15,7 +15,9 @@
 void
 mmgi_loss_map_clear(struct loss_map *record)
 {
-    /* When there is no first cause, there are no runs, so there is nothing to clear. Relaxed: the record is published later. */
+    /* With this offset nothing was ever added since the last call. Relaxed: the record is published later. */
+    if (atomic_load_explicit(&record->first_offset, memory_order_relaxed) == MMG_TO_END)
+        return;
     if (atomic_load_explicit(&record->first_cause, memory_order_relaxed) != MMG_OK)
         for (uint32_t i = 0; i < LOSS_RUNS; i++)
             atomic_store_explicit(&record->run[i], 0, memory_order_relaxed);

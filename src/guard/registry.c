@@ -53,8 +53,7 @@ static void
 entry_fill(struct entry *entry, const struct registration *r)
 {
     atomic_store_explicit(&entry->fd, r->fd, memory_order_relaxed);
-    atomic_store_explicit(&entry->is_device, r->is_device, memory_order_relaxed);
-    atomic_store_explicit(&entry->is_stacked, r->is_stacked, memory_order_relaxed);
+    atomic_store_explicit(&entry->traits, r->traits, memory_order_relaxed);
     atomic_store_explicit(&entry->frozen, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->vouch.until, VOUCHED_FOR_EVER, memory_order_relaxed);
     atomic_store_explicit(&entry->page, r->page, memory_order_relaxed);
@@ -64,7 +63,7 @@ entry_fill(struct entry *entry, const struct registration *r)
     atomic_store_explicit(&entry->file_offset, r->file_offset, memory_order_relaxed);
     atomic_store_explicit(&entry->device, r->device, memory_order_relaxed);
     atomic_store_explicit(&entry->inode, r->inode, memory_order_relaxed);
-    atomic_store_explicit(&entry->changed, r->changed, memory_order_relaxed);
+    atomic_store_explicit(&entry->owner, r->owner, memory_order_relaxed);
     atomic_store_explicit(&entry->faults, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->loss_count, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->repairs.tail, r->length, memory_order_relaxed);
@@ -181,11 +180,9 @@ entry_hold(uint32_t number, uintptr_t address, struct registration *r)
         .file_offset = atomic_load_explicit(&entry->file_offset, memory_order_relaxed),
         .fd = atomic_load_explicit(&entry->fd,
                                    memory_order_acquire), /* acquire: read before the identity of its file */
-        .is_device = atomic_load_explicit(&entry->is_device, memory_order_relaxed) != 0,
-        .is_stacked = atomic_load_explicit(&entry->is_stacked, memory_order_relaxed) != 0,
+        .traits = atomic_load_explicit(&entry->traits, memory_order_relaxed),
         .device = atomic_load_explicit(&entry->device, memory_order_relaxed),
         .inode = atomic_load_explicit(&entry->inode, memory_order_relaxed),
-        .changed = atomic_load_explicit(&entry->changed, memory_order_relaxed),
     };
     return true;
 }

@@ -14,6 +14,17 @@
 #include "guard/vouch.h"
 #include "mmapguard.h"
 
+/** Whose a mapping is: what the ledger says of a loss. Stays where it is for as long as the mapping is registered. */
+struct mapping_owner {
+    const char *path;          /* NULL: opened by descriptor */
+    _Atomic mmg_handle handle; /* 0: not issued yet */
+};
+
+/** What is special about a mapping; bits. */
+#define MAPPING_IS_DEVICE 1u  /* a block device: its status does not tell its size */
+#define MAPPING_IS_STACKED 2u /* the file may have been exchanged: only the mapping tells whether its pages are there */
+#define MAPPING_IS_ADOPTED 4u /* somebody else made the mapping, and may unmap it against the agreement */
+
 /** What the guard must know about a mapping. */
 struct registration {
     unsigned char *start; /* page-aligned */
@@ -24,13 +35,12 @@ struct registration {
     uint64_t size;        /* size of the region */
     uint64_t file_offset; /* offset of `start` in the file */
     int fd;               /* descriptor of the file; -1 for a file that no process can cut */
-    bool is_device;       /* a block device, whose status does not tell its size */
-    bool
-        is_stacked; /* the descriptor may lead to another file now, so only the mapping tells whether its pages are there */
+    uint32_t traits;      /* MAPPING_... bits */
     /* The identity of the file. It is compared, since a host may close the descriptor and get its number again for another
        file. With the inode 0 nothing is compared. */
     uint64_t device, inode;
-    int64_t changed; /* its status change time at open, in nanoseconds since 1970 */
+    int64_t changed; /* its status change time at open, in nanoseconds since 1970; mmgi_registry_hold() leaves it out */
+    const struct mapping_owner *owner;
 };
 
 /** The known losses of a mapping. */

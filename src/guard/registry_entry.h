@@ -24,8 +24,7 @@ struct entry {
     _Atomic uint32_t
         next; /* the link of the free list, unused here: an entry is taken and given back together with its range */
     _Atomic int fd;
-    _Atomic uint32_t is_device;
-    _Atomic uint32_t is_stacked;
+    _Atomic uint32_t traits; /* MAPPING_... bits */
     _Atomic uint32_t frozen; /* the fork_mark() of the process that is replacing its pages; 0 when none is */
     _Atomic uint64_t page;
     _Atomic uint64_t lead;
@@ -34,7 +33,7 @@ struct entry {
     _Atomic uint64_t file_offset;
     _Atomic uint64_t device;
     _Atomic uint64_t inode;
-    _Atomic int64_t changed;
+    _Atomic(const struct mapping_owner *) owner;
     _Atomic uint64_t faults;
     _Atomic uint32_t is_lossy;   /* not 0 when mmgi_registry_lossy counts this entry */
     _Atomic uint32_t loss_count; /* number of records; mmg_loss_counter() shows it */

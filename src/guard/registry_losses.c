@@ -5,7 +5,9 @@
  */
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 
+#include "guard/ledger.h"
 #include "guard/registry.h"
 #include "guard/registry_entry.h"
 
@@ -37,6 +39,41 @@ scale_of(struct entry *entry)
                                .size = atomic_load_explicit(&entry->size, memory_order_relaxed)};
 }
 
+/* Returns true when a part of the loss was not known before. */
+static bool
+is_news(struct entry *entry, const struct loss_scale *scale, uint64_t offset, uint64_t length)
+{
+    const uint64_t rest = scale->size - offset;
+    const uint64_t last = offset + (length < rest ? length : rest) - 1;
+
+    return mmgi_loss_map_within(&entry->lost, scale, offset, 1) == MMG_OK ||
+           mmgi_loss_map_within(&entry->lost, scale, last, 1) == MMG_OK;
+}
+
+static void
+tell_ledger(uint32_t number, struct entry *entry, const struct loss_scale *scale, uint64_t offset, uint64_t length,
+            mmg_status cause)
+{
+    const struct mapping_owner *owner = atomic_load_explicit(&entry->owner, memory_order_relaxed);
+    const uint64_t start = atomic_load_explicit(&range_of(number)->start, memory_order_relaxed);
+    const uint64_t rest = scale->size - offset;
+
+    mmgi_ledger_write(&(struct ledger_loss){
+        .cause = cause,
+        .origin = (atomic_load_explicit(&entry->traits, memory_order_relaxed) & MAPPING_IS_ADOPTED) != 0
+                      ? MMG_ORIGIN_ADOPTED
+                      : MMG_ORIGIN_OWN,
+        .handle = atomic_load_explicit(&owner->handle, memory_order_relaxed),
+        .device = atomic_load_explicit(&entry->device, memory_order_relaxed),
+        .inode = atomic_load_explicit(&entry->inode, memory_order_relaxed),
+        .offset = atomic_load_explicit(&entry->file_offset, memory_order_relaxed) + scale->lead + offset,
+        .length = length < rest ? length : rest,
+        .address = start + scale->lead + offset,
+        .path = owner->path,
+        .path_size = owner->path != NULL ? strlen(owner->path) : 0,
+    });
+}
+
 void
 mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status cause)
 {
@@ -51,9 +88,12 @@ mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status
     }
     if (offset >= scale.size || length == 0)
         return; /* the lost bytes of the page are outside the region */
+    bool is_new = is_news(entry, &scale, offset, length);
     count_lossy(entry);
     atomic_fetch_add(&entry->loss_count, 1);
     mmgi_loss_map_add(&entry->lost, &scale, offset, length, cause);
+    if (is_new) /* of two threads that find the same at once, both may tell */
+        tell_ledger(number, entry, &scale, offset, length, cause);
 }
 
 mmg_status

@@ -46,11 +46,11 @@ spare_take(void)
 }
 
 static bool
-replace_page(unsigned char *page)
+replace_page(unsigned char *page, unsigned access)
 {
     unsigned char *spare = spare_take();
 
-    if (spare == NULL || mmgi_map_spare_move(spare, page) == 0)
+    if (spare == NULL || mmgi_map_spare_move(spare, page, access) == 0)
         return spare != NULL;
     mmgi_map_spare_release(spare);
     return false;
@@ -58,19 +58,19 @@ replace_page(unsigned char *page)
 
 /* Replaces pages when the process has no address space or no mapping left. */
 static enum replaced
-replace_at_limit(unsigned char *start, size_t length, unsigned char *fault)
+replace_at_limit(unsigned char *start, size_t length, unsigned char *fault, unsigned access)
 {
     struct process_space limit;
     int os_code = ENOMEM;
 
     switch (mmgi_process_space_lift(&limit)) {
     case PROCESS_SPACE_LIFTED:
-        os_code = mmgi_map_replace_with_zeros(start, length);
+        os_code = mmgi_map_replace_with_zeros(start, length, access);
         mmgi_process_space_restore(&limit);
         break;
     case PROCESS_SPACE_STUCK:
         /* Moving a page takes no address space, but it may take a mapping, and then it fails, too. */
-        if (fault != NULL && replace_page(fault))
+        if (fault != NULL && replace_page(fault, access))
             return REPLACED_PAGE;
         break;
     case PROCESS_SPACE_FREE:
@@ -81,22 +81,22 @@ replace_at_limit(unsigned char *start, size_t length, unsigned char *fault)
         if (spare == NULL)
             break;
         mmgi_map_spare_release(spare);
-        os_code = mmgi_map_replace_with_zeros(start, length);
+        os_code = mmgi_map_replace_with_zeros(start, length, access);
     }
     return os_code == 0 ? REPLACED_ALL : REPLACED_NOTHING;
 }
 
 enum replaced
-mmgi_spares_replace(unsigned char *start, size_t length, unsigned char *fault)
+mmgi_spares_replace(unsigned char *start, size_t length, unsigned char *fault, unsigned access)
 {
-    int os_code = mmgi_map_replace_with_zeros(start, length);
+    int os_code = mmgi_map_replace_with_zeros(start, length, access);
 
     if (os_code == EAGAIN) {
         /* After mlockall(2) with MCL_FUTURE the new pages count as locked before the old ones are gone. */
         mmgi_map_unlock(start, length);
-        os_code = mmgi_map_replace_with_zeros(start, length);
+        os_code = mmgi_map_replace_with_zeros(start, length, access);
     }
     if (os_code == 0)
         return REPLACED_ALL;
-    return os_code == ENOMEM ? replace_at_limit(start, length, fault) : REPLACED_NOTHING;
+    return os_code == ENOMEM ? replace_at_limit(start, length, fault, access) : REPLACED_NOTHING;
 }

@@ -37,11 +37,12 @@ enum replaced {
 };
 
 /**
- * Replaces `length` bytes at `start` by zeros. They are whole pages of a mapping that the caller holds. At a limit of the
- * process the call unlocks the pages, raises the limit on the address space for a moment, or gives up spares. `fault` is the
- * page that was touched, or NULL. When nothing else helps, the call replaces that page alone, by a spare.
+ * Replaces `length` bytes at `start` by zeros. They are whole pages of a mapping that the caller holds, or of which the caller
+ * has just asked the kernel. `access` (MAP_ACCESS_... of os/map_query.h) says what may be done with the new pages. At a limit
+ * of the process the call unlocks the pages, raises the limit on the address space for a moment, or gives up spares. `fault`
+ * is the page that was touched, or NULL. When nothing else helps, the call replaces that page alone, by a spare.
  * Async-signal-safe.
  */
-enum replaced mmgi_spares_replace(unsigned char *start, size_t length, unsigned char *fault);
+enum replaced mmgi_spares_replace(unsigned char *start, size_t length, unsigned char *fault, unsigned access);
 
 #endif

@@ -92,8 +92,24 @@ void mmgi_file_close_if(int fd, uint64_t device, uint64_t inode);
 /** Describes a file as mmgi_file_status() does, with `mount`, in one call. */
 int mmgi_file_status_with_mount(int fd, struct file_status *status);
 
-/** Describes the file that a path names now, or (`follow` false) the symbolic link itself. May block, as above. */
+/** Describes the file that a path names now, or (`follow` false) the symbolic link itself. Otherwise as above. */
 int mmgi_file_status_of_path(const char *path, bool follow, struct file_status *status);
+
+/** What the bytes of a file are kept in, as far as a failure to deliver them means something else. */
+enum file_medium {
+    FILE_MEDIUM_DISK,   /* any medium that can fail, a network among them */
+    FILE_MEDIUM_MEMORY, /* tmpfs and its like: a page that is there can be delivered */
+    FILE_MEDIUM_HUGE    /* hugetlbfs */
+};
+
+/** Tells the medium of the file that a path names; FILE_MEDIUM_DISK where it cannot be told. Async-signal-safe. */
+enum file_medium mmgi_file_medium(const char *path);
+
+/**
+ * Returns true when the file that a path names begins as programs and libraries do (ELF, PE). A file that is shorter does
+ * not. Async-signal-safe and no cancellation point. May block on the disk.
+ */
+bool mmgi_file_is_program(const char *path);
 
 /**
  * Reads one byte at an offset and drops it: 0; ENODATA behind the end; or the errno of the failure. Async-signal-safe and

@@ -42,10 +42,11 @@ bool mmgi_map_is_refusal(int os_code);
 void mmgi_map_release(const struct mapping *mapping);
 
 /**
- * Puts pages of zeros in the place of lost ones, readable and nothing else. 0; ENOMEM: no mapping or no address space
- * is left; EAGAIN: the process locks its memory, and so much more it may not lock. Async-signal-safe. Does not block.
+ * Puts pages of zeros in the place of lost ones, with the access that the lost ones had (MAP_ACCESS_... of map_query.h). 0;
+ * ENOMEM: no mapping or no address space is left; EAGAIN: the process locks its memory, and so much more it may not lock.
+ * Async-signal-safe. Does not block.
  */
-int mmgi_map_replace_with_zeros(unsigned char *start, size_t length);
+int mmgi_map_replace_with_zeros(unsigned char *start, size_t length, unsigned access);
 
 /** Unlocks pages that mlockall(2) has locked. Async-signal-safe. Does not block. */
 void mmgi_map_unlock(unsigned char *start, size_t length);
@@ -57,7 +58,10 @@ void mmgi_map_unlock(unsigned char *start, size_t length);
  */
 unsigned char *mmgi_map_spares(size_t count);
 void mmgi_map_spare_release(unsigned char *spare);
-int mmgi_map_spare_move(unsigned char *spare, unsigned char *lost);
+int mmgi_map_spare_move(unsigned char *spare, unsigned char *lost, unsigned access);
+
+/** Returns true when this process may replace pages: a sandbox may forbid it. Tries it on memory of its own. */
+bool mmgi_map_can_replace(void);
 
 /**
  * Puts another file's pages, or memory of mmgi_map_shared_memory(), in the place of `length` bytes at the start of a

@@ -209,7 +209,7 @@ map_failed(const struct source *source, int os_code)
 /* Registers a mapping with the guard. Returns its number in the registry, or 0 when there is no memory. */
 static uint32_t
 mapping_register(const struct source *source, const struct map_request *request, const struct mapping *mapping,
-                 size_t lead)
+                 size_t lead, const struct mapping_owner *owner)
 {
     struct registration registration = {.start = mapping->base,
                                         .length = mapping->length,
@@ -218,12 +218,13 @@ mapping_register(const struct source *source, const struct map_request *request,
                                         .size = request->length,
                                         .file_offset = source->options->offset - lead,
                                         .fd = request->is_snapshot ? -1 : request->fd,
-                                        .is_stacked = source->file_system.is_stacked && !request->is_snapshot,
-                                        .is_device = source->kind == SOURCE_DEVICE,
+                                        .traits = source->kind == SOURCE_DEVICE ? MAPPING_IS_DEVICE : 0,
+                                        .owner = owner,
                                         .changed = source->status.changed.seconds * INT64_C(1000000000) +
                                                    source->status.changed.nanoseconds};
 
     if (!request->is_snapshot) {
+        registration.traits |= source->file_system.is_stacked ? MAPPING_IS_STACKED : 0;
         registration.device = source->status.device;
         registration.inode = source->status.inode;
     }
@@ -251,7 +252,7 @@ mmgi_backing_map(struct source *source, const struct map_request *request, struc
         mmgi_region_unreserve(&memory);
         return map_failed(source, os_code);
     }
-    uint32_t number = mapping_register(source, request, &mapping, lead);
+    uint32_t number = mapping_register(source, request, &mapping, lead, &memory.region->owner);
     if (number == 0) {
         mmgi_map_release(&mapping);
         mmgi_region_unreserve(&memory);

@@ -167,7 +167,7 @@ mmgi_region_changed(const struct region *region, uint32_t *what)
     struct file_status now, named;
     uint32_t bits = 0;
 
-    if (!region->has_identity || (region->fd < 0 && region->path == NULL))
+    if (!region->has_identity || (region->fd < 0 && region->owner.path == NULL))
         return MMG_E_UNSUPPORTED;
     if (region->fd >= 0) {
         int os_code = still_names(region, region->fd, &now);
@@ -175,8 +175,8 @@ mmgi_region_changed(const struct region *region, uint32_t *what)
             return mmgi_region_failed(region, os_code);
         bits |= mmgi_identity_compare(then, &now);
     }
-    if (region->path != NULL) {
-        int os_code = mmgi_file_status_of_path(region->path, region->follows_link, &named);
+    if (region->owner.path != NULL) {
+        int os_code = mmgi_file_status_of_path(region->owner.path, region->follows_link, &named);
         if (os_code != 0 || named.device != then->device || named.inode != then->inode)
             bits |= MMG_CHANGED_PATH;
         else if (region->fd < 0)

@@ -40,6 +40,8 @@ mmgi_region_reserve(const struct source *source, uint64_t room, struct region_me
     memory->region = malloc(memory->total);
     if (memory->region == NULL)
         return false;
+    /* Before the mapping is registered: from then on the ledger may ask. */
+    memory->region->owner = (struct mapping_owner){.path = NULL};
     unsigned char *after = (unsigned char *)memory->region + head;
     memory->bytes = room > 0 ? after + (COPY_ALIGNMENT - (uintptr_t)after % COPY_ALIGNMENT) : NULL;
     return true;
@@ -95,9 +97,8 @@ mmgi_region_create(const struct region_spec *spec)
                                          .size = source->size,
                                          .modified = source->status.modified,
                                          .changed = source->status.changed};
-    region->path = NULL;
     if (spec->memory->path_size > 0)
-        region->path = memcpy((char *)region + sizeof(struct region), source->path, spec->memory->path_size);
+        region->owner.path = memcpy((char *)region + sizeof(struct region), source->path, spec->memory->path_size);
     return region;
 }
 

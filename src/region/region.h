@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "guard/registry.h"
 #include "handle/handle.h"
 #include "os/map.h"
 #include "region/promise.h"
@@ -62,8 +63,8 @@ struct region {
         content; /* the descriptor from which mmg_read() reads, at `offset`; -1 when the bytes are only in memory */
     uint64_t offset, heap_bytes, means_order;
     struct identity identity;
-    const char *file_system; /* name of the file system, never NULL */
-    const char *path;        /* NULL when the region was opened by descriptor */
+    const char *file_system;    /* name of the file system, never NULL */
+    struct mapping_owner owner; /* its path, and its handle once that is issued */
 };
 
 /** Memory for a region, its path and a copy of the bytes, in one block. */

@@ -281,8 +281,8 @@ CHANGES: dict[str, Change] = {
     ),
     "a member renamed": ((("    uint64_t inode; ", "    uint64_t node; "),), "member mmg_info.node is new"),
     "a member added at the end": (
-        (("    uint64_t writer_wait_max_ns; ", "    uint64_t writer_wait_max_ns;\n    uint64_t more; "),),
-        "struct mmg_stats changed its size from 176 to 184 bytes",
+        (("    uint64_t losses_foreign; ", "    uint64_t losses_foreign;\n    uint64_t more; "),),
+        "struct mmg_stats changed its size from 224 to 232 bytes",
     ),
     "a constant renumbered": (
         (("MMG_E_RANGE = -3", "MMG_E_RANGE = -6"),),

@@ -31,7 +31,7 @@ HEADER, LAYOUT, STATUS, API = (
     "include/mmapguard.h",
     "src/base/struct_size.c",
     "src/base/status.h",
-    "src/api/calls.c",
+    "src/api/guard_calls.c",
 )
 SCRIPT = "abi/mmapguard.map"
 

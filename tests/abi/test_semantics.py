@@ -40,7 +40,7 @@ def test_every_group_of_constants_is_taken_by_something_and_in_one_type() -> Non
 
 def test_bits_are_powers_of_two_and_only_they_are_marked_so() -> None:
     bits = {name for name, group in GROUPS.items() if group["bits"]}
-    assert bits == {"MMG_FLAG", "MMG_CLOSE", "MMG_CHANGED", "MMG_EXCEPT"}
+    assert bits == {"MMG_FLAG", "MMG_CLOSE", "MMG_CHANGED", "MMG_EXCEPT", "MMG_PROCESS"}
     for name in bits:
         assert all(int(c["value"]).bit_count() == 1 for c in GROUPS[name]["constants"].values()), name
 

@@ -131,6 +131,7 @@ static const struct vocabulary vocabularies[] = {
     {MMG_TERM_SHORTFALL, MMG_SHORT_BLOCKED, false},    {MMG_TERM_LOCK, MMG_LOCK_NONE, false},
     {MMG_TERM_GUARD, MMG_GUARD_DISABLED, false},       {MMG_TERM_CHANGED, MMG_CHANGED_PATH, true},
     {MMG_TERM_LOCKING, MMG_LOCKING_NOT_OURS, false},   {MMG_TERM_EXCEPT, MMG_EXCEPT_PINNED_PAGES, true},
+    {MMG_TERM_ORIGIN, MMG_ORIGIN_FOREIGN, false},
 };
 #define VOCABULARIES (sizeof vocabularies / sizeof *vocabularies)
 
@@ -192,13 +193,13 @@ a_vocabulary_that_does_not_exist_knows_no_word(void)
     uint64_t state = check_seed();
     for (uint32_t value = 0; value < 20; value++) {
         CHECK_TEXT(mmg_term(0, value), "unknown");
-        CHECK_TEXT(mmg_term(MMG_TERM_EXCEPT + 1, value), "unknown");
+        CHECK_TEXT(mmg_term(MMG_TERM_ORIGIN + 1, value), "unknown");
         CHECK_TEXT(mmg_term(UINT32_MAX, value), "unknown");
     }
     for (unsigned round = 0; round < 10000; round++) {
         uint32_t number = (uint32_t)check_random(&state);
         CHECK(mmg_term(number, (uint32_t)check_random(&state)) != NULL);
-        CHECK(number <= MMG_TERM_EXCEPT || strcmp(mmg_term(number, 0), "unknown") == 0);
+        CHECK(number <= MMG_TERM_ORIGIN || strcmp(mmg_term(number, 0), "unknown") == 0);
     }
 }
 
@@ -228,11 +229,11 @@ features_are_yes_or_no_and_unknown_ones_are_no(void)
     uint64_t state = check_seed();
     for (uint32_t feature = 0; feature < 1000; feature++) {
         int32_t answer = mmg_supports(feature);
-        CHECK(answer == 0 || (answer == 1 && feature >= 1 && feature <= MMG_FEATURE_ARROW));
+        CHECK(answer == 0 || (answer == 1 && feature >= 1 && feature <= MMG_FEATURE_FOREIGN_QUERY));
     }
     for (unsigned round = 0; round < 10000; round++) {
         uint32_t feature = (uint32_t)check_random(&state);
-        CHECK(feature <= MMG_FEATURE_ARROW || mmg_supports(feature) == 0);
+        CHECK(feature <= MMG_FEATURE_FOREIGN_QUERY || mmg_supports(feature) == 0);
     }
     CHECK_I64(mmg_supports(UINT32_MAX), 0);
     CHECK_I64(mmg_supports(MMG_FEATURE_FAULT_GUARD), 1);

@@ -123,6 +123,18 @@ class Stats:
     """time that writers waited for a lease, as seen from here, in nanoseconds, added up"""
     writer_wait_max_ns: int
     """the longest of these waits"""
+    losses: int
+    """records ever written to the ledger"""
+    losses_truncated: int
+    """of these, the ones of files that were cut"""
+    losses_io: int
+    """... of bytes that could not be read"""
+    losses_poisoned: int
+    """... of hardware memory errors"""
+    losses_unstable: int
+    """... of bytes that were to be ``stable`` and changed"""
+    losses_foreign: int
+    """of all records, the ones of mappings that have no handle"""
 
 
 def _means_tried(order: int) -> Iterator[str]:

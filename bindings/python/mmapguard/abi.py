@@ -162,12 +162,24 @@ MMG_GUARD_REFUSED: Final = 3
 MMG_GUARD_BLOCKED: Final = 4
 MMG_GUARD_DISABLED: Final = 5
 
+MMG_SCOPE_NONE: Final = 0
+MMG_SCOPE_FILES: Final = 1
+
+MMG_PROCESS_SHARED_WRITABLE: Final = 1
+MMG_PROCESS_CHAIN_FIRST: Final = 2
+
+MMG_ORIGIN_OWN: Final = 0
+MMG_ORIGIN_ADOPTED: Final = 1
+MMG_ORIGIN_FOREIGN: Final = 2
+
 MMG_FEATURE_FAULT_GUARD: Final = 1
 MMG_FEATURE_OFD_LOCK: Final = 2
 MMG_FEATURE_STABLE_COPY: Final = 3
 MMG_FEATURE_STABLE_LEASE: Final = 4
 MMG_FEATURE_STABLE_REFLINK: Final = 5
 MMG_FEATURE_ARROW: Final = 6
+MMG_FEATURE_FOREIGN: Final = 7
+MMG_FEATURE_FOREIGN_QUERY: Final = 8
 
 MMG_TERM_BACKING: Final = 1
 MMG_TERM_REASON: Final = 2
@@ -179,6 +191,7 @@ MMG_TERM_GUARD: Final = 7
 MMG_TERM_CHANGED: Final = 8
 MMG_TERM_LOCKING: Final = 9
 MMG_TERM_EXCEPT: Final = 10
+MMG_TERM_ORIGIN: Final = 11
 
 mmg_handle = c_uint64
 mmg_status = c_int32
@@ -266,7 +279,7 @@ class mmg_info(_Sized):  # 192 bytes
     ]
 
 
-class mmg_stats(_Sized):  # 176 bytes
+class mmg_stats(_Sized):  # 224 bytes
     _fields_ = [
         ("struct_size", c_uint32),
         ("guard_state", c_int32),
@@ -291,6 +304,30 @@ class mmg_stats(_Sized):  # 176 bytes
         ("snapshots", c_uint64),
         ("writer_wait_ns", c_uint64),
         ("writer_wait_max_ns", c_uint64),
+        ("losses", c_uint64),
+        ("losses_truncated", c_uint64),
+        ("losses_io", c_uint64),
+        ("losses_poisoned", c_uint64),
+        ("losses_unstable", c_uint64),
+        ("losses_foreign", c_uint64),
+    ]
+
+
+class mmg_loss(_Sized):  # 512 bytes
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("cause", mmg_status),
+        ("sequence", c_uint64),
+        ("handle", mmg_handle),
+        ("device", c_uint64),
+        ("inode", c_uint64),
+        ("offset", c_uint64),
+        ("length", c_uint64),
+        ("address", c_uint64),
+        ("time_ns", c_int64),
+        ("thread", c_uint32),
+        ("origin", c_uint32),
+        ("path", c_char * 432),
     ]
 
 
@@ -319,6 +356,8 @@ FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "mmg_find_last": (mmg_status, (mmg_handle, c_uint64, c_uint64, c_void_p, c_uint64, POINTER(c_uint64))),
     # mmg_status mmg_guard_install(void)
     "mmg_guard_install": (mmg_status, ()),
+    # mmg_status mmg_guard_process(uint32_t scope, uint32_t flags)
+    "mmg_guard_process": (mmg_status, (c_uint32, c_uint32)),
     # int32_t mmg_guard_state(void)
     "mmg_guard_state": (c_int32, ()),
     # int32_t mmg_handle_fault(int32_t signo, void *siginfo, void *ucontext)
@@ -329,6 +368,12 @@ FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "mmg_load": (mmg_status, (c_char_p, POINTER(mmg_options), POINTER(mmg_handle), POINTER(mmg_error))),
     # mmg_status mmg_loss_counter(mmg_handle handle, const uint32_t **counter)
     "mmg_loss_counter": (mmg_status, (mmg_handle, POINTER(POINTER(c_uint32)))),
+    # mmg_status mmg_losses_get(uint64_t since, mmg_loss *losses, uint64_t capacity, uint64_t *count, uint64_t
+    #     *next)
+    "mmg_losses_get": (
+        mmg_status,
+        (c_uint64, POINTER(mmg_loss), c_uint64, POINTER(c_uint64), POINTER(c_uint64)),
+    ),
     # mmg_status mmg_open(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error)
     "mmg_open": (mmg_status, (c_char_p, POINTER(mmg_options), POINTER(mmg_handle), POINTER(mmg_error))),
     # mmg_status mmg_open_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error)

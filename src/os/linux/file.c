@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -24,6 +25,8 @@
 #include "os/map.h"
 
 #define HUGETLBFS_TYPE 0x958458f6UL /* statfs(2) */
+#define TMPFS_TYPE 0x01021994UL
+#define RAMFS_TYPE 0x858458f6UL
 
 static int
 open_repeating(const char *path, int flags, int *fd)
@@ -214,6 +217,38 @@ mmgi_file_status_of_path(const char *path, bool follow, struct file_status *stat
         return errno;
     describe(&found, status);
     return 0;
+}
+
+enum file_medium
+mmgi_file_medium(const char *path)
+{
+    struct statfs found;
+
+    if (statfs(path, &found) != 0)
+        return FILE_MEDIUM_DISK;
+    switch ((unsigned long)found.f_type & 0xFFFFFFFFUL) { /* 32 bits, whatever the type and its sign */
+    case HUGETLBFS_TYPE:
+        return FILE_MEDIUM_HUGE;
+    case TMPFS_TYPE:
+    case RAMFS_TYPE:
+        return FILE_MEDIUM_MEMORY;
+    default:
+        return FILE_MEDIUM_DISK;
+    }
+}
+
+bool
+mmgi_file_is_program(const char *path)
+{
+    static const unsigned char elf[] = {0x7F, 'E', 'L', 'F'}, pe[] = {'M', 'Z'};
+    unsigned char start[sizeof elf];
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW);
+
+    if (fd < 0)
+        return false;
+    long got = syscall(SYS_read, fd, start, sizeof start);
+    syscall(SYS_close, fd);
+    return got == (long)sizeof start && (memcmp(start, elf, sizeof elf) == 0 || memcmp(start, pe, sizeof pe) == 0);
 }
 
 int

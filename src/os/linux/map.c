@@ -14,6 +14,7 @@
 
 #include "mmapguard.h"
 #include "os/linux/addr_hint.h"
+#include "os/map_query.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22 /* Linux 5.14; older C libraries do not name it */
@@ -35,18 +36,18 @@
  * one) takes other arguments; that of s390x takes them in memory.
  */
 static void *
-mmap_over(void *start, size_t length, int flags, int fd, off_t offset)
+mmap_over(void *start, size_t length, int access, int flags, int fd, off_t offset)
 {
     /* SAFETY: as said where it is called. The casts are those of syscall(2), which returns addresses as long. */
 #if defined(SYS_mmap2)
-    return (void *)syscall(SYS_mmap2, start, length, PROT_READ, flags | MAP_FIXED, fd, (long)(offset / MMAP2_UNIT));
+    return (void *)syscall(SYS_mmap2, start, length, access, flags | MAP_FIXED, fd, (long)(offset / MMAP2_UNIT));
 #elif defined(__s390x__)
-    unsigned long arguments[] = {
-        (unsigned long)start, length, PROT_READ, (unsigned long)(flags | MAP_FIXED), (unsigned long)fd,
-        (unsigned long)offset};
+    unsigned long arguments[] = {(unsigned long)start,  length,
+                                 (unsigned long)access, (unsigned long)(flags | MAP_FIXED),
+                                 (unsigned long)fd,     (unsigned long)offset};
     return (void *)syscall(SYS_mmap, arguments);
 #else
-    return (void *)syscall(SYS_mmap, start, length, PROT_READ, flags | MAP_FIXED, fd, offset);
+    return (void *)syscall(SYS_mmap, start, length, access, flags | MAP_FIXED, fd, offset);
 #endif
 }
 
@@ -133,16 +134,23 @@ mmgi_map_release(const struct mapping *mapping)
     mmgi_addr_hint_return(mapping->hint);
 }
 
+/* The protection of mmap(2) that gives the access of a mapping. No code is ever put in place. */
+static int
+protection_of(unsigned access)
+{
+    return (access & MAP_ACCESS_READ ? PROT_READ : 0) | (access & MAP_ACCESS_WRITE ? PROT_WRITE : 0);
+}
+
 int
-mmgi_map_replace_with_zeros(unsigned char *start, size_t length)
+mmgi_map_replace_with_zeros(unsigned char *start, size_t length, unsigned access)
 {
     /*
      * SAFETY: MAP_FIXED replaces pages in place, in one call, so that no other thread can map anything between. The
-     * range lies in a mapping of this library that the caller holds against release, and it only holds pages that can
-     * no longer be read. The new pages are read-only too. MAP_NORESERVE: they are never written, so a 100 GB range
-     * costs no memory and must not be refused for it.
+     * range only holds pages that can no longer be read. It lies in a mapping of this library that the caller holds
+     * against release, or in one of somebody else of which the caller has just asked the kernel. MAP_NORESERVE: the
+     * new pages are hardly ever written, so a 100 GB range costs no memory and must not be refused for it.
      */
-    void *base = mmap_over(start, length, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *base = mmap_over(start, length, protection_of(access), MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     return base == MAP_FAILED ? errno : 0;
 }
@@ -181,17 +189,32 @@ mmgi_map_spare_release(unsigned char *spare)
 }
 
 int
-mmgi_map_spare_move(unsigned char *spare, unsigned char *lost)
+mmgi_map_spare_move(unsigned char *spare, unsigned char *lost, unsigned access)
 {
     const size_t page = mmgi_map_page_size();
 
-    /* SAFETY: a spare page, as above; it becomes what the lost page was, which is readable. */
-    if (syscall(SYS_mprotect, spare, page, PROT_READ) != 0)
+    /* SAFETY: a spare page, as above; it becomes what the lost page was. */
+    if (syscall(SYS_mprotect, spare, page, protection_of(access)) != 0)
         return errno;
     /* SAFETY: the caller holds the mapping that the lost page is in; the spare page is moved onto it in one step. */
     if (syscall(SYS_mremap, spare, page, page, MREMAP_MAYMOVE | MREMAP_FIXED, lost) == -1)
         return errno;
     return 0;
+}
+
+bool
+mmgi_map_can_replace(void)
+{
+    size_t size;
+    unsigned char *memory = mmgi_map_memory(1, &size);
+
+    if (memory == NULL)
+        return false;
+    memory[0] = 1;
+    bool can = mmgi_map_replace_with_zeros(memory, size, MAP_ACCESS_READ) == 0 &&
+               *(const volatile unsigned char *)memory == 0;
+    mmgi_map_memory_release(memory, size);
+    return can;
 }
 
 int
@@ -201,7 +224,7 @@ mmgi_map_replace_with_file(const struct mapping *mapping, size_t length, int fd,
      * SAFETY: the range is the start of a live mapping that the caller holds, and the file holds the same bytes, so
      * that no reader can tell the moment. MAP_FIXED: in place, without a gap in which others could map.
      */
-    void *base = mmap_over(mapping->base, length, MAP_SHARED, fd, (off_t)offset);
+    void *base = mmap_over(mapping->base, length, PROT_READ, MAP_SHARED, fd, (off_t)offset);
 
     return base == MAP_FAILED ? errno : 0;
 }

@@ -100,6 +100,20 @@ mmgi_file_status_of_path(const char *path, bool follow, struct file_status *stat
     return mmgi_file_status(follow ? 0 : 1, status);
 }
 
+enum file_medium
+mmgi_file_medium(const char *path)
+{
+    (void)path;
+    return FILE_MEDIUM_DISK;
+}
+
+bool
+mmgi_file_is_program(const char *path)
+{
+    (void)path;
+    return false;
+}
+
 int
 mmgi_file_probe(int fd, uint64_t offset)
 {

@@ -3,6 +3,7 @@
  * Address space on a platform without mappings: memory comes from malloc(3), and no file is ever mapped.
  */
 #include "os/map.h"
+#include "os/map_query.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -38,9 +39,10 @@ mmgi_map_release(const struct mapping *mapping)
 }
 
 int
-mmgi_map_replace_with_zeros(unsigned char *start, size_t length)
+mmgi_map_replace_with_zeros(unsigned char *start, size_t length, unsigned access)
 {
     (void)start;
+    (void)access;
     (void)length;
     return ENOTSUP;
 }
@@ -66,11 +68,43 @@ mmgi_map_spare_release(unsigned char *spare)
 }
 
 int
-mmgi_map_spare_move(unsigned char *spare, unsigned char *lost)
+mmgi_map_spare_move(unsigned char *spare, unsigned char *lost, unsigned access)
 {
     (void)spare;
     (void)lost;
+    (void)access;
     return ENOTSUP;
+}
+
+bool
+mmgi_map_can_replace(void)
+{
+    return false;
+}
+
+int
+mmgi_map_find(uintptr_t address, char *path, char *text, struct map_area *area)
+{
+    (void)address;
+    (void)path;
+    (void)text;
+    *area = (struct map_area){.inode = 0};
+    return ENOSYS;
+}
+
+bool
+mmgi_map_is_loaded(const struct map_area *area, bool everywhere, char *text)
+{
+    (void)area;
+    (void)everywhere;
+    (void)text;
+    return true;
+}
+
+bool
+mmgi_map_query_is_known(void)
+{
+    return false;
 }
 
 int

@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The owner of a foreign mapping knows nothing of the guard, and may change the mapping at any moment. So nothing is
+ * remembered: each fault begins with the question what is mapped there now. What is not a file that the guard may take
+ * care of is passed on. What can be read by now runs again: another thread has replaced the page, the file has grown, or
+ * the owner has mapped something else.
+ *
+ * Where the file ends is told by its path, as long as that names the same file and the mapping agrees; else the mapping
+ * itself is asked, by halves, which of its pages can be read.
+ */
+#include "guard/foreign.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "guard/ledger.h"
+#include "guard/spares.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/map.h"
+#include "os/map_query.h"
+#include "os/process.h"
+#include "os/signal.h"
+#include "os/thread.h"
+
+#define KNOWN_FLAGS (MMG_PROCESS_SHARED_WRITABLE | MMG_PROCESS_CHAIN_FIRST)
+/* How often in a row one thread may try an instruction again that should have worked. */
+#define MAX_RETRIES 1000u
+/* Retries that are further apart than this are not in a row. */
+#define RETRY_WINDOW_NS INT64_C(10000000)
+/* Handlers at work at once that have room for their questions; others wait. */
+#define ROOMS 8u
+#define MAX_WAITS 50000
+
+static _Atomic uint32_t begun[KNOWN_FLAGS + 1]; /* how often, by flags */
+static _Atomic unsigned long long contained;
+
+/* A foreign mapping in which a fault is looked at. */
+struct foreign {
+    struct map_area area;
+    struct map_scratch *scratch; /* the path is in there */
+    uintptr_t fault;             /* start of the page that was touched */
+    size_t page;
+    bool is_named;      /* the path names the file that is mapped */
+    uint64_t file_size; /* if so */
+    uint64_t device, inode;
+};
+
+enum verdict {
+    VERDICT_PASS_ON,
+    VERDICT_RETRY,
+    VERDICT_CONTAINED
+};
+
+/* ------------------------------------------------------------------------------------------------- what is guarded -- */
+
+mmg_status
+mmgi_foreign_begin(uint32_t flags)
+{
+    if ((flags & ~(uint32_t)KNOWN_FLAGS) != 0)
+        return MMG_E_ARGUMENT;
+    atomic_fetch_add(&begun[flags], 1);
+    return MMG_OK;
+}
+
+mmg_status
+mmgi_foreign_end(uint32_t flags)
+{
+    if ((flags & ~(uint32_t)KNOWN_FLAGS) != 0)
+        return MMG_E_ARGUMENT;
+    uint32_t before = atomic_load(&begun[flags]);
+    do
+        if (before == 0)
+            return MMG_E_ARGUMENT;
+    while (!atomic_compare_exchange_weak(&begun[flags], &before, before - 1));
+    return MMG_OK;
+}
+
+/* Returns true while the process is guarded, and stores the flags of all that asked for it. */
+static bool
+is_guarded(uint32_t *flags)
+{
+    bool any = false;
+
+    *flags = 0;
+    for (uint32_t i = 0; i <= KNOWN_FLAGS; i++)
+        if (atomic_load(&begun[i]) > 0) {
+            any = true;
+            *flags |= i;
+        }
+    return any;
+}
+
+bool
+mmgi_foreign_is_supported(void)
+{
+    char text[MAP_TEXT_SIZE];
+    struct map_area area;
+
+    return mmgi_map_find((uintptr_t)&area, NULL, text, &area) == 0 && mmgi_map_can_replace();
+}
+
+/* ------------------------------------------------------------------------------------------------------------- turns -- */
+
+/*
+ * Takes a turn at something that one thread at a time may do, and belongs to a process: a forked child takes over what its
+ * parent had taken. The caller has all signals blocked. Returns false when there is no end to the waiting.
+ */
+static bool
+turn_take(_Atomic int *taken)
+{
+    const int self = mmgi_process_id();
+
+    for (int i = 0; i < MAX_WAITS; i++) {
+        int by = atomic_load(taken);
+        if (by != self && atomic_compare_exchange_strong(taken, &by, self))
+            return true;
+        mmgi_thread_sleep_briefly();
+    }
+    return false;
+}
+
+/* Rooms to ask in: the stack of a handler may be small. */
+struct room {
+    _Atomic int process; /* that has taken it; 0: none */
+    struct map_scratch scratch;
+};
+static struct room rooms[ROOMS];
+
+static struct room *
+room_take(void)
+{
+    static _Atomic uint32_t next;
+    struct room *room = &rooms[atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % ROOMS]; /* any will do */
+
+    return turn_take(&room->process) ? room : NULL;
+}
+
+/* --------------------------------------------------------------------------------------------------------- questions -- */
+
+/* Returns true when an instruction that should have worked may be tried again; false when it has been often enough. */
+static bool
+may_retry(uintptr_t address)
+{
+    /* Per place, for all threads: many threads at one place are few retries each. */
+    static _Atomic uint64_t last_address, retries;
+    static _Atomic int64_t last_time;
+    const int64_t now = mmgi_clock_monotonic_ns();
+    const int64_t before = atomic_exchange(&last_time, now);
+
+    if (atomic_exchange(&last_address, address) != address || now - before > RETRY_WINDOW_NS)
+        atomic_store(&retries, 0);
+    return atomic_fetch_add(&retries, 1) < MAX_RETRIES;
+}
+
+static bool
+is_readable(uintptr_t address)
+{
+    return mmgi_map_is_readable((const unsigned char *)address); /* the kernel looks, not this process */
+}
+
+/* Returns true when the area shows a file that can be cut and is nobody's code, by what the kernel says of the area. */
+static bool
+is_in_scope(const struct map_area *area, const char *path, uint32_t flags)
+{
+    if (area->inode == 0 || path[0] != '/' || (area->access & MAP_ACCESS_EXECUTE) != 0)
+        return false;
+    if (area->is_shared && (area->access & MAP_ACCESS_WRITE) != 0 && !(flags & MMG_PROCESS_SHARED_WRITABLE))
+        return false;
+    return strncmp(path, "/dev/", 5) != 0 || strncmp(path, "/dev/shm/", 9) == 0;
+}
+
+/* Returns true when nothing but the name tells that memory without a path in any file system is mapped. */
+static bool
+is_nameless_memory(const char *path)
+{
+    return strncmp(path, "/memfd:", 7) == 0 || strncmp(path, "/SYSV", 5) == 0 ||
+           strncmp(path, "/anon_hugepage", 14) == 0;
+}
+
+/* Looks the file up by its path. Returns false when the file is none that is guarded. */
+static bool
+look_at_file(struct foreign *f, enum file_medium *medium)
+{
+    struct file_status status;
+    const char *path = f->scratch->path;
+
+    f->device = f->area.device;
+    f->inode = f->area.inode;
+    *medium = FILE_MEDIUM_DISK;
+    if (mmgi_file_status_of_path(path, false, &status) != 0 || status.inode != f->area.inode)
+        return !is_nameless_memory(path); /* the path is gone, or names another file by now */
+    /* The number of the device may differ, where a file system gives each subvolume a number of its own. */
+    if (status.kind != FILE_KIND_REGULAR)
+        return status.device != f->area.device;
+    f->is_named = true;
+    f->file_size = status.size;
+    f->device = status.device;
+    *medium = mmgi_file_medium(path);
+    return *medium != FILE_MEDIUM_HUGE;
+}
+
+/* The first page of an area that cannot be read, given that the page at `fault` cannot, and none behind it. */
+static uintptr_t
+end_by_halves(const struct foreign *f)
+{
+    uintptr_t low = f->area.start, high = f->fault;
+
+    while (low < high) {
+        uintptr_t middle = low + (high - low) / 2 / f->page * f->page;
+        if (is_readable(middle))
+            low = middle + f->page;
+        else
+            high = middle;
+    }
+    return high;
+}
+
+/*
+ * Finds where the part of an area that can be read ends, as an address of a byte; stores the first whole page behind it.
+ * Returns false when the page that failed is not behind the end of the file.
+ */
+static bool
+find_end(const struct foreign *f, uintptr_t *end, uintptr_t *tail)
+{
+    const struct map_area *area = &f->area;
+
+    if (f->is_named) {
+        uint64_t present = f->file_size > area->offset ? f->file_size - area->offset : 0;
+        if (present > f->fault - area->start) /* the page is in the file */
+            return false;
+        *end = area->start + (uintptr_t)present; /* below the fault */
+        *tail = area->start + ((uintptr_t)present + f->page - 1) / f->page * f->page;
+        /* A file may have been exchanged for another below its path: only the mapping tells. */
+        if (!is_readable(area->end - 1))
+            return true;
+        return false;
+    }
+    /* A page that fails alone is the medium's. */
+    if (is_readable(area->end - 1) || (f->fault + f->page < area->end && is_readable(f->fault + f->page)))
+        return false;
+    *tail = end_by_halves(f);
+    *end = *tail;
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------ containment -- */
+
+static void
+tell_ledger(const struct foreign *f, uintptr_t from, uintptr_t to, mmg_status cause)
+{
+    static const char gone[] = " (deleted)";
+    const char *path = f->scratch->path;
+    size_t size = strlen(path);
+
+    if (!f->is_named && size > sizeof gone - 1 && strcmp(path + size - (sizeof gone - 1), gone) == 0)
+        size -= sizeof gone - 1;
+    mmgi_ledger_write(&(struct ledger_loss){
+        .cause = cause,
+        .origin = MMG_ORIGIN_FOREIGN,
+        .device = f->device,
+        .inode = f->inode,
+        .offset = f->area.offset + (from - f->area.start),
+        .length = to - from,
+        .address = from,
+        .path = path,
+        .path_size = size,
+    });
+}
+
+/* Returns true when the same file is still mapped in the same way from `from` to `to`. */
+static bool
+is_unchanged(const struct foreign *f, uintptr_t from, uintptr_t to)
+{
+    const struct map_area *then = &f->area;
+    struct map_area now;
+
+    return mmgi_map_find(f->fault, NULL, f->scratch->text, &now) == 0 && now.start <= from && now.end >= to &&
+           now.inode == then->inode && now.device == then->device && now.access == then->access &&
+           now.is_shared == then->is_shared && now.offset - now.start == then->offset - then->start;
+}
+
+/*
+ * One thread at a time: what several find at once is one loss. The loss is told first, so that nobody can read a zero
+ * unwarned. Then the kernel is asked again, last of all: between its answer and the replacement lies nothing but the call.
+ */
+static enum verdict
+replace_in_turn(const struct foreign *f, uintptr_t from, uintptr_t to, uintptr_t lost_from, mmg_status cause)
+{
+    unsigned char *start = (unsigned char *)from, *fault = (unsigned char *)f->fault; /* of a mapping of this process */
+
+    if (!is_unchanged(f, from, to))
+        return VERDICT_RETRY;
+    tell_ledger(f, lost_from, to, cause);
+    if (!f->area.is_from_list && !is_unchanged(f, from, to))
+        return VERDICT_RETRY;
+    return mmgi_spares_replace(start, to - from, fault, f->area.access) == REPLACED_NOTHING ? VERDICT_PASS_ON
+                                                                                            : VERDICT_CONTAINED;
+}
+
+static enum verdict
+replace(const struct foreign *f, uintptr_t from, uintptr_t to, uintptr_t lost_from, mmg_status cause)
+{
+    static _Atomic int replacing; /* the process that a thread is at it of */
+
+    if (!turn_take(&replacing))
+        return VERDICT_PASS_ON;
+    enum verdict verdict = replace_in_turn(f, from, to, lost_from, cause);
+    atomic_store(&replacing, 0);
+    return verdict;
+}
+
+/* The page that was touched, or as much around it as the hardware lost. */
+static enum verdict
+contain_pages(const struct foreign *f, size_t unit, mmg_status cause)
+{
+    const uint64_t at = f->area.offset + (f->fault - f->area.start), first = at / unit * unit;
+    uintptr_t from = first > f->area.offset ? f->area.start + (uintptr_t)(first - f->area.offset) : f->area.start;
+    uintptr_t to = f->area.end - from > unit - (at - first) ? f->fault + (uintptr_t)(unit - (at - first)) : f->area.end;
+
+    return replace(f, from, to < f->area.end ? to : f->area.end, from, cause);
+}
+
+static enum verdict
+judge(struct foreign *f, uint32_t flags, size_t poisoned)
+{
+    enum file_medium medium;
+    uintptr_t end, tail;
+
+    if (!is_in_scope(&f->area, f->scratch->path, flags) || !look_at_file(f, &medium))
+        return VERDICT_PASS_ON;
+    /* Code beside it tells nearly always; everywhere is looked where the file says that it may be a program. */
+    if (mmgi_map_is_loaded(&f->area, f->is_named && mmgi_file_is_program(f->scratch->path), f->scratch->text))
+        return VERDICT_PASS_ON;
+    if (poisoned > 0)
+        return contain_pages(f, poisoned > f->page ? poisoned : f->page, MMG_E_POISONED);
+    if (is_readable(f->fault))
+        return VERDICT_RETRY;
+    if (find_end(f, &end, &tail))
+        return replace(f, tail, f->area.end, end, MMG_E_TRUNCATED);
+    /* Memory does not fail. What raises a signal there is somebody's purpose (userfaultfd), or the want of huge pages. */
+    return medium == FILE_MEDIUM_MEMORY ? VERDICT_PASS_ON : contain_pages(f, f->page, MMG_E_IO);
+}
+
+static enum verdict
+look_and_contain(uintptr_t address, size_t poisoned, uint32_t flags, struct map_scratch *scratch)
+{
+    const size_t page = mmgi_map_page_size();
+    struct foreign f = {.scratch = scratch, .fault = address / page * page, .page = page};
+    int os_code = mmgi_map_find(address, scratch->path, scratch->text, &f.area);
+
+    if (os_code != 0 && os_code != ENOENT)
+        return VERDICT_PASS_ON;
+    /* Nothing, or memory: what faulted is gone. Whether the owner did it, or another thread of this handler, the
+       instruction finds out. */
+    if (os_code == ENOENT || f.area.inode == 0)
+        return poisoned == 0 && (os_code == ENOENT || is_readable(f.fault)) ? VERDICT_RETRY : VERDICT_PASS_ON;
+    return judge(&f, flags, poisoned);
+}
+
+bool
+mmgi_foreign_contain(void *address, size_t poisoned)
+{
+    uint32_t flags;
+
+    if (!is_guarded(&flags))
+        return false;
+    const uint64_t before = mmgi_signal_block_all();
+    struct room *room = room_take();
+    enum verdict verdict = VERDICT_PASS_ON;
+    if (room != NULL) {
+        verdict = look_and_contain((uintptr_t)address, poisoned, flags, &room->scratch);
+        atomic_store(&room->process, 0);
+    }
+    mmgi_signal_unblock(before);
+    if (verdict == VERDICT_RETRY)
+        return may_retry((uintptr_t)address);
+    if (verdict == VERDICT_CONTAINED)
+        atomic_fetch_add_explicit(&contained, 1, memory_order_relaxed); /* a counter */
+    return verdict == VERDICT_CONTAINED;
+}
+
+unsigned long long
+mmgi_foreign_count(void)
+{
+    return atomic_load_explicit(&contained, memory_order_relaxed);
+}

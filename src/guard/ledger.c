@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A ring of entries, each a state and the words of a record. A writer takes the next sequence number, which names its
+ * entry, and claims the entry by its state; when another writer still has the entry, a whole round later, the record is
+ * given up. A reader copies the words and looks at the state again. A sequence number without a record is thus one that
+ * was overwritten or given up, and whoever counts sequence numbers counts these.
+ */
+#include "guard/ledger.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "os/clock.h"
+#include "os/thread.h"
+
+#define ENTRIES 1024u
+#define WORDS (sizeof(mmg_loss) / sizeof(uint64_t))
+
+struct ledger_entry {
+    _Atomic uint64_t state; /* twice the sequence number of the record; one more while the record is written */
+    _Atomic uint64_t word[WORDS];
+};
+
+static struct ledger_entry entries[ENTRIES];
+static _Atomic uint64_t newest;
+static _Atomic uint64_t truncated, failed, poisoned, unstable, foreign;
+
+static struct ledger_entry *
+entry_of(uint64_t sequence)
+{
+    return &entries[sequence % ENTRIES];
+}
+
+/* -------------------------------------------------------------------------------------------------------- writing -- */
+
+static void
+count(const struct ledger_loss *loss)
+{
+    _Atomic uint64_t *counter = loss->cause == MMG_E_TRUNCATED  ? &truncated
+                                : loss->cause == MMG_E_POISONED ? &poisoned
+                                : loss->cause == MMG_E_UNSTABLE ? &unstable
+                                                                : &failed;
+
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); /* counters, ordered with nothing */
+    if (loss->origin == MMG_ORIGIN_FOREIGN)
+        atomic_fetch_add_explicit(&foreign, 1, memory_order_relaxed);
+}
+
+/* An overlong path keeps its beginning, which says where, and its end, which says what. */
+static void
+copy_path(char *to, size_t room, const char *from, size_t size)
+{
+    static const char gap[] = "...";
+
+    if (from == NULL)
+        return;
+    if (size < room) {
+        memcpy(to, from, size);
+        return;
+    }
+    const size_t head = (room - sizeof gap) / 2, tail = room - sizeof gap - head;
+    memcpy(to, from, head);
+    memcpy(to + head, gap, sizeof gap - 1);
+    memcpy(to + head + sizeof gap - 1, from + size - tail, tail);
+}
+
+/* Claims the entry of a record. Returns false when a later record has it, or another writer. */
+static bool
+claim(struct ledger_entry *entry, uint64_t sequence)
+{
+    uint64_t state = atomic_load_explicit(&entry->state, memory_order_relaxed);
+
+    do
+        if ((state & 1) != 0 || state > sequence * 2)
+            return false;
+    while (!atomic_compare_exchange_weak(&entry->state, &state, sequence * 2 + 1));
+    return true;
+}
+
+void
+mmgi_ledger_write(const struct ledger_loss *loss)
+{
+    mmg_loss record = {
+        .struct_size = sizeof record,
+        .cause = loss->cause,
+        .sequence = atomic_fetch_add(&newest, 1) + 1,
+        .handle = loss->handle,
+        .device = loss->device,
+        .inode = loss->inode,
+        .offset = loss->offset,
+        .length = loss->length,
+        .address = loss->address,
+        .time_ns = mmgi_clock_monotonic_ns(),
+        .thread = (uint32_t)mmgi_thread_id(), /* never negative */
+        .origin = loss->origin,
+    };
+    struct ledger_entry *entry = entry_of(record.sequence);
+
+    count(loss);
+    copy_path(record.path, sizeof record.path, loss->path, loss->path_size);
+    if (!claim(entry, record.sequence))
+        return;
+    for (size_t i = 0; i < WORDS; i++) {
+        uint64_t word;
+        memcpy(&word, (const unsigned char *)&record + i * sizeof word, sizeof word);
+        atomic_store_explicit(&entry->word[i], word, memory_order_release); /* after the claim */
+    }
+    atomic_store_explicit(&entry->state, record.sequence * 2, memory_order_release);
+}
+
+/* -------------------------------------------------------------------------------------------------------- reading -- */
+
+bool
+mmgi_ledger_read(uint64_t sequence, int *patience, mmg_loss *loss)
+{
+    struct ledger_entry *entry = entry_of(sequence);
+    uint64_t state = atomic_load_explicit(&entry->state, memory_order_acquire);
+
+    /* The number is taken, and the record is on its way. */
+    while (*patience > 0 && (state < sequence * 2 || state == sequence * 2 + 1)) {
+        *patience -= 1;
+        mmgi_thread_sleep_briefly();
+        state = atomic_load_explicit(&entry->state, memory_order_acquire);
+    }
+    if (state != sequence * 2)
+        return false;
+    for (size_t i = 0; i < WORDS; i++) {
+        uint64_t word = atomic_load_explicit(&entry->word[i], memory_order_acquire); /* before the last look */
+        memcpy((unsigned char *)loss + i * sizeof word, &word, sizeof word);
+    }
+    return atomic_load_explicit(&entry->state, memory_order_relaxed) == state;
+}
+
+uint64_t
+mmgi_ledger_newest(void)
+{
+    return atomic_load(&newest);
+}
+
+uint64_t
+mmgi_ledger_oldest(void)
+{
+    uint64_t last = atomic_load(&newest);
+
+    return last > ENTRIES ? last - ENTRIES + 1 : 1;
+}
+
+void
+mmgi_ledger_count(mmg_stats *stats)
+{
+    stats->losses = mmgi_ledger_newest();
+    stats->losses_truncated = atomic_load_explicit(&truncated, memory_order_relaxed);
+    stats->losses_io = atomic_load_explicit(&failed, memory_order_relaxed);
+    stats->losses_poisoned = atomic_load_explicit(&poisoned, memory_order_relaxed);
+    stats->losses_unstable = atomic_load_explicit(&unstable, memory_order_relaxed);
+    stats->losses_foreign = atomic_load_explicit(&foreign, memory_order_relaxed);
+}
+
+void
+mmgi_ledger_after_fork(void)
+{
+    for (uint32_t i = 0; i < ENTRIES; i++)
+        if ((atomic_load_explicit(&entries[i].state, memory_order_relaxed) & 1) != 0)
+            atomic_store_explicit(&entries[i].state, 0, memory_order_relaxed); /* nobody else is there yet */
+}

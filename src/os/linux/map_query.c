@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What is mapped at an address, by PROCMAP_QUERY (Linux 6.11) or by reading the list in /proc line by line. System calls
+ * are made without the C library, whose entries may be intercepted and are cancellation points. The folder of the thread
+ * is asked, not that of the process: the latter is empty once the first thread has ended.
+ */
+#include "os/map_query.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "os/linux/ioctl_compat.h"
+
+#define LIST "/proc/thread-self/maps"
+
+/* struct procmap_query of linux/fs.h, which the headers of older kernels lack. */
+struct query {
+    uint64_t size, flags, address;
+    uint64_t start, end, access, page, offset;
+    uint64_t inode;
+    uint32_t device_major, device_minor;
+    uint32_t name_size, build_id_size;
+    uint64_t name, build_id;
+};
+_Static_assert(sizeof(struct query) == 104, "the layout of struct procmap_query");
+
+#define QUERY_REQUEST _IOWR('f', 17, struct query)
+#define QUERY_EXECUTABLE 0x04u /* as MAP_ACCESS_EXECUTE; 0x01 and 0x02 are reading and writing */
+#define QUERY_SHARED 0x08u
+#define QUERY_OR_NEXT 0x10u
+#define QUERY_FILE_BACKED 0x20u
+
+/* Neighbours of an area that are looked at on each side: the segments of a loaded object. */
+#define MAX_NEIGHBOURS 8
+
+static int
+list_open(int *fd)
+{
+    long got;
+
+    do
+        got = syscall(SYS_openat, AT_FDCWD, LIST, O_RDONLY | O_CLOEXEC);
+    while (got < 0 && errno == EINTR);
+    *fd = (int)got; /* a descriptor is an int */
+    return got < 0 ? errno : 0;
+}
+
+static void
+list_close(int fd)
+{
+    syscall(SYS_close, fd);
+}
+
+/* Asks for the area at an address, or (with QUERY_OR_NEXT) for the next one of the kind that the flags name. */
+static int
+query(int fd, uintptr_t address, uint64_t flags, char *path, struct map_area *area)
+{
+    struct query q = {.size = sizeof q, .flags = flags, .address = address};
+
+    if (path != NULL) {
+        path[0] = '\0';
+        q.name = (uintptr_t)path;
+        q.name_size = MAP_PATH_SIZE;
+    }
+    if (syscall(SYS_ioctl, fd, QUERY_REQUEST, &q) != 0)
+        return errno;
+    *area = (struct map_area){
+        .start = (uintptr_t)q.start, /* addresses of this process, so the casts keep every value */
+        .end = (uintptr_t)q.end,
+        .offset = q.offset,
+        .device = (uint64_t)makedev(q.device_major, q.device_minor),
+        .inode = q.inode,
+        .access = (unsigned)q.access & (MAP_ACCESS_READ | MAP_ACCESS_WRITE | MAP_ACCESS_EXECUTE),
+        .is_shared = (q.access & QUERY_SHARED) != 0,
+    };
+    return 0;
+}
+
+/* Returns true when an errno of query() means that the kernel, or a sandbox, does not know the call. */
+static bool
+is_unknown(int os_code)
+{
+    return os_code != 0 && os_code != ENOENT;
+}
+
+/* ------------------------------------------------------------------------------------------------- the list as text -- */
+
+/* Reads the list through a small buffer. */
+struct reader {
+    int fd;
+    char *text; /* MAP_TEXT_SIZE bytes */
+    size_t at, filled;
+    bool has_failed;
+};
+
+/* Returns the next character; -1 at the end. */
+static int
+next_char(struct reader *reader)
+{
+    if (reader->at == reader->filled) {
+        long got;
+        do
+            got = syscall(SYS_read, reader->fd, reader->text, (size_t)MAP_TEXT_SIZE);
+        while (got < 0 && errno == EINTR);
+        reader->has_failed = got < 0;
+        if (got <= 0)
+            return -1;
+        reader->filled = (size_t)got;
+        reader->at = 0;
+    }
+    return (unsigned char)reader->text[reader->at++];
+}
+
+/* Reads a number up to the first character that is no digit, which is dropped. */
+static uint64_t
+next_number(struct reader *reader, unsigned base)
+{
+    uint64_t number = 0;
+
+    for (;;) {
+        int c = next_char(reader);
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                                : 16;
+        if (digit >= base)
+            return number;
+        number = number * base + digit;
+    }
+}
+
+/* Reads the rest of a line into `path` without the spaces before it, or drops it (NULL). A line feed in a path is "\012". */
+static void
+next_path(struct reader *reader, char *path)
+{
+    size_t used = 0;
+    int c;
+
+    while ((c = next_char(reader)) >= 0 && c != '\n') {
+        if (path == NULL || (used == 0 && c == ' ') || used + 1 >= MAP_PATH_SIZE)
+            continue;
+        path[used++] = (char)c;
+        if (used >= 4 && memcmp(path + used - 4, "\\012", 4) == 0) {
+            used -= 3;
+            path[used - 1] = '\n';
+        }
+    }
+    if (path != NULL)
+        path[used] = '\0';
+}
+
+/*
+ * Reads one line: "start-end rwxp offset major:minor inode path". Returns false at the end of the list. The path is stored
+ * if the area has the address `wanted`, and `path` is not NULL.
+ */
+static bool
+next_area(struct reader *reader, uintptr_t wanted, char *path, struct map_area *area)
+{
+    uint64_t start = next_number(reader, 16);
+    uint64_t end = next_number(reader, 16);
+    unsigned major, minor;
+
+    if (end == 0)
+        return false;
+    *area = (struct map_area){.start = (uintptr_t)start, .end = (uintptr_t)end, .is_from_list = true};
+    area->access |= next_char(reader) == 'r' ? MAP_ACCESS_READ : 0;
+    area->access |= next_char(reader) == 'w' ? MAP_ACCESS_WRITE : 0;
+    area->access |= next_char(reader) == 'x' ? MAP_ACCESS_EXECUTE : 0;
+    area->is_shared = next_char(reader) == 's';
+    next_char(reader);
+    area->offset = next_number(reader, 16);
+    major = (unsigned)next_number(reader, 16);
+    minor = (unsigned)next_number(reader, 16);
+    area->device = (uint64_t)makedev(major, minor);
+    /* The number ends with a space; the line of memory without a name may end there, too. */
+    uint64_t inode = 0;
+    int c;
+    while ((c = next_char(reader)) >= '0' && c <= '9')
+        inode = inode * 10 + (unsigned)(c - '0');
+    area->inode = inode;
+    if (wanted < start || wanted >= end)
+        path = NULL;
+    if (c == ' ')
+        next_path(reader, path);
+    else if (path != NULL)
+        path[0] = '\0';
+    return true;
+}
+
+static int
+find_in_list(int fd, uintptr_t address, char *path, char *text, struct map_area *area)
+{
+    struct reader reader = {.fd = fd, .text = text};
+
+    while (next_area(&reader, address, path, area))
+        if (address >= area->start && address < area->end)
+            return 0;
+        else if (area->start > address)
+            return ENOENT; /* the list is in the order of addresses */
+    return reader.has_failed ? EIO : ENOENT;
+}
+
+/* ------------------------------------------------------------------------------------------------------- the contract -- */
+
+int
+mmgi_map_find(uintptr_t address, char *path, char *text, struct map_area *area)
+{
+    int fd, os_code = list_open(&fd);
+
+    if (os_code != 0)
+        return os_code == ENOENT ? ENOSYS : os_code; /* there is no /proc */
+    os_code = query(fd, address, 0, path, area);
+    if (is_unknown(os_code))
+        os_code = find_in_list(fd, address, path, text, area);
+    list_close(fd);
+    return os_code;
+}
+
+static bool
+is_same_file(const struct map_area *one, const struct map_area *other)
+{
+    return one->inode == other->inode && one->device == other->device;
+}
+
+static bool
+is_code_of(const struct map_area *code, const struct map_area *area)
+{
+    return (code->access & MAP_ACCESS_EXECUTE) != 0 && is_same_file(code, area);
+}
+
+/* Returns true when an area of code of the same file is among the neighbours, on both sides while the file is the same. */
+static bool
+has_code_beside(int fd, const struct map_area *area)
+{
+    struct map_area next = *area;
+
+    for (int i = 0; i < MAX_NEIGHBOURS && next.start > 0 && query(fd, next.start - 1, 0, NULL, &next) == 0; i++)
+        if (!is_same_file(&next, area))
+            break;
+        else if (is_code_of(&next, area))
+            return true;
+    next = *area;
+    for (int i = 0; i < MAX_NEIGHBOURS && query(fd, next.end, 0, NULL, &next) == 0; i++)
+        if (!is_same_file(&next, area))
+            break;
+        else if (is_code_of(&next, area))
+            return true;
+    return false;
+}
+
+static bool
+has_code_anywhere(int fd, const struct map_area *area)
+{
+    struct map_area next = {.end = 0};
+
+    while (query(fd, next.end, QUERY_EXECUTABLE | QUERY_FILE_BACKED | QUERY_OR_NEXT, NULL, &next) == 0)
+        if (is_code_of(&next, area))
+            return true;
+    return false;
+}
+
+/* Reads the whole list: a fault that costs so much can as well find code anywhere. */
+static bool
+has_code_in_list(int fd, const struct map_area *area, char *text)
+{
+    struct reader reader = {.fd = fd, .text = text};
+    struct map_area next;
+
+    while (next_area(&reader, 0, NULL, &next))
+        if (is_code_of(&next, area))
+            return true;
+    return false;
+}
+
+bool
+mmgi_map_is_loaded(const struct map_area *area, bool everywhere, char *text)
+{
+    struct map_area again;
+    bool result;
+    int fd;
+
+    if (list_open(&fd) != 0)
+        return true; /* not known: nothing is done about it */
+    if (is_unknown(query(fd, area->start, 0, NULL, &again)))
+        result = has_code_in_list(fd, area, text);
+    else
+        result = everywhere ? has_code_anywhere(fd, area) : has_code_beside(fd, area);
+    list_close(fd);
+    return result;
+}
+
+bool
+mmgi_map_query_is_known(void)
+{
+    struct map_area area;
+    int fd;
+
+    if (list_open(&fd) != 0)
+        return false;
+    int os_code = query(fd, (uintptr_t)&area, 0, NULL, &area);
+    list_close(fd);
+    return os_code == 0;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Mappings that others made, in a process that is guarded: the process lives, what is left of the file is true, the rest
+ * reads as zeros, and the ledger names the file. Each access has its twin, the same without the guard, which is killed.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "foreign.h"
+
+static void
+guard(uint32_t flags)
+{
+    REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_FILES, flags), MMG_OK);
+}
+
+static void
+unguard(uint32_t flags)
+{
+    REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_NONE, flags), MMG_OK);
+}
+
+/** Skips the case where the kernel cannot be asked, as under an emulator of another processor without /proc of its own. */
+static bool
+is_unsupported(void)
+{
+    if (mmg_supports(MMG_FEATURE_FOREIGN) == 1) {
+        return false;
+    }
+    check_skip("the kernel does not say what is mapped here");
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------- a cut file -- */
+
+/** A mapping of a file that is cut, and what is touched then. */
+struct scene {
+    const char *path;
+    int protection;
+    int flags;
+    uint64_t offset; /* of the mapping in the file */
+    uint64_t cut;
+    bool is_removed; /* before it is cut, so that no path leads to it */
+    bool is_written; /* the touch is a store */
+};
+
+/** Plays a scene up to the touch of the last page; returns the mapping, of `whole() - offset` bytes. */
+static uint8_t *
+play(const struct scene *scene)
+{
+    uint64_t size = whole() - scene->offset;
+    uint8_t *bytes = foreign_map(scene->path, scene->protection, scene->flags, size, scene->offset);
+    int descriptor = open(scene->path, O_RDWR | O_CLOEXEC);
+    REQUIRE(descriptor >= 0);
+    if (scene->is_removed) {
+        REQUIRE(unlink(scene->path) == 0);
+    }
+    REQUIRE(ftruncate(descriptor, (off_t)scene->cut) == 0);
+    close(descriptor);
+    if (scene->is_written) {
+        *(volatile uint8_t *)(bytes + size - 1) = 42;
+    } else {
+        CHECK(touch(bytes, size - 1) == 0);
+    }
+    return bytes;
+}
+
+static void
+play_twin(void *argument)
+{
+    signal(SIGBUS, SIG_DFL);
+    play(argument);
+}
+
+/** The scene without the guard, and with it: one signal, one record, and the bytes before the cut are true. */
+static void
+lives_and_is_told(struct scene scene)
+{
+    if (is_unsupported()) {
+        return;
+    }
+    const uint64_t page = check_page();
+    scene.path = check_file("foreign", whole());
+    twin_is_killed(play_twin, &scene);
+
+    scene.path = check_file("foreign", whole());
+    char path[4096];
+    snprintf(path, sizeof path, "%s", scene.path);
+    guard(0);
+    const uint64_t mark = ledger_mark();
+    const mmg_stats before = check_stats();
+    uint8_t *bytes = play(&scene);
+    const uint64_t size = whole() - scene.offset;
+    /* Of a file without a path only whole pages are known. */
+    const uint64_t lost = scene.is_removed ? (scene.cut + page - 1) / page * page : scene.cut;
+    const uint64_t from = lost > scene.offset ? lost - scene.offset : 0;
+    ledger_has_one(mark, MMG_E_TRUNCATED, path, scene.offset + from, size - from);
+    CHECK_U64(check_stats().faults, before.faults + 1);
+    CHECK_U64(check_stats().losses_foreign, before.losses_foreign + 1);
+    CHECK_U64(check_stats().losses_truncated, before.losses_truncated + 1);
+    CHECK(check_is_pattern(bytes, scene.offset, scene.cut > scene.offset ? scene.cut - scene.offset : 0));
+    CHECK(check_is_zero(bytes + from, size - from - 1));
+    CHECK(bytes[size - 1] == (scene.is_written ? 42 : 0));
+    CHECK_U64(check_stats().faults, before.faults + 1);
+    if ((scene.protection & PROT_WRITE) != 0) { /* the new pages have the protection that the old ones had */
+        bytes[size - 2] = 17;
+        CHECK(touch(bytes, size - 2) == 17);
+    }
+    REQUIRE(munmap(bytes, size) == 0);
+    unguard(0);
+}
+
+static void
+a_shared_mapping(void)
+{
+    lives_and_is_told((struct scene){.protection = PROT_READ, .flags = MAP_SHARED, .cut = check_page() + 123});
+}
+
+static void
+a_private_mapping(void)
+{
+    lives_and_is_told((struct scene){.protection = PROT_READ, .flags = MAP_PRIVATE, .cut = 3 * check_page()});
+}
+
+static void
+a_file_cut_to_nothing(void)
+{
+    lives_and_is_told((struct scene){.protection = PROT_READ, .flags = MAP_SHARED, .cut = 0});
+}
+
+static void
+a_mapping_of_a_later_part(void)
+{
+    const uint64_t page = check_page();
+    struct scene scene = {.protection = PROT_READ, .flags = MAP_SHARED, .offset = 7 * page, .cut = 9 * page + 1};
+    lives_and_is_told(scene);
+    scene.cut = 2 * page;
+    lives_and_is_told(scene);
+}
+
+static void
+a_private_mapping_that_is_written_to(void)
+{
+    struct scene scene = {.protection = PROT_READ | PROT_WRITE, .flags = MAP_PRIVATE, .cut = 5 * check_page()};
+    lives_and_is_told(scene);
+    scene.is_written = true;
+    lives_and_is_told(scene);
+}
+
+static void
+a_file_without_a_path(void)
+{
+    struct scene scene = {.protection = PROT_READ, .flags = MAP_SHARED, .cut = 5 * check_page(), .is_removed = true};
+    lives_and_is_told(scene);
+    scene.cut = 0;
+    lives_and_is_told(scene);
+    scene.cut = (PAGES - 1) * check_page();
+    lives_and_is_told(scene);
+}
+
+/* -------------------------------------------------------------------------------------------------- what is not guarded -- */
+
+/** Plays a scene in a guarded child, which is killed as if it were not. */
+static void
+play_guarded(void *argument)
+{
+    signal(SIGBUS, SIG_DFL);
+    guard(0);
+    play(argument);
+}
+
+static void
+is_passed_on(struct scene scene)
+{
+    if (is_unsupported()) {
+        return;
+    }
+    scene.path = check_file("foreign", whole());
+    twin_is_killed(play_twin, &scene);
+    scene.path = check_file("foreign", whole());
+    CHECK_KILLED(check_child(play_guarded, &scene), SIGBUS);
+}
+
+static void
+an_executable_mapping(void)
+{
+    is_passed_on((struct scene){.protection = PROT_READ | PROT_EXEC, .flags = MAP_PRIVATE, .cut = check_page()});
+}
+
+static void
+a_shared_writable_mapping(void)
+{
+    is_passed_on((struct scene){.protection = PROT_READ | PROT_WRITE, .flags = MAP_SHARED, .cut = check_page()});
+}
+
+static void
+play_with_flag(void *argument)
+{
+    signal(SIGBUS, SIG_DFL);
+    guard(MMG_PROCESS_SHARED_WRITABLE);
+    play(argument);
+    check_child_end();
+}
+
+static void
+a_flag_adds_shared_writable_mappings(void)
+{
+    struct scene scene = {.protection = PROT_READ | PROT_WRITE, .flags = MAP_SHARED, .cut = check_page()};
+    if (is_unsupported()) {
+        return;
+    }
+    scene.path = check_file("foreign", whole());
+    CHECK_EXITED(check_child(play_with_flag, &scene));
+}
+
+static void
+after_the_last_call(void *argument)
+{
+    signal(SIGBUS, SIG_DFL);
+    guard(0);
+    guard(0);
+    guard(MMG_PROCESS_SHARED_WRITABLE);
+    unguard(0);
+    unguard(MMG_PROCESS_SHARED_WRITABLE);
+    unguard(0);
+    CHECK_STATUS(mmg_guard_process(MMG_SCOPE_NONE, 0), MMG_E_ARGUMENT);
+    play(argument);
+}
+
+static void
+calls_nest(void)
+{
+    struct scene scene = {.protection = PROT_READ, .flags = MAP_SHARED, .cut = check_page()};
+    if (is_unsupported()) {
+        return;
+    }
+    CHECK_STATUS(mmg_guard_process(MMG_SCOPE_NONE, 0), MMG_E_ARGUMENT);
+    CHECK_STATUS(mmg_guard_process(MMG_SCOPE_NONE, 64), MMG_E_ARGUMENT);
+    CHECK_STATUS(mmg_guard_process(MMG_SCOPE_FILES, 64), MMG_E_ARGUMENT);
+    CHECK_STATUS(mmg_guard_process(17, 0), MMG_E_ARGUMENT);
+    guard(0);
+    guard(0);
+    unguard(0);
+    scene.path = check_file("foreign", whole());
+    uint8_t *bytes = play(&scene);
+    munmap(bytes, whole());
+    unguard(0);
+    scene.path = check_file("foreign", whole());
+    CHECK_KILLED(check_child(after_the_last_call, &scene), SIGBUS);
+}
+
+static const struct check_case cases[] = {
+    {"a shared mapping lives, and the ledger names the file", a_shared_mapping, 0},
+    {"a private mapping lives", a_private_mapping, 0},
+    {"a file cut to nothing costs one signal", a_file_cut_to_nothing, 0},
+    {"a mapping of a later part lives", a_mapping_of_a_later_part, 0},
+    {"a private mapping that is written to stays writable", a_private_mapping_that_is_written_to, 0},
+    {"a file without a path is asked page by page", a_file_without_a_path, 0},
+    {"an executable mapping is passed on", an_executable_mapping, 0},
+    {"a shared writable mapping is passed on", a_shared_writable_mapping, 0},
+    {"a flag adds shared writable mappings", a_flag_adds_shared_writable_mappings, 0},
+    {"calls nest", calls_nest, 0},
+};
+
+CHECK_MAIN(cases)
