@@ -708,10 +708,12 @@ mmg_status mmg_unpin(mmg_span *span);
  * @retval MMG_E_HANDLE
  * @retval MMG_E_RANGE `offset` beyond the region
  * @retval MMG_E_TRUNCATED the file ends before the region does
- * @retval MMG_E_IO
+ * @retval MMG_E_IO the medium does not deliver bytes that are inside the file; whatever errno its server answers is in
+ *   mmg_info.os_error
  * @retval MMG_E_POISONED
  * @retval MMG_E_UNSTABLE STABLE was demanded and no longer holds here
- * @retval MMG_E_SYSTEM
+ * @retval MMG_E_SYSTEM the descriptor is gone or names another file, because the host has closed it; or the buffer cannot
+ *   be written to
  * @par Blocks
  *   On the disk.
  * @par Threads
@@ -723,8 +725,13 @@ mmg_status mmg_unpin(mmg_span *span);
 mmg_status mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t size, uint64_t *got);
 
 /**
- * Find the first occurrence of a byte sequence without copying the region. Never a signal, even when SIGBUS is blocked
- * or another handler is on top: the kernel then copies piecewise.
+ * Find the first occurrence of a byte sequence without copying the region.
+ *
+ * The search stops within 256 KiB of the first loss that it meets, and tells of it. A thread that has not searched the
+ * region within the last 10 ms asks first whether the fault guard is in place. While it is not, because SIGBUS is blocked
+ * or another handler is on top, the kernel copies the bytes piecewise, and no signal is raised. After the search the thread
+ * asks for the size of the file, so a truncation inside a page is told as well. Within the next 10 ms, a search that ends
+ * within 256 KiB makes no system call: it is guarded as the caller's own reads are, and mmg_verify() tells what it missed.
  *
  * @param[in] offset,length  the range to search; MMG_TO_END as length: to the end
  * @param[in] needle  `needle_size` bytes, the caller's; may be NULL if `needle_size` is 0 (found at `offset`)
@@ -795,14 +802,21 @@ mmg_status mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length,
  * Tell whether everything handed out so far is still there. The call compares the size of the file with the region, so
  * it also sees a truncation inside the last page, whose bytes silently read as zeros. A loss once seen stays reported.
  *
+ * The size is asked of the file system by fstat(2). When that fails, nothing is recorded: the bytes may be there, the call
+ * says that it cannot tell, and the next call asks again. A server that does not answer lets the call wait for as long as
+ * fstat(2) does, on some file systems without end. mmg_unpin() and mmg_loss_counter() ask nobody, and never wait.
+ *
  * @retval MMG_OK
  * @retval MMG_E_HANDLE
  * @retval MMG_E_TRUNCATED the cause of the first loss (where: mmg_info.fault_offset)
- * @retval MMG_E_IO the cause of the first loss (where: mmg_info.fault_offset)
+ * @retval MMG_E_IO the cause of the first loss (where: mmg_info.fault_offset); or fstat failed (mmg_info.fault_cause is
+ *   MMG_OK then), as when a server is gone
  * @retval MMG_E_POISONED the cause of the first loss (where: mmg_info.fault_offset)
  * @retval MMG_E_UNSTABLE STABLE was demanded and no longer holds (from where: mmg_info.fault_offset; why:
  *   mmg_info.shortfall)
  * @retval MMG_E_SYSTEM fstat failed because the descriptor is gone or names another file: the host has closed it
+ * @par Blocks
+ *   On the file system, as told above.
  * @par Threads
  *   Safe.
  * @par Signal safety
@@ -886,7 +900,8 @@ mmg_status mmg_loss_counter(mmg_handle handle, const uint32_t **counter);
  * @retval MMG_E_ARGUMENT
  * @retval MMG_E_HANDLE
  * @retval MMG_E_UNSUPPORTED a stream, or a copy made from a descriptor
- * @retval MMG_E_SYSTEM
+ * @retval MMG_E_IO fstat failed, as when a server is gone
+ * @retval MMG_E_SYSTEM the descriptor is gone or names another file: the host has closed it
  * @par Blocks
  *   On the disk.
  * @par Threads

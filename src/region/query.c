@@ -154,10 +154,8 @@ mmgi_region_check(const struct region *region)
     struct losses losses;
     mmg_status status = mmgi_region_look(region);
 
-    if (status != MMG_OK)
-        return status;
     mmgi_registry_losses(region->number, &losses);
-    return losses.cause;
+    return losses.cause != MMG_OK ? losses.cause : status;
 }
 
 mmg_status

@@ -28,6 +28,9 @@ _PAGES = 4096  # of a file, at most: one byte of the shared memory each
 _GOOD, _BAD, _SHORT, _SLOW, _DEADLY = range(5)
 _ASKED = _PAGES
 _RELEASED = _PAGES + 8
+_READS = _PAGES + 16
+_READ_ERROR = _PAGES + 24
+_STATUS_ERROR = _PAGES + 25
 
 
 class Device:
@@ -43,10 +46,11 @@ class Device:
     def __getitem__(self, part: slice) -> bytes | int:
         """What a read gets. Runs in the server."""
         start, stop, _ = part.indices(len(self.data))
+        self._shared[_READS : _READS + 8] = struct.pack("Q", self.reads + 1)
         for page in range(start // PAGE, (stop + PAGE - 1) // PAGE):
             state = self._shared[page]
             if state == _BAD:
-                return errno.EIO
+                return self._shared[_READ_ERROR] or errno.EIO
             if state == _SHORT:
                 return self.data[start : max(start, page * PAGE)]
             if state == _DEADLY:
@@ -61,6 +65,19 @@ class Device:
         while self._shared[_RELEASED] == 0 and time.monotonic() < until:
             time.sleep(0.0005)
 
+    @property
+    def reads(self) -> int:
+        """How often the kernel has asked for contents."""
+        return int(struct.unpack("Q", self._shared[_READS : _READS + 8])[0])
+
+    def status_error(self) -> int:
+        """What becomes of whoever asks for the size of the file: an errno, or 0. Runs in the server."""
+        return self._shared[_STATUS_ERROR]
+
+    def hide_status(self, code: int) -> None:
+        """Have every question for the size of the file fail with an errno; 0: answer again."""
+        self._shared[_STATUS_ERROR] = code
+
     def close(self) -> None:
         """Give up the memory shared with the server."""
         self._shared.close()
@@ -69,8 +86,9 @@ class Device:
         for page in pages:
             self._shared[page] = state
 
-    def fail(self, *pages: int) -> None:
-        """Reads of these pages fail with EIO."""
+    def fail(self, *pages: int, code: int = errno.EIO) -> None:
+        """Reads of these pages fail with an errno, the same for all."""
+        self._shared[_READ_ERROR] = code
         self._mark(_BAD, pages)
 
     def shorten(self, *pages: int) -> None:
@@ -107,7 +125,8 @@ def served(pages: int) -> Iterator[tuple[Path, Device]]:
     device = Device(pattern(pages * PAGE, seed=5))
     # Whatever has a length and slices is good enough for the server.
     try:
-        with fuse.mounted({NAME: fuse.File(cast(bytes, device))}) as folder:
+        file = fuse.File(cast(bytes, device), status_error=device.status_error)
+        with fuse.mounted({NAME: file}) as folder:
             yield folder / NAME, device
     finally:
         device.close()

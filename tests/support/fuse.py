@@ -18,7 +18,7 @@ import stat
 import struct
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,7 @@ class File:
     direct_io: bool = False  # the kernel refuses MAP_SHARED, and caches nothing
     lock_error: int = 0  # errno of every attempt to lock
     fail_from: int | None = None  # reads at this offset and after it fail with EIO
+    status_error: Callable[[], int] | None = None  # the errno of fstat, or 0; None: it never fails
 
 
 class _Server:
@@ -72,7 +73,16 @@ class _Server:
         if node != 1 or name not in self.names:
             return errno.ENOENT
         found = self.names.index(name) + 2
-        return struct.pack("<QQQQII", found, 0, 60, 60, 0, 0) + self.attributes(found)
+        return struct.pack("<QQQQII", found, 0, 60, self.validity(found), 0, 0) + self.attributes(found)
+
+    def validity(self, node: int) -> int:
+        """For so many seconds the kernel need not ask for attributes again."""
+        return 60 if node == 1 or self.files[node - 2].status_error is None else 0
+
+    def status(self, node: int) -> bytes | int:
+        failing = None if node == 1 else self.files[node - 2].status_error
+        error = 0 if failing is None else failing()
+        return error or struct.pack("<QII", self.validity(node), 0, 0) + self.attributes(node)
 
     def read(self, node: int, body: bytes) -> bytes | int:
         _, offset, size = struct.unpack_from("<QQI", body)
@@ -99,7 +109,7 @@ class _Server:
         if opcode == _LOOKUP:
             return self.lookup(node, body)
         if opcode == _GETATTR:
-            return struct.pack("<QII", 60, 0, 0) + self.attributes(node)
+            return self.status(node)
         if opcode == _OPEN:
             return struct.pack("<QIi", 0, _DIRECT_IO if self.files[node - 2].direct_io else 0, 0)
         if opcode == _READ:
