@@ -4,7 +4,8 @@
 use std::os::raw::{c_char, c_void};
 
 use crate::{
-    mmg_error, mmg_handle, mmg_info, mmg_options, mmg_span, mmg_stats, mmg_status, ArrowArray, ArrowSchema,
+    mmg_error, mmg_handle, mmg_info, mmg_loss, mmg_options, mmg_span, mmg_stats, mmg_status, ArrowArray,
+    ArrowSchema,
 };
 
 include!("common/functions.rs");

@@ -3,6 +3,6 @@
 
 use std::os::raw::c_char;
 
-use crate::mmg_status;
+use crate::{mmg_handle, mmg_status};
 
 include!("common/structs.rs");

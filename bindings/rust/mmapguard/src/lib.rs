@@ -5,9 +5,11 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 
 mod error;
+mod foreign;
 mod guarantee;
 mod handle;
 mod info;
+mod ledger;
 mod name;
 mod options;
 mod pinned;
@@ -18,8 +20,10 @@ mod span;
 mod words;
 
 pub use error::{Error, Result};
+pub use foreign::{guard_process, GuardOptions, LostBytes, ProcessGuard};
 pub use guarantee::{Contained, Guarantee, Leased, Stable};
 pub use info::{Changed, Info, Stats};
+pub use ledger::{losses, Loss, Losses, Mark};
 pub use options::Options;
 pub use pinned::Pinned;
 pub use process::{guard_install, guard_state, handle_fault, stats, supports, version};
@@ -27,5 +31,5 @@ pub use reader::Reader;
 pub use region::Region;
 pub use span::Span;
 pub use words::{
-    Advice, Backing, Feature, GuardState, Lock, Locking, Means, Promise, Reason, Shortfall, Status,
+    Advice, Backing, Feature, GuardState, Lock, Locking, Means, Origin, Promise, Reason, Shortfall, Status,
 };

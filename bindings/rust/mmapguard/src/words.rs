@@ -316,6 +316,22 @@ vocabulary! {
         STABLE_REFLINK = MMG_FEATURE_STABLE_REFLINK,
         /// Export through the Arrow C Data Interface, which this crate leaves to `mmapguard-sys`.
         ARROW = MMG_FEATURE_ARROW,
+        /// [`guard_process`](crate::guard_process).
+        FOREIGN = MMG_FEATURE_FOREIGN,
+        /// The kernel tells of one mapping by one call (Linux 6.11), so that a fault costs the same with many mappings.
+        FOREIGN_QUERY = MMG_FEATURE_FOREIGN_QUERY,
+    }
+}
+
+vocabulary! {
+    /// Who made a mapping that lost bytes: see [`Loss::origin`](crate::Loss::origin).
+    Origin(u32) {
+        /// This library: a region that was opened.
+        OWN = MMG_ORIGIN_OWN,
+        /// Somebody else, who had the mapping adopted.
+        ADOPTED = MMG_ORIGIN_ADOPTED,
+        /// Somebody else in this process: see [`guard_process`](crate::guard_process).
+        FOREIGN = MMG_ORIGIN_FOREIGN,
     }
 }
 
@@ -328,4 +344,5 @@ words! {
     Lock = MMG_TERM_LOCK;
     Locking = MMG_TERM_LOCKING;
     GuardState = MMG_TERM_GUARD;
+    Origin = MMG_TERM_ORIGIN;
 }

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Mappings that another crate makes: memmap2's dies of a cut, and lives while the process is guarded.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+
+use common::{child, given, sample, Folder, LARGE};
+use mmapguard::{guard_process, losses, Contained, GuardOptions, Mark, Origin, Region, Status};
+
+const LEFT: usize = 3 << 12;
+
+/// What these tests count is the whole process's, so one runs at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Map a file with memmap2, cut it, and read its last byte.
+fn lose(path: &Path) -> u8 {
+    let file = File::open(path).unwrap();
+    // SAFETY: bytes are lost below the map, which is what these tests are about; nothing is concluded from them.
+    let map = unsafe { memmap2::Mmap::map(&file) }.unwrap();
+    OpenOptions::new().write(true).open(path).unwrap().set_len(LEFT as u64).unwrap();
+    // SAFETY: the byte is inside the map.
+    unsafe { map.as_ptr().add(LARGE - 1).read_volatile() }
+}
+
+#[test]
+fn a_guarded_process_outlives_what_kills_another() {
+    let _alone = alone();
+    let folder = Folder::new();
+    let bare = child("part_nothing_is_guarded", &folder.file("bare", &sample(LARGE))).wait().unwrap();
+    assert_eq!(bare.signal(), Some(libc::SIGBUS), "{bare}");
+
+    let path = folder.file("guarded", &sample(LARGE));
+    let guard = guard_process().unwrap();
+    assert!(guard.check().is_ok());
+    assert_eq!(lose(&path), 0);
+    let lost = guard.finish().unwrap_err();
+    let [loss] = lost.records() else { panic!("{lost}") };
+    let status = std::fs::metadata(&path).unwrap();
+    assert_eq!(loss.path().as_deref(), Some(&*path));
+    assert_eq!((loss.cause(), loss.origin()), (Status::TRUNCATED, Origin::FOREIGN));
+    assert_eq!((loss.offset(), loss.length()), (LEFT as u64, (LARGE - LEFT) as u64));
+    assert_eq!((loss.device(), loss.inode()), (status.dev(), status.ino()));
+    assert!(lost.to_string().contains(path.to_str().unwrap()), "{lost}");
+    assert!(lost.to_string().ends_with(&format!("from byte {LEFT} on")), "{lost}");
+
+    let after = child("part_a_guard_has_ended", &folder.file("after", &sample(LARGE))).wait().unwrap();
+    assert_eq!(after.signal(), Some(libc::SIGBUS), "{after}");
+}
+
+#[test]
+#[ignore = "part of a_guarded_process_outlives_what_kills_another, run by it in a child"]
+fn part_nothing_is_guarded() {
+    println!("survived, with {}", lose(&given()));
+}
+
+#[test]
+#[ignore = "part of a_guarded_process_outlives_what_kills_another, run by it in a child"]
+fn part_a_guard_has_ended() {
+    drop(guard_process().unwrap());
+    println!("survived, with {}", lose(&given()));
+}
+
+#[test]
+fn guards_nest_and_each_tells_what_it_saw() {
+    let _alone = alone();
+    let folder = Folder::new();
+    let outer = GuardOptions::new().shared_writable(true).start().unwrap();
+    let inner = GuardOptions::new().chain_first(true).start().unwrap();
+    lose(&folder.file("first", &sample(LARGE)));
+    assert_eq!(inner.finish().unwrap_err().records().len(), 1);
+    lose(&folder.file("second", &sample(LARGE)));
+    let lost = outer.finish().unwrap_err();
+    assert_eq!((lost.records().len(), lost.overwritten()), (2, 0));
+}
+
+#[test]
+fn a_region_tells_of_its_own_losses() {
+    let _alone = alone();
+    let folder = Folder::new();
+    let path = folder.file("file", &sample(LARGE));
+    let mark = Mark::now();
+    let guard = guard_process().unwrap();
+    let region = Region::<Contained>::open(&path).unwrap();
+    OpenOptions::new().write(true).open(&path).unwrap().set_len(LEFT as u64).unwrap();
+    let pinned = region.pinned().unwrap();
+    // SAFETY: the byte is inside the region, and is read once.
+    assert_eq!(unsafe { pinned.as_ptr().add(LARGE - 1).read_volatile() }, 0);
+    assert!(pinned.check().is_err());
+    guard.finish().unwrap();
+    let found = losses(mark).unwrap();
+    assert_eq!(found.records.iter().map(|loss| loss.origin()).collect::<Vec<_>>(), [Origin::OWN]);
+    assert_eq!(found.mark, Mark::now());
+    assert!(losses(found.mark).unwrap().records.is_empty());
+}
