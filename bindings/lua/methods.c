@@ -436,6 +436,7 @@ set_up(lua_State *L)
     fill_metatable(L, lua_upvalueindex(MMGL_REGION), 1, "mmapguard.region");
     fill_metatable(L, lua_upvalueindex(MMGL_SPAN), 1, "mmapguard.span");
     mmgl_add_open(L);
+    mmgl_add_process(L);
     mmgl_share(L, 1);
     return 0;
 }

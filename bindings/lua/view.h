@@ -144,6 +144,9 @@ double mmgl_find_for_ffi(const struct mmgl_view *view, double init, const char *
 /** Add open and load to the module's table. For a function with the upvalues of methods. open.c */
 void mmgl_add_open(lua_State *L);
 
+/** Add guard_process and losses to the module's table. For a function with the upvalues of methods. process.c */
+void mmgl_add_process(lua_State *L);
+
 /**
  * Leave in the registry what the FFI module for LuaJIT needs. For a function with the upvalues of methods; the table of
  * methods is at `methods`. shared.c

@@ -1088,6 +1088,7 @@ if support.is_54 then
   end)
 end
 
+require("foreign")(mg, { collect = collect, module = module })
 if is_ffi then require("only_ffi")(mg, { live = live, collect = collect, cut = cut, is_loss = is_loss }) end
 
 support.run((jit and jit.version or _VERSION) .. ", " .. module, arg[2])
