@@ -146,6 +146,9 @@ give_methods(PyObject *module, PyObject *type)
 static PyMethodDef functions[] = {
     {"give_methods", give_methods, METH_O, PyDoc_STR("give_methods($module, kind, /)\n--\n\n")},
     {"find_owner", mgpy_find_owner, METH_O, PyDoc_STR("find_owner($module, object, /)\n--\n\n")},
+    {"guard_process", mgpy_guard_process, METH_VARARGS, PyDoc_STR("guard_process($module, scope, flags, /)\n--\n\n")},
+    {"losses", mgpy_losses, METH_O, PyDoc_STR("losses($module, since, /)\n--\n\n")},
+    {"losses_mark", mgpy_losses_mark, METH_NOARGS, PyDoc_STR("losses_mark($module, /)\n--\n\n")},
     {"unsettled", mgpy_unsettled, METH_NOARGS, PyDoc_STR("unsettled($module, /)\n--\n\n")},
     {NULL, NULL, 0, NULL}};
 

@@ -232,4 +232,9 @@ PyObject *mgpy_region_resident(PyObject *self, PyObject *args);
 PyObject *mgpy_region_settle(PyObject *self, PyObject *unused);
 PyObject *mgpy_stats_to_dict(const mmg_stats *stats);
 
+/* process.c: mappings that others made, and the ledger of losses */
+PyObject *mgpy_guard_process(PyObject *module, PyObject *args);
+PyObject *mgpy_losses(PyObject *module, PyObject *since);
+PyObject *mgpy_losses_mark(PyObject *module, PyObject *unused);
+
 #endif

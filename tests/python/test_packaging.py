@@ -243,7 +243,7 @@ def test_one_wheel_runs_the_tests_on_every_cpython(python: str, repaired: Path, 
     inside = tmp_path / "venv" / "bin" / "python"
     wanted = needs("pytest", "hypothesis", "numpy", "pyarrow")
     run(inside, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", repaired, *wanted)
-    needs_more = ["arrow", "ecosystem", "dask", "pools", "typing", "packaging", "cost"]
+    needs_more = ["arrow", "ecosystem", "foreign_libraries", "dask", "pools", "typing", "packaging", "cost"]
     left_out = [f"test_{name}.py" for name in needs_more]
     ignore = [f"--ignore={ROOT / 'tests' / 'python' / name}" for name in left_out]
     told = run(inside, "-m", "pytest", "-q", ROOT / "tests" / "python", *ignore, cwd=tmp_path)

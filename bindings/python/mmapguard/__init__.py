@@ -40,7 +40,9 @@ else:
         TruncatedError,
         UnstableError,
     )
+    from ._guard import Loss, Losses, guard_process, losses
     from ._info import Info, Stats
+    from ._log import LossLog, log_losses
     from ._memmap import memmap
     from ._options import Options, Source
     from ._process import guard_install, guard_state, stats
@@ -65,13 +67,19 @@ else:
         ),
         *(
             Info,
+            Loss,
+            LossLog,
+            Losses,
             Options,
             Region,
             Stats,
             check,
             guard_install,
+            guard_process,
             guard_state,
             load,
+            log_losses,
+            losses,
             memmap,
             open,
             read_fd,
@@ -86,6 +94,9 @@ __all__ = [
     "DeviceError",
     "FileChangedWarning",
     "Info",
+    "Loss",
+    "LossLog",
+    "Losses",
     "MapFaultError",
     "MapFaultWarning",
     "Options",
@@ -98,8 +109,11 @@ __all__ = [
     "__version__",
     "check",
     "guard_install",
+    "guard_process",
     "guard_state",
     "load",
+    "log_losses",
+    "losses",
     "memmap",
     "open",
     "read_fd",

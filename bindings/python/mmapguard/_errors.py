@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import warnings
 from typing import Final
 
@@ -135,6 +136,14 @@ def _sentence(message: str, operation: str, os_code: int) -> str:
     said = message.partition(f": {operation}: ")[2] if operation else message
     text = os.strerror(os_code) if os_code else ""
     return "" if said == text else said.removesuffix(f" ({text})")
+
+
+def is_departure(kind: type[BaseException]) -> bool:
+    """Return True for an exception that ends a program or a task, beside which a loss is no news."""
+    if issubclass(kind, (KeyboardInterrupt, SystemExit, GeneratorExit)):
+        return True
+    tasks = sys.modules.get("asyncio.exceptions")
+    return tasks is not None and issubclass(kind, tasks.CancelledError)
 
 
 def warn(source: object, status: int) -> None:

@@ -7,6 +7,7 @@ import atexit
 import sys
 from typing import Any
 
+from . import _guard
 from . import _mmapguard as native
 from ._errors import MapFaultError
 from ._info import Stats
@@ -50,21 +51,22 @@ class _FailingStream:
 
 
 def _tell_losses() -> None:
-    """Print one line for each region of which bytes are lost and nobody has been told, and make the exit status 120.
+    """Print one line for each file of which bytes are lost and nobody has been told, and make the exit status 120.
 
-    A region that lives until the interpreter ends has no block whose end could raise. An exception here could not be
-    caught by anybody and would not change the exit status.
+    A region or a guard that lives until the interpreter ends has no block whose end could raise. An exception here could
+    not be caught by anybody and would not change the exit status.
     """
-    lost = False
+    untold: list[Exception] = []
     for region in native.unsettled():
         try:
             region.check()
         except (MapFaultError, OSError) as loss:
-            lost = True
-            text = f"mmapguard: {loss}; what was computed from its bytes does not hold"
-            if sys.stderr is not None:
-                print(text, file=sys.stderr)
-    if lost:
+            untold.append(loss)
+    untold.extend(_guard.untold())
+    for error in untold:
+        if sys.stderr is not None:
+            print(f"mmapguard: {error}; what was computed from its bytes does not hold", file=sys.stderr)
+    if untold:
         sys.stderr = _FailingStream(sys.stderr)
 
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Final, NoReturn, Self, Unpack
 
 from . import _mmapguard as native
-from ._errors import FileChangedWarning, MapFaultError
+from ._errors import FileChangedWarning, MapFaultError, is_departure
 from ._info import Info, changes_of, info_of
 from ._options import (
     ADVICE,
@@ -32,14 +32,6 @@ from ._references import DEFAULTS, LENGTH, LOAD, OFFSET, OPEN, READ, arrive
 #: Read in between two looks at Python's signals, so that Ctrl-C is heard soon.
 _PIECE: Final = 16 << 20
 _TO_END: Final = 2**64 - 1
-
-
-def _is_departure(kind: type[BaseException]) -> bool:
-    """Return True for an exception that ends a program or a task, beside which a loss is no news."""
-    if issubclass(kind, (KeyboardInterrupt, SystemExit, GeneratorExit)):
-        return True
-    tasks = sys.modules.get("asyncio.exceptions")
-    return tasks is not None and issubclass(kind, tasks.CancelledError)
 
 
 class Region(native.RegionBase):
@@ -198,7 +190,7 @@ class Region(native.RegionBase):
             self.close()
             return
         try:
-            if kind is None or not (_is_departure(kind) or issubclass(kind, MapFaultError)):
+            if kind is None or not (is_departure(kind) or issubclass(kind, MapFaultError)):
                 what = self._settle()
                 if what:
                     self._warn_of_changes(what)

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Mappings that others made: guarding the process, and the ledger of what was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+from . import _mmapguard as native
+from ._errors import MapFaultError, failure, is_departure
+
+
+class Loss(NamedTuple):
+    """One record of the ledger: bytes of a mapping that were found lost. Offsets count bytes of the file."""
+
+    sequence: int
+    """number of the record: 1, 2, 3, ... since the process started"""
+    cause: str
+    """the status that tells why, such as 'MMG_E_TRUNCATED'"""
+    origin: str
+    """who made the mapping: 'own' (a region), 'adopted', or 'foreign' (code that knows nothing of mmapguard)"""
+    path: str | None
+    """the file, as far as its name is known"""
+    offset: int
+    """first lost byte, counted from the start of the file"""
+    length: int
+    """how many bytes of the mapping are lost from there"""
+    device: int
+    """as os.stat_result.st_dev"""
+    inode: int
+    """as st_ino"""
+    address: int
+    """where the first lost byte was mapped"""
+    time_ns: int
+    """when, as time.monotonic_ns() counts"""
+    thread: int
+    """the thread that found the loss, as threading.get_native_id() numbers threads"""
+
+    def error(self) -> Exception:
+        """Return the exception that tells of this loss: TruncatedError, DeviceError or UnstableError."""
+        return failure(_STATUSES[self.cause], 0, "", "", self.offset, self.path)
+
+
+_STATUSES: Final[dict[str, int]] = {
+    native.status_name(status): status
+    for status in (native.E_TRUNCATED, native.E_IO, native.E_POISONED, native.E_UNSTABLE)
+}
+
+
+class Losses(tuple[Loss, ...]):
+    """What losses() returns: a tuple of Loss, oldest first."""
+
+    mark: int
+    """give it to the next call of losses() to get what came later"""
+    overwritten: int
+    """how many records are missing between the mark that was given and this one, since newer ones took their place"""
+
+
+def losses(since: int = 0) -> Losses:
+    """Return the records of the ledger behind the mark `since`; 0: all that are kept, which are the newest 1024.
+
+    The ledger tells of every loss that was contained in this process: in regions, in adopted mappings, and in the mappings
+    of others while guard_process() is in force. Raises ValueError for a mark that has not been reached yet.
+
+        seen = mmapguard.losses().mark
+        ...
+        for loss in mmapguard.losses(seen):
+            print(loss.path, loss.offset, loss.cause)
+    """
+    records, mark = native.losses(since)
+    found = Losses(_loss(record) for record in records)
+    found.mark = mark
+    found.overwritten = mark - since - len(records)
+    return found
+
+
+def _loss(record: dict[str, Any]) -> Loss:
+    """The numbers of mmg_loss in words."""
+    known = {name: record[name] for name in Loss._fields if name in record}
+    known["cause"] = native.status_name(record["cause"])
+    known["origin"] = native.term(native.TERM_ORIGIN, record["origin"])
+    known["path"] = record["path"] or None
+    return Loss(**known)
+
+
+_ACTIVE: Final[set[guard_process]] = set()
+
+
+def untold() -> Iterator[Exception]:
+    """The losses of guards that were started and never checked. Called once, when the interpreter ends."""
+    for guard in list(_ACTIVE):
+        try:
+            if not guard._told:
+                guard.check()
+        except ExceptionGroup as group:
+            yield from group.exceptions
+        except (MapFaultError, OSError) as error:
+            yield error
+
+
+class guard_process:
+    """Guard every file mapping of the process, whoever makes it: NumPy, pyarrow, SQLite, any library.
+
+        with mmapguard.guard_process():
+            weights = safetensors.numpy.load_file(path)
+
+    While the block runs, nothing that happens to a mapped file kills the process: bytes that are gone read as zeros. If
+    bytes of a mapping that is not a region were lost meanwhile, in any thread, the end of the block raises TruncatedError
+    or DeviceError, with the path as `filename` and the first lost byte of the file as `offset`. If several files lost
+    bytes, it raises an ExceptionGroup of these. As with a region, an exception of the block becomes the context, and those
+    that end a program or a task go through. Losses of regions are told by the regions.
+
+    A service starts and stops without a block, and reads losses() or has log_losses() tell of them:
+
+        guard = mmapguard.guard_process()
+        guard.start()
+
+    With `shared_writable`, mappings that can be written to and are shared are guarded as well: what is then stored into a
+    lost page goes nowhere. With `chain_first`, a fault goes first to the SIGBUS handler that was there before, for a host
+    whose handler repairs its own mappings.
+
+    A guard that is never stopped is checked when the interpreter ends: a line on standard error tells of each file that lost
+    bytes, and the exit status is 120, unless check() has raised before.
+
+    Guards nest, and each ends on its own. Executable mappings, devices and what is no file are never guarded. Without a
+    fault nothing costs anything. start() raises OSError where the kernel or a sandbox does not allow it.
+    """
+
+    def __init__(self, *, shared_writable: bool = False, chain_first: bool = False) -> None:
+        self._flags = (native.PROCESS_SHARED_WRITABLE if shared_writable else 0) | (
+            native.PROCESS_CHAIN_FIRST if chain_first else 0
+        )
+        self._mark: int | None = None
+        self._told = False
+
+    @property
+    def active(self) -> bool:
+        """True between start() and stop()."""
+        return self._mark is not None
+
+    def start(self) -> Self:
+        """Begin to guard. Raises RuntimeError if that was done already."""
+        if self._mark is not None:
+            raise RuntimeError("this guard has been started already")
+        mark = native.losses_mark()
+        native.guard_process(native.SCOPE_FILES, self._flags)
+        self._mark = mark
+        self._told = False
+        _ACTIVE.add(self)
+        return self
+
+    def stop(self) -> None:
+        """End to guard. A second call does nothing. Other guards of the process go on."""
+        if self._mark is not None:
+            self._mark = None
+            _ACTIVE.discard(self)
+            native.guard_process(native.SCOPE_NONE, self._flags)
+
+    def losses(self) -> Losses:
+        """Return what was lost since start(), of mappings that are no regions. Raises RuntimeError if not started."""
+        if self._mark is None:
+            raise RuntimeError("this guard has not been started")
+        every = losses(self._mark)
+        found = Losses(loss for loss in every if loss.origin == "foreign")
+        found.mark, found.overwritten = every.mark, every.overwritten
+        return found
+
+    def check(self) -> None:
+        """Raise if bytes of a mapping that is no region were lost since start(): as the end of the block does."""
+        found = self.losses()
+        first: dict[tuple[int, int], Loss] = {}
+        for loss in found:
+            known = first.setdefault((loss.device, loss.inode), loss)
+            if loss.offset < known.offset:
+                first[loss.device, loss.inode] = loss
+        errors = [loss.error() for loss in first.values()]
+        if not errors and not found.overwritten:
+            return
+        error: Exception
+        if len(errors) == 1:
+            error = errors[0]
+        elif errors:
+            error = ExceptionGroup(f"bytes of {len(errors)} files were lost", errors)
+        else:
+            error = MapFaultError(
+                "bytes were lost, and newer records took the place of those that tell where"
+            )
+        if found.overwritten:
+            error.add_note(f"{found.overwritten} more losses were recorded and overwritten by newer ones")
+        self._told = True
+        raise error
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None or not (is_departure(kind) or issubclass(kind, MapFaultError)):
+                self.check()
+        finally:
+            self.stop()

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The process as a whole: guarding the mappings that others made, and the ledger of losses, as plain numbers. Which words
+ * and exceptions they become is decided by mmapguard/_guard.py.
+ */
+#include "region.h"
+
+#include <stdlib.h>
+
+/* Records that are asked for at once. */
+#define CHUNK 64
+
+PyObject *
+mgpy_guard_process(PyObject *module, PyObject *args)
+{
+    uint32_t scope, flags;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O&O&:guard_process", mgpy_convert_u32, &scope, mgpy_convert_u32, &flags))
+        return NULL;
+    mmg_status status = mmg_guard_process(scope, flags);
+    if (status != MMG_OK)
+        return mgpy_failure_raise(Py_None, status, NULL, MMG_TO_END);
+    Py_RETURN_NONE;
+}
+
+/* Puts one member of a record into a dictionary. Returns 0, or -1 with an exception set. */
+static int
+put(PyObject *record, const char *name, PyObject *value)
+{
+    int result = value == NULL ? -1 : PyDict_SetItemString(record, name, value);
+
+    Py_XDECREF(value);
+    return result;
+}
+
+#define PUT_int64_t(name) put(record, #name, PyLong_FromLongLong(loss->name)) < 0
+#define PUT_mmg_status(name) PUT_int64_t(name)
+#define PUT_uint32_t(name) put(record, #name, PyLong_FromUnsignedLongLong(loss->name)) < 0
+#define PUT_uint64_t(name) PUT_uint32_t(name)
+#define PUT_mmg_handle(name) PUT_uint32_t(name)
+#define PUT_char(name) put(record, #name, PyUnicode_DecodeFSDefault(loss->name)) < 0
+
+static PyObject *
+record_of(const mmg_loss *loss)
+{
+    PyObject *record = PyDict_New();
+    bool failed = record == NULL;
+
+#define MMG_LOSS_FIELD(type, name) failed = failed || PUT_##type(name);
+#include "fields.inc"
+    if (failed)
+        Py_CLEAR(record);
+    return record;
+}
+
+/* Appends records to a list. Returns 0, or -1 with an exception set. */
+static int
+append(PyObject *list, const mmg_loss *losses, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        PyObject *record = record_of(&losses[i]);
+        int failed = record == NULL ? -1 : PyList_Append(list, record);
+        Py_XDECREF(record);
+        if (failed)
+            return -1;
+    }
+    return 0;
+}
+
+/* Reads the ledger from a mark on, into the list. Returns MMG_OK, or the status; an exception may be set as well. */
+static mmg_status
+read_ledger(PyObject *list, mmg_loss *losses, uint64_t *mark)
+{
+    const mmg_loss blank = MMG_LOSS_INIT;
+    uint64_t count = CHUNK;
+
+    while (count == CHUNK) {
+        uint64_t since = *mark;
+        losses[0] = blank;
+        mmg_status status = mmg_losses_get(since, losses, CHUNK, &count, mark);
+        if (status != MMG_OK || append(list, losses, count) < 0)
+            return status;
+    }
+    return MMG_OK;
+}
+
+/* Returns the records behind a mark as a list of dictionaries, and the mark to go on from. */
+PyObject *
+mgpy_losses(PyObject *module, PyObject *since)
+{
+    PyObject *list = PyList_New(0);
+    mmg_loss *losses = calloc(CHUNK, sizeof *losses);
+    mmg_status status = MMG_E_NO_MEMORY;
+    uint64_t mark;
+
+    (void)module;
+    if (!mgpy_convert_u64(since, &mark)) {
+        free(losses);
+        Py_XDECREF(list);
+        return NULL;
+    }
+    if (list != NULL && losses != NULL)
+        status = read_ledger(list, losses, &mark);
+    free(losses);
+    if (status != MMG_OK && !PyErr_Occurred())
+        mgpy_failure_raise(Py_None, status, NULL, MMG_TO_END);
+    PyObject *result = PyErr_Occurred() ? NULL : Py_BuildValue("(OK)", list, (unsigned long long)mark);
+    Py_XDECREF(list);
+    return result;
+}
+
+/* Returns the mark of this moment. */
+PyObject *
+mgpy_losses_mark(PyObject *module, PyObject *unused)
+{
+    uint64_t count, mark = 0;
+
+    (void)module;
+    (void)unused;
+    mmg_status status = mmg_losses_get(0, NULL, 0, &count, &mark);
+    if (status != MMG_OK)
+        return mgpy_failure_raise(Py_None, status, NULL, MMG_TO_END);
+    return PyLong_FromUnsignedLongLong(mark);
+}
