@@ -39,3 +39,10 @@ if(NOT mmapguard IN_LIST MMAPGUARD_LIBRARIES)
 endif()
 configure_file(cmake/mmapguard.pc.in mmapguard.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/mmapguard.pc DESTINATION ${pc_dir} COMPONENT development)
+
+# The program, with the object that it preloads, if they were built.
+if(TARGET mmapguard_program)
+  install(TARGETS mmapguard_program RUNTIME COMPONENT launcher OPTIONAL)
+  install(TARGETS mmapguard_preload LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/mmapguard COMPONENT launcher OPTIONAL)
+  install(FILES launcher/mmapguard.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT launcher)
+endif()

@@ -7,7 +7,9 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,9 +110,32 @@ def test_destdir_and_absolute_directories_are_respected(tmp_path: Path) -> None:
     assert "libdir=/opt/elsewhere/lib" in described
     assert "prefix=/opt/mmapguard" in described
     assert str(tmp_path) not in described
+    guards(stage / "opt/mmapguard/bin/mmapguard", tmp_path / "work")
 
 
-def test_nothing_but_the_library_is_installed(prefix: Path) -> None:
+def guards(program: Path, folder: Path) -> None:
+    """The installed launcher keeps a program alive that maps a file which is cut, and says what was lost."""
+    folder.mkdir(exist_ok=True)
+    source = (
+        "import mmap, os\n"
+        "open('f', 'wb').write(b'1' * (1 << 20))\n"
+        "m = mmap.mmap(os.open('f', os.O_RDONLY), 0, access=mmap.ACCESS_READ)\n"
+        "os.truncate('f', 5000)\n"
+        "print(m[:].count(b'1'))\n"
+    )
+    alone = subprocess.run([sys.executable, "-c", source], cwd=folder, capture_output=True)
+    assert alone.returncode == -signal.SIGBUS
+    command = [str(program), "run", "--", sys.executable, "-c", source]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (75, "5000\n"), done.stderr
+    assert f"{folder}/f: 1043576 bytes from offset 5000" in done.stderr
+
+
+def test_the_launcher_works_where_it_was_moved_to(prefix: Path, tmp_path: Path) -> None:
+    guards(prefix / "bin" / "mmapguard", tmp_path / "work")
+
+
+def test_nothing_but_the_library_and_the_launcher_is_installed(prefix: Path) -> None:
     names = sorted(path.name for path in prefix.rglob("*") if not path.is_dir())
     assert names == sorted(
         [
@@ -120,6 +145,9 @@ def test_nothing_but_the_library_is_installed(prefix: Path) -> None:
             "libmmapguard.a",
             "libmmapguard.so",
             "libmmapguard.so.1",
+            "mmapguard",
+            "mmapguard-preload.so",
+            "mmapguard.1",
             "mmapguard.pc",
             "mmapguardConfig.cmake",
             "mmapguardConfigVersion.cmake",

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A process that executes another program ends without its exit functions: the report is written before, and what a loss
+ * means for the exit status is handed on in the environment.
+ */
+#include "preload.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+extern char **environ;
+
+typedef int executor(const void *what, char *const *arguments, char *const *environment);
+
+/* -------------------------------------------------------------------------------------------------- before and after -- */
+
+static size_t
+length(char *const *words)
+{
+    size_t count = 0;
+
+    while (words != NULL && words[count] != NULL)
+        count++;
+    return count;
+}
+
+/* Executes by one of the calls below. Comes back only when that has failed. */
+static int
+execute(executor *call, const void *what, char *const *arguments, char *const *environment)
+{
+    if (!preload_is_here())
+        return call(what, arguments, environment);
+    losses_report(LOSSES_END_NONE);
+    signals_uncover();
+    int result;
+    if (losses_are_there() && preload_on_loss() != ON_LOSS_REPORT) {
+        const size_t count = length(environment);
+        char *longer[count + 2]; /* memory for more may be had from a handler or a forked child only here */
+        longer[0] = (char[]){VARIABLE_LOST "=1"};
+        for (size_t i = 0; i <= count; i++)
+            longer[i + 1] = i < count ? environment[i] : NULL;
+        result = call(what, arguments, longer);
+    } else {
+        result = call(what, arguments, environment);
+    }
+    const int failed = errno;
+    signals_cover();
+    errno = failed;
+    return result;
+}
+
+/* ------------------------------------------------------------------------------- the calls, with the same arguments -- */
+
+static int
+by_path(const void *path, char *const *arguments, char *const *environment)
+{
+    return NEXT(execve)(path, arguments, environment);
+}
+
+static int
+by_search(const void *name, char *const *arguments, char *const *environment)
+{
+    return NEXT(execvpe)(name, arguments, environment);
+}
+
+static int
+by_descriptor(const void *fd, char *const *arguments, char *const *environment)
+{
+    return NEXT(fexecve)(*(const int *)fd, arguments, environment);
+}
+
+struct place {
+    int folder, flags;
+    const char *path;
+};
+
+static int
+by_place(const void *what, char *const *arguments, char *const *environment)
+{
+    const struct place *place = what;
+
+    return NEXT(execveat)(place->folder, place->path, arguments, environment, place->flags);
+}
+
+EXPORTED int
+execve(const char *path, char *const arguments[], char *const environment[])
+{
+    return execute(by_path, path, arguments, environment);
+}
+
+EXPORTED int
+execv(const char *path, char *const arguments[])
+{
+    return execute(by_path, path, arguments, environ);
+}
+
+EXPORTED int
+execvpe(const char *name, char *const arguments[], char *const environment[])
+{
+    return execute(by_search, name, arguments, environment);
+}
+
+EXPORTED int
+execvp(const char *name, char *const arguments[])
+{
+    return execute(by_search, name, arguments, environ);
+}
+
+EXPORTED int
+fexecve(int fd, char *const arguments[], char *const environment[])
+{
+    return execute(by_descriptor, &fd, arguments, environment);
+}
+
+/* Not every C library declares it. */
+int execveat(int folder, const char *path, char *const arguments[], char *const environment[], int flags);
+
+EXPORTED int
+execveat(int folder, const char *path, char *const arguments[], char *const environment[], int flags)
+{
+    return execute(by_place, &(struct place){folder, flags, path}, arguments, environment);
+}
+
+/* -------------------------------------------------------------------------------------- arguments one after another -- */
+
+/* How many words there are, up to the NULL. */
+static size_t
+count_words(va_list rest)
+{
+    size_t count = 1; /* the first one is no part of the list */
+
+    while (va_arg(rest, char *) != NULL)
+        count++;
+    return count;
+}
+
+/* The number of words is known on the stack only, so this has to be a macro: it makes an array of them. */
+#define COLLECT_WORDS(words, first, rest)                                                                              \
+    va_list rest, counted;                                                                                             \
+    va_start(rest, first);                                                                                             \
+    va_copy(counted, rest);                                                                                            \
+    const size_t words##_count = count_words(counted);                                                                 \
+    va_end(counted);                                                                                                   \
+    char *words[words##_count + 1];                                                                                    \
+    words[0] = (char *)(uintptr_t)(first);                                                                             \
+    for (size_t i = 1; i <= words##_count; i++)                                                                        \
+    words[i] = va_arg(rest, char *)
+
+EXPORTED int
+execl(const char *path, const char *first, ...)
+{
+    COLLECT_WORDS(words, first, rest);
+    va_end(rest);
+    return execute(by_path, path, words, environ);
+}
+
+EXPORTED int
+execlp(const char *name, const char *first, ...)
+{
+    COLLECT_WORDS(words, first, rest);
+    va_end(rest);
+    return execute(by_search, name, words, environ);
+}
+
+EXPORTED int
+execle(const char *path, const char *first, ...)
+{
+    COLLECT_WORDS(words, first, rest);
+    char *const *environment = va_arg(rest, char *const *);
+    va_end(rest);
+    return execute(by_path, path, words, environment);
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The guard stays on top of SIGBUS. A handler that the program installs is really installed, and then covered by the guard
+ * again, which passes on to it what is not its own, as it would have come without the guard. The program is told its
+ * own action when it asks, and never sees the guard's.
+ */
+#include "preload.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include <mmapguard.h>
+
+static atomic_flag is_busy = ATOMIC_FLAG_INIT;
+static struct sigaction wanted; /* by the program, as the C library tells it */
+static bool is_interrupting;    /* siginterrupt(3) was called: signal(3) sets no SA_RESTART */
+
+/* ------------------------------------------------------------------------------------------------ the first loss -- */
+
+/* The guard's own handler, while the one below is on top of it. */
+static void (*_Atomic covered)(int signo, siginfo_t *info, void *context);
+
+/* On top of the guard where the first loss ends the process. */
+static void
+end_at_loss(int signo, siginfo_t *info, void *context)
+{
+    atomic_load (&covered)(signo, info, context);
+    if (preload_is_here() && losses_are_there()) {
+        losses_report(LOSSES_END_ABORT);
+        NEXT(_exit)(EXIT_LOST); /* of the C library: the one that reports is ours */
+    }
+}
+
+static bool
+cover_guard(void)
+{
+    struct sigaction action;
+
+    if (NEXT(sigaction)(SIGBUS, NULL, &action) != 0)
+        return false;
+    if (action.sa_sigaction == end_at_loss)
+        return true;
+    atomic_store(&covered, action.sa_sigaction);
+    action.sa_sigaction = end_at_loss;
+    sigemptyset(&action.sa_mask); /* the guard knows its own handlers by their mask, and this is none of them */
+    return NEXT(sigaction)(SIGBUS, &action, NULL) == 0;
+}
+
+/* ------------------------------------------------------------------------------------------------------- covering -- */
+
+/* Signals are blocked meanwhile: a handler may install handlers too, and would wait for itself. */
+static sigset_t
+lock(void)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (atomic_flag_test_and_set_explicit(&is_busy, memory_order_acquire))
+        usleep(50);
+    return before;
+}
+
+static void
+unlock(sigset_t before)
+{
+    atomic_flag_clear_explicit(&is_busy, memory_order_release);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* The caller has the lock. */
+static bool
+cover(void)
+{
+    return mmg_guard_install() == MMG_OK && (preload_on_loss() != ON_LOSS_ABORT || cover_guard());
+}
+
+bool
+signals_begin(void)
+{
+    sigset_t before = lock();
+    bool is_guarded = NEXT(sigaction)(SIGBUS, NULL, &wanted) == 0 && mmg_guard_process(MMG_SCOPE_FILES, 0) == MMG_OK &&
+                      cover();
+
+    unlock(before);
+    return is_guarded;
+}
+
+void
+signals_after_fork(void)
+{
+    atomic_flag_clear(&is_busy);
+}
+
+/* What is executed inherits an ignored signal, and no handler. */
+void
+signals_uncover(void)
+{
+    sigset_t before = lock();
+
+    if (wanted.sa_handler == SIG_IGN)
+        (void)NEXT(sigaction)(SIGBUS, &wanted, NULL);
+    unlock(before);
+}
+
+void
+signals_cover(void)
+{
+    sigset_t before = lock();
+
+    (void)cover();
+    unlock(before);
+}
+
+/* -------------------------------------------------------------------------------------- functions of the C library -- */
+
+static int
+exchange(const struct sigaction *fresh, struct sigaction *old)
+{
+    int result = 0, saved = errno;
+    sigset_t before = lock();
+    const struct sigaction was = wanted;
+
+    if (fresh != NULL) {
+        result = NEXT(sigaction)(SIGBUS, fresh, NULL);
+        if (result == 0) {
+            /* Between these two calls the program's handler has the faults of other threads. */
+            (void)NEXT(sigaction)(SIGBUS, NULL, &wanted);
+            (void)cover();
+            errno = saved;
+        }
+    }
+    unlock(before);
+    if (result == 0 && old != NULL)
+        *old = was;
+    return result;
+}
+
+EXPORTED int
+sigaction(int signo, const struct sigaction *restrict fresh, struct sigaction *restrict old)
+{
+    if (signo != SIGBUS || !preload_is_here())
+        return NEXT(sigaction)(signo, fresh, old);
+    return exchange(fresh, old);
+}
+
+/* The name that glibc has for programs which define a sigaction() of their own. */
+int __sigaction(int signo, const struct sigaction *fresh, struct sigaction *old);
+
+EXPORTED int
+__sigaction(int signo, const struct sigaction *fresh, struct sigaction *old)
+{
+    return sigaction(signo, fresh, old);
+}
+
+/* Installs a handler with these flags; `blocks` says whether the signal is blocked while the handler runs. */
+static sighandler_t
+install(sighandler_t handler, int flags, bool blocks)
+{
+    struct sigaction fresh = {.sa_flags = flags}, old;
+
+    if (handler == SIG_ERR) {
+        errno = EINVAL;
+        return SIG_ERR;
+    }
+    fresh.sa_handler = handler;
+    sigemptyset(&fresh.sa_mask);
+    if (blocks)
+        sigaddset(&fresh.sa_mask, SIGBUS);
+    return exchange(&fresh, &old) == 0 ? old.sa_handler : SIG_ERR;
+}
+
+EXPORTED sighandler_t
+signal(int signo, sighandler_t handler)
+{
+    if (signo != SIGBUS || !preload_is_here())
+        return NEXT(signal)(signo, handler);
+    return install(handler, is_interrupting ? 0 : SA_RESTART, true);
+}
+
+sighandler_t bsd_signal(int signo, sighandler_t handler);
+sighandler_t ssignal(int signo, sighandler_t handler);
+sighandler_t sysv_signal(int signo, sighandler_t handler);
+sighandler_t __sysv_signal(int signo, sighandler_t handler);
+
+EXPORTED sighandler_t
+bsd_signal(int signo, sighandler_t handler)
+{
+    return signal(signo, handler);
+}
+
+EXPORTED sighandler_t
+ssignal(int signo, sighandler_t handler)
+{
+    return signal(signo, handler);
+}
+
+/* As System V had it: the handler is good for one signal. */
+EXPORTED sighandler_t
+__sysv_signal(int signo, sighandler_t handler)
+{
+    if (signo != SIGBUS || !preload_is_here())
+        return NEXT(__sysv_signal)(signo, handler);
+    return install(handler, (int)SA_RESETHAND | SA_NODEFER, false);
+}
+
+EXPORTED sighandler_t
+sysv_signal(int signo, sighandler_t handler)
+{
+    return __sysv_signal(signo, handler);
+}
+
+/* System V's four calls with a mask; SIG_HOLD stands for "blocked". */
+EXPORTED sighandler_t
+sigset(int signo, sighandler_t handler)
+{
+    sigset_t bus, before;
+
+    if (signo != SIGBUS || !preload_is_here())
+        return NEXT(sigset)(signo, handler);
+    sigemptyset(&bus);
+    sigaddset(&bus, SIGBUS);
+    sighandler_t old;
+    if (handler == SIG_HOLD)
+        old = wanted.sa_handler;
+    else
+        old = install(handler, 0, false);
+    if (old == SIG_ERR || pthread_sigmask(handler == SIG_HOLD ? SIG_BLOCK : SIG_UNBLOCK, &bus, &before) != 0)
+        return SIG_ERR;
+    return sigismember(&before, SIGBUS) == 1 ? SIG_HOLD : old;
+}
+
+EXPORTED int
+sigignore(int signo)
+{
+    if (signo != SIGBUS || !preload_is_here())
+        return NEXT(sigignore)(signo);
+    return install(SIG_IGN, 0, false) == SIG_ERR ? -1 : 0;
+}
+
+EXPORTED int
+siginterrupt(int signo, int interrupts)
+{
+    if (signo != SIGBUS || !preload_is_here())
+        return NEXT(siginterrupt)(signo, interrupts);
+    is_interrupting = interrupts != 0;
+    struct sigaction fresh;
+    if (exchange(NULL, &fresh) != 0)
+        return -1;
+    fresh.sa_flags = is_interrupting ? fresh.sa_flags & ~SA_RESTART : fresh.sa_flags | SA_RESTART;
+    return exchange(&fresh, NULL);
+}

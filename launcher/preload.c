@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Guards the process before its main() runs, and says what the object needs to know of the process.
+ */
+#include "preload.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <mmapguard.h>
+
+extern char **environ;
+
+static enum on_loss on_loss = ON_LOSS_FAIL;
+static _Atomic pid_t process; /* that is guarded; 0: none */
+
+const struct next_functions *
+preload_next(void)
+{
+    static struct next_functions next;
+    static _Atomic bool is_known;
+
+    if (!atomic_load_explicit(&is_known, memory_order_acquire)) {
+        /* By memcpy(3), since dlsym(3) returns functions as objects. */
+        void *found;
+#define NEXT_FIND(name, type)                                                                                          \
+    found = dlsym(RTLD_NEXT, #name);                                                                                   \
+    memcpy(&next.name##_, &found, sizeof found);
+        NEXT_FUNCTIONS(NEXT_FIND)
+#undef NEXT_FIND
+        atomic_store_explicit(&is_known, true, memory_order_release);
+    }
+    return &next;
+}
+
+bool
+preload_is_here(void)
+{
+    return atomic_load_explicit(&process, memory_order_relaxed) == getpid();
+}
+
+enum on_loss
+preload_on_loss(void)
+{
+    return on_loss;
+}
+
+/* --------------------------------------------------------------------------------------------------- environment -- */
+
+/*
+ * The environment is edited where it lies: main() of some programs has a pointer of its own to it, which setenv(3) and
+ * unsetenv(3) would leave behind.
+ */
+static char **
+variable_find(const char *name)
+{
+    const size_t size = strlen(name);
+
+    for (char **at = environ; at != NULL && *at != NULL; at++)
+        if (strncmp(*at, name, size) == 0 && (*at)[size] == '=')
+            return at;
+    return NULL;
+}
+
+static void
+variable_remove(const char *name)
+{
+    for (char **at = variable_find(name); at != NULL; at = variable_find(name))
+        do
+            at[0] = at[1];
+        while (*at++ != NULL);
+}
+
+/* Takes this object out of the list of those that are preloaded, and leaves the others. */
+static void
+stop_preloading(void)
+{
+    char **variable = variable_find(VARIABLE_PRELOAD);
+    Dl_info self;
+
+    if (variable == NULL || dladdr((const void *)&process, &self) == 0)
+        return;
+    char *start = *variable + sizeof VARIABLE_PRELOAD, *to = start;
+    for (const char *from = start; *from != '\0';) {
+        size_t size = strcspn(from, PRELOAD_SEPARATORS);
+        bool is_self = strlen(self.dli_fname) == size && memcmp(from, self.dli_fname, size) == 0;
+        if (size > 0 && !is_self) {
+            if (to != start)
+                *to++ = ':';
+            memmove(to, from, size);
+            to += size;
+        }
+        from += size;
+        from += strspn(from, PRELOAD_SEPARATORS);
+    }
+    *to = '\0';
+    if (to == start)
+        variable_remove(VARIABLE_PRELOAD);
+}
+
+static void
+read_environment(void)
+{
+    const char *word = getenv(VARIABLE_ON_LOSS);
+
+    if (word != NULL)
+        (void)on_loss_parse(word, &on_loss); /* an unknown word is somebody else's, and leaves the default */
+    if (getenv(VARIABLE_LOST) != NULL)
+        losses_inherit();
+    variable_remove(VARIABLE_LOST);
+    if (getenv(VARIABLE_NO_CHILDREN) != NULL) {
+        stop_preloading();
+        variable_remove(VARIABLE_NO_CHILDREN);
+        variable_remove(VARIABLE_ON_LOSS);
+    }
+}
+
+/* --------------------------------------------------------------------------------------------------------- begin -- */
+
+static void
+after_fork(void)
+{
+    signals_after_fork();
+    losses_begin();
+    atomic_store(&process, getpid());
+}
+
+static __attribute__((constructor)) void
+begin(void)
+{
+    read_environment();
+    if (!signals_begin()) {
+        /* The first program was looked at before; this is a child in a sandbox, or something like it. */
+        fprintf(stderr, "mmapguard: %s[%d] runs without the guard: %s\n", program_invocation_short_name, (int)getpid(),
+                mmg_supports(MMG_FEATURE_FOREIGN) == 1 ? "it cannot be put in place"
+                                                       : "the system does not say what is mapped where");
+        return;
+    }
+    losses_begin();
+    /* Without the hook a forked child takes itself for a child of vfork(2): guarded, and without a report. */
+    (void)pthread_atfork(NULL, NULL, after_fork);
+    atomic_store(&process, getpid());
+    ending_begin();
+}

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Unmodified programs whose file is cut when they have mapped it: each dies alone, and lives in the launcher."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from launcher import cutting
+from launcher.launching import environment, guarded, losses
+from launcher.programs import PAGE, PROGRAMS, Program, needs
+
+LOST = 75
+ROUNDS = 200
+EVERY = [pytest.param(program, id=program.name) for program in PROGRAMS]
+STORMED = [pytest.param(program, id=program.name) for program in PROGRAMS[:3]]
+
+
+def cut_while(program: Program, command: list[str], path: Path, keeps: int) -> cutting.End:
+    """Run a command, and cut the file when it is mapped."""
+    end = cutting.run(command, path, lambda: os.truncate(path, keeps), environment=environment())
+    assert end.was_cut, f"{program.name} has mapped nothing\n{end}"
+    return end
+
+
+def told(end: cutting.End, path: Path, keeps: int) -> None:
+    """The report names the file, and the first byte that is gone."""
+    (loss,) = losses(end.errors)
+    assert (loss.path, loss.offset, loss.cause) == (str(path), keeps, "the file was cut short"), str(end)
+    assert loss.length > 0 and loss.count >= 1
+
+
+@pytest.mark.parametrize("program", EVERY)
+def test_it_dies_alone_and_lives_in_the_launcher(program: Program, tmp_path: Path) -> None:
+    needs(program)
+    path = program.make(tmp_path)
+    twin = cut_while(program, program.command(path), path, program.keeps)
+    assert twin.signal == signal.SIGBUS, str(twin)
+
+    path = program.make(tmp_path)
+    end = cut_while(program, guarded(*program.command(path)), path, program.keeps)
+    assert end.signal is None, str(end)
+    told(end, path, program.keeps)
+    if program.notices:
+        assert end.code not in (0, None), str(end)
+    else:
+        assert end.code == LOST, str(end)
+
+
+@pytest.mark.parametrize("program", EVERY)
+def test_without_a_cut_it_does_the_same(program: Program, tmp_path: Path) -> None:
+    needs(program)
+    path = program.make(tmp_path)
+    ends = [
+        cutting.run(command, path, lambda: None, environment=environment())
+        for command in (program.command(path), guarded(*program.command(path)))
+    ]
+    assert ends[0].code == 0, str(ends[0])
+    assert (ends[1].code, ends[1].output, ends[1].errors) == (0, ends[0].output, ends[0].errors)
+
+
+class Storm:
+    """Cuts a file and lets it grow again, at random, until it is told to stop."""
+
+    def __init__(self, path: Path, seed: int) -> None:
+        self.path, self.random, self.stop = path, random.Random(seed), threading.Event()
+        self.size = path.stat().st_size
+        self.thread = threading.Thread(target=self.blow)
+
+    def blow(self) -> None:
+        while not self.stop.wait(self.random.random() / 1000):
+            os.truncate(self.path, self.random.randrange(self.size + 1))
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop.set()
+        self.thread.join()
+        os.truncate(self.path, self.size)
+
+
+@pytest.mark.parametrize("program", STORMED)
+def test_it_lives_through_a_storm(program: Program, tmp_path: Path) -> None:
+    """In even rounds one cut at a random place, which must be told; in odd ones cuts all the time."""
+    needs(program)
+    seed = random.randrange(1 << 32)
+    print("seed", seed)  # shown when the test fails
+    dice = random.Random(seed)
+    (tmp_path / "whole").mkdir()
+    whole = program.make(tmp_path / "whole").read_bytes()
+    path = tmp_path / "stormy"
+    command = guarded(*program.command(path))
+    lost = 0
+    for number in range(ROUNDS):
+        path.write_bytes(whole)
+        if number % 2 == 0:
+            keeps = dice.randrange(len(whole) - 2 * PAGE)
+            end = cut_while(program, command, path, keeps)
+            told(end, path, keeps)
+        else:
+            with Storm(path, dice.randrange(1 << 32)):
+                end = cutting.run(command, path, lambda: None, environment=environment())
+            assert {loss.path for loss in losses(end.errors)} <= {str(path)}, str(end)
+        assert end.signal is None and end.code is not None, str(end)
+        assert end.code != 0 or not losses(end.errors), str(end)
+        lost += len(losses(end.errors))
+    assert lost >= ROUNDS // 2

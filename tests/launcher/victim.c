@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A program that knows nothing of mmapguard, and does step by step what its arguments say: victim STEP...
+ *
+ *   lose            map a file, cut it, read it, print the number of bytes that are left
+ *   lose-shared     the same with a shared mapping that can be written to, which the launcher leaves alone
+ *   handler=HOW     install a handler: sigaction, signal, sysv, sigset, bsd; print what was there before
+ *   ignore, default, query, raise, hold
+ *   thread          do the rest in a thread; fork: in a child, whose end is printed; vfork: run the rest by execv(3)
+ *   execv, execl, execle, execvp, fexecve     do the rest in this program, executed anew
+ *   close-stderr, reuse-stderr
+ *   exit=N, _exit=N, _Exit=N, quick_exit=N, abort, pthread_exit, return=N
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define SIZE (1u << 20)
+#define LEFT 5000u
+
+extern char **environ;
+
+/* What signal(3) is under strict feature macros; every C library has it, and not every one declares it. */
+sighandler_t __sysv_signal(int signo, sighandler_t handler);
+
+static char *self;
+static sigjmp_buf way_out;
+static volatile sig_atomic_t has_way_out;
+
+static int perform(char **steps);
+
+static void
+fail(const char *what)
+{
+    perror(what);
+    _exit(90);
+}
+
+static void
+say(const char *text)
+{
+    if (printf("%s\n", text) < 0 || fflush(stdout) != 0)
+        fail("stdout");
+}
+
+static void
+own_handler(int signo)
+{
+    if (write(STDOUT_FILENO, "caught\n", 7) != 7)
+        _exit(91);
+    if (has_way_out)
+        siglongjmp(way_out, signo);
+}
+
+/* Maps a file that holds ones, and cuts it to LEFT bytes; counts the ones that can be read. */
+static void
+lose(bool is_shared)
+{
+    const char *name = is_shared ? "shared" : "lost";
+    char *bytes = malloc(SIZE);
+    int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (fd < 0 || bytes == NULL)
+        fail(name);
+    memset(bytes, 1, SIZE);
+    if (write(fd, bytes, SIZE) != SIZE)
+        fail("write");
+    free(bytes);
+    volatile char *map = mmap(NULL, SIZE, is_shared ? PROT_READ | PROT_WRITE : PROT_READ,
+                              is_shared ? MAP_SHARED : MAP_PRIVATE, fd, 0);
+    if (map == MAP_FAILED)
+        fail("mmap");
+    close(fd);
+    if (truncate(name, LEFT) != 0)
+        fail("truncate");
+    unsigned left = 0;
+    has_way_out = 1;
+    if (sigsetjmp(way_out, 1) == 0)
+        for (unsigned i = 0; i < SIZE; i++)
+            left += map[i] == 1;
+    has_way_out = 0;
+    printf("left %u\n", left);
+    fflush(stdout);
+    munmap((void *)map, SIZE);
+}
+
+static const char *
+name_of(sighandler_t handler)
+{
+    return handler == SIG_DFL       ? "default"
+           : handler == SIG_IGN     ? "ignored"
+           : handler == SIG_HOLD    ? "held"
+           : handler == own_handler ? "own"
+           : handler == SIG_ERR     ? "error"
+                                    : "foreign";
+}
+
+static sighandler_t
+install(const char *how, sighandler_t handler)
+{
+    struct sigaction fresh = {.sa_flags = 0}, old;
+
+    if (strcmp(how, "signal") == 0)
+        return signal(SIGBUS, handler);
+    if (strcmp(how, "sysv") == 0)
+        return __sysv_signal(SIGBUS, handler);
+    if (strcmp(how, "sigset") == 0)
+        return sigset(SIGBUS, handler);
+    fresh.sa_handler = handler;
+    return sigaction(SIGBUS, &fresh, &old) == 0 ? old.sa_handler : SIG_ERR;
+}
+
+static void
+query(void)
+{
+    struct sigaction now;
+
+    say(sigaction(SIGBUS, NULL, &now) == 0 ? name_of(now.sa_handler) : "error");
+}
+
+static void *
+in_thread(void *steps)
+{
+    perform(steps);
+    return NULL;
+}
+
+static void
+tell_end(pid_t child)
+{
+    int status;
+
+    if (waitpid(child, &status, 0) != child)
+        fail("waitpid");
+    printf("child %s %d\n", WIFEXITED(status) ? "exited" : "killed",
+           WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+    fflush(stdout);
+}
+
+/* Puts the program itself in front of the steps that are left. */
+static char **
+command_of(char **steps)
+{
+    steps[-1] = self;
+    return steps - 1;
+}
+
+static bool
+execute(const char *how, char **steps)
+{
+    char **command = command_of(steps);
+
+    if (strcmp(how, "execv") == 0)
+        execv(self, command);
+    else if (strcmp(how, "execvp") == 0)
+        execvp(self, command);
+    else if (strcmp(how, "execl") == 0)
+        execl(self, command[0], command[1], NULL);
+    else if (strcmp(how, "execle") == 0)
+        execle(self, command[0], command[1], NULL, environ);
+    else if (strcmp(how, "fexecve") == 0)
+        fexecve(open(self, O_RDONLY), command, environ);
+    else if (strcmp(how, "exec-nothing") == 0)
+        return execv("/nonexistent", command) == -1 && errno == ENOENT;
+    else
+        return false;
+    fail(how);
+    return false;
+}
+
+static bool
+end(const char *step)
+{
+    const char *number = strchr(step, '=');
+    const int code = number != NULL ? atoi(number + 1) : 0;
+
+    if (strncmp(step, "exit=", 5) == 0)
+        exit(code);
+    if (strncmp(step, "_exit=", 6) == 0)
+        _exit(code);
+    if (strncmp(step, "_Exit=", 6) == 0)
+        _Exit(code);
+    if (strncmp(step, "quick_exit=", 11) == 0)
+        quick_exit(code);
+    if (strcmp(step, "abort") == 0)
+        abort();
+    if (strcmp(step, "pthread_exit") == 0)
+        pthread_exit(NULL);
+    return false;
+}
+
+static bool
+be_child(const char *step, char **steps)
+{
+    pthread_t thread;
+    pid_t child;
+
+    if (strcmp(step, "thread") == 0) {
+        if (pthread_create(&thread, NULL, in_thread, steps) != 0 || pthread_join(thread, NULL) != 0)
+            fail("pthread_create");
+        return true;
+    }
+    if (strcmp(step, "fork") == 0) {
+        child = fork();
+        if (child == 0)
+            exit(perform(steps));
+        tell_end(child);
+        return true;
+    }
+    if (strcmp(step, "vfork") == 0) {
+        char **command = command_of(steps);
+        child = vfork(); /* NOLINT: what is to be tried */
+        if (child == 0) {
+            signal(SIGBUS, SIG_DFL);
+            execv(self, command);
+            _exit(92);
+        }
+        tell_end(child);
+        return true;
+    }
+    return false;
+}
+
+static bool
+redirect(const char *step)
+{
+    if (strcmp(step, "close-stderr") != 0 && strcmp(step, "reuse-stderr") != 0)
+        return false;
+    close(STDERR_FILENO);
+    if (step[0] == 'r' && open("reused", O_WRONLY | O_CREAT | O_TRUNC, 0600) != STDERR_FILENO)
+        fail("reused");
+    return true;
+}
+
+/* Returns the exit status. */
+static int
+perform(char **steps)
+{
+    for (; *steps != NULL; steps++) {
+        const char *step = *steps;
+        if (strcmp(step, "lose") == 0 || strcmp(step, "lose-shared") == 0)
+            lose(step[4] != '\0');
+        else if (strncmp(step, "handler=", 8) == 0)
+            say(name_of(install(step + 8, own_handler)));
+        else if (strcmp(step, "ignore") == 0 || strcmp(step, "default") == 0)
+            say(name_of(install("sigaction", step[0] == 'i' ? SIG_IGN : SIG_DFL)));
+        else if (strcmp(step, "hold") == 0)
+            say(name_of(sigset(SIGBUS, SIG_HOLD)));
+        else if (strcmp(step, "query") == 0)
+            query();
+        else if (strcmp(step, "raise") == 0)
+            raise(SIGBUS);
+        else if (strncmp(step, "return=", 7) == 0)
+            return atoi(step + 7);
+        else if (be_child(step, steps + 1))
+            return 0;
+        else if (!redirect(step) && !execute(step, steps + 1) && !end(step)) {
+            fprintf(stderr, "victim: there is no step '%s'\n", step);
+            return 93;
+        }
+    }
+    return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+    self = argv[0];
+    return argc < 2 ? 94 : perform(argv + 1);
+}
