@@ -73,6 +73,11 @@ def test_the_library_is_in_one_package_and_what_is_built_with_it_in_the_other(bu
     assert {name for name in library if not name.startswith("usr/share/doc/")} == {
         "usr/lib/libmmapguard.so.1"
     }
+    assert {name for name in contents(built, "mmapguard") if not name.startswith("usr/share/doc/")} == {
+        "usr/bin/mmapguard",
+        "usr/lib/mmapguard/mmapguard-preload.so",
+        "usr/share/man/man1/mmapguard.1.gz",
+    }
     for name in (
         "usr/include/mmapguard.h",
         "usr/lib/libmmapguard.a",
@@ -83,6 +88,14 @@ def test_the_library_is_in_one_package_and_what_is_built_with_it_in_the_other(bu
         "usr/share/man/man3/mmg_open.3.gz",
     ):
         assert name in development
+
+
+def test_the_launcher_of_the_package_guards(built: Path, tmp_path: Path) -> None:
+    (package,) = built.glob("mmapguard_*.deb")
+    run("dpkg", "--extract", package, tmp_path, cwd=built)
+    assert run(tmp_path / "usr/bin/mmapguard", "run", "echo", "well", cwd=tmp_path) == "well\n"
+    preloaded = run(tmp_path / "usr/bin/mmapguard", "run", "printenv", "LD_PRELOAD", cwd=tmp_path).strip()
+    assert Path(preloaded).is_file() and Path(preloaded).is_relative_to(tmp_path)
 
 
 def test_the_symbols_file_is_the_version_script() -> None:
