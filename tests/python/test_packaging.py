@@ -49,6 +49,7 @@ def folder_of_the_package() -> Path:
 def test_the_installed_package_is_whole() -> None:
     names = {path.name for path in folder_of_the_package().iterdir()}
     assert {"_mmapguard.abi3.so", "libmmapguard.so.1", "py.typed", "_mmapguard.pyi", "abi.py"} <= names
+    assert {"mmapguard", "mmapguard-preload.so"} <= names
     dynamic = run("readelf", "-d", folder_of_the_package() / "_mmapguard.abi3.so")
     assert re.search(r"NEEDED.*\[libmmapguard\.so\.1\]", dynamic)
     assert re.search(r"(RUNPATH|RPATH).*\[\$ORIGIN\]", dynamic)
@@ -143,7 +144,13 @@ def test_the_wheel_is_for_every_cpython_and_carries_one_library(repaired: Path) 
     with zipfile.ZipFile(repaired) as archive:
         libraries = [name for name in archive.namelist() if ".so" in name]
         metadata = archive.read("mmapguard-1.0.0.dist-info/METADATA").decode()
-    assert sorted(libraries) == ["mmapguard/_mmapguard.abi3.so", "mmapguard/libmmapguard.so.1"]
+        program = archive.getinfo("mmapguard/mmapguard")
+    assert sorted(libraries) == [
+        "mmapguard/_mmapguard.abi3.so",
+        "mmapguard/libmmapguard.so.1",
+        "mmapguard/mmapguard-preload.so",
+    ]
+    assert program.external_attr >> 16 & 0o111
     assert "License-Expression: MIT OR Apache-2.0" in metadata
     assert "Requires-Python: >=3.11" in metadata
     assert "Requires-Dist" not in metadata

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What can be promised for a file, by which means, and why not more: `mmapguard FILE` or `python -m mmapguard FILE`."""
+"""What can be promised for a file, by which means, and why not more: `mmapguard FILE` or `python -m mmapguard FILE`.
+
+`mmapguard run COMMAND...` runs a program that need not know of mmapguard, guarded; `mmapguard run --help` says more. A file
+with that name is `./run`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import signal
 import stat
 import sys
 from dataclasses import asdict, dataclass
@@ -19,6 +24,7 @@ EXIT_NOT_OPENED: Final = 1
 EXIT_NOT_PROMISED: Final = 3
 EXIT_LOCKED: Final = 4
 EXIT_NOT_WRITTEN: Final = 5
+EXIT_NOT_GUARDED: Final = 126
 
 _EXITS = """\
 exit codes:
@@ -203,8 +209,24 @@ def _told(report: Report, colour: bool) -> list[str]:
     return lines
 
 
+def _run(words: list[str]) -> int:
+    """Hand over to the program that comes with the package. Returns the exit status only when that fails."""
+    program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "mmapguard")
+    # The interpreter ignores these two for itself; what is executed would inherit that.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execv(program, ["mmapguard", *words])
+    except OSError as failed:
+        print(f"mmapguard: {program}: {failed.strerror}", file=sys.stderr)
+    return EXIT_NOT_GUARDED
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["run"]:
+        return _run(words)
     parser = argparse.ArgumentParser(
         prog="mmapguard",
         description=__doc__,
@@ -219,7 +241,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="largest file that is copied just to see whether that works (default: 64 MiB)",
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=__version__)
-    given = parser.parse_args(arguments)
+    given = parser.parse_args(words)
     report = examine(given.file, stable=given.stable, copy_limit=given.copy_limit)
     if given.json:
         text = json.dumps(asdict(report), indent=2)
