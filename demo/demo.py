@@ -6,7 +6,8 @@
 Maps FILE (without one: a large file of this machine), prints what the library can say about it, hashes it through spans
 and compares with sha256sum. Then readers go through a temporary copy while another process cuts that copy short: the
 ones on plain mmap die of SIGBUS, the ones on mmapguard are told what is lost. At last the copy is rewritten in place,
-which a reader that demanded STABLE does not see. FILE itself is only ever read. --picture writes the lines of the
+which a reader that demanded STABLE does not see; and a program that knows nothing of the library goes through the
+same alone and under `mmapguard run`. FILE itself is only ever read. --picture writes the lines of the
 scene in which the copy is cut to an SVG as well.
 
 Exit code: 0 when everything went as promised, 1 when a promise was broken, 2 when FILE is nothing to show this on or
@@ -38,6 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 from console import Console, amount, duration, plural
 
 try:
+    import launched
     import mmapguard
     from mmapguard.abi import MMG_ABI
     from picture import svg
@@ -134,9 +136,9 @@ def milliseconds(seconds: float) -> str:
 
 def check_build(build: Path) -> None:
     """Raise Refused unless everything is there that the scenes need."""
-    for program in ("plain-reader", "guarded-reader"):
-        if not (build / "demo" / program).exists():
-            raise Refused(f"{build / 'demo' / program} is missing (./dev demo builds it)")
+    for program in ("demo/plain-reader", "demo/guarded-reader", "launcher/mmapguard"):
+        if not (build / program).exists():
+            raise Refused(f"{build / program} is missing (./dev demo builds it)")
     if mmapguard.guard_state() == "disabled":
         raise Refused("MMAPGUARD_NO_SIGNAL is set, and without the fault guard there is nothing to show")
 
@@ -667,6 +669,34 @@ def scene_script(screen: Screen, build: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def scene_program(screen: Screen, build: Path) -> None:
+    """A program that nobody has changed, alone and in the launcher, when its file is cut short."""
+    folder = Path(tempfile.mkdtemp(prefix="mmapguard-demo-"))
+    try:
+        path = folder / "big.log"
+        command = launched.command_for(path)
+        name = Path(command[0]).name
+        screen.heading(f"A program that nobody has changed: {name} on a file that truncate(1) cuts")
+        kept, size = amount(launched.KEPT), amount(launched.SIZE)
+        screen.text(f"The file has {size}. As soon as {name} has mapped it, {kept} are left.")
+        screen.line()
+        screen.passing(f"    Running {name} …")
+        alone = launched.run_and_cut(command, path)
+        if alone.code != -signal.SIGBUS:
+            raise Broken(f"{name} alone ended with {alone.code}, although its file was cut: {alone.errors}")
+        screen.row(name, screen.bad("killed by SIGBUS"))
+        run = [str(build / "launcher" / "mmapguard"), "run", "--"]
+        guarded = launched.run_and_cut([*run, *command], path)
+        if guarded.code != 75 or f"{path}: " not in guarded.errors:
+            raise Broken(f"{name} in the launcher ended with {guarded.code}: {guarded.errors}")
+        screen.row("mmapguard run", screen.good("ended by itself, exit status 75"))
+        screen.line()
+        for line in guarded.errors.splitlines():
+            screen.line("    " + line.replace(f"{folder}/", ""))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 # -------------------------------------------------------------------------------------------------------------- main
 
 
@@ -712,6 +742,7 @@ def show(screen: Screen, build: Path, path: str, picture: Path | None) -> None:
                 picture_of(screen, scene_cut, demo, picture)
             scene_stable(demo)
     scene_script(screen, build)
+    scene_program(screen, build)
     screen.line()
 
 
