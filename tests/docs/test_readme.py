@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from html import unescape
@@ -21,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs"))
 
 import publication  # noqa: E402
+
+from launcher import cutting  # noqa: E402
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LUA_README = (ROOT / "bindings" / "lua" / "README.md").read_text(encoding="utf-8")
@@ -45,7 +48,7 @@ def test_every_block_says_what_it_is_and_is_tested() -> None:
     tested = {"sh", "text", "python", "c", "lua", "rust"}
     assert set(re.findall(r"^```(\w*)$", README, re.MULTILINE)) - {""} == tested
     assert [len(blocks(README, language)) for language in ("sh", "text", "python", "c", "lua", "rust")] == [
-        2,
+        3,
         1,
         1,
         1,
@@ -201,6 +204,28 @@ def test_the_program_in_lua_runs(version: str, big_bin: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert done.stdout.count("12\n") >= 9_999
+
+
+# ------------------------------------------------------------------------------------------------- the launcher --
+
+
+def test_the_command_with_the_launcher_keeps_the_program_alive(big_bin: Path) -> None:
+    """The file is cut as soon as ripgrep has mapped it."""
+    line = blocks(README, "sh")[2].strip().replace(" needle ", " --mmap --text --count line ")
+    path = big_bin.parent / "big.log"
+    for command, killed in (line.partition(" -- ")[2], True), (line, False):
+        shutil.copy(big_bin, path)
+        end = cutting.run(
+            ["sh", "-c", f"exec {command}"],
+            path,
+            lambda: os.truncate(path, 4096),
+            environment={"PATH": f"{ROOT}/build/release/launcher:{os.environ['PATH']}"},
+            folder=big_bin.parent,
+        )
+        assert end.was_cut
+        assert (end.signal == signal.SIGBUS) is killed, str(end)
+    assert end.code == 75
+    assert f"{path}: " in end.errors and "from offset 4096" in end.errors
 
 
 # ----------------------------------------------------------------------------------------------------- the demo --
