@@ -167,6 +167,13 @@ ADDS: Patches = {
         ("", "\nint32_t\nmmg_shim(void)\n{\n    return 42;\n}\n"),
     ),
     SCRIPT: (("", "MMAPGUARD_1.1 { global: mmg_shim; } MMAPGUARD_1.0;\n"),),
+    "bindings/python/mmapguard/_info.py": (
+        ("    size: int\n", "    shim_detail: int\n    size: int\n"),
+        ("    guard_state: str\n", "    shim_detail: int\n    guard_state: str\n"),
+    ),
+    "bindings/python/mmapguard/_options.py": (
+        ("    stable: bool\n", "    shim: bool\n    shim_bytes: int\n    stable: bool\n"),
+    ),
 }
 
 
