@@ -97,6 +97,8 @@ main(int argc, char **argv)
         {"storm", work_storm},
         {"pin", work_pin},
         {"truncation", work_truncation},
+        {"losses", work_losses},
+        {"find", work_find},
     };
     if (argc < 2 || argc > 5) {
         fprintf(stderr, "usage: mmapguard-bench WORK [DIRECTORY [BUDGET_MS [MOST_BYTES]]]\n");

@@ -370,6 +370,53 @@ def report_truncation(run: Run) -> None:
     run.screen.table(["", OURS, "by hand, in one go", "by hand, page by page", "target"], rows)
 
 
+def report_losses(run: Run) -> None:
+    """One of many mappings is lost, against a handler with a binary search by hand."""
+    run.measure("losses")
+    run.screen.heading("A loss among up to 60 000 mappings", "from the touch to the recovery")
+    compare(run, "losses", None, lambda ours: ours.task, lambda ours: {"by hand, binary search": 1.5})
+
+
+def report_find(run: Run) -> None:
+    """A walk from hit to hit, in time and in instructions."""
+    run.measure("find")
+    run.screen.heading("find", "a walk from hit to hit through 1 MiB, for one hit")
+    compare(run, "find", None, lambda ours: ours.task, lambda ours: {"memmem": 2.0})
+    counts = {kind: count_walk(run, kind) for kind in ("walk", "memmem")}
+    if None not in counts.values():
+        ours, theirs = counts["walk"] or 0, counts["memmem"] or 1
+        verdict = run.results.note(Verdict.of("find / memmem, instructions", ours / theirs, 2))
+        row = ["a hit every 10 bytes, instructions", f"{ours:.0f}", f"{theirs:.0f}", f"{ours / theirs:.2f}"]
+        run.screen.table(
+            ["", OURS, "memmem", "ratio", "target"], [[*row, f"≤ 2 {run.screen.verdict(verdict)}"]]
+        )
+
+
+def count_walk(run: Run, kind: str) -> float | None:
+    """Instructions of one hit, as tests/cost counts them."""
+    program = run.build / "tests" / "cost" / "cost"
+    if shutil.which("valgrind") is None or not program.exists():
+        run.screen.line("  Instructions are not counted: valgrind or tests/cost is missing.")
+        return None
+    target = run.directory / "hits"
+    target.write_bytes(b"needlexxxx" * (MIB // 10))
+    counts = []
+    for times in (1_000, 11_000):
+        run.screen.passing(f"callgrind, {kind} {times} …")
+        command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", str(program)]
+        done = subprocess.run(
+            [*command, kind, str(target), str(times)], capture_output=True, text=True, check=False
+        )
+        match = re.search(r"Collected : (\d+)", done.stderr)
+        if done.returncode or match is None:
+            run.results.failures.append(f"callgrind: ended with {done.returncode}")
+            return None
+        counts.append(int(match[1]))
+    run.screen.erase()
+    target.unlink()
+    return (counts[1] - counts[0]) / 10_000
+
+
 WORKS: dict[str, Callable[[Run], None]] = {
     "open": report_open,
     "threshold": report_threshold,
@@ -378,6 +425,8 @@ WORKS: dict[str, Callable[[Run], None]] = {
     "pin": report_pin,
     "guard": report_guard,
     "truncation": report_truncation,
+    "losses": report_losses,
+    "find": report_find,
 }
 
 

@@ -79,19 +79,24 @@ mmgi_registry_add(const struct registration *r)
 
     if (index == TABLE_NONE)
         return 0;
-    if (entry_of(index + 1) == NULL && !mmgi_table_reserve(&mmgi_registry_entries, &entry_shape, index)) {
-        mmgi_table_give(&mmgi_registry_ranges, &range_shape, index);
-        return 0;
+    struct entry *entry = entry_of(index + 1);
+    if (entry == NULL) {
+        if (!mmgi_table_reserve(&mmgi_registry_entries, &entry_shape, index)) {
+            mmgi_table_give(&mmgi_registry_ranges, &range_shape, index);
+            return 0;
+        }
+        entry = known_entry(index + 1);
     }
     if (atomic_load_explicit(&home, memory_order_relaxed) == 0)
         atomic_store_explicit(&home, mmgi_process_id(), memory_order_relaxed);
     struct range *range = table_at(&mmgi_registry_ranges, sizeof(struct range), index);
-    entry_fill(known_entry(index + 1), r);
+    entry_fill(entry, r);
     /* The addresses are stored as numbers, since a fault may have any address. */
     atomic_store_explicit(&range->end, (uintptr_t)r->start + r->length, memory_order_relaxed);
     atomic_store(&range->start, (uintptr_t)r->start);
-    if (mmgi_registry_limit() >= ADDR_INDEX_FROM)
-        mmgi_addr_index_add(index + 1, (uintptr_t)r->start, r->length, mmgi_registry_limit());
+    const uint32_t limit = mmgi_registry_limit();
+    if (limit >= ADDR_INDEX_FROM)
+        mmgi_addr_index_add(index + 1, (uintptr_t)r->start, r->length, limit);
     return index + 1;
 }
 

@@ -197,9 +197,10 @@ void
 mmgi_shared_lock_drop(struct lock_share *share, uint32_t kind, int fd, bool unlock)
 {
     count_down(share);
-    if (share->lock != NULL)
+    if (share->lock != NULL) {
         share_drop(share->lock, fd, unlock);
-    else if (unlock && kind != MMG_LOCK_NONE)
+        share->lock = NULL;
+    } else if (unlock && kind != MMG_LOCK_NONE) {
         mmgi_lock_drop(fd, kind);
-    *share = (struct lock_share){.lock = NULL};
+    }
 }

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 static const mmg_options contained = MMG_OPTIONS_INIT;
 
@@ -142,11 +144,43 @@ break_beside(const char *path, unsigned long times, const mmg_options *options, 
     free(held);
 }
 
+/* Maps so many pages of a file one by one, cuts the file, and touches `times` of them: the cost of a loss among many. */
+static void
+lose(const char *path, unsigned long times, unsigned long regions)
+{
+    const uint8_t **data = calloc(regions, sizeof *data);
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    mmg_options options = MMG_OPTIONS_INIT;
+    struct rlimit room;
+
+    if (data == NULL || times > regions || getrlimit(RLIMIT_NOFILE, &room) != 0)
+        exit(5);
+    room.rlim_cur = room.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &room) != 0 || truncate(path, (off_t)(regions * page)) != 0)
+        exit(5);
+    options.backing = MMG_BACKING_MAP;
+    options.lock = MMG_LOCK_NONE;
+    options.length = page;
+    for (unsigned long i = 0; i < regions; i++) {
+        mmg_span span; /* never ended: the program ends */
+        options.offset = i * page;
+        if (mmg_pin(region_open(path, &options), 0, MMG_TO_END, &span) != MMG_OK)
+            exit(4);
+        data[i] = span.data;
+    }
+    if (truncate(path, 0) != 0)
+        exit(5);
+    for (unsigned long i = 0; i < times; i++)
+        if (*(const volatile uint8_t *)data[i * (regions / times)] != 0)
+            exit(4);
+    free(data);
+}
+
 int
 main(int argc, char **argv)
 {
     if (argc != 4) {
-        fprintf(stderr, "usage: cost open|locked|stable|pin|find|walk|memmem|break-OTHERS FILE TIMES\n");
+        fprintf(stderr, "usage: cost open|locked|stable|pin|find|walk|memmem|break-OTHERS|lose-REGIONS FILE TIMES\n");
         return 2;
     }
     mmg_options locked = MMG_OPTIONS_INIT;
@@ -175,6 +209,8 @@ main(int argc, char **argv)
         walk_by_memmem(argv[2], times);
     else if (strncmp(argv[1], "break-", 6) == 0)
         break_beside(argv[2], times, &mapped, strtoul(argv[1] + 6, NULL, 10));
+    else if (strncmp(argv[1], "lose-", 5) == 0)
+        lose(argv[2], times, strtoul(argv[1] + 5, NULL, 10));
     else
         return 2;
     return EXIT_SUCCESS;

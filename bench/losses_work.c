@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A process with 60 000 mappings, or as many as it may have descriptors, loses some of them; how long does a touch of a lost one take, from the load to its (zero)
+ * result? Once a file that many mappings show is cut, once a thousand files in turn. Beside it, in a process of its own,
+ * a handler by hand that looks its mapping up by a binary search in a sorted array, which nobody may change meanwhile.
+ */
+#include "contenders.h"
+#include "measure.h"
+#include "works.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    MOST_MAPPINGS = 60000,
+    FILES = 1000,
+    SPARE = 500,    /* descriptors for everything else */
+    TOUCHED = 1000, /* windows */
+    SAMPLES = TOUCHED + FILES
+};
+
+static unsigned int mappings, windows; /* the windows are of one file, the rest of a file each */
+
+static const uint64_t window = 16384;
+static char folder[4096];
+
+static bool
+name_file(unsigned int number, char *path, uint64_t size)
+{
+    const int length = snprintf(path, size, "%s/%u", folder, number);
+    return length > 0 && (uint64_t)length < size;
+}
+
+/* Each side maps: the window of a file at that offset, and the descriptor to cut the file by. */
+typedef bool map_one(unsigned int number, const char *path, uint64_t offset, const uint8_t **data);
+
+static double
+time_touch(const uint8_t *at)
+{
+    const uint64_t start = now_ns();
+    keep(*(const volatile uint8_t *)at);
+    return (double)(now_ns() - start);
+}
+
+/* Makes all the mappings, cuts the files, and takes the time of each touch. */
+static bool
+lose_in_turn(map_one *map, double *samples)
+{
+    static const uint8_t *data[MOST_MAPPINGS];
+    char path[4200];
+    for (unsigned int i = 0; i < mappings; i++) {
+        const unsigned int file = i < windows ? 0 : i - windows + 1;
+        if (!name_file(file, path, sizeof path))
+            return false;
+        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        const uint64_t size = file == 0 ? windows * window : window;
+        const bool right = fd >= 0 && ftruncate(fd, (off_t)size) == 0 &&
+                           map(i, path, file == 0 ? i * window : 0, &data[i]);
+        if (fd >= 0)
+            close(fd);
+        if (!right)
+            return false;
+        keep(data[i][0]);
+    }
+    for (unsigned int i = 0; i < SAMPLES; i++) {
+        const unsigned int mapping = i < TOUCHED ? i * (windows / TOUCHED) : windows + i - TOUCHED;
+        if (!name_file(i < TOUCHED ? 0 : i - TOUCHED + 1, path, sizeof path))
+            return false;
+        if ((i == 0 || i >= TOUCHED) && truncate(path, 0) != 0)
+            return false;
+        samples[i] = time_touch(data[mapping]);
+    }
+    return true;
+}
+
+/* ------------------------------------------------------------------------------------------------------------ ours -- */
+
+static bool
+map_by_us(unsigned int number, const char *path, uint64_t offset, const uint8_t **data)
+{
+    (void)number;
+    mmg_options options = MMG_OPTIONS_INIT;
+    mmg_handle region;
+    mmg_span span; /* never ended: this process ends */
+    options.backing = MMG_BACKING_MAP;
+    options.lock = MMG_LOCK_NONE;
+    options.offset = offset;
+    options.length = window;
+    if (mmg_open(path, &options, &region, NULL) != MMG_OK || mmg_pin(region, 0, MMG_TO_END, &span) != MMG_OK)
+        return false;
+    *data = span.data;
+    return true;
+}
+
+/* --------------------------------------------------------------------------------------------------------- by hand -- */
+
+static struct by_hand {
+    uint8_t *start;
+    int fd;
+} sorted[MOST_MAPPINGS];
+
+static int
+by_address(const void *one, const void *other)
+{
+    const struct by_hand *a = one, *b = other;
+    return (a->start > b->start) - (a->start < b->start);
+}
+
+static void
+replace(int signo, siginfo_t *facts, void *context)
+{
+    (void)signo;
+    (void)context;
+    const uint8_t *at = facts->si_addr;
+    unsigned int low = 0, high = mappings;
+    struct stat status;
+    while (high - low > 1) {
+        const unsigned int middle = low + (high - low) / 2;
+        if (sorted[middle].start <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    /* MAP_FIXED: these are pages of our own mapping, which is what this handler is for. */
+    if (at < sorted[low].start || at >= sorted[low].start + window || fstat(sorted[low].fd, &status) != 0 ||
+        mmap(sorted[low].start, window, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
+            MAP_FAILED)
+        _exit(1);
+}
+
+static bool
+map_by_hand(unsigned int number, const char *path, uint64_t offset, const uint8_t **data)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    uint8_t *start = mmap(NULL, window, PROT_READ, MAP_SHARED, fd, (off_t)offset);
+    sorted[number] = (struct by_hand){start, fd};
+    *data = start;
+    if (number == mappings - 1) {
+        struct sigaction action = {.sa_flags = SA_SIGINFO | SA_NODEFER};
+        action.sa_sigaction = replace;
+        qsort(sorted, mappings, sizeof sorted[0], by_address);
+        if (sigaction(SIGBUS, &action, NULL) != 0)
+            return false;
+    }
+    return fd >= 0 && start != MAP_FAILED;
+}
+
+/* -------------------------------------------------------------------------------------------------------- the work -- */
+
+/* One side, in a process of its own. */
+static bool
+measure_side(const char *name, map_one *map)
+{
+    char task[64];
+    struct figure figure = {.work = "losses", .task = task};
+    double *samples = mmap(NULL, SAMPLES * sizeof *samples, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int status = 1;
+    snprintf(task, sizeof task, "one file that %u mappings show", windows);
+    if (samples == MAP_FAILED)
+        return false;
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(lose_in_turn(map, samples) ? 0 : 1);
+    if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
+        print_failure(&figure, name, "it could not make the mappings, or did not survive");
+    } else {
+        print_samples(&figure, name, samples, TOUCHED);
+        figure.task = "1000 files in turn";
+        print_samples(&figure, name, samples + TOUCHED, FILES);
+    }
+    munmap(samples, SAMPLES * sizeof *samples);
+    return true;
+}
+
+bool
+work_losses(void)
+{
+    struct rlimit room;
+    char path[4200];
+    const int length = snprintf(folder, sizeof folder, "%s/mmapguard-bench-%ld", work_directory, (long)getpid());
+    if (length < 0 || (uint64_t)length >= sizeof folder || mkdir(folder, 0700) != 0)
+        return false;
+    if (getrlimit(RLIMIT_NOFILE, &room) != 0 || room.rlim_max < FILES + TOUCHED + SPARE)
+        return false;
+    room.rlim_cur = room.rlim_max;
+    mappings = room.rlim_max < MOST_MAPPINGS + SPARE ? (unsigned int)room.rlim_max - SPARE : MOST_MAPPINGS;
+    windows = mappings - FILES;
+    if (setrlimit(RLIMIT_NOFILE, &room) != 0)
+        return false;
+    const bool right = measure_side("mmapguard", map_by_us) && measure_side("by hand, binary search", map_by_hand);
+    for (unsigned int i = 0; i <= FILES; i++)
+        if (name_file(i, path, sizeof path))
+            unlink(path);
+    return rmdir(folder) == 0 && right;
+}
