@@ -216,8 +216,8 @@ read_failed(const struct region *region, int os_code)
 }
 
 /*
- * Reads from the region's file. The descriptor is looked at after the bytes were read, so that the bytes of another file
- * that has got its number are never taken for the region's. The size tells why bytes are missing, as it does for a fault:
+ * Reads from the region's file. The descriptor is looked at before and after, so that nothing is read from another file
+ * that has got its number, and never taken for the region's if the host closes it at that very moment. The size tells why bytes are missing, as it does for a fault:
  * bytes inside the file that do not come are the medium's failure, unless the file was cut and has grown meanwhile.
  */
 static mmg_status
@@ -226,10 +226,14 @@ read_file(const struct region *region, int fd, uint64_t offset, void *buffer, si
     const uint64_t start = region->offset + offset;
     struct file_time seen = region->identity.changed;
     struct file_status now;
+    int named = still_names(region, fd, &now);
 
+    *done = 0;
+    if (named != 0)
+        return mmgi_region_failed(region, named);
     for (int i = 0; i < MAX_READ_ATTEMPTS; i++) {
         int os_code = mmgi_file_read_at(fd, start, buffer, want, done);
-        int named = still_names(region, fd, &now);
+        named = still_names(region, fd, &now);
         if (named == EBADF || (named != 0 && os_code == 0)) {
             *done = 0;
             return mmgi_region_failed(region, named);

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from pathlib import Path
@@ -196,3 +197,86 @@ def test_a_fork_in_the_middle_of_a_storm_leaves_the_child_a_working_library(
         stop.set()
         for worker in workers:
             worker.join()
+
+
+# ------------------------------------------------------------------------------------- what a child does not have --
+
+
+def lose_without_hooks(path: Path) -> None:
+    """In the child of _Fork(3), which calls no hooks: only calls that are signal-safe, and the guard."""
+    libc = ctypes.CDLL(None)
+    with mmg.opened(mmg.try_open(path, backing=abi.MMG_BACKING_MAP)) as handle:
+        status, span = mmg.pin(handle)
+        assert status == abi.MMG_OK
+        size = os.stat(path).st_size
+        child = libc._Fork()
+        if child == 0:
+            code = 1
+            try:
+                os.truncate(path, files.PAGE)
+                lost = mmg.span_bytes(span)[files.PAGE :] == bytes(size - files.PAGE)
+                told = mmg.check(handle) == abi.MMG_E_TRUNCATED and mmg.unpin(span) == abi.MMG_E_TRUNCATED
+                code = 0 if lost and told and mmg.close(handle) == abi.MMG_OK else 2
+            finally:
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        assert mmg.span_bytes(span)[files.PAGE :] == bytes(size - files.PAGE)
+        assert mmg.unpin(span) == abi.MMG_E_TRUNCATED
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "_Fork"), reason="the C library has no _Fork(3)")
+def test_a_child_without_hooks_contains_a_loss(large: Sample) -> None:
+    in_child(lose_without_hooks, large.path)
+
+
+def close_what_no_thread_unpins(handle: int, path: Path) -> None:
+    assert mmg.close(handle, abi.MMG_CLOSE_STRICT) == abi.MMG_E_BUSY
+    assert mmg.close(handle) == abi.MMG_OK
+    assert mmg.close(handle) == abi.MMG_E_HANDLE
+    assert mmg.pin(handle)[0] == abi.MMG_E_HANDLE
+    fresh = mmg.accepted(mmg.try_open(path))
+    assert mmg.content(fresh) == path.read_bytes()
+    assert mmg.close(fresh, abi.MMG_CLOSE_STRICT) == abi.MMG_OK
+
+
+def test_a_pin_of_another_thread_keeps_the_memory_to_the_end_of_the_child(either: Sample) -> None:
+    """The thread does not exist in the child, so nobody ends its pin. The handle closes all the same."""
+    with mmg.opened(mmg.try_open(either.path)) as handle:
+        pinned, go_on = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with mmg.pinned(handle):
+                pinned.set()
+                go_on.wait()
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        pinned.wait()
+        try:
+            in_child(close_what_no_thread_unpins, handle, either.path)
+        finally:
+            go_on.set()
+            holder.join()
+        assert mmg.info(handle).pins == 0
+
+
+def idle(line: Line, handle: int) -> None:
+    line.say("forked")
+    line.hear()
+    assert mmg.close(handle) == abi.MMG_OK
+    line.say("closed")
+    line.hear()
+
+
+@pytest.mark.parametrize("lock", sorted(EXCLUSIVE))
+def test_a_child_that_idles_keeps_the_lock_until_it_closes(large: Sample, lock: int) -> None:
+    """The lock belongs to the open file, which both processes have. SAFETY.md says so."""
+    handle = mmg.accepted(mmg.try_open(large.path, lock=lock))
+    with Helper(idle, handle) as child:
+        assert child.hear() == "forked"
+        assert mmg.close(handle) == abi.MMG_OK
+        assert not files.obtainable(large.path, EXCLUSIVE[lock])
+        child.say("close")
+        assert child.hear() == "closed"
+        assert files.obtainable(large.path, EXCLUSIVE[lock])
+        child.say("end")

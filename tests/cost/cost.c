@@ -50,6 +50,28 @@ pin_and_unpin(const char *path, unsigned long times)
     mmg_close(region, 0);
 }
 
+/* Has a region lose everything, of a file beside FILE. */
+static mmg_handle
+lose_beside(const char *path)
+{
+    char beside[4096];
+    mmg_options options = MMG_OPTIONS_INIT;
+    mmg_span span;
+
+    snprintf(beside, sizeof beside, "%s.lost", path);
+    FILE *file = fopen(beside, "w");
+    options.backing = MMG_BACKING_MAP;
+    if (file == NULL || ftruncate(fileno(file), 1 << 20) != 0)
+        exit(5);
+    mmg_handle region = region_open(beside, &options);
+    if (mmg_pin(region, 0, MMG_TO_END, &span) != MMG_OK || ftruncate(fileno(file), 0) != 0 ||
+        *(const volatile uint8_t *)span.data != 0 || mmg_unpin(&span) != MMG_E_TRUNCATED)
+        exit(4);
+    fclose(file);
+    unlink(beside);
+    return region;
+}
+
 /* Finds the same byte at the start of the file again and again: the cost of a call, without a search to speak of. */
 static void
 find(const char *path, unsigned long times)
@@ -180,7 +202,7 @@ int
 main(int argc, char **argv)
 {
     if (argc != 4) {
-        fprintf(stderr, "usage: cost open|locked|stable|pin|find|walk|memmem|break-OTHERS|lose-REGIONS FILE TIMES\n");
+        fprintf(stderr, "usage: cost open|locked|stable|pin|pin-beside-loss|pin-after-loss|find|walk|memmem|break-OTHERS|lose-REGIONS FILE TIMES\n");
         return 2;
     }
     mmg_options locked = MMG_OPTIONS_INIT;
@@ -201,7 +223,13 @@ main(int argc, char **argv)
         open_and_close(argv[2], times, &stable);
     else if (strcmp(argv[1], "pin") == 0)
         pin_and_unpin(argv[2], times);
-    else if (strcmp(argv[1], "find") == 0)
+    else if (strcmp(argv[1], "pin-beside-loss") == 0) {
+        lose_beside(argv[2]);
+        pin_and_unpin(argv[2], times);
+    } else if (strcmp(argv[1], "pin-after-loss") == 0) {
+        mmg_close(lose_beside(argv[2]), 0);
+        pin_and_unpin(argv[2], times);
+    } else if (strcmp(argv[1], "find") == 0)
         find(argv[2], times);
     else if (strcmp(argv[1], "walk") == 0)
         walk(argv[2], times);

@@ -241,6 +241,14 @@ def test_a_loss_costs_the_same_however_many_regions_there_are(tmp_path: Path) ->
     assert many <= MOST_A_LOSS
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the bounds are those of x86-64")
+def test_a_loss_slows_pins_only_while_its_region_lives(tmp_path: Path) -> None:
+    path = files.sample(tmp_path / "file", 256 << 10).path
+    usual = instructions("pin", path)
+    assert instructions("pin-beside-loss", path) > usual + 10, "the comparison below would compare nothing"
+    assert abs(instructions("pin-after-loss", path) - usual) <= 1
+
+
 def test_a_loss_takes_these_system_calls(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()

@@ -128,3 +128,21 @@ def test_each_function_is_in_the_file_that_the_page_of_the_rooms_gives() -> None
             wrong.append(f"{file}: {match[2]}()")
     assert wrong == []
     assert checked > 40
+
+
+SANDBOX_ROWS = {
+    "CALLS_TO_CONTAIN": "contain a loss",
+    "CALLS_AT_A_LIMIT": "contain a loss where nothing is left",
+    "CALLS_TO_PASS_ON": "pass a signal on",
+}
+"""The lists of tests/fault/sandbox.c, and the rows of SAFETY.md that they are."""
+
+
+@pytest.mark.parametrize("name", SANDBOX_ROWS)
+def test_a_sandbox_of_what_the_document_lists_is_the_one_that_is_tested(name: str) -> None:
+    source = (ROOT / "tests" / "fault" / "sandbox.c").read_text()
+    listed = re.search(rf"^#define {name}\(X\) (.*)$", source, re.M)
+    assert listed
+    rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \|$", (ROOT / "docs" / "SAFETY.md").read_text(), re.M)
+    named = next(calls for what, calls in rows if re.sub(r" \(.*\)", "", what) == SANDBOX_ROWS[name])
+    assert set(re.findall(r"X\((\w+)\)", listed[1])) == set(re.findall(r"`(\w+)`", named))

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A sandbox that ends the process at the first system call that is not on its list. The lists are those of SAFETY.md,
+ * which a test compares: with what stands there a loss is contained, and less is too little.
+ */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "check.h"
+
+#define CALLS_TO_CONTAIN(X) X(rt_sigprocmask) X(fstat) X(newfstatat) X(pread64) X(mmap) X(gettid) X(rt_sigreturn)
+#define CALLS_AT_A_LIMIT(X) X(munmap) X(mremap) X(munlock) X(prlimit64)
+#define CALLS_TO_PASS_ON(X) X(getpid) X(rt_sigprocmask) X(rt_sigaction) X(rt_tgsigqueueinfo) X(gettid)
+
+#ifndef SYS_newfstatat
+#define SYS_newfstatat SYS_fstat /* 32-bit: neither is what fstat(3) makes, and the cases are skipped */
+#endif
+#ifndef SYS_mmap
+#define SYS_mmap SYS_mmap2
+#endif
+#define NUMBER(name) SYS_##name,
+
+static const long to_contain[] = {CALLS_TO_CONTAIN(NUMBER)};
+static const long at_a_limit[] = {CALLS_AT_A_LIMIT(NUMBER)};
+static const long to_pass_on[] = {CALLS_TO_PASS_ON(NUMBER)};
+/* What a case itself does in the sandbox: raise a signal, say what is wrong, and end. */
+static const long of_the_case[] = {SYS_tgkill, SYS_write, SYS_exit_group};
+
+#define COUNT(list) (sizeof(list) / sizeof(list)[0])
+#define MOST_CALLS 32
+
+/** A filter in the making: one comparison for each call that is allowed. */
+struct sandbox {
+    struct sock_filter line[2 * MOST_CALLS];
+    unsigned short count;
+};
+
+static void
+allow(struct sandbox *sandbox, const long *calls, size_t count, long but)
+{
+    for (size_t index = 0; index < count; index++) {
+        if (calls[index] == but) {
+            continue;
+        }
+        const struct sock_filter lines[] = {
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)calls[index], 0, 1),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        memcpy(sandbox->line + sandbox->count, lines, sizeof lines);
+        sandbox->count = (unsigned short)(sandbox->count + COUNT(lines));
+    }
+}
+
+static struct sandbox
+sandbox_begin(void)
+{
+    struct sandbox sandbox = {.line = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))},
+                              .count = 1};
+    allow(&sandbox, of_the_case, COUNT(of_the_case), -1);
+    return sandbox;
+}
+
+static void
+sandbox_enter(struct sandbox *sandbox)
+{
+    sandbox->line[sandbox->count++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    struct sock_fprog filter = {.len = sandbox->count, .filter = sandbox->line};
+    REQUIRE(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    REQUIRE(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0);
+}
+
+static mmg_handle handle;
+static mmg_span span;
+enum {
+    PAGES = 64
+};
+
+/** Open a file, change it so that the cause of a failing page has to be looked for, and cut it. */
+static void
+open_and_cut(void)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    const char *path = check_file("file", PAGES * check_page());
+    handle = check_open(path, &options);
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    check_truncate(path, 8 * check_page());
+}
+
+/** Touch a page behind the end, and have a page inside the file fail. */
+static void
+lose(void)
+{
+    siginfo_t info = {.si_signo = SIGBUS, .si_code = BUS_ADRERR};
+    info.si_addr = (uint8_t *)(uintptr_t)(span.data + 3 * check_page());
+    CHECK(((const volatile uint8_t *)span.data)[20 * check_page()] == 0);
+    CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 1);
+    CHECK(((const volatile uint8_t *)span.data)[3 * check_page()] == 0);
+    CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+}
+
+static void
+lose_in_a_sandbox(void *missing)
+{
+    struct sandbox sandbox = sandbox_begin();
+    allow(&sandbox, to_contain, COUNT(to_contain), *(const long *)missing);
+    open_and_cut();
+    sandbox_enter(&sandbox);
+    lose();
+    _exit(check_failures() == 0 ? 0 : 1);
+}
+
+/** A filter of system calls would be one for valgrind or qemu, and a sanitizer makes calls of its own. */
+static bool
+may_run(void)
+{
+    if (check_under_valgrind() || check_under_qemu() || check_is_slow() || sizeof(long) < sizeof(uint64_t)) {
+        check_skip("valgrind, qemu and sanitizers make system calls of their own; 32 bits have other names");
+        return false;
+    }
+    return true;
+}
+
+static void
+with_what_the_list_says_a_loss_is_contained(void)
+{
+    long none = -1;
+    if (may_run()) {
+        CHECK_EXITED(check_child(lose_in_a_sandbox, &none));
+    }
+}
+
+static void
+with_less_than_the_list_says_the_sandbox_kills(void)
+{
+    static const long needed[] = {SYS_rt_sigprocmask, SYS_mmap, SYS_rt_sigreturn, SYS_pread64};
+    if (!may_run()) {
+        return;
+    }
+    for (size_t index = 0; index < COUNT(needed); index++) {
+        long missing = needed[index];
+        CHECK_KILLED(check_child(lose_in_a_sandbox, &missing), SIGSYS);
+    }
+}
+
+static void
+lose_at_a_limit(void *unused)
+{
+    struct sandbox sandbox = sandbox_begin();
+    const struct rlimit small = {.rlim_cur = 1, .rlim_max = RLIM_INFINITY};
+    (void)unused;
+    allow(&sandbox, to_contain, COUNT(to_contain), -1);
+    allow(&sandbox, at_a_limit, COUNT(at_a_limit), -1);
+    open_and_cut();
+    REQUIRE(setrlimit(RLIMIT_AS, &small) == 0);
+    sandbox_enter(&sandbox);
+    lose();
+    _exit(check_failures() == 0 ? 0 : 1);
+}
+
+static void
+below_a_limit_the_second_list_is_needed(void)
+{
+    if (may_run()) {
+        CHECK_EXITED(check_child(lose_at_a_limit, NULL));
+    }
+}
+
+static volatile sig_atomic_t heard;
+
+static void
+hear(int signo)
+{
+    (void)signo;
+    heard++;
+}
+
+static void
+pass_on_in_a_sandbox(void *unused)
+{
+    struct sandbox sandbox = sandbox_begin();
+    (void)unused;
+    allow(&sandbox, to_contain, COUNT(to_contain), -1);
+    allow(&sandbox, to_pass_on, COUNT(to_pass_on), -1);
+    signal(SIGBUS, hear);
+    open_and_cut();
+    sandbox_enter(&sandbox);
+    lose();
+    raise(SIGBUS);
+    CHECK_I64(heard, 1);
+    _exit(check_failures() == 0 ? 0 : 1);
+}
+
+static void
+with_the_third_list_a_signal_of_the_host_arrives(void)
+{
+    if (may_run()) {
+        CHECK_EXITED(check_child(pass_on_in_a_sandbox, NULL));
+    }
+}
+
+static const struct check_case cases[] = {
+    {"with what the list says a loss is contained", with_what_the_list_says_a_loss_is_contained, 0},
+    {"with less than the list says the sandbox kills", with_less_than_the_list_says_the_sandbox_kills, 0},
+    {"below a limit the second list is needed", below_a_limit_the_second_list_is_needed, 0},
+    {"with the third list a signal of the host arrives", with_the_third_list_a_signal_of_the_host_arrives, 0},
+};
+
+int
+main(int argc, char **argv)
+{
+    return check_main(argc, argv, cases, sizeof cases / sizeof *cases);
+}
