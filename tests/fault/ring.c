@@ -96,20 +96,25 @@ ring_write(struct ring *ring, int fd, const void *bytes, size_t size, uint64_t o
     return ask(ring, &request);
 }
 
+int
+ring_pin(struct ring *ring, void *memory, size_t size)
+{
+    const struct iovec pages = {memory, size};
+    return syscall(SYS_io_uring_register, ring->fd, IORING_REGISTER_BUFFERS, &pages, 1) < 0 ? -errno : 0;
+}
+
+void
+ring_unpin(struct ring *ring)
+{
+    syscall(SYS_io_uring_register, ring->fd, IORING_UNREGISTER_BUFFERS, NULL, 0);
+}
+
 int64_t
 ring_read(struct ring *ring, int fd, void *memory, size_t size, uint64_t offset, bool is_pinned)
 {
     struct io_uring_sqe request = request_of(fd, memory, size, offset);
-    const struct iovec pages = {memory, size};
     request.opcode = is_pinned ? IORING_OP_READ_FIXED : IORING_OP_READ;
-    if (is_pinned && syscall(SYS_io_uring_register, ring->fd, IORING_REGISTER_BUFFERS, &pages, 1) < 0) {
-        return -errno;
-    }
-    int64_t result = ask(ring, &request);
-    if (is_pinned) {
-        syscall(SYS_io_uring_register, ring->fd, IORING_UNREGISTER_BUFFERS, NULL, 0);
-    }
-    return result;
+    return ask(ring, &request);
 }
 
 #else
@@ -131,6 +136,19 @@ ring_write(struct ring *ring, int fd, const void *bytes, size_t size, uint64_t o
 {
     (void)ring, (void)fd, (void)bytes, (void)size, (void)offset;
     return -ENOSYS;
+}
+
+int
+ring_pin(struct ring *ring, void *memory, size_t size)
+{
+    (void)ring, (void)memory, (void)size;
+    return -ENOSYS;
+}
+
+void
+ring_unpin(struct ring *ring)
+{
+    (void)ring;
 }
 
 int64_t

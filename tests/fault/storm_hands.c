@@ -93,21 +93,22 @@ write_by_ring(struct storm_writer *writer, unsigned version, uint64_t from, uint
     return 0;
 }
 
-/** Has io_uring read into pages of the file; registered ones where the kernel takes them, as it does for tmpfs. */
+/** Has io_uring read into pages of the file; into ones that it holds where the kernel holds such, as those of tmpfs. */
 static int
 read_by_ring(struct storm_writer *writer, unsigned version, uint8_t *pages, uint64_t from, uint64_t to)
 {
     int source = source_of(writer, version);
-    bool is_pinned = true;
-    while (source >= 0 && from < to) {
+    int error = source >= 0 ? 0 : ENOSYS;
+    bool is_pinned = ring_pin(&writer->ring, pages + from, to - from) == 0;
+    while (error == 0 && from < to) {
         int64_t got = ring_read(&writer->ring, source, pages + from, to - from, from, is_pinned);
-        if (got <= 0 && !is_pinned) {
-            return got < 0 ? (int)-got : EIO;
-        }
-        is_pinned &= got > 0;
+        error = got > 0 ? 0 : got < 0 ? (int)-got : EIO;
         from += got > 0 ? (uint64_t)got : 0;
     }
-    return source >= 0 ? 0 : ENOSYS;
+    if (is_pinned) {
+        ring_unpin(&writer->ring);
+    }
+    return error;
 }
 
 /** Stores bytes into a mapping of the file, which is long enough already. */

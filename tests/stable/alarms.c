@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A STABLE region that is intact is never called lost, and its bytes are never replaced, whatever else goes on during the
+ * break: reads, signals that the host raises, writers that need no descriptor.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../fault/ring.h"
+#include "check.h"
+
+#define SIZE ((UINT64_C(8) << 20) + 77)
+
+static atomic_bool is_over;
+
+static mmg_options
+stable_options(uint32_t backing)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    options.backing = backing;
+    return options;
+}
+
+static void
+check_still(mmg_handle handle)
+{
+    mmg_span span = MMG_SPAN_INIT;
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    CHECK(check_is_pattern(span.data, 0, span.size));
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    CHECK_STATUS(mmg_check(handle), MMG_OK);
+    CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
+}
+
+/** Another process cuts the file, and so breaks its lease. */
+static void
+cut_elsewhere(const char *path, off_t size)
+{
+    int wait_status = 0;
+    pid_t child = fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+        _exit(truncate(path, size) == 0 ? 0 : 1);
+    }
+    REQUIRE(waitpid(child, &wait_status, 0) == child);
+    CHECK_EXITED(wait_status);
+}
+
+/* ----------------------------------------------------------------------------------------------------------- reading -- */
+
+static void *
+read_all_the_time(void *argument)
+{
+    mmg_handle handle = *(mmg_handle *)argument;
+    uint8_t *copy = malloc(SIZE);
+    REQUIRE(copy != NULL);
+    do {
+        uint64_t got = 0;
+        CHECK_STATUS(mmg_read(handle, 0, copy, SIZE, &got), MMG_OK);
+        CHECK_U64(got, SIZE);
+        CHECK(check_is_pattern(copy, 0, got));
+    } while (!atomic_load(&is_over) && check_failures() == 0);
+    free(copy);
+    return NULL;
+}
+
+/** No file may become so long, so the bytes are secured in memory, and mmg_read() changes from the file to them. */
+static void
+a_read_in_the_midst_of_a_break_is_whole(void)
+{
+    struct rlimit before;
+    if (check_under_valgrind()) {
+        check_skip("Valgrind does not let memory be moved to where a file is mapped");
+        return;
+    }
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    for (unsigned round = 0; round < 6; round++) {
+        const char *path = check_file("file", SIZE);
+        const struct rlimit small = {UINT64_C(1) << 20, before.rlim_max};
+        mmg_options options = stable_options(MMG_BACKING_MAP);
+        pthread_t reading;
+        REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
+        mmg_handle handle = 0;
+        mmg_status status = mmg_open(path, &options, &handle, NULL);
+        if (status == MMG_OK) {
+            atomic_store(&is_over, false);
+            REQUIRE(pthread_create(&reading, NULL, read_all_the_time, &handle) == 0);
+            usleep(1000 + round * 700);
+            cut_elsewhere(path, 4096);
+            usleep(2000);
+            atomic_store(&is_over, true);
+            REQUIRE(pthread_join(reading, NULL) == 0);
+            check_still(handle);
+            CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+        }
+        REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
+        if (status != MMG_OK) {
+            CHECK_STATUS(status, MMG_E_UNSTABLE);
+            check_skip("neither a lease nor a file in memory is to be had");
+            break;
+        }
+    }
+    signal(SIGXFSZ, handler);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- signals -- */
+
+static void
+ignore_signal(int number)
+{
+    (void)number;
+}
+
+static void *
+raise_all_the_time(void *unused)
+{
+    while (!atomic_load(&is_over)) {
+        raise(SIGBUS);
+    }
+    return unused;
+}
+
+/**
+ * Of a signal that is raised, the guard does not know the address, so it looks for mappings that lost their tail. One whose file was cut
+ * and that shows a snapshot by now is none.
+ */
+static void
+a_signal_that_the_host_raises_replaces_no_bytes(void)
+{
+    pthread_t raising;
+#if defined(__SANITIZE_THREAD__)
+    check_skip("ThreadSanitizer delivers signals late, and answers sigaction(2) from a table of its own");
+    return;
+#endif
+    struct sigaction host = {.sa_handler = ignore_signal};
+    struct sigaction before;
+    REQUIRE(sigaction(SIGBUS, &host, &before) == 0);
+    atomic_store(&is_over, false);
+    mmg_options options = stable_options(MMG_BACKING_MAP);
+    CHECK_STATUS(mmg_close(check_open(check_file("first", SIZE), &options), 0), MMG_OK); /* the guard is on top now */
+    REQUIRE(pthread_create(&raising, NULL, raise_all_the_time, NULL) == 0);
+    for (unsigned round = 0; round < 24 && check_failures() == 0; round++) {
+        const char *path = check_file("file", 256 << 10);
+        mmg_handle handle = check_open(path, &options);
+        cut_elsewhere(path, 0);
+        check_still(handle);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    }
+    atomic_store(&is_over, true);
+    REQUIRE(pthread_join(raising, NULL) == 0);
+}
+
+/* ------------------------------------------------------------------------------------------------------ pinned pages -- */
+
+/** The kernel holds the pages of the file for io_uring, and no descriptor and no mapping shows it. */
+static void
+pages_that_io_uring_holds_change_no_bytes(void)
+{
+    const size_t size = 1 << 20;
+    const char *path = check_file("file", size);
+    struct ring ring;
+    ring_start(&ring);
+    if (ring.fd < 0) {
+        check_skip("this system has no io_uring, or refuses it");
+        return;
+    }
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    int source = memfd_create("source", MFD_CLOEXEC);
+    uint8_t *other = malloc(size);
+    REQUIRE(file >= 0 && source >= 0 && other != NULL);
+    memset(other, 'B', size);
+    REQUIRE(write(source, other, size) == (ssize_t)size);
+    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    REQUIRE(pages != MAP_FAILED);
+    bool is_pinned = ring_pin(&ring, pages, size) == 0;
+    munmap(pages, size);
+    close(file);
+    if (is_pinned) {
+        mmg_options options = stable_options(MMG_BACKING_AUTO);
+        options.copy_threshold = 1;
+        mmg_handle handle = check_open(path, &options);
+        bool may_be_seen = (check_info(handle).exceptions & MMG_EXCEPT_PINNED_PAGES) != 0;
+        CHECK(ring_read(&ring, source, pages, size, 0, true) > 0);
+        if (!may_be_seen) { /* else the region says by name that this is not held back */
+            check_still(handle);
+        }
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+        ring_unpin(&ring);
+    } else {
+        check_skip("this kernel holds no pages of files of this file system");
+    }
+    ring_end(&ring);
+    close(source);
+    free(other);
+}
+
+static const struct check_case cases[] = {
+    {"a read in the midst of a break is whole", a_read_in_the_midst_of_a_break_is_whole, CHECK_ONCE},
+    {"a signal that the host raises replaces no bytes", a_signal_that_the_host_raises_replaces_no_bytes, CHECK_ONCE},
+    {"pages that io_uring holds change no bytes", pages_that_io_uring_holds_change_no_bytes, 0},
+};
+
+CHECK_MAIN(cases)
