@@ -308,13 +308,17 @@ class region {
         return found(position);
     }
 
-    /** Returns the status of mmg_verify(): MMG_OK when what was computed from the region holds. */
+    /**
+     * Returns the status of mmg_verify(). What you computed from a region holds if mmg_verify reports nothing afterwards.
+     * The times of a file set a limit: mmg_verify does not see a write within the same clock tick, a write through a
+     * shared mapping that the kernel has not stamped yet, or times that were set back.
+     */
     [[nodiscard]] mmg_status status() const noexcept
     {
         return ::mmg_verify(handle_);
     }
 
-    /** Throws error, with the sentence of mmg_explain(), unless what was computed from the region holds. */
+    /** Throws error, with the sentence of mmg_explain(), unless mmg_verify() returns MMG_OK. */
     void verify() const
     {
         mmg_error details = MMG_ERROR_INIT;

@@ -558,11 +558,14 @@ mmg_status mmg_options_init(mmg_options *options, uint32_t struct_size);
 mmg_status mmg_open(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error);
 
 /**
- * As mmg_open(), from a descriptor, which stays the caller's: it is neither closed nor moved nor locked. A regular file
- * is opened anew through /proc/self/fd, so that lock and position are the region's own; hence a lock that the caller
- * holds on `fd` is a lock held elsewhere (pass MMG_LOCK_NONE to rely on one's own). Where that is not possible the
- * descriptor is duplicated and no flock is taken, since duplicates share one. A stream is read from where it
- * stands.
+ * Open the file behind a descriptor. The descriptor stays the caller's: the call does not close it, does not move its
+ * position, and does not lock it.
+ *
+ * The library opens a regular file a second time, by its path in /proc/thread-self/fd, and so gets a descriptor of its own,
+ * with a position and a lock of its own. A lock that the caller holds on `fd` then counts as a lock of another program: the
+ * call returns MMG_E_WOULD_BLOCK if that lock is exclusive. Pass MMG_LOCK_NONE to rely on your own lock. Where the library
+ * cannot open the file a second time (/proc is not mounted, or the process may not open the file itself), it duplicates
+ * `fd` and takes no lock, since a duplicate shares its lock with the caller. A stream is read from its position on.
  *
  * @param[in] fd  an open descriptor
  * @param[in] options  as for mmg_open()
@@ -647,10 +650,10 @@ mmg_status mmg_close(mmg_handle handle, uint32_t flags);
 /**
  * View `length` bytes at `offset` of the region without a copy, and keep them mapped until mmg_unpin().
  *
- * The pointer may be used from any thread. It is valid until the pin ends; what was computed from it holds if
- * mmg_verify() then returns MMG_OK. mmg_unpin() tells of losses alone: a file that is rewritten in place, or cut and grown
- * again between two touches, loses nothing. A long scan that is to stop at once pins, scans and unpins chunk by chunk, or
- * looks at mmg_loss_counter().
+ * The pointer may be used from any thread, until the pin ends. What you computed from a region holds if mmg_verify reports
+ * nothing afterwards. mmg_unpin() reports losses only: a file that was rewritten in place, or cut and grown again between
+ * two reads, loses nothing. A long scan that should stop at the first loss pins, scans and unpins chunk by chunk, or looks
+ * at mmg_loss_counter().
  *
  * @param[in] length  bytes; MMG_TO_END: to the end of the region; 0: an empty span, which pins all the same
  * @param[out] span  receives the view, which the caller must give to mmg_unpin(). What it held before is overwritten, not
@@ -826,13 +829,15 @@ mmg_status mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length,
 mmg_status mmg_check(mmg_handle handle);
 
 /**
- * Tell whether what was computed from the region holds: every byte handed out was there, and the file was not written to.
+ * Tell whether bytes of the region were lost, or the file was written to. This is mmg_check() and mmg_changed() in one.
  *
- * This is mmg_check() and mmg_changed() in one: what was computed between mmg_open() and this call holds when it returns
- * MMG_OK. A region that is STABLE, a private copy among them, does not change with its file and fails on losses alone;
- * for any other, size and mtime of the file are compared with those at open. A rename, a link or a change of rights is
- * no change. The limits are those of file times, as told at mmg_changed(): a write within the same clock tick, a write
- * through a shared mapping that the kernel has not stamped yet, and times set back on purpose are not seen.
+ * What you computed from a region holds if mmg_verify reports nothing afterwards. The times of a file set a limit:
+ * mmg_verify does not see a write within the same clock tick, a write through a shared mapping that the kernel has not
+ * stamped yet, or times that were set back.
+ *
+ * The call compares size and mtime of the file with those at open. A rename, a link or a change of rights is no change. A
+ * region that is STABLE, which includes every copy in memory, does not change with its file, so there the call reports
+ * losses only.
  *
  * @retval MMG_OK
  * @retval MMG_E_CHANGED the file was written to, or is longer than it was

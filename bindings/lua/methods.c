@@ -116,13 +116,16 @@ view_span(lua_State *L)
 
 /* ------------------------------------------------------------------------------------------------------- state -- */
 
-/* Of a region, any loss counts; of a span, those inside it. */
+/*
+ * Returns the status of a view. For a region every loss counts, for a span only losses inside it. With `verify` a file that
+ * was written to is MMG_E_CHANGED.
+ */
 static mmg_status
-state_of(const struct mmgl_view *view)
+state_of(const struct mmgl_view *view, bool verify)
 {
-    mmg_status status = mmg_check(view->shared->handle);
+    mmg_status status = (verify ? mmg_verify : mmg_check)(view->shared->handle);
 
-    if (status == MMG_OK || view->is_span == 0)
+    if (status == MMG_OK || status == MMG_E_CHANGED || view->is_span == 0)
         return status;
     /* What mmg_check() found is on record now. If it found nothing, then it could not look, and that is what to say. */
     return mmgl_describe(view).fault_cause == MMG_OK ? status : mmgl_loss_within(view, 0, view->size);
@@ -132,7 +135,39 @@ static int
 view_check(lua_State *L)
 {
     struct mmgl_view *view = mmgl_check_view(L);
-    mmg_status status = state_of(view);
+    mmg_status status = state_of(view, false);
+
+    if (status != MMG_OK)
+        return mmgl_raise_loss(L, view, status);
+    lua_settop(L, 1);
+    return 1;
+}
+
+/* Writes to standard error that the file of a view was written to. lua_warning() would be silent in most programs. */
+static void
+warn_of_change(const struct mmgl_view *view)
+{
+    fprintf(stderr, "mmapguard: warning: %s: %s (%s)\n", view->shared->name, mmg_status_message(MMG_E_CHANGED),
+            mmg_status_name(MMG_E_CHANGED));
+}
+
+/* Returns what mmg_verify() finds about a view. A change that the script did not ask to be an error becomes a warning. */
+static mmg_status
+verified_state_of(const struct mmgl_view *view)
+{
+    mmg_status status = state_of(view, true);
+
+    if (status != MMG_E_CHANGED || view->shared->raises_on_change)
+        return status;
+    warn_of_change(view);
+    return MMG_OK;
+}
+
+static int
+view_verify(lua_State *L)
+{
+    struct mmgl_view *view = mmgl_check_view(L);
+    mmg_status status = verified_state_of(view);
 
     if (status != MMG_OK)
         return mmgl_raise_loss(L, view, status);
@@ -299,11 +334,11 @@ view_tostring(lua_State *L)
 
 /* ----------------------------------------------------------------------------------------------------- the end -- */
 
-/* End a view, and raise an error if what was read through it may not be true. */
+/* Ends a view, and raises an error if what was computed from it does not hold. */
 static int
 end_view(lua_State *L, struct mmgl_view *view)
 {
-    mmg_status status = state_of(view);
+    mmg_status status = verified_state_of(view);
 
     if (status != MMG_OK) {
         mmgl_push_loss(L, view, status); /* the message first: if there is no memory for it, the view is as it was */
@@ -368,9 +403,19 @@ mmgl_push_method(lua_State *L, lua_CFunction function)
 }
 
 static const luaL_Reg methods[] = {
-    {"advise", view_advise}, {"byte", view_byte}, {"changed", view_changed}, {"check", view_check},
-    {"close", view_close},   {"find", mmgl_find}, {"info", view_info},       {"lines", mmgl_lines},
-    {"span", view_span},     {"sub", view_sub},   {"unpack", mmgl_unpack},   {NULL, NULL},
+    {"advise", view_advise},
+    {"byte", view_byte},
+    {"changed", view_changed},
+    {"check", view_check},
+    {"verify", view_verify},
+    {"close", view_close},
+    {"find", mmgl_find},
+    {"info", view_info},
+    {"lines", mmgl_lines},
+    {"span", view_span},
+    {"sub", view_sub},
+    {"unpack", mmgl_unpack},
+    {NULL, NULL},
 };
 
 static const luaL_Reg metamethods[] = {

@@ -93,9 +93,21 @@ take_member(lua_State *L, const struct member *member, mmg_options *options)
         memcpy(place, &narrow, sizeof narrow);
 }
 
+/* Returns true when the value of the option `on_change`, at the top of the stack, is "raise". */
+static bool
+take_on_change(lua_State *L)
+{
+    const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    bool raises = strcmp(word, "raise") == 0;
+
+    if (!raises && strcmp(word, "warn") != 0)
+        bad_option(L, "on_change", "'warn' or 'raise' expected");
+    return raises;
+}
+
 /* Take the option whose name is at index -2 and whose value is at -1. */
 static void
-take_option(lua_State *L, mmg_options *options)
+take_option(lua_State *L, mmg_options *options, bool *raises_on_change)
 {
     uint32_t flag = 0;
 
@@ -107,6 +119,10 @@ take_option(lua_State *L, mmg_options *options)
             take_member(L, &members[i], options);
             return;
         }
+    if (strcmp(name, "on_change") == 0) {
+        *raises_on_change = take_on_change(L);
+        return;
+    }
     bool stable = strcmp(name, "stable") == 0;
     if (!stable && !mmgl_constant(L, "FLAG_", name, &flag))
         bad_option(L, name, "unknown option");
@@ -121,13 +137,13 @@ take_option(lua_State *L, mmg_options *options)
 }
 
 static void
-check_options(lua_State *L, mmg_options *options)
+check_options(lua_State *L, mmg_options *options, bool *raises_on_change)
 {
     if (lua_isnoneornil(L, 2))
         return;
     luaL_checktype(L, 2, LUA_TTABLE);
     for (lua_pushnil(L); lua_next(L, 2) != 0; lua_pop(L, 1))
-        take_option(L, options);
+        take_option(L, options, raises_on_change);
 }
 
 /* -------------------------------------------------------------------------------------------------- collecting -- */
@@ -195,9 +211,10 @@ open_region(lua_State *L, opener function)
     struct mmgl_state *state = lua_touserdata(L, lua_upvalueindex(MMGL_STATE));
     mmg_options options = MMG_OPTIONS_INIT;
     mmg_error error = MMG_ERROR_INIT;
+    bool raises_on_change = false;
 
     luaL_argcheck(L, strlen(path) == length, 1, "path contains a zero byte");
-    check_options(L, &options);
+    check_options(L, &options, &raises_on_change);
     if (state->views >= state->views_limit || state->bytes >= state->bytes_limit)
         collect(L, state);
     struct mmgl_view *view = mmgl_new_view(L, false);
@@ -208,8 +225,10 @@ open_region(lua_State *L, opener function)
         error = (mmg_error)MMG_ERROR_INIT;
         status = open_view(L, view, function, path, &options, &error);
     }
-    if (status == MMG_OK)
+    if (status == MMG_OK) {
+        view->shared->raises_on_change = raises_on_change;
         return 1;
+    }
     mmgl_release(L, view);
     lua_pushnil(L);
     if (error.message[0] != '\0')

@@ -33,6 +33,7 @@ struct mmgl_shared {
     size_t holders;  /* views */
     size_t room;     /* bytes of this block */
     size_t page;     /* bytes are lost in pages of this size; 0: a copy, which loses nothing */
+    bool raises_on_change; /* a file that was written to is an error at the end, and not a warning */
     char name[];     /* the path, for messages */
 };
 

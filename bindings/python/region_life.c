@@ -84,6 +84,7 @@ struct request {
     int opener;
     mmg_options options;
     PyObject *timeout; /* borrowed; seconds to wait for the end of a stream, or None */
+    int on_change;     /* for mmapguard/_region.py, which reads it from the tuple of arguments */
 };
 
 static int
@@ -92,13 +93,15 @@ request_parse(PyObject *arguments, struct request *request)
     mmg_options options = MMG_OPTIONS_INIT;
 
     request->timeout = Py_None;
-    if (!PyArg_ParseTuple(arguments, "Oi|OO&O&O&O&O&O&O&O&O&O&O&O&O&:Region", &request->source, &request->opener,
+    request->on_change = 0;
+    if (!PyArg_ParseTuple(arguments, "Oi|OO&O&O&O&O&O&O&O&O&O&O&O&O&i:Region", &request->source, &request->opener,
                           &request->timeout, mgpy_convert_u32, &options.backing, mgpy_convert_u32, &options.guarantee,
                           mgpy_convert_u32, &options.lock, mgpy_convert_u32, &options.lock_wait_ms, mgpy_convert_u32,
                           &options.access, mgpy_convert_u64, &options.flags, mgpy_convert_u64, &options.offset,
                           mgpy_convert_u64, &options.length, mgpy_convert_u64, &options.copy_threshold,
                           mgpy_convert_u64, &options.max_bytes, mgpy_convert_u64, &options.max_snapshot_bytes,
-                          mgpy_convert_u32, &options.max_leases, mgpy_convert_u32, &options.max_lease_wait_ms))
+                          mgpy_convert_u32, &options.max_leases, mgpy_convert_u32, &options.max_lease_wait_ms,
+                          &request->on_change))
         return -1;
     request->options = options;
     return 0;

@@ -66,18 +66,20 @@ mgpy_region_changed(PyObject *self, PyObject *unused)
     return status == MMG_OK ? PyLong_FromUnsignedLong(what) : mgpy_raise(region, status);
 }
 
-/* The end of a block: is all true, and if bytes may change, has the file? Without a path or a descriptor none is known. */
+/*
+ * Verifies a region at the end of a block. If the file was written to, returns MMG_OK and stores in `*what` how it has
+ * changed; never 0 then.
+ */
 static mmg_status
 settle(mmg_handle handle, uint32_t *what)
 {
-    mmg_info info = MMG_INFO_INIT;
-    mmg_status status = mmg_check(handle);
+    mmg_status status = mmg_verify(handle);
 
-    if (status == MMG_OK)
-        status = mmg_info_get(handle, &info);
-    if (status == MMG_OK && info.guarantee != MMG_GUARANTEE_STABLE)
-        status = mmg_changed(handle, what);
-    return status == MMG_E_UNSUPPORTED ? MMG_OK : status;
+    if (status != MMG_E_CHANGED)
+        return status;
+    if (mmg_changed(handle, what) != MMG_OK || *what == 0)
+        *what = MMG_CHANGED_MTIME; /* it cannot be told any more, for example because the path is gone */
+    return MMG_OK;
 }
 
 PyObject *

@@ -35,42 +35,23 @@ def explained(handle: int) -> mmg.Details:
     return mmg.details(error)
 
 
-def rewrite(path: Path, size: int) -> None:
-    files.overwrite(path, b"X" * 100)
-
-
-def cut_and_grow(path: Path, size: int) -> None:
-    os.truncate(path, size // 2)
-    os.truncate(path, size)
-
-
-def cut_in_the_last_page(path: Path, size: int) -> None:
-    os.truncate(path, size - 1)
-
-
-def all_at_once(path: Path, size: int) -> None:
-    rewrite(path, size)
-    cut_and_grow(path, size)
-    cut_in_the_last_page(path, size)
-
-
 @pytest.mark.parametrize(
     ("change", "statuses"),
     [
-        (rewrite, {"MMG_E_CHANGED"}),
-        (cut_and_grow, {"MMG_E_CHANGED", "MMG_E_TRUNCATED"}),
-        (cut_in_the_last_page, {"MMG_E_TRUNCATED"}),
-        (all_at_once, {"MMG_E_TRUNCATED"}),
-        (lambda path, size: files.append(path, b"more"), {"MMG_E_CHANGED"}),
+        (files.rewrite, {"MMG_E_CHANGED"}),
+        (files.cut_and_grow, {"MMG_E_CHANGED", "MMG_E_TRUNCATED"}),
+        (files.cut_in_the_last_page, {"MMG_E_TRUNCATED"}),
+        (files.all_at_once, {"MMG_E_TRUNCATED"}),
+        (lambda path: files.append(path, b"more"), {"MMG_E_CHANGED"}),
     ],
     ids=["rewritten in place", "cut and grown again", "cut in the last page", "all at once", "appended to"],
 )
 def test_what_was_computed_on_a_mapping_does_not_hold_after(
-    large: Sample, change: Callable[[Path, int], None], statuses: set[str]
+    large: Sample, change: Callable[[Path], None], statuses: set[str]
 ) -> None:
     with mmg.opened(mmg.try_open(large.path, backing=abi.MMG_BACKING_MAP)) as handle:
         assert verify(handle) == "MMG_OK"
-        until_stamped(large.path, lambda: change(large.path, large.size))
+        until_stamped(large.path, lambda: change(large.path))
         assert verify(handle) in statuses
         found = explained(handle)
         assert mmg.status_name(found.status) in statuses
@@ -78,12 +59,12 @@ def test_what_was_computed_on_a_mapping_does_not_hold_after(
         assert str(large.path) in found.message
 
 
-@pytest.mark.parametrize("change", [rewrite, cut_and_grow, all_at_once])
+@pytest.mark.parametrize("change", [files.rewrite, files.cut_and_grow, files.all_at_once])
 def test_what_was_computed_on_a_copy_holds_whatever_becomes_of_the_file(
-    small: Sample, change: Callable[[Path, int], None]
+    small: Sample, change: Callable[[Path], None]
 ) -> None:
     with mmg.opened(mmg.try_open(small.path)) as handle:
-        until_stamped(small.path, lambda: change(small.path, small.size))
+        until_stamped(small.path, lambda: change(small.path))
         assert verify(handle) == "MMG_OK"
         assert explained(handle) == mmg.Details(0, 0, 0, 0, "", "")
         assert mmg.content(handle) == small.data

@@ -773,6 +773,34 @@ end)
 ------------------------------------------------------------------------------------------------------------- state of
 --------------------------------------------------------------------------------------------------------------- a file
 
+test("a file that was written to is a warning at the end, or an error", function()
+  local size = #support.numbered_lines(10000)
+  local function rewrite(path)
+    local file = assert(io.open(path, "r+b"))
+    assert(file:write("another text"))
+    assert(file:close())
+  end
+  local function cut(path)
+    assert(os.execute(("truncate --size=%d '%s'"):format(size - 1, path)))
+  end
+  local function cut_and_grow(path)
+    assert(os.execute(("truncate --size=0 '%s' && truncate --size=%d '%s'"):format(path, size, path)))
+  end
+  for _, case in ipairs({ { rewrite, "MMG_E_CHANGED" }, { cut_and_grow, "MMG_E_" }, { cut, "MMG_E_TRUNCATED" } }) do
+    local path = support.file(support.numbered_lines(10000))
+    local region = assert(mg.open(path, { backing = "map", on_change = "raise" }))
+    equal(region:verify(), region)
+    repeat case[1](path) until region:changed()      -- on a coarse clock the times tell a tick later
+    for _, method in ipairs({ "verify", "close" }) do
+      local good, message = pcall(region[method], region)
+      assert(not good and message:find(case[2], 1, true), tostring(message))
+    end
+    equal(tostring(region), "region (closed)")
+  end
+  local good, message = pcall(mg.open, support.file("x"), { on_change = "shout" })
+  assert(not good and message:find("'warn' or 'raise' expected", 1, true), message)
+end)
+
 test("changed tells what happened to the file", function()
   local path = support.file(("x"):rep(100))
   local region = assert(mg.open(path, { backing = "map", lock = "none" }))

@@ -11,8 +11,10 @@ import inspect
 import io
 import mmap
 import os
+import pickle
 import warnings
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +161,9 @@ def test_every_option_of_the_library_has_its_keyword() -> None:
         "reserved",
     }
     assert members <= keywords
-    assert keywords - members - set(_options.FLAGS) == {"stable", "lock_wait", "max_lease_wait", "timeout"}
+    assert keywords - members - set(_options.FLAGS) == {
+        *("stable", "lock_wait", "max_lease_wait", "timeout", "on_change")
+    }
     documented = inspect.getdoc(mmapguard.Options) or ""
     assert all(f"\n{name} " in documented for name in keywords)
 
@@ -266,6 +270,51 @@ def test_a_file_that_is_written_to_under_the_block_is_a_warning(large: Path) -> 
     assert "mtime" in region.changed()
     with pytest.warns(mmapguard.FileChangedWarning, match="mtime"):
         region.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        (files.rewrite, (mmapguard.FileChangedError,)),
+        (files.cut_and_grow, (mmapguard.FileChangedError, mmapguard.TruncatedError)),
+        (files.cut_in_the_last_page, (mmapguard.TruncatedError,)),
+        (files.all_at_once, (mmapguard.TruncatedError,)),
+    ],
+)
+def test_a_block_on_a_file_that_is_no_longer_what_it_was_ends_in_an_error(
+    change: Callable[[Path], None], kinds: tuple[type[OSError], ...], large: Path
+) -> None:
+    region = mmapguard.open(large, on_change="raise")
+    region.verify()
+    files.until_stamped(large, lambda: change(large))
+    with pytest.raises(kinds) as caught:
+        region.__exit__(None, None, None)
+    assert region.closed
+    assert caught.value.filename == str(large)
+    assert isinstance(caught.value, mmapguard.TruncatedError) or caught.value.errno == errno.ESTALE
+
+
+def test_a_change_is_a_warning_each_time_and_not_once_for_a_line(large: Path) -> None:
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.resetwarnings()  # the default filter shows a warning once for each line
+        warnings.simplefilter("default")
+        for _ in range(3):
+            with mmapguard.open(large):
+                files.until_stamped(large, lambda: files.rewrite(large))
+        region = mmapguard.open(large)
+        files.until_stamped(large, lambda: files.rewrite(large))
+        region.verify()
+        region.close()
+    assert [one.category for one in seen] == 4 * [mmapguard.FileChangedWarning]
+    assert {one.filename for one in seen} == {__file__}
+
+
+def test_on_change_is_one_of_two_words_and_goes_with_a_reference(large: Path) -> None:
+    with pytest.raises(ValueError, match="on_change must be one of warn, raise, not 'ignore'"):
+        mmapguard.open(large, on_change="ignore")  # type: ignore[arg-type]
+    reference = pickle.loads(pickle.dumps(mmapguard.open(large, on_change="raise")))
+    with pytest.raises(mmapguard.FileChangedError), reference:
+        files.until_stamped(large, lambda: files.rewrite(large))
 
 
 def test_a_new_name_for_the_file_is_no_warning(large: Path) -> None:

@@ -192,3 +192,30 @@ def until_stamped(path: Path, change: Callable[[], Any]) -> None:
         if os.stat(path).st_ctime_ns != before:
             return
         assert time.monotonic() < deadline, "the file system does not stamp changes"
+
+
+# What takes the ground from under the rule "what you computed holds", as far as a file is concerned:
+
+
+def rewrite(path: Path) -> None:
+    """Write to the file in place; its size stays."""
+    overwrite(path, b"X" * 100)
+
+
+def cut_and_grow(path: Path) -> None:
+    """Cut the file in half, and let it grow again to its size."""
+    size = path.stat().st_size
+    os.truncate(path, size // 2)
+    os.truncate(path, size)
+
+
+def cut_in_the_last_page(path: Path) -> None:
+    """Take the last byte off, whose page stays readable."""
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def all_at_once(path: Path) -> None:
+    """Do all of these."""
+    rewrite(path)
+    cut_and_grow(path)
+    cut_in_the_last_page(path)

@@ -45,6 +45,10 @@ class StaleError(OSError):
     """A pickled region names a file that is another one now, or has changed since."""
 
 
+class FileChangedError(OSError):
+    """The file was written to while it was read, and `on_change="raise"` was asked: what was computed may not hold."""
+
+
 class MapFaultWarning(RuntimeWarning):
     """Bytes were found lost where nothing can be raised: when a region or a view of it is given up."""
 
@@ -148,4 +152,18 @@ def is_departure(kind: type[BaseException]) -> bool:
 
 def warn(source: object, status: int) -> None:
     """Tell of lost bytes where nothing can be raised. Called by the extension."""
-    warnings.warn(f"{filename(source)!r}: {native.status_message(status)}", MapFaultWarning, stacklevel=2)
+    warn_each_time(f"{filename(source)!r}: {native.status_message(status)}", MapFaultWarning, 2)
+
+
+def warn_each_time(text: str, category: type[Warning], level: int) -> None:
+    """Warn as warnings.warn() does, but each time: the default filter shows other warnings once for each line of code.
+
+    `level` counts the frames from the caller of this function, which is 1.
+    """
+    frame = sys._getframe(0)
+    for _ in range(level):
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    module = frame.f_globals.get("__name__", "<unknown>")
+    warnings.warn_explicit(text, category, frame.f_code.co_filename, frame.f_lineno, module, registry=None)

@@ -57,6 +57,8 @@ class Options(TypedDict, total=False):
     regular_only        anything but a regular file is refused, so that no FIFO and no device can make the call wait
     no_writers          a file that is open for writing anywhere at this moment is a BlockingIOError
     require_guard       where the fault guard cannot watch, a mapping is an OSError and not one without a guarantee
+    on_change           what the end of a block does when the file was written to: 'warn' (FileChangedWarning), or 'raise'
+                        (FileChangedError)
     """
 
     stable: bool
@@ -82,6 +84,7 @@ class Options(TypedDict, total=False):
     regular_only: bool
     no_writers: bool
     require_guard: bool
+    on_change: Literal["warn", "raise"]
 
 
 def numbers(prefix: str) -> dict[str, int]:
@@ -94,6 +97,7 @@ def numbers(prefix: str) -> dict[str, int]:
 BACKING: Final = numbers("BACKING_")
 LOCK: Final = numbers("LOCK_")
 ADVICE: Final = numbers("ADVICE_")
+ON_CHANGE: Final = {"warn": 0, "raise": 1}
 FLAGS: Final = {name: bit for name, bit in numbers("FLAG_").items() if name in Options.__annotations__}
 #: The advice that can be given when a file is opened: up to HUGEPAGE.
 ACCESS: Final = {word: number for word, number in ADVICE.items() if number <= native.ADVICE_HUGEPAGE}
@@ -114,6 +118,7 @@ KEYWORDS: Final[dict[str, Any]] = (
     dict.fromkeys(Options.__annotations__)
     | dict.fromkeys([*FLAGS, "stable"], False)
     | {"backing": "auto", "lock": "auto", "lock_wait": 0, "access": "normal", "offset": 0, "length": 0}
+    | {"on_change": "warn"}
 )
 
 
@@ -173,4 +178,5 @@ def arguments_of(options: Options) -> tuple[Any, ...]:
         _cap(options.get("max_snapshot_bytes"), "max_snapshot_bytes"),
         options.get("max_leases") or 0,
         _milliseconds(options.get("max_lease_wait"), "max_lease_wait", 0),
+        number_of(given["on_change"], ON_CHANGE, "on_change") if "on_change" in options else 0,
     )

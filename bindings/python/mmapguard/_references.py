@@ -25,8 +25,10 @@ _NAMES: Final = ("device", "inode", "size", "mtime")
 #: Where offset and length stand in the arguments of a region: source, opener, then the options.
 OFFSET: Final = 9
 LENGTH: Final = 10
+#: Where the number of `on_change` stands.
+ON_CHANGE: Final = 16
 #: The options of a region that was opened without any, in the order of the native region.
-DEFAULTS: Final[tuple[Any, ...]] = (None, *13 * (0,))
+DEFAULTS: Final[tuple[Any, ...]] = (None, *14 * (0,))
 
 
 def _found_at(path: str | bytes, expected: Identity) -> Identity:

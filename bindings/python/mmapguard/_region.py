@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import io
 import os
 import sys
-import warnings
 from types import TracebackType
 from typing import Any, Final, NoReturn, Self, Unpack
 
 from . import _mmapguard as native
-from ._errors import FileChangedWarning, MapFaultError, is_departure
+from ._errors import (
+    FileChangedError,
+    FileChangedWarning,
+    MapFaultError,
+    filename,
+    is_departure,
+    warn_each_time,
+)
 from ._info import Info, changes_of, info_of
 from ._options import (
     ADVICE,
@@ -27,7 +34,7 @@ from ._options import (
     arguments_of,
     number_of,
 )
-from ._references import DEFAULTS, LENGTH, LOAD, OFFSET, OPEN, READ, arrive
+from ._references import DEFAULTS, LENGTH, LOAD, OFFSET, ON_CHANGE, OPEN, READ, arrive
 
 #: Read in between two looks at Python's signals, so that Ctrl-C is heard soon.
 _PIECE: Final = 16 << 20
@@ -41,12 +48,16 @@ class Region(native.RegionBase):
     copy. Beside that it reads like `mmap.mmap(..., access=mmap.ACCESS_READ)`. Its items are integers from 0 to 255, as
     those of bytes are: region[0], and each item of an iteration.
 
-    What you computed inside `with mmapguard.open(...) as region:` holds if the block ended without an error. A byte that
-    is lost, because the file was cut short or the device failed, reads as zero; the end of the block then raises
-    TruncatedError or DeviceError, with the first lost byte as `offset`. Slices, read(), read_byte(), readline(),
-    read_into(), readinto(), find() and rfind() raise at once. A single index, iteration and views do not: outside a
-    block, call check() before you trust what you have read. If the file was written to instead, the end of the block
-    warns with FileChangedWarning, unless the region is stable.
+    What you computed from a region holds if mmg_verify reports nothing afterwards. The end of the block `with
+    mmapguard.open(...) as region:` makes that call. A byte that is lost, because the file was cut short or the device
+    failed, reads as zero; the end of the block then raises TruncatedError or DeviceError, with the first lost byte as
+    `offset`. If the file was written to, the end of the block warns with FileChangedWarning; with `on_change="raise"` it
+    raises FileChangedError. The times of a file set a limit: mmg_verify does not see a write within the same clock tick,
+    a write through a shared mapping that the kernel has not stamped yet, or times that were set back. A region that is
+    stable, or a copy, does not change with its file.
+
+    Slices, read(), read_byte(), readline(), read_into(), readinto(), find() and rfind() raise at once on a lost byte. A
+    single index, iteration and views do not: outside a block, call verify() before you trust what you have read.
 
     A view keeps its bytes: closing the region under it is allowed, and gives them back when the last view is gone. Until
     then check(), info and changed() still answer, and mmapguard.check(view) does so for one view.
@@ -92,6 +103,25 @@ class Region(native.RegionBase):
         of it live.
         """
         return changes_of(self._changed() or 0)
+
+    def verify(self) -> None:
+        """Raise if what was computed from the region does not hold, as the end of a block does.
+
+        TruncatedError or DeviceError if bytes were lost. FileChangedWarning, or with `on_change="raise"` FileChangedError,
+        if the file was written to. UnstableError if `stable` was asked and no longer holds.
+        """
+        self._verify()
+
+    def _verify(self) -> None:
+        """Do the work of verify() and of the end of a block, for which a warning names the line of their caller."""
+        what = self._settle()
+        if not what:
+            return
+        words = ", ".join(sorted(changes_of(what)))
+        if len(self._arguments) > ON_CHANGE and self._arguments[ON_CHANGE]:
+            text = f"the file was changed while it was read: {words}"
+            raise FileChangedError(errno.ESTALE, text, filename(self.name))
+        warn_each_time(f"{self.name!r} was changed while it was read: {words}", FileChangedWarning, 3)
 
     def madvise(self, option: int | Advice, start: int = 0, length: int | None = None) -> None:
         """Tell the kernel how `length` bytes from `start` on will be used; None, or too many: to the end.
@@ -181,7 +211,7 @@ class Region(native.RegionBase):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Check, warn if the file was changed, close. An exception of the block becomes the context of a loss.
+        """Verify and close. An exception of the block becomes the context of a loss or of a FileChangedError.
 
         Two kinds of exception go through unchecked: those that end a program or a task (KeyboardInterrupt, SystemExit,
         GeneratorExit, CancelledError), and a loss that has been raised already.
@@ -191,19 +221,9 @@ class Region(native.RegionBase):
             return
         try:
             if kind is None or not (is_departure(kind) or issubclass(kind, MapFaultError)):
-                what = self._settle()
-                if what:
-                    self._warn_of_changes(what)
+                self._verify()
         finally:
             self.close()
-
-    def _warn_of_changes(self, what: int) -> None:
-        """Warn that the bytes may be of two versions. A new name or another link to the same file is no such change."""
-        written = native.CHANGED_SIZE | native.CHANGED_MTIME
-        if what & written or not what & native.CHANGED_PATH:
-            words = ", ".join(sorted(changes_of(what)))
-            text = f"{self.name!r} was changed while it was read: {words}"
-            warnings.warn(text, FileChangedWarning, stacklevel=3)
 
     # ------------------------------------------------------------------------------------------------- references --
 

@@ -149,6 +149,12 @@ impl Handle {
         self.judge(status, "check", 0)
     }
 
+    pub(crate) fn verify(&self) -> Result<()> {
+        // SAFETY: takes any number.
+        let status = unsafe { sys::mmg_verify(self.number) };
+        self.judge(status, "verify", 0)
+    }
+
     pub(crate) fn changed(&self) -> Result<Changed> {
         let mut bits = 0;
         // SAFETY: `bits` is live.

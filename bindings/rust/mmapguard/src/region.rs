@@ -226,9 +226,12 @@ impl<G: Guarantee> Region<G> {
         Reader::new(&self.handle, self.size())
     }
 
-    /// Compute something from the region, and believe it only if no byte was lost meanwhile: `work` reads through a
-    /// [`Reader`], then [`check`](Region::check) has the last word. If something was lost that is the error, whatever
-    /// `work` returned, since it is the reason of what went wrong there.
+    /// Compute something from the region, and return it only if it holds. `work` reads through a [`Reader`]; then
+    /// [`verify`](Region::verify) is called. If it reports an error, that is the result, whatever `work` returned.
+    ///
+    /// What you computed from a region holds if `mmg_verify` reports nothing afterwards. The times of a file set a limit:
+    /// `mmg_verify` does not see a write within the same clock tick, a write through a shared mapping that the kernel has
+    /// not stamped yet, or times that were set back.
     ///
     /// ```
     /// use std::io::{self, BufRead, BufReader};
@@ -249,13 +252,13 @@ impl<G: Guarantee> Region<G> {
     /// ```
     ///
     /// # Errors
-    /// As [`check`](Region::check), else what `work` returns.
+    /// As [`verify`](Region::verify), else what `work` returns.
     pub fn scan<T, E: From<Error>>(
         &self,
         work: impl FnOnce(&mut Reader<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let result = work(&mut self.reader());
-        self.check()?;
+        self.verify()?;
         result
     }
 
@@ -265,6 +268,15 @@ impl<G: Guarantee> Region<G> {
     /// The cause of the first loss, with its [`offset`](Error::offset).
     pub fn check(&self) -> Result<()> {
         self.handle.check()
+    }
+
+    /// Does what was computed from the region hold? This is [`check`](Region::check) and [`changed`](Region::changed) in
+    /// one. A region that is [`Stable`], or a copy, does not change with its file.
+    ///
+    /// # Errors
+    /// As [`check`](Region::check), and [`Status::CHANGED`] if the file was written to.
+    pub fn verify(&self) -> Result<()> {
+        self.handle.verify()
     }
 
     /// Has the file changed on disk since it was opened?
@@ -361,13 +373,13 @@ impl<G: Guarantee> Region<G> {
         Ok(Region { span, size: AtomicU64::new(span.size), handle, guarantee: PhantomData })
     }
 
-    /// Close the region, and tell whether everything read from it was true. Dropping it closes it as well, and tells
-    /// nothing.
+    /// Close the region, and tell whether what was computed from it holds. Dropping the region closes it as well, and
+    /// tells nothing.
     ///
     /// # Errors
-    /// As [`check`](Region::check).
+    /// As [`verify`](Region::verify).
     pub fn close(mut self) -> Result<()> {
-        let verdict = self.check();
+        let verdict = self.verify();
         self.unpin();
         // Taken apart by hand, since a type that has a Drop cannot be.
         verdict.and(std::mem::replace(&mut self.handle, Handle::nothing()).close())

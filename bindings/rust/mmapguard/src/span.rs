@@ -7,7 +7,8 @@ use crate::handle::Handle;
 use crate::Result;
 
 /// A zero-copy view of part of a region. It shows a pointer, not a slice: the bytes may change while somebody looks at
-/// them. What is computed from them holds if [`unpin`](Span::unpin) reports no loss.
+/// them. What you computed from a region holds if `mmg_verify` reports nothing afterwards, which is what
+/// [`Region::verify`](crate::Region::verify) calls; [`unpin`](Span::unpin) reports losses only.
 ///
 /// ```
 /// use mmapguard::{Contained, Region};

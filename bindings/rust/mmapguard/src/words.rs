@@ -101,6 +101,8 @@ vocabulary! {
         IO = MMG_E_IO,
         /// A hardware memory error hit the bytes.
         POISONED = MMG_E_POISONED,
+        /// The file was written to since it was opened.
+        CHANGED = MMG_E_CHANGED,
         /// Pins are live.
         BUSY = MMG_E_BUSY,
         /// Not possible for this region or on this system.

@@ -111,6 +111,47 @@ fn part_we_read_what_is_gone() {
     assert_eq!(mmapguard::stats().handles, 0);
 }
 
+/// Change a file until its times tell, which on a coarse clock they do a tick later.
+fn change_until_stamped(path: &std::path::Path, change: impl Fn(&fs::File)) {
+    let stamp = |file: &fs::File| file.metadata().unwrap().modified().unwrap();
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    let before = stamp(&file);
+    while stamp(&file) == before {
+        change(&file);
+    }
+}
+
+#[test]
+fn a_scan_of_a_file_that_is_no_longer_what_it_was_is_an_error() {
+    use std::os::unix::fs::FileExt;
+    let rewrite = |file: &fs::File| file.write_all_at(b"other", 0).unwrap();
+    let cut_and_grow = |file: &fs::File| {
+        file.set_len(LARGE as u64 / 2).unwrap();
+        file.set_len(LARGE as u64).unwrap();
+    };
+    let cut_in_the_last_page = |file: &fs::File| file.set_len(LARGE as u64 - 1).unwrap();
+    let changes: [(&dyn Fn(&fs::File), &[Status]); 3] = [
+        (&rewrite, &[Status::CHANGED]),
+        (&cut_and_grow, &[Status::CHANGED, Status::TRUNCATED]),
+        (&cut_in_the_last_page, &[Status::TRUNCATED]),
+    ];
+    for (change, statuses) in changes {
+        let folder = Folder::new();
+        let path = folder.file("file", &sample(LARGE));
+        let region = Region::<Contained>::open(&path).unwrap();
+        region.verify().unwrap();
+        let error = region
+            .scan(|_| {
+                change_until_stamped(&path, change);
+                Ok::<_, mmapguard::Error>(())
+            })
+            .unwrap_err();
+        assert!(statuses.contains(&error.status()), "{error}");
+        assert_eq!(error.operation(), "verify");
+        assert!(statuses.contains(&region.close().unwrap_err().status()));
+    }
+}
+
 #[test]
 fn without_the_guard_reads_are_results_all_the_same() {
     let folder = Folder::new();
