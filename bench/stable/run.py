@@ -33,12 +33,15 @@ WAYS: dict[str, dict[str, int]] = {
     "chosen": {},
     "chosen, no lease": {"flags": NO_LEASE},
 }
-BUDGET = 0.4  # seconds for one number
+TURNS, BUDGET = (
+    6,
+    0.06,
+)  # the ways take turns, so that what else the machine does meets all of them; seconds for one
 
 
-def fastest(work: object, budget: float = BUDGET) -> float:
+def fastest(work: object) -> float:
     """The fastest of the rounds that fit into the budget, in microseconds."""
-    best, until = float("inf"), time.perf_counter() + budget
+    best, until = float("inf"), time.perf_counter() + BUDGET
     while True:
         begun = time.perf_counter()
         work()  # type: ignore[operator]
@@ -86,20 +89,29 @@ def opened(path: bytes, members: dict[str, int]) -> tuple[object, str]:
 def table(kind: str) -> None:
     """One file system."""
     print(f"\n{kind}: microseconds to open and close; in brackets against the plain copy\n")
-    print("| size | plain copy | " + " | ".join(WAYS) + " |\n|" + "---|" * (len(WAYS) + 2))
+    print(
+        "| size | plain copy | "
+        + " | ".join(WAYS)
+        + " | chosen against the cheapest |\n|"
+        + "---|" * (len(WAYS) + 3)
+    )
     with mounts.image(kind, 900 << 20) as (where, _):
         for name, size in SIZES.items():
             path = where / "file"
             path.write_bytes(os.urandom(1 << 16) * (size >> 16))
             os.sync()
             time.sleep(0.1)  # so that its last change is no longer recent
-            plain = fastest(plain_copy(os.fsencode(path)))
-            cells = []
-            for members in WAYS.values():
-                work, word = opened(os.fsencode(path), members)
-                cost = fastest(work)
-                cells.append(f"{cost:.0f} ({cost / plain:.2f}, {word})")
-            print(f"| {name} | {plain:.0f} | " + " | ".join(cells) + " |", flush=True)
+            works = {way: opened(os.fsencode(path), members) for way, members in WAYS.items()}
+            works["plain"] = plain_copy(os.fsencode(path)), ""
+            cost = dict.fromkeys(works, float("inf"))
+            for _ in range(TURNS):
+                for way, (work, _) in works.items():
+                    cost[way] = min(cost[way], fastest(work))
+            plain = cost["plain"]
+            cells = [f"{cost[way]:.0f} ({cost[way] / plain:.2f}, {works[way][1]})" for way in WAYS]
+            unleased = min(cost["copy"], cost["reflink or snapshot"])
+            ratios = f"{cost['chosen'] / min(unleased, cost['lease']):.2f}, {cost['chosen, no lease'] / unleased:.2f}"
+            print(f"| {name} | {plain:.0f} | " + " | ".join(cells) + f" | {ratios} |", flush=True)
             path.unlink()
 
 

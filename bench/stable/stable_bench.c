@@ -4,8 +4,8 @@
  *
  *   mmapguard-bench-stable open DIRECTORY [BUDGET_MS]     opening and closing, beside a plain open
  *   mmapguard-bench-stable break DIRECTORY BYTES ROUNDS   what a writer waits for, beside cp of the same file
- *   mmapguard-bench-stable live DIRECTORY                 what a writer waits for, beside 10 to 10 000 leases on other files
- *   mmapguard-bench-stable fork DIRECTORY                 64 forks with 10 000 regions, ten to a file: leased, and mapped only
+ *   mmapguard-bench-stable live DIRECTORY                 what a writer waits for, beside 10 to 10 000 other leases
+ *   mmapguard-bench-stable fork DIRECTORY                 64 forks with 10 000 regions, ten to a file, leased and not
  *
  * Prints lines of JSON, as measure.h describes them.
  */
@@ -90,7 +90,7 @@ means_of(mmg_handle handle)
     return mmg_info_get(handle, &info) == MMG_OK ? info.means : MMG_MEANS_NONE;
 }
 
-/* -------------------------------------------------------------------------------------------------------- opening -- */
+/* ------------------------------------------------------------------------------------------------------- opening -- */
 
 /* Opens, and leaves it to close_all() to close, so that each can be timed by itself. */
 static bool
@@ -171,7 +171,7 @@ measure_opening(const char *path)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------- breaking -- */
+/* ------------------------------------------------------------------------------------------------------ breaking -- */
 
 /* Milliseconds for which open(2) for writing waits until the region is secured. */
 static double

@@ -134,14 +134,12 @@ names_file(const struct lease *lease)
     return mmgi_file_status_if(lease->fd, lease->file->device, lease->file->inode, &status) == 0;
 }
 
-/* Gives a lease up. Threads that ask about the region wait meanwhile, since only the result shows whether the bytes were
-   secured in time. */
+/* Gives a lease up. Only the result shows whether the bytes were secured in time. */
 static void
 give_up(struct lease *lease)
 {
     struct region *region = lease->region;
 
-    mmgi_vouch(region->number, VOUCHED_HANDING_OVER);
     if (!names_file(lease) || mmgi_lease_give_up(lease->fd) != 0)
         demote(region, 0, MMG_SHORT_TIME);
     mmgi_vouch(region->number, VOUCHED_FOR_EVER);
@@ -158,13 +156,19 @@ is_within(const struct lease *lease, struct window secured)
     return window.from >= secured.from && window.end <= secured.end;
 }
 
-/* Maps the snapshot for every region whose window it contains. The first lease is given up after the last region is in
-   place. */
+/*
+ * Maps the snapshot for every region whose window it contains. The first lease is given up after the last region is in
+ * place. Threads that ask about one of these regions wait until its lease is given up: a region that shows the snapshot
+ * has no descriptor, and so the kernel cannot be asked about its lease.
+ */
 static void
 finish(struct leased_file *file, const struct snapshot *snapshot, struct window secured)
 {
     struct lease *next;
 
+    for (const struct lease *lease = file->leases; lease != NULL; lease = lease->next)
+        if (is_within(lease, secured))
+            mmgi_vouch(lease->region->number, VOUCHED_HANDING_OVER);
     for (struct lease *lease = file->leases; lease != NULL; lease = lease->next)
         if (is_within(lease, secured))
             put_in_place(lease->region, snapshot, secured.from);

@@ -166,7 +166,9 @@ break_beside(const char *path, unsigned long times, const mmg_options *options, 
     free(held);
 }
 
-/* Maps so many pages of a file one by one, cuts the file, and touches `times` of them: the cost of a loss among many. */
+/*
+ * Maps so many pages of a file one by one, cuts the file, and touches `times` of them: the cost of a loss among many.
+ */
 static void
 lose(const char *path, unsigned long times, unsigned long regions)
 {
@@ -202,7 +204,9 @@ int
 main(int argc, char **argv)
 {
     if (argc != 4) {
-        fprintf(stderr, "usage: cost open|locked|stable|pin|pin-beside-loss|pin-after-loss|find|walk|memmem|break-OTHERS|lose-REGIONS FILE TIMES\n");
+        fprintf(stderr, "usage: cost "
+                        "open|locked|stable|pin|pin-beside-loss|pin-after-loss|find|walk|memmem|break-OTHERS|lose-"
+                        "REGIONS FILE TIMES\n");
         return 2;
     }
     mmg_options locked = MMG_OPTIONS_INIT;

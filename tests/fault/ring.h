@@ -32,13 +32,16 @@ void ring_end(struct ring *ring);
 int64_t ring_write(struct ring *ring, int fd, const void *bytes, size_t size, uint64_t offset);
 
 /**
- * Has the kernel hold the pages of some memory, so that it can store into them without asking a mapping. Returns 0, or minus an
- * errno: -EOPNOTSUPP, -EFAULT or -ENOMEM when the pages are of a kind that the kernel does not hold.
+ * Has the kernel hold the pages of some memory, so that it can store into them without asking a mapping. Returns 0, or
+ * minus an errno: -EOPNOTSUPP, -EFAULT or -ENOMEM when the pages are of a kind that the kernel does not hold.
  */
 int ring_pin(struct ring *ring, void *memory, size_t size);
 void ring_unpin(struct ring *ring);
 
-/** Reads from a file into memory; with `is_pinned` into pages that the kernel holds. Returns the number of bytes, or minus an errno. */
+/**
+ * Reads from a file into memory; with `is_pinned` into pages that the kernel holds. Returns the number of bytes, or
+ * minus an errno.
+ */
 int64_t ring_read(struct ring *ring, int fd, void *memory, size_t size, uint64_t offset, bool is_pinned);
 
 #endif

@@ -4,7 +4,8 @@
  * while four threads read it. Nothing may crash, and nobody may be deceived:
  *
  *  - a byte that a reader sees is one that the file had there in this round, or a zero where it was short or punched;
- *  - at the end of a round, with the writer done, every byte in which the mapping differs from the file, or which the file
+ *  - at the end of a round, with the writer done, every byte in which the mapping differs from the file, or which the
+ * file
  *    no longer has, is reported by mmg_unpin() or mmg_check(), with the place of the first one;
  *  - a zero in a page that the writer left alone except for cutting it off is a loss, and the span it was read through
  *    says so when it ends, in the middle of the round;
@@ -185,7 +186,9 @@ search(struct reader *reader)
     }
 }
 
-/** Open and close amid the storm; what is there to open is anybody's guess, but it is opened or refused with a reason. */
+/**
+ * Open and close amid the storm; what is there to open is anybody's guess, but it is opened or refused with a reason.
+ */
 static void
 open_another(struct reader *reader)
 {
@@ -253,7 +256,7 @@ read_something(struct reader *reader)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------ the end of a round -- */
+/* -------------------------------------------------------------------------------------------- the end of a round -- */
 
 /** Which bytes of the region the file has not, or has otherwise. */
 static bool differs[STORM_MOST];

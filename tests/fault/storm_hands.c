@@ -50,7 +50,7 @@ storm_writer_close(struct storm_writer *writer)
     writer->descriptor = -1;
 }
 
-/* ----------------------------------------------------------------------------------------------------------- bytes -- */
+/* --------------------------------------------------------------------------------------------------------- bytes -- */
 
 int
 storm_write_version(const struct storm *storm, int descriptor, unsigned version, uint64_t from, uint64_t to)
@@ -147,7 +147,7 @@ write_bytes(struct storm_writer *writer, const struct storm_step *step)
     }
 }
 
-/* ----------------------------------------------------------------------------------------------------------- sizes -- */
+/* --------------------------------------------------------------------------------------------------------- sizes -- */
 
 static int
 result_of(int result)
@@ -210,7 +210,7 @@ replace_file(const struct storm *storm)
     return error != 0 ? error : result_of(rename(storm->spare, storm->path));
 }
 
-/* ------------------------------------------------------------------------------------------------------------ steps -- */
+/* --------------------------------------------------------------------------------------------------------- steps -- */
 
 bool
 storm_goes_by_path(const struct storm_step *step)

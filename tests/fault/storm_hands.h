@@ -31,8 +31,8 @@ void storm_writer_close(struct storm_writer *writer);
 bool storm_goes_by_path(const struct storm_step *step);
 
 /**
- * Carries a step out. What this system does not have (io_uring, zeroing of ranges) is done by the plain calls. The hand that did the work
- * is counted in the shared memory. Returns 0 or an errno.
+ * Carries a step out. What this system does not have (io_uring, zeroing of ranges) is done by the plain calls. The hand
+ * that did the work is counted in the shared memory. Returns 0 or an errno.
  */
 int storm_carry_out(struct storm_writer *writer, const struct storm_step *step);
 

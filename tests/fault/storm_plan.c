@@ -19,7 +19,7 @@
 #include "check.h"
 #include "storm_hands.h"
 
-/* --------------------------------------------------------------------------------------------------------- drawing -- */
+/* ------------------------------------------------------------------------------------------------------- drawing -- */
 
 static uint64_t
 draw(uint64_t *state, uint64_t from, uint64_t to)
@@ -179,7 +179,7 @@ storm_print(const struct storm_plan *plan)
     fprintf(stderr, "      least size %" PRIu64 ", size in the end %" PRIu64 "\n", plan->least, plan->size);
 }
 
-/* --------------------------------------------------------------------------------------------------------- judging -- */
+/* ------------------------------------------------------------------------------------------------------- judging -- */
 
 bool
 storm_allows(const struct storm *storm, const struct storm_plan *plan, uint64_t offset, uint8_t value)
@@ -222,7 +222,7 @@ storm_zero_means_loss(const struct storm_plan *plan, uint64_t from, uint64_t to)
     return true;
 }
 
-/* ----------------------------------------------------------------------------------------------------- carrying out -- */
+/* -------------------------------------------------------------------------------------------------- carrying out -- */
 
 static void
 pause_for(unsigned microseconds)
@@ -236,8 +236,9 @@ pause_for(unsigned microseconds)
 }
 
 /**
- * Before a name goes, the file is opened, or the steps that follow would change another one. It is opened before it is cut by who opens it for
- * reading only as well, since no lease holds that back. And it is opened in the end, so that every round has had a writer.
+ * Before a name goes, the file is opened, or the steps that follow would change another one. It is opened before it is
+ * cut by who opens it for reading only as well, since no lease holds that back. And it is opened in the end, so that
+ * every round has had a writer.
  */
 static void
 work(struct storm_writer *writer)

@@ -104,8 +104,9 @@ int storm_write_version(const struct storm *storm, int descriptor, unsigned vers
 void storm_fill_versions(struct storm *storm);
 
 /**
- * Returns true when STORM_NAME_GOES_LAST is set in the environment: a plan ends when the name of the file goes, and nobody
- * has the file open for writing then. On 9p a file without a name cannot be cut any more, on SMB an open file keeps its name.
+ * Returns true when STORM_NAME_GOES_LAST is set in the environment: a plan ends when the name of the file goes, and
+ * nobody has the file open for writing then. On 9p a file without a name cannot be cut any more, on SMB an open file
+ * keeps its name.
  */
 bool storm_name_goes_last(void);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A STABLE region that is intact is never called lost, and its bytes are never replaced, whatever else goes on during the
- * break: reads, signals that the host raises, writers that need no descriptor.
+ * A STABLE region that is intact is never called lost, and its bytes are never replaced, whatever else goes on during
+ * the break: reads, signals that the host raises, writers that need no descriptor.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +55,7 @@ cut_elsewhere(const char *path, off_t size)
     CHECK_EXITED(wait_status);
 }
 
-/* ----------------------------------------------------------------------------------------------------------- reading -- */
+/* ------------------------------------------------------------------------------------------------------- reading -- */
 
 static void *
 read_all_the_time(void *argument)
@@ -113,7 +113,7 @@ a_read_in_the_midst_of_a_break_is_whole(void)
     signal(SIGXFSZ, handler);
 }
 
-/* ---------------------------------------------------------------------------------------------------------- signals -- */
+/* ------------------------------------------------------------------------------------------------------- signals -- */
 
 static void
 ignore_signal(int number)
@@ -131,8 +131,8 @@ raise_all_the_time(void *unused)
 }
 
 /**
- * Of a signal that is raised, the guard does not know the address, so it looks for mappings that lost their tail. One whose file was cut
- * and that shows a snapshot by now is none.
+ * Of a signal that is raised, the guard does not know the address, so it looks for mappings that lost their tail. One
+ * whose file was cut and that shows a snapshot by now is none.
  */
 static void
 a_signal_that_the_host_raises_replaces_no_bytes(void)
@@ -160,7 +160,7 @@ a_signal_that_the_host_raises_replaces_no_bytes(void)
     REQUIRE(pthread_join(raising, NULL) == 0);
 }
 
-/* ------------------------------------------------------------------------------------------------------ pinned pages -- */
+/* -------------------------------------------------------------------------------------------------- pinned pages -- */
 
 /** The kernel holds the pages of the file for io_uring, and no descriptor and no mapping shows it. */
 static void

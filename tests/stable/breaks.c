@@ -87,7 +87,7 @@ a_thread_of_the_process_itself_may_write(void)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
-/* ------------------------------------------------------------------------------------------------- closing in mid-break -- */
+/* ------------------------------------------------------------------------------------------ closing in mid-break -- */
 
 static void
 a_close_during_the_break_ends_the_copy_and_lets_the_writer_in(void)
@@ -110,7 +110,9 @@ a_close_during_the_break_ends_the_copy_and_lets_the_writer_in(void)
     }
 }
 
-/** The copy is read through the region that was opened last. When that one ends, the copy begins anew for the others. */
+/**
+ * The copy is read through the region that was opened last. When that one ends, the copy begins anew for the others.
+ */
 static void
 a_close_during_the_break_leaves_the_other_regions_stable(void)
 {
@@ -164,7 +166,7 @@ a_span_keeps_its_bytes_through_close_and_break(void)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------ all at once -- */
+/* --------------------------------------------------------------------------------------------------- all at once -- */
 
 static struct {
     char path[THREADS][256];
@@ -262,7 +264,7 @@ the_first_leases_may_be_taken_by_several_threads_at_once(void)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------------- forks -- */
+/* --------------------------------------------------------------------------------------------------------- forks -- */
 
 static void
 look_as_a_child(void *argument)

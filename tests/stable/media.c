@@ -10,9 +10,9 @@
  *  - no call reports a loss, the guarantee stays STABLE by the same means;
  *  - while another version is at the path, mmg_changed() tells so, and only then.
  *
- * Arguments: rounds; who reads: "root", "owner" (a user without privileges, to whom the file belongs) or "stranger"; the
- * folder where the medium is mounted; one where a medium with another version is; the bytes of the former's `file`, as
- * an ordinary file; seed.
+ * Arguments: rounds; who reads: "root", "owner" (a user without privileges, to whom the file belongs) or "stranger";
+ * the folder where the medium is mounted; one where a medium with another version is; the bytes of the former's `file`,
+ * as an ordinary file; seed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +54,7 @@ static struct {
     _Atomic bool over;
 } now;
 
-/* ---------------------------------------------------------------------------------------------------- what is tried -- */
+/* ------------------------------------------------------------------------------------------------- what is tried -- */
 
 static bool
 is_refused(int result)
@@ -163,7 +163,7 @@ do_deed(int deed, bool undo)
     }
 }
 
-/* ---------------------------------------------------------------------------------------------------- the other side -- */
+/* ------------------------------------------------------------------------------------------------ the other side -- */
 
 /** A process with the rights that the program was started with. A command is a deed, or one to be undone. */
 static struct {
@@ -216,7 +216,7 @@ root_stop(void)
     CHECK_EXITED(wait_status);
 }
 
-/* ------------------------------------------------------------------------------------------------------ the readers -- */
+/* --------------------------------------------------------------------------------------------------- the readers -- */
 
 static void *
 read_in_storm(void *argument)
@@ -247,7 +247,7 @@ read_in_storm(void *argument)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------- the rounds -- */
+/* ---------------------------------------------------------------------------------------------------- the rounds -- */
 
 static void
 judge(bool is_replaced)
@@ -302,7 +302,8 @@ read_original(const char *name)
 
 /**
  * A tree of mounts of our own, so that nothing stays behind whatever happens, with the medium where it can be taken
- * away. In a chroot(2), whose root is no mount, what we do may be seen outside, and is gone there once we have undone it.
+ * away. In a chroot(2), whose root is no mount, what we do may be seen outside, and is gone there once we have undone
+ * it.
  */
 static void
 prepare_tree(void)

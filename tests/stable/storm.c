@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The storm against STABLE: a writer in another process truncates, extends, rewrites, punches, replaces and removes a file
- * at random while four threads read a region of it that was opened STABLE before. Nothing of that may show:
+ * The storm against STABLE: a writer in another process truncates, extends, rewrites, punches, replaces and removes a
+ * file at random while four threads read a region of it that was opened STABLE before. Nothing of that may show:
  *
- *  - every byte, through spans, mmg_read() and mmg_find(), is at all times the one that the file held when it was opened;
+ *  - every byte, through spans, mmg_read() and mmg_find(), is at all times the one that the file held when it was
+ *    opened;
  *  - no span moves, no call reports a loss, the guarantee stays STABLE, whatever upholds it;
  *  - mmg_changed() tells that the file on disk has moved on;
  *  - a lease is only ever said to hold by who may have one, and never where somebody has the file open for writing.
  *
- * In every fourth round somebody has the file open for writing already, in every eighth the handle is closed in the midst
- * of the storm and only the spans live on. Every 16th round opens the file while it is being rewritten without pause: then
- * whatever the region showed at first must stay. Every 16th round ends with a file that is emptied without breaking its
- * lease: then no call may say MMG_OK about bytes that are not the original ones.
+ * In every fourth round somebody has the file open for writing already, in every eighth the handle is closed in the
+ * midst of the storm and only the spans live on. Every 16th round opens the file while it is being rewritten without
+ * pause: then whatever the region showed at first must stay. Every 16th round ends with a file that is emptied without
+ * breaking its lease: then no call may say MMG_OK about bytes that are not the original ones.
  *
- * STORM_FOLDER names a folder with an unchanged file for each round, called by its number; "original PATH" as arguments makes
- * such a file.
+ * STORM_FOLDER names a folder with an unchanged file for each round, called by its number; "original PATH" as arguments
+ * makes such a file.
  *
- * Arguments: rounds; who reads: "root" (or whoever runs this), "owner" (a user without privileges, to whom the file belongs) or
- * "stranger" (one who may only read it); seed. The file lies in TMPDIR.
+ * Arguments: rounds; who reads: "root" (or whoever runs this), "owner" (a user without privileges, to whom the file
+ * belongs) or "stranger" (one who may only read it); seed. The file lies in TMPDIR.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +66,7 @@ static uint64_t by_means[MMG_MEANS_SNAPSHOT + 1]; /* rounds, by what upheld the 
 static uint64_t leases, broken, emptied;
 static struct storm_keeper keeper;
 
-/* ------------------------------------------------------------------------------------------------------ the readers -- */
+/* --------------------------------------------------------------------------------------------------- the readers -- */
 
 /** Returns true when the bytes are those of the opened file. Prints the place where they are not. */
 static bool
@@ -162,7 +163,7 @@ read_in_storm(void *argument)
     }
 }
 
-/* ------------------------------------------------------------------------------------------------------- the rounds -- */
+/* ---------------------------------------------------------------------------------------------------- the rounds -- */
 
 static mmg_options
 draw_options(uint64_t *random)
@@ -262,7 +263,8 @@ blow(const mmg_info *before)
 
 /**
  * The file is rewritten while it is opened and read: which version is seen is nobody's promise, that it stays is. The
- * rewriting starts at about the time of the opening, so now and then a lease is taken just before it, and broken at once.
+ * rewriting starts at about the time of the opening, so now and then a lease is taken just before it, and broken at
+ * once.
  */
 static void
 open_in_midst_of_writing(const mmg_options *options, uint8_t *first_seen)
@@ -308,8 +310,8 @@ is_true_or_told(mmg_handle handle, uint8_t *copy)
 }
 
 /**
- * The file is emptied by who opens it for reading only, which breaks no lease, and written anew. A leased region has lost its bytes then and says so; any
- * other has kept them.
+ * The file is emptied by who opens it for reading only, which breaks no lease, and written anew. A leased region has
+ * lost its bytes then and says so; any other has kept them.
  */
 static void
 empty_without_a_word(const mmg_options *options, uint8_t *copy)
@@ -327,7 +329,9 @@ empty_without_a_word(const mmg_options *options, uint8_t *copy)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
-/** Each round has a file of its own where STORM_FOLDER has one for each, which lies on the lower layer of an overlay. */
+/**
+ * Each round has a file of its own where STORM_FOLDER has one for each, which lies on the lower layer of an overlay.
+ */
 static void
 name_file(uint64_t round)
 {
@@ -392,7 +396,7 @@ times_are_coarse(void)
     return coarse;
 }
 
-/* --------------------------------------------------------------------------------------------------- the three readers -- */
+/* --------------------------------------------------------------------------------------------- the three readers -- */
 
 static void
 become(uid_t user)

@@ -11,7 +11,7 @@
 
 #include "check.h"
 
-/* ----------------------------------------------------------------------------------------------------- the process -- */
+/* --------------------------------------------------------------------------------------------------- the process -- */
 
 static void
 rewrite_until_told(const struct storm *storm, int commands)
@@ -121,7 +121,7 @@ storm_keeper_stop(struct storm_keeper *keeper)
     CHECK_EXITED(wait_status);
 }
 
-/* -------------------------------------------------------------------------------------------------------- commands -- */
+/* ------------------------------------------------------------------------------------------------------ commands -- */
 
 void
 storm_keeper_ask(const struct storm_keeper *keeper, enum storm_command command)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Puts the file of the storm back as every round finds it, for readers that may not write to it: a process that keeps the
- * rights with which the program was started.
+ * Puts the file of the storm back as every round finds it, for readers that may not write to it: a process that keeps
+ * the rights with which the program was started.
  */
 #ifndef MMAPGUARD_TESTS_STORM_KEEPER_H
 #define MMAPGUARD_TESTS_STORM_KEEPER_H

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A writer arrives between the moment at which a lease is taken and the moment at which the lease gets its region. The program stands
- * between the library and mmap(2), which is called in between, so the order is forced and not hoped for.
+ * Breaks in orders that are forced and not hoped for. The program stands between the library and the kernel: in
+ * mmap(2), which is called after a lease was taken and before the lease gets its region, and in fcntl(2), which gives a
+ * lease up.
  */
 #undef _FILE_OFFSET_BITS /* with it, the name mmap would be mmap64 */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -33,7 +37,9 @@ write_when_let_in(const char *path, int told)
     _exit(file >= 0 && pwrite(file, "changed", 7, 100) == 7 ? 0 : 4);
 }
 
-/** The hooks that a fork runs would wait for what the thread that calls mmap(2) may hold, so it is done without them. */
+/**
+ * The hooks that a fork runs would wait for what the thread that calls mmap(2) may hold, so it is done without them.
+ */
 static void
 have_it_broken(void)
 {
@@ -157,11 +163,97 @@ a_mapping_that_fails_in_the_midst_of_a_break_lets_the_writer_in(void)
     CHECK_U64(stats.leases_breaking, 0);
 }
 
+/* -------------------------------------------------------------------------------------------------- handing over -- */
+
+static atomic_bool is_watching;     /* somebody wants to know when a lease is given up */
+static atomic_bool is_handing_over; /* one is */
+
+/** Holds the first lease that is given up for a while, so that a question meets the moment before. */
+static int
+control(int fd, int command, va_list arguments)
+{
+    void *argument = va_arg(arguments, void *); /* a number arrives in the same register */
+    if (command == F_SETLEASE && (long)(intptr_t)argument == F_UNLCK && atomic_exchange(&is_watching, false)) {
+        atomic_store(&is_handing_over, true);
+        usleep(50000);
+    }
+    return (int)syscall(SYS_fcntl, fd, command, argument);
+}
+
+int
+fcntl(int fd, int command, ...)
+{
+    va_list arguments;
+    va_start(arguments, command);
+    int result = control(fd, command, arguments);
+    va_end(arguments);
+    return result;
+}
+
+int
+fcntl64(int fd, int command, ...)
+{
+    va_list arguments;
+    va_start(arguments, command);
+    int result = control(fd, command, arguments);
+    va_end(arguments);
+    return result;
+}
+
+static void *
+open_for_writing(void *path)
+{
+    int file = open(path, O_WRONLY | O_CLOEXEC);
+    CHECK(file >= 0);
+    close(file);
+    return NULL;
+}
+
+/**
+ * What the library knows of a lease is out of date after 0.9 s. A question then meets a region that shows its snapshot
+ * already and whose lease is not given up yet: it has lost nothing.
+ */
+static void
+a_question_in_the_midst_of_the_hand_over_finds_no_loss(void)
+{
+    const char *path = check_file("file", SIZE);
+    mmg_options options = leased_options(MMG_BACKING_MAP);
+    mmg_handle handles[2];
+    pthread_t opening;
+    if (!has_leases(path, &options)) {
+        return;
+    }
+    for (unsigned index = 0; index < 2; index++) {
+        handles[index] = check_open(path, &options);
+    }
+    usleep(1000000);
+    atomic_store(&is_handing_over, false);
+    atomic_store(&is_watching, true);
+    REQUIRE(pthread_create(&opening, NULL, open_for_writing, (void *)(uintptr_t)path) == 0);
+    while (!atomic_load(&is_handing_over)) {
+        usleep(100);
+    }
+    for (unsigned index = 0; index < 2; index++) {
+        mmg_span span = MMG_SPAN_INIT;
+        if (CHECK_STATUS(mmg_pin(handles[index], 0, MMG_TO_END, &span), MMG_OK)) {
+            CHECK(check_is_pattern(span.data, 0, span.size));
+            CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+        }
+    }
+    REQUIRE(pthread_join(opening, NULL) == 0);
+    for (unsigned index = 0; index < 2; index++) {
+        CHECK_U64(check_info(handles[index]).guarantee, MMG_GUARANTEE_STABLE);
+        CHECK_STATUS(mmg_close(handles[index], 0), MMG_OK);
+    }
+}
+
 static const struct check_case cases[] = {
     {"a break before the lease has a region is not forgotten", a_break_before_the_lease_has_a_region_is_not_forgotten,
      0},
     {"a mapping that fails in the midst of a break lets the writer in",
      a_mapping_that_fails_in_the_midst_of_a_break_lets_the_writer_in, 0},
+    {"a question in the midst of the hand-over finds no loss", a_question_in_the_midst_of_the_hand_over_finds_no_loss,
+     0},
 };
 
 CHECK_MAIN(cases)
