@@ -7,6 +7,7 @@ import ctypes
 import os
 import random
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -231,3 +232,25 @@ def test_find_reports_bytes_that_are_gone(tmp_path: Path) -> None:
         assert mmg.find(handle, file.data[200_000:200_016])[0] == abi.MMG_E_TRUNCATED
         assert mmg.find(handle, file.data[500:516], 0, 90_000) == (abi.MMG_OK, 500)
         assert mmg.find(handle, b"x", 900_000, 10)[0] == abi.MMG_E_TRUNCATED
+
+
+def test_find_reports_a_cut_inside_a_page_as_soon_as_it_looks_again(tmp_path: Path) -> None:
+    """What a thread has found out about the file is good for 10 ms; the rest of the page reads as zeros without a fault."""
+    file = files.sample(tmp_path / "file", LARGE)
+    zeros = bytes(8)
+    with mmg.opened(mmg.try_open(file.path)) as handle:
+        place = len(file.data) - PAGE + 100
+        assert mmg.find(handle, file.data[place : place + 16], place) == (abi.MMG_OK, place)
+        os.truncate(file.path, place + 16)
+        time.sleep(0.05)
+        assert mmg.find(handle, zeros, place)[0] == abi.MMG_E_TRUNCATED
+
+
+def test_find_asks_again_for_a_search_that_goes_far(tmp_path: Path) -> None:
+    """However lately the thread has asked."""
+    file = files.sample(tmp_path / "file", LARGE)
+    with mmg.opened(mmg.try_open(file.path)) as handle:
+        for _ in range(100):
+            assert mmg.find(handle, file.data[:16]) == (abi.MMG_OK, 0)
+        os.truncate(file.path, LARGE - 10)
+        assert mmg.find(handle, b"absent from these bytes")[0] == abi.MMG_E_TRUNCATED
