@@ -139,6 +139,7 @@ count_words(va_list rest)
 }
 
 /* The number of words is known on the stack only, so this has to be a macro: it makes an array of them. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): names of variables */
 #define COLLECT_WORDS(words, first, rest)                                                                              \
     va_list rest, counted;                                                                                             \
     va_start(rest, first);                                                                                             \
@@ -149,6 +150,7 @@ count_words(va_list rest)
     words[0] = (char *)(uintptr_t)(first);                                                                             \
     for (size_t i = 1; i <= words##_count; i++)                                                                        \
     words[i] = va_arg(rest, char *)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 EXPORTED int
 execl(const char *path, const char *first, ...)

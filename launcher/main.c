@@ -230,13 +230,13 @@ execute(const struct program *program, char **command)
         size_t count = 0;
         while (command[count] != NULL)
             count++;
-        char **words = calloc(count + 2, sizeof *words);
+        char **words = (char **)calloc(count + 2, sizeof *words);
         if (words != NULL) {
             words[0] = (char[]){"sh"};
             words[1] = (char *)program->path; /* execve(2) writes to no argument */
-            memcpy(words + 2, command + 1, count * sizeof *words);
+            memcpy((void *)(words + 2), (const void *)(command + 1), count * sizeof *words);
             execve("/bin/sh", words, environ);
-            free(words);
+            free((void *)words);
         }
     }
     complain("%s: %s", program->path, strerror(errno));

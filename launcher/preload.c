@@ -32,7 +32,7 @@ preload_next(void)
         void *found;
 #define NEXT_FIND(name, type)                                                                                          \
     found = dlsym(RTLD_NEXT, #name);                                                                                   \
-    memcpy(&next.name##_, &found, sizeof found);
+    memcpy((void *)&next.name##_, (const void *)&found, sizeof found);
         NEXT_FUNCTIONS(NEXT_FIND)
 #undef NEXT_FIND
         atomic_store_explicit(&is_known, true, memory_order_release);

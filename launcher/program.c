@@ -65,9 +65,10 @@ program_find(const char *name, struct program *program, int *error)
     int worst = ENOENT;
 
     if (strchr(name, '/') != NULL) {
-        if (strlen(name) >= sizeof program->path)
+        const size_t size = strlen(name) + 1;
+        if (size > sizeof program->path)
             return outcome(ENAMETOOLONG, error);
-        strcpy(program->path, name); /* fits, as was just seen */
+        memcpy(program->path, name, size);
         return outcome(execution_error(program->path), error);
     }
     if (name[0] == '\0')
@@ -149,7 +150,7 @@ program_obstacle(struct program *program, char blamed[PATH_MAX])
 {
     static const char shell[] = "/bin/sh";
 
-    strcpy(blamed, program->path); /* of the same size */
+    memcpy(blamed, program->path, sizeof program->path);
     if (getuid() != geteuid() || getgid() != getegid())
         return "cannot be guarded by a process whose effective user or group differs from the real one";
     for (int i = 0; i < MAX_INTERPRETERS; i++) {
@@ -169,7 +170,7 @@ program_obstacle(struct program *program, char blamed[PATH_MAX])
             /* A shell takes what the kernel does not know for a script of its own. */
             if (strcmp(blamed, shell) == 0)
                 return NULL;
-            strcpy(blamed, shell);
+            memcpy(blamed, shell, sizeof shell);
         }
     }
     return NULL;
