@@ -15,10 +15,10 @@
 static int
 settle(int status)
 {
-    if (!preload_is_here())
+    if (!losses_are_there() || !preload_is_here())
         return status;
     /* The parent gets eight bits. */
-    if ((status & 0xff) == 0 && preload_on_loss() != ON_LOSS_REPORT && losses_are_there()) {
+    if ((status & 0xff) == 0 && preload_on_loss() != ON_LOSS_REPORT) {
         losses_report(LOSSES_END_STATUS);
         return EXIT_LOST;
     }

@@ -32,12 +32,14 @@ length(char *const *words)
 static int
 execute(executor *call, const void *what, char *const *arguments, char *const *environment)
 {
-    if (!preload_is_here())
-        return call(what, arguments, environment);
-    losses_report(LOSSES_END_NONE);
-    signals_uncover();
+    const bool is_ignored = signals_are_ignored(), has_lost = losses_are_there() && preload_is_here();
     int result;
-    if (losses_are_there() && preload_on_loss() != ON_LOSS_REPORT) {
+
+    if (has_lost)
+        losses_report(LOSSES_END_NONE);
+    if (is_ignored)
+        signals_uncover();
+    if (has_lost && preload_on_loss() != ON_LOSS_REPORT) {
         const size_t count = length(environment);
         char *longer[count + 2]; /* memory for more may be had from a handler or a forked child only here */
         longer[0] = (char[]){VARIABLE_LOST "=1"};
@@ -48,7 +50,8 @@ execute(executor *call, const void *what, char *const *arguments, char *const *e
         result = call(what, arguments, environment);
     }
     const int failed = errno;
-    signals_cover();
+    if (is_ignored)
+        signals_cover();
     errno = failed;
     return result;
 }

@@ -44,7 +44,8 @@ static struct {
 } report;
 static atomic_flag is_reporting = ATOMIC_FLAG_INIT;
 
-static uint64_t told_up_to;        /* mark of the ledger */
+static _Atomic uint64_t begun_at; /* marks of the ledger */
+static uint64_t told_up_to;
 static _Atomic uint64_t told;      /* losses */
 static _Atomic uint64_t not_ours;  /* losses before this process began */
 static _Atomic bool has_inherited; /* a program that executed this one has lost bytes */
@@ -61,22 +62,35 @@ losses_ever(void)
     return mmg_stats_get(&stats) == MMG_OK ? stats.losses_foreign : 0;
 }
 
+/* The mark of the ledger now. No system call. */
+static uint64_t
+mark_now(void)
+{
+    uint64_t count, mark = 0;
+
+    return mmg_losses_get(0, NULL, 0, &count, &mark) == MMG_OK ? mark : 0;
+}
+
+/* The ledger is asked first: a program in a sandbox of its own may be killed for a system call that it did not make. */
 static uint64_t
 losses_now(void)
 {
-    return losses_ever() - atomic_load(&not_ours);
+    return mark_now() == atomic_load(&begun_at) ? 0 : losses_ever() - atomic_load(&not_ours);
 }
 
 void
 losses_begin(void)
 {
-    uint64_t count;
-
-    if (mmg_losses_get(0, NULL, 0, &count, &told_up_to) != MMG_OK)
-        told_up_to = 0;
+    told_up_to = mark_now();
+    atomic_store(&begun_at, told_up_to);
     atomic_store(&not_ours, losses_ever());
     atomic_store(&told, 0);
     atomic_flag_clear(&is_reporting);
+}
+
+void
+losses_look_at_standard_error(void)
+{
     if (fstat(STDERR_FILENO, &standard_error) != 0)
         standard_error.st_ino = 0;
 }

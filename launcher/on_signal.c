@@ -94,13 +94,23 @@ signals_after_fork(void)
     atomic_flag_clear(&is_busy);
 }
 
+bool
+signals_are_ignored(void)
+{
+    return wanted.sa_handler == SIG_IGN;
+}
+
 /* What is executed inherits an ignored signal, and no handler. */
 void
 signals_uncover(void)
 {
+    /* A child of vfork(2) has actions of its own, and the books of its parent. */
+    if (!preload_is_here()) {
+        (void)NEXT(sigaction)(SIGBUS, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+        return;
+    }
     sigset_t before = lock();
-
-    if (wanted.sa_handler == SIG_IGN)
+    if (signals_are_ignored())
         (void)NEXT(sigaction)(SIGBUS, &wanted, NULL);
     unlock(before);
 }
@@ -108,6 +118,8 @@ signals_uncover(void)
 void
 signals_cover(void)
 {
+    if (!preload_is_here())
+        return;
     sigset_t before = lock();
 
     (void)cover();

@@ -144,6 +144,7 @@ begin(void)
         return;
     }
     losses_begin();
+    losses_look_at_standard_error();
     /* Without the hook a forked child takes itself for a child of vfork(2): guarded, and without a report. */
     (void)pthread_atfork(NULL, NULL, after_fork);
     atomic_store(&process, getpid());

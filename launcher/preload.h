@@ -66,6 +66,9 @@ bool signals_begin(void);
 /** Takes back locks that another thread held when this child was forked. */
 void signals_after_fork(void);
 
+/** Returns true when the program ignores SIGBUS. No system call. */
+bool signals_are_ignored(void);
+
 /** Lets an ignored SIGBUS be inherited by what is about to be executed; and covers it again when that has failed. */
 void signals_uncover(void);
 void signals_cover(void);
@@ -75,10 +78,13 @@ void signals_cover(void);
 /** Begins to count losses. Those that are in the ledger by now belong to a parent process. */
 void losses_begin(void);
 
+/** Remembers which file standard error is, at the start: the report goes there, and to no other. */
+void losses_look_at_standard_error(void);
+
 /** The program that executed this one has lost bytes. */
 void losses_inherit(void);
 
-/** Returns true when bytes were lost in mappings of this process. Async-signal-safe. */
+/** Returns true when bytes were lost in mappings of this process. Async-signal-safe; no system call if there is no loss. */
 bool losses_are_there(void);
 
 /** What a report says at its end. */

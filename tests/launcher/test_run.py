@@ -210,6 +210,25 @@ def test_an_ignored_signal_is_inherited(tmp_path: Path) -> None:
         assert ended.lines[-1] == "ignored", str(ended)
 
 
+def test_an_ignored_signal_is_inherited_through_vfork(tmp_path: Path) -> None:
+    steps = ["ignore", "vfork-ignored", "query"]
+    twin, ended = run_twin(*steps, folder=tmp_path), run_victim(*steps, folder=tmp_path)
+    assert (ended.code, ended.output) == (0, twin.output) and "ignored" in ended.lines[1:], str(ended)
+
+
+@pytest.mark.parametrize("end", ["exit=5", "_exit=5", "quick_exit=5", "exec-nothing", "return=5"])
+def test_a_program_in_a_sandbox_of_its_own_makes_no_call_more(end: str, tmp_path: Path) -> None:
+    steps = ["query", "sandbox", end, "_exit=5"]
+    twin, ended = run_twin(*steps, folder=tmp_path), run_victim(*steps, folder=tmp_path)
+    assert (ended.code, ended.output) == (twin.code, twin.output) == (5, "default\n"), str(ended)
+
+
+def test_a_forked_child_keeps_to_the_standard_error_of_its_parent(tmp_path: Path) -> None:
+    ended = run_victim("reuse-stderr", "fork", "lose", folder=tmp_path)
+    assert (ended.code, ended.lines[-1], ended.errors) == (0, "child exited 75", ""), str(ended)
+    assert (tmp_path / "reused").read_text() == ""
+
+
 def test_no_children_are_guarded_where_none_shall_be(tmp_path: Path) -> None:
     only = ["--no-children"]
     assert run_victim("lose", folder=tmp_path, options=only).code == LOST
