@@ -21,6 +21,7 @@ from launcher.launching import (
     the_loss,
     victim,
 )
+from support import elf
 
 KILLED = -signal.SIGBUS
 LOST, NOT_GUARDED, NOT_FOUND, USAGE = 75, 126, 127, 2
@@ -330,3 +331,8 @@ def test_the_command_is_found_as_a_shell_finds_it(tmp_path: Path) -> None:
         assert told in ended.errors
     assert run(*guarded("env"), folder=tmp_path).code == 0
     assert environment().get("PATH")
+
+
+def test_the_program_and_its_object_need_nothing_newer_than_glibc_2_28() -> None:
+    for file in (launcher(), launcher().with_name("mmapguard-preload.so")):
+        assert elf.too_new(file) == {}
