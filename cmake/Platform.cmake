@@ -30,4 +30,6 @@ endif()
 # With 32 bits, offsets and times of files are 64-bit numbers only on demand.
 if(CMAKE_SIZEOF_VOID_P EQUAL 4)
   add_compile_definitions(_FILE_OFFSET_BITS=64 _TIME_BITS=64)
+  # GCC tells how it passes vectors and 64-bit atomics to what other compilers made. None leave the library.
+  add_compile_options(-Wno-psabi)
 endif()
