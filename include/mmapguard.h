@@ -12,12 +12,15 @@
  *
  * Conventions that hold for every call unless its own comment says otherwise:
  *
- *  - *Arguments*: a NULL where one is not allowed is `MMG_E_ARGUMENT`. Unknown flag bits and enumeration values are
- *    `MMG_E_ARGUMENT`, so that they can be given a meaning later. Offsets, lengths and sizes are in bytes.
- *  - *Handles*: a handle that was never issued, is closed, or was rounded or forged is `MMG_E_HANDLE`; so is that of
- *    another process, unless one is forked from the other (then numbers may coincide). No value of a handle can crash
- *    the process.
- *  - *Outputs* are written on success only, and not touched otherwise, unless documented.
+ *  - *Arguments*: a call returns `MMG_E_ARGUMENT` for a NULL that it does not allow, and for flag bits and enumeration
+ *    values that it does not know. Offsets, lengths and sizes are in bytes.
+ *  - *Handles*: a call returns `MMG_E_HANDLE` for a handle that was never issued, is closed, or was rounded or forged. A
+ *    handle of another process is `MMG_E_HANDLE`, too, unless one process was forked from the other. No value of a handle
+ *    can crash the process.
+ *  - *Outputs*: a call writes them on success only, unless its comment says otherwise.
+ *  - *Sizes*: a mapping needs address space, of which a process has 2^47 bytes on x86-64. A larger window is
+ *    `MMG_E_LIMIT`, and so is one for which too little address space is left. On a 32-bit system a window of 2^31 bytes
+ *    or more is `MMG_E_TOO_BIG`. A copy of more than its cap is `MMG_E_TOO_BIG` everywhere.
  *  - *Threads*: every function may be called from every thread, on the same handle too.
  *  - *Fork*: a child may use and close what it inherited; parent and child do not affect each other's handles. A lock is
  *    held until both have closed. Pins of threads that are not in the child keep their regions mapped there.
@@ -102,8 +105,11 @@ typedef int32_t mmg_status;
  *
  * `data` is never NULL after mmg_pin() or mmg_unpin(), not even when `size` is 0. The bytes are read-only: writing to
  * them is an access violation where they are mapped, and undefined where they are copied. `pin` is the token of the
- * pin and means nothing to the caller. A span is a plain value and may be copied, but it has one pin: whichever copy
- * is unpinned first ends it for all.
+ * pin, and only mmg_unpin() reads it. A span may be copied, but all copies have one pin: to unpin one copy ends the pin for
+ * all of them.
+ *
+ * The offsets of the members are those of the C compiler. On i386, where a 64-bit member needs an alignment of 4 bytes,
+ * `size` is at offset 4; on every other system it is at offset 8.
  */
 typedef struct mmg_span {
     const uint8_t *data; /**< the bytes, read-only */
@@ -140,9 +146,8 @@ typedef struct mmg_options {
 
 /**
  * Details of a failure, filled by the calls that take one. Optional (NULL) and owned by the caller, so nothing here
- * depends on the thread. Set `struct_size` before each call; nothing else in it is read, and a part that the library
- * does not know is zeroed; on success the call stores `status` MMG_OK and clears
- * the rest.
+ * depends on the thread. Set `struct_size` before each call; the call reads nothing else in it. A part that the library does
+ * not know becomes zeros. On success the call stores MMG_OK in `status` and clears the rest.
  */
 typedef struct mmg_error {
     uint32_t struct_size; /**< sizeof(mmg_error) as the caller was compiled */
@@ -596,10 +601,9 @@ mmg_status mmg_open_fd(int32_t fd, const mmg_options *options, mmg_handle *handl
 mmg_status mmg_load(const char *path, const mmg_options *options, mmg_handle *handle, mmg_error *error);
 
 /**
- * Read any descriptor from where it stands to its end into memory. The descriptor stays the caller's. Over the cap
- * `max_bytes` it is MMG_E_TOO_BIG and no partial data; exactly the cap is fine. Interrupted reads are resumed, and a
- * non-blocking descriptor is waited for. With a window, `offset` bytes are skipped first, and reading ends after
- * `length` bytes.
+ * Read any descriptor from its position to its end into memory. The descriptor stays the caller's. If there are more than
+ * `max_bytes` bytes, the call returns MMG_E_TOO_BIG and keeps none of them. It resumes interrupted reads, and waits for a
+ * non-blocking descriptor. With a window it first skips `offset` bytes, and then reads `length` bytes.
  *
  * @param[in] fd  an open descriptor
  * @param[in] options  as for mmg_open()
@@ -627,8 +631,8 @@ mmg_status mmg_load(const char *path, const mmg_options *options, mmg_handle *ha
 mmg_status mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error);
 
 /**
- * Close a handle. It is dead at once, for every thread; the bytes, the descriptor and the lock live until the last
- * pin is gone, which may be now.
+ * Close a handle. The handle is invalid at once, in every thread. The bytes, the descriptor and the lock live until the
+ * last pin has ended, or end with this call if there is no pin.
  *
  * @param[in] flags  MMG_CLOSE_... bits, or 0. With MMG_CLOSE_STRICT the call refuses while pins live, and leaves the
  *   handle as it is.
@@ -676,11 +680,11 @@ mmg_status mmg_close(mmg_handle handle, uint32_t flags);
 mmg_status mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span *span);
 
 /**
- * End a view, and tell whether what was read through it was true. Works after mmg_close() as well; the last unpin of a
- * closed region gives its memory back.
+ * End a view, and report losses inside it. The call works after mmg_close() as well. The last unpin of a closed region
+ * gives its memory back.
  *
- * On return `*span` is empty: `size` and `pin` 0, `data` a valid pointer. A span that is empty already is MMG_OK, so
- * repeating the call is harmless; unpinning a second *copy* of a span is MMG_E_HANDLE, and ends no pin.
+ * On return `*span` is empty: `size` and `pin` are 0, and `data` is a valid pointer. For an empty span the call returns
+ * MMG_OK, so it may be repeated. For a second *copy* of a span it returns MMG_E_HANDLE, and ends no pin.
  *
  * @param[in,out] span  the view; empty afterwards
  * @retval MMG_OK no loss was found inside the span
@@ -700,7 +704,8 @@ mmg_status mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span
 mmg_status mmg_unpin(mmg_span *span);
 
 /**
- * Copy bytes out of the region, through the kernel where the region is mapped: short counts and errors, never a signal.
+ * Copy bytes out of the region. Where the region is mapped, the kernel copies them, so a lost byte is a short count and a
+ * status, and never a signal.
  *
  * @param[in] offset  where in the region; its size is allowed and reads nothing
  * @param[out] buffer  at least `size` bytes, the caller's; may be NULL if `size` is 0
@@ -779,9 +784,9 @@ mmg_status mmg_find_last(mmg_handle handle, uint64_t offset, uint64_t length, co
  * nulls, whose bytes stay mapped until its release callback is called.
  *
  * The array is the caller's, to be moved and released as that interface says: by whoever holds it last, once, from any
- * thread, before or after mmg_close(). A release cannot fail, hence not tell either: bytes that are lost in the meantime
- * read as zeros, and mmg_check() says so as long as the handle is open. The bytes are read-only. With all but MMG_OK
- * nothing is written and nothing pinned. MMG_FEATURE_ARROW tells whether there is this call.
+ * thread, before or after mmg_close(). A release cannot report a loss: bytes that are lost in the meantime read as zeros,
+ * and mmg_check() reports them as long as the handle is open. The bytes are read-only. On failure the call writes nothing
+ * and pins nothing. mmg_supports() with MMG_FEATURE_ARROW tells whether this library has the call.
  *
  * @param[in] length  bytes; MMG_TO_END: to the end of the region; 0: an empty array, which pins all the same
  * @param[out] array  receives the array. What it held before is overwritten, not released.
@@ -802,8 +807,8 @@ mmg_status mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length,
  * @{ */
 
 /**
- * Tell whether everything handed out so far is still there. The call compares the size of the file with the region, so
- * it also sees a truncation inside the last page, whose bytes silently read as zeros. A loss once seen stays reported.
+ * Tell whether bytes of the region were lost. The call compares the size of the file with the region, so it also finds a
+ * truncation inside the last page, whose bytes read as zeros without a fault. After a loss every later call reports it, too.
  *
  * The size is asked of the file system by fstat(2). When that fails, nothing is recorded: the bytes may be there, the call
  * says that it cannot tell, and the next call asks again. A server that does not answer lets the call wait for as long as
@@ -871,12 +876,12 @@ mmg_status mmg_verify(mmg_handle handle);
 mmg_status mmg_explain(mmg_handle handle, mmg_error *error);
 
 /**
- * Show a counter in memory that tells a loop of losses without a call. It is 0 as long as nothing of the region is lost,
- * and has grown before the first zero of a lost page can be seen.
+ * Get the address of a counter, so that a loop can notice a loss without a call. The counter is 0 as long as no byte of
+ * the region is lost. It grows before the loop can read the first zero of a lost page.
  *
- * A loop that stops at once looks at the counter after each chunk; in C as `*(const volatile uint32_t *)counter`, since
- * it changes from outside of the program's view. It does not tell of a truncation inside the last page nor of a file
- * that was written to: mmg_verify() does, at the end.
+ * A loop that should stop at the first loss reads the counter after each chunk; in C as
+ * `*(const volatile uint32_t *)counter`, since a signal handler changes it. The counter does not show a truncation inside
+ * the last page, nor a file that was written to. So call mmg_verify() at the end.
  *
  * @param[out] counter  receives the place of the counter, which may be read while the region has a pin
  * @retval MMG_OK
@@ -990,7 +995,7 @@ mmg_status mmg_resident(mmg_handle handle, uint64_t offset, uint64_t length, uin
  * @{ */
 
 /**
- * Where the fault guard stands, as seen from the calling thread.
+ * Get the state of the fault guard for the calling thread.
  *
  * @return MMG_GUARD_...
  * @par Threads
@@ -1018,8 +1023,8 @@ int32_t mmg_guard_state(void);
 mmg_status mmg_guard_install(void);
 
 /**
- * The guard, for hosts whose own SIGBUS handler stays on top: call it first thing in that handler with its three
- * arguments.
+ * Contain a fault from a handler of the host. A host whose own SIGBUS handler stays on top calls this function first in
+ * that handler, with the three arguments of the handler.
  *
  * @param[in] siginfo,ucontext  the `siginfo_t *` and `ucontext_t *` of an SA_SIGINFO handler
  * @retval 1 a fault in a region, contained; return from the handler

@@ -63,9 +63,9 @@ functions! {
     /// Since 1.0.
     pub fn mmg_changed(handle: mmg_handle, what: *mut u32) -> mmg_status;
 
-    /// Tell whether everything handed out so far is still there. The call compares the size of the file with
-    /// the region, so it also sees a truncation inside the last page, whose bytes silently read as zeros. A
-    /// loss once seen stays reported.
+    /// Tell whether bytes of the region were lost. The call compares the size of the file with the region, so
+    /// it also finds a truncation inside the last page, whose bytes read as zeros without a fault. After a
+    /// loss every later call reports it, too.
     ///
     /// The size is asked of the file system by fstat(2). When that fails, nothing is recorded: the bytes may
     /// be there, the call says that it cannot tell, and the next call asks again. A server that does not
@@ -94,8 +94,8 @@ functions! {
     /// Since 1.0.
     pub fn mmg_check(handle: mmg_handle) -> mmg_status;
 
-    /// Close a handle. It is dead at once, for every thread; the bytes, the descriptor and the lock live
-    /// until the last pin is gone, which may be now.
+    /// Close a handle. The handle is invalid at once, in every thread. The bytes, the descriptor and the lock
+    /// live until the last pin has ended, or end with this call if there is no pin.
     ///
     /// - `flags`: `MMG_CLOSE_...` bits, or 0. With `MMG_CLOSE_STRICT` the call refuses while pins live, and
     ///   leaves the handle as it is.
@@ -133,10 +133,10 @@ functions! {
     /// `uint8` without nulls, whose bytes stay mapped until its release callback is called.
     ///
     /// The array is the caller's, to be moved and released as that interface says: by whoever holds it last,
-    /// once, from any thread, before or after `mmg_close()`. A release cannot fail, hence not tell either:
-    /// bytes that are lost in the meantime read as zeros, and `mmg_check()` says so as long as the handle is
-    /// open. The bytes are read-only. With all but `MMG_OK` nothing is written and nothing pinned.
-    /// `MMG_FEATURE_ARROW` tells whether there is this call.
+    /// once, from any thread, before or after `mmg_close()`. A release cannot report a loss: bytes that are
+    /// lost in the meantime read as zeros, and `mmg_check()` reports them as long as the handle is open. The
+    /// bytes are read-only. On failure the call writes nothing and pins nothing. `mmg_supports()` with
+    /// `MMG_FEATURE_ARROW` tells whether this library has the call.
     ///
     /// - `length`: bytes; `MMG_TO_END`: to the end of the region; 0: an empty array, which pins all the same
     /// - `array`: receives the array. What it held before is overwritten, not released.
@@ -258,7 +258,7 @@ functions! {
     /// Since 1.0.
     pub fn mmg_guard_process(scope: u32, flags: u32) -> mmg_status;
 
-    /// Where the fault guard stands, as seen from the calling thread.
+    /// Get the state of the fault guard for the calling thread.
     ///
     /// Returns `MMG_GUARD_...`
     ///
@@ -269,8 +269,8 @@ functions! {
     /// Since 1.0.
     pub fn mmg_guard_state() -> i32;
 
-    /// The guard, for hosts whose own SIGBUS handler stays on top: call it first thing in that handler with
-    /// its three arguments.
+    /// Contain a fault from a handler of the host. A host whose own SIGBUS handler stays on top calls this
+    /// function first in that handler, with the three arguments of the handler.
     ///
     /// - `siginfo`: the `siginfo_t *` and `ucontext_t *` of an SA_SIGINFO handler
     /// - `ucontext`: the `siginfo_t *` and `ucontext_t *` of an SA_SIGINFO handler
@@ -321,12 +321,13 @@ functions! {
     /// Since 1.0.
     pub fn mmg_load(path: *const c_char, options: *const mmg_options, handle: *mut mmg_handle, error: *mut mmg_error) -> mmg_status;
 
-    /// Show a counter in memory that tells a loop of losses without a call. It is 0 as long as nothing of the
-    /// region is lost, and has grown before the first zero of a lost page can be seen.
+    /// Get the address of a counter, so that a loop can notice a loss without a call. The counter is 0 as
+    /// long as no byte of the region is lost. It grows before the loop can read the first zero of a lost
+    /// page.
     ///
-    /// A loop that stops at once looks at the counter after each chunk; in C as `*(const volatile uint32_t
-    /// *)counter`, since it changes from outside of the program's view. It does not tell of a truncation
-    /// inside the last page nor of a file that was written to: `mmg_verify()` does, at the end.
+    /// A loop that should stop at the first loss reads the counter after each chunk; in C as `*(const
+    /// volatile uint32_t *)counter`, since a signal handler changes it. The counter does not show a
+    /// truncation inside the last page, nor a file that was written to. So call `mmg_verify()` at the end.
     ///
     /// - `counter`: receives the place of the counter, which may be read while the region has a pin
     ///
@@ -516,8 +517,8 @@ functions! {
     /// Since 1.0.
     pub fn mmg_pin(handle: mmg_handle, offset: u64, length: u64, span: *mut mmg_span) -> mmg_status;
 
-    /// Copy bytes out of the region, through the kernel where the region is mapped: short counts and errors,
-    /// never a signal.
+    /// Copy bytes out of the region. Where the region is mapped, the kernel copies them, so a lost byte is a
+    /// short count and a status, and never a signal.
     ///
     /// - `offset`: where in the region; its size is allowed and reads nothing
     /// - `buffer`: at least `size` bytes, the caller's; may be NULL if `size` is 0
@@ -547,10 +548,10 @@ functions! {
     /// Since 1.0.
     pub fn mmg_read(handle: mmg_handle, offset: u64, buffer: *mut c_void, size: u64, got: *mut u64) -> mmg_status;
 
-    /// Read any descriptor from where it stands to its end into memory. The descriptor stays the caller's.
-    /// Over the cap `max_bytes` it is `MMG_E_TOO_BIG` and no partial data; exactly the cap is fine.
-    /// Interrupted reads are resumed, and a non-blocking descriptor is waited for. With a window, `offset`
-    /// bytes are skipped first, and reading ends after `length` bytes.
+    /// Read any descriptor from its position to its end into memory. The descriptor stays the caller's. If
+    /// there are more than `max_bytes` bytes, the call returns `MMG_E_TOO_BIG` and keeps none of them. It
+    /// resumes interrupted reads, and waits for a non-blocking descriptor. With a window it first skips
+    /// `offset` bytes, and then reads `length` bytes.
     ///
     /// - `fd`: an open descriptor
     /// - `options`: how, or NULL for the defaults
@@ -663,12 +664,12 @@ functions! {
     /// Since 1.0.
     pub fn mmg_term(vocabulary: u32, value: u32) -> *const c_char;
 
-    /// End a view, and tell whether what was read through it was true. Works after `mmg_close()` as well; the
-    /// last unpin of a closed region gives its memory back.
+    /// End a view, and report losses inside it. The call works after `mmg_close()` as well. The last unpin of
+    /// a closed region gives its memory back.
     ///
-    /// On return `*span` is empty: `size` and `pin` 0, `data` a valid pointer. A span that is empty already
-    /// is `MMG_OK`, so repeating the call is harmless; unpinning a second *copy* of a span is `MMG_E_HANDLE`,
-    /// and ends no pin.
+    /// On return `*span` is empty: `size` and `pin` are 0, and `data` is a valid pointer. For an empty span
+    /// the call returns `MMG_OK`, so it may be repeated. For a second *copy* of a span it returns
+    /// `MMG_E_HANDLE`, and ends no pin.
     ///
     /// - `span`: the view; empty afterwards
     ///

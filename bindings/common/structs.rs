@@ -5,8 +5,10 @@ structs! {
     /// A zero-copy view of `size` bytes at `data`. Filled by `mmg_pin()`, ended by `mmg_unpin()`. `data` is
     /// never NULL after `mmg_pin()` or `mmg_unpin()`, not even when `size` is 0. The bytes are read-only:
     /// writing to them is an access violation where they are mapped, and undefined where they are copied.
-    /// `pin` is the token of the pin and means nothing to the caller. A span is a plain value and may be
-    /// copied, but it has one pin: whichever copy is unpinned first ends it for all.
+    /// `pin` is the token of the pin, and only `mmg_unpin()` reads it. A span may be copied, but all copies
+    /// have one pin: to unpin one copy ends the pin for all of them. The offsets of the members are those of
+    /// the C compiler. On i386, where a 64-bit member needs an alignment of 4 bytes, `size` is at offset 4;
+    /// on every other system it is at offset 8.
     pub struct mmg_span {
         /// the bytes, read-only
         data: *const u8,
@@ -58,9 +60,9 @@ structs! {
     }
 
     /// Details of a failure, filled by the calls that take one. Optional (NULL) and owned by the caller, so
-    /// nothing here depends on the thread. Set `struct_size` before each call; nothing else in it is read,
-    /// and a part that the library does not know is zeroed; on success the call stores `status` `MMG_OK` and
-    /// clears the rest.
+    /// nothing here depends on the thread. Set `struct_size` before each call; the call reads nothing else in
+    /// it. A part that the library does not know becomes zeros. On success the call stores `MMG_OK` in
+    /// `status` and clears the rest.
     pub struct mmg_error {
         /// sizeof(`mmg_error`) as the caller was compiled
         struct_size: u32,

@@ -163,6 +163,16 @@ def test_closing_gives_descriptors_back_for_the_next_mapping(large: Sample) -> N
     assert in_child(within) > 20
 
 
+@pytest.mark.skipif(ctypes.sizeof(ctypes.c_void_p) < 8, reason="there, such a window is MMG_E_TOO_BIG")
+@pytest.mark.parametrize("bits", [52, 62])
+def test_a_window_that_no_address_space_holds_is_a_limit(bits: int) -> None:
+    fd = os.memfd_create("wide")
+    os.ftruncate(fd, 1 << bits)
+    mmg.refused(mmg.try_open_fd(fd), abi.MMG_E_LIMIT)
+    mmg.refused(mmg.try_open_fd(fd, backing=abi.MMG_BACKING_COPY), abi.MMG_E_TOO_BIG)
+    os.close(fd)
+
+
 # ------------------------------------------------------------------------------------------------------ mappings --
 
 
