@@ -37,6 +37,32 @@ int check_main(int argc, char **argv, const struct check_case *cases, size_t cou
         return check_main(argc, argv, (cases), sizeof(cases) / sizeof(*(cases)));                                      \
     }
 
+/* Which sanitizer the program is built with; GCC and Clang tell in different ways. */
+#if defined(__has_feature)
+#define CHECK_HAS_FEATURE(feature) __has_feature(feature)
+#else
+#define CHECK_HAS_FEATURE(feature) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || CHECK_HAS_FEATURE(thread_sanitizer)
+#define CHECK_UNDER_TSAN 1
+#else
+#define CHECK_UNDER_TSAN 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || CHECK_HAS_FEATURE(address_sanitizer)
+#define CHECK_UNDER_ASAN 1
+#else
+#define CHECK_UNDER_ASAN 0
+#endif
+
+/** Define a case that runs in a child of its own, which is killed when it does not end. The body of the case follows. */
+#define CHECK_IN_A_CHILD(name)                                                                                         \
+    static void name##_child(void *argument);                                                                          \
+    static void name(void)                                                                                             \
+    {                                                                                                                  \
+        CHECK_EXITED(check_child(name##_child, NULL));                                                                 \
+    }                                                                                                                  \
+    static void name##_child(void *argument __attribute__((unused)))
+
 /* -------------------------------------------------------------------------------------------------- assertions -- */
 
 bool check_true(bool ok, const char *file, int line, const char *text);

@@ -19,26 +19,6 @@
 #define HOSTS 64
 #define PAGES 16
 
-/** Run a case in a child of its own. */
-#if defined(__has_feature)
-#define HAS_FEATURE(feature) __has_feature(feature)
-#else
-#define HAS_FEATURE(feature) 0
-#endif
-#if defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
-#define UNDER_TSAN 1
-#else
-#define UNDER_TSAN 0
-#endif
-
-#define IN_A_CHILD(name)                                                                                               \
-    static void name##_child(void *argument);                                                                          \
-    static void name(void)                                                                                             \
-    {                                                                                                                  \
-        CHECK_EXITED(check_child(name##_child, NULL));                                                                 \
-    }                                                                                                                  \
-    static void name##_child(void *argument __attribute__((unused)))
-
 /* A case that cannot run everywhere: skipped for a reason when the condition holds. */
 #define IN_A_CHILD_UNLESS(condition, reason, name)                                                                     \
     static void name##_child(void *argument);                                                                          \
@@ -54,7 +34,7 @@
 /* ThreadSanitizer answers sigaction(2) from a table of its own, which knows only handlers of the host. A handler that
    passes on to what it found there never reaches the guard. */
 #define HIDES_THE_GUARD "ThreadSanitizer hides the guard from the handlers of the host"
-#define IN_A_CHILD_THAT_FINDS_THE_GUARD(name) IN_A_CHILD_UNLESS(UNDER_TSAN, HIDES_THE_GUARD, name)
+#define IN_A_CHILD_THAT_FINDS_THE_GUARD(name) IN_A_CHILD_UNLESS(CHECK_UNDER_TSAN, HIDES_THE_GUARD, name)
 
 /* Signals within signals on the main stack. */
 #define HAS_A_STIFF_STACK "Valgrind cannot extend the stack while it delivers a signal"
@@ -200,7 +180,7 @@ IN_A_CHILD_THAT_FINDS_THE_GUARD(fifty_handlers_that_call_are_all_visited)
     visit_all(50, BY_CALL);
 }
 
-IN_A_CHILD_UNLESS(UNDER_TSAN || check_under_valgrind(), UNDER_TSAN ? HIDES_THE_GUARD : HAS_A_STIFF_STACK,
+IN_A_CHILD_UNLESS(CHECK_UNDER_TSAN || check_under_valgrind(), CHECK_UNDER_TSAN ? HIDES_THE_GUARD : HAS_A_STIFF_STACK,
                   ten_handlers_that_raise_are_all_visited)
 {
     visit_all(10, BY_RAISE);
@@ -316,13 +296,13 @@ IN_A_CHILD_WITH_A_DEEP_STACK(jumps_from_the_normal_stack)
     leave_by_jumps(false, false);
 }
 
-IN_A_CHILD_UNLESS(UNDER_TSAN || check_under_valgrind(), UNDER_TSAN ? HIDES_THE_GUARD : HAS_A_STIFF_STACK,
+IN_A_CHILD_UNLESS(CHECK_UNDER_TSAN || check_under_valgrind(), CHECK_UNDER_TSAN ? HIDES_THE_GUARD : HAS_A_STIFF_STACK,
                   jumps_from_the_normal_stack_below_a_host)
 {
     leave_by_jumps(false, true);
 }
 
-IN_A_CHILD(jumps_from_an_alternate_stack)
+CHECK_IN_A_CHILD(jumps_from_an_alternate_stack)
 {
     leave_by_jumps(true, false);
 }
@@ -344,7 +324,7 @@ look_at_stack(int signo __attribute__((unused)))
     ran_on_alternate_stack = (stack.ss_flags & SS_ONSTACK) != 0;
 }
 
-IN_A_CHILD(a_handler_that_wants_no_alternate_stack_runs_on_none)
+CHECK_IN_A_CHILD(a_handler_that_wants_no_alternate_stack_runs_on_none)
 {
     struct sigaction action;
     use_alternate_stack();
@@ -413,18 +393,18 @@ live_together(bool copy_first)
     }
 }
 
-IN_A_CHILD(two_copies_with_the_shared_one_first)
+CHECK_IN_A_CHILD(two_copies_with_the_shared_one_first)
 {
     live_together(false);
 }
 
-IN_A_CHILD(two_copies_with_the_static_one_first)
+CHECK_IN_A_CHILD(two_copies_with_the_static_one_first)
 {
     live_together(true);
 }
 
 /** A handler between the two that passes nothing on: the one below it has to come on top again, and does. */
-IN_A_CHILD(two_copies_with_a_handler_between_that_keeps_everything)
+CHECK_IN_A_CHILD(two_copies_with_a_handler_between_that_keeps_everything)
 {
     load_copy();
     lose();

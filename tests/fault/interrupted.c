@@ -21,15 +21,6 @@
 
 #define PAGES 64
 
-/** Run a case in a child of its own, which is killed when it does not end. */
-#define IN_A_CHILD(name)                                                                                               \
-    static void name##_child(void *argument);                                                                          \
-    static void name(void)                                                                                             \
-    {                                                                                                                  \
-        CHECK_EXITED(check_child(name##_child, NULL));                                                                 \
-    }                                                                                                                  \
-    static void name##_child(void *argument __attribute__((unused)))
-
 static mmg_handle
 open_mapped(const char *path)
 {
@@ -48,7 +39,7 @@ jump_out(int signo __attribute__((unused)))
 }
 
 /** A time limit around reads of memory, as POSIX allows it: what is interrupted calls nothing. */
-IN_A_CHILD(a_jump_out_of_a_read_leaves_nothing_held)
+CHECK_IN_A_CHILD(a_jump_out_of_a_read_leaves_nothing_held)
 {
     const struct sigaction action = {.sa_handler = jump_out};
     const struct itimerval none = {{0, 0}, {0, 0}};
@@ -117,7 +108,7 @@ read_when_told(void *argument __attribute__((unused)))
 }
 
 /** A cancellation that is pending strikes at the next call that is a cancellation point; the guard makes none. */
-IN_A_CHILD(a_pending_cancellation_does_not_strike_in_the_guard)
+CHECK_IN_A_CHILD(a_pending_cancellation_does_not_strike_in_the_guard)
 {
     const char *path = check_file("file", PAGES * check_page());
     for (int round = 0; round < 20; round++) {
@@ -206,7 +197,7 @@ close_with_priority(void *longest)
 }
 
 /** The thread that holds a mapping must get to run, so whoever waits for it sleeps. Spinning would last for ever. */
-IN_A_CHILD(a_thread_with_priority_does_not_wait_for_ever)
+CHECK_IN_A_CHILD(a_thread_with_priority_does_not_wait_for_ever)
 {
     pthread_t low, high;
     long longest = 0;

@@ -23,17 +23,7 @@
 #define WORKERS 4
 #define FILLED 0x5A
 
-#if defined(__has_feature)
-#define HAS_FEATURE(feature) __has_feature(feature)
-#else
-#define HAS_FEATURE(feature) 0
-#endif
-#if defined(__SANITIZE_THREAD__) || HAS_FEATURE(thread_sanitizer)
-#define UNDER_TSAN 1
-#else
-#define UNDER_TSAN 0
-#endif
-#if defined(__SANITIZE_ADDRESS__) || HAS_FEATURE(address_sanitizer) || UNDER_TSAN
+#if CHECK_UNDER_ASAN || CHECK_UNDER_TSAN
 #define STACK_EXTRA ((size_t)64 << 10)
 #else
 #define STACK_EXTRA ((size_t)2 << 10)
@@ -372,7 +362,7 @@ raise_over_many(void *argument __attribute__((unused)))
     REQUIRE(sigaction(SIGBUS, &action, &below) == 0);
     CHECK_U64(touch(many.spans[MANY / 2].data, PAGES - 1), 0);
     CHECK_I64(raised, 1);
-    if (!UNDER_TSAN) { /* ThreadSanitizer restores its own handler whatever it is told, and stays on top */
+    if (!CHECK_UNDER_TSAN) { /* ThreadSanitizer restores its own handler whatever it is told, and stays on top */
         CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
     }
     close_many();
@@ -548,7 +538,7 @@ faults_in_a_handler_of_another_signal(void)
 {
     struct sigaction action;
     struct sigaction before;
-    if (UNDER_TSAN) {
+    if (CHECK_UNDER_TSAN) {
         check_skip("ThreadSanitizer blocks every signal while a handler runs");
         return;
     }

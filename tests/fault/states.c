@@ -87,18 +87,9 @@ lose(const char *path, mmg_handle handle)
     CHECK_U64(check_info(handle).faults, 1);
 }
 
-/** Run a case in a child of its own. */
-#define IN_A_CHILD(name)                                                                                               \
-    static void name##_child(void *argument);                                                                          \
-    static void name(void)                                                                                             \
-    {                                                                                                                  \
-        CHECK_EXITED(check_child(name##_child, NULL));                                                                 \
-    }                                                                                                                  \
-    static void name##_child(void *argument __attribute__((unused)))
-
 /* ---------------------------------------------------------------------------------------------------- installation -- */
 
-IN_A_CHILD(nothing_is_installed_at_load)
+CHECK_IN_A_CHILD(nothing_is_installed_at_load)
 {
     uintptr_t before = handler_now();
     CHECK_I64(mmg_guard_state(), MMG_GUARD_NONE);
@@ -107,7 +98,7 @@ IN_A_CHILD(nothing_is_installed_at_load)
     CHECK(handler_now() == before);
 }
 
-IN_A_CHILD(copies_install_nothing)
+CHECK_IN_A_CHILD(copies_install_nothing)
 {
     uintptr_t before = handler_now();
     mmg_handle small = check_open(check_file("small", 100), NULL);
@@ -122,7 +113,7 @@ IN_A_CHILD(copies_install_nothing)
     mmg_close(copied, 0);
 }
 
-IN_A_CHILD(a_region_that_declines_installs_nothing)
+CHECK_IN_A_CHILD(a_region_that_declines_installs_nothing)
 {
     uintptr_t before = handler_now();
     mmg_handle handle = open_with(check_file("big", file_size()), MMG_BACKING_MAP, MMG_FLAG_NO_FAULT_GUARD);
@@ -139,7 +130,7 @@ IN_A_CHILD(a_region_that_declines_installs_nothing)
     mmg_close(handle, 0);
 }
 
-IN_A_CHILD(the_first_mapping_installs)
+CHECK_IN_A_CHILD(the_first_mapping_installs)
 {
     const char *path = check_file("big", file_size());
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
@@ -158,7 +149,7 @@ IN_A_CHILD(the_first_mapping_installs)
     CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
 }
 
-IN_A_CHILD(a_large_file_installs_without_being_asked)
+CHECK_IN_A_CHILD(a_large_file_installs_without_being_asked)
 {
     const char *path = check_file("big", UINT64_C(4) << 20);
     mmg_handle handle = check_open(path, NULL);
@@ -168,7 +159,7 @@ IN_A_CHILD(a_large_file_installs_without_being_asked)
     mmg_close(handle, 0);
 }
 
-IN_A_CHILD(the_host_can_install_first)
+CHECK_IN_A_CHILD(the_host_can_install_first)
 {
     CHECK_STATUS(mmg_guard_install(), MMG_OK);
     CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
@@ -220,7 +211,7 @@ state_in_a_thread(bool blocked)
     return (int32_t)(intptr_t)state;
 }
 
-IN_A_CHILD(blocked_is_told_per_thread)
+CHECK_IN_A_CHILD(blocked_is_told_per_thread)
 {
     mmg_handle handle = open_with(check_file("big", file_size()), MMG_BACKING_MAP, 0);
     CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
@@ -261,7 +252,7 @@ ignore_signal(int signo __attribute__((unused)))
 {
 }
 
-IN_A_CHILD(displaced_is_told_and_mended)
+CHECK_IN_A_CHILD(displaced_is_told_and_mended)
 {
     const char *path = check_file("big", file_size());
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
@@ -302,7 +293,7 @@ IN_A_CHILD(displaced_is_told_and_mended)
 
 /* ------------------------------------------------------------------------------------------- switched off, refused -- */
 
-IN_A_CHILD(the_environment_switches_it_off)
+CHECK_IN_A_CHILD(the_environment_switches_it_off)
 {
     REQUIRE(setenv("MMAPGUARD_NO_SIGNAL", "1", 1) == 0);
     uintptr_t before = handler_now();
@@ -339,7 +330,7 @@ switched_off_is_a_plain_mapping(void)
 }
 
 /** Statuses, not signals, come from the calls that let the kernel copy; so they need no guard. */
-IN_A_CHILD(calls_are_safe_without_the_guard)
+CHECK_IN_A_CHILD(calls_are_safe_without_the_guard)
 {
     REQUIRE(setenv("MMAPGUARD_NO_SIGNAL", "1", 1) == 0);
     const char *path = check_file("big", file_size());
@@ -358,7 +349,7 @@ IN_A_CHILD(calls_are_safe_without_the_guard)
 }
 
 /** Runs with a sigaction(3) preloaded that does nothing for SIGBUS (see swallow.c). The kernel is asked, and obeys. */
-IN_A_CHILD(a_swallowed_sigaction_does_not_matter)
+CHECK_IN_A_CHILD(a_swallowed_sigaction_does_not_matter)
 {
     const char *path = check_file("big", file_size());
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
@@ -501,7 +492,7 @@ use_the_hook(const char *path, mmg_handle handle)
     CHECK_U64(check_info(handle).faults, 1);
 }
 
-IN_A_CHILD(a_host_on_top_can_ask)
+CHECK_IN_A_CHILD(a_host_on_top_can_ask)
 {
     const char *path = check_file("big", file_size());
     map_host_page();
@@ -512,7 +503,7 @@ IN_A_CHILD(a_host_on_top_can_ask)
     mmg_close(handle, 0);
 }
 
-IN_A_CHILD(a_host_can_own_the_signal_altogether)
+CHECK_IN_A_CHILD(a_host_can_own_the_signal_altogether)
 {
     const char *path = check_file("big", file_size());
     map_host_page();
@@ -524,7 +515,7 @@ IN_A_CHILD(a_host_can_own_the_signal_altogether)
     mmg_close(handle, 0);
 }
 
-IN_A_CHILD(the_hook_refuses_what_is_not_ours)
+CHECK_IN_A_CHILD(the_hook_refuses_what_is_not_ours)
 {
     const char *path = check_file("big", file_size());
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
@@ -597,19 +588,19 @@ lose_a_page_that_is_back(const char *path, bool was_cut)
 }
 
 /** The file was cut, and has grown again: its times tell. */
-IN_A_CHILD(a_page_that_is_back_was_cut_off)
+CHECK_IN_A_CHILD(a_page_that_is_back_was_cut_off)
 {
     lose_a_page_that_is_back(check_file("big", file_size()), true);
 }
 
 /** Nobody has written to the file: the medium failed for a moment. */
-IN_A_CHILD(a_page_that_failed_for_a_moment_is_an_error_of_the_medium)
+CHECK_IN_A_CHILD(a_page_that_failed_for_a_moment_is_an_error_of_the_medium)
 {
     lose_a_page_that_is_back(check_file("big", file_size()), false);
 }
 
 /** Page after page fails: each time more is given up, in the direction of the reader, so a bad medium costs few faults. */
-IN_A_CHILD(a_run_of_failing_pages_is_given_up_in_growing_steps)
+CHECK_IN_A_CHILD(a_run_of_failing_pages_is_given_up_in_growing_steps)
 {
     const uint64_t page = check_page();
     for (int backwards = 0; backwards < 2; backwards++) {
@@ -639,7 +630,7 @@ IN_A_CHILD(a_run_of_failing_pages_is_given_up_in_growing_steps)
 }
 
 /** A host closes descriptors that are not its own, and gets their numbers for another file (closefrom(3)). */
-IN_A_CHILD(another_file_behind_the_descriptor_is_noticed)
+CHECK_IN_A_CHILD(another_file_behind_the_descriptor_is_noticed)
 {
     uint8_t byte = 0;
     uint64_t got = 1;
@@ -662,7 +653,7 @@ IN_A_CHILD(another_file_behind_the_descriptor_is_noticed)
  * A hardware memory error cannot be had without a machine that has one, but a process may send itself a siginfo that says
  * so. The page it names is taken for lost, and no other.
  */
-IN_A_CHILD(a_memory_error_costs_its_page)
+CHECK_IN_A_CHILD(a_memory_error_costs_its_page)
 {
     const uint64_t page = check_page();
     const char *path = check_file("big", file_size());

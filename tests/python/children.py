@@ -27,10 +27,4 @@ def program(
         capture_output=True,
         timeout=DEADLINE,
     )
-    return Ended(
-        code=done.returncode if done.returncode >= 0 else None,
-        killed_by=-done.returncode if done.returncode < 0 else None,
-        value=done.stdout.decode("utf-8", "replace"),
-        failure=None,
-        errors=done.stderr.decode("utf-8", "replace"),
-    )
+    return Ended.of(done)

@@ -37,6 +37,17 @@ class Ended:
     failure: str | None
     errors: str
 
+    @classmethod
+    def of(cls, done: subprocess.CompletedProcess[bytes]) -> Ended:
+        """Return how a program ended; the value is what it printed."""
+        return cls(
+            code=done.returncode if done.returncode >= 0 else None,
+            killed_by=-done.returncode if done.returncode < 0 else None,
+            value=done.stdout.decode("utf-8", "replace"),
+            failure=None,
+            errors=done.stderr.decode("utf-8", "replace"),
+        )
+
     def __str__(self) -> str:
         if self.killed_by is not None:
             how = f"died of {signal.Signals(self.killed_by).name}"
@@ -169,13 +180,7 @@ def fresh_python(
         timeout=deadline,
         **({"input": feed} if feed is not None else {"stdin": stdin}),
     )
-    return Ended(
-        code=done.returncode if done.returncode >= 0 else None,
-        killed_by=-done.returncode if done.returncode < 0 else None,
-        value=done.stdout.decode("utf-8", "replace"),
-        failure=None,
-        errors=done.stderr.decode("utf-8", "replace"),
-    )
+    return Ended.of(done)
 
 
 class Helper:
