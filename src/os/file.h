@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** What an open file is, as far as this library treats it differently. */
+/** The kinds of open files that this library treats differently. */
 enum file_kind {
     FILE_KIND_OTHER,
     FILE_KIND_REGULAR,
@@ -36,7 +36,7 @@ struct file_status {
     enum file_kind kind;
     uint64_t device, inode;
     uint64_t size;       /* bytes of a regular file; a device has a call of its own */
-    uint64_t links;      /* names of the file; 0: it has none, as a memfd */
+    uint64_t links;      /* number of names of the file; 0 for a file without a name, such as a memfd */
     uint64_t block_size; /* preferred size of a transfer; in hugetlbfs the page size */
     struct file_time modified, changed;
     uint64_t
@@ -44,21 +44,21 @@ struct file_status {
     bool has_verity; /* fs-verity holds the contents; asked together with `mount` */
 };
 
-/** How mmgi_file_open() opens; bits. */
+/** Flags for mmgi_file_open(). */
 #define FILE_OPEN_NOFOLLOW 1u /* fail with ELOOP if the last component of the path is a symbolic link */
 #define FILE_OPEN_BLOCKING 2u /* wait for the writer of a FIFO, and for the holder of a write lease */
 
 /**
- * Opens a path read-only; the descriptor is closed on exec. Does not wait unless asked to, or unless the file system
- * does. Not async-signal-safe by contract, though open(2) is. The descriptor is the caller's.
+ * Opens a path read-only; the descriptor is closed on exec. The call does not wait, unless a flag asks for that or the
+ * file system itself blocks. Not async-signal-safe by contract, though open(2) is. The descriptor is the caller's.
  */
 int mmgi_file_open(const char *path, unsigned flags, int *fd);
 
 /**
- * Opens the file behind a descriptor anew, read-only and without waiting, so that locks, leases and the position of the
- * new descriptor are independent of the old one. It compares device and inode, so the new descriptor names the same
- * file. Fails with ENOSYS without /proc, with EACCES where only the one who opened the file had the right to, and with
- * ESTALE when another file was found.
+ * Opens the file behind a descriptor a second time, read-only and without waiting. Locks, leases and the position of the new
+ * descriptor are independent of the old one. The call compares device and inode, so the new descriptor names the same file.
+ * It fails with ENOSYS without /proc, with EACCES when this process has no right to open the file itself, and with ESTALE
+ * when it found another file.
  */
 int mmgi_file_reopen(int fd, int *fresh);
 
@@ -66,7 +66,8 @@ int mmgi_file_reopen(int fd, int *fresh);
 int mmgi_file_duplicate(int fd, int *fresh);
 
 /**
- * Has `fd` name what `fresh` names, and closes `fresh`. What `fd` named before stays open where it is mapped or duplicated.
+ * Makes `fd` name the file that `fresh` names, and closes `fresh`. The file that `fd` named before stays open where it is
+ * mapped or duplicated.
  * Async-signal-safe. Does not block.
  */
 void mmgi_file_exchange(int fd, int fresh);
@@ -112,7 +113,7 @@ enum file_medium mmgi_file_medium(const char *path);
 bool mmgi_file_is_program(const char *path);
 
 /**
- * Reads one byte at an offset and drops it: 0; ENODATA behind the end; or the errno of the failure. Async-signal-safe and
+ * Reads one byte at an offset and discards it. Returns 0; ENODATA behind the end; or the errno of the failure. Async-signal-safe and
  * no cancellation point. Blocks on the disk.
  */
 int mmgi_file_probe(int fd, uint64_t offset);
@@ -120,29 +121,30 @@ int mmgi_file_probe(int fd, uint64_t offset);
 /** Stores the size of a block device in bytes. Async-signal-safe. */
 int mmgi_file_device_size(int fd, uint64_t *size);
 
-/** A descriptor that is kept for the moment when the process has none left. */
+/** A descriptor that is kept open for a moment when the process has no descriptor left. */
 struct reserved_fd {
     int fd; /* -1: none */
     uint64_t device, inode;
 };
 
 /**
- * Reserves a descriptor, or frees it for the next call that needs one. When somebody has closed the descriptor and its
- * number names another file now, that file is left alone. Not async-signal-safe. Do not block.
+ * Reserve a descriptor, or close it so that the next call can have it. If other code has closed the descriptor and its
+ * number names another file now, the second call leaves that file alone. Not async-signal-safe. Do not block.
  */
 void mmgi_file_reserve(struct reserved_fd *reserved);
 void mmgi_file_unreserve(struct reserved_fd *reserved);
 
 /**
- * Checks that a descriptor can be read from: 0; EBADF when it is not open; EACCES when it is open for writing only;
+ * Checks that a descriptor can be read from. Returns 0; EBADF when it is not open; EACCES when it is open for writing only;
  * ENOTSUP when it was opened for its path only (O_PATH). Does not block.
  */
 int mmgi_file_check_readable(int fd);
 
 /**
- * Finds out whether a regular file is open for writing anywhere: 0 when it is not at this moment, EWOULDBLOCK when it is,
- * and ENOTSUP where the kernel does not tell (the file is another user's, or its file system has no leases). Takes a
- * lease for that moment: whoever opens the file for writing just then waits for as long. Does not block.
+ * Finds out whether any process has a regular file open for writing. Returns 0 when none has at this moment, EWOULDBLOCK when
+ * one has, and ENOTSUP where the kernel does not tell (the file belongs to another user, or its file system has no leases).
+ * The call takes a lease for a moment; a process that opens the file for writing at that moment waits until the call is
+ * over. Does not block.
  */
 int mmgi_file_check_writers(int fd);
 

@@ -11,13 +11,13 @@
 #include <stdint.h>
 
 /**
- * Reads until `size` bytes are there, or the file ends or fails. Returns 0 or an errno, and stores in any case how many
- * bytes there are. The position of the descriptor stays. Async-signal-safe.
+ * Reads until it has `size` bytes, or the file ends or fails. Returns 0 or an errno. In any case stores how many bytes it has
+ * read. Does not move the position of the descriptor. Async-signal-safe.
  */
 int mmgi_file_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got);
 
 /**
- * Returns true when the file holds these bytes at `offset`. An unreadable or shorter file does not. May block on a slow
+ * Returns true when the file holds these bytes at `offset`. Returns false for a file that is shorter or cannot be read. May block on a slow
  * medium.
  */
 bool mmgi_file_equals(int fd, uint64_t offset, const void *bytes, size_t size);
@@ -25,16 +25,16 @@ bool mmgi_file_equals(int fd, uint64_t offset, const void *bytes, size_t size);
 /** Returns true when two files hold the same `size` bytes at the same offset; otherwise as mmgi_file_equals(). */
 bool mmgi_files_equal(int fd, int other, uint64_t offset, size_t size);
 
-/** What mmgi_stream_read() reads, and what it found. */
+/** What mmgi_stream_read() should read, and its result. */
 struct stream {
     int fd;
-    bool positioned;      /* read with pread(2) from the start of the file; the position of `fd` stays */
-    uint64_t skip;        /* bytes to leave out first */
-    uint64_t length;      /* then read this many and stop; 0: to the end */
-    uint64_t cap;         /* more than this many bytes is EFBIG */
-    bool is_fifo;         /* no writer yet is not the end */
-    bool wait_for_writer; /* of a FIFO; else EWOULDBLOCK */
-    int64_t deadline_ns;  /* of mmgi_clock_monotonic_ns(); 0: wait as long as it takes */
+    bool positioned; /* read with pread(2) from the start of the file, so that the position of `fd` does not move */
+    uint64_t skip;   /* number of bytes to skip first */
+    uint64_t length; /* number of bytes to read then; 0: all to the end */
+    uint64_t cap;    /* more than this many bytes is EFBIG */
+    bool is_fifo;    /* `fd` is a FIFO, where no writer yet does not mean the end */
+    bool wait_for_writer; /* wait for a writer of the FIFO; if false, no writer is EWOULDBLOCK */
+    int64_t deadline_ns;  /* a moment of mmgi_clock_monotonic_ns(); 0: no deadline */
     unsigned char *data;  /* result, for free(); not NULL */
     size_t size;
 };
@@ -43,7 +43,7 @@ struct stream {
  * Reads a stream from its position to its end, also when the descriptor does not block. Not async-signal-safe.
  *
  * @return 0; EFBIG over the cap; ETIMEDOUT after the deadline; ENODATA when it ended before `skip`, or before `length`; EWOULDBLOCK for a FIFO
- *   without a writer; or the errno of read(2), poll(2) or malloc(3). Unless 0, there is no data.
+ *   without a writer; or the errno of read(2), poll(2) or malloc(3). On failure there is no data.
  */
 int mmgi_stream_read(struct stream *stream);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The contract for noticing a fork without being told: a number that is gone in every child, however it was made
- * (fork(2), _Fork(3), clone(2) without CLONE_VM). Reading it costs one load.
+ * The contract for noticing a fork without a fork hook. The mark is a number that becomes 0 in every child, whether the child
+ * was made by fork(2), _Fork(3), or clone(2) without CLONE_VM. Reading the mark costs one load.
  */
 #ifndef MMGI_OS_FORK_MARK_H
 #define MMGI_OS_FORK_MARK_H
@@ -29,7 +29,7 @@ fork_mark(void)
  */
 void mmgi_fork_mark_set(void (*first)(void));
 
-/** Takes the mark away, for the handlers of fork(2) on kernels that cannot (before Linux 4.14). */
+/** Clears the mark. The fork hooks call this where the kernel cannot clear it (before Linux 4.14). */
 void mmgi_fork_mark_clear(void);
 
 #endif

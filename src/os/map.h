@@ -10,10 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Where a mapping was proposed to go; the platform's own note. */
+/** The address that was proposed for a mapping. Only the platform uses the members. */
 struct addr_hint {
     uintptr_t start;   /* an address that suits the mapping; 0: none is known */
-    uintptr_t ceiling; /* the end of the free space that the place was taken from; 0: not worth remembering */
+    uintptr_t ceiling; /* the end of the free space in which the address is; 0 when it is not worth remembering */
 };
 
 /** Whole pages of a file, mapped read-only. */
@@ -38,13 +38,13 @@ int mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool popu
 /** Returns true when an errno of mmgi_map_file() means that the file system does not map files. */
 bool mmgi_map_is_refusal(int os_code);
 
-/** Unmaps what mmgi_map_file() mapped. Nobody may use its addresses any more. */
+/** Unmaps a mapping of mmgi_map_file(). No thread may use its addresses any more. */
 void mmgi_map_release(const struct mapping *mapping);
 
 /**
- * Puts pages of zeros in the place of lost ones, with the access that the lost ones had (MAP_ACCESS_... of map_query.h). 0;
- * ENOMEM: no mapping or no address space is left; EAGAIN: the process locks its memory, and so much more it may not lock.
- * Async-signal-safe. Does not block.
+ * Replaces lost pages by pages of zeros, with the access that the lost pages had (MAP_ACCESS_... of map_query.h). Returns 0;
+ * ENOMEM when the process has no mapping or no address space left; EAGAIN when the process locks its memory and may not
+ * lock more. Async-signal-safe. Does not block.
  */
 int mmgi_map_replace_with_zeros(unsigned char *start, size_t length, unsigned access);
 
@@ -52,9 +52,9 @@ int mmgi_map_replace_with_zeros(unsigned char *start, size_t length, unsigned ac
 void mmgi_map_unlock(unsigned char *start, size_t length);
 
 /**
- * Spare pages: `count` pages of zeros side by side, each of them a mapping of its own. Returns NULL when there is no
- * room. Each is given back alone, which leaves the process one mapping more to make; or it is moved onto a lost page,
- * which needs neither a mapping more nor address space. The last two calls are async-signal-safe.
+ * Spare pages. The first call returns `count` pages of zeros side by side, each of which is a mapping of its own, or NULL when
+ * there is no room. The second call gives one page back, so that the process may make one more mapping. The third call moves
+ * one page onto a lost page, which takes no address space. The last two calls are async-signal-safe.
  */
 unsigned char *mmgi_map_spares(size_t count);
 void mmgi_map_spare_release(unsigned char *spare);
@@ -64,24 +64,24 @@ int mmgi_map_spare_move(unsigned char *spare, unsigned char *lost, unsigned acce
 bool mmgi_map_can_replace(void);
 
 /**
- * Puts another file's pages, or memory of mmgi_map_shared_memory(), in the place of `length` bytes at the start of a
- * mapping, in one call: addresses stay, and a reader sees the old pages or the new ones. File and memory stay the
- * caller's; the memory is read-only from now on. 0 or an errno.
+ * Map another file, or memory of mmgi_map_shared_memory(), over the first `length` bytes of a mapping, in one system call.
+ * Addresses stay valid, and a reader sees the old pages or the new ones. File and memory stay the caller's; the memory is
+ * read-only from now on. Return 0 or an errno.
  */
 int mmgi_map_replace_with_file(const struct mapping *mapping, size_t length, int fd, uint64_t offset);
 int mmgi_map_replace_with_memory(const struct mapping *mapping, size_t length, unsigned char *memory);
 
 /**
- * Copies bytes that may be missing below a mapping: the kernel copies, and stops where a touch would raise a signal.
- * Stores how many bytes were copied. Returns 0; EFAULT when it stopped; another errno where the kernel does not copy
- * for a process (ENOSYS, or EPERM in a sandbox). Async-signal-safe. May block on the disk.
+ * Lets the kernel copy bytes out of a mapping. The kernel stops where a touch would raise a signal. The call stores how many
+ * bytes were copied. It returns 0; EFAULT when the kernel stopped; another errno where the kernel or a sandbox does not
+ * allow the system call (ENOSYS, EPERM). Async-signal-safe. May block on the disk.
  */
 int mmgi_map_copy_out(const unsigned char *from, void *to, size_t size, size_t *copied);
 
-/** Returns true when a byte of a mapping can be read without a signal. Same limits as above. */
+/** Returns true when a byte of a mapping can be read without a signal. Async-signal-safe. May block on the disk. */
 bool mmgi_map_is_readable(const unsigned char *address);
 
-/** Has the kernel hand this memory of mmgi_map_memory() to forked children as zeros. 0, or EINVAL before Linux 4.14. */
+/** Makes memory of mmgi_map_memory() zeros in forked children. Returns 0, or EINVAL before Linux 4.14. */
 int mmgi_map_wipe_on_fork(unsigned char *memory, size_t length);
 
 /** Returns memory as mmgi_map_memory() does, whose pages can be in several places at once. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The contract for what the process as a whole has: its environment, its number, and randomness.
+ * The contract for the process as a whole: its environment, its number, its limits, and random numbers.
  */
 #ifndef MMGI_OS_PROCESS_H
 #define MMGI_OS_PROCESS_H
@@ -10,8 +10,9 @@
 #include <stdint.h>
 
 /**
- * The value of an environment variable, or NULL. A program that runs with more rights than its caller (set-user-ID) gets
- * NULL, so that its caller cannot switch its protections off. Not async-signal-safe. The string is the environment's.
+ * Returns the value of an environment variable, or NULL. In a program that runs with more rights than its caller
+ * (set-user-ID) the call returns NULL, so that the caller cannot switch protections off. Not async-signal-safe. The string
+ * belongs to the environment.
  */
 const char *mmgi_process_environment(const char *name);
 
@@ -19,17 +20,17 @@ const char *mmgi_process_environment(const char *name);
 bool mmgi_process_environment_says(const char *name);
 
 /**
- * Has the loaded object that this library is part of stay in memory until the process ends, for a handler or a thread
- * that will run its code. Not async-signal-safe.
+ * Keeps the loaded object of which this library is a part in memory until the process ends, so that a handler or a thread can
+ * run its code. Not async-signal-safe.
  */
 void mmgi_process_keep_loaded(void);
 
-/** The number of this process; a forked child has another. Async-signal-safe. Does not block. */
+/** Returns the number of this process. A forked child has another number. Async-signal-safe. Does not block. */
 int mmgi_process_id(void);
 
 /** A limit on the address space, in bytes. */
 struct process_space {
-    uint64_t soft, hard; /* the second bounds what the first can be raised to */
+    uint64_t soft, hard; /* `soft` is the limit, and the process may raise it up to `hard` */
 };
 
 enum process_space_state {
@@ -45,7 +46,7 @@ enum process_space_state {
 enum process_space_state mmgi_process_space_lift(struct process_space *before);
 void mmgi_process_space_restore(const struct process_space *before);
 
-/** A number that is hard to guess and differs from process to process. Does not block. */
+/** Returns a number that is hard to guess and differs from process to process. Does not block. */
 uint64_t mmgi_process_random(void);
 
 #endif

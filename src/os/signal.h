@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The contract for the fault signal: the signal that the kernel sends when a page of a mapping cannot be delivered
- * (SIGBUS on Linux). Its action is read and changed by the kernel's own call, so that the answer is true where a library
- * in the process (a sanitizer, libjsig) answers sigaction(3) from a table of its own. Every call here is
- * async-signal-safe, blocks nobody and is no cancellation point.
+ * (SIGBUS on Linux). The calls read and change its action by the system call itself, since some libraries (sanitizers,
+ * libjsig) answer sigaction(3) from a table of their own. Every call here is async-signal-safe, does not block, and is no
+ * cancellation point.
  */
 #ifndef MMGI_OS_SIGNAL_H
 #define MMGI_OS_SIGNAL_H
@@ -15,7 +15,7 @@
 /** A handler as the kernel calls it. `info` and `context` are the platform's own structs. */
 typedef void signal_handler(int signo, void *info, void *context);
 
-/** An action for the fault signal. The members are the platform's business; the calls below read them. */
+/** An action for the fault signal. Only the platform uses the members; other code uses the calls below. */
 struct signal_action {
     uintptr_t handler; /* a function, or the platform's number for "default" or "ignore" */
     unsigned long flags;
@@ -33,7 +33,7 @@ enum signal_cause {
     SIGNAL_CAUSE_OTHER,  /* not the fault signal, or nothing that this library could contain */
     SIGNAL_CAUSE_PAGE,   /* a page could not be delivered */
     SIGNAL_CAUSE_POISON, /* the hardware lost the bytes around an address */
-    SIGNAL_CAUSE_RAISED  /* this very process sent the signal: raise(3) or kill(2) */
+    SIGNAL_CAUSE_RAISED  /* this process sent the signal by raise(3) or kill(2) */
 };
 
 struct signal_report {
@@ -42,13 +42,13 @@ struct signal_report {
     size_t poisoned; /* POISON: how many bytes around the address are lost, a power of two; else 0 */
 };
 
-/** Reads the action in force. 0 or an errno, as a sandbox may have it. */
+/** Reads the action in force. Returns 0, or an errno where a sandbox refuses the call. */
 int mmgi_signal_action_get(struct signal_action *action);
 
 /**
- * Makes the action that calls `handler`, to be put in place of `previous`. The action asks for an alternate stack unless
- * `previous` is a handler that does not, and has interrupted system calls restarted where `previous` has. It carries a
- * mark that mmgi_signal_action_is_marked() knows again, in this copy of the library and in every other.
+ * Makes the action that calls `handler` and that will replace `previous`. The action runs on the alternate stack, unless
+ * `previous` is a handler that does not. It restarts interrupted system calls if `previous` does. It has a mark by which
+ * mmgi_signal_action_is_marked() recognises it, in this copy of the library and in every other.
  */
 void mmgi_signal_action_make(signal_handler *handler, const struct signal_action *previous,
                              struct signal_action *action);
@@ -56,15 +56,15 @@ void mmgi_signal_action_make(signal_handler *handler, const struct signal_action
 /** Puts an action in force and stores the action that it replaced. `old` may be NULL. 0 or an errno. */
 int mmgi_signal_action_swap(const struct signal_action *action, struct signal_action *old);
 
-/** Puts the system's default in force: the next fault ends the process. 0 or an errno. */
+/** Puts the default action in force, so that the next fault ends the process. Returns 0 or an errno. */
 int mmgi_signal_action_reset(void);
 
-/** Has the thread go on with the signal blocked once its handler returns. `context` is what the handler was given. */
+/** Makes the signal blocked in the thread when its handler returns. `context` is the context that the handler got. */
 void mmgi_signal_block_on_return(void *context);
 
 enum signal_action_kind mmgi_signal_action_kind(const struct signal_action *action);
 
-/** Returns true when both actions do the same. Who returns from the handler, and how, is not compared. */
+/** Returns true when both actions do the same. The code to which the handler returns is not compared. */
 bool mmgi_signal_action_equals(const struct signal_action *one, const struct signal_action *other);
 
 /** Returns true when a copy of this library made the action. */
@@ -73,7 +73,7 @@ bool mmgi_signal_action_is_marked(const struct signal_action *action);
 /** Returns true when the action is good for one signal only. */
 bool mmgi_signal_action_is_for_once(const struct signal_action *action);
 
-/** The function of an action of kind HANDLER. */
+/** Returns the function of an action of kind HANDLER. */
 signal_handler *mmgi_signal_action_handler(const struct signal_action *action);
 
 /** Calls the handler of an action with the signals blocked that the kernel would have blocked for it. */
@@ -83,8 +83,8 @@ void mmgi_signal_action_call(const struct signal_action *action, int signo, void
 void mmgi_signal_describe(int signo, const void *info, struct signal_report *report);
 
 /**
- * Returns true when the signal is about the instruction that was running, which runs again when the handler returns;
- * false when the signal was sent, or is mere advice.
+ * Returns true when the running instruction caused the signal and runs again after the handler. Returns false when the
+ * signal was sent, or only reports a memory error that no instruction has met.
  */
 bool mmgi_signal_is_synchronous(const void *info);
 
@@ -101,13 +101,13 @@ uint64_t mmgi_signal_block_all(void);
 void mmgi_signal_unblock(uint64_t before);
 
 /**
- * Names one delivery of a signal, by a word of its context that the kernel clears at each delivery and never reads.
- * Stores `fresh`, which must not be 0, if the word is still 0. Returns what the word says then: every handler that is
- * called for the same delivery gets the same number, whichever copy of the library asks. 0 without a context.
+ * Returns a number for one delivery of a signal. The number is in a word of the context that the kernel clears at each
+ * delivery and never reads. If the word is still 0, the call stores `fresh` there, which must not be 0. So every handler that
+ * is called for the same delivery gets the same number, in every copy of the library. Returns 0 without a context.
  */
 uintptr_t mmgi_signal_delivery(void *context, uintptr_t fresh);
 
-/** The stack pointer of the code that the signal interrupted; 0 where it is not known. */
+/** Returns the stack pointer of the code that the signal interrupted, or 0 where it is not known. */
 uintptr_t mmgi_signal_stack_pointer(const void *context);
 
 /**

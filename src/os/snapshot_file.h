@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The contract for snapshot files: files without a name that hold bytes of another file at the same offsets. They vanish
- * with the last descriptor and mapping, however the process ends. Each call that makes one asks first whether there is
- * room, so that a snapshot takes neither the last blocks of a disk nor the last memory of a control group.
+ * The contract for snapshot files: files without a name that hold bytes of another file at the same offsets. The
+ * kernel removes a file with its last descriptor and mapping, however the process ends. Each call that makes a file first
+ * asks whether there is room, so that a snapshot does not take the last blocks of a disk or the last memory of a control
+ * group.
  *
  * Every call returns 0 or an errno. None is async-signal-safe. All may block on the disk.
  */
@@ -14,8 +15,8 @@
 #include <stdint.h>
 
 /**
- * Makes a snapshot file in the directory where a file is now, whatever the file was called at open. The descriptor is the
- * caller's, and nobody else can open the file by a name.
+ * Makes a snapshot file in the directory where another file is at this moment, even if that file was renamed. The descriptor
+ * is the caller's. No process can open the file by a name.
  *
  * @param end    the size that it will have
  * @param bytes  how many of them are to be copied into it; 0: a clone copies none
@@ -37,8 +38,8 @@ int mmgi_snapshot_file_clone(int fd, int target);
 int mmgi_snapshot_file_copy(int fd, int target, uint64_t offset, size_t size);
 
 /**
- * Returns how many bytes of memory may be taken without harm: half of what the system and every control group above this
- * process have left. UINT64_MAX when nothing is known. Does not block.
+ * Returns how many bytes of memory a snapshot may take: half of the memory that the system and every control group above
+ * this process have left. Returns UINT64_MAX when that is not known. Does not block.
  */
 uint64_t mmgi_snapshot_file_memory_room(void);
 

@@ -36,8 +36,8 @@ void mmgi_thread_yield(void);
 void mmgi_thread_sleep_briefly(void);
 
 /**
- * Sleeps while a word says `value`, until mmgi_thread_wake() is called for that word or a moment (10 ms) has passed.
- * May return at any time; the caller looks at the word again. Both calls are async-signal-safe.
+ * Sleeps while a word has the value `value`, until mmgi_thread_wake() is called for that word or 10 ms have passed. The call
+ * may return at any time, so the caller must look at the word again. Both calls are async-signal-safe.
  */
 void mmgi_thread_wait_on(_Atomic uint32_t *word, uint32_t value);
 void mmgi_thread_wake(_Atomic uint32_t *word);
@@ -45,18 +45,19 @@ void mmgi_thread_wake(_Atomic uint32_t *word);
 /** A number that the calling thread shares with no other thread that lives. No system call. Async-signal-safe. */
 uintptr_t mmgi_thread_mark(void);
 
-/** The kernel's number of the calling thread. Async-signal-safe. */
+/** Returns the kernel's number of the calling thread. Async-signal-safe. */
 int mmgi_thread_id(void);
 
 /**
- * Starts a detached thread with every signal blocked and a stack of its own that is at least `stack_size` bytes, whatever
- * the process's default is. 0, EAGAIN or ENOMEM.
+ * Starts a detached thread with every signal blocked. Its stack has at least `stack_size` bytes, whatever the default of the
+ * process is. Returns 0, EAGAIN or ENOMEM.
  */
 int mmgi_thread_start(void *(*body)(void *argument), void *argument, size_t stack_size);
 
 /**
- * Has the C library call three functions around every fork(2): before it, after it in the parent, and after it in the
- * child. Each of them may be NULL. 0 or ENOMEM. There is no way to take them back; _Fork(3) and clone(2) call none.
+ * Makes the C library call three functions around every fork(2): before it, after it in the parent, and after it in the
+ * child. Each function may be NULL. Returns 0 or ENOMEM. The functions cannot be removed. _Fork(3) and clone(2) do not call
+ * them.
  */
 int mmgi_thread_at_fork(void (*before)(void), void (*parent)(void), void (*child)(void));
 

@@ -21,7 +21,7 @@
    of two on at each multiple. */
 #define MAX_PROBE_PERIOD 64u
 
-/* Both are guesses, hence relaxed throughout. */
+/* Both values are guesses, so all accesses are relaxed. */
 static _Atomic uintptr_t next_ceiling; /* the next mapping ends here or below; 0: not known where */
 static _Atomic uint32_t misses;
 

@@ -47,7 +47,8 @@ mmgi_file_open(const char *path, unsigned flags, int *fd)
     while (*fd < 0 && errno == EINTR);
     if (*fd >= 0)
         return 0;
-    /* Somebody else holds a write lease. The kernel has asked the holder for it; a blocking open waits for the answer. */
+    /* Another process holds a write lease, and the kernel has asked for it. A blocking open waits until the holder gives it
+       up. */
     if (errno == EWOULDBLOCK && !(flags & FILE_OPEN_BLOCKING))
         return open_repeating(path, always, fd);
     return errno;
@@ -284,7 +285,7 @@ mmgi_file_reserve(struct reserved_fd *reserved)
 {
     struct stat found;
 
-    /* A file in memory is one that nobody else has open. */
+    /* A file in memory is used, since no other process has it open. */
     reserved->fd = (int)syscall(SYS_memfd_create, "mmapguard reserve", 1u /* MFD_CLOEXEC */);
     if (reserved->fd < 0 || fstat(reserved->fd, &found) != 0)
         return;
@@ -328,8 +329,8 @@ mmgi_file_page_size(int fd, const struct file_status *status)
 int
 mmgi_file_check_writers(int fd)
 {
-    /* A writer that comes at this moment makes the kernel send a signal. SIGIO would end the process; SIGURG is ignored
-       unless somebody handles it, and then it may come at any time. */
+    /* A writer that comes at this moment makes the kernel send a signal to this process. SIGIO would end the process. SIGURG
+       is ignored by default, and a handler for it must expect it at any time. */
     if (fcntl(fd, F_SETSIG, SIGURG) != 0)
         return ENOTSUP;
     if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0)

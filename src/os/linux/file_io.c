@@ -70,7 +70,7 @@ mmgi_files_equal(int fd, int other, uint64_t offset, size_t size)
     return true;
 }
 
-/* Asks what the stream has to say, without waiting. Returns the events, or 0 and errno set. */
+/* Polls the stream without waiting. Returns the events, or 0 with errno set. */
 static short
 stream_poll(int fd)
 {
@@ -83,7 +83,7 @@ stream_poll(int fd)
     return n < 0 ? 0 : entry.revents;
 }
 
-/* Waits until the stream has something to say. Returns 0, ETIMEDOUT after the deadline, or the errno of poll(2). */
+/* Waits until the stream has an event. Returns 0, ETIMEDOUT after the deadline, or the errno of poll(2). */
 static int
 stream_wait(const struct stream *stream)
 {
@@ -106,8 +106,8 @@ stream_wait(const struct stream *stream)
 }
 
 /*
- * A read returned nothing. The end, unless this is a FIFO that no writer has opened yet: Linux reports POLLHUP only
- * once a writer has come and gone (pipe(7)).
+ * Finds out whether a read that returned nothing was at the end of the stream. It was, unless no writer has opened the FIFO
+ * yet: Linux reports POLLHUP only after a writer has come and gone (pipe(7)).
  */
 static int
 stream_at_end(const struct stream *stream, uint64_t read_so_far, bool *at_end)
@@ -123,13 +123,13 @@ stream_at_end(const struct stream *stream, uint64_t read_so_far, bool *at_end)
     return stream_wait(stream);
 }
 
-/* One read(2) of up to `want` bytes, waiting where the descriptor does not. `*got` 0: the end. */
+/* Reads up to `want` bytes by one read(2), and waits where the descriptor does not block. Stores 0 in `*got` at the end. */
 static int
 stream_read(struct stream *stream, void *buffer, size_t want, uint64_t read_so_far, size_t *got)
 {
     for (;;) {
         size_t amount = want < MAX_TRANSFER ? want : MAX_TRANSFER;
-        /* With a deadline nothing is read before there is something, as read(2) would wait for ever. */
+        /* With a deadline, wait for an event before the read, since read(2) itself could wait for ever. */
         int wait_code = stream->deadline_ns != 0 && !stream->positioned ? stream_wait(stream) : 0;
         if (wait_code != 0) {
             *got = 0;

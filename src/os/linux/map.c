@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The one file that makes and unmakes address space. A SAFETY comment above each call says why the call is sound; a test
- * counts them.
+ * All calls of the library that make, change or remove a mapping are in this file. A SAFETY comment above each call says why
+ * the call is sound. A test counts these comments.
  */
 #include "os/map.h"
 
@@ -24,16 +24,16 @@
 #define MADV_WIPEONFORK 18 /* Linux 4.14 */
 #endif
 
-/* Pages asked about in one mincore(2). */
+/* One call of mincore(2) asks about at most so many pages. */
 #define RESIDENT_BATCH 4096u
-/* What mmap2(2) counts an offset in, whatever the size of a page. */
+/* mmap2(2) counts an offset in units of this size, whatever the size of a page is. */
 #define MMAP2_UNIT 4096
 
 /*
- * mmap(2) in the place of pages that exist, without the C library in between: its entry may be intercepted
- * (sanitizers, preloaded tools), which is not async-signal-safe, and a race detector would take a replacement, which
- * no reader can tell from what was there, for a write. With 32 bits the call is mmap2, because mmap (where there is
- * one) takes other arguments; that of s390x takes them in memory.
+ * Calls mmap(2) over existing pages, without the C library. Sanitizers and preloaded tools intercept the function of the C
+ * library, and their code is not async-signal-safe. A race detector would also report the replacement as a write, although
+ * no reader can see a difference. On 32-bit systems the call is mmap2, because mmap takes other arguments there; on s390x
+ * mmap takes its arguments in memory.
  */
 static void *
 mmap_over(void *start, size_t length, int access, int flags, int fd, off_t offset)
@@ -54,7 +54,7 @@ mmap_over(void *start, size_t length, int access, int flags, int fd, off_t offse
 size_t
 mmgi_map_page_size(void)
 {
-    static _Atomic size_t known; /* never changes, and asking for it is a walk through three pages of the C library */
+    static _Atomic size_t known; /* the value never changes, and sysconf(3) touches three pages of the C library */
     size_t page = atomic_load_explicit(&known, memory_order_relaxed);
 
     if (page == 0) {
@@ -67,7 +67,8 @@ mmgi_map_page_size(void)
 bool
 mmgi_map_is_refusal(int os_code)
 {
-    /* What FUSE with direct_io, GPFS, virtiofs and 9p answer to MAP_SHARED, and those without maps to MAP_PRIVATE, too. */
+    /* FUSE with direct_io, GPFS, virtiofs and 9p return these for MAP_SHARED. File systems that cannot map at all return them
+       for MAP_PRIVATE, too. */
     return os_code == ENODEV || os_code == EINVAL || os_code == EOPNOTSUPP || os_code == EACCES;
 }
 
@@ -104,7 +105,7 @@ mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate
         /*
          * SAFETY: without MAP_FIXED the address is but a hint, and a new mapping disturbs nothing that exists. It is
          * PROT_READ of a read-only descriptor, so no reference to it can write, and the caller owns the descriptor for
-         * as long as the mapping lives. The file may shrink below it: that is what fault.c contains.
+         * as long as the mapping lives. The file may shrink below it: guard/contain.c contains that.
          */
         void *base = mmap((void *)hint.start, length, PROT_READ, flags[i] | (populate ? MAP_POPULATE : 0), fd,
                           (off_t)offset);
@@ -285,7 +286,8 @@ mmgi_map_copy_out(const unsigned char *from, void *to, size_t size, size_t *copi
     while (*copied < size) {
         struct iovec local = {.iov_base = (unsigned char *)to + *copied, .iov_len = size - *copied};
         struct iovec remote = {.iov_base = (void *)(uintptr_t)(from + *copied), .iov_len = size - *copied};
-        /* process_vm_readv(2) reads what it is shown as another process's memory, hence never by a touch of this one. */
+        /* process_vm_readv(2) reads the memory as if it were that of another process, so a missing page is an error and no
+           signal. */
         ssize_t n = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
         if (n > 0)
             *copied += (size_t)n;

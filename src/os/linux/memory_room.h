@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * How much memory this process may take before the kernel kills somebody.
+ * Tells how much memory this process may take before the kernel kills a process.
  */
 #ifndef MMGI_OS_LINUX_MEMORY_ROOM_H
 #define MMGI_OS_LINUX_MEMORY_ROOM_H

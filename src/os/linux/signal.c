@@ -135,13 +135,14 @@ mmgi_signal_action_make(signal_handler *handler, const struct signal_action *pre
     enum signal_action_kind kind = mmgi_signal_action_kind(previous);
 
     action->handler = (uintptr_t)handler;
-    /* SA_NODEFER: a fault in a predecessor is the predecessor's own affair, and leaving it by longjmp(3) leaves nothing
-       blocked. */
+    /* SA_NODEFER: a fault inside a predecessor is delivered as without the guard, and a predecessor that leaves by longjmp(3)
+       leaves no signal blocked. */
     action->flags = SA_SIGINFO | SA_NODEFER;
     /* Go demands an alternate stack. But a handler that did not ask for one may need more stack than there is. */
     if (kind != SIGNAL_ACTION_HANDLER || (previous->flags & SA_ONSTACK))
         action->flags |= SA_ONSTACK;
-    /* System calls that a sent SIGBUS interrupts are the host's; an ignored signal interrupts none. */
+    /* A SIGBUS that was sent may interrupt a system call of the host. The guard restarts it where the previous action did, and
+       also where the signal was ignored, since an ignored signal interrupts no call. */
     if (kind == SIGNAL_ACTION_IGNORE || (previous->flags & SA_RESTART))
         action->flags |= SA_RESTART;
     action->mask = MARK;

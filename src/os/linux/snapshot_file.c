@@ -41,7 +41,8 @@ mmgi_snapshot_file_memory_room(void)
     return mmgi_memory_room() / 2;
 }
 
-/* Asks whether a file may grow to `size` bytes. What is free is shared with the file's own writers, hence half of it. */
+/* Asks whether a file may grow to `size` bytes. A snapshot may take only half of the free space, since other writers need
+   space, too. */
 static int
 room_ask(int target, uint64_t size)
 {
