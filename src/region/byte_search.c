@@ -86,6 +86,12 @@ pair_choose(const unsigned char *needle, size_t needle_size)
     return pair;
 }
 
+/* Only static functions of this file pass vectors to each other, so it does not matter how a processor that has no vector
+   registers passes them. GCC warns of it for i686. */
+#ifdef __i386__
+#pragma GCC diagnostic ignored "-Wpsabi"
+#endif
+
 typedef unsigned char bytes16 __attribute__((vector_size(16), aligned(1), may_alias));
 
 #ifdef __x86_64__
