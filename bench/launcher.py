@@ -2,7 +2,8 @@
 """What `mmapguard run` costs where nothing is lost: `launcher.py [--build DIR] [--size MIB] [--rounds N]`.
 
 Runs a program alone and in the launcher, in turn, and prints both times and their ratio: the start of a program that does
-nothing, and ripgrep (where it is installed) over a file that it maps. The medians are compared, and the fastest runs.
+nothing, and ripgrep (where it is installed) over a file that it maps. Compared are the medians, the fastest runs, the
+processor time, which says more on a busy machine, and the page faults, which say the same on every run.
 """
 
 from __future__ import annotations
@@ -15,33 +16,51 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LINE = b"2026-11-28 12:00:00 a line of a log that says nothing of interest\n"
 
 
-def duration(command: Sequence[str]) -> float:
-    """Seconds that a command takes, from fork to exit; it must succeed."""
+@dataclass(frozen=True)
+class Cost:
+    """What a run took."""
+
+    clock: float
+    processor: float
+    faults: int
+
+
+def cost(command: Sequence[str]) -> Cost:
+    """Run a command from fork to exit; it must succeed."""
     begin = time.perf_counter()
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(child.pid, 0)
     took = time.perf_counter() - begin
-    if done.returncode != 0:
-        raise SystemExit(f"launcher.py: {' '.join(command)} ended with {done.returncode}")
-    return took
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        raise SystemExit(f"launcher.py: {' '.join(command)} ended with {child.returncode}")
+    return Cost(took * 1e3, (used.ru_utime + used.ru_stime) * 1e3, used.ru_minflt)
 
 
 def compare(name: str, command: Sequence[str], run: Sequence[str], rounds: int) -> None:
-    """Print a line of the table."""
+    """Print the lines of the table for one program."""
     alone, guarded = [], []
-    duration([*run, *command])  # so that both find everything in memory
+    cost([*run, *command])  # so that both find everything in memory
     for _ in range(rounds):
-        alone.append(duration(command))
-        guarded.append(duration([*run, *command]))
-    for what, choose in (("median", statistics.median), ("fastest", min)):
-        one, two = choose(alone) * 1e3, choose(guarded) * 1e3
-        print(f"{name:<28} {what:<8} {one:10.2f} ms {two:10.2f} ms {two - one:+9.2f} ms {two / one:8.3f}")
+        alone.append(cost(command))
+        guarded.append(cost([*run, *command]))
+    figures: tuple[tuple[str, Callable[[list[Cost]], float]], ...] = (
+        ("median, ms", lambda runs: statistics.median(one.clock for one in runs)),
+        ("fastest, ms", lambda runs: min(one.clock for one in runs)),
+        ("processor, ms", lambda runs: statistics.median(one.processor for one in runs)),
+        ("page faults", lambda runs: statistics.median(one.faults for one in runs)),
+    )
+    for what, value in figures:
+        one, two = value(alone), value(guarded)
+        print(f"{name:<24} {what:<14} {one:11.2f} {two:11.2f} {two - one:+10.2f} {two / one:8.3f}")
 
 
 def log_of(path: Path, size: int) -> None:
@@ -65,7 +84,7 @@ def main() -> int:
     if not os.access(run[0], os.X_OK):
         print(f"launcher.py: {run[0]} is missing (./dev bench launcher builds it)", file=sys.stderr)
         return 2
-    print(f"{'':<28} {'':<8} {'alone':>13} {'launcher':>13} {'more':>12} {'ratio':>8}")
+    print(f"{'':<24} {'':<14} {'alone':>11} {'launcher':>11} {'more':>10} {'ratio':>8}")
     compare("start of true(1)", [shutil.which("true") or "true"], run, given.rounds * 20)
     ripgrep = shutil.which("rg")
     if ripgrep is None:
