@@ -27,12 +27,29 @@ def shown(page: Path) -> str:
     return " ".join(re.sub(r"-\n\s*", "-", plain).split())
 
 
+LAUNCHER = ROOT / "launcher" / "mmapguard.1"
+
+
+def test_the_manual_of_the_launcher_has_what_its_help_has() -> None:
+    program = ROOT / "build" / "release" / "launcher" / "mmapguard"
+    help_text = subprocess.run([program, "--help"], capture_output=True, text=True, check=True).stdout
+    page = shown(LAUNCHER)
+    for option in set(re.findall(r"--[a-z-]+(?:=[a-z]+)?", help_text)) - {"--"}:
+        assert option in page, option
+    for status in ("2", "75", "126", "127"):
+        assert f" {status} " in page and f" {status} " in help_text
+    for variable in re.findall(
+        r'"((?:MMAPGUARD|LD|ASAN)_[A-Z_]+)"', (ROOT / "launcher" / "terms.h").read_text()
+    ):
+        assert variable in page
+
+
 def test_every_call_has_a_page_and_every_page_a_call() -> None:
     pages = {path.stem for path in MAN.glob("*.3") if not path.is_symlink()}
     assert pages == {"mmapguard", *FUNCTIONS}
 
 
-@pytest.mark.parametrize("path", sorted(MAN.glob("*.3")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [LAUNCHER, *sorted(MAN.glob("*.3"))], ids=lambda path: path.stem)
 def test_a_page_is_well_made(path: Path) -> None:
     done = subprocess.run(
         ["mandoc", "-T", "lint", "-W", "warning", str(path)], capture_output=True, text=True, check=False

@@ -181,6 +181,14 @@ def test_a_sandbox_that_forbids_handlers(tmp_path: Path) -> None:
     assert "nothing can be guarded" in ended.errors
 
 
+def test_a_sandbox_in_which_the_kernel_answers_for_all_mappings_only(tmp_path: Path) -> None:
+    seccomp.require()
+    ended = run(
+        *guarded(victim(), "lose"), folder=tmp_path, before=lambda: seccomp.refuse("ioctl", errno.EPERM)
+    )
+    assert (ended.code, losses(ended.errors)) == (LOST, [the_loss(tmp_path)]), str(ended)
+
+
 def without_proc() -> list[str]:
     """A command prefix that hides /proc; skips the test where that cannot be done."""
     hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
