@@ -22,7 +22,7 @@
 
 /* Sanitizers count the heap exactly; the symbol is absent without them. */
 size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
-/* Coverage builds have it. */
+/* Only coverage builds have this symbol. */
 void __gcov_init(void *unused) __attribute__((weak));
 
 #define PATHS_KEPT 64
@@ -581,7 +581,7 @@ run_once(const struct check_case *test)
     empty_directory();
 }
 
-/** Returns whether the case was skipped. */
+/** Returns true when the case was skipped. */
 static bool
 run_case(const struct check_case *test)
 {

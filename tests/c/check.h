@@ -107,26 +107,26 @@ unsigned check_failures(void);
 
 /* ------------------------------------------------------------------------------------------------- environment -- */
 
-/** Valgrind runs this program. */
+/** Returns true when Valgrind runs this program. */
 bool check_under_valgrind(void);
-/** The emulator qemu-user runs this program, for another processor. */
+/** Returns true when the emulator qemu-user runs this program, for another processor. */
 bool check_under_qemu(void);
-/** ThreadSanitizer, AddressSanitizer or Valgrind slow this program down. */
+/** Returns true when ThreadSanitizer, AddressSanitizer or Valgrind slows this program down. */
 bool check_is_slow(void);
-/** `count`, or a tenth of it (Valgrind: a hundredth) where everything is slow, under qemu-user too. */
+/** Returns `count`, or a tenth of it where everything is slow, also under qemu-user; under Valgrind a hundredth. */
 uint64_t check_scaled(uint64_t count);
-/** Open descriptors of this process. */
+/** Returns the number of open descriptors of this process. */
 unsigned check_descriptors(void);
-/** Mappings of this process that show the file at `path`. */
+/** Returns the number of mappings of this process that show the file at `path`. */
 unsigned check_mappings_of(const char *path);
-/** Bytes of heap in use, exact; false where the allocator cannot tell. */
+/** Stores how many bytes of heap are in use. Returns false where the allocator cannot tell exactly. */
 bool check_heap(uint64_t *bytes);
-/** The size of a page. */
+/** Returns the size of a page. */
 uint64_t check_page(void);
 
 /* ------------------------------------------------------------------------------------------------------- files -- */
 
-/** The path of `name` in this program's own directory, which is emptied after every case. */
+/** Returns the path of `name` in the directory of this program, which is emptied after every case. */
 const char *check_path(const char *name);
 /** Create (or replace the contents of) a file of `size` bytes of the pattern, and return its path. */
 const char *check_file(const char *name, uint64_t size);
@@ -135,7 +135,7 @@ const char *check_file_with(const char *name, const void *bytes, size_t size);
 /** Cut or extend a file from outside the library. */
 void check_truncate(const char *path, uint64_t size);
 
-/** The byte of the pattern at `offset`: no period, so that no wrong offset goes unnoticed. */
+/** Returns the byte of the pattern at `offset`. The pattern has no period, so that no wrong offset goes unnoticed. */
 uint8_t check_byte(uint64_t offset);
 /** Fill with the pattern as it stands at `offset`. */
 void check_fill(void *bytes, uint64_t offset, size_t size);
@@ -155,22 +155,22 @@ _Noreturn void check_child_end(void);
 
 /* -------------------------------------------------------------------------------------------------- randomness -- */
 
-/** The seed of this run: MMAPGUARD_TEST_SEED, or a fixed one. */
+/** Returns the seed of this run: MMAPGUARD_TEST_SEED, or a fixed one. */
 uint64_t check_seed(void);
-/** The next number of the sequence that starts at `*state` (splitmix64). */
+/** Returns the next number of the sequence that starts at `*state` (splitmix64). */
 uint64_t check_random(uint64_t *state);
-/** A number below `bound`, which is not 0. */
+/** Returns a random number below `bound`, which is not 0. */
 uint64_t check_random_below(uint64_t *state, uint64_t bound);
 
 /* ------------------------------------------------------------------------------------------------- the library -- */
 
-/** Options that ask for a backing. */
+/** Returns options that ask for a backing. */
 mmg_options check_backing(uint32_t backing);
-/** Open, or end the program. */
+/** Opens a path. A failure ends the program. */
 mmg_handle check_open(const char *path, const mmg_options *options);
-/** Describe, or end the program. */
+/** Describes a region. A failure ends the program. */
 mmg_info check_info(mmg_handle handle);
-/** The counters of the process, or end the program. */
+/** Returns the counters of the process. A failure ends the program. */
 mmg_stats check_stats(void);
 
 #endif

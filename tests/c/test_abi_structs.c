@@ -117,7 +117,7 @@ start_of(uint32_t real)
     return arena + arena_size - (real + 7) / 8 * 8;
 }
 
-/** A zeroed struct of this size. */
+/** Returns a zeroed struct of this size. */
 static uint8_t *
 place(uint32_t claimed, uint32_t real)
 {
@@ -128,7 +128,7 @@ place(uint32_t claimed, uint32_t real)
     return bytes;
 }
 
-/** Nothing in front of the struct was written to, and nothing behind. */
+/** Checks that no byte in front of the struct was written to, and no byte behind. */
 static bool
 canary_lives(const uint8_t *bytes, uint32_t real)
 {

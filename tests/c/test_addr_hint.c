@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Places for mappings: aligned as the bytes are in the file, given back, found again when somebody else was there
- * first, and never wandering off.
+ * Address hints for mappings: they are aligned as the bytes are in the file, they are given back, they are corrected when
+ * another mapping is in the place, and they do not wander through the address space.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -36,7 +36,7 @@ has_places(void)
     return false;
 }
 
-/* Open a window of a file; its handle, and where its bytes are. */
+/* Opens a window of a file. Returns its handle, and stores where its bytes are. */
 static mmg_handle
 open_at(const char *path, uint64_t offset, uint64_t length, uint64_t *address)
 {
@@ -51,7 +51,7 @@ open_at(const char *path, uint64_t offset, uint64_t length, uint64_t *address)
     return handle;
 }
 
-/* Where the bytes of a window come to be: guesses go wrong where other memory has come in the way, but not for long. */
+/* A window gets its bytes at an aligned address. A guess goes wrong where other memory is in the way, but not for long. */
 static uint64_t
 settled_address(const char *path, uint64_t offset, uint64_t length)
 {
@@ -92,7 +92,7 @@ mappings_beside_each_other_are_aligned_too(void)
         handles[index] = open_at(path, 0, megabyte - 4096 * index, &address);
         aligned += address % ALIGNMENT == 0;
     }
-    CHECK(aligned >= MANY / 2); /* nearly all of them, as a rule, and one in sixteen by chance */
+    CHECK(aligned >= MANY / 2); /* usually nearly all are aligned; by chance it would be one in sixteen */
     for (size_t index = 0; index < MANY; index++) {
         CHECK_STATUS(mmg_close(handles[index], 0), MMG_OK);
     }
@@ -176,7 +176,7 @@ threads_are_proposed_different_places(void)
     for (size_t index = 0; index < THREADS * PROPOSALS; index++) {
         mmgi_addr_hint_return(places[index]);
     }
-    CHECK_U64(mmgi_addr_hint_propose(megabyte, 0).start, ceiling - megabyte); /* the highest is there again */
+    CHECK_U64(mmgi_addr_hint_propose(megabyte, 0).start, ceiling - megabyte); /* the highest place is free again */
 }
 
 static void

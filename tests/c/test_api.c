@@ -191,7 +191,7 @@ unknown_advice_is_refused(void)
     }
 }
 
-/** Fill with a byte that no output holds by chance. */
+/** Fills an output with a byte that it would not hold by chance. */
 static void
 taint(void *bytes, size_t size)
 {
@@ -460,7 +460,7 @@ a_window_outside_the_file_is_out_of_range(void)
     }
 }
 
-/** What becomes of a window with this length, whatever it may be. */
+/** Checks what a window with this length leads to, whatever the source is. */
 static mmg_status
 open_window(const char *path, bool as_stream, uint64_t length)
 {
@@ -483,7 +483,7 @@ an_absurd_length_means_the_same_for_files_and_streams(void)
     const char *full = check_file("full", 10000);
     const char *empty = check_file("empty", 0);
     for (size_t index = 0; index < sizeof lengths / sizeof *lengths; index++) {
-        /* Where a size is not known in advance the cap may be what is told. */
+        /* Where the size is not known in advance, the status may be that of the cap. */
         mmg_status of_file = open_window(full, false, lengths[index]);
         mmg_status of_empty = open_window(empty, false, lengths[index]);
         mmg_status of_stream = open_window(full, true, lengths[index]);

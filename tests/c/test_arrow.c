@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * mmg_export_arrow(): an array of uint8 that keeps its bytes until it is released, wherever it was moved to, whoever
- * releases it, whatever has become of the handle and the file.
+ * mmg_export_arrow() makes an array of uint8 that keeps its bytes until its release: after a move, released by any thread,
+ * after the handle was closed, and after the file was cut.
  */
 #include "mmapguard_arrow.h"
 #include "check.h"
@@ -64,7 +64,7 @@ an_export_keeps_the_bytes_past_the_close(void)
     CHECK_U64(check_mappings_of(path), 0);
 }
 
-/** The interface's way to move: copy, and mark the source released without calling anything. */
+/** Moves an array as the interface says: copies it, and marks the source as released without a call. */
 static struct ArrowArray *
 moved(struct ArrowArray *target, struct ArrowArray *source)
 {

@@ -68,7 +68,7 @@ set_sigbus_blocked(bool blocked)
     REQUIRE(pthread_sigmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &bus, NULL) == 0);
 }
 
-/** Every way must lead to this position. */
+/** Searches in every way; each must find this position. */
 static void
 judge_find(const struct ways *ways, uint64_t offset, uint64_t length, const uint8_t *needle, uint64_t needle_size,
            uint64_t expected)
@@ -80,7 +80,7 @@ judge_find(const struct ways *ways, uint64_t offset, uint64_t length, const uint
     set_sigbus_blocked(false);
 }
 
-/** Every way must lead to where the simple search does. */
+/** Searches in every way; each must find what the simple search finds. */
 static void
 check_find(const struct ways *ways, uint64_t offset, uint64_t length, const uint8_t *needle, uint64_t needle_size)
 {

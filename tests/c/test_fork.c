@@ -206,7 +206,7 @@ a_fault_in_a_child_is_contained_there(void)
     CHECK_STATUS(mmg_close(copied, 0), MMG_OK);
 }
 
-/** What a child opens is its own: the parent refuses the number. */
+/** A child opens a file; the parent refuses the number of its handle. */
 static void
 a_handle_opened_by_a_child_is_not_one_of_the_parents(void)
 {

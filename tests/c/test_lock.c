@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/** A description of the file of somebody else's. */
+/** Opens the file a second time, as another process would. */
 static int
 other(const char *path)
 {
@@ -26,7 +26,7 @@ other(const char *path)
     return descriptor;
 }
 
-/** Could somebody else take this flock now? */
+/** Returns true when another process could take this flock now. */
 static bool
 can_flock(const char *path, int operation)
 {
@@ -37,7 +37,7 @@ can_flock(const char *path, int operation)
     return can;
 }
 
-/** Could somebody else take this POSIX lock now? An OFD lock stands for another process's lock here. */
+/** Returns true when another process could take this POSIX lock now. An OFD lock stands for that process's lock. */
 static bool
 can_posix_lock(const char *path, short type)
 {

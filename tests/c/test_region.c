@@ -36,7 +36,7 @@ sizes_at_every_edge_open_and_read_back(void)
     }
 }
 
-/** What a range of a region comes to: MMG_OK and its real length, or MMG_E_RANGE. */
+/** Returns what a range of a region leads to: MMG_OK and its real length, or MMG_E_RANGE. */
 static mmg_status
 judge(uint64_t size, uint64_t offset, uint64_t length, uint64_t *real)
 {
@@ -138,7 +138,7 @@ windows_begin_at_any_byte(void)
     }
 }
 
-/** What holds for every fresh region of a regular file. */
+/** Checks what holds for every fresh region of a regular file. */
 static void
 check_identity(const mmg_info *info, const char *path)
 {

@@ -25,7 +25,7 @@ is_sigbus_blocked(void)
     return sigprocmask(SIG_BLOCK, NULL, &blocked) == 0 && sigismember(&blocked, SIGBUS) == 1;
 }
 
-/** Everything that may be called from a handler. No harness in here: it is not safe. */
+/** Calls everything that may be called from a handler. The harness is not used here, since it is not signal-safe. */
 static void
 on_alarm(int signal_number)
 {
@@ -81,7 +81,7 @@ pins_of_a_handler_and_of_the_code_it_interrupts_do_not_meet(void)
     REQUIRE(sigaction(SIGALRM, &handler, NULL) == 0);
     REQUIRE(setitimer(ITIMER_REAL, &often, NULL) == 0);
     while (interruptions < wanted) {
-        mmg_span spans[12]; /* more than a handle has room for at hand */
+        mmg_span spans[12]; /* more than a slot has cells */
         for (size_t index = 0; index < 12; index++) {
             REQUIRE_STATUS(mmg_pin(handles[(index + rounds) % 2], index, 50, &spans[index]), MMG_OK);
             REQUIRE(spans[index].data[49] == check_byte(index + 49));

@@ -162,7 +162,7 @@ close_current(void *argument)
         pthread_barrier_wait(&barrier);
         bool strict = (worker->number + round) % 2 == 0;
         mmg_status status = mmg_close(atomic_load(&current), strict ? MMG_CLOSE_STRICT : 0);
-        REQUIRE(is_ok_or_dead(status)); /* nobody pins, so nobody is told that it is busy */
+        REQUIRE(is_ok_or_dead(status)); /* no thread pins, so no close may report that it is busy */
         atomic_fetch_add(&closed, status == MMG_OK);
         pthread_barrier_wait(&barrier);
         REQUIRE(atomic_load(&closed) == 1);
@@ -261,7 +261,7 @@ close_strictly(void)
             }
             REQUIRE_STATUS(status, MMG_E_BUSY);
             atomic_store(&resting, ++busy > check_random_below(&state, 20));
-            /* Somebody had begun before or began meanwhile; or else nobody can have had a pin. */
+            /* A thread had begun before or began meanwhile; otherwise no thread can have had a pin. */
             REQUIRE(settled != begun || sum_attempts() != begun);
             REQUIRE_STATUS(mmg_pin(handle, 0, 10, &span), MMG_OK);
             REQUIRE(span.data[9] == check_byte(9));
@@ -290,7 +290,7 @@ static struct {
     mmg_span spans[BOX];
 } box;
 
-/** Use the handle that was closed last, whose place is about to be somebody else's. */
+/** Uses the handle that was closed last, whose slot another handle is about to get. */
 static void *
 use_stale(void *argument)
 {
@@ -324,7 +324,7 @@ a_stale_handle_does_not_make_its_successor_busy(void)
     run_workers(use_stale, close_what_nobody_uses);
 }
 
-/** Put a pin into a random place of the box, and end what was there, whoever pinned it. */
+/** Puts a pin into a random place of the box, and ends the pin that was there, which any thread may have made. */
 static void *
 exchange_pins(void *argument)
 {
@@ -363,7 +363,7 @@ a_pin_may_end_on_another_thread(void)
     }
 }
 
-/** Every thread ends the same span; one may. */
+/** Every thread ends the same span; exactly one of them succeeds. */
 static mmg_span contested;
 static atomic_uint ended;
 
@@ -451,7 +451,8 @@ throw_numbers(void *argument)
     while (!atomic_load(&done)) {
         mmg_handle live = atomic_load(&current);
         mmg_span span = MMG_SPAN_INIT;
-        if (live != seen && seen != 0) { /* what was replaced before we looked is closed now, or about to be */
+        if (live != seen &&
+            seen != 0) { /* a handle that was replaced before this look is closed by now, or about to be */
             mmg_status status = mmg_pin(seen, 0, 10, &span);
             REQUIRE(is_ok_or_dead(status));
             REQUIRE_STATUS(mmg_unpin(&span), MMG_OK);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The chain of SIGBUS handlers: many hosts on top of each other, each of which passes on what is not its own in its own
- * way; handlers that leave by a jump; two copies of the library in one process. Nobody runs in a circle, and nobody is
+ * The chain of SIGBUS handlers: many hosts on top of each other, each of which passes signals on in its own way;
+ * handlers that leave by a jump; two copies of the library in one process. No signal goes in a circle, and no handler is
  * skipped. The disposition of SIGBUS belongs to the process, so every case runs in a child.
  */
 #include <dlfcn.h>
@@ -19,7 +19,7 @@
 #define HOSTS 64
 #define PAGES 16
 
-/* A case that cannot run everywhere: skipped for a reason when the condition holds. */
+/* Defines a case that is skipped, for this reason, when the condition holds. */
 #define IN_A_CHILD_UNLESS(condition, reason, name)                                                                     \
     static void name##_child(void *argument);                                                                          \
     static void name(void)                                                                                             \
@@ -54,8 +54,8 @@ static struct {
     volatile int seen;
 } hosts[HOSTS];
 
-static volatile int first_seen;    /* signals that the handler below all others has had */
-static sigjmp_buf *volatile leave; /* where that handler jumps to; NULL: it returns */
+static volatile int first_seen;    /* number of signals that the lowest handler has had */
+static sigjmp_buf *volatile leave; /* where that handler jumps to; NULL when it returns */
 
 static void
 first_handler(int signo __attribute__((unused)))
@@ -124,7 +124,7 @@ forget(void)
     }
 }
 
-/** Lose a page of a region of the library's, and see that it is contained. */
+/** Loses a page of a region of the library, and checks that the loss is contained. */
 static void
 lose(void)
 {
@@ -140,7 +140,7 @@ lose(void)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
-/** A page of the host's own that cannot be delivered. */
+/** Returns a page of the host that cannot be delivered. */
 static volatile uint8_t *
 broken_page(void)
 {
@@ -186,7 +186,7 @@ IN_A_CHILD_UNLESS(CHECK_UNDER_TSAN || check_under_valgrind(), CHECK_UNDER_TSAN ?
     visit_all(10, BY_RAISE);
 }
 
-/** The documented limit: the guard goes on top of 64 different handlers, and says so when that is too few. */
+/** The guard goes on top of 64 different handlers, and reports when there are more, as documented. */
 IN_A_CHILD_THAT_FINDS_THE_GUARD(one_handler_too_many_is_refused_and_copied)
 {
     install_first();
@@ -203,7 +203,7 @@ IN_A_CHILD_THAT_FINDS_THE_GUARD(one_handler_too_many_is_refused_and_copied)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
-/** A handler that comes back on top of another is no reason to skip the one between. */
+/** When a handler comes back on top of another one, the handler between them is not skipped. */
 IN_A_CHILD_THAT_FINDS_THE_GUARD(nobody_is_skipped_when_a_handler_is_put_on_top_again)
 {
     install_first();
@@ -223,7 +223,7 @@ IN_A_CHILD_THAT_FINDS_THE_GUARD(nobody_is_skipped_when_a_handler_is_put_on_top_a
     lose();
 }
 
-/** The host has put its handler on top and passes on: who asked the guard to climb over it from inside a signal? */
+/** The host has put its handler on top and passes signals on. The guard may not climb over it from inside a signal. */
 IN_A_CHILD_THAT_FINDS_THE_GUARD(a_handler_on_top_stays_there_until_the_next_mapping)
 {
     struct sigaction action;
@@ -359,7 +359,7 @@ load_copy(void)
     REQUIRE(copy.map != NULL && copy.unmap != NULL && copy.guard_state != NULL);
 }
 
-/** Lose a page of the copy's. */
+/** Loses a page of a region of the copy. */
 static void
 lose_of_copy(void)
 {
@@ -371,7 +371,7 @@ lose_of_copy(void)
     CHECK_STATUS(copy.unmap(), MMG_E_TRUNCATED);
 }
 
-/** Both contain what is their own, pass on what is not, and do not climb over each other for ever. */
+/** Both copies contain their own faults, pass other signals on, and do not climb over each other for ever. */
 static void
 live_together(bool copy_first)
 {

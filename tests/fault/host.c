@@ -185,7 +185,7 @@ static struct {
     size_t next;
 } files[2];
 
-/** What is being touched now, and whose it is: 0 for "a", 1 for "b", -1 for nobody's. */
+/** The address that is being touched now, and its file: 0 for "a", 1 for "b", -1 for neither. */
 static volatile uint8_t *volatile touching;
 static volatile int touching_file = -1;
 /** One of the library's regions is being read where its file was cut: the handlers log nothing of that. */
@@ -753,7 +753,8 @@ send_as_kernel(int code)
     need(syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), SIGBUS, &info) == 0, "tgsigqueueinfo");
 }
 
-/** From /proc/PID/status: is a signal pending? From /proc/PID/stat: the state, 0 when the process is gone. */
+/** Return, from /proc/PID/status, whether a signal is pending; from /proc/PID/stat, the state of the process, 0 when it is
+ * gone. */
 static bool
 is_pending(pid_t process)
 {

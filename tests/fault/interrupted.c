@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Readers that are interrupted while the guard works for them: by a jump out of a signal of their own, by a pending
- * cancellation, by a thread with a real-time priority. Nothing stays held, and mmg_close() comes back. And a loss that was
- * recorded without a fault is still contained when a fault comes by way of a handler that raises the signal anew.
+ * cancellation, by a thread with a real-time priority. No mapping stays held, and mmg_close() returns. Also, a loss that
+ * was recorded without a fault is contained when a handler on top of the guard raises the signal again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -84,7 +84,7 @@ CHECK_IN_A_CHILD(a_jump_out_of_a_read_leaves_nothing_held)
 
 static struct {
     const uint8_t *data;
-    bool asks; /* for a fault, instead of having one */
+    bool asks; /* asks mmg_handle_fault(), instead of having a fault */
     atomic_bool go;
 } reader;
 
@@ -169,7 +169,7 @@ raise_without_end(void *argument __attribute__((unused)))
     return NULL;
 }
 
-/** Longest time of a close, in milliseconds; negative: there is no such priority to be had. */
+/** Returns the longest time of a close in milliseconds, or a negative number when the process may not have the priority. */
 static void *
 close_with_priority(void *longest)
 {
@@ -196,7 +196,7 @@ close_with_priority(void *longest)
     return NULL;
 }
 
-/** The thread that holds a mapping must get to run, so whoever waits for it sleeps. Spinning would last for ever. */
+/** The thread that holds a mapping must get to run, so a thread that waits for it sleeps. Spinning would last for ever. */
 CHECK_IN_A_CHILD(a_thread_with_priority_does_not_wait_for_ever)
 {
     pthread_t low, high;
@@ -216,7 +216,7 @@ CHECK_IN_A_CHILD(a_thread_with_priority_does_not_wait_for_ever)
 
 static struct sigaction found;
 
-/** As Python's faulthandler: restore what was found, and raise the signal anew. */
+/** Restores the action that was found, and raises the signal again, as Python's faulthandler does. */
 static void
 restore_and_raise(int signo)
 {

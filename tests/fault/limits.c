@@ -129,7 +129,7 @@ without_a_mapping_left_a_loss_is_contained(void)
 
 /* -------------------------------------------------------------------------------------------------- address space -- */
 
-/** `*argument`: whether the hard limit comes down, too, and stays there. */
+/** `*argument` says whether the hard limit is lowered, too. */
 static void
 run_out_of_space(void *argument)
 {
@@ -139,7 +139,7 @@ run_out_of_space(void *argument)
     open_and_pin(PAGES);
     int descriptor = open(path, O_RDWR | O_CLOEXEC);
     REQUIRE(descriptor >= 0);
-    if (hard && getuid() == 0) { /* who is allowed everything may raise it */
+    if (hard && getuid() == 0) { /* root may raise the limit again */
         REQUIRE(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0);
     }
     REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
@@ -181,7 +181,7 @@ lock_everything(void *argument __attribute__((unused)))
     REQUIRE(chmod(path, 0666) == 0);
     int descriptor = open(path, O_RDWR | O_CLOEXEC);
     REQUIRE(descriptor >= 0);
-    if (getuid() == 0) { /* who is allowed everything has no such limit */
+    if (getuid() == 0) { /* root has no such limit */
         REQUIRE(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0);
     }
     REQUIRE(mlockall(MCL_FUTURE) == 0);

@@ -176,7 +176,7 @@ ask_at_once(void *argument __attribute__((unused)))
     return NULL;
 }
 
-/** The loss is on record before the zeros are there to be read, by whichever thread. */
+/** The loss is recorded before any thread can read the zeros. */
 static void
 no_zero_is_seen_before_it_is_told(void)
 {
@@ -645,7 +645,7 @@ close_inherited(void *argument)
     CHECK_STATUS(mmg_close(inherited->handle, 0), MMG_OK);
 }
 
-/** Whatever a handler held in another thread at the moment of fork(2), nobody lets go of it in the child. */
+/** A handler in another thread may hold a mapping at the moment of fork(2). In the child no thread ends that hold. */
 static void
 a_child_forked_amid_faults_can_close(void)
 {
@@ -676,8 +676,8 @@ a_child_forked_amid_faults_can_close(void)
 }
 
 /**
- * A fault handed in for a region that nobody pins any more races its end. Memory that the host then gets at the same
- * address is the host's: no zeros may appear in it.
+ * A fault is handed in for a region without a pin while the region ends. The host may get memory at the same address
+ * afterwards, and no zeros may appear in it.
  */
 static void
 a_handler_never_touches_what_comes_after_the_region(void)

@@ -236,7 +236,7 @@ read_blocked(void *argument __attribute__((unused)))
     CHECK(touch(span.data, 0) == 0);
 }
 
-/** What BLOCKED warns of: the kernel asks no handler. */
+/** This is what BLOCKED warns of: the kernel calls no handler. */
 static void
 a_fault_while_blocked_kills(void)
 {
@@ -405,13 +405,13 @@ open_where_refused(void *error)
     CHECK_STATUS(mmg_unpin(&span), MMG_OK);
     mmg_close(handle, 0);
 
-    /* A mapping without the guard can still be had, by those who ask for it. */
+    /* A caller that asks for it still gets a mapping without the guard. */
     handle = open_with(check_file("plain", file_size()), MMG_BACKING_MAP, MMG_FLAG_NO_FAULT_GUARD);
     CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_NONE);
     mmg_close(handle, 0);
 }
 
-/** A sandbox may say so when it refuses, or say nothing. */
+/** A sandbox may report that it refuses, or report success. */
 static void
 a_refusal_is_noticed(void)
 {
@@ -427,7 +427,7 @@ a_refusal_is_noticed(void)
 
 /* ------------------------------------------------------------------------------------- mmg_handle_fault() in the host -- */
 
-static volatile sig_atomic_t answers[2]; /* how often the hook said 0 and 1 */
+static volatile sig_atomic_t answers[2]; /* how often the hook returned 0 and 1 */
 static volatile sig_atomic_t errno_kept;
 static uint8_t *volatile host_page;
 
@@ -593,7 +593,7 @@ CHECK_IN_A_CHILD(a_page_that_is_back_was_cut_off)
     lose_a_page_that_is_back(check_file("big", file_size()), true);
 }
 
-/** Nobody has written to the file: the medium failed for a moment. */
+/** No process has written to the file, so the medium failed for a moment. */
 CHECK_IN_A_CHILD(a_page_that_failed_for_a_moment_is_an_error_of_the_medium)
 {
     lose_a_page_that_is_back(check_file("big", file_size()), false);
