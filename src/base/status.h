@@ -13,7 +13,7 @@
     X(MMG_E_ARGUMENT, -1, "invalid argument")                                                                          \
     X(MMG_E_HANDLE, -2, "not a live handle or pin")                                                                    \
     X(MMG_E_RANGE, -3, "offset or length out of range")                                                                \
-    X(MMG_E_ABI_SIZE, -4, "struct_size makes no sense")                                                                \
+    X(MMG_E_ABI_SIZE, -4, "struct_size is not a size of this struct")                                                  \
     X(MMG_E_ABI_NEWER, -5, "the struct uses members that this library is too old to know")                             \
     X(MMG_E_NOT_FOUND, -20, "no such file")                                                                            \
     X(MMG_E_PERMISSION, -21, "permission denied")                                                                      \

@@ -158,8 +158,9 @@ mmgi_source_lock(struct source *source)
     if (lock == MMG_LOCK_NONE)
         return MMG_OK;
     if (source->is_shared)
-        return lock_is_missing(source, lock, 0, MMG_LOCKING_NOT_OURS,
-                               "the descriptor cannot be opened anew, and a lock on it would be the caller's");
+        return lock_is_missing(
+            source, lock, 0, MMG_LOCKING_NOT_OURS,
+            "the file cannot be opened a second time, and a lock on the descriptor would be the caller's");
     int os_code = is_worth_sharing(source) ? mmgi_shared_lock_take(source->fd, lock, source->status.device,
                                                                    source->status.inode, &source->lock_share)
                                            : mmgi_lock_try(source->fd, lock);

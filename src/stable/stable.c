@@ -152,9 +152,9 @@ lease_refusal(int os_code)
     case EDQUOT:
         return "max_leases are held";
     case EINVAL:
-        return "switched off, or not for this file";
+        return "switched off, or the file system has none";
     default:
-        return "not to be had";
+        return "refused";
     }
 }
 
@@ -170,7 +170,7 @@ try_lease(struct attempt *attempt, mmg_status *status, struct region **out)
     }
     if (source->kind != SOURCE_FILE || source->is_shared || !source->file_system.has_leases) {
         note(attempt, "; lease: %s",
-             source->is_shared ? "the descriptor cannot be opened anew" : "not on its file system");
+             source->is_shared ? "the file cannot be opened a second time" : "not on its file system");
         return false;
     }
     int os_code = mmgi_lease_begin(source, &lease);

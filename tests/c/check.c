@@ -522,6 +522,26 @@ check_open(const char *path, const mmg_options *options)
     return handle;
 }
 
+mmg_span
+check_pin(mmg_handle handle, uint64_t offset, uint64_t length)
+{
+    mmg_span span = MMG_SPAN_INIT;
+    REQUIRE_STATUS(mmg_pin(handle, offset, length, &span), MMG_OK);
+    return span;
+}
+
+uint8_t
+check_touch(const uint8_t *bytes, uint64_t at)
+{
+    return *(const volatile uint8_t *)(bytes + at);
+}
+
+int
+check_errno(void)
+{
+    return *(volatile int *)&errno;
+}
+
 mmg_info
 check_info(mmg_handle handle)
 {

@@ -168,6 +168,12 @@ uint64_t check_random_below(uint64_t *state, uint64_t bound);
 mmg_options check_backing(uint32_t backing);
 /** Opens a path. A failure ends the program. */
 mmg_handle check_open(const char *path, const mmg_options *options);
+/** Views `length` bytes at `offset` of a region. A failure ends the program. */
+mmg_span check_pin(mmg_handle handle, uint64_t offset, uint64_t length);
+/** Reads a byte in a way that no optimiser can take away. */
+uint8_t check_touch(const uint8_t *bytes, uint64_t at);
+/** Returns errno as it is now; the compiler may remember an older value where it sees no call that sets errno. */
+int check_errno(void);
 /** Describes a region. A failure ends the program. */
 mmg_info check_info(mmg_handle handle);
 /** Returns the counters of the process. A failure ends the program. */

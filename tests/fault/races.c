@@ -68,14 +68,6 @@ open_mapped(const char *path)
     return check_open(path, &options);
 }
 
-static mmg_span
-pin(mmg_handle handle)
-{
-    mmg_span span = MMG_SPAN_INIT;
-    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
-    return span;
-}
-
 static uint8_t
 touch(const uint8_t *bytes, uint64_t page)
 {
@@ -133,7 +125,7 @@ two_threads_on_one_page(void)
     start(&threads[1], touch_same_page, NULL);
     for (uint64_t round = 0; round < same.rounds; round++) {
         mmg_handle handle = open_mapped(path);
-        mmg_span span = pin(handle);
+        mmg_span span = check_pin(handle, 0, MMG_TO_END);
         same.data = span.data;
         cut(path);
         pthread_barrier_wait(&same.barrier);
@@ -187,7 +179,7 @@ no_zero_is_seen_before_it_is_told(void)
     start(&thread, ask_at_once, NULL);
     for (uint64_t round = 0; round < told.rounds; round++) {
         told.handle = open_mapped(path);
-        mmg_span span = pin(told.handle);
+        mmg_span span = check_pin(told.handle, 0, MMG_TO_END);
         pthread_barrier_wait(&told.barrier);
         cut(path);
         pthread_barrier_wait(&told.barrier);
@@ -297,7 +289,7 @@ open_and_cut_many(void)
         snprintf(names[index], sizeof names[index], "many-%d", index);
         many.paths[index] = filled_file(names[index]);
         many.handles[index] = open_mapped(many.paths[index]);
-        many.spans[index] = pin(many.handles[index]);
+        many.spans[index] = check_pin(many.handles[index], 0, MMG_TO_END);
     }
     for (int index = 0; index < MANY; index++) {
         cut(many.paths[index]);
@@ -498,7 +490,7 @@ fault_in_a_thread(bool alternate, size_t stack_size)
     pthread_attr_t attributes;
     const char *path = filled_file("stacks");
     mmg_handle handle = open_mapped(path);
-    mmg_span span = pin(handle);
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     stacks.data = span.data;
     stacks.alternate = alternate;
     cut(path);
@@ -544,7 +536,7 @@ faults_in_a_handler_of_another_signal(void)
     }
     const char *path = filled_file("handler");
     mmg_handle handle = open_mapped(path);
-    mmg_span span = pin(handle);
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     memset(&action, 0, sizeof action);
     action.sa_handler = read_in_a_handler;
     REQUIRE(sigaction(SIGUSR1, &action, &before) == 0);
@@ -586,7 +578,7 @@ a_forked_child_contains_its_own(void)
     struct inherited inherited;
     inherited.path = filled_file("forked");
     inherited.handle = open_mapped(inherited.path);
-    inherited.span = pin(inherited.handle);
+    inherited.span = check_pin(inherited.handle, 0, MMG_TO_END);
     CHECK_EXITED(check_child(lose_in_the_child, &inherited));
 
     /* The parent has seen no fault yet; its own comes now. */
@@ -653,7 +645,7 @@ a_child_forked_amid_faults_can_close(void)
     struct inherited inherited;
     inherited.path = filled_file("inherited");
     inherited.handle = open_mapped(inherited.path);
-    inherited.span = pin(inherited.handle);
+    inherited.span = check_pin(inherited.handle, 0, MMG_TO_END);
     cut(inherited.path);
     CHECK_U64(touch(inherited.span.data, KEPT), 0);
     atomic_store(&handed.contained, 0);
@@ -691,7 +683,7 @@ a_handler_never_touches_what_comes_after_the_region(void)
     start(&thread, hand_in_faults, NULL);
     for (uint64_t round = check_scaled(200); round > 0 && check_failures() == 0; round--) {
         mmg_handle handle = open_mapped(path);
-        mmg_span span = pin(handle);
+        mmg_span span = check_pin(handle, 0, MMG_TO_END);
         uint8_t *address = (uint8_t *)(uintptr_t)span.data;
         CHECK_STATUS(mmg_unpin(&span), MMG_OK);
         atomic_store(&handed.address, address);
@@ -724,7 +716,7 @@ open_first(void *argument)
     pthread_barrier_wait(&first_barrier);
     mmg_handle handle = open_mapped(path);
     CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
-    mmg_span span = pin(handle);
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     cut(path);
     CHECK_U64(touch(span.data, PAGES - 1), 0);
     CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);

@@ -36,27 +36,6 @@ open_with(const char *path, uint32_t backing, uint64_t flags)
     return check_open(path, &options);
 }
 
-static mmg_span
-pin(mmg_handle handle)
-{
-    mmg_span span = MMG_SPAN_INIT;
-    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
-    return span;
-}
-
-static uint8_t
-touch(const uint8_t *bytes, uint64_t at)
-{
-    return *(const volatile uint8_t *)(bytes + at);
-}
-
-/** errno as it is, and not as the compiler remembers it: it sees no call that could have changed it. */
-static int
-errno_now(void)
-{
-    return *(volatile int *)&errno;
-}
-
 /** The handler in force for SIGBUS now, as a number that can be compared. */
 static uintptr_t
 handler_now(void)
@@ -80,9 +59,9 @@ set_blocked(bool blocked)
 static void
 lose(const char *path, mmg_handle handle)
 {
-    mmg_span span = pin(handle);
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     check_truncate(path, check_page());
-    CHECK_U64(touch(span.data, 9 * check_page()), 0);
+    CHECK_U64(check_touch(span.data, 9 * check_page()), 0);
     CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
     CHECK_U64(check_info(handle).faults, 1);
 }
@@ -124,7 +103,7 @@ CHECK_IN_A_CHILD(a_region_that_declines_installs_nothing)
     CHECK_U64(info.shortfall, MMG_SHORT_GUARD_OFF);
     CHECK_I64(mmg_guard_state(), MMG_GUARD_NONE);
     CHECK(handler_now() == before);
-    mmg_span span = pin(handle);
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     CHECK(check_is_pattern(span.data, 0, span.size));
     CHECK_STATUS(mmg_unpin(&span), MMG_OK);
     mmg_close(handle, 0);
@@ -179,9 +158,9 @@ read_unguarded(void *argument __attribute__((unused)))
     const char *path = check_file("big", file_size());
     signal(SIGBUS, SIG_DFL);
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, MMG_FLAG_NO_FAULT_GUARD);
-    mmg_span span = pin(handle);
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     check_truncate(path, 0);
-    CHECK(touch(span.data, 0) == 0);
+    CHECK(check_touch(span.data, 0) == 0);
 }
 
 static void
@@ -230,10 +209,10 @@ read_blocked(void *argument __attribute__((unused)))
 {
     const char *path = check_file("big", file_size());
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
-    mmg_span span = pin(handle);
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     check_truncate(path, 0);
     set_blocked(true);
-    CHECK(touch(span.data, 0) == 0);
+    CHECK(check_touch(span.data, 0) == 0);
 }
 
 /** This is what BLOCKED warns of: the kernel calls no handler. */
@@ -318,9 +297,9 @@ read_disabled(void *argument __attribute__((unused)))
     const char *path = check_file("big", file_size());
     signal(SIGBUS, SIG_DFL);
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
-    mmg_span span = pin(handle);
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     check_truncate(path, 0);
-    CHECK(touch(span.data, 0) == 0);
+    CHECK(check_touch(span.data, 0) == 0);
 }
 
 static void
@@ -399,7 +378,7 @@ open_where_refused(void *error)
     CHECK_U64(info.backing, MMG_BACKING_COPY);
     CHECK_U64(info.backing_reason, MMG_REASON_NO_GUARD);
     CHECK_U64(info.guarantee, MMG_GUARANTEE_STABLE);
-    mmg_span span = pin(handle);
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     check_truncate(path, 0);
     CHECK(check_is_pattern(span.data, 0, span.size));
     CHECK_STATUS(mmg_unpin(&span), MMG_OK);
@@ -437,7 +416,7 @@ host_handler(int signo, siginfo_t *info, void *context)
     int saved = errno;
     errno = MARK + 1;
     int32_t answer = mmg_handle_fault(signo, info, context);
-    errno_kept += errno_now() == MARK + 1;
+    errno_kept += check_errno() == MARK + 1;
     answers[answer == 1]++;
     if (answer == 0 && host_page != NULL &&
         mmap(host_page, check_page(), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) {
@@ -472,15 +451,15 @@ map_host_page(void)
 static void
 use_the_hook(const char *path, mmg_handle handle)
 {
-    mmg_span span = pin(handle);
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     CHECK_I64(answers[0] + answers[1], 0);
     check_truncate(path, 5 * check_page() + 3);
     errno = MARK;
-    CHECK_U64(touch(span.data, 6 * check_page()), 0);
-    CHECK_I64(errno_now(), MARK);
+    CHECK_U64(check_touch(span.data, 6 * check_page()), 0);
+    CHECK_I64(check_errno(), MARK);
     CHECK_I64(answers[1], 1);
     CHECK_I64(answers[0], 0);
-    CHECK_U64(touch(host_page, 17), 0);
+    CHECK_U64(check_touch(host_page, 17), 0);
     CHECK_I64(answers[0], 1);
     raise(SIGBUS);
     CHECK_I64(answers[0], 2);
@@ -519,7 +498,7 @@ CHECK_IN_A_CHILD(the_hook_refuses_what_is_not_ours)
 {
     const char *path = check_file("big", file_size());
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
-    mmg_span span = pin(handle);
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     siginfo_t info;
     memset(&info, 0, sizeof info);
     info.si_signo = SIGBUS;
@@ -545,7 +524,7 @@ CHECK_IN_A_CHILD(the_hook_refuses_what_is_not_ours)
     info.si_code = SI_USER;
     info.si_pid = getppid();
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
-    CHECK_I64(errno_now(), MARK);
+    CHECK_I64(check_errno(), MARK);
     CHECK(check_is_pattern(span.data, 0, span.size));
     CHECK_STATUS(mmg_unpin(&span), MMG_OK);
     CHECK_STATUS(mmg_check(handle), MMG_OK);
@@ -564,7 +543,7 @@ lose_a_page_that_is_back(const char *path, bool was_cut)
     const uint64_t page = check_page();
     const mmg_status cause = was_cut ? MMG_E_TRUNCATED : MMG_E_IO;
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
-    mmg_span whole = pin(handle);
+    mmg_span whole = check_pin(handle, 0, MMG_TO_END);
     siginfo_t info;
     if (was_cut) {
         usleep(20000); /* file systems count time in steps of a clock tick */
@@ -605,7 +584,7 @@ CHECK_IN_A_CHILD(a_run_of_failing_pages_is_given_up_in_growing_steps)
     const uint64_t page = check_page();
     for (int backwards = 0; backwards < 2; backwards++) {
         mmg_handle handle = open_with(check_file("big", file_size()), MMG_BACKING_MAP, 0);
-        mmg_span whole = pin(handle);
+        mmg_span whole = check_pin(handle, 0, MMG_TO_END);
         siginfo_t info;
         uint64_t faults = 0;
         memset(&info, 0, sizeof info);
@@ -637,7 +616,7 @@ CHECK_IN_A_CHILD(another_file_behind_the_descriptor_is_noticed)
     int before = open(check_file("probe", 1), O_RDONLY | O_CLOEXEC);
     REQUIRE(before >= 0 && close(before) == 0);
     mmg_handle handle = open_with(check_file("big", file_size()), MMG_BACKING_MAP, 0);
-    mmg_span span = pin(handle);
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     int other = open(check_file("other", 10), O_RDONLY | O_CLOEXEC);
     REQUIRE(other >= 0 && dup2(other, before) == before);
     CHECK_STATUS(mmg_read(handle, 0, &byte, 1, &got), MMG_E_SYSTEM);
@@ -658,7 +637,7 @@ CHECK_IN_A_CHILD(a_memory_error_costs_its_page)
     const uint64_t page = check_page();
     const char *path = check_file("big", file_size());
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
-    mmg_span whole = pin(handle);
+    mmg_span whole = check_pin(handle, 0, MMG_TO_END);
     mmg_span neighbour = MMG_SPAN_INIT;
     siginfo_t info;
     memset(&info, 0, sizeof info);

@@ -38,28 +38,6 @@ open_window(const char *path, uint64_t offset, uint64_t length)
     return check_open(path, &options);
 }
 
-static mmg_span
-pin(mmg_handle handle, uint64_t offset, uint64_t length)
-{
-    mmg_span span = MMG_SPAN_INIT;
-    REQUIRE_STATUS(mmg_pin(handle, offset, length, &span), MMG_OK);
-    return span;
-}
-
-/** Read a byte the way an optimiser cannot take away. */
-static uint8_t
-touch(const uint8_t *bytes, uint64_t at)
-{
-    return *(const volatile uint8_t *)(bytes + at);
-}
-
-/** errno as it is, and not as the compiler remembers it: it sees no call that could have changed it. */
-static int
-errno_now(void)
-{
-    return *(volatile int *)&errno;
-}
-
 /* ------------------------------------------------------------------------------------------------- the plain twin -- */
 
 struct plain {
@@ -81,7 +59,7 @@ read_plain(void *argument)
     REQUIRE(bytes != MAP_FAILED);
     check_truncate(plain->path, plain->cut);
     for (uint64_t at = plain->from; at < plain->to; at++) {
-        CHECK(touch(bytes, at) == 0 || at < plain->cut);
+        CHECK(check_touch(bytes, at) == 0 || at < plain->cut);
     }
 }
 
@@ -128,15 +106,15 @@ cut_window(uint64_t offset, uint64_t length, uint64_t cut)
     CHECK_U64(info.means, MMG_MEANS_FAULT_GUARD);
     CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
 
-    mmg_span whole = pin(handle, 0, MMG_TO_END);
-    mmg_span before = pin(handle, 0, lost);
-    mmg_span behind = pin(handle, lost, MMG_TO_END);
-    mmg_span last = pin(handle, size - 1, 1);
+    mmg_span whole = check_pin(handle, 0, MMG_TO_END);
+    mmg_span before = check_pin(handle, 0, lost);
+    mmg_span behind = check_pin(handle, lost, MMG_TO_END);
+    mmg_span last = check_pin(handle, size - 1, 1);
     CHECK(check_is_pattern(whole.data, offset, size));
     check_truncate(path, cut);
     errno = MARK;
-    uint8_t value = touch(whole.data, size - 1);
-    CHECK_I64(errno_now(), MARK);
+    uint8_t value = check_touch(whole.data, size - 1);
+    CHECK_I64(check_errno(), MARK);
     CHECK_U64(value, 0);
     check_cut_bytes(whole.data, size, offset, lost);
 
@@ -234,7 +212,7 @@ a_cut_outside_the_window_is_no_loss(void)
     const uint64_t page = check_page();
     const char *path = check_file("cut", whole_file());
     mmg_handle handle = open_window(path, 2 * page + 5, 10 * page);
-    mmg_span span = pin(handle, 0, MMG_TO_END);
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     check_truncate(path, 12 * page + 5);
     CHECK(check_is_pattern(span.data, 2 * page + 5, span.size));
     CHECK_STATUS(mmg_check(handle), MMG_OK);
@@ -249,14 +227,14 @@ a_second_cut_is_reported_too(void)
     const uint64_t page = check_page();
     const char *path = check_file("cut", whole_file());
     mmg_handle handle = open_window(path, 0, WHOLE);
-    mmg_span whole = pin(handle, 0, MMG_TO_END);
-    mmg_span middle = pin(handle, 20 * page, 10 * page);
-    mmg_span early = pin(handle, 0, 5 * page);
+    mmg_span whole = check_pin(handle, 0, MMG_TO_END);
+    mmg_span middle = check_pin(handle, 20 * page, 10 * page);
+    mmg_span early = check_pin(handle, 0, 5 * page);
     check_truncate(path, 40 * page);
-    CHECK_U64(touch(whole.data, 50 * page), 0);
+    CHECK_U64(check_touch(whole.data, 50 * page), 0);
     CHECK_U64(check_info(handle).fault_offset, 40 * page);
     check_truncate(path, 10 * page + 5);
-    CHECK_U64(touch(whole.data, 30 * page), 0);
+    CHECK_U64(check_touch(whole.data, 30 * page), 0);
     check_cut_bytes(whole.data, whole.size, 0, 10 * page + 5);
     CHECK_STATUS(mmg_unpin(&middle), MMG_E_TRUNCATED);
     CHECK_STATUS(mmg_unpin(&early), MMG_OK);
@@ -290,11 +268,11 @@ cut_and_grow(bool by_fault)
     const uint64_t cut = 20 * page + 9;
     const char *path = check_file("grown", whole_file());
     mmg_handle handle = open_window(path, 0, WHOLE);
-    mmg_span whole = pin(handle, 0, MMG_TO_END);
-    mmg_span before = pin(handle, 0, cut);
+    mmg_span whole = check_pin(handle, 0, MMG_TO_END);
+    mmg_span before = check_pin(handle, 0, cut);
     check_truncate(path, cut);
     if (by_fault) {
-        CHECK_U64(touch(whole.data, 30 * page), 0);
+        CHECK_U64(check_touch(whole.data, 30 * page), 0);
     } else {
         CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
     }
@@ -316,7 +294,7 @@ cut_and_grow(bool by_fault)
 
     /* Another handle, opened now, knows nothing of it. */
     handle = open_window(path, 0, WHOLE);
-    whole = pin(handle, 0, MMG_TO_END);
+    whole = check_pin(handle, 0, MMG_TO_END);
     CHECK(check_is_pattern(whole.data, 0, whole.size));
     CHECK_STATUS(mmg_unpin(&whole), MMG_OK);
     CHECK_STATUS(mmg_check(handle), MMG_OK);
@@ -342,7 +320,7 @@ grown_unseen_is_seen_by_changed(void)
     const uint64_t page = check_page();
     const char *path = check_file("grown", whole_file());
     mmg_handle handle = open_window(path, 0, WHOLE);
-    mmg_span whole = pin(handle, 0, MMG_TO_END);
+    mmg_span whole = check_pin(handle, 0, MMG_TO_END);
     uint32_t what = 0;
     CHECK_STATUS(mmg_changed(handle, &what), MMG_OK);
     CHECK_U64(what, 0);
@@ -364,7 +342,7 @@ a_replaced_or_removed_file_keeps_its_bytes(void)
     const char *path = check_file("kept", whole_file());
     const char *other = check_file("other", 100);
     mmg_handle handle = open_window(path, 0, WHOLE);
-    mmg_span whole = pin(handle, 0, MMG_TO_END);
+    mmg_span whole = check_pin(handle, 0, MMG_TO_END);
     uint32_t what = 0;
     REQUIRE(rename(other, path) == 0);
     CHECK(check_is_pattern(whole.data, 0, whole.size));
@@ -385,7 +363,7 @@ growth_is_no_loss(void)
 {
     const char *path = check_file("longer", whole_file());
     mmg_handle handle = open_window(path, 0, WHOLE);
-    mmg_span whole = pin(handle, 0, MMG_TO_END);
+    mmg_span whole = check_pin(handle, 0, MMG_TO_END);
     write_pattern(path, whole_file(), 5 * check_page());
     CHECK_U64(whole.size, whole_file());
     CHECK(check_is_pattern(whole.data, 0, whole.size));
@@ -439,7 +417,7 @@ a_copy_does_not_care(void)
     const char *path = check_file("copied", whole_file());
     mmg_options options = check_backing(MMG_BACKING_COPY);
     mmg_handle handle = check_open(path, &options);
-    mmg_span whole = pin(handle, 0, MMG_TO_END);
+    mmg_span whole = check_pin(handle, 0, MMG_TO_END);
     check_truncate(path, 0);
     CHECK(check_is_pattern(whole.data, 0, whole.size));
     CHECK_STATUS(mmg_unpin(&whole), MMG_OK);
@@ -454,8 +432,8 @@ pinned_bytes_of_a_closed_region_are_contained(void)
     const uint64_t page = check_page();
     const char *path = check_file("closed", whole_file());
     mmg_handle handle = open_window(path, 0, WHOLE);
-    mmg_span whole = pin(handle, 0, MMG_TO_END);
-    mmg_span before = pin(handle, 0, page);
+    mmg_span whole = check_pin(handle, 0, MMG_TO_END);
+    mmg_span before = check_pin(handle, 0, page);
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
     check_truncate(path, 3 * page + 1);
     check_cut_bytes(whole.data, whole.size, 0, 3 * page + 1);
@@ -476,7 +454,7 @@ memory_files_are_contained(void)
     mmg_options options = check_backing(MMG_BACKING_MAP);
     mmg_handle handle = 0;
     REQUIRE_STATUS(mmg_open_fd(descriptor, &options, &handle, NULL), MMG_OK);
-    mmg_span whole = pin(handle, 0, MMG_TO_END);
+    mmg_span whole = check_pin(handle, 0, MMG_TO_END);
     CHECK(check_is_pattern(whole.data, 0, sizeof bytes));
     REQUIRE(ftruncate(descriptor, 0) == 0);
     CHECK(check_is_zero(whole.data, whole.size));
@@ -495,8 +473,8 @@ two_regions_of_one_file_know_their_own_losses(void)
     const char *path = check_file("shared", whole_file());
     mmg_handle early = open_window(path, 0, 10 * page);
     mmg_handle late = open_window(path, 10 * page, WHOLE);
-    mmg_span early_span = pin(early, 0, MMG_TO_END);
-    mmg_span late_span = pin(late, 0, MMG_TO_END);
+    mmg_span early_span = check_pin(early, 0, MMG_TO_END);
+    mmg_span late_span = check_pin(late, 0, MMG_TO_END);
     uint64_t faults = check_stats().faults;
     check_truncate(path, 12 * page);
     check_cut_bytes(late_span.data, late_span.size, 10 * page, 2 * page);
@@ -547,15 +525,15 @@ cut_sparse(uint64_t cut)
         return;
     }
     mmg_handle handle = open_window(path, 0, WHOLE);
-    mmg_span whole = pin(handle, 0, MMG_TO_END);
+    mmg_span whole = check_pin(handle, 0, MMG_TO_END);
     CHECK_U64(whole.size, SPARSE);
     CHECK(check_is_pattern(whole.data, 0, SCANNED));
     check_truncate(path, cut);
     CHECK(check_is_zero(whole.data + SCANNED, 64 * page));
     for (uint64_t at = GIBI; at < SPARSE; at += GIBI) {
-        CHECK_U64(touch(whole.data, at), 0);
+        CHECK_U64(check_touch(whole.data, at), 0);
     }
-    CHECK_U64(touch(whole.data, SPARSE - 1), 0);
+    CHECK_U64(check_touch(whole.data, SPARSE - 1), 0);
     if (cut >= SCANNED) {
         CHECK(check_is_pattern(whole.data, 0, SCANNED));
     } else {
