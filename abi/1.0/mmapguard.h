@@ -163,7 +163,7 @@ typedef struct mmg_error {
 /** What is known about one region, filled by mmg_info_get(). */
 typedef struct mmg_info {
     uint32_t struct_size;       /**< sizeof(mmg_info) as the caller was compiled */
-    uint32_t backing;           /**< MMG_BACKING_MAP or _COPY: what holds the bytes */
+    uint32_t backing;           /**< MMG_BACKING_MAP, _COPY or _ADOPTED: what holds the bytes */
     uint32_t backing_reason;    /**< MMG_REASON_...: why that one */
     uint32_t guarantee;         /**< MMG_GUARANTEE_...: the guarantee that holds for the bytes */
     uint32_t means;             /**< MMG_MEANS_...: by what it is upheld */
@@ -293,9 +293,10 @@ enum {
 
 /** `mmg_options.backing` and `mmg_info.backing`. */
 enum {
-    MMG_BACKING_AUTO = 0, /**< copy what is small or cannot be mapped, map the rest */
-    MMG_BACKING_MAP = 1,  /**< a mapping of the file, or an error */
-    MMG_BACKING_COPY = 2  /**< a private copy in memory, within `max_bytes` */
+    MMG_BACKING_AUTO = 0,   /**< copy what is small or cannot be mapped, map the rest */
+    MMG_BACKING_MAP = 1,    /**< a mapping of the file, or an error */
+    MMG_BACKING_COPY = 2,   /**< a private copy in memory, within `max_bytes` */
+    MMG_BACKING_ADOPTED = 3 /**< a mapping that somebody else has made; see mmg_adopt(). No option */
 };
 
 /** `mmg_info.backing_reason`. */
@@ -389,13 +390,16 @@ enum {
     MMG_FLAG_REQUIRE_LOCK = 32, /**< no lock is an error, not an unlocked region; with MMG_LOCK_AUTO, lock everywhere */
     MMG_FLAG_NO_LEASE = 64,     /**< take no lease: no writer is ever delayed or refused, at the price of a copy. Also
                                       for all regions by MMAPGUARD_NO_LEASE in the environment */
-    MMG_FLAG_REGULAR_ONLY = 128, /**< anything but a regular file is MMG_E_NOT_MAPPABLE, so that no FIFO and no device
+    MMG_FLAG_REGULAR_ONLY = 128,  /**< anything but a regular file is MMG_E_NOT_MAPPABLE, so that no FIFO and no device
                                       can make the call wait */
-    MMG_FLAG_NO_WRITERS = 256,   /**< a file that is open for writing anywhere at this moment is MMG_E_WOULD_BLOCK, and
+    MMG_FLAG_NO_WRITERS = 256,    /**< a file that is open for writing anywhere at this moment is MMG_E_WOULD_BLOCK, and
                                       MMG_E_UNSUPPORTED where the kernel does not tell: a file of another user, or a
                                       file system without leases. Who opens it later is not kept out */
-    MMG_FLAG_REQUIRE_GUARD = 512 /**< where the guard cannot watch, also because of MMAPGUARD_NO_SIGNAL, a mapping is
+    MMG_FLAG_REQUIRE_GUARD = 512, /**< where the guard cannot watch, also because of MMAPGUARD_NO_SIGNAL, a mapping is
                                       MMG_E_GUARD and not one without a guarantee */
+    MMG_FLAG_SHARED_WRITABLE =
+        1024 /**< mmg_adopt() takes a shared mapping that can be written to as well: what is stored
+                                      into a page that was replaced goes nowhere */
 };
 
 /** `mmg_options.access` (up to HUGEPAGE) and the advice of mmg_advise(); see madvise(2). */
@@ -464,7 +468,7 @@ enum {
     MMG_FEATURE_STABLE_LEASE = 4,   /**< STABLE by a lease with snapshot on break */
     MMG_FEATURE_STABLE_REFLINK = 5, /**< STABLE by a reflinked snapshot */
     MMG_FEATURE_ARROW = 6,          /**< mmg_export_arrow() */
-    MMG_FEATURE_FOREIGN = 7,        /**< mmg_guard_process(): the kernel says what is mapped where, and
+    MMG_FEATURE_FOREIGN = 7,        /**< mmg_guard_process() and mmg_adopt(): the kernel says what is mapped where, and
                                          lets lost pages be replaced */
     MMG_FEATURE_FOREIGN_QUERY = 8   /**< ... by one call for one mapping (PROCMAP_QUERY, Linux 6.11); without it by
                                          reading the list of all mappings at each fault */
@@ -629,6 +633,58 @@ mmg_status mmg_load(const char *path, const mmg_options *options, mmg_handle *ha
  * @since 1.0
  */
 mmg_status mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error);
+
+/**
+ * Take a mapping that somebody else has made as a region: of a C program, a numpy.memmap, a database. The handle is like any
+ * other, with the same calls. Nothing is mapped anew, and nothing moves.
+ *
+ * The caller promises that the range stays mapped until the handle is closed and its pins are gone. The library never
+ * unmaps it. When a page is lost, zeros take its place, with the protection that the page had. The handler asks the
+ * kernel before it does so, and leaves alone what is no longer the file: so a broken promise costs a crash of the owner
+ * at most, and never the pages of somebody else.
+ *
+ * The file is found by itself and opened by its path, or is given as a descriptor, which is duplicated: for a file that has
+ * no path any more, or that this process may not open. What of the range lies behind the end of the file is left out
+ * (mmg_info.size). Without a lock by name in the options no lock is taken. Bytes that the owner of a private mapping has
+ * written are part of the region as they are when they are read.
+ *
+ * With MMG_GUARANTEE_STABLE the means are those of mmg_open(), put in place: a lease, and over the pages a snapshot when it
+ * breaks, or a reflink or a snapshot at once, over all pages that the range touches, so that the owner reads the same
+ * bytes. A copy in memory is no means, since it lies elsewhere.
+ *
+ * @param[in] data  `size` bytes, at any alignment, which may lie in several neighbouring mappings of the same file
+ * @param[in] size  how many bytes, at least 1
+ * @param[in] fd  a descriptor of the file, which stays the caller's; -1: none
+ * @param[in] options  as for mmg_open(), or NULL. `offset`, `length` and `backing` must be 0
+ * @param[out] handle  as for mmg_open()
+ * @param[in,out] error  as for mmg_open()
+ * @retval MMG_OK
+ * @retval MMG_E_ARGUMENT also: NULL, or a descriptor that is not open
+ * @retval MMG_E_ABI_SIZE
+ * @retval MMG_E_ABI_NEWER
+ * @retval MMG_E_RANGE the range is empty, or a part of it is not mapped
+ * @retval MMG_E_NOT_MAPPABLE memory that is no file, a device, several files, huge pages, an executable mapping, a file
+ *   that is executed anywhere in the process, a shared writable mapping without MMG_FLAG_SHARED_WRITABLE, or a descriptor
+ *   of another file
+ * @retval MMG_E_NOT_FOUND the path of the file is gone; give a descriptor
+ * @retval MMG_E_PERMISSION the file may not be opened; give a descriptor
+ * @retval MMG_E_TRUNCATED the file ends before the range begins
+ * @retval MMG_E_WOULD_BLOCK
+ * @retval MMG_E_LIMIT
+ * @retval MMG_E_NO_MEMORY
+ * @retval MMG_E_UNSTABLE STABLE cannot be put in place: the owner can write to the mapping, or every means failed
+ * @retval MMG_E_IO
+ * @retval MMG_E_UNSUPPORTED the kernel does not tell what is mapped (no MMG_FEATURE_FOREIGN)
+ * @retval MMG_E_GUARD
+ * @retval MMG_E_SYSTEM
+ * @par Blocks
+ *   On the disk; on a lock for `lock_wait_ms`.
+ * @par Threads
+ *   Safe.
+ * @since 1.0
+ */
+mmg_status mmg_adopt(const void *data, uint64_t size, int32_t fd, const mmg_options *options, mmg_handle *handle,
+                     mmg_error *error);
 
 /**
  * Close a handle. The handle is invalid at once, in every thread. The bytes, the descriptor and the lock live until the
@@ -1197,6 +1253,8 @@ MMG_MUST_CHECK_ MMG_NONNULL_(1, 3) mmg_status mmg_open(const char *, const mmg_o
 MMG_MUST_CHECK_ MMG_NONNULL_(3) mmg_status mmg_open_fd(int32_t, const mmg_options *, mmg_handle *, mmg_error *);
 MMG_MUST_CHECK_ MMG_NONNULL_(1, 3) mmg_status mmg_load(const char *, const mmg_options *, mmg_handle *, mmg_error *);
 MMG_MUST_CHECK_ MMG_NONNULL_(3) mmg_status mmg_read_fd(int32_t, const mmg_options *, mmg_handle *, mmg_error *);
+MMG_MUST_CHECK_ MMG_NONNULL_(1, 5) mmg_status
+    mmg_adopt(const void *, uint64_t, int32_t, const mmg_options *, mmg_handle *, mmg_error *);
 MMG_MUST_CHECK_ MMG_NONNULL_(4) mmg_status mmg_pin(mmg_handle, uint64_t, uint64_t, mmg_span *);
 MMG_MUST_CHECK_ MMG_NONNULL_(1) mmg_status mmg_unpin(mmg_span *);
 MMG_MUST_CHECK_ MMG_NONNULL_(5) mmg_status mmg_read(mmg_handle, uint64_t, void *, uint64_t, uint64_t *);

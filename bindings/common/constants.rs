@@ -75,6 +75,8 @@ constants! {
     MMG_BACKING_MAP: u32 = 1;
     /// a private copy in memory, within `max_bytes`
     MMG_BACKING_COPY: u32 = 2;
+    /// a mapping that somebody else has made; see `mmg_adopt()`. No option
+    MMG_BACKING_ADOPTED: u32 = 3;
 
     // `mmg_info.backing_reason`.
     /// the caller asked for this backing
@@ -217,6 +219,9 @@ constants! {
     /// where the guard cannot watch, also because of MMAPGUARD_NO_SIGNAL, a mapping is `MMG_E_GUARD` and not
     /// one without a guarantee
     MMG_FLAG_REQUIRE_GUARD: u64 = 512;
+    /// `mmg_adopt()` takes a shared mapping that can be written to as well: what is stored into a page that
+    /// was replaced goes nowhere
+    MMG_FLAG_SHARED_WRITABLE: u64 = 1024;
 
     // `mmg_options.access` (up to HUGEPAGE) and the advice of mmg_advise(); see madvise(2).
     /// nothing in particular
@@ -298,7 +303,8 @@ constants! {
     MMG_FEATURE_STABLE_REFLINK: u32 = 5;
     /// `mmg_export_arrow()`
     MMG_FEATURE_ARROW: u32 = 6;
-    /// `mmg_guard_process()`: the kernel says what is mapped where, and lets lost pages be replaced
+    /// `mmg_guard_process()` and `mmg_adopt()`: the kernel says what is mapped where, and lets lost pages be
+    /// replaced
     MMG_FEATURE_FOREIGN: u32 = 7;
     /// ... by one call for one mapping (PROCMAP_QUERY, Linux 6.11); without it by reading the list of all
     /// mappings at each fault

@@ -12,6 +12,63 @@ functions! {
     /// Since 1.0.
     pub fn mmg_abi_version() -> u32;
 
+    /// Take a mapping that somebody else has made as a region: of a C program, a numpy.memmap, a database.
+    /// The handle is like any other, with the same calls. Nothing is mapped anew, and nothing moves.
+    ///
+    /// The caller promises that the range stays mapped until the handle is closed and its pins are gone. The
+    /// library never unmaps it. When a page is lost, zeros take its place, with the protection that the page
+    /// had. The handler asks the kernel before it does so, and leaves alone what is no longer the file: so a
+    /// broken promise costs a crash of the owner at most, and never the pages of somebody else.
+    ///
+    /// The file is found by itself and opened by its path, or is given as a descriptor, which is duplicated:
+    /// for a file that has no path any more, or that this process may not open. What of the range lies behind
+    /// the end of the file is left out (`mmg_info.size`). Without a lock by name in the options no lock is
+    /// taken. Bytes that the owner of a private mapping has written are part of the region as they are when
+    /// they are read.
+    ///
+    /// With `MMG_GUARANTEE_STABLE` the means are those of `mmg_open()`, put in place: a lease, and over the
+    /// pages a snapshot when it breaks, or a reflink or a snapshot at once, over all pages that the range
+    /// touches, so that the owner reads the same bytes. A copy in memory is no means, since it lies
+    /// elsewhere.
+    ///
+    /// - `data`: `size` bytes, at any alignment, which may lie in several neighbouring mappings of the same
+    ///   file
+    /// - `size`: how many bytes, at least 1
+    /// - `fd`: a descriptor of the file, which stays the caller's; -1: none
+    /// - `options`: how, or NULL for the defaults
+    /// - `handle`: receives the handle, which the caller must give to `mmg_close()`; 0 on failure
+    /// - `error`: receives the details, or NULL
+    ///
+    /// Returns one of these:
+    ///
+    /// - `MMG_OK`
+    /// - `MMG_E_ARGUMENT`: also: NULL, or a descriptor that is not open
+    /// - `MMG_E_ABI_SIZE`
+    /// - `MMG_E_ABI_NEWER`
+    /// - `MMG_E_RANGE`: the range is empty, or a part of it is not mapped
+    /// - `MMG_E_NOT_MAPPABLE`: memory that is no file, a device, several files, huge pages, an executable
+    ///   mapping, a file that is executed anywhere in the process, a shared writable mapping without
+    ///   `MMG_FLAG_SHARED_WRITABLE`, or a descriptor of another file
+    /// - `MMG_E_NOT_FOUND`: the path of the file is gone; give a descriptor
+    /// - `MMG_E_PERMISSION`: the file may not be opened; give a descriptor
+    /// - `MMG_E_TRUNCATED`: the file ends before the range begins
+    /// - `MMG_E_WOULD_BLOCK`
+    /// - `MMG_E_LIMIT`
+    /// - `MMG_E_NO_MEMORY`
+    /// - `MMG_E_UNSTABLE`: STABLE cannot be put in place: the owner can write to the mapping, or every means
+    ///   failed
+    /// - `MMG_E_IO`
+    /// - `MMG_E_UNSUPPORTED`: the kernel does not tell what is mapped (no `MMG_FEATURE_FOREIGN`)
+    /// - `MMG_E_GUARD`
+    /// - `MMG_E_SYSTEM`
+    ///
+    /// Blocks: On the disk; on a lock for `lock_wait_ms`.
+    ///
+    /// Threads: Safe.
+    ///
+    /// Since 1.0.
+    pub fn mmg_adopt(data: *const c_void, size: u64, fd: i32, options: *const mmg_options, handle: *mut mmg_handle, error: *mut mmg_error) -> mmg_status;
+
     /// Tell the kernel how a range will be used. Has no effect on a copy.
     ///
     /// - `length`: bytes; `MMG_TO_END`: to the end

@@ -85,7 +85,7 @@ structs! {
     pub struct mmg_info {
         /// sizeof(`mmg_info`) as the caller was compiled
         struct_size: u32,
-        /// `MMG_BACKING_MAP` or _COPY: what holds the bytes
+        /// `MMG_BACKING_MAP`, _COPY or _ADOPTED: what holds the bytes
         backing: u32,
         /// `MMG_REASON_...`: why that one
         backing_reason: u32,

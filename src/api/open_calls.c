@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "handle/handle.h"
+#include "region/adoption.h"
 #include "base/struct_size.h"
 #include "region/backing.h"
 #include "region/contained.h"
@@ -82,14 +83,11 @@ region_make(struct source *source, struct region **region)
     }
 }
 
-static mmg_status
-opening_finish(struct opening *opening, mmg_handle *handle)
+/* Ends a call that opens with what became of its region. */
+static inline __attribute__((always_inline)) mmg_status
+opening_issue(struct opening *opening, mmg_status status, struct region *region, mmg_handle *handle)
 {
-    struct source *source = &opening->source;
-    struct region *region;
-    mmg_status status = region_make(source, &region);
-
-    mmgi_source_close(source);
+    mmgi_source_close(&opening->source);
     if (status != MMG_OK)
         return status;
     if (region->size == 0 && (opening->options.flags & MMG_FLAG_REJECT_EMPTY)) {
@@ -107,6 +105,15 @@ opening_finish(struct opening *opening, mmg_handle *handle)
     if (opening->report.caller_error != NULL && opening->report.caller_error->status != MMG_OK)
         mmgi_error_clear(opening->report.caller_error);
     return MMG_OK;
+}
+
+static mmg_status
+opening_finish(struct opening *opening, mmg_handle *handle)
+{
+    struct region *region = NULL;
+    mmg_status status = region_make(&opening->source, &region);
+
+    return opening_issue(opening, status, region, handle);
 }
 
 mmg_status
@@ -155,4 +162,63 @@ mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_erro
         return status;
     status = mmgi_source_open_stream(fd, &opening.source);
     return status == MMG_OK ? opening_finish(&opening, handle) : status;
+}
+
+/* Makes the region of an adopted mapping. Everything about the mapping and its file is known. */
+static mmg_status
+region_adopt(struct source *source, uint64_t length, struct region **region)
+{
+    if (source->options->guarantee != MMG_GUARANTEE_STABLE)
+        return mmgi_hold_contained(source, length, region);
+    if (source->adoption->is_writable)
+        return mmgi_error_tell(source->report, MMG_E_UNSTABLE, "adopt", 0, 0,
+                               "its owner can write to the mapping, so nothing can be put in its place");
+    return mmgi_stable_open(source, length, region);
+}
+
+/* Opens the file of a mapping: by the descriptor of the caller, or by the path that the kernel tells. */
+static mmg_status
+open_file_of(struct opening *opening, int fd, const struct adoption *adoption)
+{
+    const char *path = adoption->scratch.path;
+
+    if (fd >= 0)
+        return mmgi_source_open_fd(fd, &opening->source);
+    if (path[0] != '/')
+        return mmgi_error_tell(&opening->report, MMG_E_NOT_MAPPABLE, "adopt", 0, 0, "has no path");
+    opening->report.path = path;
+    return mmgi_source_open_path(path, &opening->source);
+}
+
+mmg_status
+mmg_adopt(const void *data, uint64_t size, int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error)
+{
+    /* The cast: the library writes to nothing there, and replaces pages only. */
+    struct adoption adoption = {.data = (unsigned char *)(uintptr_t)data, .size = size};
+    struct opening opening;
+    struct region *region = NULL;
+    mmg_status status = opening_begin(&opening, "(mapping)", fd, options, handle, error);
+
+    if (status != MMG_OK)
+        return status;
+    mmg_options *ours = &opening.options;
+    if (data == NULL)
+        return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "arguments", 0, 0, "no mapping was given");
+    if (size == 0)
+        return mmgi_error_tell(&opening.report, MMG_E_RANGE, "adopt", 0, 0, "has no bytes to adopt");
+    if (ours->offset != 0 || ours->length != 0 || ours->backing != MMG_BACKING_AUTO)
+        return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "options", 0, 0,
+                               "a mapping that is there has its place and its length");
+    status = mmgi_adoption_find(ours, &opening.report, &adoption);
+    if (status != MMG_OK)
+        return status;
+    if (ours->lock == MMG_LOCK_AUTO && !(ours->flags & MMG_FLAG_REQUIRE_LOCK))
+        ours->lock = MMG_LOCK_NONE; /* the owner has mapped the file already, and may hold a lock of its own */
+    status = open_file_of(&opening, fd, &adoption);
+    if (status != MMG_OK)
+        return status;
+    status = mmgi_adoption_check(&opening.source, &adoption, ours);
+    if (status == MMG_OK)
+        status = region_adopt(&opening.source, adoption.size, &region);
+    return opening_issue(&opening, status, region, handle);
 }

@@ -97,7 +97,7 @@ mmgi_status_of_contents(int os_code)
     }
 }
 
-static const char *const backing_terms[] = {"auto", "map", "copy"};
+static const char *const backing_terms[] = {"auto", "map", "copy", "adopted"};
 static const char *const reason_terms[] = {"asked for",
                                            "small file",
                                            "above the copy threshold",

@@ -104,7 +104,7 @@ mmgi_struct_write(void *caller_struct, const void *ours, uint32_t our_size)
 #define KNOWN_FLAGS                                                                                                    \
     ((uint64_t)(MMG_FLAG_REJECT_EMPTY | MMG_FLAG_NOFOLLOW | MMG_FLAG_NO_FAULT_GUARD | MMG_FLAG_POPULATE |              \
                 MMG_FLAG_FIFO_WAIT | MMG_FLAG_REQUIRE_LOCK | MMG_FLAG_NO_LEASE | MMG_FLAG_REGULAR_ONLY |               \
-                MMG_FLAG_NO_WRITERS | MMG_FLAG_REQUIRE_GUARD))
+                MMG_FLAG_NO_WRITERS | MMG_FLAG_REQUIRE_GUARD | MMG_FLAG_SHARED_WRITABLE))
 
 static bool
 options_known(const mmg_options *o)

@@ -52,6 +52,19 @@ static _Thread_local struct visit innermost;
 
 static void pass_on(int level, int signo, void *info, void *context);
 
+/* A fault in a mapping of somebody else: the handler that repairs its own mappings is asked first, any other one last. */
+static void
+handle_foreign(int level, int signo, void *info, void *context)
+{
+    bool is_second = mmgi_guard_comes_second(&chain_actions[level].action);
+
+    if (!is_second && mmgi_guard_handle_foreign(signo, info))
+        return;
+    pass_on(level, signo, info, context);
+    if (is_second)
+        mmgi_guard_handle_foreign(signo, info);
+}
+
 static void
 trampoline(int signo, void *info, void *context, int level)
 {
@@ -59,8 +72,8 @@ trampoline(int signo, void *info, void *context, int level)
 
     if (signo == SIGNO_QUESTION)
         *(struct signal_action *)info = chain_actions[level].action;
-    else if (!mmgi_guard_handle_signal(signo, info))
-        pass_on(level, signo, info, context);
+    else if (!mmgi_guard_handle_own(signo, info))
+        handle_foreign(level, signo, info, context);
     errno = saved;
 }
 

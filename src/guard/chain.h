@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct signal_action;
+
 /** The number of different actions on top of which the guard can be put in the life of a process. */
 #define CHAIN_LEVELS 64
 
@@ -33,11 +35,14 @@ bool mmgi_chain_climb(void);
 uint64_t mmgi_chain_foreign_count(void);
 
 /**
- * fault_guard.c defines these two functions, and chain.c calls them. The first returns true when a signal was about a guarded
- * mapping and the fault is contained. The second calls mmgi_chain_climb(), unless another thread is doing so. Both are
- * async-signal-safe.
+ * fault_guard.c defines these functions, and chain.c calls them. The first two return true when a signal was about a mapping
+ * of the library, or about one of somebody else in a guarded process, and the fault is contained. The third returns true
+ * when a handler that was there before is asked before the second. The last calls mmgi_chain_climb(), unless another thread
+ * is doing so. All are async-signal-safe.
  */
-bool mmgi_guard_handle_signal(int signo, void *info);
+bool mmgi_guard_handle_own(int signo, void *info);
+bool mmgi_guard_handle_foreign(int signo, void *info);
+bool mmgi_guard_comes_second(const struct signal_action *predecessor);
 void mmgi_guard_climb_if_free(void);
 
 #endif

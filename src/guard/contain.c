@@ -13,6 +13,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "guard/adopted.h"
+#include "guard/ask.h"
 #include "guard/registry.h"
 #include "guard/spares.h"
 #include "os/file.h"
@@ -41,6 +43,11 @@ look_at_file(struct held *held)
 {
     const struct registration *r = &held->r;
 
+    if ((r->traits & MAPPING_IS_ADOPTED) != 0 && r->inode != 0) {
+        /* The registration has the device as the list of mappings names it, which on some file systems fstat(2) does not. */
+        held->is_known = mmgi_file_status(r->fd, &held->status) == 0 && held->status.inode == r->inode;
+        return;
+    }
     held->is_known = (r->inode == 0 ? mmgi_file_status(r->fd, &held->status)
                                     : mmgi_file_status_if(r->fd, r->device, r->inode, &held->status)) == 0;
 }
@@ -84,6 +91,8 @@ replace(const struct held *held, size_t from, size_t to, size_t fault)
 {
     unsigned char *start = held->r.start;
 
+    if ((held->r.traits & MAPPING_IS_ADOPTED) != 0)
+        return mmgi_adopted_replace(&held->r, from, to, fault);
     if (held->r.page != mmgi_map_page_size()) /* a spare page cannot replace a huge page */
         fault = held->r.length;
     return mmgi_spares_replace(start + from, to - from, fault < held->r.length ? start + fault : NULL, MAP_ACCESS_READ);
@@ -224,6 +233,15 @@ contain_held(struct held *held, void *address, size_t poisoned)
     return contain_inside(held, offset);
 }
 
+/* Asks what is at the place of a fault where that is not sure. */
+static enum adopted_place
+place_of(const struct held *held, const void *address)
+{
+    if ((held->r.traits & MAPPING_IS_ADOPTED) == 0)
+        return ADOPTED_THERE;
+    return mmgi_adopted_look(&held->r, (size_t)((const unsigned char *)address - held->r.start));
+}
+
 bool
 mmgi_contain_fault(void *address, size_t poisoned)
 {
@@ -233,9 +251,12 @@ mmgi_contain_fault(void *address, size_t poisoned)
 
     held.number = mmgi_registry_hold(address, &held.r);
     if (held.number != 0) {
-        done = contain_held(&held, address, poisoned);
+        const enum adopted_place place = place_of(&held, address);
+        done = place == ADOPTED_THERE && contain_held(&held, address, poisoned);
         if (done)
             count(&held);
+        else if (place == ADOPTED_READABLE && poisoned == 0)
+            done = mmgi_ask_may_retry((uintptr_t)address);
         mmgi_registry_let_go(held.number);
     }
     mmgi_signal_unblock(before);

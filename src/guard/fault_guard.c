@@ -26,7 +26,20 @@ static _Atomic int32_t outcome; /* the result of the last installation: MMG_GUAR
 /* ------------------------------------------------------------------------------------------ what a signal means -- */
 
 bool
-mmgi_guard_handle_signal(int signo, void *info)
+mmgi_guard_handle_foreign(int signo, void *info)
+{
+    struct signal_report report;
+    int saved = errno;
+
+    mmgi_signal_describe(signo, info, &report);
+    bool is_fault = report.cause == SIGNAL_CAUSE_PAGE || report.cause == SIGNAL_CAUSE_POISON;
+    bool done = is_fault && mmgi_foreign_contain(report.address, report.poisoned);
+    errno = saved;
+    return done;
+}
+
+bool
+mmgi_guard_handle_own(int signo, void *info)
 {
     struct signal_report report;
     int saved = errno;
@@ -36,8 +49,7 @@ mmgi_guard_handle_signal(int signo, void *info)
     switch (report.cause) {
     case SIGNAL_CAUSE_PAGE:
     case SIGNAL_CAUSE_POISON:
-        done = mmgi_contain_fault(report.address, report.poisoned) ||
-               mmgi_foreign_contain(report.address, report.poisoned);
+        done = mmgi_contain_fault(report.address, report.poisoned);
         break;
     case SIGNAL_CAUSE_RAISED:
         /*
@@ -54,6 +66,19 @@ mmgi_guard_handle_signal(int signo, void *info)
     }
     errno = saved;
     return done;
+}
+
+bool
+mmgi_guard_handle_signal(int signo, void *info)
+{
+    return mmgi_guard_handle_own(signo, info) || mmgi_guard_handle_foreign(signo, info);
+}
+
+bool
+mmgi_guard_comes_second(const struct signal_action *predecessor)
+{
+    return mmgi_signal_action_kind(predecessor) == SIGNAL_ACTION_HANDLER &&
+           !mmgi_signal_action_is_marked(predecessor) && mmgi_foreign_comes_second(predecessor->handler);
 }
 
 uint64_t

@@ -14,24 +14,15 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "guard/ask.h"
 #include "guard/ledger.h"
 #include "guard/spares.h"
-#include "os/clock.h"
 #include "os/file.h"
 #include "os/map.h"
 #include "os/map_query.h"
-#include "os/process.h"
 #include "os/signal.h"
-#include "os/thread.h"
 
 #define KNOWN_FLAGS (MMG_PROCESS_SHARED_WRITABLE | MMG_PROCESS_CHAIN_FIRST)
-/* How often in a row one thread may try an instruction again that should have worked. */
-#define MAX_RETRIES 1000u
-/* Retries that are further apart than this are not in a row. */
-#define RETRY_WINDOW_NS INT64_C(10000000)
-/* Handlers at work at once that have room for their questions; others wait. */
-#define ROOMS 8u
-#define MAX_WAITS 50000
 
 static _Atomic uint32_t begun[KNOWN_FLAGS + 1]; /* how often, by flags */
 static _Atomic unsigned long long contained;
@@ -101,58 +92,7 @@ mmgi_foreign_is_supported(void)
     return mmgi_map_find((uintptr_t)&area, NULL, text, &area) == 0 && mmgi_map_can_replace();
 }
 
-/* ------------------------------------------------------------------------------------------------------------- turns -- */
-
-/*
- * Takes a turn at something that one thread at a time may do, and belongs to a process: a forked child takes over what its
- * parent had taken. The caller has all signals blocked. Returns false when there is no end to the waiting.
- */
-static bool
-turn_take(_Atomic int *taken)
-{
-    const int self = mmgi_process_id();
-
-    for (int i = 0; i < MAX_WAITS; i++) {
-        int by = atomic_load(taken);
-        if (by != self && atomic_compare_exchange_strong(taken, &by, self))
-            return true;
-        mmgi_thread_sleep_briefly();
-    }
-    return false;
-}
-
-/* Rooms to ask in: the stack of a handler may be small. */
-struct room {
-    _Atomic int process; /* that has taken it; 0: none */
-    struct map_scratch scratch;
-};
-static struct room rooms[ROOMS];
-
-static struct room *
-room_take(void)
-{
-    static _Atomic uint32_t next;
-    struct room *room = &rooms[atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % ROOMS]; /* any will do */
-
-    return turn_take(&room->process) ? room : NULL;
-}
-
 /* --------------------------------------------------------------------------------------------------------- questions -- */
-
-/* Returns true when an instruction that should have worked may be tried again; false when it has been often enough. */
-static bool
-may_retry(uintptr_t address)
-{
-    /* Per place, for all threads: many threads at one place are few retries each. */
-    static _Atomic uint64_t last_address, retries;
-    static _Atomic int64_t last_time;
-    const int64_t now = mmgi_clock_monotonic_ns();
-    const int64_t before = atomic_exchange(&last_time, now);
-
-    if (atomic_exchange(&last_address, address) != address || now - before > RETRY_WINDOW_NS)
-        atomic_store(&retries, 0);
-    return atomic_fetch_add(&retries, 1) < MAX_RETRIES;
-}
 
 static bool
 is_readable(uintptr_t address)
@@ -304,7 +244,7 @@ replace(const struct foreign *f, uintptr_t from, uintptr_t to, uintptr_t lost_fr
 {
     static _Atomic int replacing; /* the process that a thread is at it of */
 
-    if (!turn_take(&replacing))
+    if (!mmgi_ask_take_turn(&replacing))
         return VERDICT_PASS_ON;
     enum verdict verdict = replace_in_turn(f, from, to, lost_from, cause);
     atomic_store(&replacing, 0);
@@ -367,18 +307,58 @@ mmgi_foreign_contain(void *address, size_t poisoned)
     if (!is_guarded(&flags))
         return false;
     const uint64_t before = mmgi_signal_block_all();
-    struct room *room = room_take();
+    struct map_scratch *scratch = mmgi_ask_begin();
     enum verdict verdict = VERDICT_PASS_ON;
-    if (room != NULL) {
-        verdict = look_and_contain((uintptr_t)address, poisoned, flags, &room->scratch);
-        atomic_store(&room->process, 0);
+    if (scratch != NULL) {
+        verdict = look_and_contain((uintptr_t)address, poisoned, flags, scratch);
+        mmgi_ask_end(scratch);
     }
     mmgi_signal_unblock(before);
     if (verdict == VERDICT_RETRY)
-        return may_retry((uintptr_t)address);
+        return mmgi_ask_may_retry((uintptr_t)address);
     if (verdict == VERDICT_CONTAINED)
         atomic_fetch_add_explicit(&contained, 1, memory_order_relaxed); /* a counter */
     return verdict == VERDICT_CONTAINED;
+}
+
+/*
+ * The libraries whose handlers of SIGBUS are known to repair, or to turn into an error of their own, a fault in a mapping of
+ * theirs. Their handlers leave by a jump, or replace the page and return; when they know nothing of the fault, they pass it
+ * on or return. The name of a file starts with one of these.
+ */
+static const char *const repairers[] = {"libjvm.", "libyara.", "yara.", "libeina.", "librpm"};
+
+static bool
+is_repairer(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+
+    for (size_t i = 0; i < sizeof repairers / sizeof repairers[0]; i++)
+        if (strncmp(name, repairers[i], strlen(repairers[i])) == 0)
+            return true;
+    return false;
+}
+
+bool
+mmgi_foreign_comes_second(uintptr_t handler)
+{
+    struct map_area area;
+    uint32_t flags;
+    bool result = false;
+
+    if (!is_guarded(&flags))
+        return false;
+    if (flags & MMG_PROCESS_CHAIN_FIRST)
+        return true;
+    const uint64_t before = mmgi_signal_block_all();
+    struct map_scratch *scratch = mmgi_ask_begin();
+    if (scratch != NULL) {
+        result = mmgi_map_find(handler, scratch->path, scratch->text, &area) == 0 && is_repairer(scratch->path);
+        mmgi_ask_end(scratch);
+    }
+    mmgi_signal_unblock(before);
+    return result;
 }
 
 unsigned long long

@@ -27,6 +27,13 @@ bool mmgi_foreign_is_supported(void);
  */
 bool mmgi_foreign_contain(void *address, size_t poisoned);
 
+/**
+ * Returns true when the function at an address is a handler that has to be asked before a fault is contained: the process is
+ * guarded, and whoever asked for that has said so, or the function is of a library that is known to repair its own mappings.
+ * Async-signal-safe.
+ */
+bool mmgi_foreign_comes_second(uintptr_t handler);
+
 /** The number of signals that were contained in foreign mappings. Async-signal-safe. */
 unsigned long long mmgi_foreign_count(void);
 

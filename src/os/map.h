@@ -23,6 +23,7 @@ struct mapping {
     size_t page;   /* its page size: that of the system, or of hugetlbfs */
     struct addr_hint hint;
     bool is_private;
+    bool is_adopted; /* somebody else has made the mapping, and unmaps it */
 };
 
 /** Returns the page size of the system. Async-signal-safe. */

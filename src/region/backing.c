@@ -11,6 +11,7 @@
 #include "os/file_io.h"
 #include "guard/registry.h"
 #include "base/status.h"
+#include "region/adoption.h"
 #include "region/file_identity.h"
 
 /* The library gives a copy up when the file has changed this often while it was copied. */
@@ -241,6 +242,8 @@ mmgi_backing_map(struct source *source, const struct map_request *request, struc
     struct region_memory memory;
     struct mapping mapping;
 
+    if (source->adoption != NULL)
+        return mmgi_adoption_take(source, request, out);
     if (request->length > SIZE_MAX / 2 - page)
         return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "mmap", 0, 0, "larger than the address space");
     if (!mmgi_region_reserve(source, 0, &memory))

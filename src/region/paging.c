@@ -81,6 +81,9 @@ mmgi_region_advise(const struct region *region, uint64_t offset, uint64_t length
         return MMG_OK;
     if (advice == MMG_ADVICE_POPULATE)
         return populate(region, offset, length);
+    /* What the owner of a private mapping has written to its pages would be gone. */
+    if (advice == MMG_ADVICE_DONTNEED && region->mapping.is_adopted && region->mapping.is_private)
+        return MMG_OK;
     /* When a lease breaks, memory may take the place of the file. Dropping its pages would turn them into zeros. */
     if (advice == MMG_ADVICE_DONTNEED && region->keeper != NULL)
         return MMG_OK;

@@ -201,7 +201,7 @@ read_mapping(const struct region *region, uint64_t offset, void *buffer, size_t 
         *done = want;
         return MMG_OK;
     }
-    bool is_cut = region->is_stacked && mmgi_file_status(region->fd, &status) == 0 &&
+    bool is_cut = (region->is_stacked || region->mapping.is_adopted) && mmgi_file_status(region->fd, &status) == 0 &&
                   status.size < region->offset + offset + want;
     return is_cut ? MMG_E_TRUNCATED : MMG_E_IO;
 }

@@ -10,6 +10,7 @@
 
 #include "guard/registry.h"
 #include "os/file.h"
+#include "region/adoption.h"
 #include "region/shared_lock.h"
 
 /* A copy starts at a multiple of 64 bytes, as Arrow recommends and as vector code likes best. */
@@ -65,7 +66,9 @@ mmgi_region_create(const struct region_spec *spec)
     region->object.user_tag = spec->number;
     region->data = spec->data != NULL ? spec->data : no_bytes;
     region->size = spec->size;
-    region->backing = spec->mapping != NULL ? MMG_BACKING_MAP : MMG_BACKING_COPY;
+    region->backing = spec->mapping == NULL       ? MMG_BACKING_COPY
+                      : spec->mapping->is_adopted ? MMG_BACKING_ADOPTED
+                                                  : MMG_BACKING_MAP;
     region->mapping = spec->mapping != NULL ? *spec->mapping : (struct mapping){.base = NULL};
     region->stream = spec->stream;
     region->number = spec->number;
@@ -120,7 +123,7 @@ mmgi_region_discard(struct region *region)
             region->keeper); /* this comes first, since the keeper may use the other members until it ends */
     if (region->number != 0)
         mmgi_registry_remove(region->number);
-    if (region->mapping.base != NULL)
+    if (region->mapping.base != NULL && !region->mapping.is_adopted)
         mmgi_map_release(&region->mapping);
     mmgi_shared_lock_drop(&region->lock_share, region->lock, region->fd, false);
     if (region->fd >= 0)
@@ -156,7 +159,7 @@ mmgi_region_replaceable(const struct region *region, size_t secured)
 {
     const struct mapping *mapping = &region->mapping;
 
-    if (secured == lead_of(region) + region->size)
+    if (secured >= lead_of(region) + region->size)
         return mapping->length; /* the last page counts as whole, since the region ends inside it */
     return secured / mapping->page * mapping->page;
 }
@@ -167,7 +170,7 @@ mmgi_region_replace(struct region *region, const struct replacement *replacement
     const struct mapping *mapping = &region->mapping;
     size_t whole = mmgi_region_replaceable(region, replacement->secured);
 
-    if (whole == 0)
+    if (whole == 0 || (mapping->is_adopted && !mmgi_adoption_is_there(region)))
         return false;
     /* Without this, a fault handler that has already looked at the file could put zeros over the new bytes. */
     mmgi_registry_freeze(region->number);

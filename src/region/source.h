@@ -20,6 +20,8 @@ enum source_kind {
     SOURCE_STREAM  /* a FIFO, pipe, socket, terminal or other character device, which is read to its end */
 };
 
+struct adoption;
+
 struct source {
     const mmg_options *options;
     const struct report *report;
@@ -33,8 +35,9 @@ struct source {
     uint32_t lock_reason; /* MMG_LOCKING_...: why there is that lock, or none */
     int lock_error;       /* the errno of the lock call when the file system has no such lock */
     struct lock_share lock_share;
-    struct file_status status; /* the status of the file, asked after the lock was taken */
-    uint64_t size;             /* size of the file or device */
+    struct file_status status;       /* the status of the file, asked after the lock was taken */
+    const struct adoption *adoption; /* the mapping that is to be the region; NULL when one is to be made */
+    uint64_t size;                   /* size of the file or device */
 };
 
 /** Opens a path. After a success the caller must call mmgi_source_close(). */

@@ -62,9 +62,15 @@ struct window {
 static struct window
 window_of(const struct region *region)
 {
-    uint64_t lead = (uint64_t)(region->data - region->mapping.base);
+    const uint64_t lead = (uint64_t)(region->data - region->mapping.base);
+    const uint64_t from = region->offset - lead;
+    uint64_t end = region->offset + region->size;
 
-    return (struct window){.from = region->offset - lead, .end = region->offset + region->size};
+    /* The owner of an adopted mapping also reads the rest of its last page. */
+    if (region->mapping.is_adopted)
+        end = from + region->mapping.length < region->identity.size ? from + region->mapping.length
+                                                                    : region->identity.size;
+    return (struct window){.from = from, .end = end};
 }
 
 /* Returns true when the region of a lease still has to be secured. */
@@ -121,7 +127,7 @@ put_in_place(struct region *region, const struct snapshot *snapshot, uint64_t fr
 
     if (whole < region->mapping.length)
         demote(region, whole > lead ? whole - lead : 0, shortfall);
-    if (!mmgi_region_replace(region, &replacement) && whole == region->mapping.length)
+    if (!mmgi_region_replace(region, &replacement) && whole > 0)
         demote(region, 0, MMG_SHORT_SPACE);
 }
 

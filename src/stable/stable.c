@@ -233,7 +233,7 @@ try_copy(struct attempt *attempt, mmg_status *status, struct region **out)
     const mmg_options *options = attempt->source->options;
 
     if (options->backing == MMG_BACKING_MAP) {
-        note(attempt, "; copy: a mapping was asked for");
+        note(attempt, "; copy: %s", attempt->source->adoption != NULL ? "not in place" : "a mapping was asked for");
         return false;
     }
     if (!is_within_cap(attempt, "copy"))
@@ -252,6 +252,19 @@ try_copy(struct attempt *attempt, mmg_status *status, struct region **out)
     return true;
 }
 
+/* Returns how many bytes the file has in the last page of an adopted window behind the window. The owner reads them, too. */
+static size_t
+rest_of_page(const struct attempt *attempt)
+{
+    const struct source *source = attempt->source;
+    const uint64_t page = mmgi_map_page_size(), end = source->options->offset + attempt->length;
+    const uint64_t rest = (page - end % page) % page;
+
+    if (source->adoption == NULL || end >= source->size)
+        return 0;
+    return (size_t)(rest < source->size - end ? rest : source->size - end);
+}
+
 /* Takes one full snapshot. Returns false when no file has room for it. Sets `*must_repeat` when the file has changed during
    the copy. */
 static bool
@@ -261,7 +274,7 @@ snapshot_once(struct attempt *attempt, mmg_status *status, bool *must_repeat, st
     uint64_t lead = source->options->offset % mmgi_map_page_size();
     struct snapshot_order order = {.fd = source->fd,
                                    .from = source->options->offset - lead,
-                                   .length = (size_t)(lead + attempt->length),
+                                   .length = (size_t)(lead + attempt->length) + rest_of_page(attempt),
                                    .cap = MMG_NO_LIMIT};
     struct snapshot snapshot;
 

@@ -547,7 +547,7 @@ ADDITION = (
     ("MMG_ABI UINT32_C(0x00010000)", "MMG_ABI UINT32_C(0x00010001)"),
     ("    char file_system[24]; ", "    char file_system[24];\n    uint64_t more; "),
     ("MMG_E_GUARD = -62", "MMG_E_GUARD = -62, MMG_E_LATE = -63"),
-    ("MMG_FLAG_REQUIRE_GUARD = 512", "MMG_FLAG_REQUIRE_GUARD = 512, MMG_FLAG_LATE = 1024"),
+    ("MMG_FLAG_REQUIRE_GUARD = 512", "MMG_FLAG_REQUIRE_GUARD = 512, MMG_FLAG_LATE = 2048"),
     ("/* MMG_CDEF_END */", "int32_t mmg_late(void);\n/* MMG_CDEF_END */"),
 )
 LATER_NODE = "MMAPGUARD_1.1 { global: mmg_late; } MMAPGUARD_1.0;\n"
@@ -627,7 +627,7 @@ def test_a_function_added_to_a_node_that_has_shipped_is_refused(house: House) ->
     [
         *(CHANGES[kind] for kind in CHANGES if kind not in ("a member added at the end", "a constant added")),
         ((("    uint64_t more; ", "    char more[5000]; "),), "struct mmg_info has 5192 bytes now: from 192 it may grow in steps of 8, up to 4096"),
-        ((("MMG_FLAG_LATE = 1024", "MMG_FLAG_LATE = 64"),), "constant MMG_FLAG_LATE takes the number 64 of MMG_FLAG_NO_LEASE"),
+        ((("MMG_FLAG_LATE = 2048", "MMG_FLAG_LATE = 64"),), "constant MMG_FLAG_LATE takes the number 64 of MMG_FLAG_NO_LEASE"),
         ((("\n} mmg_span;", "\n    uint64_t more;\n} mmg_span;"),), "struct mmg_span changed, and has no struct_size that would tell"),
         ((("    uint64_t inode; ", "    uint64_t late;\n    uint64_t inode; "),), "member mmg_info.inode changed its offset from 64 to 72"),
     ],

@@ -151,7 +151,7 @@ ADDS: Patches = {
         ("} mmg_info;", "    uint64_t shim_detail;\n} mmg_info;"),
         ("} mmg_stats;", "    uint64_t shim_detail;\n} mmg_stats;"),
         ("MMG_E_GUARD = -62 ", "MMG_E_GUARD = -62, MMG_E_SHIM = -63 "),
-        ("MMG_FLAG_REQUIRE_GUARD = 512 ", "MMG_FLAG_REQUIRE_GUARD = 512, MMG_FLAG_SHIM = 1024 "),
+        ("MMG_FLAG_SHARED_WRITABLE = 1024 ", "MMG_FLAG_SHARED_WRITABLE = 1024, MMG_FLAG_SHIM = 2048 "),
         ("/* MMG_CDEF_END */", "int32_t mmg_shim(void);\n/* MMG_CDEF_END */"),
     ),
     LAYOUT: (
@@ -159,7 +159,7 @@ ADDS: Patches = {
         ("== MMGI_FIRST_ERROR_SIZE", "== MMGI_FIRST_ERROR_SIZE + 8"),
         ("== MMGI_FIRST_INFO_SIZE", "== MMGI_FIRST_INFO_SIZE + 8"),
         ("== MMGI_FIRST_STATS_SIZE", "== MMGI_FIRST_STATS_SIZE + 8"),
-        ("MMG_FLAG_REQUIRE_GUARD))", "MMG_FLAG_REQUIRE_GUARD | MMG_FLAG_SHIM))"),
+        ("MMG_FLAG_SHARED_WRITABLE))", "MMG_FLAG_SHARED_WRITABLE | MMG_FLAG_SHIM))"),
     ),
     STATUS: (("    X(MMG_E_GUARD,", '    X(MMG_E_SHIM, -63, "shim") \\\n    X(MMG_E_GUARD,'),),
     API: (

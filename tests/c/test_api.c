@@ -121,7 +121,7 @@ every_unknown_flag_bit_is_refused(void)
     for (unsigned bit = 0; bit < 64; bit++) {
         mmg_options options = MMG_OPTIONS_INIT;
         options.flags = UINT64_C(1) << bit;
-        if (options.flags > MMG_FLAG_REQUIRE_GUARD) {
+        if (options.flags > MMG_FLAG_SHARED_WRITABLE) {
             refuse(path, &options);
             options.flags |= MMG_FLAG_POPULATE;
             refuse(path, &options);
@@ -133,7 +133,7 @@ static void
 every_known_flag_and_value_is_accepted(void)
 {
     const char *path = check_file("file", 100);
-    for (uint64_t flag = 1; flag <= MMG_FLAG_REQUIRE_GUARD; flag *= 2) {
+    for (uint64_t flag = 1; flag <= MMG_FLAG_SHARED_WRITABLE; flag *= 2) {
         mmg_options options = MMG_OPTIONS_INIT;
         mmg_handle handle = 0;
         options.flags = flag;

@@ -126,7 +126,7 @@ struct vocabulary {
 };
 
 static const struct vocabulary vocabularies[] = {
-    {MMG_TERM_BACKING, MMG_BACKING_COPY, false},       {MMG_TERM_REASON, MMG_REASON_NO_ROOM, false},
+    {MMG_TERM_BACKING, MMG_BACKING_ADOPTED, false},    {MMG_TERM_REASON, MMG_REASON_NO_ROOM, false},
     {MMG_TERM_GUARANTEE, MMG_GUARANTEE_STABLE, false}, {MMG_TERM_MEANS, MMG_MEANS_SNAPSHOT, false},
     {MMG_TERM_SHORTFALL, MMG_SHORT_BLOCKED, false},    {MMG_TERM_LOCK, MMG_LOCK_NONE, false},
     {MMG_TERM_GUARD, MMG_GUARD_DISABLED, false},       {MMG_TERM_CHANGED, MMG_CHANGED_PATH, true},

@@ -3,6 +3,7 @@
  * Mappings that others made, in a process that is guarded: the process lives, what is left of the file is true, the rest
  * reads as zeros, and the ledger names the file. Each access has its twin, the same without the guard, which is killed.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -250,6 +251,71 @@ calls_nest(void)
     CHECK_KILLED(check_child(after_the_last_call, &scene), SIGBUS);
 }
 
+/* ---------------------------------------------------------------------------------------- handlers that repair -- */
+
+/** A library with a handler, which was there before the guard, and what becomes of two mappings. */
+struct repair {
+    const char *library; /* the variable that names it */
+    uint32_t flags;      /* of the guard */
+    bool has_guard;
+    uint8_t expected; /* in the mapping that the handler repairs */
+};
+
+static void
+two_mappings(void *argument)
+{
+    const struct repair *repair = argument;
+    void *library = dlopen(getenv(repair->library), RTLD_NOW);
+    REQUIRE(library != NULL);
+    void (*install)(uint8_t *, size_t) = NULL;
+    unsigned (*calls)(void) = NULL;
+    *(void **)&install = dlsym(library, "repairer_install"); /* as dlsym(3) recommends */
+    *(void **)&calls = dlsym(library, "repairer_calls");
+    const char *path = check_path("foreign");
+    uint8_t *theirs = foreign_map(path, PROT_READ, MAP_SHARED, whole(), 0);
+    uint8_t *nobodys = foreign_map(path, PROT_READ, MAP_SHARED, whole(), 0);
+
+    REQUIRE(install != NULL && calls != NULL);
+    install(theirs, whole());
+    if (repair->has_guard) {
+        guard(repair->flags);
+    }
+    const uint64_t mark = repair->has_guard ? ledger_mark() : 0;
+    check_truncate(path, 3 * check_page());
+    for (int i = 0; i < 2; i++) { /* the handler keeps its place */
+        CHECK(touch(theirs, whole() - 1 - (uint64_t)i * 5 * check_page()) == repair->expected);
+    }
+    CHECK_U64(calls(), repair->expected == 7 ? 2 : 0);
+    CHECK(touch(nobodys, whole() - 1) == 0);
+    CHECK_U64(ledger_mark() - mark, repair->expected == 7 ? 1 : 2);
+    check_child_end();
+}
+
+static void
+a_handler_that_repairs_comes_first(void)
+{
+    struct repair twin = {"MMAPGUARD_EINA", 0, false, 7};
+    struct repair known = {"MMAPGUARD_EINA", 0, true, 7};
+    struct repair told = {"MMAPGUARD_STRANGER", MMG_PROCESS_CHAIN_FIRST, true, 7};
+    struct repair stranger = {"MMAPGUARD_STRANGER", 0, true, 0};
+
+    if (is_unsupported()) {
+        return;
+    }
+    if (getenv("MMAPGUARD_EINA") == NULL) {
+        check_skip("CTest says where the libraries are");
+        return;
+    }
+    check_file("foreign", whole());
+    CHECK_KILLED(check_child(two_mappings, &twin), SIGBUS); /* by the mapping that is nobody's */
+    check_file("foreign", whole());
+    CHECK_EXITED(check_child(two_mappings, &known));
+    check_file("foreign", whole());
+    CHECK_EXITED(check_child(two_mappings, &told));
+    check_file("foreign", whole());
+    CHECK_EXITED(check_child(two_mappings, &stranger));
+}
+
 static const struct check_case cases[] = {
     {"a shared mapping lives, and the ledger names the file", a_shared_mapping, 0},
     {"a private mapping lives", a_private_mapping, 0},
@@ -261,6 +327,7 @@ static const struct check_case cases[] = {
     {"a shared writable mapping is passed on", a_shared_writable_mapping, 0},
     {"a flag adds shared writable mappings", a_flag_adds_shared_writable_mappings, 0},
     {"calls nest", calls_nest, 0},
+    {"a handler that repairs its own mappings comes first", a_handler_that_repairs_comes_first, 0},
 };
 
 CHECK_MAIN(cases)

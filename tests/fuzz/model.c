@@ -586,7 +586,7 @@ make_request(struct request *request, uint64_t file_size, struct expected *expec
            (size < sizeof *options ? size : sizeof *options) - 4);
     const mmg_options *meant = &request->meant;
     if (meant->backing > MMG_BACKING_COPY || meant->guarantee > MMG_GUARANTEE_STABLE || meant->lock > MMG_LOCK_NONE ||
-        meant->access > MMG_ADVICE_HUGEPAGE || meant->flags >= 1024 ||
+        meant->access > MMG_ADVICE_HUGEPAGE || meant->flags >= 2048 ||
         ((meant->flags & MMG_FLAG_REQUIRE_LOCK) != 0 && meant->lock == MMG_LOCK_NONE)) {
         expect(expected, MMG_E_ARGUMENT);
     }

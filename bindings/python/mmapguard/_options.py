@@ -57,6 +57,7 @@ class Options(TypedDict, total=False):
     regular_only        anything but a regular file is refused, so that no FIFO and no device can make the call wait
     no_writers          a file that is open for writing anywhere at this moment is a BlockingIOError
     require_guard       where the fault guard cannot watch, a mapping is an OSError and not one without a guarantee
+    shared_writable     with adopt(): a shared mapping that can be written to is taken, too
     on_change           what the end of a block does when the file was written to: 'warn' (FileChangedWarning), or 'raise'
                         (FileChangedError)
     """
@@ -84,6 +85,7 @@ class Options(TypedDict, total=False):
     regular_only: bool
     no_writers: bool
     require_guard: bool
+    shared_writable: bool
     on_change: Literal["warn", "raise"]
 
 

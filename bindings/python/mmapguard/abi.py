@@ -72,6 +72,7 @@ MMG_E_GUARD: Final = -62
 MMG_BACKING_AUTO: Final = 0
 MMG_BACKING_MAP: Final = 1
 MMG_BACKING_COPY: Final = 2
+MMG_BACKING_ADOPTED: Final = 3
 
 MMG_REASON_ASKED: Final = 0
 MMG_REASON_SMALL: Final = 1
@@ -139,6 +140,7 @@ MMG_FLAG_NO_LEASE: Final = 64
 MMG_FLAG_REGULAR_ONLY: Final = 128
 MMG_FLAG_NO_WRITERS: Final = 256
 MMG_FLAG_REQUIRE_GUARD: Final = 512
+MMG_FLAG_SHARED_WRITABLE: Final = 1024
 
 MMG_ADVICE_NORMAL: Final = 0
 MMG_ADVICE_SEQUENTIAL: Final = 1
@@ -335,6 +337,12 @@ class mmg_loss(_Sized):  # 512 bytes
 FUNCTIONS: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     # uint32_t mmg_abi_version(void)
     "mmg_abi_version": (c_uint32, ()),
+    # mmg_status mmg_adopt(const void *data, uint64_t size, int32_t fd, const mmg_options *options, mmg_handle
+    #     *handle, mmg_error *error)
+    "mmg_adopt": (
+        mmg_status,
+        (c_void_p, c_uint64, c_int32, POINTER(mmg_options), POINTER(mmg_handle), POINTER(mmg_error)),
+    ),
     # mmg_status mmg_advise(mmg_handle handle, uint64_t offset, uint64_t length, uint32_t advice)
     "mmg_advise": (mmg_status, (mmg_handle, c_uint64, c_uint64, c_uint32)),
     # mmg_status mmg_changed(mmg_handle handle, uint32_t *what)

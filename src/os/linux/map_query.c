@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -39,7 +40,7 @@ _Static_assert(sizeof(struct query) == 104, "the layout of struct procmap_query"
 #define MAX_NEIGHBOURS 8
 
 static int
-list_open(int *fd)
+list_open_once(int *fd)
 {
     long got;
 
@@ -48,6 +49,25 @@ list_open(int *fd)
     while (got < 0 && errno == EINTR);
     *fd = (int)got; /* a descriptor is an int */
     return got < 0 ? errno : 0;
+}
+
+/* Opens the list. When the process has no descriptor left, its limit is raised for the moment, as far as the process may. */
+static int
+list_open(int *fd)
+{
+    struct {
+        uint64_t soft, hard; /* as prlimit64(2) has them */
+    } limit, most;
+    int os_code = list_open_once(fd);
+
+    if (os_code != EMFILE || syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) != 0 || limit.soft >= limit.hard)
+        return os_code;
+    most.soft = most.hard = limit.hard;
+    if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &most, NULL) != 0)
+        return os_code;
+    os_code = list_open_once(fd);
+    syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, NULL);
+    return os_code;
 }
 
 static void

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * An adopted mapping can be several for the kernel: after mprotect(2) or madvise(2) on a part of it, or after a page in its
+ * middle was replaced. Each part is looked at, and replaced if it still shows the file at the right offset.
+ */
+#include "guard/adopted.h"
+
+#include <stdatomic.h>
+
+#include "guard/ask.h"
+#include "os/map.h"
+#include "os/map_query.h"
+
+/* So many parts are looked at in one fault. Those behind them have a fault of their own. */
+#define MAX_PARTS 64
+
+/* Returns true when an area shows at `address` what the mapping showed there when it was adopted. */
+static bool
+is_same(const struct registration *r, const struct map_area *area, uintptr_t address)
+{
+    const uint64_t offset = r->file_offset + (address - (uintptr_t)r->start);
+
+    /* Without an inode the file of the region was exchanged for a snapshot, which nobody else can name. */
+    if (area->inode == 0 || (r->inode != 0 && (area->inode != r->inode || area->device != r->device)))
+        return false;
+    return area->offset + (address - area->start) == offset;
+}
+
+enum adopted_place
+mmgi_adopted_look(const struct registration *r, size_t offset)
+{
+    const uintptr_t address = (uintptr_t)r->start + offset;
+    struct map_scratch *scratch = mmgi_ask_begin();
+    struct map_area area;
+
+    if (scratch == NULL)
+        return ADOPTED_GONE;
+    int os_code = mmgi_map_find(address, NULL, scratch->text, &area);
+    mmgi_ask_end(scratch);
+    if (os_code == 0 && is_same(r, &area, address))
+        return ADOPTED_THERE;
+    return os_code == 0 && mmgi_map_is_readable(r->start + offset) ? ADOPTED_READABLE : ADOPTED_GONE;
+}
+
+/* Replaces one part after another. Nothing stands between the kernel's answer about a part and its replacement. */
+static enum replaced
+replace_parts(const struct registration *r, uintptr_t at, uintptr_t end, uintptr_t fault, char *text)
+{
+    enum replaced result = REPLACED_NOTHING;
+    struct map_area area;
+
+    for (int i = 0; i < MAX_PARTS && at < end && mmgi_map_find(at, NULL, text, &area) == 0; i++) {
+        uintptr_t stop = area.end < end ? area.end : end;
+        if (is_same(r, &area, at)) {
+            bool has_fault = fault >= at && fault < stop;
+            enum replaced done = mmgi_spares_replace(r->start + (at - (uintptr_t)r->start), stop - at,
+                                                     has_fault ? r->start + (fault - (uintptr_t)r->start) : NULL,
+                                                     area.access);
+            if (done == REPLACED_NOTHING || done == REPLACED_PAGE)
+                return done;
+            result = REPLACED_ALL;
+        }
+        at = stop;
+    }
+    return result;
+}
+
+enum replaced
+mmgi_adopted_replace(const struct registration *r, size_t from, size_t to, size_t fault)
+{
+    static _Atomic int replacing;
+    const uintptr_t start = (uintptr_t)r->start;
+    struct map_scratch *scratch = mmgi_ask_begin();
+    enum replaced done = REPLACED_NOTHING;
+
+    if (scratch != NULL && mmgi_ask_take_turn(&replacing)) {
+        done = replace_parts(r, start + from, start + to, start + fault, scratch->text);
+        atomic_store(&replacing, 0);
+    }
+    if (scratch != NULL)
+        mmgi_ask_end(scratch);
+    return done;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The region of an adopted mapping covers the whole pages that its bytes lie in. The pages stay the owner's: the library
+ * replaces them when they are lost, or by a snapshot that holds the same bytes, and never unmaps them.
+ */
+#include "region/adoption.h"
+
+#include <errno.h>
+
+#include "guard/registry.h"
+#include "os/file.h"
+#include "os/map.h"
+
+static mmg_status
+refuse(const struct report *report, mmg_status status, const char *why)
+{
+    return mmgi_error_tell(report, status, "adopt", 0, 0, why);
+}
+
+/* Returns why an area cannot be adopted, or NULL. */
+static const char *
+objection(const struct map_area *area, const mmg_options *options)
+{
+    if (area->inode == 0)
+        return "is memory, and not a mapping of a file";
+    if ((area->access & MAP_ACCESS_EXECUTE) != 0)
+        return "is executable";
+    if ((area->access & MAP_ACCESS_READ) == 0)
+        return "cannot be read";
+    if (area->is_shared && (area->access & MAP_ACCESS_WRITE) != 0 && !(options->flags & MMG_FLAG_SHARED_WRITABLE))
+        return "is shared and can be written to; MMG_FLAG_SHARED_WRITABLE allows it";
+    return NULL;
+}
+
+/* Returns true when `next` goes on with the file where `area` ends. */
+static bool
+goes_on(const struct map_area *area, const struct map_area *next)
+{
+    return next->inode == area->inode && next->device == area->device && next->is_shared == area->is_shared &&
+           next->offset == area->offset + (next->start - area->start);
+}
+
+/* The rest of the range: an owner may have changed the protection of a part, which makes it a mapping of its own. */
+static mmg_status
+look_at_rest(const mmg_options *options, const struct report *report, struct adoption *adoption)
+{
+    const uintptr_t end = (uintptr_t)adoption->data + (uintptr_t)adoption->size;
+    struct map_area next = adoption->area;
+
+    while (next.end < end) {
+        int os_code = mmgi_map_find(next.end, NULL, adoption->scratch.text, &next);
+        if (os_code == ENOENT)
+            return refuse(report, MMG_E_RANGE, "ends before the range does");
+        if (os_code != 0)
+            return mmgi_error_tell_os(report, "maps", os_code);
+        if (!goes_on(&adoption->area, &next))
+            return refuse(report, MMG_E_NOT_MAPPABLE, "is not one file, mapped in one piece");
+        const char *why = objection(&next, options);
+        if (why != NULL)
+            return refuse(report, MMG_E_NOT_MAPPABLE, why);
+        adoption->is_writable |= (next.access & MAP_ACCESS_WRITE) != 0;
+    }
+    return MMG_OK;
+}
+
+mmg_status
+mmgi_adoption_find(const mmg_options *options, const struct report *report, struct adoption *adoption)
+{
+    const uintptr_t address = (uintptr_t)adoption->data;
+    struct map_area *area = &adoption->area;
+
+    if (adoption->size > UINTPTR_MAX / 2 || address > UINTPTR_MAX - adoption->size)
+        return refuse(report, MMG_E_RANGE, "ends behind the end of the address space");
+    int os_code = mmgi_map_find(address, adoption->scratch.path, adoption->scratch.text, area);
+    if (os_code == ENOENT)
+        return refuse(report, MMG_E_NOT_MAPPABLE, "is not there: nothing is mapped at this address");
+    if (os_code != 0)
+        return mmgi_error_tell(report, os_code == EMFILE || os_code == ENFILE ? MMG_E_LIMIT : MMG_E_UNSUPPORTED, "maps",
+                               os_code, 0, "the kernel does not tell what is mapped");
+    const char *why = objection(area, options);
+    if (why != NULL)
+        return refuse(report, MMG_E_NOT_MAPPABLE, why);
+    adoption->offset = area->offset + (address - area->start);
+    adoption->is_writable = (area->access & MAP_ACCESS_WRITE) != 0;
+    mmg_status status = look_at_rest(options, report, adoption);
+    if (status == MMG_OK && mmgi_map_is_loaded(area, true, adoption->scratch.text))
+        return refuse(report, MMG_E_NOT_MAPPABLE, "is part of a program or a library");
+    return status;
+}
+
+/*
+ * Returns true when the descriptor names the file that is mapped. The list of mappings and fstat(2) may give different numbers
+ * for one device, so a page of the file is mapped to see what the list says of that.
+ */
+static bool
+is_file_of(const struct source *source, struct adoption *adoption)
+{
+    const size_t page = mmgi_map_page_size();
+    struct mapping probe;
+    struct map_area area;
+
+    if (source->status.inode == adoption->area.inode && source->status.device == adoption->area.device)
+        return true;
+    if (mmgi_map_file(source->fd, 0, page, page, false, &probe) != 0)
+        return false;
+    bool is_same = mmgi_map_find((uintptr_t)probe.base, NULL, adoption->scratch.text, &area) == 0 &&
+                   area.inode == adoption->area.inode && area.device == adoption->area.device;
+    mmgi_map_release(&probe);
+    return is_same;
+}
+
+mmg_status
+mmgi_adoption_check(struct source *source, struct adoption *adoption, mmg_options *options)
+{
+    const struct report *report = source->report;
+
+    if (source->kind != SOURCE_FILE)
+        return refuse(report, MMG_E_NOT_MAPPABLE, "is not a regular file");
+    if (!is_file_of(source, adoption))
+        return refuse(report, MMG_E_NOT_MAPPABLE, "is not the file that is mapped there");
+    if (file_page_size(source->fd, &source->status, mmgi_map_page_size()) != mmgi_map_page_size())
+        return refuse(report, MMG_E_NOT_MAPPABLE, "has huge pages");
+    if (source->size <= adoption->offset)
+        return mmgi_error_tell(report, MMG_E_TRUNCATED, "adopt", 0, source->size, "ends before the range begins");
+    if (adoption->size > source->size - adoption->offset)
+        adoption->size = source->size - adoption->offset;
+    options->offset = adoption->offset;
+    options->length = adoption->size;
+    options->backing = MMG_BACKING_MAP; /* a copy would lie elsewhere */
+    source->adoption = adoption;
+    return MMG_OK;
+}
+
+/* Puts a snapshot in the place of the pages. Returns 0 or an errno. */
+static int
+put_in_place(const struct adoption *adoption, const struct map_request *request, const struct mapping *mapping)
+{
+    const size_t lead = (size_t)(adoption->data - mapping->base);
+    struct map_area now;
+    struct adoption *memory = (struct adoption *)(uintptr_t)adoption; /* only the room for the answer is written to */
+
+    if (mmgi_map_find((uintptr_t)adoption->data, NULL, memory->scratch.text, &now) != 0 ||
+        !goes_on(&adoption->area, &now))
+        return ESTALE;
+    return mmgi_map_replace_with_file(mapping, mapping->length, request->fd, adoption->offset - lead);
+}
+
+mmg_status
+mmgi_adoption_take(struct source *source, const struct map_request *request, struct region **out)
+{
+    const struct adoption *adoption = source->adoption;
+    const size_t page = mmgi_map_page_size();
+    const size_t lead = (size_t)((uintptr_t)adoption->data % page);
+    struct mapping mapping = {.base = adoption->data - lead,
+                              .length = ((size_t)request->length + lead + page - 1) / page * page,
+                              .page = page,
+                              .is_private = !adoption->area.is_shared,
+                              .is_adopted = true};
+    struct region_memory memory;
+
+    if (!mmgi_region_reserve(source, 0, &memory))
+        return mmgi_error_tell(source->report, MMG_E_NO_MEMORY, "malloc", ENOMEM, 0, NULL);
+    if (request->is_snapshot) {
+        int os_code = put_in_place(adoption, request, &mapping);
+        if (os_code != 0) {
+            mmgi_region_unreserve(&memory);
+            return mmgi_error_tell(source->report, MMG_E_UNSTABLE, "mmap", os_code, 0,
+                                   "the snapshot cannot be put in place");
+        }
+    }
+    uint32_t number = mmgi_registry_add(&(struct registration){
+        .start = mapping.base,
+        .length = mapping.length,
+        .page = page,
+        .lead = lead,
+        .size = request->length,
+        .file_offset = adoption->offset - lead,
+        .fd = request->is_snapshot ? -1 : request->fd,
+        .traits = MAPPING_IS_ADOPTED | (source->file_system.is_stacked ? MAPPING_IS_STACKED : 0),
+        .device = request->is_snapshot ? 0 : adoption->area.device,
+        .inode = request->is_snapshot ? 0 : adoption->area.inode,
+        .changed = source->status.changed.seconds * INT64_C(1000000000) + source->status.changed.nanoseconds,
+        .owner = &memory.region->owner,
+    });
+    if (number == 0) {
+        mmgi_region_unreserve(&memory);
+        return mmgi_error_tell(source->report, MMG_E_NO_MEMORY, "malloc", ENOMEM, 0, NULL);
+    }
+    /* The owner of a private mapping may have written to it: only the mapping has these bytes. */
+    const bool is_of_file = adoption->area.is_shared && !request->is_snapshot && !source->file_system.is_stacked;
+    *out = mmgi_region_create(&(struct region_spec){
+        .source = source,
+        .memory = &memory,
+        .data = adoption->data,
+        .size = request->length,
+        .mapping = &mapping,
+        .number = number,
+        .content = is_of_file ? request->fd : -1,
+        .keeps_source = true,
+        .is_guarded = request->is_guarded,
+        .reason = request->reason,
+        .exceptions = request->exceptions,
+        .means_order = request->means_order,
+        .promise = request->promise,
+    });
+    mmgi_source_keep(source);
+    return MMG_OK;
+}
+
+bool
+mmgi_adoption_is_there(const struct region *region)
+{
+    char text[MAP_TEXT_SIZE];
+    struct map_area area;
+    const uintptr_t address = (uintptr_t)region->data;
+
+    return mmgi_map_find(address, NULL, text, &area) == 0 && area.inode != 0 &&
+           area.offset + (address - area.start) == region->offset;
+}

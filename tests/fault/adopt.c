@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Adopted mappings: the handle is like any other, the mapping stays the owner's, a loss is contained and told, and an owner
+ * who breaks the promise has nobody else's pages replaced.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "foreign.h"
+
+static bool
+is_unsupported(void)
+{
+    if (mmg_supports(MMG_FEATURE_FOREIGN) == 1) {
+        return false;
+    }
+    check_skip("the kernel does not say what is mapped here");
+    return true;
+}
+
+static mmg_handle
+adopt(const uint8_t *data, uint64_t size, int descriptor, const mmg_options *options)
+{
+    mmg_handle handle = 0;
+    mmg_error error = MMG_ERROR_INIT;
+    mmg_status status = mmg_adopt(data, size, descriptor, options, &handle, &error);
+    CHECK_TEXT(error.message, "");
+    REQUIRE_STATUS(status, MMG_OK);
+    return handle;
+}
+
+static void
+is_refused(mmg_status expected, const char *word, const uint8_t *data, uint64_t size, int descriptor,
+           const mmg_options *options)
+{
+    mmg_handle handle = 17;
+    mmg_error error = MMG_ERROR_INIT;
+    CHECK_STATUS(mmg_adopt(data, size, descriptor, options, &handle, &error), expected);
+    CHECK_U64(handle, 0);
+    if (strstr(error.message, word) == NULL) {
+        CHECK_TEXT(error.message, word);
+    }
+}
+
+static uint8_t *
+map_shared(const char *path)
+{
+    return foreign_map(path, PROT_READ, MAP_SHARED, whole(), 0);
+}
+
+/* ------------------------------------------------------------------------------------------------- like any other -- */
+
+static void
+the_handle_is_like_any_other(void)
+{
+    if (is_unsupported()) {
+        return;
+    }
+    const uint64_t page = check_page(), from = 3 * page + 77, size = 20 * page + 5;
+    const char *path = check_file("adopted", whole());
+    uint8_t *bytes = map_shared(path);
+    mmg_handle handle = adopt(bytes + from, size, -1, NULL);
+    mmg_info info = check_info(handle);
+    mmg_span span = MMG_SPAN_INIT;
+    uint8_t copy[300];
+    uint64_t got = 0, position = 0, resident = 0;
+    uint32_t what = 7;
+
+    CHECK_U64(info.backing, MMG_BACKING_ADOPTED);
+    CHECK_TEXT(mmg_term(MMG_TERM_BACKING, info.backing), "adopted");
+    CHECK_U64(info.guarantee, MMG_GUARANTEE_CONTAINED);
+    CHECK_U64(info.lock, MMG_LOCK_NONE);
+    CHECK_U64(info.size, size);
+    CHECK_U64(info.offset, from);
+    CHECK_U64(info.file_size, whole());
+    REQUIRE_STATUS(mmg_pin(handle, 10, MMG_TO_END, &span), MMG_OK);
+    CHECK(span.data == bytes + from + 10);
+    CHECK_U64(span.size, size - 10);
+    CHECK_STATUS(mmg_read(handle, 100, copy, sizeof copy, &got), MMG_OK);
+    CHECK(got == sizeof copy && check_is_pattern(copy, from + 100, got));
+    CHECK_STATUS(mmg_find(handle, 0, MMG_TO_END, bytes + from + 12345, 40, &position), MMG_OK);
+    CHECK_U64(position, 12345);
+    CHECK_STATUS(mmg_advise(handle, 0, MMG_TO_END, MMG_ADVICE_POPULATE), MMG_OK);
+    CHECK_STATUS(mmg_resident(handle, 0, MMG_TO_END, &resident), MMG_OK);
+    CHECK_U64(resident, size);
+    CHECK_STATUS(mmg_changed(handle, &what), MMG_OK);
+    CHECK_U64(what, 0);
+    CHECK_STATUS(mmg_check(handle), MMG_OK);
+    CHECK_STATUS(mmg_verify(handle), MMG_OK);
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    CHECK(check_is_pattern(bytes, 0, whole())); /* the mapping is still the owner's */
+    REQUIRE(munmap(bytes, whole()) == 0);
+}
+
+static void
+what_lies_behind_the_end_is_left_out(void)
+{
+    if (is_unsupported()) {
+        return;
+    }
+    const char *path = check_file("adopted", 5 * check_page() + 9);
+    uint8_t *bytes = map_shared(path);
+    mmg_handle handle = adopt(bytes + 7, whole() - 7, -1, NULL);
+    CHECK_U64(check_info(handle).size, 5 * check_page() + 2);
+    CHECK_STATUS(mmg_check(handle), MMG_OK);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    is_refused(MMG_E_TRUNCATED, "ends before", bytes + 6 * check_page(), 10, -1, NULL);
+    REQUIRE(munmap(bytes, whole()) == 0);
+}
+
+static void
+a_private_mapping_shows_what_its_owner_wrote(void)
+{
+    if (is_unsupported()) {
+        return;
+    }
+    const char *path = check_file("adopted", whole());
+    uint8_t *bytes = foreign_map(path, PROT_READ | PROT_WRITE, MAP_PRIVATE, whole(), 0);
+    mmg_handle handle = adopt(bytes, whole(), -1, NULL);
+    uint8_t byte = 0;
+    uint64_t got;
+
+    bytes[100] = (uint8_t)(bytes[100] + 1);
+    CHECK_STATUS(mmg_read(handle, 100, &byte, 1, &got), MMG_OK);
+    CHECK(byte == bytes[100]);
+    CHECK_STATUS(mmg_advise(handle, 0, MMG_TO_END, MMG_ADVICE_DONTNEED), MMG_OK);
+    CHECK(byte == touch(bytes, 100));
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    REQUIRE(munmap(bytes, whole()) == 0);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- a loss -- */
+
+static void
+plain_reader(void *path)
+{
+    signal(SIGBUS, SIG_DFL);
+    uint8_t *bytes = map_shared(path);
+    check_truncate(path, check_page());
+    touch(bytes, whole() - 1);
+}
+
+/** Cut below an adopted mapping, of which pages in the middle may be mappings of their own. */
+static void
+cut_below(int protection, int flags, bool has_parts)
+{
+    if (is_unsupported()) {
+        return;
+    }
+    const uint64_t page = check_page(), lead = 33;
+    char *path = strdup(check_file("adopted", whole()));
+    mmg_loss losses[LOSSES];
+
+    CHECK_KILLED(check_child(plain_reader, path), SIGBUS);
+    check_file("adopted", whole());
+    uint8_t *bytes = foreign_map(path, protection, flags, whole(), 0);
+    if (has_parts) {
+        REQUIRE(mprotect(bytes + 10 * page, page, PROT_READ | PROT_WRITE) == 0);
+        REQUIRE(madvise(bytes + 20 * page, page, MADV_RANDOM) == 0);
+    }
+    mmg_handle handle = adopt(bytes + lead, whole() - lead, -1, NULL);
+    mmg_span span = MMG_SPAN_INIT;
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    const uint64_t mark = ledger_mark();
+    check_truncate(path, 2 * page + 5);
+    CHECK(check_is_zero(bytes + 2 * page + 5, whole() - 2 * page - 5));
+    CHECK(check_is_pattern(bytes, 0, 2 * page + 5));
+    if ((protection & PROT_WRITE) != 0 || has_parts) {
+        bytes[10 * page + 1] = 5;
+        CHECK(touch(bytes, 10 * page + 1) == 5);
+    }
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
+    CHECK_U64(check_info(handle).faults, 1);
+    CHECK_U64(check_info(handle).fault_offset, 2 * page + 5 - lead);
+    REQUIRE(ledger_since(mark, losses) == 1);
+    CHECK_U64(losses[0].origin, MMG_ORIGIN_ADOPTED);
+    CHECK_U64(losses[0].handle, handle);
+    CHECK_U64(losses[0].offset, 2 * page + 5);
+    CHECK_U64(losses[0].length, whole() - 2 * page - 5);
+    CHECK_TEXT(losses[0].path, path);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    REQUIRE(munmap(bytes, whole()) == 0);
+    free(path);
+}
+
+static void
+a_cut_is_contained_and_told(void)
+{
+    cut_below(PROT_READ, MAP_SHARED, false);
+    cut_below(PROT_READ, MAP_PRIVATE, false);
+    cut_below(PROT_READ | PROT_WRITE, MAP_PRIVATE, false);
+}
+
+static void
+parts_are_replaced_each_with_its_protection(void)
+{
+    cut_below(PROT_READ, MAP_PRIVATE, true);
+}
+
+static void
+a_file_without_a_path_is_given_as_a_descriptor(void)
+{
+    if (is_unsupported()) {
+        return;
+    }
+    const char *path = check_file("adopted", whole());
+    int descriptor = open(path, O_RDWR | O_CLOEXEC);
+    uint8_t *bytes = map_shared(path);
+    int other = open(check_file("other", whole()), O_RDONLY | O_CLOEXEC);
+
+    REQUIRE(descriptor >= 0 && other >= 0 && unlink(check_path("adopted")) == 0);
+    is_refused(MMG_E_NOT_FOUND, "adopted", bytes, whole(), -1, NULL);
+    is_refused(MMG_E_NOT_MAPPABLE, "not the file", bytes, whole(), other, NULL);
+    mmg_handle handle = adopt(bytes, whole(), descriptor, NULL);
+    REQUIRE(ftruncate(descriptor, 100) == 0);
+    CHECK(touch(bytes, whole() - 1) == 0);
+    CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    REQUIRE(munmap(bytes, whole()) == 0);
+    close(descriptor);
+    close(other);
+}
+
+/* -------------------------------------------------------------------------------------------------------- refusals -- */
+
+static void
+what_cannot_be_a_region_is_refused(void)
+{
+    if (is_unsupported()) {
+        return;
+    }
+    const uint64_t page = check_page();
+    const char *path = check_file("adopted", whole());
+    mmg_options options = MMG_OPTIONS_INIT;
+    uint8_t *bytes = map_shared(path);
+
+    is_refused(MMG_E_ARGUMENT, "no mapping", NULL, 10, -1, NULL);
+    is_refused(MMG_E_RANGE, "no bytes", bytes, 0, -1, NULL);
+    options.offset = 1;
+    is_refused(MMG_E_ARGUMENT, "its place", bytes, 10, -1, &options);
+    is_refused(MMG_E_ARGUMENT, "not an open descriptor", bytes, 10, 1000000, NULL);
+    is_refused(MMG_E_RANGE, "address space", bytes, UINT64_MAX / 2 + 9, -1, NULL);
+
+    uint8_t local = 1;
+    is_refused(MMG_E_NOT_MAPPABLE, "memory", &local, 1, -1, NULL);
+    uint8_t *memory = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    is_refused(MMG_E_NOT_MAPPABLE, "memory", memory, page, -1, NULL);
+    munmap(memory, page);
+    is_refused(MMG_E_NOT_MAPPABLE, "nothing is mapped", memory, page, -1, NULL);
+
+    uint8_t *code = foreign_map(path, PROT_READ | PROT_EXEC, MAP_PRIVATE, whole(), 0);
+    is_refused(MMG_E_NOT_MAPPABLE, "executable", code, whole(), -1, NULL);
+    is_refused(MMG_E_NOT_MAPPABLE, "part of a program", bytes, whole(), -1, NULL);
+    munmap(code, whole());
+
+    uint8_t *shared = foreign_map(path, PROT_READ | PROT_WRITE, MAP_SHARED, whole(), 0);
+    is_refused(MMG_E_NOT_MAPPABLE, "SHARED_WRITABLE", shared, whole(), -1, NULL);
+    mmg_options writable = MMG_OPTIONS_INIT;
+    writable.flags = MMG_FLAG_SHARED_WRITABLE;
+    CHECK_STATUS(mmg_close(adopt(shared, whole(), -1, &writable), 0), MMG_OK);
+    munmap(shared, whole());
+
+    int other = open(check_file("other", whole()), O_RDONLY | O_CLOEXEC);
+    REQUIRE(mmap(bytes + 5 * page, page, PROT_READ, MAP_SHARED | MAP_FIXED, other, 5 * (off_t)page) != MAP_FAILED);
+    is_refused(MMG_E_NOT_MAPPABLE, "one piece", bytes, whole(), -1, NULL);
+    REQUIRE(munmap(bytes + 5 * page, page) == 0);
+    is_refused(MMG_E_RANGE, "before the range", bytes, whole(), -1, NULL);
+    CHECK_STATUS(mmg_close(adopt(bytes, 5 * page, -1, NULL), 0), MMG_OK);
+    close(other);
+
+    int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    uint8_t *device = mmap(NULL, page, PROT_READ, MAP_PRIVATE, zero, 0);
+    is_refused(MMG_E_NOT_MAPPABLE, "", device, page, -1, NULL);
+    munmap(device, page);
+    close(zero);
+    REQUIRE(munmap(bytes, whole()) == 0);
+}
+
+/* ------------------------------------------------------------------------------------------------ a broken promise -- */
+
+/** The owner unmaps, and maps a second file there, which is cut: a fault there is none of the library's. */
+static void
+exchanges_the_mapping(void *unused)
+{
+    (void)unused;
+    signal(SIGBUS, SIG_DFL);
+    const char *path = check_path("adopted");
+    uint8_t *bytes = map_shared(path);
+    adopt(bytes, whole(), -1, NULL);
+    int other = open(check_path("other"), O_RDWR | O_CLOEXEC);
+    REQUIRE(mmap(bytes, whole(), PROT_READ, MAP_SHARED | MAP_FIXED, other, 0) == bytes);
+    check_truncate(path, 0);
+    REQUIRE(ftruncate(other, (off_t)check_page()) == 0);
+    touch(bytes, whole() - 1);
+}
+
+/** The owner puts memory there: it is left alone whatever becomes of the file. */
+static void
+puts_memory_there(void *unused)
+{
+    (void)unused;
+    const uint64_t page = check_page();
+    const char *path = check_path("adopted");
+    uint8_t *bytes = map_shared(path);
+    mmg_handle handle = adopt(bytes, whole(), -1, NULL);
+    uint8_t *half = bytes + whole() / 2;
+    REQUIRE(mmap(half, whole() / 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == half);
+    memset(half, 42, whole() / 2);
+    check_truncate(path, page);
+    CHECK(touch(bytes, 3 * page) == 0);
+    CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
+    CHECK(half[0] == 42 && memcmp(half, half + 1, whole() / 2 - 1) == 0);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    CHECK(half[0] == 42);
+    check_child_end();
+}
+
+static void
+nobody_elses_pages_are_replaced(void)
+{
+    if (is_unsupported()) {
+        return;
+    }
+    check_file("adopted", whole());
+    check_file("other", whole());
+    CHECK_KILLED(check_child(exchanges_the_mapping, NULL), SIGBUS);
+    check_file("adopted", whole());
+    CHECK_EXITED(check_child(puts_memory_there, NULL));
+}
+
+/* ---------------------------------------------------------------------------------------------------------- STABLE -- */
+
+/** Overwrites the file from outside; the owner and the region must both go on seeing what was there. */
+static void
+stays_as_it_was(uint64_t flags, uint32_t means)
+{
+    if (is_unsupported()) {
+        return;
+    }
+    const uint64_t page = check_page(), from = 2 * page + 100, size = 30 * page;
+    const char *path = check_file("adopted", whole());
+    mmg_options options = MMG_OPTIONS_INIT;
+    uint8_t *bytes = map_shared(path);
+    mmg_handle handle = 0;
+    mmg_error error = MMG_ERROR_INIT;
+
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    options.flags = flags;
+    mmg_status status = mmg_adopt(bytes + from, size, -1, &options, &handle, &error);
+    if (status == MMG_E_UNSTABLE && strstr(error.message, "lease") != NULL && means == MMG_MEANS_LEASE) {
+        check_skip("no leases on this file system");
+        munmap(bytes, whole());
+        return;
+    }
+    REQUIRE_STATUS(status, MMG_OK);
+    if (means != MMG_MEANS_LEASE || check_info(handle).means == MMG_MEANS_LEASE) {
+        CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
+    }
+    int writer = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC); /* breaks the lease, and waits for the snapshot */
+    REQUIRE(writer >= 0);
+    uint8_t zeros[4096] = {0};
+    for (uint64_t at = 0; at < whole(); at += sizeof zeros) {
+        REQUIRE(pwrite(writer, zeros, sizeof zeros, (off_t)at) == (ssize_t)sizeof zeros);
+    }
+    close(writer);
+    CHECK(check_is_pattern(bytes + from, from, size));
+    CHECK(check_is_pattern(bytes + 2 * page, 2 * page, 31 * page)); /* the owner reads whole pages */
+    CHECK_STATUS(mmg_check(handle), MMG_OK);
+    CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    CHECK(check_is_pattern(bytes + from, from, size)); /* and goes on to when the handle is closed */
+    REQUIRE(munmap(bytes, whole()) == 0);
+}
+
+static void
+stable_by_a_lease(void)
+{
+    stays_as_it_was(0, MMG_MEANS_LEASE);
+}
+
+static void
+stable_by_a_snapshot(void)
+{
+    stays_as_it_was(MMG_FLAG_NO_LEASE, MMG_MEANS_SNAPSHOT);
+}
+
+static void
+stable_is_refused_where_nothing_can_be_put(void)
+{
+    if (is_unsupported()) {
+        return;
+    }
+    const char *path = check_file("adopted", whole());
+    mmg_options options = MMG_OPTIONS_INIT;
+    uint8_t *bytes = foreign_map(path, PROT_READ | PROT_WRITE, MAP_PRIVATE, whole(), 0);
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    is_refused(MMG_E_UNSTABLE, "can write", bytes, whole(), -1, &options);
+    munmap(bytes, whole());
+    bytes = map_shared(path);
+    options.flags = MMG_FLAG_NO_LEASE;
+    options.max_snapshot_bytes = 100;
+    is_refused(MMG_E_UNSTABLE, "not in place", bytes, whole(), -1, &options);
+    munmap(bytes, whole());
+}
+
+static const struct check_case cases[] = {
+    {"the handle is like any other", the_handle_is_like_any_other, 0},
+    {"what lies behind the end of the file is left out", what_lies_behind_the_end_is_left_out, 0},
+    {"a private mapping shows what its owner wrote", a_private_mapping_shows_what_its_owner_wrote, 0},
+    {"a cut is contained and told", a_cut_is_contained_and_told, 0},
+    {"parts are replaced, each with its protection", parts_are_replaced_each_with_its_protection, 0},
+    {"a file without a path is given as a descriptor", a_file_without_a_path_is_given_as_a_descriptor, 0},
+    {"what cannot be a region is refused", what_cannot_be_a_region_is_refused, 0},
+    {"nobody else's pages are replaced", nobody_elses_pages_are_replaced, 0},
+    {"STABLE by a lease, and a snapshot in place", stable_by_a_lease, CHECK_THREADS},
+    {"STABLE by a snapshot in place", stable_by_a_snapshot, 0},
+    {"STABLE is refused where nothing can be put in place", stable_is_refused_where_nothing_can_be_put, 0},
+};
+
+CHECK_MAIN(cases)

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A library with a handler of its own, which repairs faults in one mapping by pages of sevens, and lets every other fault end
+ * the process. Built twice: under the name of a library that is known to do so, and under a name that nobody knows.
+ */
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+void repairer_install(uint8_t *start, size_t size);
+unsigned repairer_calls(void);
+
+static uint8_t *own;
+static size_t own_size;
+static volatile unsigned calls;
+
+static void
+handle(int signo, siginfo_t *info, void *context)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *address = info->si_addr;
+    (void)context;
+    calls = calls + 1;
+    if (address < own || address >= own + own_size) {
+        signal(signo, SIG_DFL);
+        return;
+    }
+    uint8_t *fresh = own + (size_t)(address - own) / page * page;
+    if (mmap(fresh, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == fresh) {
+        memset(fresh, 7, page);
+    }
+}
+
+void
+repairer_install(uint8_t *start, size_t size)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = handle;
+    action.sa_flags = SA_SIGINFO;
+    own = start;
+    own_size = size;
+    sigaction(SIGBUS, &action, NULL);
+}
+
+unsigned
+repairer_calls(void)
+{
+    return calls;
+}
