@@ -30,6 +30,7 @@ CONTENTS = contents()
 CUT = SIZE // 2
 #: What is cut off is lost from there on; the rest of that page reads as zeros without a fault.
 ALL = sum(CONTENTS) % 2**32
+LEFT = sum(CONTENTS[:CUT]) % 2**32
 
 
 @dataclass
@@ -108,6 +109,8 @@ class Case:
     locked: bool = False
     deaths: tuple[int, ...] = field(default=())
     """Instead of an answer: the signals of which the program dies."""
+    own: bool = False
+    """The program maps the file by itself, where the language can."""
 
     def holds(self, said: str, path: Path) -> bool:
         """Returns true when the program said what it must say."""
@@ -131,7 +134,8 @@ CASES = [
     Case("truncated", "cut short while mapped", f"error MMG_E_TRUNCATED {CUT}", act=cut),
     Case("stable", "rewritten while held STABLE", "ok same", act=rewrite),
     Case("signals", "its own signal handling goes on", "ok handled", act=cut_then_signal),
-    Case("twin", "the same on its own mapping", "", act=cut, deaths=(signal.SIGBUS,)),
+    Case("guarded", "its own mapping cut short, guarded", f"ok {LEFT} 1", act=cut, own=True),
+    Case("twin", "the same unguarded", "", act=cut, deaths=(signal.SIGBUS,), own=True),
 ]
 
 

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -37,16 +38,23 @@ ready(void)
         _exit(2);
 }
 
+/* The program's own mapping: alone, or in a process that the library guards. */
 static int
-twin(const char *path)
+twin(const char *path, bool is_guarded)
 {
+    uint64_t count, losses;
     struct stat status;
     int fd = open(path, O_RDONLY);
     if (fd < 0 || fstat(fd, &status) != 0)
         return 2;
     const uint8_t *bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (is_guarded && mmg_guard_process(MMG_SCOPE_FILES, 0) != MMG_OK)
+        return 2;
     ready();
-    printf("ok %u\n", sum(bytes, (uint64_t)status.st_size));
+    printf("ok %u", sum(bytes, (uint64_t)status.st_size));
+    if (is_guarded && mmg_losses_get(0, NULL, 0, &count, &losses) == MMG_OK)
+        printf(" %llu", (unsigned long long)losses);
+    puts("");
     return 0;
 }
 
@@ -61,8 +69,8 @@ main(int argc, char **argv)
     if (argc != 3)
         return 2;
     const char *what = argv[1];
-    if (strcmp(what, "twin") == 0)
-        return twin(argv[2]);
+    if (strcmp(what, "twin") == 0 || strcmp(what, "guarded") == 0)
+        return twin(argv[2], strcmp(what, "guarded") == 0);
     if (strcmp(what, "stable") == 0)
         options.guarantee = MMG_GUARANTEE_STABLE;
     mmg_status status = mmg_open(argv[2], &options, &file, &error);

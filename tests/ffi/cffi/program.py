@@ -31,11 +31,16 @@ def ready() -> None:
 
 def main(what: str, path: str) -> str:
     """What the case gives."""
-    if what == "twin":
+    if what in ("twin", "guarded"):
         with open(path, "rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if what == "guarded" and lib.mmg_guard_process(lib.MMG_SCOPE_FILES, 0):
+            return "error"
         ready()
-        return f"ok {sum(mapped[:])}"
+        seen = sum(mapped[:])
+        count, losses = ffi.new("uint64_t *"), ffi.new("uint64_t *")
+        lib.mmg_losses_get(0, ffi.NULL, 0, count, losses)
+        return f"ok {seen} {losses[0]}" if what == "guarded" else f"ok {seen}"
     options = ffi.new("mmg_options *", {"struct_size": ffi.sizeof("mmg_options")})
     if what == "stable":
         options.guarantee = lib.MMG_GUARANTEE_STABLE

@@ -89,15 +89,22 @@ ready()
 }
 
 void
-twin(const char *path)
+twin(const char *path, bool guarded)
 {
+    std::uint64_t count = 0, losses = 0;
     struct stat status;
     int fd = open(path, O_RDONLY);
     fstat(fd, &status);
     auto size = static_cast<size_t>(status.st_size);
     auto *bytes = static_cast<const uint8_t *>(mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0));
+    if (guarded)
+        if (mmg_status status = mmg_guard_process(MMG_SCOPE_FILES, 0); status != MMG_OK)
+            throw Refused(status, mmg_error());
     ready();
-    std::cout << "ok " << sum({bytes, size}) << "\n";
+    std::cout << "ok " << sum({bytes, size});
+    if (guarded && mmg_losses_get(0, nullptr, 0, &count, &losses) == MMG_OK)
+        std::cout << " " << losses;
+    std::cout << "\n";
 }
 
 void
@@ -165,12 +172,12 @@ main(int argc, char **argv)
 {
     if (argc != 3)
         return 2;
-    if (std::string(argv[1]) == "twin") {
-        twin(argv[2]);
-        return 0;
-    }
+    const std::string what = argv[1];
     try {
-        run(argv[1], argv[2]);
+        if (what == "twin" || what == "guarded")
+            twin(argv[2], what == "guarded");
+        else
+            run(what, argv[2]);
     } catch (const Refused &refused) {
         std::cout << "error " << refused.what() << "\n";
     }

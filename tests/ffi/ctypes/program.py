@@ -27,11 +27,16 @@ def ready() -> None:
 
 def main(what: str, path: str) -> str:
     """What the case gives."""
-    if what == "twin":
+    if what in ("twin", "guarded"):
         with open(path, "rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if what == "guarded" and lib.mmg_guard_process(abi.MMG_SCOPE_FILES, 0):
+            return "error"
         ready()
-        return f"ok {sum(mapped[:])}"
+        seen = sum(mapped[:])
+        count, losses = ctypes.c_uint64(), ctypes.c_uint64()
+        lib.mmg_losses_get(0, None, 0, count, losses)
+        return f"ok {seen} {losses.value}" if what == "guarded" else f"ok {seen}"
     stable = abi.MMG_GUARANTEE_STABLE if what == "stable" else abi.MMG_GUARANTEE_CONTAINED
     options, error = abi.mmg_options(guarantee=stable), abi.mmg_error()
     info, span, handle = abi.mmg_info(), abi.mmg_span(), abi.mmg_handle()

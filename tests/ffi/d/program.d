@@ -50,6 +50,8 @@ extern (C) nothrow @nogc
     int mmg_read(ulong handle, ulong offset, void* buffer, ulong size, ulong* got);
     int mmg_find(ulong handle, ulong offset, ulong length, const(void)* needle, ulong size, ulong* position);
     int mmg_info_get(ulong handle, Info* info);
+    int mmg_guard_process(uint scope_, uint flags);
+    int mmg_losses_get(ulong since, void* losses, ulong capacity, ulong* count, ulong* next);
     const(char)* mmg_status_name(int status);
     const(char)* mmg_term(uint vocabulary, uint value);
 }
@@ -81,11 +83,16 @@ void ready()
 
 string run(string what, string path)
 {
-    if (what == "twin")
+    if (what == "twin" || what == "guarded")
     {
+        ulong count, losses;
         scope file = new MmFile(path);
+        if (what == "guarded" && mmg_guard_process(1, 0))
+            return "error";
         ready();
-        return format("ok %s", (cast(const ubyte[]) file[]).sum(0u));
+        const total = (cast(const ubyte[]) file[]).sum(0u);
+        mmg_losses_get(0, null, 0, &count, &losses);
+        return what == "guarded" ? format("ok %s %s", total, losses) : format("ok %s", total);
     }
     Options options;
     options.guarantee = what == "stable" ? 2 : 0;

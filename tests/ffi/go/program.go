@@ -38,7 +38,7 @@ func ready() {
 	input.ReadString('\n')
 }
 
-func twin(path string) string {
+func twin(path string, guarded bool) string {
 	file, err := os.Open(path)
 	if err != nil {
 		return err.Error()
@@ -48,8 +48,17 @@ func twin(path string) string {
 	if err != nil {
 		return err.Error()
 	}
+	if guarded && C.mmg_guard_process(C.MMG_SCOPE_FILES, 0) != C.MMG_OK {
+		return "error"
+	}
 	ready()
-	return fmt.Sprint("ok ", sum(bytes))
+	total := sum(bytes)
+	if !guarded {
+		return fmt.Sprint("ok ", total)
+	}
+	var count, losses C.uint64_t
+	C.mmg_losses_get(0, nil, 0, &count, &losses)
+	return fmt.Sprintf("ok %d %d", total, uint64(losses))
 }
 
 // The runtime's own use of signals, after one of them was for us: a fault of Go code is still a panic that can be
@@ -91,8 +100,8 @@ func signals(other string) string {
 }
 
 func run(what, path string) string {
-	if what == "twin" {
-		return twin(path)
+	if what == "twin" || what == "guarded" {
+		return twin(path, what == "guarded")
 	}
 	options, failure, info := C.fresh_options(), C.fresh_error(), C.fresh_info()
 	if what == "stable" {

@@ -37,6 +37,8 @@ public final class Program {
 
         int mmg_info_get(long handle, Info info);
 
+        int mmg_guard_process(int scope, int flags);
+
         String mmg_status_name(int status);
 
         String mmg_term(int vocabulary, int value);
@@ -140,8 +142,11 @@ public final class Program {
         }
     }
 
-    private static String twin(String path) throws Exception {
+    private static String twin(String path, boolean guarded) throws Exception {
         MappedByteBuffer bytes = map(path);
+        if (guarded && mg.mmg_guard_process(1, 0) != 0) {
+            return "error";
+        }
         ready();
         return isAnError(bytes) ? "error InternalError" : "ok";
     }
@@ -170,8 +175,8 @@ public final class Program {
     }
 
     private static String run(String what, String path) throws Exception {
-        if (what.equals("twin")) {
-            return twin(path);
+        if (what.equals("twin") || what.equals("guarded")) {
+            return twin(path, what.equals("guarded"));
         }
         Options options = new Options();
         options.guarantee = what.equals("stable") ? 2 : 0;

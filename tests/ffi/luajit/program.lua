@@ -30,12 +30,17 @@ local function ready()
   io.read()
 end
 
-local function twin(path)
+local function twin(path, guarded)
   local fd = C.open(path, 0)
   local size = C.lseek(fd, 0, 2)
   local bytes = ffi.cast("const uint8_t *", C.mmap(nil, size, 1, 1, fd, 0))
+  if guarded and mg.mmg_guard_process(C.MMG_SCOPE_FILES, 0) ~= C.MMG_OK then return "error" end
   ready()
-  return ("ok %d"):format(sum(bytes, size))
+  local total = sum(bytes, size)
+  if not guarded then return ("ok %d"):format(total) end
+  local count, losses = ffi.new("uint64_t[1]"), ffi.new("uint64_t[1]")
+  mg.mmg_losses_get(0, nil, 0, count, losses)
+  return ("ok %d %d"):format(total, tonumber(losses[0]))
 end
 
 -- Lua has no signal handlers; a program that wants signals waits for them.
@@ -50,7 +55,7 @@ local function hear()
 end
 
 local function run(what, path)
-  if what == "twin" then return twin(path) end
+  if what == "twin" or what == "guarded" then return twin(path, what == "guarded") end
   local options = ffi.new("mmg_options", { struct_size = ffi.sizeof("mmg_options") })
   if what == "stable" then options.guarantee = C.MMG_GUARANTEE_STABLE end
   local failure = ffi.new("mmg_error", { struct_size = ffi.sizeof("mmg_error") })

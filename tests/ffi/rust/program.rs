@@ -56,6 +56,8 @@ extern "C" {
     fn mmg_read(handle: u64, offset: u64, buffer: *mut c_void, size: u64, got: *mut u64) -> i32;
     fn mmg_find(h: u64, offset: u64, length: u64, needle: *const c_void, size: u64, position: *mut u64) -> i32;
     fn mmg_info_get(handle: u64, info: *mut Info) -> i32;
+    fn mmg_guard_process(scope: u32, flags: u32) -> i32;
+    fn mmg_losses_get(since: u64, losses: *mut c_void, capacity: u64, count: *mut u64, next: *mut u64) -> i32;
     fn mmg_status_name(status: i32) -> *const c_char;
     fn mmg_term(vocabulary: u32, value: u32) -> *const c_char;
     fn signal(number: c_int, handler: extern "C" fn(c_int)) -> usize;
@@ -89,17 +91,26 @@ fn ready() {
     io::stdin().lock().read_line(&mut String::new()).unwrap();
 }
 
-fn twin(path: &str) -> String {
+fn twin(path: &str, guarded: bool) -> String {
     let file = std::fs::File::open(path).unwrap();
     let size = file.metadata().unwrap().len();
     let bytes = unsafe { mmap(std::ptr::null_mut(), size as usize, 1, 1, file.as_raw_fd(), 0) };
+    if guarded && unsafe { mmg_guard_process(1, 0) } != 0 {
+        return "error".to_owned();
+    }
     ready();
-    format!("ok {}", sum(bytes, size))
+    let total = sum(bytes, size);
+    if !guarded {
+        return format!("ok {total}");
+    }
+    let (mut count, mut losses) = (0, 0);
+    unsafe { mmg_losses_get(0, std::ptr::null_mut(), 0, &mut count, &mut losses) };
+    format!("ok {total} {losses}")
 }
 
 fn run(what: &str, path: &str) -> String {
-    if what == "twin" {
-        return twin(path);
+    if what == "twin" || what == "guarded" {
+        return twin(path, what == "guarded");
     }
     let options = Options {
         struct_size: std::mem::size_of::<Options>() as u32,

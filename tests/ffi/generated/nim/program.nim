@@ -19,12 +19,19 @@ proc ready() =
 proc name(status: mmg_status): string =
   $mmg_status_name(status)
 
-proc twin(path: string) =
+proc twin(path: string, guarded: bool) =
   let fd = posix.open(path.cstring, O_RDONLY)
   let size = getFileSize(path)
   let bytes = cast[ptr UncheckedArray[uint8]](mmap(nil, int(size), PROT_READ, MAP_SHARED, fd, 0))
+  if guarded: doAssert mmg_guard_process(MMG_SCOPE_FILES, 0) == MMG_OK
   ready()
-  echo "ok ", sum(bytes, uint64(size))
+  let total = sum(bytes, uint64(size))
+  var count, losses: uint64
+  if guarded:
+    discard mmg_losses_get(0, nil, 0, count, losses)
+    echo "ok ", total, " ", losses
+  else:
+    echo "ok ", total
 
 proc viewed(what: string, file: mmg_handle) =
   var
@@ -88,4 +95,5 @@ proc main(what, path: string) =
     echo "error ", name(mmg_pin(file, 0, MMG_TO_END, span))
   else: viewed(what, file)
 
-if paramStr(1) == "twin": twin(paramStr(2)) else: main(paramStr(1), paramStr(2))
+if paramStr(1) in ["twin", "guarded"]: twin(paramStr(2), paramStr(1) == "guarded")
+else: main(paramStr(1), paramStr(2))

@@ -33,8 +33,10 @@ begin
   ReadLn;
 end;
 
-procedure Twin(const path: string);
+procedure Twin(const path: string; guarded: Boolean);
 var
+  count, losses: QWord;
+  total: UInt32;
   fd: cint;
   status: stat;
   bytes: PByte;
@@ -44,8 +46,12 @@ begin
   bytes := fpMMap(nil, status.st_size, PROT_READ, MAP_SHARED, fd, 0);
   { The runtime makes an exception of SIGBUS; a program without it dies of the signal. }
   fpSignal(SIGBUS, SignalHandler(SIG_DFL));
+  if guarded and (mmg_guard_process(MMG_SCOPE_FILES, 0) <> MMG_OK) then Halt(2);
   Ready;
-  WriteLn('ok ', Sum(bytes, status.st_size));
+  total := Sum(bytes, status.st_size);
+  Write('ok ', total);
+  if guarded and (mmg_losses_get(0, nil, 0, count, losses) = MMG_OK) then Write(' ', losses);
+  WriteLn;
 end;
 
 procedure Viewed(const what: string; handle: mmg_handle);
@@ -141,5 +147,6 @@ begin
 end;
 
 begin
-  if ParamStr(1) = 'twin' then Twin(ParamStr(2)) else Run(ParamStr(1), ParamStr(2));
+  if (ParamStr(1) = 'twin') or (ParamStr(1) = 'guarded') then Twin(ParamStr(2), ParamStr(1) = 'guarded')
+  else Run(ParamStr(1), ParamStr(2));
 end.
