@@ -82,7 +82,7 @@ impl Error {
     pub(crate) fn told(status: sys::mmg_status, details: &sys::mmg_error, name: &Name) -> Error {
         let operation = text(&details.operation);
         let mut message = text(&details.message);
-        if !matches!(name, Name::Path(_)) {
+        if !matches!(name, Name::Path(_) | Name::Mapping) {
             let subject = message.find(&format!(": {operation}: ")).unwrap_or(0);
             message.replace_range(..subject, &name.at_open());
         }

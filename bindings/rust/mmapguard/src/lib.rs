@@ -4,6 +4,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 #![deny(clippy::undocumented_unsafe_blocks)]
 
+mod adopted;
 mod error;
 mod foreign;
 mod guarantee;
@@ -19,6 +20,7 @@ mod region;
 mod span;
 mod words;
 
+pub use adopted::{adopt, Adopted};
 pub use error::{Error, Result};
 pub use foreign::{guard_process, GuardOptions, LostBytes, ProcessGuard};
 pub use guarantee::{Contained, Guarantee, Leased, Stable};

@@ -16,6 +16,8 @@ pub(crate) enum Name {
     Path(CString),
     /// By [`Options::name`](crate::Options::name).
     Given(String),
+    /// Of a mapping that somebody else made. The library names its file.
+    Mapping,
     /// The number that the descriptor had when the region was opened; the caller may have closed it since.
     Descriptor(i32),
 }
@@ -35,6 +37,7 @@ impl Name {
         match self {
             Name::Path(path) => quoted(path.as_bytes()),
             Name::Given(name) => quoted(name.as_bytes()),
+            Name::Mapping => "a mapping".to_owned(),
             Name::Descriptor(number) => {
                 described(fs::read_link(format!("/proc/self/fd/{number}")).ok(), *number)
             }
@@ -45,6 +48,9 @@ impl Name {
     pub(crate) fn later(&self, info: Option<&Info>) -> String {
         match self {
             Name::Descriptor(number) => described(info.and_then(path_of), *number),
+            Name::Mapping => {
+                info.and_then(path_of).map_or_else(|| self.at_open(), |path| quoted(path_bytes(&path)))
+            }
             _ => self.at_open(),
         }
     }

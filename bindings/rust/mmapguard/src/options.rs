@@ -12,7 +12,7 @@ use mmapguard_sys as sys;
 
 use crate::handle::Handle;
 use crate::name::{path_bytes, quoted, Name};
-use crate::{Advice, Backing, Error, Guarantee, Lock, Pinned, Region, Result, Status};
+use crate::{Adopted, Advice, Backing, Contained, Error, Guarantee, Lock, Pinned, Region, Result, Status};
 
 /// How to open: a builder. Everything has a default; [`Region::open`] is short for opening with all of them.
 ///
@@ -270,6 +270,27 @@ impl Options {
     #[cfg(unix)]
     pub fn read_fd<G: Guarantee>(&self, descriptor: impl AsFd) -> Result<Region<G>> {
         Region::over(self.by_descriptor::<G>(descriptor.as_fd(), sys::mmg_read_fd)?)
+    }
+
+    /// Take a mapping that other code has made as a region, in place: that of memmap2, or of a C library.
+    ///
+    /// See [`adopt`](crate::adopt). Of these options, `backing` and `window` have no meaning here. Without a lock by name
+    /// no lock is taken.
+    ///
+    /// # Errors
+    /// [`Status::NOT_MAPPABLE`] if the bytes are no mapping of one file, or one that is executable or shared and writable;
+    /// [`Status::NOT_FOUND`] if the path of the file is gone; otherwise as [`open`](Options::open).
+    pub fn adopt<'a>(&self, bytes: &'a [u8]) -> Result<Adopted<'a>> {
+        let handle = self.open_as::<Contained>(
+            self.name.clone().map_or(Name::Mapping, Name::Given),
+            |_, options, handle, error| {
+                let (data, size) = (bytes.as_ptr().cast(), bytes.len() as u64);
+                // SAFETY: the bytes are borrowed for as long as the region, so they stay mapped, and the other pointers are to
+                // live values that say their size.
+                unsafe { sys::mmg_adopt(data, size, -1, options, handle, error) }
+            },
+        )?;
+        Ok(Adopted::over(Region::over(handle)?))
     }
 
     fn by_path<G: Guarantee>(&self, path: &Path, call: ByPath) -> Result<Handle> {

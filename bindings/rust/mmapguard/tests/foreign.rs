@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
 use common::{child, given, sample, Folder, LARGE};
-use mmapguard::{guard_process, losses, Contained, GuardOptions, Mark, Origin, Region, Status};
+use mmapguard::{adopt, guard_process, losses, Contained, GuardOptions, Mark, Origin, Region, Status};
 
 const LEFT: usize = 3 << 12;
 
@@ -100,4 +100,34 @@ fn a_region_tells_of_its_own_losses() {
     assert_eq!(found.records.iter().map(|loss| loss.origin()).collect::<Vec<_>>(), [Origin::OWN]);
     assert_eq!(found.mark, Mark::now());
     assert!(losses(found.mark).unwrap().records.is_empty());
+}
+
+#[test]
+fn an_adopted_mapping_is_a_region_in_place() {
+    let _alone = alone();
+    let folder = Folder::new();
+    let path = folder.file("file", &sample(LARGE));
+    let file = File::open(&path).unwrap();
+    // SAFETY: bytes are lost below the map, which is what this test is about; nothing is concluded from them.
+    let map = unsafe { memmap2::Mmap::map(&file) }.unwrap();
+    let mark = Mark::now();
+    let region = adopt(&map[100..]).unwrap();
+    assert_eq!(region.size(), (LARGE - 100) as u64);
+    assert_eq!(region.read_to_vec(0, LARGE - 100).unwrap(), sample(LARGE)[100..]);
+    assert!(region.check().is_ok());
+    OpenOptions::new().write(true).open(&path).unwrap().set_len(LEFT as u64).unwrap();
+    // SAFETY: the byte is inside the map.
+    assert_eq!(unsafe { map.as_ptr().add(LARGE - 1).read_volatile() }, 0);
+    let error = region.read_to_vec(0, LARGE - 100).unwrap_err();
+    assert_eq!((error.status(), error.offset()), (Status::TRUNCATED, Some((LEFT - 100) as u64)));
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    assert_eq!(region.finish().unwrap_err().status(), Status::TRUNCATED);
+    let found = losses(mark).unwrap().records;
+    assert_eq!(found.iter().map(|loss| loss.origin()).collect::<Vec<_>>(), [Origin::ADOPTED]);
+}
+
+#[test]
+fn what_is_no_mapping_of_a_file_is_refused() {
+    let error = adopt(&[1; 5000]).unwrap_err();
+    assert_eq!(error.status(), Status::NOT_MAPPABLE, "{error}");
 }
