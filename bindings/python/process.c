@@ -24,6 +24,20 @@ mgpy_guard_process(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* Returns the address of the first byte that an object shows. */
+PyObject *
+mgpy_address_of(PyObject *module, PyObject *object)
+{
+    Py_buffer view;
+
+    (void)module;
+    if (PyObject_GetBuffer(object, &view, PyBUF_FULL_RO) < 0)
+        return NULL;
+    PyObject *address = PyLong_FromVoidPtr(view.buf);
+    PyBuffer_Release(&view);
+    return address;
+}
+
 /* Puts one member of a record into a dictionary. Returns 0, or -1 with an exception set. */
 static int
 put(PyObject *record, const char *name, PyObject *value)

@@ -110,6 +110,8 @@ static PyMethodDef methods[] = {
          "The Arrow PyCapsule interface: the region as an array of uint8 without nulls, for pyarrow.array(region),\n"
          "polars.Series(region) and others. Nothing is copied; the array keeps the bytes past close(). Raises\n"
          "ValueError if the region is closed, MapFaultError if bytes are known to be lost.")},
+    {"_adopt", mgpy_region_adopt, METH_VARARGS | METH_CLASS,
+     PyDoc_STR("_adopt($type, arguments, view, fd, /)\n--\n\n")},
     {"_advise", mgpy_region_advise, METH_VARARGS, PyDoc_STR("_advise($self, advice, offset, length, /)\n--\n\n")},
     {"_changed", mgpy_region_changed, METH_NOARGS, PyDoc_STR("_changed($self, /)\n--\n\n")},
     {"_check_range", mgpy_region_check_range, METH_VARARGS, PyDoc_STR("_check_range($self, start, length, /)\n--\n\n")},
@@ -146,6 +148,7 @@ give_methods(PyObject *module, PyObject *type)
 static PyMethodDef functions[] = {
     {"give_methods", give_methods, METH_O, PyDoc_STR("give_methods($module, kind, /)\n--\n\n")},
     {"find_owner", mgpy_find_owner, METH_O, PyDoc_STR("find_owner($module, object, /)\n--\n\n")},
+    {"address_of", mgpy_address_of, METH_O, PyDoc_STR("address_of($module, view, /)\n--\n\n")},
     {"guard_process", mgpy_guard_process, METH_VARARGS, PyDoc_STR("guard_process($module, scope, flags, /)\n--\n\n")},
     {"losses", mgpy_losses, METH_O, PyDoc_STR("losses($module, since, /)\n--\n\n")},
     {"losses_mark", mgpy_losses_mark, METH_NOARGS, PyDoc_STR("losses_mark($module, /)\n--\n\n")},

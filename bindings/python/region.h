@@ -53,6 +53,7 @@ struct mgpy_region {
     mmg_status untold;   /**< a loss that was found and that nobody has been told of yet; MMG_OK when there is none */
     struct mgpy_identity identity; /**< which file this is; a reference insists on it */
     PyObject *arguments;           /**< the tuple that was given to __new__ */
+    PyObject *lender;              /**< a memoryview that keeps an adopted mapping as long as the handle; else NULL */
     PyObject *directory;           /**< the current directory at that time, if the path is relative; else NULL */
     PyObject *weak_references;
     struct mgpy_region *next, *previous; /**< neighbours in the list of regions that have a handle; region_list.c */
@@ -108,6 +109,9 @@ PyObject *mgpy_region_close(PyObject *self, PyObject *args, PyObject *keywords);
 int mgpy_region_traverse(PyObject *self, visitproc visit, void *arg);
 int mgpy_region_clear(PyObject *self);
 void mgpy_region_dealloc(PyObject *self);
+
+/** Makes a region of a mapping that somebody else made; `args` are the arguments, a memoryview and a descriptor. */
+PyObject *mgpy_region_adopt(PyObject *type, PyObject *args);
 
 /** Opens what the tuple `arguments` describes. Returns 0 and the handle, or -1 with an exception set. */
 int mgpy_open_arguments(PyObject *arguments, mmg_handle *handle);
@@ -234,6 +238,7 @@ PyObject *mgpy_stats_to_dict(const mmg_stats *stats);
 
 /* process.c: mappings that others made, and the ledger of losses */
 PyObject *mgpy_guard_process(PyObject *module, PyObject *args);
+PyObject *mgpy_address_of(PyObject *module, PyObject *object);
 PyObject *mgpy_losses(PyObject *module, PyObject *since);
 PyObject *mgpy_losses_mark(PyObject *module, PyObject *unused);
 

@@ -63,6 +63,11 @@ mgpy_region_arrow(PyObject *self, PyObject *args, PyObject *keywords)
 
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O", names, &requested) || !mgpy_ready(region))
         return NULL;
+    if (region->lender != NULL) {
+        /* An array outlives the region, and nothing would keep the owner from unmapping its bytes. */
+        PyErr_SetString(PyExc_ValueError, "an adopted region is no Arrow array; its owner's buffer is");
+        return NULL;
+    }
     struct ArrowSchema *schema = calloc(1, sizeof *schema);
     struct ArrowArray *array = calloc(1, sizeof *array);
     mmg_status status = schema == NULL || array == NULL

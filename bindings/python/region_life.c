@@ -16,7 +16,8 @@
 enum opener {
     OPENER_OPEN,
     OPENER_LOAD,
-    OPENER_READ
+    OPENER_READ,
+    OPENER_ADOPT /* never opened by its arguments */
 };
 
 static int
@@ -296,6 +297,58 @@ mgpy_region_attach(struct mgpy_region *region, mmg_handle handle)
     return 0;
 }
 
+/* Adopts the bytes of a memoryview without the GIL. Returns 0, or -1 with an exception set. */
+static int
+adopt(const struct request *request, PyObject *lender, int fd, mmg_handle *handle)
+{
+    mmg_error error = MMG_ERROR_INIT;
+    mmg_status status;
+    Py_buffer view;
+
+    if (PyObject_GetBuffer(lender, &view, PyBUF_FULL_RO) < 0)
+        return -1;
+    if (!PyBuffer_IsContiguous(&view, 'A')) {
+        PyBuffer_Release(&view);
+        PyErr_SetString(PyExc_BufferError, "the bytes of the object do not lie side by side");
+        return -1;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    status = mmg_adopt(view.buf, (uint64_t)view.len, fd, &request->options, handle, &error);
+    Py_END_ALLOW_THREADS
+    PyBuffer_Release(&view);
+    if (status == MMG_OK)
+        return 0;
+    mgpy_failure_raise(request->source, status, &error, error.offset);
+    return -1;
+}
+
+PyObject *
+mgpy_region_adopt(PyObject *type, PyObject *args)
+{
+    PyObject *arguments, *lender;
+    struct request request;
+    mmg_handle handle;
+    int fd;
+
+    if (!PyArg_ParseTuple(args, "O!O!i:_adopt", &PyTuple_Type, &arguments, &PyMemoryView_Type, &lender, &fd) ||
+        request_parse(arguments, &request) < 0 || adopt(&request, lender, fd, &handle) < 0)
+        return NULL;
+    struct mgpy_region *region = mgpy_region_allocate((PyTypeObject *)type);
+    if (region == NULL) {
+        mmg_close(handle, 0);
+        return NULL;
+    }
+    region->arguments = Py_NewRef(arguments);
+    region->lender = Py_NewRef(lender);
+    if (mgpy_region_attach(region, handle) < 0) {
+        region->closed = true;
+        Py_CLEAR(region->lender);
+        Py_DECREF(region);
+        return NULL;
+    }
+    return (PyObject *)region;
+}
+
 /* The current directory, for the meaning of a relative path; NULL without an exception where there is none. */
 static PyObject *
 current_directory(void)
@@ -344,16 +397,18 @@ mgpy_region_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 struct ending {
     mmg_handle handle;
     mmg_span base;
+    PyObject *lender; /* keeps an adopted mapping until the handle has ended; NULL: there is none */
 };
 
 static struct ending
 region_end(struct mgpy_region *region)
 {
-    struct ending ending = {.handle = region->handle, .base = region->base};
+    struct ending ending = {.handle = region->handle, .base = region->base, .lender = region->lender};
 
     if (region->lent)
         ending.base = (mmg_span)MMG_SPAN_INIT; /* from here on the pin is the export's */
     mgpy_list_remove(region);
+    region->lender = NULL;
     region->lent = false;
     region->handle = 0;
     region->data = NULL;
@@ -397,6 +452,7 @@ mgpy_region_close(PyObject *self, PyObject *args, PyObject *keywords)
         Py_BEGIN_ALLOW_THREADS
         status = ending_finish(&ending);
         Py_END_ALLOW_THREADS
+        Py_XDECREF(ending.lender);
         mgpy_note(region, status);
     }
     if (region->untold != MMG_OK && mgpy_warn(region, region->untold) < 0)
@@ -410,6 +466,7 @@ mgpy_region_finish(struct mgpy_region *region)
     struct ending ending = region_end(region);
 
     mgpy_note(region, ending_finish(&ending));
+    Py_XDECREF(ending.lender);
 }
 
 int

@@ -33,6 +33,7 @@ __all__ = [
     "TruncatedError",
     "UnstableError",
     "__version__",
+    "adopt",
     "check",
     "guard_install",
     "guard_process",
@@ -62,6 +63,7 @@ except ModuleNotFoundError as _missing:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 else:
+    from ._adopt import adopt
     from ._errors import (
         DeviceError,
         FileChangedError,

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 #: Device, inode, size in bytes and modification time in nanoseconds of a file, as they were when it was opened.
 Identity: TypeAlias = tuple[int, int, int, int]
 
-#: How a region was opened: by open(), load() or read_fd(). The native region has the same numbers.
+#: How a region was opened: by open(), load(), read_fd() or adopt(). The native region has the same numbers.
 OPEN: Final = 0
 LOAD: Final = 1
 READ: Final = 2
+ADOPT: Final = 3
 
 _NAMES: Final = ("device", "inode", "size", "mtime")
 #: Where offset and length stand in the arguments of a region: source, opener, then the options.

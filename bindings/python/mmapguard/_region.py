@@ -34,7 +34,7 @@ from ._options import (
     arguments_of,
     number_of,
 )
-from ._references import DEFAULTS, LENGTH, LOAD, OFFSET, ON_CHANGE, OPEN, READ, arrive
+from ._references import ADOPT, DEFAULTS, LENGTH, LOAD, OFFSET, ON_CHANGE, OPEN, READ, arrive
 
 #: Read in between two looks at Python's signals, so that Ctrl-C is heard soon.
 _PIECE: Final = 16 << 20
@@ -229,7 +229,10 @@ class Region(native.RegionBase):
 
     @property
     def name(self) -> Any:
-        """What the region was opened from, as it was given: a path, a descriptor, or an object with one."""
+        """What the region was opened from, as it was given: a path, a descriptor, or an object with one.
+
+        Of an adopted mapping: the path of its file.
+        """
         return self._arguments[0]
 
     @property
@@ -275,6 +278,8 @@ class Region(native.RegionBase):
     def _reference_arguments(self) -> tuple[Any, ...]:
         """The arguments of a reference to this region: an absolute path, and every option."""
         kind = type(self).__name__
+        if self._arguments[1] == ADOPT:
+            raise TypeError(f"cannot pickle a {kind} of an adopted mapping: it is memory of this process")
         if self._stream:
             raise TypeError(
                 f"cannot pickle a {kind} that was read from a stream: its bytes cannot be read again"
