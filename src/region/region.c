@@ -32,8 +32,8 @@ region_destroy(struct handle_object *object)
 bool
 mmgi_region_reserve(const struct source *source, uint64_t room, struct region_memory *memory)
 {
-    memory->path_size = source->path != NULL ? strlen(source->path) + 1 : 0;
-    const size_t head = sizeof(struct region) + memory->path_size;
+    const size_t path_size = source->path != NULL ? strlen(source->path) + 1 : 0;
+    const size_t head = sizeof(struct region) + path_size;
 
     if (room > SIZE_MAX / 2)
         return false;
@@ -43,6 +43,8 @@ mmgi_region_reserve(const struct source *source, uint64_t room, struct region_me
         return false;
     /* Before the mapping is registered: from then on the ledger may ask. */
     memory->region->owner = (struct mapping_owner){.path = NULL};
+    if (path_size > 0)
+        memory->region->owner.path = memcpy((char *)memory->region + sizeof(struct region), source->path, path_size);
     unsigned char *after = (unsigned char *)memory->region + head;
     memory->bytes = room > 0 ? after + (COPY_ALIGNMENT - (uintptr_t)after % COPY_ALIGNMENT) : NULL;
     return true;
@@ -100,8 +102,6 @@ mmgi_region_create(const struct region_spec *spec)
                                          .size = source->size,
                                          .modified = source->status.modified,
                                          .changed = source->status.changed};
-    if (spec->memory->path_size > 0)
-        region->owner.path = memcpy((char *)region + sizeof(struct region), source->path, spec->memory->path_size);
     return region;
 }
 

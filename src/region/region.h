@@ -71,7 +71,6 @@ struct region {
 struct region_memory {
     struct region *region; /* not built yet */
     unsigned char *bytes;  /* room for the copy, aligned for vector code; NULL: no room was asked for */
-    size_t path_size;      /* bytes behind the region for the path and its NUL; 0: there is no path */
     size_t total;          /* size of the block */
 };
 
