@@ -23,6 +23,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #if __cplusplus >= 202002L
 #include <span>
@@ -226,6 +227,17 @@ class region {
             [&](mmg_handle *handle, mmg_error *details) { return ::mmg_read_fd(descriptor, &how, handle, details); });
     }
 
+    /**
+     * Takes a mapping that other code has made as a region, in place. The range must stay mapped until the region and its
+     * views are gone. `descriptor` is one of the file, or -1 when the file is to be found by itself. Throws error.
+     */
+    [[nodiscard]] static region adopt(const void *data, std::size_t size, int descriptor = -1, const options &how = {})
+    {
+        return made([&](mmg_handle *handle, mmg_error *details) {
+            return ::mmg_adopt(data, size, descriptor, &how, handle, details);
+        });
+    }
+
     region(region &&other) noexcept : handle_(std::exchange(other.handle_, 0))
     {
     }
@@ -372,6 +384,65 @@ class region {
     }
 
     mmg_handle handle_;
+};
+
+/** What losses() returns. */
+struct ledger {
+    std::vector<mmg_loss> records; /**< oldest first */
+    std::uint64_t mark;            /**< where to go on from */
+    std::uint64_t overwritten;     /**< records that are missing, because newer ones took their place */
+};
+
+/** Reads the ledger of losses behind a mark: 0, or the mark of an earlier call. Throws error. */
+[[nodiscard]] inline ledger
+losses(std::uint64_t since = 0)
+{
+    ledger found{{}, since, 0};
+    mmg_loss records[16] = {MMG_LOSS_INIT};
+    for (std::uint64_t count = 1, next = since; count > 0; found.mark = next) {
+        require(::mmg_losses_get(found.mark, records, 16, &count, &next));
+        found.overwritten += next - found.mark - count;
+        found.records.insert(found.records.end(), records, records + count);
+    }
+    return found;
+}
+
+/**
+ * Guards the mappings that other code of the process makes, for as long as the object lives; see mmg_guard_process(). Lost
+ * bytes read as zeros, and lost() tells of them. Guards nest.
+ */
+class process_guard {
+  public:
+    /** Begins to guard. `flags` are MMG_PROCESS_... bits. Throws error. */
+    explicit process_guard(std::uint32_t flags = 0) : flags_(flags)
+    {
+        std::uint64_t count = 0;
+        require(::mmg_losses_get(0, nullptr, 0, &count, &mark_));
+        require(::mmg_guard_process(MMG_SCOPE_FILES, flags_));
+    }
+
+    process_guard(const process_guard &) = delete;
+    process_guard &operator=(const process_guard &) = delete;
+
+    ~process_guard()
+    {
+        mmg_status ignored = ::mmg_guard_process(MMG_SCOPE_NONE, flags_); /* ends what the constructor began */
+        static_cast<void>(ignored);
+    }
+
+    /** Returns what mappings without a region have lost since the guard began. Throws error. */
+    [[nodiscard]] std::vector<mmg_loss> lost() const
+    {
+        std::vector<mmg_loss> foreign;
+        for (const mmg_loss &loss : losses(mark_).records)
+            if (loss.origin == MMG_ORIGIN_FOREIGN)
+                foreign.push_back(loss);
+        return foreign;
+    }
+
+  private:
+    std::uint32_t flags_;
+    std::uint64_t mark_ = 0;
 };
 
 } // namespace mmapguard

@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "mmapguard.hpp"
@@ -120,6 +122,51 @@ a_scan_of_a_file_that_is_cut_gives_no_result(const std::string &path)
     return 1;
 }
 
+/* A mapping that knows nothing of the library. */
+const volatile std::uint8_t *
+mapped(const std::string &path, std::size_t size)
+{
+    const int file = open(path.c_str(), O_RDONLY);
+    void *bytes = mmap(nullptr, size, PROT_READ, MAP_SHARED, file, 0);
+    close(file);
+    return static_cast<const volatile std::uint8_t *>(bytes);
+}
+
+int
+mappings_of_others_live_and_tell(const std::string &path)
+{
+    constexpr std::size_t size = 300000, left = 8192;
+    const auto *bytes = mapped(path, size);
+    const mmapguard::process_guard guard;
+    CHECK(guard.lost().empty());
+    CHECK(truncate(path.c_str(), left) == 0);
+    CHECK(bytes[size - 1] == 0);
+    const auto lost = guard.lost();
+    CHECK(lost.size() == 1 && lost[0].offset == left && path == lost[0].path);
+    CHECK(mmapguard::losses(mmapguard::losses().mark).records.empty());
+    return 0;
+}
+
+int
+an_adopted_mapping_is_a_region(const std::string &path)
+{
+    constexpr std::size_t size = 300000, left = 8192;
+    const auto *bytes = mapped(path, size);
+    const auto region = mmapguard::region::adopt(const_cast<const std::uint8_t *>(bytes), size);
+    CHECK(region.size() == size && region.status() == MMG_OK);
+    CHECK(truncate(path.c_str(), left) == 0);
+    CHECK(bytes[size - 1] == 0);
+    CHECK(region.status() == MMG_E_TRUNCATED);
+    const std::uint8_t here[16] = {};
+    try {
+        CHECK(mmapguard::region::adopt(here, sizeof here).size() == 0);
+    } catch (const mmapguard::error &failure) {
+        CHECK(failure.status() == MMG_E_NOT_MAPPABLE);
+        return 0;
+    }
+    return 1;
+}
+
 } // namespace
 
 int
@@ -129,10 +176,9 @@ main(int argc, char **argv)
         const char *name;
         int (*run)(const std::string &path);
     } cases[] = {
-        {"given-back", everything_is_given_back},
-        {"bytes", bytes_are_those_of_the_file},
-        {"missing", a_missing_file_is_an_exception},
-        {"cut", a_scan_of_a_file_that_is_cut_gives_no_result},
+        {"given-back", everything_is_given_back},    {"bytes", bytes_are_those_of_the_file},
+        {"missing", a_missing_file_is_an_exception}, {"foreign", mappings_of_others_live_and_tell},
+        {"adopted", an_adopted_mapping_is_a_region}, {"cut", a_scan_of_a_file_that_is_cut_gives_no_result},
     };
     for (const auto &one : cases)
         if (argc == 3 && std::strcmp(argv[1], one.name) == 0)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import zlib
@@ -137,6 +138,36 @@ def test_without_the_library_in_its_handler_that_host_dies(built: Path, tmp_path
         _, errors = process.communicate("\n", timeout=60)
     assert process.returncode == 3
     assert "a SIGBUS of the host's own" in errors
+
+
+def test_mappings_of_other_code_live_and_the_ledger_tells(built: Path, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"\1" * (73 << 12))
+    with start(built / "foreign", path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "299008\n"
+        os.truncate(path, 40_960)
+        after, errors = process.communicate("\n", timeout=60)
+    assert (process.returncode, after) == (1, "40960\n")
+    assert errors == f"{path}: 258048 bytes from 40960 on are lost (MMG_E_TRUNCATED)\n"
+
+
+def test_without_the_guard_that_program_dies(built: Path, tmp_path: Path) -> None:
+    """The twin: the same program with the call taken out."""
+    source = (EXAMPLES / "foreign.c").read_text()
+    twin = source.replace('    must(mmg_guard_process(MMG_SCOPE_FILES, 0), "guard");\n', "")
+    assert twin != source
+    (tmp_path / "twin.c").write_text(twin)
+    shutil.copy(EXAMPLES / "errors.h", tmp_path)
+    build(tmp_path / "twin.c", tmp_path / "twin")
+    path = tmp_path / "file"
+    path.write_bytes(b"\1" * 300_000)
+    with start(tmp_path / "twin", path) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.truncate(path, 40_960)
+        process.communicate("\n", timeout=60)
+    assert process.returncode == -signal.SIGBUS
 
 
 def test_lines_tells_a_file_that_was_written_to(built: Path, tmp_path: Path) -> None:
