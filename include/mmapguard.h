@@ -132,7 +132,9 @@ typedef struct mmg_options {
     uint64_t flags;              /**< MMG_FLAG_... bits */
     uint64_t offset;             /**< start of the window in the file; any byte, no alignment asked */
     uint64_t length;             /**< length of the window; MMG_TO_END or 0: to the end of the file */
-    uint64_t copy_threshold;     /**< windows up to this many bytes are copied, not mapped; 0: 64 KiB, as measured */
+    uint64_t copy_threshold;     /**< windows up to this many bytes are copied, not mapped; 0: 64 KiB,
+                                      and, unless for STABLE, 4 KiB while copies above that size hold more than
+                                      256 KiB together and fewer than 256 such files are mapped. */
     uint64_t max_bytes;          /**< cap for anything read into memory; 0: 1 GiB; MMG_NO_LIMIT: none */
     uint64_t max_snapshot_bytes; /**< cap for the copy that STABLE may need; 0: 1 GiB; MMG_NO_LIMIT: none */
     uint32_t max_leases;         /**< take no lease while the process holds so many; 0: 10 000 */

@@ -40,7 +40,9 @@ structs! {
         offset: u64,
         /// length of the window; `MMG_TO_END` or 0: to the end of the file
         length: u64,
-        /// windows up to this many bytes are copied, not mapped; 0: 64 KiB, as measured
+        /// windows up to this many bytes are copied, not mapped; 0: 64 KiB, and, unless for STABLE, 4 KiB
+        /// while copies above that size hold more than 256 KiB together and fewer than 256 such files are
+        /// mapped.
         copy_threshold: u64,
         /// cap for anything read into memory; 0: 1 GiB; `MMG_NO_LIMIT`: none
         max_bytes: u64,

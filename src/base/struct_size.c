@@ -127,12 +127,6 @@ options_agree(const mmg_options *o)
 /* Bounds what a stopped process can do to others: each of its leases keeps one writer waiting. */
 #define DEFAULT_LEASES 10000u
 
-/*
- * Measured with `./dev bench`. To open a file, read it once and close it, a copy is faster than a mapping up to about 1 MiB. But
- * many copies that are held open take memory, which mappings share with the page cache. At 64 KiB both costs are small.
- */
-#define DEFAULT_COPY_THRESHOLD (UINT64_C(64) << 10)
-
 /* Copies the caller's options over the defaults. Returns MMG_E_ABI_NEWER when they set what is unknown here. */
 static mmg_status
 options_copy(const mmg_options *caller, mmg_options *ours)
@@ -169,8 +163,6 @@ mmgi_struct_read_options(const mmg_options *caller, mmg_options *ours)
     }
     if (ours->length == MMG_TO_END)
         ours->length = 0; /* both mean "to the end" */
-    if (ours->copy_threshold == 0)
-        ours->copy_threshold = DEFAULT_COPY_THRESHOLD;
     if (ours->max_bytes == 0)
         ours->max_bytes = DEFAULT_CAP;
     if (ours->max_snapshot_bytes == 0)

@@ -7,6 +7,15 @@
 #include "guard/fault_guard.h"
 #include "region/backing.h"
 
+/* Returns true when a small file is mapped, since many copies are held already. What STABLE does in place of a copy costs
+   more than one, so it keeps to copies. */
+static bool
+is_better_mapped(const mmg_options *options, uint64_t length)
+{
+    return length > SMALLEST_MAPPED_FILE && options->copy_threshold == 0 &&
+           options->guarantee != MMG_GUARANTEE_STABLE && mmgi_region_copies_are_many();
+}
+
 mmg_status
 mmgi_decide_holding(const struct source *source, struct decision *decision)
 {
@@ -35,8 +44,8 @@ mmgi_decide_holding(const struct source *source, struct decision *decision)
         decision->reason = MMG_REASON_ASKED;
         if (decision->length > options->max_bytes)
             return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "copy", 0, 0, "larger than max_bytes allows");
-    } else if (options->backing == MMG_BACKING_AUTO && decision->length <= options->copy_threshold &&
-               decision->length <= options->max_bytes) {
+    } else if (options->backing == MMG_BACKING_AUTO && decision->length <= mmgi_region_copy_threshold(options) &&
+               decision->length <= options->max_bytes && !is_better_mapped(options, decision->length)) {
         decision->reason = MMG_REASON_SMALL;
     } else {
         decision->holding = HOLD_MAPPED;

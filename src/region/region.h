@@ -108,6 +108,21 @@ void mmgi_region_discard(struct region *region);
 /** Counts the heap of a region that is about to get a handle. */
 void mmgi_region_count_in(struct region *region);
 
+/** Without mmg_options.copy_threshold, files of at most so many bytes are copied, as long as few copies are held. */
+#define LARGEST_SMALL_FILE (UINT64_C(64) << 10)
+/** Files of at most so many bytes are copied, however many copies are held. */
+#define SMALLEST_MAPPED_FILE UINT64_C(4096)
+
+/** Returns the size of the largest file that may be copied, unless the options ask for a copy. */
+static inline uint64_t
+mmgi_region_copy_threshold(const mmg_options *options)
+{
+    return options->copy_threshold > 0 ? options->copy_threshold : LARGEST_SMALL_FILE;
+}
+
+/** Returns true when so many copies are held that the next small file is better mapped. */
+bool mmgi_region_copies_are_many(void);
+
 /** Returns the heap bytes of all regions that have a handle. */
 uint64_t mmgi_region_heap_bytes(void);
 

@@ -14,6 +14,7 @@
 #include "base/status.h"
 #include "os/file_lock.h"
 #include "os/process.h"
+#include "region/region.h"
 #include "region/shared_lock.h"
 
 /* Returns what MMAPGUARD_LOCK says to use in place of MMG_LOCK_AUTO. The function reads the variable once, so that an open
@@ -98,12 +99,12 @@ mmgi_source_lock_none(struct source *source)
                            "a stream has no lock");
 }
 
-/* Returns true when the regions of a file may share its lock. For a file that is copied sharing is not worthwhile, since it
-   gives its lock back at once. */
+/* Returns true when the regions of a file may share its lock. For a small file sharing is not worthwhile: nearly always it is
+   copied, and gives its lock back at once. */
 static bool
 is_worth_sharing(const struct source *source)
 {
-    return source->kind == SOURCE_FILE && source->size > source->options->copy_threshold &&
+    return source->kind == SOURCE_FILE && source->size > LARGEST_SMALL_FILE &&
            source->file_system.lock == FILE_SYSTEM_LOCK_ADVISORY;
 }
 

@@ -235,6 +235,53 @@ the_copy_threshold_is_exact(void)
     }
 }
 
+/* Opens the file again and again until the library maps it, at most `most` times. Returns how many handles are stored. */
+static unsigned
+open_until_mapped(const char *path, mmg_handle *handles, unsigned most)
+{
+    for (unsigned count = 0; count < most; count++) {
+        handles[count] = check_open(path, NULL);
+        if (check_info(handles[count]).backing == MMG_BACKING_MAP) {
+            CHECK_U64(check_info(handles[count]).backing_reason, MMG_REASON_LARGE);
+            return count + 1;
+        }
+    }
+    return most;
+}
+
+static void
+the_default_threshold_depends_on_the_copies_that_are_held(void)
+{
+    enum {
+        SIZE = 64 << 10,
+        MOST = 400
+    };
+    static mmg_handle handles[MOST];
+    const char *path = check_file("file", SIZE), *page = check_file("page", 4096);
+    mmg_options fixed = MMG_OPTIONS_INIT, stable = MMG_OPTIONS_INIT;
+    fixed.copy_threshold = SIZE;
+    stable.guarantee = MMG_GUARANTEE_STABLE;
+
+    unsigned held = open_until_mapped(path, handles, MOST);
+    CHECK(held > 2 && held <= 16); /* copies of 256 KiB, and one more */
+    mmg_handle others[] = {check_open(path, &fixed), check_open(path, &stable), check_open(page, NULL)};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        CHECK_U64(check_info(others[i]).backing, MMG_BACKING_COPY);
+        CHECK_STATUS(mmg_close(others[i], 0), MMG_OK);
+    }
+    /* Mappings keep a descriptor each, so there are not many of them. */
+    unsigned before = check_descriptors(), all = held;
+    while (all < MOST)
+        handles[all++] = check_open(path, NULL);
+    CHECK(check_descriptors() - before <= 256);
+    CHECK_U64(check_info(handles[MOST - 1]).backing, MMG_BACKING_COPY);
+    while (all > 0)
+        CHECK_STATUS(mmg_close(handles[--all], 0), MMG_OK);
+    mmg_handle again = check_open(path, NULL);
+    CHECK_U64(check_info(again).backing, MMG_BACKING_COPY);
+    CHECK_STATUS(mmg_close(again, 0), MMG_OK);
+}
+
 static void
 a_copy_keeps_neither_descriptor_nor_lock(void)
 {
@@ -483,6 +530,8 @@ static const struct check_case cases[] = {
     {"a copied region describes itself", a_copied_region_describes_itself, 0},
     {"what is small is copied and what is large is mapped", what_is_small_is_copied_and_what_is_large_is_mapped, 0},
     {"the copy threshold is exact", the_copy_threshold_is_exact, 0},
+    {"the default threshold depends on the copies that are held",
+     the_default_threshold_depends_on_the_copies_that_are_held, 0},
     {"a copy keeps neither descriptor nor lock", a_copy_keeps_neither_descriptor_nor_lock, 0},
     {"a copy is stable whatever happens to the file", a_copy_is_stable_whatever_happens_to_the_file, 0},
     {"STABLE is upheld, or refused with the reason", stable_is_upheld_or_refused_with_the_reason, 0},

@@ -151,7 +151,8 @@ impl Options {
         self
     }
 
-    /// Windows up to this many bytes are copied, not mapped. Default: 64 KiB.
+    /// Windows up to this many bytes are copied, not mapped. Default: 64 KiB, and 4 KiB for what is opened beside many
+    /// copies (more than 256 KiB in copies above 4 KiB), unless it is to be stable.
     pub fn copy_threshold(&mut self, bytes: u64) -> &mut Options {
         self.raw.copy_threshold = bytes;
         self
