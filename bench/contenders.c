@@ -3,6 +3,7 @@
  * mmapguard, and what a careful programmer writes by hand; see contenders.h.
  */
 #include "contenders.h"
+#include "measure.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -57,6 +58,28 @@ open_off(const char *path, struct view *view)
     return open_region(path, &options, view);
 }
 
+static bool
+open_no_lock(const char *path, struct view *view)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+    options.lock = MMG_LOCK_NONE;
+    return open_region(path, &options, view);
+}
+
+static bool
+open_stable(const char *path, struct view *view)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    return open_region(path, &options, view);
+}
+
+static bool
+region_intact(struct view *view)
+{
+    return mmg_check(view->region) == MMG_OK;
+}
+
 static void
 close_region(struct view *view)
 {
@@ -65,10 +88,16 @@ close_region(struct view *view)
     mmg_close(view->region, 0);
 }
 
-const struct contender mmapguard = {"mmapguard", open_default, close_region};
-const struct contender mmapguard_map = {"mmapguard, map", open_map, close_region};
-const struct contender mmapguard_copy = {"mmapguard, copy", open_copy, close_region};
-const struct contender mmapguard_off = {"mmapguard, guard off", open_off, close_region};
+#define REGION(name, open)                                                                                             \
+    {                                                                                                                  \
+        name, open, close_region, false, region_intact                                                                 \
+    }
+const struct contender mmapguard = REGION("mmapguard", open_default);
+const struct contender mmapguard_map = REGION("mmapguard, map", open_map);
+const struct contender mmapguard_copy = REGION("mmapguard, copy", open_copy);
+const struct contender mmapguard_off = REGION("mmapguard, guard off", open_off);
+const struct contender mmapguard_no_lock = REGION("mmapguard, no lock", open_no_lock);
+const struct contender mmapguard_stable = REGION("mmapguard, STABLE", open_stable);
 
 /* Open and lock; the size is stored in the view. */
 static bool
@@ -107,11 +136,10 @@ close_hand_mmap(struct view *view)
     close(view->fd);
 }
 
+/* Read all of an open file into memory. */
 static bool
-open_hand_read(const char *path, struct view *view)
+read_view(struct view *view)
 {
-    if (!open_locked(path, view))
-        return false;
     uint8_t *data = malloc(view->size);
     uint64_t done = 0;
     while (data != NULL && done < view->size) {
@@ -129,15 +157,60 @@ open_hand_read(const char *path, struct view *view)
     return true;
 }
 
+static bool
+open_hand_read(const char *path, struct view *view)
+{
+    return open_locked(path, view) && read_view(view);
+}
+
+static bool
+open_hand_read_no_lock(const char *path, struct view *view)
+{
+    struct stat facts;
+    view->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (view->fd < 0)
+        return false;
+    if (fstat(view->fd, &facts) != 0) {
+        close(view->fd);
+        return false;
+    }
+    view->size = (uint64_t)facts.st_size;
+    if (!read_view(view))
+        return false;
+    close(view->fd); /* no lock hangs on it */
+    view->fd = -1;
+    return true;
+}
+
 static void
 close_hand_read(struct view *view)
 {
     free((void *)view->data);
-    close(view->fd);
+    if (view->fd >= 0)
+        close(view->fd);
 }
 
-const struct contender hand_mmap = {"by hand, mmap", open_hand_mmap, close_hand_mmap};
-const struct contender hand_read = {"by hand, read", open_hand_read, close_hand_read};
+const struct contender hand_mmap = {"by hand, mmap", open_hand_mmap, close_hand_mmap, false, NULL};
+const struct contender hand_read = {"by hand, read", open_hand_read, close_hand_read, true, NULL};
+const struct contender hand_read_no_lock = {"by hand, read, no lock", open_hand_read_no_lock, close_hand_read, true,
+                                            NULL};
+
+unsigned int
+everybody(const struct contender **into, unsigned int most, bool copiers)
+{
+    static const struct contender *const own[] = {&mmapguard, &mmapguard_no_lock, &hand_mmap, &hand_read,
+                                                  &hand_read_no_lock};
+    const struct contender *others[MOST_CONTENDERS];
+    const unsigned int count = peers(others, MOST_CONTENDERS);
+    unsigned int stored = 0;
+    for (unsigned int i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (stored < most && (copiers || !own[i]->copies))
+            into[stored++] = own[i];
+    for (unsigned int i = 0; i < count; i++)
+        if (stored < most && (copiers || !others[i]->copies))
+            into[stored++] = others[i];
+    return stored;
+}
 
 uint64_t
 touch_bytes(const uint8_t *data, uint64_t size)
@@ -163,4 +236,11 @@ touch_pages(const uint8_t *data, uint64_t size)
     for (uint64_t at = 0; at < size; at += page)
         sum += *(const volatile uint8_t *)(data + at);
     return sum;
+}
+
+uint64_t
+touch_first(const uint8_t *data, uint64_t size)
+{
+    (void)size;
+    return *(const volatile uint8_t *)data;
 }

@@ -1,104 +1,175 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A walk from hit to hit through a mapped file, by mmg_find() and by the memmem(3) of the C library on a pinned span. The
- * hits lie so many bytes apart; the time is that of one hit.
+ * Searches in an open region, against memchr::memmem and glibc's memmem on the bytes of its span: needles that do not
+ * occur, of kinds that are hard on one search or another, and walks from hit to hit.
  */
 #include "contenders.h"
 #include "measure.h"
 #include "works.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char needle[] = "needle";
 enum {
-    NEEDLE_SIZE = sizeof needle - 1,
-    SIZE = 1 << 20
+    TEXT = 4 << 20,
+    MOST_NEEDLE = 64
 };
 
-struct walk {
+/* The file that is searched, and for what. */
+struct find_job {
     mmg_handle region;
     mmg_span span;
-    uint64_t hits; /* of one walk */
+    char needle[MOST_NEEDLE];
+    uint64_t length;
+    bool every_hit;
 };
 
-static bool
-walk_by_find(void *context, uint64_t times)
+static const uint8_t *
+start(const struct find_job *job)
 {
-    const struct walk *walk = context;
+    return job->span.data;
+}
+
+static bool
+find_ours(void *context, uint64_t times)
+{
+    const struct find_job *job = context;
     for (uint64_t i = 0; i < times; i++) {
-        uint64_t hits = 0, at = 0, position;
-        while (mmg_find(walk->region, at, MMG_TO_END, needle, NEEDLE_SIZE, &position) == MMG_OK &&
-               position != MMG_NOT_FOUND) {
-            at = position + NEEDLE_SIZE;
-            hits++;
-        }
-        if (hits != walk->hits)
-            return false;
+        uint64_t from = 0, at;
+        do {
+            if (mmg_find(job->region, from, MMG_TO_END, job->needle, job->length, &at) != MMG_OK)
+                return false;
+            from = at + job->length;
+        } while (job->every_hit && at != MMG_NOT_FOUND);
+        keep(at);
     }
     return true;
 }
 
 static bool
-walk_by_memmem(void *context, uint64_t times)
+find_memmem(void *context, uint64_t times)
 {
-    const struct walk *walk = context;
-    const uint8_t *end = walk->span.data + walk->span.size;
+    const struct find_job *job = context;
     for (uint64_t i = 0; i < times; i++) {
-        uint64_t hits = 0;
-        const uint8_t *at = walk->span.data;
-        while ((at = memmem(at, (size_t)(end - at), needle, NEEDLE_SIZE)) != NULL) {
-            at += NEEDLE_SIZE;
-            hits++;
-        }
-        if (hits != walk->hits)
-            return false;
+        const uint8_t *from = start(job), *end = from + job->span.size, *at;
+        do {
+            at = memmem(from, (size_t)(end - from), job->needle, job->length);
+            from = at == NULL ? from : at + job->length;
+        } while (job->every_hit && at != NULL);
+        keep((uint64_t)(uintptr_t)at);
     }
     return true;
 }
 
-/* Has the needle stand in a file every `distance` bytes, and nowhere else. */
 static bool
-write_hits(const char *path, uint64_t distance)
+find_memchr(void *context, uint64_t times)
 {
-    static char bytes[SIZE];
-    memset(bytes, 'x', sizeof bytes);
-    for (uint64_t at = 0; at + NEEDLE_SIZE <= SIZE; at += distance)
-        memcpy(bytes + at, needle, NEEDLE_SIZE);
+    const struct find_job *job = context;
+    for (uint64_t i = 0; i < times; i++) {
+        const uint8_t *from = start(job), *end = from + job->span.size, *at;
+        do {
+            at = memchr(from, job->needle[0], (size_t)(end - from));
+            from = at == NULL ? from : at + 1;
+        } while (job->every_hit && at != NULL);
+        keep((uint64_t)(uintptr_t)at);
+    }
+    return true;
+}
+
+#ifdef BENCH_HAS_RUST
+static bool
+find_rust(void *context, uint64_t times)
+{
+    const struct find_job *job = context;
+    for (uint64_t i = 0; i < times; i++)
+        keep(job->every_hit ? peers_memmem_count(start(job), job->span.size, (const uint8_t *)job->needle, job->length)
+                            : peers_memmem(start(job), job->span.size, (const uint8_t *)job->needle, job->length));
+    return true;
+}
+#endif
+
+/* Text in lines of words, in which "\nERROR", "zq" and the like do not occur and a near miss stands in each line. */
+static void
+fill_text(char *text)
+{
+    static const char *const words[] = {"the", "request",    "of",  "needle",
+                                        "an",  "index.html", "200", "0123456789abcdef0123456789abcdeX"};
+    uint64_t state = 88172645463325252U, size = 0, column = 0;
+    while (size < TEXT) {
+        state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+        const char *word = words[state % (sizeof words / sizeof words[0])];
+        for (; *word != '\0' && size < TEXT; word++, column++)
+            text[size++] = *word;
+        if (size < TEXT)
+            text[size++] = column > 60 ? '\n' : ' ';
+        column = column > 60 ? 0 : column + 1;
+    }
+}
+
+static bool
+make_text(char *path, uint64_t path_size)
+{
+    char *text = malloc(TEXT);
+    if (text == NULL || !make_file("find", 0, path, path_size)) {
+        free(text);
+        return false;
+    }
+    fill_text(text);
     const int fd = open(path, O_WRONLY | O_CLOEXEC);
-    const bool right = fd >= 0 && write(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes;
+    const bool written = fd >= 0 && write(fd, text, TEXT) == TEXT;
     if (fd >= 0)
         close(fd);
-    return right;
-}
-
-static bool
-measure_distance(const char *path, uint64_t distance, const char *task)
-{
-    struct walk walk = {.hits = (SIZE - NEEDLE_SIZE) / distance + 1};
-    if (!write_hits(path, distance) || mmg_open(path, NULL, &walk.region, NULL) != MMG_OK)
-        return false;
-    if (mmg_pin(walk.region, 0, MMG_TO_END, &walk.span) != MMG_OK)
-        return mmg_close(walk.region, 0) != MMG_OK;
-    const struct figure figure = {.work = "find", .task = task, .operations = (double)walk.hits};
-    const struct runner runners[] = {
-        {.name = "mmapguard", .run = walk_by_find, .context = &walk},
-        {.name = "memmem", .run = walk_by_memmem, .context = &walk},
-    };
-    measure(&figure, runners, sizeof runners / sizeof runners[0]);
-    return mmg_unpin(&walk.span) == MMG_OK && mmg_close(walk.region, 0) == MMG_OK;
+    free(text);
+    return written;
 }
 
 bool
 work_find(void)
 {
+    static const struct {
+        const char *task, *needle;
+        bool every_hit;
+    } searches[] = {
+        {"absent, one byte", "\x01", false},
+        {"absent, two bytes", "zq", false},
+        {"absent, 8 bytes", "ABCDEFGH", false},
+        {"absent, common first byte", "e Zebra", false},
+        {"absent, newline first", "\nERROR", false},
+        {"absent, common bytes only", "the the the the tha", false},
+        {"absent, 32 bytes, near misses", "0123456789abcdef0123456789abcdef", false},
+        {"every newline", "\n", true},
+        {"every hit of 6 bytes", "needle", true},
+        {"every hit of 3 bytes", "the", true},
+    };
     char path[4096];
-    if (!make_file("hits", SIZE, path, sizeof path))
+    static struct find_job job; /* zeroed, so that an unused byte of the needle is none */
+    if (!make_text(path, sizeof path))
         return false;
-    const bool right = measure_distance(path, 10, "a hit every 10 bytes") &&
-                       measure_distance(path, 64, "a hit every 64 bytes") &&
-                       measure_distance(path, 4096, "a hit every 4 KiB");
+    if (mmg_open(path, NULL, &job.region, NULL) != MMG_OK || mmg_pin(job.region, 0, MMG_TO_END, &job.span) != MMG_OK)
+        return false;
+    keep(touch_pages(job.span.data, job.span.size));
+    for (unsigned int i = 0; i < sizeof searches / sizeof searches[0]; i++) {
+        const struct figure figure = {.work = "find", .task = searches[i].task, .bytes = TEXT};
+        job.length = strlen(searches[i].needle);
+        memcpy(job.needle, searches[i].needle, job.length);
+        job.every_hit = searches[i].every_hit;
+        struct runner runners[MOST_CONTENDERS] = {
+            {"mmapguard", find_ours, &job, NULL},
+            {"glibc memmem", find_memmem, &job, NULL},
+        };
+        unsigned int count = 2;
+#ifdef BENCH_HAS_RUST
+        runners[count++] = (struct runner){"memchr::memmem", find_rust, &job, NULL};
+#endif
+        if (job.length == 1)
+            runners[count++] = (struct runner){"glibc memchr", find_memchr, &job, NULL};
+        measure(&figure, runners, count);
+    }
+    const bool kept = mmg_unpin(&job.span) == MMG_OK;
+    mmg_close(job.region, 0);
     unlink(path);
-    return right;
+    return kept;
 }

@@ -2,9 +2,9 @@
 /*
  * The program that measures. report.py runs it once for each work and makes the tables; by hand:
  *
- *   mmapguard-bench WORK [DIRECTORY [BUDGET_MS [MOST_BYTES]]]
+ *   mmapguard-bench [--count] WORK [DIRECTORY [BUDGET_MS [MOST_BYTES]]]
  *
- * prints one line of JSON per contender and figure. DIRECTORY takes the files (it may be a tmpfs), BUDGET_MS is how long
+ * prints one line of JSON per contender and figure. --count: count page faults instead of taking times (measure.h). DIRECTORY takes the files (it may be a tmpfs), BUDGET_MS is how long
  * one figure is measured, MOST_BYTES how large a file may get. WORK `versions` prints who is being compared.
  */
 #include "contenders.h"
@@ -73,11 +73,19 @@ print_versions(void)
     printf("{\"mmapguard\": \"%s, ABI %u.%u\", \"compiler\": \"%s\", \"glibc\": \"%s\"", mmg_version(), abi >> 16,
            abi & 0xffff, COMPILER, gnu_get_libc_version());
 #ifdef BENCH_HAS_GLIB
-    printf(", \"GMappedFile\": \"GLib %u.%u.%u\"", glib_major_version, glib_minor_version, glib_micro_version);
+    printf(", \"GLib\": \"%u.%u.%u\"", glib_major_version, glib_minor_version, glib_micro_version);
 #endif
 #ifdef BENCH_HAS_BOOST
-    printf(", \"Boost mapped_file\": \"Boost %s\"", boost_version());
+    printf(", \"Boost\": \"%s\"", boost_version());
 #endif
+#ifdef BENCH_HAS_APR
+    printf(", \"APR\": \"%s\"", apr_release());
+#endif
+#ifdef BENCH_HAS_RUST
+    printf(", \"Rust\": \"%s\"", BENCH_HAS_RUST);
+#endif
+    if (llvm_buffer() != NULL)
+        printf(", \"LLVM\": \"%s\"", llvm_library());
     printf("}\n");
     return true;
 }
@@ -91,6 +99,12 @@ main(int argc, char **argv)
     } works[] = {
         {"versions", print_versions},
         {"open", work_open},
+        {"held", work_held},
+        {"page", work_page},
+        {"find", work_find},
+        {"contain", work_contain},
+        {"memory", work_memory},
+        {"survival", work_survival},
         {"threshold", work_threshold},
         {"scan", work_scan},
         {"guard", work_guard},
@@ -98,10 +112,14 @@ main(int argc, char **argv)
         {"pin", work_pin},
         {"truncation", work_truncation},
         {"losses", work_losses},
-        {"find", work_find},
     };
+    measure_counts = argc > 1 && strcmp(argv[1], "--count") == 0;
+    if (measure_counts) {
+        argc--;
+        argv++;
+    }
     if (argc < 2 || argc > 5) {
-        fprintf(stderr, "usage: mmapguard-bench WORK [DIRECTORY [BUDGET_MS [MOST_BYTES]]]\n");
+        fprintf(stderr, "usage: mmapguard-bench [--count] WORK [DIRECTORY [BUDGET_MS [MOST_BYTES]]]\n");
         return 2;
     }
     if (argc > 2)

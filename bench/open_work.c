@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * W1: open a file, touch all of it, close it. Up to 64 KiB every byte is read, above one byte of each page. And the
- * sweep that justifies the copy threshold: the same with a copy and with a mapping, at sizes around it.
+ * W1: open a file, touch all of it, close it. Up to 1 MiB every byte is read, above one byte of each page. The same with
+ * 200 files held open at once, and with one page touched. And the sweep that justifies the copy threshold: a copy and a
+ * mapping, at sizes around it.
  */
 #include "contenders.h"
 #include "measure.h"
@@ -11,8 +12,9 @@
 #include <unistd.h>
 
 enum {
-    EVERY_BYTE_UP_TO = 64 << 10,
-    HELD = 64, /* files open at once */
+    EVERY_BYTE_UP_TO = 1 << 20,
+    COPIED_UP_TO = 16 << 20, /* larger files are for those that map */
+    HELD = 200,              /* files open at once */
 };
 
 struct open_job {
@@ -57,13 +59,6 @@ open_touch_hold(void *context, uint64_t times)
     return opened;
 }
 
-static uint64_t
-touch_nothing_but_first(const uint8_t *data, uint64_t size)
-{
-    (void)size;
-    return *(const volatile uint8_t *)data;
-}
-
 /* One figure: these contenders on a file of `bytes`. */
 static bool
 compare(const struct figure *figure, const struct contender *const *contenders, unsigned int count,
@@ -75,7 +70,8 @@ compare(const struct figure *figure, const struct contender *const *contenders, 
     struct open_job jobs[MOST_CONTENDERS];
     struct runner runners[MOST_CONTENDERS];
     for (unsigned int i = 0; i < count; i++) {
-        jobs[i] = (struct open_job){contenders[i], path, touch};
+        /* What is counted is the way to the bytes, so a byte of every page is enough there. */
+        jobs[i] = (struct open_job){contenders[i], path, measure_counts && touch == touch_bytes ? touch_pages : touch};
         runners[i] = (struct runner){contenders[i]->name, run, &jobs[i], NULL};
     }
     measure(figure, runners, count);
@@ -86,22 +82,45 @@ compare(const struct figure *figure, const struct contender *const *contenders, 
 bool
 work_open(void)
 {
-    static const struct contender *const contenders[] = {
-        &mmapguard,         &hand_mmap, &hand_read,
-#ifdef BENCH_HAS_GLIB
-        &glib_mapped_file,
-#endif
-#ifdef BENCH_HAS_BOOST
-        &boost_mapped_file,
-#endif
-    };
-    static const uint64_t sizes[] = {1 << 10, 4 << 10, 16 << 10, 64 << 10, 1 << 20, 16 << 20, 256 << 20, 1 << 30};
+    static const uint64_t sizes[] = {1 << 10, 4 << 10,  16 << 10,  64 << 10, 256 << 10,
+                                     1 << 20, 16 << 20, 256 << 20, 1 << 30};
     for (unsigned int i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        const struct contender *contenders[MOST_CONTENDERS];
         const struct figure figure = {.work = "W1", .task = "open, touch all, close", .bytes = sizes[i]};
         if (sizes[i] > work_most_bytes)
             continue;
-        if (!compare(&figure, contenders, sizeof contenders / sizeof contenders[0],
-                     sizes[i] <= EVERY_BYTE_UP_TO ? touch_bytes : touch_pages, open_touch_close))
+        const unsigned int count = everybody(contenders, MOST_CONTENDERS, sizes[i] <= COPIED_UP_TO);
+        if (!compare(&figure, contenders, count, sizes[i] <= EVERY_BYTE_UP_TO ? touch_bytes : touch_pages,
+                     open_touch_close))
+            return false;
+    }
+    return true;
+}
+
+bool
+work_held(void)
+{
+    static const uint64_t kib[] = {1, 4, 16, 32, 64, 256, 1024};
+    for (unsigned int i = 0; i < sizeof kib / sizeof kib[0]; i++) {
+        const struct contender *contenders[MOST_CONTENDERS];
+        const struct figure figure = {
+            .work = "held", .task = "200 held open, every byte touched", .bytes = kib[i] << 10, .operations = HELD};
+        const unsigned int count = everybody(contenders, MOST_CONTENDERS, true);
+        if (!compare(&figure, contenders, count, touch_bytes, open_touch_hold))
+            return false;
+    }
+    return true;
+}
+
+bool
+work_page(void)
+{
+    static const uint64_t kib[] = {4, 16, 64, 256, 1024, 16384};
+    for (unsigned int i = 0; i < sizeof kib / sizeof kib[0]; i++) {
+        const struct contender *contenders[MOST_CONTENDERS];
+        const struct figure figure = {.work = "page", .task = "open, touch one page, close", .bytes = kib[i] << 10};
+        const unsigned int count = everybody(contenders, MOST_CONTENDERS, true);
+        if (!compare(&figure, contenders, count, touch_first, open_touch_close))
             return false;
     }
     return true;
@@ -117,9 +136,9 @@ work_threshold(void)
         if (!compare(&figure, contenders, 2, touch_bytes, open_touch_close))
             return false;
         figure.task = "touch one byte";
-        if (!compare(&figure, contenders, 2, touch_nothing_but_first, open_touch_close))
+        if (!compare(&figure, contenders, 2, touch_first, open_touch_close))
             return false;
-        figure.task = "touch every byte, 64 held open";
+        figure.task = "touch every byte, 200 held open";
         figure.operations = HELD;
         if (!compare(&figure, contenders, 2, touch_bytes, open_touch_hold))
             return false;

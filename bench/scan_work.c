@@ -157,18 +157,10 @@ at_most(uint64_t bytes)
 bool
 work_scan(void)
 {
-    static const struct contender *const contenders[] = {
-        &mmapguard,
-        &hand_mmap,
-#ifdef BENCH_HAS_GLIB
-        &glib_mapped_file,
-#endif
-#ifdef BENCH_HAS_BOOST
-        &boost_mapped_file,
-#endif
-    };
+    const struct contender *contenders[MOST_CONTENDERS];
+    const unsigned int count = everybody(contenders, MOST_CONTENDERS - 1, false);
     const uint64_t bytes = at_most(1 << 30);
-    return compare("W3", bytes, contenders, sizeof contenders / sizeof contenders[0], true);
+    return compare("W3", bytes, contenders, count, true);
 }
 
 bool

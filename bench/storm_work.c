@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum {
-    MOST_THREADS = 8
+    MOST_THREADS = 16
 };
 
 struct storm;
@@ -80,18 +80,8 @@ run_storm(void *context, uint64_t times)
 static bool
 compare(uint64_t bytes, unsigned int threads)
 {
-    static const struct contender *const contenders[] = {
-        &mmapguard,         &hand_mmap, &hand_read,
-#ifdef BENCH_HAS_GLIB
-        &glib_mapped_file,
-#endif
-#ifdef BENCH_HAS_BOOST
-        &boost_mapped_file,
-#endif
-    };
-    enum {
-        COUNT = sizeof contenders / sizeof contenders[0]
-    };
+    const struct contender *contenders[MOST_CONTENDERS];
+    const unsigned int count = everybody(contenders, MOST_CONTENDERS, true);
     static struct storm storm;
     storm = (struct storm){.threads = threads};
     pthread_barrier_init(&storm.begin, NULL, threads + 1);
@@ -109,9 +99,9 @@ compare(uint64_t bytes, unsigned int threads)
     if (!made)
         return false; /* the process ends with this, and the threads with it */
 
-    struct storm_job jobs[COUNT];
-    struct runner runners[COUNT];
-    for (unsigned int i = 0; i < COUNT; i++) {
+    struct storm_job jobs[MOST_CONTENDERS];
+    struct runner runners[MOST_CONTENDERS];
+    for (unsigned int i = 0; i < count; i++) {
         jobs[i] = (struct storm_job){&storm, contenders[i]};
         runners[i] = (struct runner){contenders[i]->name, run_storm, &jobs[i], NULL};
     }
@@ -120,7 +110,7 @@ compare(uint64_t bytes, unsigned int threads)
                                   .bytes = bytes,
                                   .threads = threads,
                                   .operations = (double)threads};
-    measure(&figure, runners, COUNT);
+    measure(&figure, runners, count);
 
     storm.over = true;
     pthread_barrier_wait(&storm.begin);
@@ -136,6 +126,8 @@ compare(uint64_t bytes, unsigned int threads)
 bool
 work_storm(void)
 {
+    if (measure_counts)
+        return true; /* several threads at once: nothing to count by itself */
     static const uint64_t sizes[] = {4 << 10, 1 << 20};
     for (unsigned int i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         for (unsigned int threads = 1; threads <= MOST_THREADS; threads *= 2) {

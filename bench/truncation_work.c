@@ -5,6 +5,7 @@
  * any handler has to do for that, one fstat and one mmap over the tail, and the way of handlers that replace one page for
  * each signal.
  */
+#include "child.h"
 #include "contenders.h"
 #include "measure.h"
 #include "works.h"
@@ -17,7 +18,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -115,56 +115,18 @@ time_by_hand(int fd, uint64_t length, unsigned int pages)
     return sum / pages;
 }
 
-/* The child: for every byte that comes in, a group of rounds in one go or one page by page, and the times. */
-static void
-serve_by_hand(int fd, int in, int out)
+/* The child: a group of rounds in one go, or one page by page. */
+static bool
+serve_by_hand(void *context, char order, double *times, unsigned int count)
 {
+    const int fd = *(const int *)context;
     struct sigaction action = {.sa_flags = SA_SIGINFO | SA_NODEFER};
     action.sa_sigaction = replace;
-    char order;
     if (sigaction(SIGBUS, &action, NULL) != 0)
-        _exit(1);
-    while (read(in, &order, 1) == 1) {
-        double times[GROUP];
-        const unsigned int count = order == 't' ? GROUP : 1;
-        for (unsigned int i = 0; i < count; i++)
-            times[i] = order == 't' ? time_by_hand(fd, hundred_gb, 1) : time_by_hand(fd, 0, PAGES_BY_HAND);
-        const ssize_t size = (ssize_t)(count * sizeof times[0]);
-        if (write(out, times, (size_t)size) != size)
-            _exit(1);
-    }
-    _exit(0);
-}
-
-struct child {
-    pid_t id;
-    int orders, times;
-};
-
-static bool
-start_child(struct child *child, int fd)
-{
-    int orders[2], times[2];
-    if (pipe(orders) != 0 || pipe(times) != 0)
         return false;
-    child->id = fork();
-    if (child->id == 0) {
-        close(orders[1]);
-        close(times[0]);
-        serve_by_hand(fd, orders[0], times[1]);
-    }
-    close(orders[0]);
-    close(times[1]);
-    child->orders = orders[1];
-    child->times = times[0];
-    return child->id > 0;
-}
-
-static bool
-ask_child(const struct child *child, char order, double *times, unsigned int count)
-{
-    const ssize_t size = (ssize_t)(count * sizeof *times);
-    return write(child->orders, &order, 1) == 1 && read(child->times, times, (size_t)size) == size;
+    for (unsigned int i = 0; i < count; i++)
+        times[i] = order == 't' ? time_by_hand(fd, hundred_gb, 1) : time_by_hand(fd, 0, PAGES_BY_HAND);
+    return true;
 }
 
 /* -------------------------------------------------------------------------------------------------------- the work -- */
@@ -177,14 +139,14 @@ compare(struct figure *figure, const char *path, int fd, const struct child *chi
     for (unsigned int i = 0; i < ROUNDS; i++) {
         if (!cut_and_touch(path, fd, 0, &ours[i], &signals[i]))
             return false;
-        if ((i + 1) % GROUP == 0 && !ask_child(child, 't', &least[i + 1 - GROUP], GROUP))
+        if ((i + 1) % GROUP == 0 && !child_ask(child, 't', &least[i + 1 - GROUP], GROUP))
             return false;
     }
     print_samples(figure, "mmapguard", ours, ROUNDS);
     print_samples(figure, "by hand, in one go", least, ROUNDS);
     for (unsigned int i = 0; i < PROBED_ROUNDS; i++) {
         double unused;
-        if (!cut_and_touch(path, fd, PROBES, &unused, &signals[i]) || !ask_child(child, 'p', &pages[i], 1))
+        if (!cut_and_touch(path, fd, PROBES, &unused, &signals[i]) || !child_ask(child, 'p', &pages[i], 1))
             return false;
     }
     print_samples(figure, "by hand, page by page", pages, PROBED_ROUNDS);
@@ -202,19 +164,17 @@ work_truncation(void)
     signal(SIGPIPE, SIG_IGN); /* a child that died shows in the status of a write */
     if (!make_file("sparse", 0, path, sizeof path))
         return false;
-    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return false;
     if (ftruncate(fd, (off_t)hundred_gb) != 0)
         print_failure(&figure, "mmapguard", strerror(errno)); /* e.g. a file system whose files end before that */
-    else if (!start_child(&child, fd))
+    else if (!child_start(&child, serve_by_hand, &fd))
         print_failure(&figure, "by hand", strerror(errno));
     else {
         if (!compare(&figure, path, fd, &child))
             print_failure(&figure, "mmapguard", "the loss was not contained or not reported");
-        close(child.orders);
-        close(child.times);
-        waitpid(child.id, NULL, 0);
+        child_end(&child);
     }
     close(fd);
     unlink(path);

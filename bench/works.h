@@ -16,6 +16,12 @@ extern uint64_t work_most_bytes;
 bool make_file(const char *name, uint64_t size, char *path, uint64_t path_size);
 
 bool work_open(void);       /* W1: open, touch all, close */
+bool work_held(void);       /* the same with 200 files held open */
+bool work_page(void);       /* the same with one page touched */
+bool work_find(void);       /* searches */
+bool work_contain(void);    /* from the touch of a lost page to the recovery, among up to 60 000 mappings */
+bool work_memory(void);     /* W6: bytes for a live handle, and closing one among many */
+bool work_survival(void);   /* W14: who dies of what */
 bool work_threshold(void);  /* the same with the copy threshold out of the way: copy against map */
 bool work_scan(void);       /* W3: sequential scans */
 bool work_guard(void);      /* a scan with containment armed and off */
@@ -23,6 +29,5 @@ bool work_storm(void);      /* W7: open and close from several threads */
 bool work_pin(void);        /* pin + unpin */
 bool work_truncation(void); /* from the touch of a lost page to the recovery, under a map of 100 GB */
 bool work_losses(void);     /* the same for one of 60 000 mappings */
-bool work_find(void);       /* a walk from hit to hit */
 
 #endif

@@ -19,9 +19,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "docs"))
+sys.path[:0] = [str(ROOT / "docs"), str(ROOT / "bench")]
 
 import publication  # noqa: E402
+
+import markdown  # noqa: E402
+
+sys.path.remove(str(ROOT / "bench"))  # it has a launcher, too
 
 from launcher import cutting  # noqa: E402
 
@@ -257,3 +261,19 @@ def test_the_demo_prints_what_the_readme_shows_and_draws_its_picture(tmp_path: P
         drawn = " ".join(words_of(unescape(re.sub(r"<[^>]+>", " ", line))) for line in lines)
         assert [line for line in promised if line not in drawn] == []
     assert "docs/demo.svg" in README
+
+
+def test_the_best_and_the_worst_figures_are_those_of_the_report() -> None:
+    report = (ROOT / "bench" / "REPORT.md").read_text(encoding="utf-8")
+    rows = markdown.best_and_worst(report)
+    assert rows.count("\n") == 2 + markdown.SHOWN
+    assert rows in README
+    assert markdown.with_rows(README, report) == README
+
+
+def test_every_plot_of_the_report_is_there() -> None:
+    report = ROOT / "bench" / "REPORT.md"
+    plots = re.findall(r"!\[[^]]*\]\((plots/[^)]+)\)", report.read_text(encoding="utf-8"))
+    assert plots
+    for plot in plots:
+        assert (report.parent / plot).read_text(encoding="utf-8").startswith("<svg")
