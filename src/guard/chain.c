@@ -60,8 +60,11 @@ handle_foreign(int level, int signo, void *info, void *context)
 
     if (!is_second && mmgi_guard_handle_foreign(signo, info))
         return;
+    const uintptr_t next = mmgi_signal_next_instruction(context);
     pass_on(level, signo, info, context);
-    if (is_second)
+    /* A handler that has the program go on elsewhere has dealt with the fault: OpenJDK does so, to raise an error. Zeros in
+       its mapping would hide the next one. */
+    if (is_second && mmgi_signal_next_instruction(context) == next)
         mmgi_guard_handle_foreign(signo, info);
 }
 

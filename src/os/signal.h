@@ -110,6 +110,9 @@ uintptr_t mmgi_signal_delivery(void *context, uintptr_t fresh);
 /** Returns the stack pointer of the code that the signal interrupted, or 0 where it is not known. */
 uintptr_t mmgi_signal_stack_pointer(const void *context);
 
+/** Returns where the interrupted code goes on when the handler returns; 0: unknown. Async-signal-safe. */
+uintptr_t mmgi_signal_next_instruction(const void *context);
+
 /**
  * Reads a word at an address that may not be mapped. Returns false when it is not. No checker of memory accesses
  * follows the read.

@@ -339,6 +339,32 @@ mmgi_signal_stack_pointer(const void *context)
 #endif
 }
 
+uintptr_t
+mmgi_signal_next_instruction(const void *context)
+{
+    const ucontext_t *machine = context;
+
+    if (machine == NULL)
+        return 0;
+#if defined(__x86_64__)
+    return (uintptr_t)machine->uc_mcontext.gregs[REG_RIP];
+#elif defined(__i386__)
+    return (uintptr_t)machine->uc_mcontext.gregs[REG_EIP];
+#elif defined(__aarch64__)
+    return (uintptr_t)machine->uc_mcontext.pc;
+#elif defined(__arm__)
+    return (uintptr_t)machine->uc_mcontext.arm_pc;
+#elif defined(__riscv)
+    return (uintptr_t)machine->uc_mcontext.__gregs[0];
+#elif defined(__s390x__)
+    return (uintptr_t)machine->uc_mcontext.psw.addr;
+#elif defined(__powerpc64__)
+    return (uintptr_t)machine->uc_mcontext.gp_regs[32];
+#else
+    return 0;
+#endif
+}
+
 /* No checker may follow: the word can lie in a frame that is gone, or between the variables of one that is not. */
 __attribute__((noinline))
 #if defined(__has_attribute)

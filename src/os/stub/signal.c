@@ -138,6 +138,13 @@ mmgi_signal_stack_pointer(const void *context)
     return 0;
 }
 
+uintptr_t
+mmgi_signal_next_instruction(const void *context)
+{
+    (void)context;
+    return 0;
+}
+
 bool
 mmgi_signal_peek(uintptr_t address, uintptr_t *word)
 {
