@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from launcher import cutting
-from launcher.launching import environment, guarded, losses
+from launcher.launching import environment, guarded, losses, run
 from launcher.programs import PAGE, PROGRAMS, Program, needs
 
 LOST = 75
@@ -62,6 +63,41 @@ def test_without_a_cut_it_does_the_same(program: Program, tmp_path: Path) -> Non
     ]
     assert ends[0].code == 0, str(ends[0])
     assert (ends[1].code, ends[1].output, ends[1].errors) == (0, ends[0].output, ends[0].errors)
+
+
+JAVA = """
+import java.nio.channels.FileChannel;
+import java.nio.file.*;
+public class Victim {
+    public static void main(String[] words) throws Exception {
+        Path path = Path.of("lost");
+        Files.write(path, new byte[1 << 20]);
+        var bytes = FileChannel.open(path).map(FileChannel.MapMode.READ_ONLY, 0, 1 << 20);
+        FileChannel.open(path, StandardOpenOption.WRITE).truncate(4096);
+        for (int round = 0; round < 2; round++) {
+            int sum = 0;
+            try {
+                for (int i = 0; i < 1 << 20; i++)
+                    sum += bytes.get(i);
+                System.out.println("sum " + sum);
+            } catch (InternalError error) {
+                System.out.println("InternalError");
+            }
+        }
+    }
+}
+"""
+
+
+def test_a_java_machine_tells_its_losses_itself(tmp_path: Path) -> None:
+    """OpenJDK makes an error of a fault in a buffer of its own, which is better than zeros."""
+    if shutil.which("java") is None:
+        pytest.skip("not installed: java (default-jdk-headless); ./dev test launcher installs it")
+    (tmp_path / "Victim.java").write_text(JAVA)
+    for command in (["java", "Victim.java"], guarded("java", "Victim.java")):
+        ended = run(*command, folder=tmp_path)
+        assert (ended.code, ended.output) == (0, "InternalError\n" * 2), str(ended)
+        assert losses(ended.errors) == []
 
 
 class Storm:
