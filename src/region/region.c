@@ -71,9 +71,8 @@ mmgi_region_reserve(const struct source *source, uint64_t room, struct region_me
     if (memory->region == NULL)
         return false;
     /* Before the mapping is registered: from then on the ledger may ask. */
-    memory->region->owner = (struct mapping_owner){.path = NULL};
-    if (path_size > 0)
-        memory->region->owner.path = memcpy((char *)memory->region + sizeof(struct region), source->path, path_size);
+    atomic_init(&memory->region->owner.handle, 0);
+    memory->region->owner.path = path_size > 0 ? memcpy(memory->region + 1, source->path, path_size) : NULL;
     unsigned char *after = (unsigned char *)memory->region + head;
     memory->bytes = room > 0 ? after + (COPY_ALIGNMENT - (uintptr_t)after % COPY_ALIGNMENT) : NULL;
     return true;

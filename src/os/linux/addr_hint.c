@@ -15,8 +15,7 @@
 #include <stdatomic.h>
 
 #define ALIGNMENT ((uintptr_t)64 << 10)
-/* What a page of the page table covers: with pages of 4096 bytes; with larger ones, more. */
-#define TABLE_PAGE ((uintptr_t)2 << 20)
+#define TABLE_PAGE ADDR_HINT_TABLE_PAGE
 /* A probe costs two system calls. One is made after the first wrong guess, the second, the fourth, and from this power
    of two on at each multiple. */
 #define MAX_PROBE_PERIOD 64u
@@ -24,12 +23,6 @@
 /* Both values are guesses, so all accesses are relaxed. */
 static _Atomic uintptr_t next_ceiling; /* the next mapping ends here or below; 0: not known where */
 static _Atomic uint32_t misses;
-
-bool
-mmgi_addr_hint_applies(size_t length)
-{
-    return UINTPTR_MAX > UINT32_MAX && length < TABLE_PAGE; /* 32 bits have no address space to spare */
-}
 
 /* Returns the highest place below a ceiling that is aligned and lies within one page of the page table. */
 static uintptr_t

@@ -12,8 +12,15 @@
 
 #include "os/map.h"
 
+/** What a page of the page table covers where pages have 4096 bytes; more where they are larger. */
+#define ADDR_HINT_TABLE_PAGE ((uintptr_t)2 << 20)
+
 /** Returns true when a mapping of this length gains from a hint. */
-bool mmgi_addr_hint_applies(size_t length);
+static inline bool
+addr_hint_applies(size_t length)
+{
+    return UINTPTR_MAX > UINT32_MAX && length < ADDR_HINT_TABLE_PAGE; /* 32 bits have no address space to spare */
+}
 
 /**
  * Proposes a place for `length` bytes from `offset` of a file. The start is 0 when nothing is known. Reserves nothing.

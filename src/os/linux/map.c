@@ -78,7 +78,7 @@ hint_find(size_t length, uint64_t offset)
 {
     struct addr_hint hint = {0, 0};
 
-    if (!mmgi_addr_hint_applies(length))
+    if (!addr_hint_applies(length))
         return hint;
     hint = mmgi_addr_hint_propose(length, offset);
     if (hint.start != 0 || !mmgi_addr_hint_should_probe())
@@ -110,7 +110,7 @@ mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate
         void *base = mmap((void *)hint.start, length, PROT_READ, flags[i] | (populate ? MAP_POPULATE : 0), fd,
                           (off_t)offset);
         if (base != MAP_FAILED) {
-            if (mmgi_addr_hint_applies(length))
+            if (addr_hint_applies(length) && hint.start != (uintptr_t)base)
                 mmgi_addr_hint_correct(&hint, (uintptr_t)base);
             *mapping = (struct mapping){
                 .base = base, .length = length, .page = page, .hint = hint, .is_private = i == 1};
