@@ -170,7 +170,9 @@ draw_options(uint64_t *random)
 {
     mmg_options options = MMG_OPTIONS_INIT;
     options.guarantee = MMG_GUARANTEE_STABLE;
-    options.lock = check_random_below(random, 2) == 0 ? MMG_LOCK_NONE : MMG_LOCK_SHARED;
+    /* On SMB, a lock that is asked for by name refuses the writers of the storm. */
+    uint32_t lock = getenv("STORM_DEFAULT_LOCK") != NULL ? MMG_LOCK_AUTO : MMG_LOCK_SHARED;
+    options.lock = check_random_below(random, 2) == 0 ? MMG_LOCK_NONE : lock;
     now.offset = check_random_below(random, 2) == 0 ? check_random_below(random, STORM_SIZE / 2) : 0;
     now.length = STORM_SIZE - now.offset;
     if (check_random_below(random, 2) == 0) {

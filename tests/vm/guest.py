@@ -241,8 +241,8 @@ def storm(where: Path, **settings: str) -> None:
 
 
 def storm_of_named_files(where: Path) -> None:
-    """The same, where a file that was removed can no longer be written to: a round ends when the name goes."""
-    storm(where, STORM_NAME_GOES_LAST="1")
+    """The same with default locks, where a removed file can no longer be written to: a round ends when the name goes."""
+    storm(where, STORM_NAME_GOES_LAST="1", STORM_DEFAULT_LOCK="1")
 
 
 # ------------------------------------------------------------------------------------------------- failing devices --
