@@ -29,12 +29,12 @@ struct mmgl_state {
 struct mmgl_shared {
     mmg_handle handle; /* 0: not opened yet */
     struct mmgl_state *state;
-    uint64_t weight; /* bytes that the region costs */
-    size_t holders;  /* views */
-    size_t room;     /* bytes of this block */
-    size_t page;     /* bytes are lost in pages of this size; 0: a copy, which loses nothing */
+    uint64_t weight;       /* bytes that the region costs */
+    size_t holders;        /* views */
+    size_t room;           /* bytes of this block */
+    size_t page;           /* bytes are lost in pages of this size; 0: a copy, which loses nothing */
     bool raises_on_change; /* a file that was written to is an error at the end, and not a warning */
-    char name[];     /* the path, for messages */
+    char name[];           /* the path, for messages */
 };
 
 /** The upvalues that every function on views has. */
