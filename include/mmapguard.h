@@ -399,9 +399,8 @@ enum {
                                       file system without leases. Who opens it later is not kept out */
     MMG_FLAG_REQUIRE_GUARD = 512, /**< where the guard cannot watch, also because of MMAPGUARD_NO_SIGNAL, a mapping is
                                       MMG_E_GUARD and not one without a guarantee */
-    MMG_FLAG_SHARED_WRITABLE =
-        1024 /**< mmg_adopt() takes a shared mapping that can be written to as well: what is stored
-                                      into a page that was replaced goes nowhere */
+    MMG_FLAG_SHARED_WRITABLE = 1024 /**< mmg_adopt() takes shared mappings that can be written to as well: what is
+                                      stored into a page that was replaced goes nowhere */
 };
 
 /** `mmg_options.access` (up to HUGEPAGE) and the advice of mmg_advise(); see madvise(2). */

@@ -219,7 +219,7 @@ constants! {
     /// where the guard cannot watch, also because of MMAPGUARD_NO_SIGNAL, a mapping is `MMG_E_GUARD` and not
     /// one without a guarantee
     MMG_FLAG_REQUIRE_GUARD: u64 = 512;
-    /// `mmg_adopt()` takes a shared mapping that can be written to as well: what is stored into a page that
+    /// `mmg_adopt()` takes shared mappings that can be written to as well: what is stored into a page that
     /// was replaced goes nowhere
     MMG_FLAG_SHARED_WRITABLE: u64 = 1024;
 
