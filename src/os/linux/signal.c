@@ -32,8 +32,13 @@ struct kernel_action {
     unsigned long flags;
 #if !defined(__riscv) && !defined(__loongarch__)
     uintptr_t restorer;
-#endif
     unsigned long mask[MASK_SIZE / sizeof(unsigned long)];
+#else
+    unsigned long mask[MASK_SIZE / sizeof(unsigned long)];
+    /* The kernel does not know this member. qemu-user 7.2 takes `mask` for a restorer and has the mask here, so the mask
+       is written to both, and a mask that is read is what either has. */
+    unsigned long emulated_mask[MASK_SIZE / sizeof(unsigned long)];
+#endif
 };
 
 #ifdef __x86_64__
@@ -97,7 +102,12 @@ exchange(const struct kernel_action *action, struct kernel_action *old)
 static struct signal_action
 action_of(const struct kernel_action *kernel)
 {
-    return (struct signal_action){kernel->handler, kernel->flags & ~RESTORER_FLAG, mask_of_words(kernel->mask)};
+    uint64_t mask = mask_of_words(kernel->mask);
+
+#if defined(__riscv) || defined(__loongarch__)
+    mask |= mask_of_words(kernel->emulated_mask);
+#endif
+    return (struct signal_action){kernel->handler, kernel->flags & ~RESTORER_FLAG, mask};
 }
 
 int
@@ -119,6 +129,9 @@ mmgi_signal_action_swap(const struct signal_action *action, struct signal_action
     kernel.handler = action->handler;
     kernel.flags = action->flags;
     mask_to_words(action->mask, kernel.mask);
+#if defined(__riscv) || defined(__loongarch__)
+    mask_to_words(action->mask, kernel.emulated_mask);
+#endif
 #ifdef __x86_64__
     kernel.flags |= RESTORER_FLAG;
     kernel.restorer = (uintptr_t)mmgi_signal_restorer;
