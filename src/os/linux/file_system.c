@@ -51,7 +51,36 @@ _Static_assert(offsetof(struct mount_answer, text) == 512, "the layout of struct
 
 /* ------------------------------------------------------------------------------------------- what a name stands for -- */
 
-static os_mutex mutex = OS_MUTEX_INIT; /* of what is written here; never held for long */
+#define MAX_YIELDS 1000u
+
+/* The process whose thread writes to one of the lists below; 0: none does. A mutex would stay locked in a child that is
+   forked while another thread of its parent writes. */
+static _Atomic int32_t writer;
+
+/* Returns true when the calling thread may write, and has to call writing_end(). Returns false when another thread does not
+   end; then the caller goes without what it wanted to keep. */
+static bool
+writing_begin(void)
+{
+    const int32_t own = getpid();
+
+    for (unsigned yields = 0; yields < MAX_YIELDS; yields++) {
+        int32_t found = 0;
+        if (atomic_compare_exchange_strong(&writer, &found, own))
+            return true;
+        /* The thread of another process is not here: it was a thread of the parent at the time of the fork. */
+        if (found != own && atomic_compare_exchange_strong(&writer, &found, own))
+            return true;
+        mmgi_thread_yield();
+    }
+    return false;
+}
+
+static void
+writing_end(void)
+{
+    atomic_store_explicit(&writer, 0, memory_order_release);
+}
 
 #define LEASES 1u
 #define MEDIUM 2u
@@ -131,14 +160,15 @@ keep_name(const char *name)
     static char names[MAX_NAMES][MAX_NAME];
     const char *kept = "";
 
-    mmgi_mutex_lock(&mutex);
+    if (!writing_begin())
+        return "";
     for (size_t i = 0; i < MAX_NAMES && kept[0] == '\0'; i++) {
         if (names[i][0] == '\0')
             strncpy(names[i], name, MAX_NAME - 1); /* the last byte is zero already */
         if (strcmp(names[i], name) == 0)
             kept = names[i];
     }
-    mmgi_mutex_unlock(&mutex);
+    writing_end();
     return kept;
 }
 
@@ -307,7 +337,7 @@ look_up(int fd, const struct file_status *status, uint64_t unique, struct file_s
 
 #define MEMORY_ENTRIES 64u
 
-/* Written once, under the mutex, before `remembered` counts it; read without the mutex. */
+/* Written once, by one thread, before `remembered` counts it; read by all. */
 static struct {
     uint64_t device, key;
     struct file_system file_system;
@@ -317,7 +347,8 @@ static _Atomic unsigned remembered;
 static void
 remember(uint64_t device, uint64_t key, const struct file_system *file_system)
 {
-    mmgi_mutex_lock(&mutex);
+    if (!writing_begin())
+        return;
     unsigned count = atomic_load_explicit(&remembered, memory_order_relaxed);
     if (count < MEMORY_ENTRIES) {
         memory[count].device = device;
@@ -325,7 +356,7 @@ remember(uint64_t device, uint64_t key, const struct file_system *file_system)
         memory[count].file_system = *file_system;
         atomic_store_explicit(&remembered, count + 1, memory_order_release); /* publishes the entry */
     }
-    mmgi_mutex_unlock(&mutex);
+    writing_end();
 }
 
 static bool
