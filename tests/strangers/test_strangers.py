@@ -101,6 +101,22 @@ def test_the_python_package_installs_as_the_readme_says(with_sudo: BareDebian) -
     assert said.endswith(f"{(ROOT / 'README.md').stat().st_size}\n")
 
 
+def test_the_python_and_lua_programs_of_the_readme_run(with_sudo: BareDebian) -> None:
+    """On the packages that ./dev demo has built."""
+    for language, command in (
+        ("python", "PYTHONPATH=$HOME/mmapguard/build/demo/python python3"),
+        ("lua", "LUA_CPATH=$HOME/mmapguard/build/demo/bindings/lua/lib/5.4/?.so lua5.4"),
+    ):
+        program = re.search(rf"^```{language}\n(.+?)^```$", README, re.MULTILINE | re.DOTALL)
+        assert program
+        (with_sudo.folder / "home" / USER / "program").write_text(program[1], encoding="utf-8")
+        said = with_sudo.checked(USER, f"printf 'a line\n%.0s' $(seq 20000) > big.bin; {command} program")
+        if language == "lua":
+            assert said.split() == ["6"] * 20000
+        else:
+            assert re.fullmatch(r"[0-9a-f]{64} b'a li' -1\n", said)
+
+
 def test_the_checks_of_the_code_and_the_fuzzer_run(with_sudo: BareDebian) -> None:
     with_sudo.checked(USER, "cd mmapguard && ./dev lint")
     with_sudo.checked(USER, "cd mmapguard && ./dev fuzz -runs=2000")
