@@ -102,12 +102,19 @@ mmgi_region_create(const struct region_spec *spec)
     region->mapping = spec->mapping != NULL ? *spec->mapping : (struct mapping){.base = NULL};
     region->stream = spec->stream;
     region->number = spec->number;
-    region->fd = spec->keeps_source ? source->fd : -1;
-    region->lock = spec->keeps_source ? source->lock : MMG_LOCK_NONE;
-    region->lock_reason = spec->keeps_source || source->lock == MMG_LOCK_NONE ? source->lock_reason
-                                                                              : MMG_LOCKING_NO_NEED;
+    region->lock_reason = source->lock_reason;
     region->lock_error = source->lock_error;
-    region->lock_share = spec->keeps_source ? source->lock_share : (struct lock_share){.lock = NULL};
+    if (spec->keeps_source) {
+        region->fd = source->fd;
+        region->lock = source->lock;
+        region->lock_share = source->lock_share;
+    } else {
+        region->fd = -1;
+        region->lock = MMG_LOCK_NONE;
+        region->lock_share = (struct lock_share){.lock = NULL};
+        if (source->lock != MMG_LOCK_NONE)
+            region->lock_reason = MMG_LOCKING_NO_NEED;
+    }
     region->exceptions = spec->exceptions;
     region->means_order = spec->means_order;
     region->file_system = source->file_system.name != NULL ? source->file_system.name : "";

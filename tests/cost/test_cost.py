@@ -32,14 +32,19 @@ INSTRUCTIONS = [
     ("open", 4 << 10, 1869),
     ("open", 256 << 10, 2238),
     ("pin", 256 << 10, 120),
+    ("find", 4 << 10, 290),
+    ("find", 256 << 10, 350),
 ]
 
 #: How many times as many instructions the code of another compiler may take.
 MARGIN_OF_OTHERS = 1.03
 
+#: The system calls of a file that is opened, copied and closed.
+COPIED = {"openat": 1, "flock": 1, "statx": 1, "fstat": 1, "pread64": 1, "close": 1}
+
 #: Operation, size of the file, the system calls of one round.
 SYSTEM_CALLS = [
-    ("open", 4 << 10, {"openat": 1, "flock": 1, "statx": 1, "fstat": 1, "pread64": 1, "close": 1}),
+    *(("open", size, COPIED) for size in (1, 4 << 10, 16 << 10, 64 << 10)),
     (
         "open",
         256 << 10,
@@ -179,6 +184,29 @@ def test_a_walk_from_hit_to_hit_costs_at_most_twice_what_memmem_does(tmp_path: P
     path = tmp_path / "hits"
     path.write_bytes((b"needle" + b"x" * gap) * (1 << 15))
     assert instructions("walk", path) <= MOST_TIMES_MEMMEM * instructions("memmem", path)
+
+
+def page_faults(operation: str, path: Path, times: int) -> int:
+    """Page faults of a whole run that repeats an operation so often."""
+    if not PROGRAM.exists():
+        pytest.skip(f"{PROGRAM.name} is not built beside this library")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+    run([str(PROGRAM), operation, str(path), str(times)])
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt - before
+
+
+@pytest.mark.parametrize("size", [4 << 10, 16 << 10, 64 << 10])
+def test_a_copy_that_is_closed_leaves_its_memory_to_the_next(tmp_path: Path, size: int) -> None:
+    path = files.sample(tmp_path / "file", size).path
+    assert page_faults("open", path, 1100) - page_faults("open", path, 100) < 100
+
+
+def test_a_scan_faults_once_for_sixteen_pages_at_most(tmp_path: Path) -> None:
+    """As a plain mapping does: the kernel maps what it has around the page that was touched."""
+    path, mib = tmp_path / "hits", 1 << 20
+    path.write_bytes((b"needle" + b"x" * 58) * (9 * mib // 64))
+    faults = page_faults("walk", path, 9 * mib // 64) - page_faults("walk", path, mib // 64)
+    assert faults <= 8 * mib / (16 * os.sysconf("SC_PAGE_SIZE")) * 1.1
 
 
 @pytest.fixture
