@@ -162,13 +162,13 @@ mmgi_region_discard(struct region *region)
         mmgi_registry_remove(region->number);
     if (region->size <= LARGEST_SMALL_FILE)
         count_small(region, false);
-    if (region->mapping.base != NULL && !region->mapping.is_adopted)
+    if (region->mapping.base == NULL)
+        free(region->stream); /* a mapping has none */
+    else if (!region->mapping.is_adopted)
         mmgi_map_release(&region->mapping);
     mmgi_shared_lock_drop(&region->lock_share, region->lock, region->fd, false);
     if (region->fd >= 0)
-        close_source(region);   /* this ends the lock, after the mapping is gone */
-    if (region->stream != NULL) /* seldom; the call would cost more than the question */
-        free(region->stream);
+        close_source(region); /* this ends the lock, after the mapping is gone */
     free(region);
 }
 

@@ -97,7 +97,6 @@ hint_find(size_t length, uint64_t offset)
 int
 mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, struct mapping *mapping)
 {
-    const int flags[] = {MAP_SHARED, MAP_PRIVATE};
     struct addr_hint hint = hint_find(length, offset);
     int os_code = 0;
 
@@ -107,8 +106,8 @@ mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate
          * PROT_READ of a read-only descriptor, so no reference to it can write, and the caller owns the descriptor for
          * as long as the mapping lives. The file may shrink below it: guard/contain.c contains that.
          */
-        void *base = mmap((void *)hint.start, length, PROT_READ, flags[i] | (populate ? MAP_POPULATE : 0), fd,
-                          (off_t)offset);
+        void *base = mmap((void *)hint.start, length, PROT_READ,
+                          (i == 0 ? MAP_SHARED : MAP_PRIVATE) | (populate ? MAP_POPULATE : 0), fd, (off_t)offset);
         if (base != MAP_FAILED) {
             if (addr_hint_applies(length) && hint.start != (uintptr_t)base)
                 mmgi_addr_hint_correct(&hint, (uintptr_t)base);
