@@ -130,7 +130,8 @@ fn a_scan_of_a_file_that_is_no_longer_what_it_was_is_an_error() {
         file.set_len(LARGE as u64).unwrap();
     };
     let cut_in_the_last_page = |file: &fs::File| file.set_len(LARGE as u64 - 1).unwrap();
-    let changes: [(&dyn Fn(&fs::File), &[Status]); 3] = [
+    type Change<'a> = (&'a dyn Fn(&fs::File), &'a [Status]);
+    let changes: [Change<'_>; 3] = [
         (&rewrite, &[Status::CHANGED]),
         (&cut_and_grow, &[Status::CHANGED, Status::TRUNCATED]),
         (&cut_in_the_last_page, &[Status::TRUNCATED]),
