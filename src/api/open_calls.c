@@ -88,7 +88,7 @@ static inline __attribute__((always_inline)) mmg_status
 opening_issue(struct opening *opening, mmg_status status, struct region *region, mmg_handle *handle)
 {
     mmgi_source_close(&opening->source);
-    if (status != MMG_OK)
+    if (status != MMG_OK || region == NULL) /* a failure that an analyser of one file cannot see may leave no region */
         return status;
     if (region->size == 0 && (opening->options.flags & MMG_FLAG_REJECT_EMPTY)) {
         mmgi_region_discard(region);
@@ -195,7 +195,7 @@ mmg_adopt(const void *data, uint64_t size, int32_t fd, const mmg_options *option
 {
     /* The cast: the library writes to nothing there, and replaces pages only. */
     struct adoption adoption = {.data = (unsigned char *)(uintptr_t)data, .size = size};
-    struct opening opening;
+    struct opening opening = {.options = MMG_OPTIONS_INIT};
     struct region *region = NULL;
     mmg_status status = opening_begin(&opening, "(mapping)", fd, options, handle, error);
 
