@@ -68,7 +68,14 @@ map(void *address, size_t length, int protection, int flags, int fd, off_t offse
             return MAP_FAILED;
         }
     }
+#ifdef __s390x__ /* whose system call has the arguments in memory */
+    unsigned long arguments[] = {(unsigned long)address,    length,
+                                 (unsigned long)protection, (unsigned long)flags,
+                                 (unsigned long)fd,         (unsigned long)offset};
+    return (void *)syscall(SYS_mmap, arguments);
+#else
     return (void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
+#endif
 }
 
 void *
