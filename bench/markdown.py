@@ -264,6 +264,9 @@ def report(results: Results, about: dict[str, Any], files: dict[str, str], langu
         ["taken", f"{about['started']}, in {about['minutes']} minutes"],
     ]
     facts += [[f"left out: {name}", why] for name, why in about["missing"].items()]
+    facts += [["left out", line] for line in results.absent if not line.startswith("W6")]
+    if about["quick"]:
+        facts.append(["a short run", "less time for each figure, files of at most 64 MiB"])
     parts = [
         "<!-- SPDX-License-Identifier: MIT OR Apache-2.0 -->",
         "# mmapguard measured against others\n",

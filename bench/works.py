@@ -84,7 +84,8 @@ class Run:
         where = f"{line['work']} {line['task']}" + (f", {size(line['bytes'])}" if line["bytes"] else "")
         self.screen.passing(f"{where} …")
         if failure := line.pop("failure", None):
-            known = self.results.absent if "ends at" in failure else self.results.failures
+            is_limit = "ends at" in failure or "limit of descriptors" in failure
+            known = self.results.absent if is_limit else self.results.failures
             known.append(f"{where}: {line['name']}: {failure}")
         elif outcome := line.pop("outcome", None):
             self.results.outcomes.setdefault(line["task"], {})[line["name"]] = outcome
