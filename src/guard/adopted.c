@@ -44,12 +44,12 @@ mmgi_adopted_look(const struct registration *r, size_t offset)
 
 /* Replaces one part after another. Nothing stands between the kernel's answer about a part and its replacement. */
 static enum replaced
-replace_parts(const struct registration *r, uintptr_t at, uintptr_t end, uintptr_t fault, char *text)
+replace_parts(const struct registration *r, uintptr_t at, uintptr_t end, uintptr_t fault, int list, char *text)
 {
     enum replaced result = REPLACED_NOTHING;
     struct map_area area;
 
-    for (int i = 0; i < MAX_PARTS && at < end && mmgi_map_find(at, NULL, text, &area) == 0; i++) {
+    for (int i = 0; i < MAX_PARTS && at < end && mmgi_map_list_find(list, at, NULL, text, &area) == 0; i++) {
         uintptr_t stop = area.end < end ? area.end : end;
         if (is_same(r, &area, at)) {
             bool has_fault = fault >= at && fault < stop;
@@ -74,7 +74,11 @@ mmgi_adopted_replace(const struct registration *r, size_t from, size_t to, size_
     enum replaced done = REPLACED_NOTHING;
 
     if (scratch != NULL && mmgi_ask_take_turn(&replacing)) {
-        done = replace_parts(r, start + from, start + to, start + fault, scratch->text);
+        int list;
+        if (mmgi_map_list_open(&list) == 0) {
+            done = replace_parts(r, start + from, start + to, start + fault, list, scratch->text);
+            mmgi_map_list_close(list);
+        }
         atomic_store(&replacing, 0);
     }
     if (scratch != NULL)

@@ -211,13 +211,13 @@ tell_ledger(const struct foreign *f, uintptr_t from, uintptr_t to, mmg_status ca
 
 /* Returns true when the same file is still mapped in the same way from `from` to `to`. */
 static bool
-is_unchanged(const struct foreign *f, uintptr_t from, uintptr_t to)
+is_unchanged(const struct foreign *f, int list, uintptr_t from, uintptr_t to)
 {
     const struct map_area *then = &f->area;
     struct map_area now;
 
-    return mmgi_map_find(f->fault, NULL, f->scratch->text, &now) == 0 && now.start <= from && now.end >= to &&
-           now.inode == then->inode && now.device == then->device && now.access == then->access &&
+    return mmgi_map_list_find(list, f->fault, NULL, f->scratch->text, &now) == 0 && now.start <= from &&
+           now.end >= to && now.inode == then->inode && now.device == then->device && now.access == then->access &&
            now.is_shared == then->is_shared && now.offset - now.start == then->offset - then->start;
 }
 
@@ -226,14 +226,14 @@ is_unchanged(const struct foreign *f, uintptr_t from, uintptr_t to)
  * unwarned. Then the kernel is asked again, last of all: between its answer and the replacement lies nothing but the call.
  */
 static enum verdict
-replace_in_turn(const struct foreign *f, uintptr_t from, uintptr_t to, uintptr_t lost_from, mmg_status cause)
+replace_in_turn(const struct foreign *f, int list, uintptr_t from, uintptr_t to, uintptr_t lost_from, mmg_status cause)
 {
     unsigned char *start = (unsigned char *)from, *fault = (unsigned char *)f->fault; /* of a mapping of this process */
 
-    if (!is_unchanged(f, from, to))
+    if (!is_unchanged(f, list, from, to))
         return VERDICT_RETRY;
     tell_ledger(f, lost_from, to, cause);
-    if (!f->area.is_from_list && !is_unchanged(f, from, to))
+    if (!f->area.is_from_list && !is_unchanged(f, list, from, to))
         return VERDICT_RETRY;
     return mmgi_spares_replace(start, to - from, fault, f->area.access) == REPLACED_NOTHING ? VERDICT_PASS_ON
                                                                                             : VERDICT_CONTAINED;
@@ -246,7 +246,12 @@ replace(const struct foreign *f, uintptr_t from, uintptr_t to, uintptr_t lost_fr
 
     if (!mmgi_ask_take_turn(&replacing))
         return VERDICT_PASS_ON;
-    enum verdict verdict = replace_in_turn(f, from, to, lost_from, cause);
+    int list;
+    enum verdict verdict = VERDICT_PASS_ON;
+    if (mmgi_map_list_open(&list) == 0) {
+        verdict = replace_in_turn(f, list, from, to, lost_from, cause);
+        mmgi_map_list_close(list);
+    }
     atomic_store(&replacing, 0);
     return verdict;
 }

@@ -44,6 +44,14 @@ struct map_scratch {
 int mmgi_map_find(uintptr_t address, char *path, char *text, struct map_area *area);
 
 /**
+ * The same in steps, for whoever acts on the answer: the list stays open, so that nothing but the action follows the answer.
+ * The first call returns 0 or an errno.
+ */
+int mmgi_map_list_open(int *list);
+int mmgi_map_list_find(int list, uintptr_t address, char *path, char *text, struct map_area *area);
+void mmgi_map_list_close(int list);
+
+/**
  * Returns true when an area is part of a program or a library that is loaded: when code of the same file is mapped beside
  * it. With `everywhere` set, code of that file anywhere in the process counts, which costs a look at all mappings.
  */

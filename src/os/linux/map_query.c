@@ -227,16 +227,39 @@ find_in_list(int fd, uintptr_t address, char *path, char *text, struct map_area 
 /* ------------------------------------------------------------------------------------------------------- the contract -- */
 
 int
+mmgi_map_list_open(int *list)
+{
+    int os_code = list_open(list);
+
+    return os_code == ENOENT ? ENOSYS : os_code; /* there is no /proc */
+}
+
+void
+mmgi_map_list_close(int list)
+{
+    list_close(list);
+}
+
+int
+mmgi_map_list_find(int list, uintptr_t address, char *path, char *text, struct map_area *area)
+{
+    int os_code = query(list, address, 0, path, area);
+
+    if (!is_unknown(os_code))
+        return os_code;
+    lseek(list, 0, SEEK_SET); /* an earlier answer may have been read from there */
+    return find_in_list(list, address, path, text, area);
+}
+
+int
 mmgi_map_find(uintptr_t address, char *path, char *text, struct map_area *area)
 {
-    int fd, os_code = list_open(&fd);
+    int list, os_code = mmgi_map_list_open(&list);
 
     if (os_code != 0)
-        return os_code == ENOENT ? ENOSYS : os_code; /* there is no /proc */
-    os_code = query(fd, address, 0, path, area);
-    if (is_unknown(os_code))
-        os_code = find_in_list(fd, address, path, text, area);
-    list_close(fd);
+        return os_code;
+    os_code = mmgi_map_list_find(list, address, path, text, area);
+    list_close(list);
     return os_code;
 }
 

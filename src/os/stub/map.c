@@ -92,6 +92,26 @@ mmgi_map_find(uintptr_t address, char *path, char *text, struct map_area *area)
     return ENOSYS;
 }
 
+int
+mmgi_map_list_open(int *list)
+{
+    *list = -1;
+    return ENOSYS;
+}
+
+int
+mmgi_map_list_find(int list, uintptr_t address, char *path, char *text, struct map_area *area)
+{
+    (void)list;
+    return mmgi_map_find(address, path, text, area);
+}
+
+void
+mmgi_map_list_close(int list)
+{
+    (void)list;
+}
+
 bool
 mmgi_map_is_loaded(const struct map_area *area, bool everywhere, char *text)
 {
