@@ -641,8 +641,8 @@ mmg_status mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handl
  *
  * The caller promises that the range stays mapped until the handle is closed and its pins are gone. The library never
  * unmaps it. When a page is lost, zeros take its place, with the protection that the page had. The handler asks the
- * kernel before it does so, and leaves alone what is no longer the file: so a broken promise costs a crash of the owner
- * at most, and never the pages of somebody else.
+ * kernel before it does so, and leaves alone what is no longer the file. The kernel has no call that compares and replaces
+ * in one step: an owner that breaks the promise at the very moment of a fault may lose pages of what it maps there instead.
  *
  * The file is found by itself and opened by its path, or is given as a descriptor, which is duplicated: for a file that has
  * no path any more, or that this process may not open. What of the range lies behind the end of the file is left out
