@@ -142,9 +142,10 @@ def safetensors_slice(path: str) -> Iterator[None]:
     import safetensors.numpy
 
     safetensors.numpy.save_file({"a": np.ones((1024, 1024), "f4")}, path)
-    file = safetensors.safe_open(path, "np").__enter__()
-    yield
-    file.get_slice("a")[1000:].sum()
+    file: Any = safetensors.safe_open
+    with file(path, "np") as opened:
+        yield
+        opened.get_slice("a")[1000:].sum()
 
 
 @reader
