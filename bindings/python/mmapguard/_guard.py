@@ -169,11 +169,12 @@ class guard_process:
     def check(self) -> None:
         """Raise if bytes of a mapping that is no region were lost since start(): as the end of the block does."""
         found = self.losses()
-        first: dict[tuple[int, int], Loss] = {}
+        first: dict[tuple[int, int, str | None], Loss] = {}
         for loss in found:
-            known = first.setdefault((loss.device, loss.inode), loss)
+            file = (loss.device, loss.inode, loss.path)  # the number of a file that is gone is soon another file's
+            known = first.setdefault(file, loss)
             if loss.offset < known.offset:
-                first[loss.device, loss.inode] = loss
+                first[file] = loss
         errors = [loss.error() for loss in first.values()]
         if not errors and not found.overwritten:
             return
