@@ -155,6 +155,11 @@ unsafe extern "C" fn mmg_check(_handle: u64) -> i32 {
 }
 
 #[no_mangle]
+unsafe extern "C" fn mmg_verify(handle: u64) -> i32 {
+    unsafe { mmg_check(handle) }
+}
+
+#[no_mangle]
 unsafe extern "C" fn mmg_guard_state() -> i32 {
     sys::MMG_GUARD_TOP
 }
