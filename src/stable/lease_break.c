@@ -131,13 +131,14 @@ put_in_place(struct region *region, const struct snapshot *snapshot, uint64_t fr
         demote(region, 0, MMG_SHORT_SPACE);
 }
 
-/* Returns true when the descriptor of a lease is still that of its file; the host may have closed it. */
-static bool
-names_file(const struct lease *lease)
+/* Asks whether the descriptor of a lease is still that of its file. Returns 0, EBADF when the host has closed it, or another
+   errno when the file cannot be asked. */
+static int
+ask_file(const struct lease *lease)
 {
     struct file_status status;
 
-    return mmgi_file_status_if(lease->fd, lease->file->device, lease->file->inode, &status) == 0;
+    return mmgi_file_status_if(lease->fd, lease->file->device, lease->file->inode, &status);
 }
 
 /* Gives a lease up. Only the result shows whether the bytes were secured in time. */
@@ -146,7 +147,8 @@ give_up(struct lease *lease)
 {
     struct region *region = lease->region;
 
-    if (!names_file(lease) || mmgi_lease_give_up(lease->fd) != 0)
+    /* A lease is also given up when the file cannot be asked, since a writer waits for it. */
+    if (ask_file(lease) == EBADF || mmgi_lease_give_up(lease->fd) != 0)
         demote(region, 0, MMG_SHORT_TIME);
     mmgi_vouch(region->number, VOUCHED_FOR_EVER);
     mmgi_lease_remove(lease);
@@ -232,8 +234,8 @@ mmgi_lease_break_secure(struct leased_file *file, bool (*may_continue)(void *con
         mmgi_mutex_unlock(&mmgi_lease_mutex);
         mmgi_snapshot_take(&order, &snapshot);
         mmgi_mutex_lock(&mmgi_lease_mutex);
-        if (!names_file(file->reader))
-            snapshot.secured = 0; /* the bytes are another file's */
+        if (ask_file(file->reader) != 0)
+            snapshot.secured = 0; /* the bytes may be another file's */
         bool has_reader_gone = atomic_load(&file->reader->is_closing);
         file->reader = NULL;
         /* The copy may have ended early only because the reader's region was closed. Then it is of no use to the others. */

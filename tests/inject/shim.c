@@ -482,7 +482,7 @@ static const char harmless[] =
     " __cxa_finalize __errno_location __libc_current_sigrtmax __libc_current_sigrtmin __memcpy_chk __memset_chk "
     "__register_atfork __snprintf_chk __stack_chk_fail __strcpy_chk __vsnprintf_chk __xpg_strerror_r abort bcmp "
     "free getauxval getenv getpid getrlimit getrlimit64 gettid memchr memcmp memcpy memmem memmove memset "
-    "__sysconf memfd_create memrchr process_vm_readv pthread_setcancelstate statfs64 strcspn strncpy strspn strstr "
+    "__sysconf lseek64 memfd_create memrchr process_vm_readv pthread_setcancelstate statfs64 strcspn strncpy strspn strstr "
     "strtoull "
     "pthread_atfork pthread_attr_destroy pthread_attr_init pthread_attr_setdetachstate pthread_attr_setstacksize "
     "pthread_cond_broadcast pthread_cond_destroy pthread_cond_init pthread_cond_signal pthread_cond_wait "
