@@ -33,7 +33,7 @@ static const long to_contain[] = {CALLS_TO_CONTAIN(NUMBER)};
 static const long at_a_limit[] = {CALLS_AT_A_LIMIT(NUMBER)};
 static const long to_pass_on[] = {CALLS_TO_PASS_ON(NUMBER)};
 /* What a case itself does in the sandbox: raise a signal, say what is wrong, and end. */
-static const long of_the_case[] = {SYS_tgkill, SYS_write, SYS_exit_group};
+static const long of_the_case[] = {SYS_tgkill, SYS_tkill, SYS_write, SYS_exit_group};
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
 #define MOST_CALLS 32

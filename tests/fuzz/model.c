@@ -1453,7 +1453,7 @@ step_rest(void)
     must(mmg_status_name((mmg_status)(uint32_t)draw(4)) != NULL, "a status without a name");
     must(mmg_status_message((mmg_status)(uint32_t)draw(4)) != NULL, "a status without a message");
     must(mmg_term((uint32_t)below(12), (uint32_t)draw(4) >> below(32)) != NULL, "a value without a word");
-    must(mmg_supports(7 + (uint32_t)draw(2)) == 0, "a feature from nowhere");
+    must(mmg_supports(9 + (uint32_t)draw(2)) == 0, "a feature from nowhere");
     memset(bytes, 0x33, sizeof bytes);
     must(mmg_options_init((mmg_options *)(void *)bytes, size) == (possible ? MMG_OK : MMG_E_ABI_SIZE),
          "mmg_options_init");
