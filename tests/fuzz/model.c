@@ -1194,7 +1194,9 @@ step_find(void)
         if (is_known_lost(region, offset, real)) {
             expect(&expected, MMG_E_TRUNCATED);
         } else if (present < real) {
-            bool faults = (lead(region) + offset + real - 1) / region->page >= first_missing_page(region);
+            /* A search for a long needle need not look at the bytes behind the last place where the needle can begin. */
+            uint64_t last = needle_size > real ? 0 : real - needle_size;
+            bool faults = (lead(region) + offset + last) / region->page >= first_missing_page(region);
             if (first == NONE && needle_size > 0) { /* zeros behind the end of the file may be taken for its bytes */
                 unseen = naive(truth, real, needle, needle_size);
             }
