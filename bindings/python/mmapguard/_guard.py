@@ -171,7 +171,8 @@ class guard_process:
         found = self.losses()
         first: dict[tuple[int, int, str | None], Loss] = {}
         for loss in found:
-            file = (loss.device, loss.inode, loss.path)  # the number of a file that is gone is soon another file's
+            # The path as well: the number of a file that is gone is soon another file's.
+            file = (loss.device, loss.inode, loss.path)
             known = first.setdefault(file, loss)
             if loss.offset < known.offset:
                 first[file] = loss
