@@ -130,6 +130,53 @@ a_file_cut_to_nothing(void)
     lives_and_is_told((struct scene){.protection = PROT_READ, .flags = MAP_SHARED, .cut = 0});
 }
 
+enum {
+    NEIGHBOURS = 10000
+};
+
+/** 100 GB, among 10 000 mappings of another file: still one signal, and one record of all that is lost. */
+static void
+a_huge_file_among_many_mappings(void)
+{
+    const uint64_t huge = UINT64_C(100) << 30;
+    static uint8_t *neighbours[NEIGHBOURS];
+    char path[4096];
+
+    if (is_unsupported()) {
+        return;
+    }
+    if (sizeof(size_t) < sizeof(uint64_t) || check_is_slow() || check_under_valgrind() || check_under_qemu()) {
+        check_skip("sanitizers, valgrind and qemu keep books of so much address space, and 32 bits have none");
+        return;
+    }
+    const char *small = check_file("small", check_page());
+    for (int i = 0; i < NEIGHBOURS; i++) { /* those of one kind side by side would become one */
+        neighbours[i] = foreign_map(small, PROT_READ, i % 2 == 0 ? MAP_SHARED : MAP_PRIVATE, check_page(), 0);
+    }
+    snprintf(path, sizeof path, "%s", check_path("huge"));
+    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    REQUIRE(descriptor >= 0);
+    if (ftruncate(descriptor, (off_t)huge) != 0) {
+        check_skip("the file system holds no file of 100 GB");
+    } else {
+        uint8_t *bytes = foreign_map(path, PROT_READ, MAP_SHARED, huge, 0);
+        guard(0);
+        const uint64_t mark = ledger_mark(), faults = check_stats().faults;
+        REQUIRE(ftruncate(descriptor, 0) == 0);
+        for (uint64_t at = 0; at < huge; at += huge / 64) {
+            CHECK(touch(bytes, huge - 1 - at) == 0);
+        }
+        ledger_has_one(mark, MMG_E_TRUNCATED, path, 0, huge);
+        CHECK_U64(check_stats().faults, faults + 1);
+        unguard(0);
+        REQUIRE(munmap(bytes, huge) == 0);
+    }
+    close(descriptor);
+    for (int i = 0; i < NEIGHBOURS; i++) {
+        REQUIRE(munmap(neighbours[i], check_page()) == 0);
+    }
+}
+
 static void
 a_mapping_of_a_later_part(void)
 {
@@ -324,6 +371,7 @@ static const struct check_case cases[] = {
     {"a shared mapping lives, and the ledger names the file", a_shared_mapping, 0},
     {"a private mapping lives", a_private_mapping, 0},
     {"a file cut to nothing costs one signal", a_file_cut_to_nothing, 0},
+    {"a huge file among many mappings costs one signal", a_huge_file_among_many_mappings, 0},
     {"a mapping of a later part lives", a_mapping_of_a_later_part, 0},
     {"a private mapping that is written to stays writable", a_private_mapping_that_is_written_to, 0},
     {"a file without a path is asked page by page", a_file_without_a_path, 0},
