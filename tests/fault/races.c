@@ -608,6 +608,8 @@ fault_at(const uint8_t *address)
 static struct {
     const uint8_t *_Atomic address;
     _Atomic uint64_t contained;
+    /** How often the thread found no address: each time it holds none. */
+    _Atomic uint64_t idle;
     _Atomic bool stop;
 } handed;
 
@@ -618,6 +620,7 @@ hand_in_faults(void *argument __attribute__((unused)))
     while (!atomic_load(&handed.stop)) {
         const uint8_t *address = atomic_load(&handed.address);
         if (address == NULL) {
+            atomic_fetch_add(&handed.idle, 1);
             sched_yield();
             continue;
         }
@@ -699,6 +702,10 @@ a_handler_never_touches_what_comes_after_the_region(void)
             CHECK_U64(touch(ours - 77, 0), FILLED);
         }
         atomic_store(&handed.address, NULL);
+        /* The next region may get the same address: no fault of this round may be handed in for it. */
+        for (uint64_t seen = atomic_load(&handed.idle); seen == atomic_load(&handed.idle);) {
+            sched_yield();
+        }
         REQUIRE(munmap(ours, size) == 0);
     }
     atomic_store(&handed.stop, true);
