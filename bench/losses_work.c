@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A process with 60 000 mappings, or as many as it may have descriptors, loses some of them; how long does a touch of a lost one take, from the load to its (zero)
- * result? Once a file that many mappings show is cut, once a thousand files in turn. Beside it, in a process of its own,
- * a handler by hand that looks its mapping up by a binary search in a sorted array, which nobody may change meanwhile.
+ * A process with 60 000 mappings loses some of them. How long does a touch of a lost one take, from the load to its
+ * (zero) result? Once a file that many mappings show is cut, once a thousand files in turn. Beside it, in a process of
+ * its own, a handler by hand that looks its mapping up by a binary search in a sorted array, which nobody may change
+ * meanwhile.
+ *
+ * Where one table of descriptors has no room for so many, threads with tables of their own make the other mappings:
+ * the address space is the same. The touched mappings are those of the thread that touches.
  */
 #include "contenders.h"
 #include "measure.h"
@@ -10,6 +14,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,14 +28,15 @@
 #include <unistd.h>
 
 enum {
-    MOST_MAPPINGS = 60000,
+    MAPPINGS = 60000,
     FILES = 1000,
-    SPARE = 500,    /* descriptors for everything else */
-    TOUCHED = 1000, /* windows */
+    WINDOWS = MAPPINGS - FILES, /* the windows are of one file, the rest of a file each */
+    SPARE = 500,                /* descriptors for everything else */
+    TOUCHED = 1000,             /* windows */
     SAMPLES = TOUCHED + FILES
 };
 
-static unsigned int mappings, windows; /* the windows are of one file, the rest of a file each */
+static unsigned int table_room; /* mappings that one table of descriptors has room for */
 
 static const uint64_t window = 16384;
 static char folder[4096];
@@ -51,28 +59,86 @@ time_touch(const uint8_t *at)
     return (double)(now_ns() - start);
 }
 
+/* The mappings from `first` on, up to `end`, and whose they are. */
+struct range {
+    map_one *map;
+    unsigned int first, end;
+    bool right;
+};
+
+static const uint8_t *data[MAPPINGS];
+static sem_t mapped; /* posted by each thread that has made its mappings */
+
+static void
+map_range(struct range *range)
+{
+    char path[4200];
+    for (unsigned int i = range->first; i < range->end; i++) {
+        const unsigned int file = i < WINDOWS ? 0 : i - WINDOWS + 1;
+        if (!name_file(file, path, sizeof path))
+            return;
+        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        const uint64_t size = file == 0 ? WINDOWS * window : window;
+        const bool right = fd >= 0 && ftruncate(fd, (off_t)size) == 0 &&
+                           range->map(i, path, file == 0 ? i * window : 0, &data[i]);
+        if (fd >= 0)
+            close(fd);
+        if (!right)
+            return;
+        keep(data[i][0]);
+    }
+    range->right = true;
+}
+
+/* A thread with a table of descriptors of its own: the table lives as long as the thread, which waits for the end. */
+static void *
+map_in_own_table(void *argument)
+{
+    struct range *range = argument;
+    static sem_t never;
+    if (unshare(CLONE_FILES) == 0)
+        map_range(range);
+    sem_post(&mapped);
+    sem_wait(&never);
+    return NULL;
+}
+
+/* Makes all the mappings. Those from `*own` on are made in other tables, except the last FILES. */
+static bool
+map_all(map_one *map, unsigned int *own)
+{
+    *own = table_room < MAPPINGS ? table_room - FILES : WINDOWS;
+    if (sem_init(&mapped, 0, 0) != 0)
+        return false;
+    for (unsigned int first = *own; first < WINDOWS; first += table_room) {
+        const unsigned int end = WINDOWS - first < table_room ? WINDOWS : first + table_room;
+        static struct range other;
+        other = (struct range){map, first, end, false};
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, map_in_own_table, &other) != 0)
+            return false;
+        while (sem_wait(&mapped) != 0) {
+        }
+        if (!other.right)
+            return false;
+    }
+    struct range windows = {map, 0, *own, false}, files = {map, WINDOWS, MAPPINGS, false};
+    map_range(&windows);
+    if (windows.right)
+        map_range(&files);
+    return files.right;
+}
+
 /* Makes all the mappings, cuts the files, and takes the time of each touch. */
 static bool
 lose_in_turn(map_one *map, double *samples)
 {
-    static const uint8_t *data[MOST_MAPPINGS];
     char path[4200];
-    for (unsigned int i = 0; i < mappings; i++) {
-        const unsigned int file = i < windows ? 0 : i - windows + 1;
-        if (!name_file(file, path, sizeof path))
-            return false;
-        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        const uint64_t size = file == 0 ? windows * window : window;
-        const bool right = fd >= 0 && ftruncate(fd, (off_t)size) == 0 &&
-                           map(i, path, file == 0 ? i * window : 0, &data[i]);
-        if (fd >= 0)
-            close(fd);
-        if (!right)
-            return false;
-        keep(data[i][0]);
-    }
+    unsigned int own;
+    if (!map_all(map, &own))
+        return false;
     for (unsigned int i = 0; i < SAMPLES; i++) {
-        const unsigned int mapping = i < TOUCHED ? i * (windows / TOUCHED) : windows + i - TOUCHED;
+        const unsigned int mapping = i < TOUCHED ? i * (own / TOUCHED) : WINDOWS + i - TOUCHED;
         if (!name_file(i < TOUCHED ? 0 : i - TOUCHED + 1, path, sizeof path))
             return false;
         if ((i == 0 || i >= TOUCHED) && truncate(path, 0) != 0)
@@ -85,7 +151,7 @@ lose_in_turn(map_one *map, double *samples)
 /* ------------------------------------------------------------------------------------------------------------ ours -- */
 
 static bool
-map_by_us(unsigned int number, const char *path, uint64_t offset, const uint8_t **data)
+map_by_us(unsigned int number, const char *path, uint64_t offset, const uint8_t **start)
 {
     (void)number;
     mmg_options options = MMG_OPTIONS_INIT;
@@ -97,7 +163,7 @@ map_by_us(unsigned int number, const char *path, uint64_t offset, const uint8_t 
     options.length = window;
     if (mmg_open(path, &options, &region, NULL) != MMG_OK || mmg_pin(region, 0, MMG_TO_END, &span) != MMG_OK)
         return false;
-    *data = span.data;
+    *start = span.data;
     return true;
 }
 
@@ -106,7 +172,7 @@ map_by_us(unsigned int number, const char *path, uint64_t offset, const uint8_t 
 static struct by_hand {
     uint8_t *start;
     int fd;
-} sorted[MOST_MAPPINGS];
+} sorted[MAPPINGS];
 
 static int
 by_address(const void *one, const void *other)
@@ -121,7 +187,7 @@ replace(int signo, siginfo_t *facts, void *context)
     (void)signo;
     (void)context;
     const uint8_t *at = facts->si_addr;
-    unsigned int low = 0, high = mappings;
+    unsigned int low = 0, high = MAPPINGS;
     struct stat status;
     while (high - low > 1) {
         const unsigned int middle = low + (high - low) / 2;
@@ -138,16 +204,16 @@ replace(int signo, siginfo_t *facts, void *context)
 }
 
 static bool
-map_by_hand(unsigned int number, const char *path, uint64_t offset, const uint8_t **data)
+map_by_hand(unsigned int number, const char *path, uint64_t offset, const uint8_t **address)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     uint8_t *start = mmap(NULL, window, PROT_READ, MAP_SHARED, fd, (off_t)offset);
     sorted[number] = (struct by_hand){start, fd};
-    *data = start;
-    if (number == mappings - 1) {
+    *address = start;
+    if (number == MAPPINGS - 1) {
         struct sigaction action = {.sa_flags = SA_SIGINFO | SA_NODEFER};
         action.sa_sigaction = replace;
-        qsort(sorted, mappings, sizeof sorted[0], by_address);
+        qsort(sorted, MAPPINGS, sizeof sorted[0], by_address);
         if (sigaction(SIGBUS, &action, NULL) != 0)
             return false;
     }
@@ -164,7 +230,7 @@ measure_side(const char *name, map_one *map)
     struct figure figure = {.work = "losses", .task = task};
     double *samples = mmap(NULL, SAMPLES * sizeof *samples, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int status = 1;
-    snprintf(task, sizeof task, "one file that %u mappings show", windows);
+    snprintf(task, sizeof task, "one file that %d mappings show", WINDOWS);
     if (samples == MAP_FAILED)
         return false;
     const pid_t child = fork();
@@ -194,8 +260,7 @@ work_losses(void)
     if (getrlimit(RLIMIT_NOFILE, &room) != 0 || room.rlim_max < FILES + TOUCHED + SPARE)
         return false;
     room.rlim_cur = room.rlim_max;
-    mappings = room.rlim_max < MOST_MAPPINGS + SPARE ? (unsigned int)room.rlim_max - SPARE : MOST_MAPPINGS;
-    windows = mappings - FILES;
+    table_room = room.rlim_max < MAPPINGS + SPARE ? (unsigned int)room.rlim_max - SPARE : MAPPINGS;
     if (setrlimit(RLIMIT_NOFILE, &room) != 0)
         return false;
     const bool right = measure_side("mmapguard", map_by_us) && measure_side("by hand, binary search", map_by_hand);

@@ -37,7 +37,7 @@ REMARKS = {
     "find": "In 4 MiB of text. The others search the bytes of a span; `mmg_find` may meet a page that is lost.",
     "W3": "Through a mapping that was just made, and through one that stands.",
     "W7": "Size × threads; the time by the clock for one file.",
-    "losses": "Of 60 000 mappings, or as many as there may be descriptors; by the clock.",
+    "losses": "Of 60 000 mappings; by the clock.",
     "contain": "From the touch of a lost page to its result, by the clock. By hand: a handler with a binary search.",
 }
 

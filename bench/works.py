@@ -210,7 +210,7 @@ def report_contain(run: Run) -> None:
 def report_losses(run: Run) -> None:
     """One of many mappings is lost, and then a thousand files in turn."""
     run.measure("losses")
-    run.screen.heading("Losses", "from the touch to the recovery, among up to 60 000 mappings")
+    run.screen.heading("Losses", "from the touch to the recovery, among 60 000 mappings")
     show(run, list(run.results.figures("losses")), by_task, turned=True)
 
 
