@@ -11,7 +11,7 @@ constants! {
     /// ABI number of this header, comparable with `mmg_abi_version()`: major in the upper, minor in the lower
     /// 16 bits.
     MMG_ABI: u32 = 65536;
-    /// As a `length`: everything from `offset` to the end of the region.
+    /// As a `length`: all bytes from `offset` to the end of the region.
     MMG_TO_END: u64 = 18446744073709551615;
     /// As a cap in bytes: no cap.
     MMG_NO_LIMIT: u64 = 18446744073709551615;
@@ -20,7 +20,8 @@ constants! {
     /// As `mmg_options.lock_wait_ms`: wait for the lock as long as it takes.
     MMG_WAIT_FOREVER: u32 = 4294967295;
 
-    // Status codes. The numbers are frozen; the gaps are for later members of each group.
+    // Status codes. The numbers are frozen. The gaps between the groups are for later members of each
+    // group.
     /// success
     MMG_OK: mmg_status = 0;
     /// NULL, an unknown flag or value, a contradiction, or a bad descriptor
@@ -29,27 +30,27 @@ constants! {
     MMG_E_HANDLE: mmg_status = -2;
     /// offset or length outside the region or the file
     MMG_E_RANGE: mmg_status = -3;
-    /// `struct_size` is no size this struct ever had or could have
+    /// `struct_size` is a size that the struct never had and cannot get
     MMG_E_ABI_SIZE: mmg_status = -4;
-    /// the options are newer than the library and use what the library does not know
+    /// the options are newer than the library, and set a member that the library does not know
     MMG_E_ABI_NEWER: mmg_status = -5;
     /// no such file, or a dangling link
     MMG_E_NOT_FOUND: mmg_status = -20;
-    /// not allowed to read it
+    /// the process may not read the file
     MMG_E_PERMISSION: mmg_status = -21;
-    /// empty, and `MMG_FLAG_REJECT_EMPTY` was given
+    /// the file is empty, and `MMG_FLAG_REJECT_EMPTY` was given
     MMG_E_EMPTY: mmg_status = -22;
     /// a directory, a socket or something else without bytes to map
     MMG_E_NOT_MAPPABLE: mmg_status = -23;
-    /// a lock is held elsewhere, or a FIFO has no writer
+    /// a lock is held elsewhere, a FIFO has no writer, or a stream does not end in time
     MMG_E_WOULD_BLOCK: mmg_status = -24;
     /// over a cap, or over what the address space can hold
     MMG_E_TOO_BIG: mmg_status = -25;
-    /// out of descriptors, of mappings (vm.max_map_count) or of address space
+    /// no descriptor, no mapping (vm.max_map_count) or no address space is left
     MMG_E_LIMIT: mmg_status = -26;
     /// out of memory
     MMG_E_NO_MEMORY: mmg_status = -27;
-    /// STABLE was demanded and cannot be had
+    /// STABLE was demanded and is not possible, or no longer holds
     MMG_E_UNSTABLE: mmg_status = -28;
     /// any other failure of the system; see `mmg_error.os_code`
     MMG_E_SYSTEM: mmg_status = -29;
@@ -75,7 +76,7 @@ constants! {
     MMG_BACKING_MAP: u32 = 1;
     /// a private copy in memory, within `max_bytes`
     MMG_BACKING_COPY: u32 = 2;
-    /// a mapping that somebody else has made; see `mmg_adopt()`. No option
+    /// a mapping that somebody else has made; see `mmg_adopt()`. It is not a value for options
     MMG_BACKING_ADOPTED: u32 = 3;
 
     // `mmg_info.backing_reason`.
@@ -85,7 +86,7 @@ constants! {
     MMG_REASON_SMALL: u32 = 1;
     /// mapped: above the copy threshold
     MMG_REASON_LARGE: u32 = 2;
-    /// nothing to hold
+    /// the region has no bytes
     MMG_REASON_EMPTY: u32 = 3;
     /// copied: a pipe, socket, terminal or other stream
     MMG_REASON_STREAM: u32 = 4;
@@ -95,7 +96,7 @@ constants! {
     MMG_REASON_MAP_REFUSED: u32 = 6;
     /// mapped MAP_PRIVATE: the file system refused MAP_SHARED
     MMG_REASON_MAP_PRIVATE: u32 = 7;
-    /// STABLE was demanded and this is what upholds it
+    /// STABLE was demanded, and this backing upholds it
     MMG_REASON_STABLE: u32 = 8;
     /// copied: the fault guard could not be put in place
     MMG_REASON_NO_GUARD: u32 = 9;
@@ -105,8 +106,8 @@ constants! {
     MMG_REASON_NO_ROOM: u32 = 11;
 
     // `mmg_options.guarantee` and `mmg_info.guarantee`. A larger number promises more.
-    /// a mapping without the fault guard, as asked by flag or environment. As an option: nothing beyond the
-    /// default is demanded
+    /// a mapping that the fault guard does not watch; `mmg_info.shortfall` says why. As an option: the
+    /// default
     MMG_GUARANTEE_NONE: u32 = 0;
     /// nothing that happens to the file kills the process; losses are reported
     MMG_GUARANTEE_CONTAINED: u32 = 1;
@@ -114,7 +115,7 @@ constants! {
     MMG_GUARANTEE_STABLE: u32 = 2;
 
     // `mmg_info.means`.
-    /// nothing upholds anything
+    /// NONE: nothing upholds a guarantee
     MMG_MEANS_NONE: u32 = 0;
     /// CONTAINED: the SIGBUS guard
     MMG_MEANS_FAULT_GUARD: u32 = 1;
@@ -136,9 +137,9 @@ constants! {
     MMG_SHORT_NONE: u32 = 0;
     /// STABLE was not demanded, and would have cost something
     MMG_SHORT_NOT_ASKED: u32 = 1;
-    /// even the fault guard is off: `MMG_FLAG_NO_FAULT_GUARD`
+    /// the fault guard is off as well: `MMG_FLAG_NO_FAULT_GUARD`
     MMG_SHORT_GUARD_OFF: u32 = 2;
-    /// even the fault guard is off: MMAPGUARD_NO_SIGNAL in the environment
+    /// the fault guard is off as well: MMAPGUARD_NO_SIGNAL in the environment
     MMG_SHORT_ENVIRONMENT: u32 = 3;
     /// a lease broke, and the window is larger than `max_snapshot_bytes`
     MMG_SHORT_CAP: u32 = 4;
@@ -148,9 +149,9 @@ constants! {
     MMG_SHORT_SPACE: u32 = 6;
     /// a lease broke, and the bytes could not be read
     MMG_SHORT_READ: u32 = 7;
-    /// the lease is the parent process's
+    /// the lease belongs to the parent process
     MMG_SHORT_FORKED: u32 = 8;
-    /// bytes were lost all the same; see `fault_cause`
+    /// bytes were lost in spite of the means; see `fault_cause`
     MMG_SHORT_LOST: u32 = 9;
     /// another handler is on top of the fault guard; see `mmg_guard_install()`
     MMG_SHORT_DISPLACED: u32 = 10;
@@ -158,11 +159,12 @@ constants! {
     MMG_SHORT_BLOCKED: u32 = 11;
 
     // `mmg_options.lock` and `mmg_info.lock`.
-    /// `MMG_LOCK_SHARED` where a lock is advisory, local and cannot hang; elsewhere none. An option only
+    /// `MMG_LOCK_SHARED` where a lock is advisory, local and cannot hang; elsewhere none. It is a value for
+    /// options only
     MMG_LOCK_AUTO: u32 = 0;
     /// flock(2) LOCK_SH: meets every user of flock, and the mmap-guard crate
     MMG_LOCK_SHARED: u32 = 1;
-    /// fcntl(2) F_OFD_SETLK read lock over the whole file: meets users of POSIX locks
+    /// fcntl(2) F_OFD_SETLK, a read lock over the whole file: meets users of POSIX locks
     MMG_LOCK_OFD: u32 = 2;
     /// no lock
     MMG_LOCK_NONE: u32 = 3;
@@ -182,15 +184,15 @@ constants! {
     MMG_LOCKING_NOT_LOCAL: u32 = 5;
     /// none: the file system has no such lock; see `lock_error`
     MMG_LOCKING_MISSING: u32 = 6;
-    /// none: the descriptor could not be opened anew, and its lock would be the caller's
+    /// none: the library could not open the file again, and a duplicate would lock the caller's descriptor
     MMG_LOCKING_NOT_OURS: u32 = 7;
 
     // Bits of `mmg_info.exceptions`. MMG_FLAG_NO_LEASE avoids both.
-    /// open(2) with O_RDONLY and O_TRUNC empties a leased file without breaking the lease: reported as
-    /// `MMG_E_TRUNCATED`, not held back
+    /// open(2) with O_RDONLY and O_TRUNC empties a leased file without breaking the lease. This is reported
+    /// as `MMG_E_TRUNCATED`, and not held back
     MMG_EXCEPT_READ_ONLY_TRUNCATION: u32 = 1;
-    /// stores into pages of the file that another process or device had pinned before the lease (direct I/O
-    /// in flight, RDMA): neither held back nor seen
+    /// another process or a device may store into pages of the file that it had pinned before the lease
+    /// (direct I/O in flight, RDMA). This is neither held back nor seen
     MMG_EXCEPT_PINNED_PAGES: u32 = 2;
 
     // Bits of `mmg_options.flags`.
@@ -204,23 +206,24 @@ constants! {
     MMG_FLAG_POPULATE: u64 = 8;
     /// wait for a writer when opening a FIFO, instead of `MMG_E_WOULD_BLOCK`
     MMG_FLAG_FIFO_WAIT: u64 = 16;
-    /// no lock is an error, not an unlocked region; with `MMG_LOCK_AUTO`, lock everywhere
+    /// a file that cannot be locked is `MMG_E_UNSUPPORTED`, and no unlocked region is made. With
+    /// `MMG_LOCK_AUTO` the call locks on every file system
     MMG_FLAG_REQUIRE_LOCK: u64 = 32;
-    /// take no lease: no writer is ever delayed or refused, at the price of a copy. Also for all regions by
-    /// MMAPGUARD_NO_LEASE in the environment
+    /// take no lease: no writer is ever delayed or refused, at the price of a copy. The environment variable
+    /// MMAPGUARD_NO_LEASE has this effect on all regions
     MMG_FLAG_NO_LEASE: u64 = 64;
     /// anything but a regular file is `MMG_E_NOT_MAPPABLE`, so that no FIFO and no device can make the call
     /// wait
     MMG_FLAG_REGULAR_ONLY: u64 = 128;
-    /// a file that is open for writing anywhere at this moment is `MMG_E_WOULD_BLOCK`, and
-    /// `MMG_E_UNSUPPORTED` where the kernel does not tell: a file of another user, or a file system without
-    /// leases. Who opens it later is not kept out
+    /// a file that any process has open for writing at this moment is `MMG_E_WOULD_BLOCK`. A file of which
+    /// the kernel does not tell that is `MMG_E_UNSUPPORTED`: one of another user, or on a file system without
+    /// leases. A later writer is not kept out
     MMG_FLAG_NO_WRITERS: u64 = 256;
-    /// where the guard cannot watch, also because of MMAPGUARD_NO_SIGNAL, a mapping is `MMG_E_GUARD` and not
-    /// one without a guarantee
+    /// never give out a mapping that the guard does not watch, for example because of MMAPGUARD_NO_SIGNAL:
+    /// copy the file instead, or, where a mapping was demanded, return `MMG_E_GUARD`
     MMG_FLAG_REQUIRE_GUARD: u64 = 512;
-    /// `mmg_adopt()` takes shared mappings that can be written to as well: what is stored into a page that
-    /// was replaced goes nowhere
+    /// `mmg_adopt()` also takes shared mappings that can be written to. What is stored into a page that was
+    /// replaced does not reach the file
     MMG_FLAG_SHARED_WRITABLE: u64 = 1024;
 
     // `mmg_options.access` (up to HUGEPAGE) and the advice of mmg_advise(); see madvise(2).
@@ -258,7 +261,7 @@ constants! {
     MMG_GUARD_NONE: i32 = 0;
     /// installed, and the first to see a SIGBUS
     MMG_GUARD_TOP: i32 = 1;
-    /// installed, but another handler was put on top since; it may or may not pass faults on
+    /// installed, but another handler is on top now, which may or may not pass faults on
     MMG_GUARD_DISPLACED: i32 = 2;
     /// the system refuses the handler, as a sandbox may, or there were too many handlers
     MMG_GUARD_REFUSED: i32 = 3;
@@ -270,24 +273,24 @@ constants! {
     // What mmg_guard_process() guards.
     /// ends one earlier call
     MMG_SCOPE_NONE: u32 = 0;
-    /// mappings of regular files, private ones and those shared ones that cannot be written to, unless they
-    /// are executable or part of a program or a library
+    /// private mappings of regular files, and shared ones that cannot be written to, unless they are
+    /// executable or part of a program or a library
     MMG_SCOPE_FILES: u32 = 1;
 
     // Bits of the flags of mmg_guard_process().
-    /// shared mappings that can be written to as well: what is stored into a page that was replaced goes
-    /// nowhere
+    /// guards shared mappings that can be written to as well. What is stored into a page that was replaced
+    /// does not reach the file
     MMG_PROCESS_SHARED_WRITABLE: u32 = 1;
-    /// a fault goes to the handler that was there before first, for a host whose handler repairs its own
-    /// mappings. The guard acts when the fault is still there once that handler has returned
+    /// passes each fault to the handler that was there before the guard, for a host whose handler repairs its
+    /// own mappings. The guard acts if the fault is still there when that handler has returned
     MMG_PROCESS_CHAIN_FIRST: u32 = 2;
 
     // `mmg_loss.origin`.
-    /// the library: a region that was opened
+    /// the library made the mapping: a region that was opened
     MMG_ORIGIN_OWN: u32 = 0;
-    /// somebody else, who had the mapping adopted
+    /// other code made the mapping, and `mmg_adopt()` took it
     MMG_ORIGIN_ADOPTED: u32 = 1;
-    /// somebody else in this process: `mmg_guard_process()`
+    /// other code made the mapping, and `mmg_guard_process()` guards it
     MMG_ORIGIN_FOREIGN: u32 = 2;
 
     // Features for mmg_supports().
@@ -306,8 +309,8 @@ constants! {
     /// `mmg_guard_process()` and `mmg_adopt()`: the kernel says what is mapped where, and lets lost pages be
     /// replaced
     MMG_FEATURE_FOREIGN: u32 = 7;
-    /// ... by one call for one mapping (PROCMAP_QUERY, Linux 6.11); without it by reading the list of all
-    /// mappings at each fault
+    /// the kernel answers for one mapping alone (PROCMAP_QUERY, Linux 6.11); without this feature each fault
+    /// reads the list of all mappings
     MMG_FEATURE_FOREIGN_QUERY: u32 = 8;
 
     // Vocabularies for mmg_term().

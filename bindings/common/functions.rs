@@ -2,8 +2,9 @@
 // The calls of mmapguard.h. Written by ./dev abi --accept from abi/abi.json; do not edit.
 
 functions! {
-    /// The ABI that the library implements: major in the upper, minor in the lower 16 bits. A program works
-    /// with every library of the same major and the same or a later minor than its header (`MMG_ABI`).
+    /// Return the number of the ABI that the library implements: major in the upper, minor in the lower 16
+    /// bits. A program works with every library that has the major number of its header (`MMG_ABI`) and the
+    /// same or a later minor number.
     ///
     /// Threads: Safe.
     ///
@@ -12,30 +13,32 @@ functions! {
     /// Since 1.0.
     pub fn mmg_abi_version() -> u32;
 
-    /// Take a mapping that somebody else has made as a region: of a C program, a numpy.memmap, a database.
-    /// The handle is like any other, with the same calls. Nothing is mapped anew, and nothing moves.
+    /// Make a region of a mapping that other code has made, such as a numpy.memmap or the mapping of a
+    /// database. The handle is like any other, and the same calls take it. The call maps nothing anew and
+    /// moves nothing.
     ///
     /// The caller promises that the range stays mapped until the handle is closed and its pins are gone. The
-    /// library never unmaps it. When a page is lost, zeros take its place, with the protection that the page
-    /// had. The handler asks the kernel before it does so, and leaves alone what is no longer the file. The
-    /// kernel has no call that compares and replaces in one step: an owner that breaks the promise at the
-    /// very moment of a fault may lose pages of what it maps there instead.
+    /// library never unmaps the range. When a page is lost, zeros take its place, with the protection that
+    /// the page had. Before the handler replaces a page, it asks the kernel, and leaves the page alone if it
+    /// no longer shows the file. The kernel has no call that compares and replaces in one step. So an owner
+    /// that breaks the promise at the very moment of a fault may lose pages of what it has mapped there
+    /// instead.
     ///
-    /// The file is found by itself and opened by its path, or is given as a descriptor, which is duplicated:
-    /// for a file that has no path any more, or that this process may not open. What of the range lies behind
-    /// the end of the file is left out (`mmg_info.size`). Without a lock by name in the options no lock is
-    /// taken. Bytes that the owner of a private mapping has written are part of the region as they are when
-    /// they are read.
+    /// The library opens the file by the path that the kernel names. A caller gives a descriptor for a file
+    /// that has no path any more, or that this process may not open. Bytes of the range behind the end of the
+    /// file are no part of the region (`mmg_info.size`). The library takes a lock only if the options name
+    /// one or require one. Bytes that the owner of a private mapping has written are part of the region, as
+    /// they are at the moment of a read.
     ///
-    /// With `MMG_GUARANTEE_STABLE` the means are those of `mmg_open()`, put in place: a lease, and over the
-    /// pages a snapshot when it breaks, or a reflink or a snapshot at once, over all pages that the range
-    /// touches, so that the owner reads the same bytes. A copy in memory is no means, since it lies
-    /// elsewhere.
+    /// With `MMG_GUARANTEE_STABLE` the means are those of `mmg_open()`, put in place: a lease, with a
+    /// snapshot over the pages when the lease breaks, or a reflink or a snapshot over the pages at once. They
+    /// cover all pages that the range touches, so that the owner reads the same bytes. A copy in memory is no
+    /// means here, since it has another address.
     ///
     /// - `data`: `size` bytes, at any alignment, which may lie in several neighbouring mappings of the same
     ///   file
     /// - `size`: how many bytes, at least 1
-    /// - `fd`: a descriptor of the file, which stays the caller's; -1: none
+    /// - `fd`: a descriptor of the file, which stays the caller's; -1: the library opens the file by its path
     /// - `options`: how, or NULL for the defaults
     /// - `handle`: receives the handle, which the caller must give to `mmg_close()`; 0 on failure
     /// - `error`: receives the details, or NULL
@@ -43,21 +46,21 @@ functions! {
     /// Returns one of these:
     ///
     /// - `MMG_OK`
-    /// - `MMG_E_ARGUMENT`: also: NULL, or a descriptor that is not open
+    /// - `MMG_E_ARGUMENT`: also: a descriptor that is not open
     /// - `MMG_E_ABI_SIZE`
     /// - `MMG_E_ABI_NEWER`
-    /// - `MMG_E_RANGE`: the range is empty, or a part of it is not mapped
-    /// - `MMG_E_NOT_MAPPABLE`: memory that is no file, a device, several files, huge pages, an executable
-    ///   mapping, a file that is executed anywhere in the process, a shared writable mapping without
-    ///   `MMG_FLAG_SHARED_WRITABLE`, or a descriptor of another file
+    /// - `MMG_E_RANGE`: the range is empty, or the mapping ends before the range does
+    /// - `MMG_E_NOT_MAPPABLE`: nothing is mapped at `data`, memory that is no file, a device, several files,
+    ///   huge pages, a mapping that is executable or cannot be read, a file that is executed anywhere in the
+    ///   process, a shared writable mapping without `MMG_FLAG_SHARED_WRITABLE`, or a descriptor of another
+    ///   file
     /// - `MMG_E_NOT_FOUND`: the path of the file is gone; give a descriptor
     /// - `MMG_E_PERMISSION`: the file may not be opened; give a descriptor
     /// - `MMG_E_TRUNCATED`: the file ends before the range begins
     /// - `MMG_E_WOULD_BLOCK`
     /// - `MMG_E_LIMIT`
     /// - `MMG_E_NO_MEMORY`
-    /// - `MMG_E_UNSTABLE`: STABLE cannot be put in place: the owner can write to the mapping, or every means
-    ///   failed
+    /// - `MMG_E_UNSTABLE`: the owner can write to the mapping, or every means of STABLE failed
     /// - `MMG_E_IO`
     /// - `MMG_E_UNSUPPORTED`: the kernel does not tell what is mapped (no `MMG_FEATURE_FOREIGN`)
     /// - `MMG_E_GUARD`
@@ -70,7 +73,7 @@ functions! {
     /// Since 1.0.
     pub fn mmg_adopt(data: *const c_void, size: u64, fd: i32, options: *const mmg_options, handle: *mut mmg_handle, error: *mut mmg_error) -> mmg_status;
 
-    /// Tell the kernel how a range will be used. Has no effect on a copy.
+    /// Tell the kernel how a range will be used. The call has no effect on a copy.
     ///
     /// - `length`: bytes; `MMG_TO_END`: to the end
     /// - `advice`: `MMG_ADVICE_...`
@@ -81,13 +84,15 @@ functions! {
     /// - `MMG_E_ARGUMENT`
     /// - `MMG_E_HANDLE`
     /// - `MMG_E_RANGE`
-    /// - `MMG_E_TRUNCATED`: POPULATE: could not be read in
-    /// - `MMG_E_IO`: POPULATE: could not be read in
-    /// - `MMG_E_UNSUPPORTED`: POPULATE: needs Linux 5.14
+    /// - `MMG_E_TRUNCATED`: `MMG_ADVICE_POPULATE`: bytes of the range are lost
+    /// - `MMG_E_IO`: `MMG_ADVICE_POPULATE`: the medium does not deliver bytes of the range
+    /// - `MMG_E_POISONED`: `MMG_ADVICE_POPULATE`: bytes of the range are lost
+    /// - `MMG_E_UNSTABLE`: `MMG_ADVICE_POPULATE`: STABLE was demanded and no longer holds here
+    /// - `MMG_E_UNSUPPORTED`: `MMG_ADVICE_POPULATE`: the kernel is older than Linux 5.14
     /// - `MMG_E_NO_MEMORY`
     /// - `MMG_E_SYSTEM`
     ///
-    /// Blocks: On the disk with POPULATE.
+    /// Blocks: On the disk with `MMG_ADVICE_POPULATE`.
     ///
     /// Threads: Safe.
     ///
@@ -97,11 +102,12 @@ functions! {
     /// Tell whether the file changed on disk since it was opened. The call compares size, mtime and ctime
     /// with those at open, and looks up whether the path still names the same inode.
     ///
-    /// The times have the resolution that the file system gives them: fine-grained since Linux 6.13 on file
-    /// systems with multigrain timestamps (ext4, xfs, btrfs, tmpfs), a clock tick before. A change within the
-    /// same tick is then not seen; nor is a write through another process's mapping until the kernel has
-    /// stamped it (mmap(2), "Timestamps changes"). A region copied from a path has no descriptor any more:
-    /// when the path names another inode (`MMG_CHANGED_PATH`), nothing is known of the first one.
+    /// The file system decides how fine the times are: fine since Linux 6.13 where it has multigrain
+    /// timestamps (ext4, xfs, btrfs, tmpfs), and as coarse as a clock tick elsewhere. The call does not see a
+    /// second change within the same tick. It does not see a write through a mapping of another process
+    /// before the kernel has stamped it (mmap(2), "Timestamps changes"). A region that was copied from a path
+    /// has no descriptor any more. So when the path names another inode (`MMG_CHANGED_PATH`), the call tells
+    /// nothing about the first one.
     ///
     /// - `what`: receives `MMG_CHANGED_...` bits; 0: no change
     ///
@@ -110,9 +116,9 @@ functions! {
     /// - `MMG_OK`
     /// - `MMG_E_ARGUMENT`
     /// - `MMG_E_HANDLE`
-    /// - `MMG_E_UNSUPPORTED`: a stream, or a copy made from a descriptor
-    /// - `MMG_E_IO`: fstat failed, as when a server is gone
-    /// - `MMG_E_SYSTEM`: the descriptor is gone or names another file: the host has closed it
+    /// - `MMG_E_UNSUPPORTED`: the region is a stream, or a copy made from a descriptor
+    /// - `MMG_E_IO`: fstat(2) failed, for example because a server is gone
+    /// - `MMG_E_SYSTEM`: the host has closed the descriptor, or it names another file now
     ///
     /// Blocks: On the disk.
     ///
@@ -125,25 +131,25 @@ functions! {
     /// it also finds a truncation inside the last page, whose bytes read as zeros without a fault. After a
     /// loss every later call reports it, too.
     ///
-    /// The size is asked of the file system by fstat(2). When that fails, nothing is recorded: the bytes may
-    /// be there, the call says that it cannot tell, and the next call asks again. A server that does not
-    /// answer lets the call wait for as long as fstat(2) does, on some file systems without end.
-    /// `mmg_unpin()` and `mmg_loss_counter()` ask nobody, and never wait.
+    /// The call asks the file system for the size by fstat(2). When fstat(2) fails, the call records no loss,
+    /// since the bytes may be there. It returns `MMG_E_IO` or `MMG_E_SYSTEM`, and the next call asks again.
+    /// If a server does not answer, the call waits as long as fstat(2) does, on some file systems without
+    /// end. `mmg_unpin()` and `mmg_loss_counter()` do not ask the file system, and never wait for it.
     ///
     /// Returns one of these:
     ///
     /// - `MMG_OK`
     /// - `MMG_E_HANDLE`
-    /// - `MMG_E_TRUNCATED`: the cause of the first loss (where: `mmg_info.fault_offset`)
-    /// - `MMG_E_IO`: the cause of the first loss (where: `mmg_info.fault_offset`); or fstat failed
-    ///   (`mmg_info.fault_cause` is `MMG_OK` then), as when a server is gone
-    /// - `MMG_E_POISONED`: the cause of the first loss (where: `mmg_info.fault_offset`)
-    /// - `MMG_E_UNSTABLE`: STABLE was demanded and no longer holds (from where: `mmg_info.fault_offset`; why:
-    ///   `mmg_info.shortfall`)
-    /// - `MMG_E_SYSTEM`: fstat failed because the descriptor is gone or names another file: the host has
-    ///   closed it
+    /// - `MMG_E_TRUNCATED`: the cause of the first loss, which is at `mmg_info.fault_offset`
+    /// - `MMG_E_IO`: the cause of the first loss, which is at `mmg_info.fault_offset`; or fstat(2) failed,
+    ///   for example because a server is gone, and `mmg_info.fault_cause` is `MMG_OK`
+    /// - `MMG_E_POISONED`: the cause of the first loss, which is at `mmg_info.fault_offset`
+    /// - `MMG_E_UNSTABLE`: STABLE was demanded and no longer holds from `mmg_info.fault_offset` on;
+    ///   `mmg_info.shortfall` says why
+    /// - `MMG_E_SYSTEM`: fstat(2) failed because the host has closed the descriptor, or it names another file
+    ///   now
     ///
-    /// Blocks: On the file system, as told above.
+    /// Blocks: On the file system, as described above.
     ///
     /// Threads: Safe.
     ///
@@ -153,7 +159,7 @@ functions! {
     pub fn mmg_check(handle: mmg_handle) -> mmg_status;
 
     /// Close a handle. The handle is invalid at once, in every thread. The bytes, the descriptor and the lock
-    /// live until the last pin has ended, or end with this call if there is no pin.
+    /// live until the last pin ends. Without a pin they end with this call.
     ///
     /// - `flags`: `MMG_CLOSE_...` bits, or 0. With `MMG_CLOSE_STRICT` the call refuses while pins live, and
     ///   leaves the handle as it is.
@@ -161,16 +167,16 @@ functions! {
     /// Returns one of these:
     ///
     /// - `MMG_OK`
-    /// - `MMG_E_ARGUMENT`: flags
-    /// - `MMG_E_HANDLE`: also: already closed
-    /// - `MMG_E_BUSY`: strict only
+    /// - `MMG_E_ARGUMENT`
+    /// - `MMG_E_HANDLE`: also: the handle is closed already
+    /// - `MMG_E_BUSY`: the close was strict, and a pin lives
     ///
     /// Threads: Safe; of two racing calls one gets `MMG_E_HANDLE`.
     ///
     /// Since 1.0.
     pub fn mmg_close(handle: mmg_handle, flags: u32) -> mmg_status;
 
-    /// Say in a sentence what `mmg_verify()` finds: the path, the place of the first loss in the file, and
+    /// Say in one sentence what `mmg_verify()` finds: the path, the place of the first loss in the file, and
     /// what happened.
     ///
     /// - `error`: `struct_size` is read, everything else is written
@@ -187,22 +193,23 @@ functions! {
     /// Since 1.0.
     pub fn mmg_explain(handle: mmg_handle, error: *mut mmg_error) -> mmg_status;
 
-    /// Hand `length` bytes at `offset` over by the Arrow C Data Interface, without a copy: as an array of
-    /// `uint8` without nulls, whose bytes stay mapped until its release callback is called.
+    /// Export `length` bytes at `offset` by the Arrow C Data Interface, without a copy. The result is an
+    /// array of `uint8` without nulls. Its bytes stay mapped until its release callback is called.
     ///
-    /// The array is the caller's, to be moved and released as that interface says: by whoever holds it last,
-    /// once, from any thread, before or after `mmg_close()`. A release cannot report a loss: bytes that are
-    /// lost in the meantime read as zeros, and `mmg_check()` reports them as long as the handle is open. The
-    /// bytes are read-only. On failure the call writes nothing and pins nothing. `mmg_supports()` with
-    /// `MMG_FEATURE_ARROW` tells whether this library has the call.
+    /// The array is the caller's. It may be moved as that interface says, and its last holder releases it
+    /// once, from any thread, before or after `mmg_close()`. A release cannot report a loss: lost bytes read
+    /// as zeros, and `mmg_check()` reports them while the handle is open. The bytes are read-only. On failure
+    /// the call writes nothing and pins nothing. `mmg_supports()` with `MMG_FEATURE_ARROW` tells whether this
+    /// library has the call.
     ///
-    /// - `length`: bytes; `MMG_TO_END`: to the end of the region; 0: an empty array, which pins all the same
-    /// - `array`: receives the array. What it held before is overwritten, not released.
-    /// - `schema`: receives the schema, released separately; or NULL where the type is known
+    /// - `length`: bytes; `MMG_TO_END`: to the end of the region; 0: an empty array, which has a pin like any
+    ///   other
+    /// - `array`: receives the array. The call overwrites what `*array` held before, and does not release it.
+    /// - `schema`: receives the schema, which is released separately; or NULL if the caller knows the type
     ///
     /// Returns as `mmg_pin()`, and:
     ///
-    /// - `MMG_E_ARGUMENT`: no place for the array
+    /// - `MMG_E_ARGUMENT`: also: there is no place for the array
     /// - `MMG_E_NO_MEMORY`
     ///
     /// Threads: Safe.
@@ -212,12 +219,13 @@ functions! {
 
     /// Find the first occurrence of a byte sequence without copying the region.
     ///
-    /// The search stops within 256 KiB of the first loss that it meets, and tells of it. A thread that has
-    /// not searched the region within the last 10 ms asks first whether the fault guard is in place. While it
-    /// is not, because SIGBUS is blocked or another handler is on top, the kernel copies the bytes piecewise,
-    /// and no signal is raised. After the search the thread asks for the size of the file, so a truncation
-    /// inside a page is told as well. Within the next 10 ms, a search that ends within 256 KiB makes no
-    /// system call: it is guarded as the caller's own reads are, and `mmg_verify()` tells what it missed.
+    /// The search stops within 256 KiB of the first loss that it meets, and reports the loss. A thread that
+    /// has not searched the region within the last 10 ms asks first whether the fault guard is in place.
+    /// While it is not in place, because SIGBUS is blocked or another handler is on top, the kernel copies
+    /// the bytes piece by piece, and no signal is raised. After the search the thread asks for the size of
+    /// the file, so the call reports a truncation inside a page as well. Within the next 10 ms, a search that
+    /// ends within 256 KiB makes no system call. The guard watches such a search as it watches the reads of
+    /// the caller, and `mmg_verify()` finds what the search has missed.
     ///
     /// - `offset`: the range to search; `MMG_TO_END` as length: to the end
     /// - `length`: the range to search; `MMG_TO_END` as length: to the end
@@ -244,7 +252,8 @@ functions! {
     /// Since 1.0.
     pub fn mmg_find(handle: mmg_handle, offset: u64, length: u64, needle: *const c_void, needle_size: u64, position: *mut u64) -> mmg_status;
 
-    /// Find the last occurrence of a byte sequence, otherwise as `mmg_find()`.
+    /// Find the last occurrence of a byte sequence. In all other respects the call does what `mmg_find()`
+    /// does.
     ///
     /// - `offset`: the range to search; `MMG_TO_END` as length: to the end
     /// - `length`: the range to search; `MMG_TO_END` as length: to the end
@@ -261,41 +270,43 @@ functions! {
     /// Since 1.0.
     pub fn mmg_find_last(handle: mmg_handle, offset: u64, length: u64, needle: *const c_void, needle_size: u64, position: *mut u64) -> mmg_status;
 
-    /// Put the SIGBUS handler on top, or back on top when another was installed since; that one then becomes
-    /// the handler to which foreign faults are passed. Every open of a mapping does this by itself. There is
-    /// no uninstall, since a handler below another cannot be removed without breaking that one. The guard can
-    /// be put on top of 64 different handlers in the life of a process.
+    /// Put the fault guard on top of the handlers of SIGBUS. If another handler was installed since the last
+    /// call, the guard passes foreign faults on to that handler from now on. Every open of a mapping does the
+    /// same by itself. There is no uninstall, since a handler below another one cannot be removed without
+    /// breaking that one. The guard can be put on top of 64 different handlers in the life of a process.
     ///
     /// Affects the whole process: the disposition of SIGBUS.
     ///
     /// Returns one of these:
     ///
     /// - `MMG_OK`
-    /// - `MMG_E_GUARD`: refused by the system, MMAPGUARD_NO_SIGNAL is set, or there were 64 handlers before
+    /// - `MMG_E_GUARD`: the system refuses the handler, MMAPGUARD_NO_SIGNAL is set, or there were 64 handlers
+    ///   before
     ///
     /// Threads: Safe.
     ///
     /// Since 1.0.
     pub fn mmg_guard_install() -> mmg_status;
 
-    /// Guard the mappings that other code of this process makes, from now on and whoever makes them: a fault
-    /// behind the end of their file, or one that its medium causes, is contained and written to the ledger
-    /// (`mmg_losses_get()`), which is the only place where it is told. Lost bytes read as zeros.
+    /// Guard the mappings that other code of this process has made or will make. The handler contains a fault
+    /// behind the end of their file, or one that the medium of the file causes, and writes it to the ledger.
+    /// The ledger (`mmg_losses_get()`) is the only place that tells of it. Lost bytes read as zeros.
     ///
-    /// At each fault the handler asks the kernel what is mapped at the address, and acts on what `scope` and
-    /// `flags` name only. Pages are replaced with the protection that their mapping had: the rest of the
-    /// mapping in one step behind the end of the file, one page where a page could not be read. Everything
-    /// else goes to the handler that was there before, as without the library: executable mappings, mappings
-    /// of a file that is executed anywhere in the process, devices, memory that is no file, huge pages
-    /// (hugetlbfs), and failures of memory files, such as those that userfaultfd(2) raises. Where that
-    /// handler is known to repair its own mappings (OpenJDK, YARA, eina, RPM), a fault goes there first, as
-    /// with `MMG_PROCESS_CHAIN_FIRST`. See docs/SAFETY.md for each of them.
+    /// At each fault the handler asks the kernel what is mapped at the address, and acts only on what `scope`
+    /// and `flags` name. It gives the new pages the protection that their mapping had. Behind the end of the
+    /// file it replaces the rest of the mapping in one step. Where one page could not be read, it replaces
+    /// that page. The handler that was there before the guard gets everything else, as it would without the
+    /// library: faults in executable mappings, in mappings of a file that is executed anywhere in the
+    /// process, in devices, in memory that is no file, in huge pages (hugetlbfs), and failures of memory
+    /// files, such as those that userfaultfd(2) raises. If that handler is known to repair its own mappings
+    /// (OpenJDK, YARA, eina, RPM), it gets each fault first, as with `MMG_PROCESS_CHAIN_FIRST`.
+    /// docs/SAFETY.md describes each of these cases.
     ///
-    /// Calls nest: each with `MMG_SCOPE_FILES` adds one, each with `MMG_SCOPE_NONE` and the same flags takes
-    /// one away, from any thread. What is guarded is the union of all. The call puts the guard on top, as
-    /// `mmg_guard_install()`. A forked child is guarded as its parent is. Nothing costs anything until there
-    /// is a fault; without `MMG_FEATURE_FOREIGN_QUERY` a fault costs a read of the list of all mappings (27
-    /// ms for 60 000 of them, measured).
+    /// Calls nest: a call with `MMG_SCOPE_FILES` adds one, and a call with `MMG_SCOPE_NONE` and the same
+    /// flags takes one away, from any thread. The process guards the union of all. The call puts the guard on
+    /// top, as `mmg_guard_install()` does. A forked child is guarded as its parent is. The guard costs
+    /// nothing until there is a fault. Without `MMG_FEATURE_FOREIGN_QUERY` a fault costs a read of the list
+    /// of all mappings (27 ms for 60 000 of them, measured).
     ///
     /// Affects the whole process.
     ///
@@ -305,11 +316,11 @@ functions! {
     /// Returns one of these:
     ///
     /// - `MMG_OK`
-    /// - `MMG_E_ARGUMENT`: an unknown scope or flag; or `MMG_SCOPE_NONE` with flags that no earlier call is
-    ///   left of
+    /// - `MMG_E_ARGUMENT`: an unknown scope or flag; or `MMG_SCOPE_NONE`, and no earlier call with these
+    ///   flags is left
     /// - `MMG_E_GUARD`: the guard cannot be put in place, as with `mmg_guard_install()`
-    /// - `MMG_E_UNSUPPORTED`: the kernel does not say what is mapped (no /proc), or a sandbox forbids to
-    ///   replace pages: no `MMG_FEATURE_FOREIGN`
+    /// - `MMG_E_UNSUPPORTED`: there is no `MMG_FEATURE_FOREIGN`: the kernel does not say what is mapped (no
+    ///   /proc), or a sandbox forbids the library to replace pages
     ///
     /// Threads: Safe.
     ///
@@ -335,8 +346,8 @@ functions! {
     ///
     /// Returns one of these:
     ///
-    /// - 1: a fault in a region, contained; return from the handler
-    /// - 0: not ours, go on with your own handling
+    /// - 1: the call has contained the fault; return from the handler
+    /// - 0: the fault is not the library's; go on with your own handling
     ///
     /// Threads: Safe.
     ///
@@ -345,7 +356,7 @@ functions! {
     /// Since 1.0.
     pub fn mmg_handle_fault(signo: i32, siginfo: *mut c_void, ucontext: *mut c_void) -> i32;
 
-    /// Describe a region. Only the first `info->struct_size` bytes are written.
+    /// Describe a region. The call writes only the first `info->struct_size` bytes.
     ///
     /// - `info`: `struct_size` is read, everything else is written
     ///
@@ -363,11 +374,11 @@ functions! {
     /// Since 1.0.
     pub fn mmg_info_get(handle: mmg_handle, info: *mut mmg_info) -> mmg_status;
 
-    /// Like `mmg_open()`, except that the path "-", exactly, is standard input, read as by `mmg_read_fd()`. A
-    /// file of that name is "./-".
+    /// Open the file at `path` as `mmg_open()` does. If the path is exactly "-", read standard input as
+    /// `mmg_read_fd()` does. A file with the name "-" is reached as "./-".
     ///
     /// - `path`: NUL-terminated, in the encoding of the file system. A relative path is resolved against the
-    ///   current directory now, and again whenever `mmg_changed()` looks the path up.
+    ///   current directory now, and again each time `mmg_changed()` or `mmg_verify()` looks the path up.
     /// - `options`: how, or NULL for the defaults
     /// - `handle`: receives the handle, which the caller must give to `mmg_close()`; 0 on failure
     /// - `error`: receives the details, or NULL
@@ -383,11 +394,12 @@ functions! {
     /// long as no byte of the region is lost. It grows before the loop can read the first zero of a lost
     /// page.
     ///
-    /// A loop that should stop at the first loss reads the counter after each chunk; in C as `*(const
-    /// volatile uint32_t *)counter`, since a signal handler changes it. The counter does not show a
-    /// truncation inside the last page, nor a file that was written to. So call `mmg_verify()` at the end.
+    /// A loop that should stop at the first loss reads the counter after each chunk. A program in C reads
+    /// `*(const volatile uint32_t *)counter`, since a signal handler changes the counter. The counter does
+    /// not show a truncation inside the last page, and no write to the file. So call `mmg_verify()` at the
+    /// end.
     ///
-    /// - `counter`: receives the place of the counter, which may be read while the region has a pin
+    /// - `counter`: receives the address of the counter, which may be read while the region has a pin
     ///
     /// Returns one of these:
     ///
@@ -402,25 +414,25 @@ functions! {
     /// Since 1.0.
     pub fn mmg_loss_counter(handle: mmg_handle, counter: *mut *const u32) -> mmg_status;
 
-    /// Read the ledger: one record for each loss that was found in this process since it started, in regions,
-    /// in adopted mappings and in those that `mmg_guard_process()` guards. A region that loses the same bytes
-    /// again adds no record.
+    /// Read the ledger. It has one record for each loss that was found in this process since it started, in
+    /// regions, in adopted mappings and in mappings that `mmg_guard_process()` guards. A region that loses
+    /// the same bytes again adds no record.
     ///
-    /// The newest 1024 records are kept. A mark is a number of records: that of the last record one has seen.
-    /// The records behind the mark `since` are stored, oldest first, as many as there is room for, and
-    /// `*next` is the mark to go on from. `*next - since - *count` records between the two marks are gone,
-    /// because newer ones have overwritten them (or could not wait for them to be read): none is missing
-    /// uncounted. With no room (`losses` NULL, `capacity` 0) the call stores 0 and the mark of this moment,
-    /// at which everything that comes later is news.
+    /// The ledger keeps the newest 1024 records. A mark is the number of the last record that a caller has
+    /// seen. The call stores the records behind the mark `since`, oldest first, as many as there is room for,
+    /// and stores in `*next` the mark to go on from. `*next - since - *count` records between the two marks
+    /// are gone, because newer records have overwritten them, or because the entry was in use when they were
+    /// to be written. So every missing record is counted. With no room (`losses` NULL, `capacity` 0) the call
+    /// stores 0 in `*count` and the mark of this moment in `*next`. Records behind that mark are news.
     ///
-    /// The records of a parent process are those of a forked child as well, up to the fork.
+    /// A forked child has the records that its parent had at the fork.
     ///
     /// - `since`: a mark: 0 for everything, or what an earlier call stored in `*next`
-    /// - `losses`: an array, the caller's; may be NULL if `capacity` is 0. `struct_size` of the first one is
-    ///   read and holds for all; as many as `*count` says are written
+    /// - `losses`: an array, the caller's; may be NULL if `capacity` is 0. The call reads `struct_size` of
+    ///   the first element, which holds for all, and writes as many elements as `*count` says
     /// - `capacity`: how many records there is room for
     /// - `count`: receives how many records were stored
-    /// - `next`: receives the mark behind the last of them
+    /// - `next`: receives the mark of the last record that was stored or is gone
     ///
     /// Returns one of these:
     ///
@@ -429,10 +441,9 @@ functions! {
     /// - `MMG_E_ABI_SIZE`
     /// - `MMG_E_RANGE`: `since` is larger than any mark yet
     ///
-    /// Blocks: For as long as another thread needs to write a record down: microseconds, a tenth of a second
-    /// at most.
+    /// Blocks: While another thread writes a record: for microseconds, and a tenth of a second at most.
     ///
-    /// Threads: Safe, lock-free for those who write records.
+    /// Threads: Safe; a thread that writes a record never waits.
     ///
     /// Signal safety: Safe.
     ///
@@ -441,31 +452,35 @@ functions! {
 
     /// Open the file at `path` for reading.
     ///
-    /// A regular file up to the copy threshold is copied into memory (faster than mapping it, and immune to
-    /// whatever happens to the file); a larger one, or a block device, is mapped under the advisory lock.
-    /// FIFOs, terminals and files of /proc and /sys are read to their end, up to `max_bytes`. An empty file
-    /// is a region of size 0.
+    /// The call copies a regular file up to the copy threshold into memory: a copy is faster than a mapping
+    /// there, and nothing that happens to the file can touch it. The call maps a larger file, or a block
+    /// device, under the advisory lock. It reads FIFOs, terminals and files of /proc and /sys to their end,
+    /// up to `max_bytes`. An empty file is a region of size 0.
     ///
-    /// The first mapping that needs it installs the process-wide SIGBUS handler, which acts on faults in this
-    /// library's mappings only and passes everything else to the handler that was there (see docs/SAFETY.md).
-    /// Every later mapping puts it back on top if another handler was installed since. It is not installed
-    /// when `MMG_FLAG_NO_FAULT_GUARD` or the environment variable MMAPGUARD_NO_SIGNAL (not empty, not "0")
-    /// says so; a program that runs with more rights than its caller (set-user-ID) does not obey the
-    /// variable.
+    /// The first mapping that needs the fault guard installs the SIGBUS handler of the process. The handler
+    /// acts on faults in this library's mappings only, and passes everything else to the handler that was
+    /// there (see docs/SAFETY.md). Every later mapping puts the guard back on top if another handler was
+    /// installed since. `MMG_FLAG_NO_FAULT_GUARD` keeps the guard out, and so does the environment variable
+    /// MMAPGUARD_NO_SIGNAL (not empty, not "0"). A program that runs with more rights than its caller
+    /// (set-user-ID) does not obey the variable.
     ///
-    /// With `MMG_GUARANTEE_STABLE` the library takes the cheapest means that keeps the bytes as they are
-    /// (`mmg_info.means`). A means may be a lease, which is not free for others: whoever opens the file for
-    /// writing waits, in open(2) or truncate(2), while the bytes are secured; whoever does so with O_NONBLOCK
-    /// (coreutils' truncate, tar --overwrite, dd oflag=nonblock) fails with EAGAIN; and while this process is
-    /// stopped, a writer waits for the kernel to take the lease away (45 s by default). `MMG_FLAG_NO_LEASE`,
-    /// or the environment variable MMAPGUARD_NO_LEASE (not empty, not "0"), keeps leases out. The first lease
-    /// starts a thread of the library's own, with all signals blocked, which ends 100 ms after the last.
+    /// With `MMG_GUARANTEE_STABLE` the library takes the first means that keeps the bytes as they are
+    /// (`mmg_info.means`). A means may be a lease, which costs others something:
     ///
-    /// The environment variable MMAPGUARD_LOCK ("none", "auto" or "shared") replaces `MMG_LOCK_AUTO`; whoever
-    /// asks for a lock by name gets that.
+    /// - a program that opens the file for writing waits, in open(2) or truncate(2), until the bytes are
+    /// secured; - a program that opens the file for writing with O_NONBLOCK (coreutils' truncate, tar
+    /// --overwrite, dd oflag=nonblock) fails with EAGAIN; - while this process is stopped, a writer waits
+    /// until the kernel takes the lease away (after 45 s by default).
+    ///
+    /// `MMG_FLAG_NO_LEASE` keeps leases out, and so does the environment variable MMAPGUARD_NO_LEASE (not
+    /// empty, not "0"). The first lease starts a thread of the library, with all signals blocked. The thread
+    /// ends 100 ms after the last lease.
+    ///
+    /// The environment variable MMAPGUARD_LOCK ("none", "auto" or "shared") takes the place of
+    /// `MMG_LOCK_AUTO`. It does not change any other value of `lock`.
     ///
     /// - `path`: NUL-terminated, in the encoding of the file system. A relative path is resolved against the
-    ///   current directory now, and again whenever `mmg_changed()` looks the path up.
+    ///   current directory now, and again each time `mmg_changed()` or `mmg_verify()` looks the path up.
     /// - `options`: how, or NULL for the defaults
     /// - `handle`: receives the handle, which the caller must give to `mmg_close()`; 0 on failure
     /// - `error`: receives the details, or NULL
@@ -474,9 +489,9 @@ functions! {
     ///
     /// - `MMG_OK`
     /// - `MMG_E_ARGUMENT`: also for a path of PATH_MAX bytes or more
-    /// - `MMG_E_ABI_SIZE`: `options` or `error`
-    /// - `MMG_E_ABI_NEWER`: `options`
-    /// - `MMG_E_RANGE`: window outside the file
+    /// - `MMG_E_ABI_SIZE`: of `options` or `error`
+    /// - `MMG_E_ABI_NEWER`: of `options`
+    /// - `MMG_E_RANGE`: the window is not inside the file
     /// - `MMG_E_NOT_FOUND`
     /// - `MMG_E_PERMISSION`
     /// - `MMG_E_EMPTY`
@@ -488,8 +503,8 @@ functions! {
     /// - `MMG_E_UNSTABLE`
     /// - `MMG_E_TRUNCATED`: the file kept shrinking while it was read
     /// - `MMG_E_IO`
-    /// - `MMG_E_UNSUPPORTED`: a lock was required and the file system has none
-    /// - `MMG_E_GUARD`: MAP was asked, or `MMG_FLAG_REQUIRE_GUARD` given, and the guard is refused
+    /// - `MMG_E_UNSUPPORTED`: a lock was required and the file system has none; or see `MMG_FLAG_NO_WRITERS`
+    /// - `MMG_E_GUARD`: `MMG_BACKING_MAP` was given, and the guard is refused, or required and switched off
     /// - `MMG_E_SYSTEM`
     ///
     /// Blocks: On the disk; on a lock for `lock_wait_ms`; on a stream until its end.
@@ -502,13 +517,13 @@ functions! {
     /// Open the file behind a descriptor. The descriptor stays the caller's: the call does not close it, does
     /// not move its position, and does not lock it.
     ///
-    /// The library opens a regular file a second time, by its path in /proc/thread-self/fd, and so gets a
-    /// descriptor of its own, with a position and a lock of its own. A lock that the caller holds on `fd`
-    /// then counts as a lock of another program: the call returns `MMG_E_WOULD_BLOCK` if that lock is
-    /// exclusive. Pass `MMG_LOCK_NONE` to rely on your own lock. Where the library cannot open the file a
-    /// second time (/proc is not mounted, or the process may not open the file itself), it duplicates `fd`
-    /// and takes no lock, since a duplicate shares its lock with the caller. A stream is read from its
-    /// position on.
+    /// The library opens a regular file or a block device a second time, by its path in /proc/thread-self/fd,
+    /// and so gets a descriptor of its own, with a lock of its own. A lock that the caller holds on `fd` then
+    /// counts as a lock of another program: the call returns `MMG_E_WOULD_BLOCK` if that lock is exclusive.
+    /// Pass `MMG_LOCK_NONE` to rely on your own lock. The library duplicates `fd` where it cannot open the
+    /// file a second time (/proc is not mounted, or the process may not open the file itself), and where it
+    /// needs neither a lock nor STABLE. It takes no lock then, since a duplicate shares its lock with the
+    /// caller. The call reads a stream from its position on.
     ///
     /// - `fd`: an open descriptor
     /// - `options`: how, or NULL for the defaults
@@ -528,7 +543,7 @@ functions! {
 
     /// Fill `*options` with defaults, for callers that cannot use `MMG_OPTIONS_INIT`.
     ///
-    /// - `options`: where; at least `struct_size` bytes, all of them written
+    /// - `options`: receives the defaults; at least `struct_size` bytes, and the call writes all of them
     /// - `struct_size`: sizeof(`mmg_options`) as the caller knows it
     ///
     /// Returns one of these:
@@ -547,14 +562,15 @@ functions! {
     /// View `length` bytes at `offset` of the region without a copy, and keep them mapped until
     /// `mmg_unpin()`.
     ///
-    /// The pointer may be used from any thread, until the pin ends. What you computed from a region holds if
+    /// Any thread may use the pointer until the pin ends. What you computed from a region holds if
     /// `mmg_verify` reports nothing afterwards. `mmg_unpin()` reports losses only: a file that was rewritten
     /// in place, or cut and grown again between two reads, loses nothing. A long scan that should stop at the
     /// first loss pins, scans and unpins chunk by chunk, or looks at `mmg_loss_counter()`.
     ///
-    /// - `length`: bytes; `MMG_TO_END`: to the end of the region; 0: an empty span, which pins all the same
-    /// - `span`: receives the view, which the caller must give to `mmg_unpin()`. What it held before is
-    ///   overwritten, not unpinned.
+    /// - `length`: bytes; `MMG_TO_END`: to the end of the region; 0: an empty span, which has a pin like any
+    ///   other
+    /// - `span`: receives the view, which the caller must give to `mmg_unpin()`. The call overwrites what
+    ///   `*span` held before, and does not unpin it.
     ///
     /// Returns one of these:
     ///
@@ -562,7 +578,7 @@ functions! {
     /// - `MMG_E_ARGUMENT`
     /// - `MMG_E_HANDLE`
     /// - `MMG_E_RANGE`
-    /// - `MMG_E_NO_MEMORY`: very many pins at once
+    /// - `MMG_E_NO_MEMORY`: there is no memory for one more pin
     /// - `MMG_E_TRUNCATED`: a byte of this range is already known to be lost; nothing is pinned
     /// - `MMG_E_IO`: a byte of this range is already known to be lost; nothing is pinned
     /// - `MMG_E_POISONED`: a byte of this range is already known to be lost; nothing is pinned
@@ -575,13 +591,13 @@ functions! {
     /// Since 1.0.
     pub fn mmg_pin(handle: mmg_handle, offset: u64, length: u64, span: *mut mmg_span) -> mmg_status;
 
-    /// Copy bytes out of the region. Where the region is mapped, the kernel copies them, so a lost byte is a
-    /// short count and a status, and never a signal.
+    /// Copy bytes out of the region. Where the region is mapped, the kernel copies them. So a lost byte gives
+    /// a short count and a status, and never a signal.
     ///
-    /// - `offset`: where in the region; its size is allowed and reads nothing
+    /// - `offset`: where in the region; the size of the region is allowed, and reads nothing
     /// - `buffer`: at least `size` bytes, the caller's; may be NULL if `size` is 0
-    /// - `got`: receives the bytes copied, also when `MMG_E_TRUNCATED`, `MMG_E_IO` or `MMG_E_POISONED` is
-    ///   returned; fewer than `size` with `MMG_OK` means the end of the region
+    /// - `got`: receives how many bytes were copied, also when `MMG_E_TRUNCATED`, `MMG_E_IO` or
+    ///   `MMG_E_POISONED` is returned; fewer than `size` with `MMG_OK` means the end of the region
     ///
     /// Returns one of these:
     ///
@@ -590,8 +606,8 @@ functions! {
     /// - `MMG_E_HANDLE`
     /// - `MMG_E_RANGE`: `offset` beyond the region
     /// - `MMG_E_TRUNCATED`: the file ends before the region does
-    /// - `MMG_E_IO`: the medium does not deliver bytes that are inside the file; whatever errno its server
-    ///   answers is in `mmg_info.os_error`
+    /// - `MMG_E_IO`: the medium does not deliver bytes that are inside the file; `mmg_info.os_error` has the
+    ///   errno
     /// - `MMG_E_POISONED`
     /// - `MMG_E_UNSTABLE`: STABLE was demanded and no longer holds here
     /// - `MMG_E_SYSTEM`: the descriptor is gone or names another file, because the host has closed it; or the
@@ -608,8 +624,8 @@ functions! {
 
     /// Read any descriptor from its position to its end into memory. The descriptor stays the caller's. If
     /// there are more than `max_bytes` bytes, the call returns `MMG_E_TOO_BIG` and keeps none of them. It
-    /// resumes interrupted reads, and waits for a non-blocking descriptor. With a window it first skips
-    /// `offset` bytes, and then reads `length` bytes.
+    /// resumes interrupted reads, and waits for bytes on a non-blocking descriptor. With a window it first
+    /// skips `offset` bytes, and then reads `length` bytes.
     ///
     /// - `fd`: an open descriptor
     /// - `options`: how, or NULL for the defaults
@@ -619,11 +635,11 @@ functions! {
     /// Returns one of these:
     ///
     /// - `MMG_OK`
-    /// - `MMG_E_ARGUMENT`: also: not an open descriptor
+    /// - `MMG_E_ARGUMENT`: also: `fd` is not an open descriptor
     /// - `MMG_E_ABI_SIZE`
     /// - `MMG_E_ABI_NEWER`
-    /// - `MMG_E_RANGE`: ended before the window did
-    /// - `MMG_E_PERMISSION`: open for writing only
+    /// - `MMG_E_RANGE`: the stream ended before the window did
+    /// - `MMG_E_PERMISSION`: `fd` is open for writing only
     /// - `MMG_E_EMPTY`
     /// - `MMG_E_NOT_MAPPABLE`: a directory
     /// - `MMG_E_TOO_BIG`
@@ -639,9 +655,9 @@ functions! {
     /// Since 1.0.
     pub fn mmg_read_fd(fd: i32, options: *const mmg_options, handle: *mut mmg_handle, error: *mut mmg_error) -> mmg_status;
 
-    /// How much of a range is in memory now (mincore(2)). A copy is always resident.
+    /// Tell how much of a range is in memory now (mincore(2)). A copy is always resident.
     ///
-    /// - `bytes`: receives the resident bytes of the range
+    /// - `bytes`: receives how many bytes of the range are resident
     ///
     /// Returns one of these:
     ///
@@ -656,9 +672,9 @@ functions! {
     /// Since 1.0.
     pub fn mmg_resident(handle: mmg_handle, offset: u64, length: u64, bytes: *mut u64) -> mmg_status;
 
-    /// Counters of the whole process. Only the first `stats->struct_size` bytes are written. Handles and
-    /// mappings are counted when this is called, and not as they come and go: about ten milliseconds for a
-    /// million of them.
+    /// Read the counters of the whole process. The call writes only the first `stats->struct_size` bytes. It
+    /// counts handles and mappings when it is called, which takes about ten milliseconds for a million of
+    /// them.
     ///
     /// - `stats`: `struct_size` is read, everything else is written
     ///
@@ -675,7 +691,8 @@ functions! {
     /// Since 1.0.
     pub fn mmg_stats_get(stats: *mut mmg_stats) -> mmg_status;
 
-    /// What a status means, a short phrase in English without a full stop. Static ASCII, never NULL.
+    /// Return what a status means: a short phrase in English without a full stop. The text is static ASCII,
+    /// never NULL.
     ///
     /// Threads: Safe.
     ///
@@ -684,8 +701,8 @@ functions! {
     /// Since 1.0.
     pub fn mmg_status_message(status: mmg_status) -> *const c_char;
 
-    /// The name of a status, such as "`MMG_E_TRUNCATED`"; "`MMG_E_UNKNOWN`" for a number that is none. Static
-    /// ASCII, never NULL.
+    /// Return the name of a status, such as "`MMG_E_TRUNCATED`", or "`MMG_E_UNKNOWN`" for any other number.
+    /// The text is static ASCII, never NULL.
     ///
     /// Threads: Safe.
     ///
@@ -707,13 +724,14 @@ functions! {
     /// Since 1.0.
     pub fn mmg_supports(feature: u32) -> i32;
 
-    /// The word for a value in `mmg_info`, in `mmg_changed()` or of `mmg_guard_state()`, such as "lease", so
-    /// that no binding keeps a list of its own.
+    /// Return the word for a value in `mmg_info`, in `mmg_loss`, of `mmg_changed()` or of
+    /// `mmg_guard_state()`, such as "lease", so that no binding needs a list of its own.
     ///
     /// - `vocabulary`: `MMG_TERM_...`
     /// - `value`: the number
     ///
-    /// Returns lower-case, static ASCII, never NULL; "unknown" for what the library does not know
+    /// Returns the word, lower-case, static ASCII, never NULL; "unknown" for a value that the library does
+    /// not know
     ///
     /// Threads: Safe.
     ///
@@ -737,39 +755,39 @@ functions! {
     /// - `MMG_E_TRUNCATED`: bytes inside it were lost, and read as zeros
     /// - `MMG_E_IO`: bytes inside it were lost, and read as zeros
     /// - `MMG_E_POISONED`: bytes inside it were lost, and read as zeros
-    /// - `MMG_E_UNSTABLE`: bytes inside it may have changed, although STABLE was demanded; with all of these
-    ///   the pin is ended all the same
+    /// - `MMG_E_UNSTABLE`: bytes inside it may have changed, although STABLE was demanded. The pin has ended
+    ///   after this status, as after the three above
     /// - `MMG_E_ARGUMENT`
     /// - `MMG_E_HANDLE`
     ///
-    /// Threads: Safe, lock-free; the last unpin of a closed region unmaps.
+    /// Threads: Safe, lock-free; the last unpin of a closed region unmaps the bytes.
     ///
     /// Signal safety: Safe as long as the handle is open.
     ///
     /// Since 1.0.
     pub fn mmg_unpin(span: *mut mmg_span) -> mmg_status;
 
-    /// Tell whether bytes of the region were lost, or the file was written to. This is `mmg_check()` and
-    /// `mmg_changed()` in one.
+    /// Tell whether bytes of the region were lost, or the file was written to. The call does what
+    /// `mmg_check()` and `mmg_changed()` do, in one.
     ///
     /// What you computed from a region holds if `mmg_verify` reports nothing afterwards. The times of a file
     /// set a limit: `mmg_verify` does not see a write within the same clock tick, a write through a shared
     /// mapping that the kernel has not stamped yet, or times that were set back.
     ///
     /// The call compares size and mtime of the file with those at open. A rename, a link or a change of
-    /// rights is no change. A region that is STABLE, which includes every copy in memory, does not change
-    /// with its file, so there the call reports losses only.
+    /// rights is no change. A STABLE region does not change with its file, and neither does a copy in memory,
+    /// which is STABLE, too. There the call reports losses only.
     ///
     /// Returns one of these:
     ///
     /// - `MMG_OK`
-    /// - `MMG_E_CHANGED`: the file was written to, or is longer than it was
+    /// - `MMG_E_CHANGED`: the file was written to since it was opened, or its size has changed
     /// - `MMG_E_HANDLE`
     /// - `MMG_E_TRUNCATED`: the cause of the first loss
     /// - `MMG_E_IO`: the cause of the first loss
     /// - `MMG_E_POISONED`: the cause of the first loss
     /// - `MMG_E_UNSTABLE`: STABLE was demanded and no longer holds
-    /// - `MMG_E_SYSTEM`: the file cannot be asked; see `mmg_info.os_error`
+    /// - `MMG_E_SYSTEM`: the descriptor is gone or names another file; see `mmg_info.os_error`
     ///
     /// Blocks: On the disk.
     ///
@@ -778,7 +796,7 @@ functions! {
     /// Since 1.0.
     pub fn mmg_verify(handle: mmg_handle) -> mmg_status;
 
-    /// The release as a string, such as "1.0.0". Static ASCII, never NULL.
+    /// Return the release of the library as a text, such as "1.0.0". The text is static ASCII, never NULL.
     ///
     /// Threads: Safe.
     ///

@@ -2,11 +2,11 @@
 // The structures of mmapguard.h. Written by ./dev abi --accept from abi/abi.json; do not edit.
 
 structs! {
-    /// A zero-copy view of `size` bytes at `data`. Filled by `mmg_pin()`, ended by `mmg_unpin()`. `data` is
-    /// never NULL after `mmg_pin()` or `mmg_unpin()`, not even when `size` is 0. The bytes are read-only:
-    /// writing to them is an access violation where they are mapped, and undefined where they are copied.
-    /// `pin` is the token of the pin, and only `mmg_unpin()` reads it. A span may be copied, but all copies
-    /// have one pin: to unpin one copy ends the pin for all of them. The offsets of the members are those of
+    /// A zero-copy view of `size` bytes at `data`. `mmg_pin()` fills it, and `mmg_unpin()` ends it. `data` is
+    /// never NULL after `mmg_pin()` or `mmg_unpin()`, not even when `size` is 0. The bytes are read-only: a
+    /// write to them is an access violation where they are mapped, and undefined where they are copied. `pin`
+    /// is the token of the pin, and only `mmg_unpin()` reads it. A span may be copied. All copies share one
+    /// pin: `mmg_unpin()` of one copy ends the pin for all of them. The offsets of the members are those of
     /// the C compiler. On i386, where a 64-bit member needs an alignment of 4 bytes, `size` is at offset 4;
     /// on every other system it is at offset 8.
     pub struct mmg_span {
@@ -14,21 +14,21 @@ structs! {
         data: *const u8,
         /// how many
         size: u64,
-        /// token of the pin; 0 when there is none
+        /// token of the pin; 0: no pin
         pin: u64,
     }
 
-    /// How to open. Set `struct_size` (or use `MMG_OPTIONS_INIT` or `mmg_options_init()`); 0 is the default
-    /// everywhere else. A NULL pointer in place of the options means all defaults.
+    /// How to open a file. The caller sets `struct_size`, or uses `MMG_OPTIONS_INIT` or `mmg_options_init()`.
+    /// In every other member 0 means the default. A NULL pointer in place of the options means all defaults.
     pub struct mmg_options {
         /// sizeof(`mmg_options`) as the caller was compiled
         struct_size: u32,
         /// `MMG_BACKING_...`: what holds the bytes
         backing: u32,
-        /// `MMG_GUARANTEE_STABLE`: nothing less will do. 0 or _CONTAINED: contained, where no flag and no
-        /// environment variable switches the guard off
+        /// `MMG_GUARANTEE_STABLE`: the region is STABLE, or the call fails. 0 or _CONTAINED: the region is
+        /// CONTAINED, unless a flag or the environment switches the guard off
         guarantee: u32,
-        /// `MMG_LOCK_...`: the advisory lock taken before mapping
+        /// `MMG_LOCK_...`: the advisory lock that is taken before the file is mapped or copied
         lock: u32,
         /// how long to wait for that lock, in milliseconds; 0: try once
         lock_wait_ms: u32,
@@ -36,35 +36,35 @@ structs! {
         access: u32,
         /// `MMG_FLAG_...` bits
         flags: u64,
-        /// start of the window in the file; any byte, no alignment asked
+        /// start of the window in the file, at any byte
         offset: u64,
         /// length of the window; `MMG_TO_END` or 0: to the end of the file
         length: u64,
-        /// windows up to this many bytes are copied, not mapped; 0: 64 KiB, and, unless for STABLE, 4 KiB
-        /// while copies above that size hold more than 256 KiB together and fewer than 256 such files are
-        /// mapped.
+        /// a window of at most so many bytes is copied, and not mapped. 0: 64 KiB. While copies of files
+        /// above 4 KiB hold more than 256 KiB together, and fewer than 256 files of at most 64 KiB are
+        /// mapped, 0 means 4 KiB, except for STABLE
         copy_threshold: u64,
         /// cap for anything read into memory; 0: 1 GiB; `MMG_NO_LIMIT`: none
         max_bytes: u64,
         /// cap for the copy that STABLE may need; 0: 1 GiB; `MMG_NO_LIMIT`: none
         max_snapshot_bytes: u64,
-        /// take no lease while the process holds so many; 0: 10 000
+        /// the call takes no lease while the process holds so many; 0: 10 000
         max_leases: u32,
-        /// longest that a writer may be kept waiting while the bytes are secured, in milliseconds; what is
-        /// not secured then is no longer STABLE. 0: as long as the kernel allows
-        /// (/proc/sys/fs/lease-break-time). A stopped process cannot keep to it
+        /// how long a writer may wait while the bytes are secured, in milliseconds. The bytes that are not
+        /// secured by then are no longer STABLE. 0: as long as the kernel allows
+        /// (/proc/sys/fs/lease-break-time). A stopped process cannot keep this limit
         max_lease_wait_ms: u32,
-        /// longest that a stream may take to its end, in milliseconds; then `MMG_E_WOULD_BLOCK`. 0: as long
-        /// as it takes
+        /// how long a stream may take to its end, in milliseconds; the call then returns `MMG_E_WOULD_BLOCK`.
+        /// 0: as long as it takes
         stream_wait_ms: u32,
         /// 0
         reserved: u32,
     }
 
-    /// Details of a failure, filled by the calls that take one. Optional (NULL) and owned by the caller, so
-    /// nothing here depends on the thread. Set `struct_size` before each call; the call reads nothing else in
-    /// it. A part that the library does not know becomes zeros. On success the call stores `MMG_OK` in
-    /// `status` and clears the rest.
+    /// Details of a failure. The calls that take one fill it; a caller that needs no details passes NULL. The
+    /// struct is the caller's, so nothing in it depends on the thread. The caller sets `struct_size` before
+    /// each call, which reads nothing else in it. The call fills a part that the library does not know with
+    /// zeros. On success it stores `MMG_OK` in `status` and clears the rest.
     pub struct mmg_error {
         /// sizeof(`mmg_error`) as the caller was compiled
         struct_size: u32,
@@ -74,32 +74,32 @@ structs! {
         os_code: i32,
         /// 0
         reserved: u32,
-        /// where in the file, when the failure has a place; else 0
+        /// the place in the file, when the failure has one; else 0
         offset: u64,
-        /// what failed, e.g. "open", "flock", "mmap", "options"; NUL-terminated ASCII
+        /// what failed, such as "open", "flock", "mmap" or "options"; NUL-terminated ASCII
         operation: [c_char; 24],
-        /// one sentence for people, naming the path; NUL-terminated UTF-8. Undecodable bytes of a path appear
-        /// in hexadecimal, and an overlong path is shortened in its middle
+        /// one sentence for people, which names the path; NUL-terminated UTF-8. Control characters and
+        /// undecodable bytes of a path appear in hexadecimal. An overlong path is shortened in its middle
         message: [c_char; 464],
     }
 
-    /// What is known about one region, filled by `mmg_info_get()`.
+    /// What is known about one region. `mmg_info_get()` fills it.
     pub struct mmg_info {
         /// sizeof(`mmg_info`) as the caller was compiled
         struct_size: u32,
         /// `MMG_BACKING_MAP`, _COPY or _ADOPTED: what holds the bytes
         backing: u32,
-        /// `MMG_REASON_...`: why that one
+        /// `MMG_REASON_...`: why the region has that backing
         backing_reason: u32,
         /// `MMG_GUARANTEE_...`: the guarantee that holds for the bytes
         guarantee: u32,
-        /// `MMG_MEANS_...`: by what it is upheld
+        /// `MMG_MEANS_...`: what upholds the guarantee
         means: u32,
-        /// `MMG_SHORT_...`: why it is not STABLE; 0 when it is
+        /// `MMG_SHORT_...`: why the region is not STABLE; 0: it is STABLE
         shortfall: u32,
         /// `MMG_LOCK_...`: the lock that is held now
         lock: u32,
-        /// of the first loss: `MMG_E_TRUNCATED`, _IO, _POISONED or _UNSTABLE; `MMG_OK`: none
+        /// cause of the first loss: `MMG_E_TRUNCATED`, _IO, _POISONED or _UNSTABLE; `MMG_OK`: no loss
         fault_cause: mmg_status,
         /// bytes in the region
         size: u64,
@@ -121,9 +121,9 @@ structs! {
         ctime_nanoseconds: u32,
         /// signals contained in this region
         faults: u64,
-        /// first byte of the region found lost; `MMG_TO_END` when nothing was
+        /// first byte of the region that was found lost; `MMG_TO_END`: no loss
         fault_offset: u64,
-        /// pins live now
+        /// pins that live now
         pins: u64,
         /// address space held for the region, whole pages; 0 for a copy
         mapped_bytes: u64,
@@ -139,16 +139,17 @@ structs! {
         lock_reason: u32,
         /// `MMG_EXCEPT_...` bits: what the means of STABLE does not hold back
         exceptions: u32,
-        /// the means of STABLE in the order in which they were tried for a file of this kind and size:
-        /// `MMG_MEANS_...`, four bits each, the first in the lowest; 0: not STABLE
+        /// the means of STABLE in the order in which the library tries them for a window of this size:
+        /// `MMG_MEANS_...`, four bits each, the first in the lowest. It is 0 unless the means is a lease, a
+        /// reflink or a snapshot
         means_order: u64,
         /// name of the file system at open, such as "ext4"; NUL-terminated ASCII, cut if longer, empty where
-        /// it could not be found out
+        /// it is not known
         file_system: [c_char; 24],
     }
 
-    /// Counters of the whole process, filled by `mmg_stats_get()`. Each is read atomically, not all of them
-    /// at once.
+    /// Counters of the whole process. `mmg_stats_get()` fills the struct. It reads each counter atomically,
+    /// and not all of them at once.
     pub struct mmg_stats {
         /// sizeof(`mmg_stats`) as the caller was compiled
         struct_size: u32,
@@ -160,7 +161,7 @@ structs! {
         opened: u64,
         /// regions alive: open handles, and closed ones whose bytes are still pinned
         regions: u64,
-        /// of these, the ones that are mapped
+        /// the regions among them that are mapped
         mappings: u64,
         /// address space in these mappings
         mapped_bytes: u64,
@@ -174,13 +175,13 @@ structs! {
         retired_slots: u64,
         /// leases held now
         leases: u64,
-        /// leased files that a writer is waiting for now
+        /// leased files for which a writer waits now
         leases_breaking: u64,
         /// how often a writer has broken the leases of a file
         lease_breaks: u64,
-        /// STABLE opens that wanted a lease and were refused one
+        /// how often an open for STABLE tried to take a lease, and did not get it
         lease_refusals: u64,
-        /// regions no longer STABLE because of `max_snapshot_bytes`
+        /// regions that are no longer STABLE because of `max_snapshot_bytes`
         fallbacks_cap: u64,
         /// ... because the time for securing them ran out
         fallbacks_time: u64,
@@ -192,13 +193,13 @@ structs! {
         snapshot_bytes: u64,
         /// snapshots taken for STABLE, reflinks included
         snapshots: u64,
-        /// time that writers waited for a lease, as seen from here, in nanoseconds, added up
+        /// how long writers waited for leases, as seen by this process: the sum, in nanoseconds
         writer_wait_ns: u64,
-        /// the longest of these waits
+        /// the longest of these waits, in nanoseconds
         writer_wait_max_ns: u64,
         /// records ever written to the ledger; see `mmg_losses_get()`
         losses: u64,
-        /// of these, the ones with the cause `MMG_E_TRUNCATED`
+        /// the records among them with the cause `MMG_E_TRUNCATED`
         losses_truncated: u64,
         /// ... `MMG_E_IO`
         losses_io: u64,
@@ -206,21 +207,21 @@ structs! {
         losses_poisoned: u64,
         /// ... `MMG_E_UNSTABLE`
         losses_unstable: u64,
-        /// of all records, the ones of mappings that have no handle
+        /// the records of mappings that have no handle
         losses_foreign: u64,
     }
 
-    /// One record of the ledger: bytes of a mapping that were lost, and found lost; filled by
-    /// `mmg_losses_get()`. A record is of one moment and is never changed. Offsets count bytes of the file,
-    /// not of a region.
+    /// One record of the ledger: bytes of a mapping that were found lost. `mmg_losses_get()` fills it. A
+    /// record tells of one moment and never changes. Its offset counts bytes of the file, and not of a
+    /// region.
     pub struct mmg_loss {
         /// sizeof(`mmg_loss`) as the caller was compiled
         struct_size: u32,
-        /// `MMG_E_TRUNCATED`, _IO or _POISONED; `MMG_E_UNSTABLE`: bytes that were to be STABLE changed
+        /// `MMG_E_TRUNCATED`, _IO or _POISONED; `MMG_E_UNSTABLE`: bytes of a STABLE region may have changed
         cause: mmg_status,
         /// number of the record: 1, 2, 3, ... since the process started
         sequence: u64,
-        /// the region that lost the bytes, which may be closed by now; 0: nobody's region
+        /// the region that lost the bytes, which may be closed by now; 0: the mapping has no region
         handle: mmg_handle,
         /// st_dev of the file, as far as it is known
         device: u64,
@@ -232,14 +233,14 @@ structs! {
         length: u64,
         /// where the first lost byte was mapped
         address: u64,
-        /// when, in nanoseconds of CLOCK_MONOTONIC
+        /// moment of the discovery, in nanoseconds of CLOCK_MONOTONIC
         time_ns: i64,
         /// the thread that found the loss, as gettid(2) numbers threads
         thread: u32,
         /// `MMG_ORIGIN_...`: who made the mapping
         origin: u32,
-        /// path of the file as far as it is known; NUL-terminated, in the encoding of the file system, an
-        /// overlong one shortened in its middle; empty where it is not known
+        /// path of the file; NUL-terminated, in the encoding of the file system. An overlong path is
+        /// shortened in its middle; empty: the path is not known
         path: [c_char; 432],
     }
 }
