@@ -230,7 +230,7 @@ typedef struct mmg_stats {
     uint64_t snapshot_bytes;  /**< bytes copied for STABLE, at open and when leases broke */
     uint64_t snapshots;       /**< snapshots taken for STABLE, reflinks included */
     uint64_t writer_wait_ns;  /**< how long writers waited for leases, as seen by this process: the sum, in nanoseconds */
-    uint64_t writer_wait_max_ns; /**< the longest of these waits, in nanoseconds */
+    uint64_t writer_wait_max_ns; /**< the longest of these waits */
     uint64_t losses;             /**< records ever written to the ledger; see mmg_losses_get() */
     uint64_t losses_truncated;   /**< the records among them with the cause MMG_E_TRUNCATED */
     uint64_t losses_io;          /**< ... MMG_E_IO */
@@ -536,16 +536,13 @@ mmg_status mmg_options_init(mmg_options *options, uint32_t struct_size);
  * out, and so does the environment variable MMAPGUARD_NO_SIGNAL (not empty, not "0"). A program that runs with more rights
  * than its caller (set-user-ID) does not obey the variable.
  *
- * With MMG_GUARANTEE_STABLE the library takes the first means that keeps the bytes as they are (mmg_info.means). A means
- * may be a lease, which costs others something:
- *
- *  - a program that opens the file for writing waits, in open(2) or truncate(2), until the bytes are secured;
- *  - a program that opens the file for writing with O_NONBLOCK (coreutils' truncate, tar --overwrite, dd oflag=nonblock)
- *    fails with EAGAIN;
- *  - while this process is stopped, a writer waits until the kernel takes the lease away (after 45 s by default).
- *
- * MMG_FLAG_NO_LEASE keeps leases out, and so does the environment variable MMAPGUARD_NO_LEASE (not empty, not "0"). The
- * first lease starts a thread of the library, with all signals blocked. The thread ends 100 ms after the last lease.
+ * With MMG_GUARANTEE_STABLE the library takes the first means that keeps the bytes as they are (mmg_info.means). The means
+ * may be a lease, which other programs notice. A program that opens the file for writing waits, in open(2) or truncate(2),
+ * until the bytes are secured. If it opens the file with O_NONBLOCK (coreutils' truncate, tar --overwrite, dd
+ * oflag=nonblock), it fails with EAGAIN. While this process is stopped, a writer waits until the kernel takes the lease
+ * away (after 45 s by default). MMG_FLAG_NO_LEASE keeps leases out, and so does the environment variable
+ * MMAPGUARD_NO_LEASE (not empty, not "0"). The first lease starts a thread of the library, with all signals blocked. The
+ * thread ends 100 ms after the last lease.
  *
  * The environment variable MMAPGUARD_LOCK ("none", "auto" or "shared") takes the place of MMG_LOCK_AUTO. It does not change
  * any other value of `lock`.

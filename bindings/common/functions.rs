@@ -465,13 +465,10 @@ functions! {
     /// (set-user-ID) does not obey the variable.
     ///
     /// With `MMG_GUARANTEE_STABLE` the library takes the first means that keeps the bytes as they are
-    /// (`mmg_info.means`). A means may be a lease, which costs others something:
-    ///
-    /// - a program that opens the file for writing waits, in open(2) or truncate(2), until the bytes are
-    /// secured; - a program that opens the file for writing with O_NONBLOCK (coreutils' truncate, tar
-    /// --overwrite, dd oflag=nonblock) fails with EAGAIN; - while this process is stopped, a writer waits
-    /// until the kernel takes the lease away (after 45 s by default).
-    ///
+    /// (`mmg_info.means`). The means may be a lease, which other programs notice. A program that opens the
+    /// file for writing waits, in open(2) or truncate(2), until the bytes are secured. If it opens the file
+    /// with O_NONBLOCK (coreutils' truncate, tar --overwrite, dd oflag=nonblock), it fails with EAGAIN. While
+    /// this process is stopped, a writer waits until the kernel takes the lease away (after 45 s by default).
     /// `MMG_FLAG_NO_LEASE` keeps leases out, and so does the environment variable MMAPGUARD_NO_LEASE (not
     /// empty, not "0"). The first lease starts a thread of the library, with all signals blocked. The thread
     /// ends 100 ms after the last lease.

@@ -195,7 +195,7 @@ structs! {
         snapshots: u64,
         /// how long writers waited for leases, as seen by this process: the sum, in nanoseconds
         writer_wait_ns: u64,
-        /// the longest of these waits, in nanoseconds
+        /// the longest of these waits
         writer_wait_max_ns: u64,
         /// records ever written to the ledger; see `mmg_losses_get()`
         losses: u64,
