@@ -100,6 +100,19 @@ is_readable(uintptr_t address)
     return mmgi_map_is_readable((const unsigned char *)address); /* the kernel looks, not this process */
 }
 
+/*
+ * Returns true when the kernel says that a page cannot be read. Where it may not be asked, no page counts as missing: a page
+ * that is there is never given up.
+ */
+static bool
+is_missing(uintptr_t address)
+{
+    unsigned char byte;
+    size_t copied;
+
+    return mmgi_map_copy_out((const unsigned char *)address, &byte, 1, &copied) == EFAULT;
+}
+
 /* Returns true when the area shows a file that can be cut and is nobody's code, by what the kernel says of the area. */
 static bool
 is_in_scope(const struct map_area *area, const char *path, uint32_t flags)
@@ -149,10 +162,10 @@ end_by_halves(const struct foreign *f)
 
     while (low < high) {
         uintptr_t middle = low + (high - low) / 2 / f->page * f->page;
-        if (is_readable(middle))
-            low = middle + f->page;
-        else
+        if (is_missing(middle))
             high = middle;
+        else
+            low = middle + f->page;
     }
     return high;
 }
@@ -178,7 +191,7 @@ find_end(const struct foreign *f, uintptr_t *end, uintptr_t *tail)
         return false;
     }
     /* A page that fails alone is the medium's. */
-    if (is_readable(area->end - 1) || (f->fault + f->page < area->end && is_readable(f->fault + f->page)))
+    if (!is_missing(area->end - 1) || (f->fault + f->page < area->end && !is_missing(f->fault + f->page)))
         return false;
     *tail = end_by_halves(f);
     *end = *tail;

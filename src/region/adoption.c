@@ -75,8 +75,11 @@ mmgi_adoption_find(const mmg_options *options, const struct report *report, stru
     if (os_code == ENOENT)
         return refuse(report, MMG_E_NOT_MAPPABLE, "is not there: nothing is mapped at this address");
     if (os_code != 0)
-        return mmgi_error_tell(report, os_code == EMFILE || os_code == ENFILE ? MMG_E_LIMIT : MMG_E_UNSUPPORTED, "maps",
-                               os_code, 0, "the kernel does not tell what is mapped");
+        return mmgi_error_tell(report,
+                               os_code == EMFILE || os_code == ENFILE ? MMG_E_LIMIT
+                               : os_code == ENOMEM                    ? MMG_E_NO_MEMORY
+                                                                      : MMG_E_UNSUPPORTED,
+                               "maps", os_code, 0, "the kernel does not tell what is mapped");
     const char *why = objection(area, options);
     if (why != NULL)
         return refuse(report, MMG_E_NOT_MAPPABLE, why);

@@ -77,7 +77,10 @@ static const struct failing failings[] = {
     {SHIM_sigaction, {EINVAL}},
     {SHIM_sigwaitinfo, {EINTR}},
     {SHIM_sigtimedwait, {EINTR, EAGAIN}},
-    {SHIM_syscall, {ENOSYS, EMFILE, ENOMEM, EPERM}},
+    {SHIM_syscall,
+     {ENOSYS, EPERM, ENOENT, EACCES, EMFILE, ENFILE, ENOMEM, ENOTTY, EINTR, EIO, SHIM_ONE_BYTE, SHIM_HALF}},
+    {SHIM_process_vm_readv, {EINTR, EPERM, ENOSYS, ENOMEM}},
+    {SHIM_statfs64, {ENOSYS, EACCES, EIO}},
     {SHIM_close, {EINTR, EIO}},
     {SHIM_pthread_create, {EAGAIN}},
     {SHIM_malloc, {ENOMEM}},
@@ -96,7 +99,7 @@ is_invisible(enum shim_function function, int code)
     }
     return code == EINTR || code == SHIM_ONE_BYTE || code == SHIM_HALF || function == SHIM_close ||
            function == SHIM_munmap || function == SHIM_getentropy || function == SHIM_fstatfs64 ||
-           function == SHIM_fstatfs;
+           function == SHIM_fstatfs || function == SHIM_statfs64;
 }
 
 /* ------------------------------------------------------------------------------------------------- observation -- */
@@ -108,6 +111,8 @@ static int injected;
 
 enum call {
     OPEN,
+    ADOPT,
+    GUARD,
     READ_FD,
     PIN,
     READ,
@@ -124,6 +129,9 @@ static const mmg_status allowed[][16] = {
     [OPEN] = {MMG_E_NOT_FOUND, MMG_E_PERMISSION, MMG_E_NOT_MAPPABLE, MMG_E_WOULD_BLOCK, MMG_E_LIMIT, MMG_E_NO_MEMORY,
               MMG_E_UNSTABLE, MMG_E_TRUNCATED, MMG_E_IO, MMG_E_UNSUPPORTED, MMG_E_GUARD, MMG_E_SYSTEM, MMG_E_RANGE,
               MMG_E_ARGUMENT, MMG_E_TOO_BIG},
+    [ADOPT] = {MMG_E_NOT_FOUND, MMG_E_PERMISSION, MMG_E_NOT_MAPPABLE, MMG_E_LIMIT, MMG_E_NO_MEMORY, MMG_E_UNSTABLE,
+               MMG_E_TRUNCATED, MMG_E_IO, MMG_E_UNSUPPORTED, MMG_E_GUARD, MMG_E_SYSTEM},
+    [GUARD] = {MMG_E_GUARD, MMG_E_UNSUPPORTED},
     [READ_FD] = {MMG_E_TOO_BIG, MMG_E_ARGUMENT, MMG_E_PERMISSION, MMG_E_NOT_MAPPABLE, MMG_E_LIMIT, MMG_E_NO_MEMORY,
                  MMG_E_IO, MMG_E_SYSTEM, MMG_E_RANGE},
     [PIN] = {MMG_E_NO_MEMORY},
@@ -201,7 +209,11 @@ observe_open(enum call call, mmg_status status, mmg_status expected, mmg_handle 
         if (!observe(call, status, error->message) && injected > 0 && error->os_code == injected) {
             /* Whatever a lock call says but contention means that there is no lock, which is an error if one is required. */
             bool is_lock = strcmp(error->operation, "flock") == 0 || strcmp(error->operation, "fcntl") == 0;
-            CHECK(fits(status, injected) || (is_lock && status == MMG_E_UNSUPPORTED));
+            /* Where the kernel does not tell what is mapped, nothing can be adopted. */
+            bool is_list = strcmp(error->operation, "maps") == 0;
+            /* What is to be STABLE in place has one status for all means that failed. */
+            bool is_means = call == ADOPT && status == MMG_E_UNSTABLE;
+            CHECK(fits(status, injected) || is_means || ((is_lock || is_list) && status == MMG_E_UNSUPPORTED));
         }
     }
     return false;
@@ -441,19 +453,10 @@ fifo_without_writer(void)
     open_path(NULL, MMG_E_WOULD_BLOCK, MMG_TO_END, 0);
 }
 
-/** STABLE of a file that is cut short while it is open: whatever the means, it holds or says that it does not. */
+/** Cut the file of a STABLE region short: whatever the means, it holds or says that it does not. */
 static void
-stable_file(void)
+cut_stable(mmg_handle handle)
 {
-    mmg_options options = MMG_OPTIONS_INIT;
-    mmg_handle handle = 1;
-    mmg_error error = MMG_ERROR_INIT;
-    options.guarantee = MMG_GUARANTEE_STABLE;
-    check_file("stable", SIZE);
-    mmg_status status = mmg_open(path, &options, &handle, &error);
-    if (!observe_open(OPEN, status, MMG_OK, handle, &error)) {
-        return;
-    }
     CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
     mmg_span span = MMG_SPAN_INIT;
     bool pinned = observe(PIN, mmg_pin(handle, 0, MMG_TO_END, &span), "mmg_pin");
@@ -463,9 +466,23 @@ stable_file(void)
     /* A snapshot that could not be made leaves the handle contained, or less where the guard does not watch either. */
     const uint32_t left = mmg_guard_state() == MMG_GUARD_TOP ? MMG_GUARANTEE_CONTAINED : MMG_GUARANTEE_NONE;
     CHECK(kept || (!strict && check_info(handle).guarantee == left));
-    status = mmg_unpin(&span);
+    mmg_status status = mmg_unpin(&span);
     CHECK(status == (kept ? MMG_OK : MMG_E_TRUNCATED) || (!strict && status == MMG_E_UNSTABLE));
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+static void
+stable_file(void)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    check_file("stable", SIZE);
+    mmg_status status = mmg_open(path, &options, &handle, &error);
+    if (observe_open(OPEN, status, MMG_OK, handle, &error)) {
+        cut_stable(handle);
+    }
 }
 
 /** Search with SIGBUS blocked, where the library reads through the kernel into memory of its own. */
@@ -556,18 +573,185 @@ contained_fault(void)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
+/* ---------------------------------------------------------------------------------- mappings that others made -- */
+
+/** Map the file as any program would. */
+static uint8_t *
+map_plainly(void)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    REQUIRE(descriptor >= 0);
+    uint8_t *bytes = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, descriptor, 0);
+    REQUIRE(bytes != MAP_FAILED);
+    close(descriptor);
+    return bytes;
+}
+
+/** What was lost behind a mark: the first byte in the file, or SIZE; every record is of this file. */
+static uint64_t
+lost_since(uint64_t mark, uint32_t origin)
+{
+    static mmg_loss losses[64];
+    uint64_t count = 0, next = 0, first = SIZE;
+    losses[0].struct_size = sizeof *losses;
+    REQUIRE_STATUS(mmg_losses_get(mark, losses, 64, &count, &next), MMG_OK);
+    CHECK_U64(next - mark, count);
+    CHECK(!strict || count == 1);
+    for (uint64_t index = 0; index < count; index++) {
+        CHECK_TEXT(losses[index].path, path);
+        CHECK_U64(losses[index].origin, origin);
+        CHECK(losses[index].cause == MMG_E_TRUNCATED || (!strict && losses[index].cause == MMG_E_IO));
+        first = losses[index].offset < first ? losses[index].offset : first;
+    }
+    return first;
+}
+
+static uint64_t
+mark_of_now(void)
+{
+    uint64_t count = 0, next = 0;
+    REQUIRE_STATUS(mmg_losses_get(0, NULL, 0, &count, &next), MMG_OK);
+    return next;
+}
+
+/** Cut the file below its mapping, and touch every page. What reads as zeros is told, and what is not lost is true. */
+static void
+cut_and_touch(const uint8_t *bytes, uint32_t origin)
+{
+    static uint8_t seen[SIZE];
+    const uint64_t mark = mark_of_now();
+    check_truncate(path, SIZE / 2);
+    for (uint64_t at = 0; at < SIZE; at += check_page()) {
+        seen[at] = ((const volatile uint8_t *)bytes)[at];
+    }
+    const uint64_t lost = lost_since(mark, origin);
+    CHECK(lost <= SIZE / 2 + check_page() && (!strict || lost == SIZE / 2));
+    for (uint64_t at = 0; at < SIZE; at += check_page()) {
+        CHECK(seen[at] == (at < SIZE / 2 ? check_byte(at) : 0) || (!strict && seen[at] == 0 && at >= lost));
+    }
+}
+
+/** A fault in a mapping of somebody else, and the questions and calls of the handler. */
+static void
+foreign_fault(void)
+{
+    check_file("foreign", SIZE);
+    uint8_t *bytes = map_plainly();
+    mmg_status status = mmg_guard_process(MMG_SCOPE_FILES, 0);
+    if (observe(GUARD, status, "mmg_guard_process")) {
+        cut_and_touch(bytes, MMG_ORIGIN_FOREIGN);
+        CHECK_STATUS(mmg_guard_process(MMG_SCOPE_NONE, 0), MMG_OK);
+    }
+    munmap(bytes, SIZE);
+}
+
+/** The same where the kernel lists all mappings, and answers for none. */
+static void
+listed_foreign_fault(void)
+{
+    shim_forget_map_query();
+    foreign_fault();
+}
+
+/** The same of a file whose path is gone, where the mapping itself is asked which pages can be read. */
+static void
+nameless_foreign_fault(void)
+{
+    check_file("foreign", SIZE);
+    uint8_t *bytes = map_plainly();
+    mmg_status status = mmg_guard_process(MMG_SCOPE_FILES, 0);
+    if (observe(GUARD, status, "mmg_guard_process")) {
+        const uint64_t mark = mark_of_now();
+        check_truncate(path, SIZE / 2);
+        REQUIRE(unlink(path) == 0);
+        for (uint64_t at = 0; at < SIZE; at += check_page()) {
+            const uint8_t byte = ((const volatile uint8_t *)bytes)[at];
+            CHECK_U64(byte, at < SIZE / 2 ? check_byte(at) : 0); /* no page that is there is ever given up */
+        }
+        CHECK(lost_since(mark, MMG_ORIGIN_FOREIGN) >= SIZE / 2);
+        CHECK_STATUS(mmg_guard_process(MMG_SCOPE_NONE, 0), MMG_OK);
+    }
+    munmap(bytes, SIZE);
+}
+
+static mmg_handle
+adopt(const uint8_t *bytes, uint64_t size, const mmg_options *options)
+{
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    mmg_status status = mmg_adopt(bytes, size, -1, options, &handle, &error);
+    return observe_open(ADOPT, status, MMG_OK, handle, &error) ? handle : 0;
+}
+
+static void
+adopted_mapping(void)
+{
+    uint8_t *bytes = map_plainly();
+    mmg_handle handle = adopt(bytes + 77, SIZE - 77, NULL);
+    if (handle != 0) {
+        use(handle, 77, SIZE - 77);
+    }
+    CHECK(check_is_pattern(bytes, 0, SIZE)); /* it is still its owner's */
+    munmap(bytes, SIZE);
+}
+
+static void
+adopted_fault(void)
+{
+    check_file("adopted", SIZE);
+    uint8_t *bytes = map_plainly();
+    mmg_handle handle = adopt(bytes, SIZE, NULL);
+    if (handle != 0 && check_info(handle).guarantee == MMG_GUARANTEE_CONTAINED && mmg_guard_state() == MMG_GUARD_TOP) {
+        cut_and_touch(bytes, MMG_ORIGIN_ADOPTED);
+        mmg_status status = mmg_check(handle);
+        CHECK(status == MMG_E_TRUNCATED || (!strict && status == MMG_E_IO));
+        CHECK(check_info(handle).faults >= 1);
+    }
+    CHECK_STATUS(handle == 0 ? MMG_OK : mmg_close(handle, 0), MMG_OK);
+    munmap(bytes, SIZE);
+}
+
+/** STABLE by a lease, and by a copy that is put in the place of the pages at once. */
+static void
+stable_adoption(uint64_t flags)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    options.flags = flags;
+    check_file("stable", SIZE);
+    uint8_t *bytes = map_plainly();
+    mmg_handle handle = adopt(bytes, SIZE, &options);
+    if (handle != 0) {
+        cut_stable(handle);
+    }
+    munmap(bytes, SIZE);
+}
+
+static void
+leased_adoption(void)
+{
+    stable_adoption(0);
+}
+
+static void
+copied_adoption(void)
+{
+    stable_adoption(MMG_FLAG_NO_LEASE);
+}
+
 /* ------------------------------------------------------------------------------------------------------ driver -- */
 
 struct scenario {
     void (*run)(void);
     int implausible;    /* an errno that these calls cannot meet */
     bool only_memory;   /* only allocations fail: there are too many other calls, and all are alike */
-    bool may_be_killed; /* by SIGBUS, when there is no mapping to be had for the pages that are lost */
+    bool may_be_killed; /* by SIGBUS, when the kernel cannot be asked, or has no mapping for the pages that are lost */
 };
 
 /* What a child finds, for its parent. */
 static struct findings {
     unsigned calls[SHIM_COUNT];
+    long numbers[SHIM_NUMBERS]; /* of the calls by syscall(2) */
     int64_t blocks;
     unsigned descriptors;
     bool fired;
@@ -624,6 +808,9 @@ rehearse(void *unused)
     check_clean();
     for (unsigned index = 0; index < SHIM_COUNT; index++) {
         findings->calls[index] = shim_calls((enum shim_function)index);
+    }
+    for (unsigned index = 0; index < SHIM_NUMBERS; index++) {
+        findings->numbers[index] = shim_number(index + 1);
     }
     scenario->run();
     check_clean();
@@ -690,8 +877,8 @@ inject(enum shim_function function, unsigned nth, int code, bool lasts)
     findings->fired = false;
     int wait_status = check_child(perform, NULL);
     bool is_mapping = function == SHIM_mmap || function == SHIM_mmap64 || function == SHIM_syscall;
-    bool killed_as_told = scenario->may_be_killed && is_mapping && WIFSIGNALED(wait_status) &&
-                          WTERMSIG(wait_status) == SIGBUS;
+    bool killed_as_told = scenario->may_be_killed && is_mapping && !is_invisible(function, code) &&
+                          WIFSIGNALED(wait_status) && WTERMSIG(wait_status) == SIGBUS;
     if (!killed_as_told && !CHECK_EXITED(wait_status)) {
         fprintf(stderr, "    ^ when call %u of %s%s ends in: %s\n", nth, shim_names[function],
                 lasts ? ", and every later one," : "", code_name(code));
@@ -719,7 +906,9 @@ run_scenario(const struct scenario *chosen, const char *file)
         for (unsigned nth = 1; nth <= count; nth += nth == 12 && count > 24 ? count - 24 : 1) {
             for (size_t at = 0; at < sizeof failing->codes / sizeof *failing->codes && failing->codes[at] != 0; at++) {
                 int code = failing->codes[at];
-                if (code == chosen->implausible) {
+                bool is_numbered = failing->function == SHIM_syscall && nth <= SHIM_NUMBERS;
+                if (code == chosen->implausible ||
+                    (is_numbered && !shim_may_answer(findings->numbers[nth - 1], code))) {
                     continue;
                 }
                 fired += inject(failing->function, nth, code, false);
@@ -786,11 +975,32 @@ inject_stable_file(void)
     run_scenario(&this_one, check_path("stable"));
 }
 
+#define FAULTY(name, file)                                                                                             \
+    static void inject_##name(void)                                                                                    \
+    {                                                                                                                  \
+        static const struct scenario this_one = {.run = (name), .may_be_killed = true};                                \
+        run_scenario(&this_one, check_path(file));                                                                     \
+    }
+
+FAULTY(contained_fault, "faulty")
+FAULTY(foreign_fault, "foreign")
+FAULTY(listed_foreign_fault, "foreign")
+FAULTY(nameless_foreign_fault, "foreign")
+FAULTY(adopted_fault, "adopted")
+SCENARIO(adopted_mapping, SIZE, false)
+
 static void
-inject_contained_fault(void)
+inject_leased_adoption(void)
 {
-    static const struct scenario this_one = {.run = contained_fault, .may_be_killed = true};
-    run_scenario(&this_one, check_path("faulty"));
+    static const struct scenario this_one = {.run = leased_adoption, .implausible = EOVERFLOW}; /* sizes have 64 bits */
+    run_scenario(&this_one, check_path("stable"));
+}
+
+static void
+inject_copied_adoption(void)
+{
+    static const struct scenario this_one = {.run = copied_adoption, .implausible = EOVERFLOW}; /* sizes have 64 bits */
+    run_scenario(&this_one, check_path("stable"));
 }
 
 /* ----------------------------------------------------------------------------------- files that move meanwhile -- */
@@ -933,6 +1143,13 @@ static const struct check_case cases[] = {
     {"many handles and pins", inject_many_handles_and_pins, CHECK_ONCE},
     {"a file that must be stable", inject_stable_file, CHECK_ONCE},
     {"a fault", inject_contained_fault, CHECK_ONCE},
+    {"a fault in a mapping of somebody else", inject_foreign_fault, CHECK_ONCE},
+    {"the same where the kernel lists all mappings", inject_listed_foreign_fault, CHECK_ONCE},
+    {"the same of a file without a path", inject_nameless_foreign_fault, CHECK_ONCE},
+    {"a mapping that is adopted", inject_adopted_mapping, CHECK_ONCE},
+    {"a fault in an adopted mapping", inject_adopted_fault, CHECK_ONCE},
+    {"an adopted mapping under a lease", inject_leased_adoption, CHECK_ONCE},
+    {"an adopted mapping with a copy in its place", inject_copied_adoption, CHECK_ONCE},
     {"a mapped file may change its size while it is opened", a_mapped_file_may_change_its_size_while_it_is_opened,
      CHECK_ONCE},
     {"a copied file may change its size while it is opened", a_copied_file_may_change_its_size_while_it_is_opened,

@@ -50,6 +50,7 @@
     X(poll)                                                                                                            \
     X(pread)                                                                                                           \
     X(pread64)                                                                                                         \
+    X(process_vm_readv)                                                                                                \
     X(pthread_create)                                                                                                  \
     X(pwrite)                                                                                                          \
     X(pwrite64)                                                                                                        \
@@ -61,6 +62,7 @@
     X(sigwaitinfo)                                                                                                     \
     X(stat)                                                                                                            \
     X(stat64)                                                                                                          \
+    X(statfs64)                                                                                                        \
     X(syscall)
 
 enum shim_function {
@@ -93,6 +95,15 @@ void shim_disarm(void);
 bool shim_has_fired(void);
 /** Calls that the library made since counting began. */
 unsigned shim_calls(enum shim_function function);
+
+/** Calls by syscall(2) whose numbers are kept. */
+#define SHIM_NUMBERS 4096U
+/** The number of the n-th call by syscall(2) since counting began, or -1. */
+long shim_number(unsigned nth);
+/** Returns true when the kernel, or a filter in front of it, may answer the system call of this number so. */
+bool shim_may_answer(long number, int code);
+/** From now on the kernel does not know PROCMAP_QUERY, as before Linux 6.11. */
+void shim_forget_map_query(void);
 /** Blocks of memory that the library has allocated and not freed. */
 int64_t shim_blocks(void);
 
