@@ -184,9 +184,17 @@ mmgi_region_changed(const struct region *region, uint32_t *what)
     return MMG_OK;
 }
 
+/* Returns true when the bytes are in the mapping of a file that can still be cut. */
+static bool
+reads_mapping(const struct region *region, int content)
+{
+    return content < 0 && region->number != 0 && region->fd >= 0 && !region->is_kept;
+}
+
 /*
  * Lets the kernel copy bytes out of the mapping. The kernel stops at a page that is gone. In a sandbox that forbids this
- * system call, memcpy() copies, and the fault guard contains faults.
+ * system call, memcpy() copies, and the fault guard contains faults. What the last page of a cut file shows behind its end
+ * are zeros, so the size is looked at after the copy.
  */
 static mmg_status
 read_mapping(const struct region *region, uint64_t offset, void *buffer, size_t want, size_t *done)
@@ -194,16 +202,18 @@ read_mapping(const struct region *region, uint64_t offset, void *buffer, size_t 
     struct file_status status;
     int os_code = mmgi_map_copy_out(region->data + offset, buffer, want, done);
 
-    if (os_code == 0)
-        return MMG_OK;
-    if (os_code != EFAULT) {
+    if (os_code != 0 && os_code != EFAULT) {
         memcpy(buffer, region->data + offset, want);
         *done = want;
-        return MMG_OK;
+        os_code = 0;
     }
-    bool is_cut = (region->is_stacked || region->mapping.is_adopted) && mmgi_file_status(region->fd, &status) == 0 &&
-                  status.size < region->offset + offset + want;
-    return is_cut ? MMG_E_TRUNCATED : MMG_E_IO;
+    if (reads_mapping(region, -1) && mmgi_file_status(region->fd, &status) == 0 &&
+        status.size < region->offset + offset + want && (os_code != 0 || tail_is_lost(region, status.size))) {
+        const uint64_t left = status.size > region->offset + offset ? status.size - region->offset - offset : 0;
+        *done = left < *done ? (size_t)left : *done;
+        return MMG_E_TRUNCATED;
+    }
+    return os_code == 0 ? MMG_OK : MMG_E_IO;
 }
 
 /* The status of a read that failed on the right descriptor: what a server may answer is the failure of the medium. */
@@ -335,10 +345,17 @@ mmgi_region_read(const struct region *region, uint64_t offset, void *buffer, uin
     } while (content != atomic_load(&region->content));
     /* This comes after the read, so a loss that happened during the read is recorded by now. */
     mmg_status loss = registry_loss_within(region->number, offset, want);
-    /* A STABLE region never returns bytes that were lost once, although the file may hold other bytes there now. For any other
-       region the read has just shown that the bytes are there again. */
+    /* A STABLE region never returns bytes that were lost once, although the file may hold other bytes there now. A mapping
+       shows zeros in the place of lost pages. For any other region the read has just shown that the bytes are there again. */
     if (loss == MMG_E_UNSTABLE || (loss != MMG_OK && region->is_kept))
         return loss;
+    if (loss != MMG_OK && reads_mapping(region, content)) {
+        struct losses losses;
+        mmgi_registry_losses(region->number, &losses);
+        const uint64_t true_bytes = losses.first_offset > offset ? losses.first_offset - offset : 0;
+        *got = true_bytes < done ? true_bytes : done;
+        return loss;
+    }
     *got = done;
     return status;
 }

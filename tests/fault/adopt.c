@@ -193,6 +193,36 @@ a_cut_is_contained_and_told(void)
     cut_below(PROT_READ | PROT_WRITE, MAP_PRIVATE, false);
 }
 
+/** What a private mapping shows of a lost page are zeros, before the fault and after it: mmg_read() gives none of them. */
+static void
+zeros_of_a_private_mapping_are_not_read(void)
+{
+    if (is_unsupported()) {
+        return;
+    }
+    const uint64_t page = check_page(), left = 2 * page + 5;
+    const char *path = check_file("adopted", whole());
+    uint8_t *bytes = foreign_map(path, PROT_READ, MAP_PRIVATE, whole(), 0);
+    mmg_handle handle = adopt(bytes, whole(), -1, NULL);
+    uint8_t copy[4 * 65536];
+    uint64_t got = 77;
+
+    check_truncate(path, left);
+    for (int i = 0; i < 2; i++) {
+        CHECK_STATUS(mmg_read(handle, left - 3, copy, 20, &got), MMG_E_TRUNCATED); /* the page is there */
+        CHECK(got == 3 && check_is_pattern(copy, left - 3, got));
+        CHECK_STATUS(mmg_read(handle, 2 * page, copy, 3 * page, &got), MMG_E_TRUNCATED);
+        CHECK(got == 5 && check_is_pattern(copy, 2 * page, got));
+        CHECK_STATUS(mmg_read(handle, 9 * page, copy, 1, &got), MMG_E_TRUNCATED);
+        CHECK_U64(got, 0);
+        CHECK_STATUS(mmg_read(handle, page, copy, page, &got), MMG_OK);
+        CHECK(got == page && check_is_pattern(copy, page, got));
+        CHECK(touch(bytes, 9 * page) == 0); /* from now on zeros are mapped */
+    }
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    REQUIRE(munmap(bytes, whole()) == 0);
+}
+
 static void
 parts_are_replaced_each_with_its_protection(void)
 {
@@ -410,6 +440,7 @@ static const struct check_case cases[] = {
     {"what lies behind the end of the file is left out", what_lies_behind_the_end_is_left_out, 0},
     {"a private mapping shows what its owner wrote", a_private_mapping_shows_what_its_owner_wrote, 0},
     {"a cut is contained and told", a_cut_is_contained_and_told, 0},
+    {"the zeros of a private mapping are not read", zeros_of_a_private_mapping_are_not_read, 0},
     {"parts are replaced, each with its protection", parts_are_replaced_each_with_its_protection, 0},
     {"a file without a path is given as a descriptor", a_file_without_a_path_is_given_as_a_descriptor, 0},
     {"what cannot be a region is refused", what_cannot_be_a_region_is_refused, 0},

@@ -24,6 +24,8 @@
 #define CAPACITY ((uint64_t)44 * 4096)
 #define REGIONS 80
 #define PINS 300
+#define FOREIGNERS 12
+#define SMALLEST_PAGE 4096
 #define STALE 512
 #define LARGEST_STRUCT 4096U
 #define ROOM (LARGEST_STRUCT + 64)
@@ -40,6 +42,28 @@ struct inode {
     bool is_fresh;           /* as model_start() or reset_files() made it */
     unsigned flocks;         /* regions that hold it shared */
     uint8_t bytes[CAPACITY]; /* zero behind `size` */
+};
+
+/** What a page of a mapping shows. */
+enum shown {
+    SHOWN_FILE,
+    SHOWN_OWN, /* what was stored into a private mapping */
+    SHOWN_ZERO /* what took the place of a lost page, and what was stored there since */
+};
+
+/** A mapping that the library has not made. */
+struct foreigner {
+    uint8_t *base; /* NULL: none */
+    struct inode *inode;
+    int file; /* the name it was opened by */
+    uint64_t offset;
+    uint64_t size;
+    bool is_shared;
+    bool is_writable;
+    bool has_parts;        /* an advice about a part of it has made it several for the kernel */
+    struct region *region; /* that has adopted it; meanwhile only the region is used */
+    uint8_t shown[CAPACITY / SMALLEST_PAGE];
+    uint8_t own[CAPACITY]; /* the bytes, where they are not the file's */
 };
 
 struct region {
@@ -61,6 +85,7 @@ struct region {
     uint64_t lost;   /* first byte known to be lost, or NONE */
     uint64_t zeroed; /* first page of the mapping that was replaced by zeroes, or NONE */
     const uint8_t *base;
+    struct foreigner *foreigner; /* whose mapping it is; NULL: its own */
     mmg_info opened;
 };
 
@@ -77,6 +102,11 @@ static struct {
     struct inode *names[FILES];
     struct region regions[REGIONS];
     struct pin pins[PINS];
+    struct foreigner foreigners[FOREIGNERS];
+    unsigned guards[2]; /* calls of mmg_guard_process() that have not ended, by flags */
+    uint64_t foreign_losses;
+    uint64_t page;
+    bool can_ask; /* the kernel tells what is mapped where */
     mmg_handle stale[STALE];
     uint64_t stale_tokens[STALE];
     size_t stale_count;
@@ -289,10 +319,25 @@ some_file_size(void)
     return one_in(3) ? below(CAPACITY + 1) : sizes[below(sizeof sizes / sizeof *sizes)];
 }
 
+/** What was stored into a private mapping goes with the file's pages. */
+static void
+cut_foreigners(const struct inode *inode, uint64_t size)
+{
+    for (size_t index = 0; index < FOREIGNERS; index++) {
+        struct foreigner *f = &model.foreigners[index];
+        for (uint64_t at = 0; f->inode == inode && at < f->size; at += model.page) {
+            if (f->shown[at / model.page] == SHOWN_OWN && f->offset + at >= size) {
+                f->shown[at / model.page] = SHOWN_FILE;
+            }
+        }
+    }
+}
+
 static void
 resize(struct inode *inode, uint64_t size)
 {
     inode->is_fresh = false;
+    cut_foreigners(inode, size);
     must(ftruncate(inode->descriptor, (off_t)size) == 0, "ftruncate");
     if (size < inode->size) {
         memset(inode->bytes + size, 0, (size_t)(inode->size - size));
@@ -430,9 +475,28 @@ some_handle(void)
     }
 }
 
+/** Give an adopted mapping back to its owner: what was lost meanwhile is zeros for good. */
+static void
+foreigner_return(const struct region *region)
+{
+    struct foreigner *f = region->foreigner;
+    uint64_t start = region->offset - region->offset % region->page;
+    for (uint64_t at = 0; at < region->mapped; at += region->page) {
+        if (region->zeroed != NONE && at / region->page >= region->zeroed) {
+            uint64_t place = start - f->offset + at;
+            f->shown[place / model.page] = SHOWN_ZERO;
+            memset(f->own + place, 0, (size_t)model.page);
+        }
+    }
+    f->region = NULL;
+}
+
 static void
 region_end(struct region *region)
 {
+    if (region->foreigner != NULL) {
+        foreigner_return(region);
+    }
     if (region->has_flock) {
         region->inode->flocks--;
     }
@@ -713,6 +777,48 @@ adopt(mmg_handle handle, struct inode *inode, const mmg_options *meant, uint64_t
         meant->guarantee == MMG_GUARANTEE_CONTAINED && meant->max_bytes == 0) {
         must_equal(info.backing, region->size <= meant->copy_threshold ? MMG_BACKING_COPY : MMG_BACKING_MAP, "backing");
     }
+}
+
+/** The same of what was adopted. */
+static void
+adopt_foreigner(mmg_handle handle, struct foreigner *f, uint64_t at, uint64_t size, bool by_path)
+{
+    struct region *region = free_region();
+    mmg_info info = MMG_INFO_INIT;
+    uint64_t offset = f->offset + at;
+    uint64_t left = f->inode->size - offset;
+    must(handle < UINT64_C(1) << 53 && find_region(handle) == NULL, "the handle is none, or that of another region");
+    must(mmg_info_get(handle, &info) == MMG_OK, "mmg_info_get fails");
+    *region = (struct region){.used = true,
+                              .handle = handle,
+                              .inode = f->inode,
+                              .offset = offset,
+                              .size = size < left ? size : left,
+                              .page = info.page_size,
+                              .mapped = info.mapped_bytes,
+                              .contained = true,
+                              .file = by_path ? f->file : -1,
+                              .supports_changed = true,
+                              .may_support_changed = true,
+                              .lost = NONE,
+                              .zeroed = NONE,
+                              .base = f->base + at,
+                              .foreigner = f,
+                              .opened = info};
+    f->region = region;
+    f->inode->users++;
+    model.opened++;
+    must_equal(info.size, region->size, "size");
+    must_equal(info.offset, offset, "offset");
+    must_equal(info.page_size, model.page, "page_size");
+    must_equal(info.backing, MMG_BACKING_ADOPTED, "backing");
+    must_equal(info.guarantee, MMG_GUARANTEE_CONTAINED, "guarantee");
+    must_equal(info.lock, MMG_LOCK_NONE, "lock");
+    must_equal(info.fault_offset, NONE, "fault_offset");
+    must(info.file_size == f->inode->size && info.device == f->inode->device && info.inode == f->inode->number,
+         "the identity of the file is another");
+    must_equal(region->mapped, (lead(region) + region->size + region->page - 1) / region->page * region->page,
+               "mapped_bytes");
 }
 
 /** An error struct of some size, or none. */
@@ -1137,8 +1243,11 @@ step_read(void)
         must_equal(got, 0xabcdef, "got");
         return;
     }
-    if (regrown && status == MMG_E_TRUNCATED) {
-        must(got < want, "a loss was told and everything was read");
+    /* Where the bytes are read from the mapping, those behind a known loss are lost, whatever the file has by now. */
+    bool keeps_losses = region->foreigner != NULL && !region->foreigner->is_shared &&
+                        is_known_lost(region, offset, want);
+    if ((regrown || keeps_losses) && status == MMG_E_TRUNCATED) {
+        must(got < want && (got <= present || regrown), "a loss was told and everything was read");
     } else {
         must_equal(got, present, "got");
     }
@@ -1366,6 +1475,9 @@ step_advise(void)
     if (region != NULL) {
         sync_losses(region, good && advice == MMG_ADVICE_POPULATE && real > 0);
     }
+    if (region != NULL && region->foreigner != NULL) {
+        region->foreigner->has_parts = true;
+    }
 }
 
 static void
@@ -1417,6 +1529,342 @@ check_stats(void)
     must_equal(stats.heap_bytes, model.start.heap_bytes + heap, "heap_bytes");
     must_equal(stats.opened, model.start.opened + model.opened, "opened");
     must_equal(stats.foreign_faults, model.start.foreign_faults, "foreign_faults");
+    must_equal(stats.losses_foreign, model.start.losses_foreign + model.foreign_losses, "losses_foreign");
+    must_equal(stats.losses_truncated + stats.losses_io + stats.losses_poisoned + stats.losses_unstable, stats.losses,
+               "the causes of all losses");
+}
+
+/* ----------------------------------------------------------------------------------- mappings that others made -- */
+
+static struct foreigner *
+some_foreigner(void)
+{
+    size_t start = (size_t)below(FOREIGNERS);
+    for (size_t step = 0; step < FOREIGNERS; step++) {
+        struct foreigner *f = &model.foreigners[(start + step) % FOREIGNERS];
+        if (f->base != NULL && f->region == NULL) {
+            return f;
+        }
+    }
+    return NULL;
+}
+
+static void
+describe_foreigner(const struct foreigner *f, uint64_t at, uint64_t size)
+{
+    snprintf(model.details, sizeof model.details,
+             "%" PRIu64 " bytes at %" PRIu64 " of a %s %s mapping of %" PRIu64 " bytes at %" PRIu64
+             ", file of %" PRIu64,
+             size, at, f->is_shared ? "shared" : "private", f->is_writable ? "writable" : "read-only", f->size,
+             f->offset, f->inode->size);
+}
+
+/** Map a file as any program would, often beyond its end; a descriptor of its own keeps it apart from others. */
+static void
+step_map_foreign(void)
+{
+    struct foreigner *f = NULL;
+    for (size_t index = 0; index < FOREIGNERS && f == NULL; index++) {
+        f = model.foreigners[index].base == NULL ? &model.foreigners[index] : NULL;
+    }
+    if (f == NULL) {
+        return;
+    }
+    const uint64_t pages = CAPACITY / model.page;
+    memset(f, 0, sizeof *f);
+    f->file = (int)below(FILES);
+    f->inode = model.names[f->file];
+    f->offset = one_in(2) ? 0 : below(pages) * model.page;
+    f->size = (1 + below(pages - f->offset / model.page)) * model.page;
+    f->is_shared = one_in(2);
+    f->is_writable = one_in(3);
+    model.doing = "mmap";
+    describe_foreigner(f, 0, f->size);
+    int descriptor = open(model.paths[f->file], (f->is_writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    must(descriptor >= 0, "a file cannot be opened");
+    void *base = mmap(NULL, (size_t)f->size, f->is_writable ? PROT_READ | PROT_WRITE : PROT_READ,
+                      f->is_shared ? MAP_SHARED : MAP_PRIVATE, descriptor, (off_t)f->offset);
+    must(base != MAP_FAILED, "a file cannot be mapped");
+    close(descriptor);
+    f->base = base;
+    f->inode->users++;
+}
+
+static void
+unmap_foreign(struct foreigner *f)
+{
+    must(munmap(f->base, (size_t)f->size) == 0, "munmap");
+    inode_release(f->inode);
+    f->base = NULL;
+    f->inode = NULL;
+}
+
+static void
+step_unmap_foreign(void)
+{
+    struct foreigner *f = some_foreigner();
+    model.doing = "munmap";
+    if (f != NULL) {
+        describe_foreigner(f, 0, f->size);
+        unmap_foreign(f);
+    }
+}
+
+static void
+step_guard(void)
+{
+    uint32_t scope = one_in(20) ? (uint32_t)draw(4) : (uint32_t)below(2);
+    uint32_t flags = one_in(20) ? (uint32_t)draw(4) : (uint32_t)below(2);
+    struct expected expected = {.count = 0};
+    if (scope == MMG_SCOPE_FILES && flags <= 3) { /* a handler that came first would end the process */
+        flags &= ~(uint32_t)MMG_PROCESS_CHAIN_FIRST;
+    }
+    model.doing = "mmg_guard_process";
+    snprintf(model.details, sizeof model.details, "%u, %u", scope, flags);
+    if (scope == MMG_SCOPE_FILES && !model.can_ask) {
+        expect(&expected, MMG_E_UNSUPPORTED);
+    } else if (scope > MMG_SCOPE_FILES || flags > 1 || (scope == MMG_SCOPE_NONE && model.guards[flags] == 0)) {
+        expect(&expected, MMG_E_ARGUMENT);
+    }
+    mmg_status status = mmg_guard_process(scope, flags);
+    must_be(status, &expected);
+    if (status == MMG_OK && scope == MMG_SCOPE_FILES) {
+        model.guards[flags]++;
+    } else if (status == MMG_OK) {
+        model.guards[flags]--;
+    }
+}
+
+static bool
+is_guarded(const struct foreigner *f)
+{
+    bool is_taken = !f->is_shared || !f->is_writable || model.guards[MMG_PROCESS_SHARED_WRITABLE] > 0;
+    return is_taken && (model.guards[0] > 0 || model.guards[MMG_PROCESS_SHARED_WRITABLE] > 0);
+}
+
+static uint64_t
+newest_loss(void)
+{
+    uint64_t count = 77;
+    uint64_t next = 0;
+    must(mmg_losses_get(0, NULL, 0, &count, &next) == MMG_OK && count == 0, "there is no mark");
+    return next;
+}
+
+/** A page behind the end of the file was touched: everything there, as far as it was one mapping, is lost and told once. */
+static void
+lose_foreign(struct foreigner *f, uint64_t place, uint64_t missing, uint64_t mark)
+{
+    mmg_loss loss = MMG_LOSS_INIT;
+    uint64_t count = 0;
+    uint64_t next = 0;
+    uint64_t first = place;
+    uint64_t end = place;
+    bool is_named = model.names[f->file] == f->inode;
+    while (first > 0 && f->shown[first - 1] != SHOWN_ZERO) {
+        first--;
+    }
+    while (end < f->size / model.page && f->shown[end] != SHOWN_ZERO) {
+        end++;
+    }
+    uint64_t zeroed = missing > first ? missing : first;
+    uint64_t lost = f->offset + zeroed * model.page;
+    if (is_named && f->inode->size > f->offset + first * model.page) { /* else only whole pages are known */
+        lost = f->inode->size;
+    }
+    model.foreign_losses++;
+    must(mmg_losses_get(mark, &loss, 1, &count, &next) == MMG_OK, "the ledger cannot be read");
+    must_equal(count, 1, "the number of losses");
+    must_equal(newest_loss(), mark + 1, "the number of the last loss");
+    must_equal(loss.sequence, mark + 1, "the number of the loss");
+    must(loss.cause == MMG_E_TRUNCATED && loss.origin == MMG_ORIGIN_FOREIGN && loss.handle == 0,
+         "another loss is told");
+    must_equal(loss.inode, f->inode->number, "the file of the loss");
+    if (f->has_parts) {
+        must(loss.offset >= lost && loss.offset <= f->offset + place * model.page, "the part of the loss is another");
+        must(loss.length <= f->offset + end * model.page - loss.offset, "the part of the loss is too long");
+        lost = loss.offset;
+        zeroed = (lost - f->offset + model.page - 1) / model.page;
+        end = (lost + loss.length - f->offset) / model.page;
+        must(zeroed <= place && end > place, "the page is not lost");
+    }
+    must_equal(loss.offset, lost, "the offset of the loss");
+    must_equal(loss.length, f->offset + end * model.page - lost, "the length of the loss");
+    must(loss.address == (uintptr_t)f->base + (lost - f->offset), "the address of the loss");
+    must(strcmp(loss.path, model.paths[f->file]) == 0, "the path of the loss");
+    for (uint64_t page = zeroed; page < end; page++) {
+        f->shown[page] = SHOWN_ZERO;
+        memset(f->own + page * model.page, 0, (size_t)model.page);
+    }
+}
+
+static void
+store_foreign(struct foreigner *f, uint64_t at, uint8_t value)
+{
+    uint64_t start = at - at % model.page;
+    uint8_t *shown = &f->shown[at / model.page];
+    if (*shown == SHOWN_FILE && f->is_shared) {
+        f->inode->is_fresh = false;
+        f->inode->bytes[f->offset + at] = value;
+        return;
+    }
+    if (*shown == SHOWN_FILE) {
+        memcpy(f->own + start, f->inode->bytes + f->offset + start, (size_t)model.page);
+        *shown = SHOWN_OWN;
+    }
+    f->own[at] = value;
+}
+
+/** Read or write a byte of a mapping of somebody else, and foresee the fault if there is one. */
+static void
+step_touch_foreign(void)
+{
+    struct foreigner *f = some_foreigner();
+    model.doing = "(foreign touch)";
+    if (f == NULL) {
+        return;
+    }
+    uint64_t at = below(f->size);
+    uint64_t place = at / model.page;
+    uint64_t end = f->inode->size;
+    uint64_t missing = end <= f->offset ? 0 : (end - f->offset + model.page - 1) / model.page;
+    bool is_lost = f->shown[place] == SHOWN_FILE && place >= missing;
+    /* What is stored behind the end of a file that ends in this page, nobody is promised to find again. */
+    bool stores = f->is_writable && one_in(3) && (is_lost || f->offset + at < end || f->shown[place] != SHOWN_FILE);
+    uint8_t value = (uint8_t)draw(1);
+    describe_foreigner(f, at, 1);
+    if (is_lost && !is_guarded(f)) {
+        return; /* this one would kill us, as it says */
+    }
+    const uint64_t mark = newest_loss();
+    volatile uint8_t *byte = f->base + at;
+    if (stores) {
+        *byte = value;
+    }
+    uint8_t found = *byte;
+    if (is_lost) {
+        lose_foreign(f, place, missing, mark);
+    } else {
+        must_equal(newest_loss(), mark, "the number of losses");
+    }
+    if (stores) {
+        store_foreign(f, at, value);
+    }
+    must_equal(found, f->shown[place] == SHOWN_FILE ? f->inode->bytes[f->offset + at] : f->own[at], "the byte");
+}
+
+/** What stands against the adoption of a part of a mapping. */
+static void
+expect_adoption(const struct foreigner *f, uint64_t at, uint64_t size, bool by_path, uint64_t flags,
+                struct expected *expected)
+{
+    if (size == 0) {
+        expect(expected, MMG_E_RANGE);
+        return;
+    }
+    if (f->is_shared && f->is_writable && !(flags & MMG_FLAG_SHARED_WRITABLE)) {
+        expect(expected, MMG_E_NOT_MAPPABLE);
+    }
+    if (size > f->size - at) {
+        expect(expected, MMG_E_RANGE);
+        expect(expected, MMG_E_NOT_MAPPABLE); /* there may be anything behind it */
+        return;
+    }
+    for (uint64_t page = at / model.page; page <= (at + size - 1) / model.page; page++) {
+        if (f->shown[page] == SHOWN_ZERO) {
+            expect(expected, MMG_E_NOT_MAPPABLE);
+            return;
+        }
+    }
+    if (by_path && model.names[f->file] != f->inode) {
+        expect(expected, MMG_E_NOT_FOUND);
+    }
+    if (f->inode->size <= f->offset + at) {
+        expect(expected, MMG_E_TRUNCATED);
+    }
+}
+
+static void
+step_adopt(void)
+{
+    struct foreigner *f = some_foreigner();
+    struct expected expected = {.count = 0};
+    mmg_options options = MMG_OPTIONS_INIT;
+    mmg_handle handle = 4711;
+    mmg_error error = MMG_ERROR_INIT;
+    if (f == NULL || free_region() == NULL || !model.can_ask) {
+        return;
+    }
+    for (uint64_t page = 0; page < f->size / model.page; page++) {
+        if (f->shown[page] == SHOWN_OWN) {
+            return; /* for the model a region shows its file */
+        }
+    }
+    uint64_t at = one_in(3) ? 0 : below(f->size);
+    uint64_t size = some_length(f->size, at);
+    bool by_path = one_in(2);
+    options.flags = one_in(2) ? MMG_FLAG_SHARED_WRITABLE : 0;
+    model.doing = "mmg_adopt";
+    describe_foreigner(f, at, size);
+    expect_adoption(f, at, size, by_path, options.flags, &expected);
+    mmg_status status = mmg_adopt(f->base + at, size, by_path ? -1 : f->inode->descriptor, &options, &handle, &error);
+    must_be(status, &expected);
+    must((status == MMG_OK) == (handle != 0), "a handle goes with success and with nothing else");
+    must_equal((uint64_t)(uint32_t)error.status, (uint64_t)(uint32_t)status, "the status of the error");
+    if (status == MMG_OK) {
+        adopt_foreigner(handle, f, at, size, by_path);
+    }
+}
+
+/** Read the ledger from any mark, with any capacity and size of a record. */
+static void
+step_losses(void)
+{
+    enum {
+        MOST = 6
+    };
+    static union {
+        mmg_loss first;
+        uint8_t bytes[MOST * LARGEST_STRUCT + 64];
+    } given;
+    struct expected expected = {.count = 0};
+    const uint64_t newest = newest_loss();
+    uint64_t since = one_in(4) ? some_offset(newest) : newest - below(newest < 1500 ? newest + 1 : 1500);
+    uint64_t capacity = below(MOST + 1);
+    uint32_t size = one_in(3) ? some_struct_size((uint32_t)sizeof(mmg_loss)) : (uint32_t)sizeof(mmg_loss);
+    uint64_t count = 0xabcdef;
+    uint64_t next = 0xabcdef;
+    model.doing = "mmg_losses_get";
+    snprintf(model.details, sizeof model.details, "%" PRIu64 " of %" PRIu64 ", %" PRIu64 " records of %u bytes", since,
+             newest, capacity, size);
+    memset(&given, 0x66, sizeof given);
+    given.first.struct_size = size;
+    if (since > newest) {
+        expect(&expected, MMG_E_RANGE);
+    } else if (capacity > 0 && !IS_SIZE_OF(size, mmg_loss)) {
+        expect(&expected, MMG_E_ABI_SIZE);
+    }
+    mmg_status status = mmg_losses_get(since, &given.first, capacity, &count, &next);
+    must_be(status, &expected);
+    if (status != MMG_OK) {
+        must(count == 0xabcdef && next == 0xabcdef, "the counts were touched");
+        return;
+    }
+    must(count <= capacity && next >= since + count && next <= newest, "the counts do not fit");
+    must(next == newest || (count > 0 && count == capacity), "there are more records and more room");
+    uint64_t last = since;
+    for (uint64_t index = 0; index < count; index++) {
+        mmg_loss loss;
+        memcpy(&loss, given.bytes + index * size, sizeof loss);
+        must_equal(loss.struct_size, size, "struct_size");
+        must(loss.sequence > last && loss.sequence <= next, "the records are not in order");
+        must(loss.cause < 0 && loss.length > 0 && loss.origin <= MMG_ORIGIN_FOREIGN, "a record is not filled");
+        last = loss.sequence;
+    }
+    must(count == 0 || next == last || next == newest, "the mark is not behind the last record");
+    for (uint64_t at = capacity == 0 ? 4 : count == 0 ? 4 : count * size; at < sizeof given; at++) {
+        must(given.bytes[at] == 0x66, "more was written than was told");
+    }
 }
 
 static void
@@ -1473,11 +1921,15 @@ static void
 step(void)
 {
     static void (*const steps[])(void) = {
-        step_open,  step_open,  step_open,  step_close,   step_close,  step_pin,      step_pin,
-        step_pin,   step_pin,   step_unpin, step_unpin,   step_unpin,  step_touch,    step_touch,
-        step_touch, step_touch, step_read,  step_read,    step_find,   step_find,     step_check,
-        step_check, step_info,  step_info,  step_changed, step_advise, step_resident, step_export,
-        step_stats, step_rest,  step_file,  step_file,    step_unpin,
+        step_open,          step_open,          step_open,          step_close,         step_close,
+        step_pin,           step_pin,           step_pin,           step_pin,           step_unpin,
+        step_unpin,         step_unpin,         step_touch,         step_touch,         step_touch,
+        step_touch,         step_read,          step_read,          step_find,          step_find,
+        step_check,         step_check,         step_info,          step_info,          step_changed,
+        step_advise,        step_resident,      step_export,        step_stats,         step_rest,
+        step_file,          step_file,          step_unpin,         step_guard,         step_map_foreign,
+        step_unmap_foreign, step_touch_foreign, step_touch_foreign, step_touch_foreign, step_touch_foreign,
+        step_adopt,         step_adopt,         step_losses,
     };
     steps[below(sizeof steps / sizeof *steps)]();
 }
@@ -1507,6 +1959,17 @@ close_everything(void)
             if (--pin->region->pins == 0) {
                 region_end(pin->region);
             }
+        }
+    }
+    for (size_t index = 0; index < FOREIGNERS; index++) {
+        if (model.foreigners[index].base != NULL) {
+            must(model.foreigners[index].region == NULL, "a mapping stays adopted");
+            unmap_foreign(&model.foreigners[index]);
+        }
+    }
+    for (uint32_t flags = 0; flags < 2; flags++) {
+        for (; model.guards[flags] > 0; model.guards[flags]--) {
+            must(mmg_guard_process(MMG_SCOPE_NONE, flags) == MMG_OK, "the guard does not end");
         }
     }
     check_stats();
@@ -1540,6 +2003,7 @@ model_run(struct chance *chance, uint64_t count)
     }
     model.start = (mmg_stats)MMG_STATS_INIT;
     model.opened = 0;
+    model.foreign_losses = 0;
     model.doing = "mmg_stats_get";
     must(mmg_stats_get(&model.start) == MMG_OK, "mmg_stats_get fails");
     for (model.call = 0; model.call < count && has_chance(); model.call++) {
@@ -1559,6 +2023,8 @@ model_start(void)
     must(mkdtemp(model.directory) != NULL, "no directory for the files");
     void *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     must(page != MAP_FAILED, "mmap");
+    model.page = (uint64_t)sysconf(_SC_PAGESIZE);
+    model.can_ask = mmg_supports(MMG_FEATURE_FOREIGN) == 1;
     model.can_populate = madvise(page, 4096, 22) == 0;
     munmap(page, 4096);
     snprintf(model.missing, sizeof model.missing, "%s/missing", model.directory);

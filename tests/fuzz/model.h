@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A model of the library, and calls chosen at random that are held against it: which handles live, what their regions
- * contain, which pins there are, what is lost. Files are cut, extended, rewritten and replaced in between. Any
- * disagreement prints what was called and aborts.
+ * contain, which pins there are, what is lost. Beside them are mappings that the library has not made, which are guarded or
+ * not, adopted or not. Files are cut, extended, rewritten and replaced in between. Any disagreement prints what was called
+ * and aborts.
  *
  * Chance comes from a seed or from a string of bytes, so that a long run and a fuzzer walk the same ground.
  */
