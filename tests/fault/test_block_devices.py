@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import mmap
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from mmapguard import abi
 from stable import mounts
 from support import files
+from support import library as mmg
 from support.children import in_child, run_child
 from support.readers import WAYS, Failing, drop_from_cache, place_on_device
 
@@ -56,3 +62,62 @@ def _read_plain(failing: Failing) -> None:
 
 def test_a_plain_mapping_of_such_a_device_kills(failing: Failing) -> None:
     run_child(_read_plain, failing).died_of(signal.SIGBUS)
+
+
+# ------------------------------------------------------------------------------------ mappings that others made --
+
+
+def _read_guarded(failing: Failing) -> None:
+    record = abi.mmg_loss(struct_size=ctypes.sizeof(abi.mmg_loss))
+    count, following = ctypes.c_uint64(), ctypes.c_uint64()
+    assert mmg.lib.mmg_guard_process(abi.MMG_SCOPE_FILES, 0) == abi.MMG_OK
+    with open(failing.path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        failing.fail()
+        place = failing.lost + 5 * mmap.PAGESIZE
+        assert mapped[place] == 0
+        status = mmg.lib.mmg_losses_get(
+            0, ctypes.byref(record), 1, ctypes.byref(count), ctypes.byref(following)
+        )
+        assert (status, count.value, following.value) == (abi.MMG_OK, 1, 1)
+        assert (record.cause, record.origin) == (abi.MMG_E_IO, abi.MMG_ORIGIN_FOREIGN)
+        assert (record.offset, record.length) == (place, mmap.PAGESIZE)
+        assert mapped[: mmap.PAGESIZE] == failing.data[: mmap.PAGESIZE]
+
+
+def test_a_foreign_mapping_on_such_a_device_loses_a_page(failing: Failing) -> None:
+    in_child(_read_guarded, failing)
+
+
+def _read_device(device: str, image: Path, guards: bool) -> None:
+    signal.signal(signal.SIGBUS, signal.SIG_DFL)
+    if guards:
+        flags = abi.MMG_PROCESS_SHARED_WRITABLE
+        assert mmg.lib.mmg_guard_process(abi.MMG_SCOPE_FILES, flags) == abi.MMG_OK
+    with open(device, "rb") as stream, mmap.mmap(stream.fileno(), SIZE, access=mmap.ACCESS_READ) as mapped:
+        os.truncate(image, SIZE // 2)
+        assert mapped[SIZE - 1] == 0
+
+
+@contextlib.contextmanager
+def _loop_device(image: Path) -> Iterator[str]:
+    done = subprocess.run(
+        [mounts.tool("losetup"), "--find", "--show", image], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise mounts.Unavailable(f"no loop device is to be had: {done.stderr.strip()}")
+    device = done.stdout.strip()
+    try:
+        yield device
+    finally:
+        subprocess.run([mounts.tool("losetup"), "--detach", device], check=True)
+
+
+@pytest.mark.parametrize("guards", [False, True], ids=["alone", "guarded"])
+def test_a_mapping_of_the_device_itself_is_passed_on(guards: bool, tmp_path: Path) -> None:
+    try:
+        mounts.need_root()
+        image = files.sparse(tmp_path / "image", SIZE)
+        with _loop_device(image) as device:
+            run_child(_read_device, device, image, guards).died_of(signal.SIGBUS)
+    except mounts.Unavailable as reason:
+        pytest.skip(str(reason))

@@ -501,3 +501,67 @@ def test_a_hole_that_cannot_be_filled_is_no_truncation() -> None:
             run_child(read_plain_to_the_end, holes).died_of(signal.SIGBUS)
     except mounts.Unavailable as reason:
         pytest.skip(str(reason))
+
+
+# ------------------------------------------------------------------------------------ mappings that others made --
+
+
+def map_plainly(path: Path) -> mmap.mmap:
+    with open(path, "rb") as stream:
+        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def ledger(mark: int) -> tuple[list[tuple[int, int, int, int, str]], int]:
+    """The records behind a mark: cause, origin, offset, length and path of each. And the mark of now."""
+    records = (abi.mmg_loss * 64)()
+    records[0].struct_size = ctypes.sizeof(abi.mmg_loss)
+    count, following = ctypes.c_uint64(), ctypes.c_uint64()
+    status = mmg.lib.mmg_losses_get(mark, records, 64, ctypes.byref(count), ctypes.byref(following))
+    assert status == abi.MMG_OK
+    found = [(r.cause, r.origin, r.offset, r.length, os.fsdecode(r.path)) for r in records[: count.value]]
+    return found, following.value
+
+
+def read_foreign(path: Path, device: Device, bad: list[int]) -> None:
+    """Each page that fails is zeros and one record of a page, its neighbours are true, and the file has its length."""
+    assert mmg.lib.mmg_guard_process(abi.MMG_SCOPE_FILES, 0) == abi.MMG_OK
+    mark = ledger(0)[1]
+    with map_plainly(path) as mapped:
+        for number in range(PAGES):
+            shown = mapped[number * PAGE : (number + 1) * PAGE]
+            assert shown == (bytes(PAGE) if number in bad else page_of(device.data, number)), number
+    told = [(abi.MMG_E_IO, abi.MMG_ORIGIN_FOREIGN, number * PAGE, PAGE, str(path)) for number in bad]
+    assert ledger(mark)[0] == told
+    assert mmg.stats().losses_io == len(bad)
+
+
+@pytest.mark.parametrize("bad", [[BAD], [0, 50, 51, PAGES - 1]], ids=["one", "several"])
+def test_a_foreign_mapping_loses_the_unreadable_pages_only(
+    faulty: tuple[Path, Device], bad: list[int]
+) -> None:
+    path, device = faulty
+    device.fail(*bad)
+    in_child(read_foreign, path, device, bad)
+
+
+def read_adopted(path: Path, device: Device) -> None:
+    mark = ledger(0)[1]
+    with map_plainly(path) as mapped:
+        place = watch.mappings_of(path)[0].start
+        handle = mmg.type_handle()
+        status = mmg.lib.mmg_adopt(place, len(mapped), -1, None, ctypes.byref(handle), None)
+        assert status == abi.MMG_OK
+        assert mapped[(BAD - 1) * PAGE : (BAD + 2) * PAGE] == (
+            page_of(device.data, BAD - 1) + bytes(PAGE) + page_of(device.data, BAD + 1)
+        )
+        assert mmg.check(handle.value) == abi.MMG_E_IO
+        assert mmg.read(handle.value, BAD * PAGE, 10)[0] == abi.MMG_E_IO
+        assert (mmg.info(handle.value).fault_offset, mmg.info(handle.value).faults) == (BAD * PAGE, 1)
+        assert ledger(mark)[0] == [(abi.MMG_E_IO, abi.MMG_ORIGIN_ADOPTED, BAD * PAGE, PAGE, str(path))]
+        assert mmg.close(handle.value) == abi.MMG_OK
+
+
+def test_an_adopted_mapping_loses_the_unreadable_page_only(faulty: tuple[Path, Device]) -> None:
+    path, device = faulty
+    device.fail(BAD)
+    in_child(read_adopted, path, device)
