@@ -128,9 +128,9 @@ typedef struct mmg_span {
 typedef struct mmg_options {
     uint32_t struct_size;        /**< sizeof(mmg_options) as the caller was compiled */
     uint32_t backing;            /**< MMG_BACKING_...: what holds the bytes */
-    uint32_t guarantee;          /**< MMG_GUARANTEE_STABLE: the region is STABLE, or the call fails. 0 or _CONTAINED: the
+    uint32_t guarantee;          /**< MMG_GUARANTEE_STABLE: the region is STABLE, or the call fails. 0, _CONTAINED: the
                                       region is CONTAINED, unless a flag or the environment switches the guard off */
-    uint32_t lock;               /**< MMG_LOCK_...: the advisory lock that is taken before the file is mapped or copied */
+    uint32_t lock;               /**< MMG_LOCK_...: the advisory lock to take before the file is mapped or copied */
     uint32_t lock_wait_ms;       /**< how long to wait for that lock, in milliseconds; 0: try once */
     uint32_t access;             /**< MMG_ADVICE_NORMAL to _HUGEPAGE: expected pattern of access */
     uint64_t flags;              /**< MMG_FLAG_... bits */
@@ -163,9 +163,9 @@ typedef struct mmg_error {
     uint32_t reserved;    /**< 0 */
     uint64_t offset;      /**< the place in the file, when the failure has one; else 0 */
     char operation[24];   /**< what failed, such as "open", "flock", "mmap" or "options"; NUL-terminated ASCII */
-    char message[464];    /**< one sentence for people, which names the path; NUL-terminated UTF-8. Control characters and
-                               undecodable bytes of a path appear in hexadecimal. An overlong path is shortened in its
-                               middle */
+    char message[464];    /**< one sentence for people, which names the path; NUL-terminated UTF-8. Control characters
+                               and undecodable bytes of a path appear in hexadecimal. An overlong path is shortened in
+                               its middle */
 } mmg_error;
 
 /** What is known about one region. mmg_info_get() fills it. */
@@ -177,7 +177,7 @@ typedef struct mmg_info {
     uint32_t means;             /**< MMG_MEANS_...: what upholds the guarantee */
     uint32_t shortfall;         /**< MMG_SHORT_...: why the region is not STABLE; 0: it is STABLE */
     uint32_t lock;              /**< MMG_LOCK_...: the lock that is held now */
-    mmg_status fault_cause;     /**< cause of the first loss: MMG_E_TRUNCATED, _IO, _POISONED or _UNSTABLE; MMG_OK: no loss */
+    mmg_status fault_cause;     /**< cause of the first loss: MMG_E_TRUNCATED, _IO, _POISONED, _UNSTABLE; 0: none */
     uint64_t size;              /**< bytes in the region */
     uint64_t offset;            /**< where in the file the region starts */
     uint64_t file_size;         /**< size of the file at open; for a stream, the bytes read from it */
@@ -198,9 +198,9 @@ typedef struct mmg_info {
     uint64_t page_size;         /**< granularity of loss: a fault takes at least this many bytes; 0 for a copy */
     uint32_t lock_reason;       /**< MMG_LOCKING_...: why there is that lock, or none */
     uint32_t exceptions;        /**< MMG_EXCEPT_... bits: what the means of STABLE does not hold back */
-    uint64_t means_order;       /**< the means of STABLE in the order in which the library tries them for a window of this
-                                     size: MMG_MEANS_..., four bits each, the first in the lowest. It is 0 unless the
-                                     means is a lease, a reflink or a snapshot */
+    uint64_t means_order;       /**< the means of STABLE in the order in which the library tries them for a window of
+                                     this size: MMG_MEANS_..., four bits each, the first in the lowest. It is 0 unless
+                                     the means is a lease, a reflink or a snapshot */
     char file_system[24]; /**< name of the file system at open, such as "ext4"; NUL-terminated ASCII, cut if longer,
                                      empty where it is not known */
 } mmg_info;
@@ -229,7 +229,7 @@ typedef struct mmg_stats {
     uint64_t fallbacks_read;  /**< ... because their bytes could not be read */
     uint64_t snapshot_bytes;  /**< bytes copied for STABLE, at open and when leases broke */
     uint64_t snapshots;       /**< snapshots taken for STABLE, reflinks included */
-    uint64_t writer_wait_ns;  /**< how long writers waited for leases, as seen by this process: the sum, in nanoseconds */
+    uint64_t writer_wait_ns;  /**< how long writers waited for leases, as far as this process knows, in nanoseconds */
     uint64_t writer_wait_max_ns; /**< the longest of these waits */
     uint64_t losses;             /**< records ever written to the ledger; see mmg_losses_get() */
     uint64_t losses_truncated;   /**< the records among them with the cause MMG_E_TRUNCATED */
@@ -245,8 +245,8 @@ typedef struct mmg_stats {
  */
 typedef struct mmg_loss {
     uint32_t struct_size; /**< sizeof(mmg_loss) as the caller was compiled */
-    mmg_status cause;  /**< MMG_E_TRUNCATED, _IO or _POISONED; MMG_E_UNSTABLE: bytes of a STABLE region may have changed */
-    uint64_t sequence; /**< number of the record: 1, 2, 3, ... since the process started */
+    mmg_status cause;     /**< MMG_E_TRUNCATED, _IO or _POISONED; MMG_E_UNSTABLE: STABLE bytes may have changed */
+    uint64_t sequence;    /**< number of the record: 1, 2, 3, ... since the process started */
     mmg_handle handle; /**< the region that lost the bytes, which may be closed by now; 0: the mapping has no region */
     uint64_t device;   /**< st_dev of the file, as far as it is known */
     uint64_t inode;    /**< st_ino of the file, as far as it is known */
@@ -278,7 +278,7 @@ enum {
     MMG_E_HANDLE = -2,    /**< not a live handle, or not a live pin */
     MMG_E_RANGE = -3,     /**< offset or length outside the region or the file */
     MMG_E_ABI_SIZE = -4,  /**< `struct_size` is a size that the struct never had and cannot get */
-    MMG_E_ABI_NEWER = -5, /**< the options are newer than the library, and set a member that the library does not know */
+    MMG_E_ABI_NEWER = -5, /**< the options are newer than the library, and set a member that it does not know */
     /* opening */
     MMG_E_NOT_FOUND = -20,    /**< no such file, or a dangling link */
     MMG_E_PERMISSION = -21,   /**< the process may not read the file */
@@ -306,7 +306,7 @@ enum {
     MMG_BACKING_AUTO = 0,   /**< copy what is small or cannot be mapped, map the rest */
     MMG_BACKING_MAP = 1,    /**< a mapping of the file, or an error */
     MMG_BACKING_COPY = 2,   /**< a private copy in memory, within `max_bytes` */
-    MMG_BACKING_ADOPTED = 3 /**< a mapping that somebody else has made; see mmg_adopt(). It is not a value for options */
+    MMG_BACKING_ADOPTED = 3 /**< a mapping that somebody else has made; see mmg_adopt(). Not a value for options */
 };
 
 /** `mmg_info.backing_reason`. */
@@ -363,8 +363,8 @@ enum {
 
 /** `mmg_options.lock` and `mmg_info.lock`. */
 enum {
-    MMG_LOCK_AUTO = 0,   /**< MMG_LOCK_SHARED where a lock is advisory, local and cannot hang; elsewhere none. It is a value
-                              for options only */
+    MMG_LOCK_AUTO = 0, /**< MMG_LOCK_SHARED where a lock is advisory, local and cannot hang; elsewhere none. A value for
+                              options only */
     MMG_LOCK_SHARED = 1, /**< flock(2) LOCK_SH: meets every user of flock, and the mmap-guard crate */
     MMG_LOCK_OFD = 2,    /**< fcntl(2) F_OFD_SETLK, a read lock over the whole file: meets users of POSIX locks */
     MMG_LOCK_NONE = 3    /**< no lock */
@@ -379,8 +379,8 @@ enum {
     MMG_LOCKING_COULD_HANG = 4, /**< none: a lock here could hang (NFS without a lock manager, FUSE) */
     MMG_LOCKING_NOT_LOCAL = 5,  /**< none: a lock here is not this kernel's own (9p, virtiofs, cluster file systems) */
     MMG_LOCKING_MISSING = 6,    /**< none: the file system has no such lock; see `lock_error` */
-    MMG_LOCKING_NOT_OURS = 7 /**< none: the library could not open the file again, and a duplicate would lock the caller's
-                                  descriptor */
+    MMG_LOCKING_NOT_OURS = 7 /**< none: the library could not open the file again, and its duplicate shares locks with
+                                  the descriptor of the caller */
 };
 
 /** Bits of `mmg_info.exceptions`. MMG_FLAG_NO_LEASE avoids both. */
@@ -399,16 +399,16 @@ enum {
     MMG_FLAG_NO_FAULT_GUARD = 4, /**< install no signal handler for this region; the guarantee becomes NONE */
     MMG_FLAG_POPULATE = 8,       /**< read the whole mapping in at open (MAP_POPULATE) */
     MMG_FLAG_FIFO_WAIT = 16,     /**< wait for a writer when opening a FIFO, instead of MMG_E_WOULD_BLOCK */
-    MMG_FLAG_REQUIRE_LOCK = 32, /**< a file that cannot be locked is MMG_E_UNSUPPORTED, and no unlocked region is made.
+    MMG_FLAG_REQUIRE_LOCK = 32,  /**< a file that cannot be locked is MMG_E_UNSUPPORTED, and no unlocked region is made.
                                       With MMG_LOCK_AUTO the call locks on every file system */
-    MMG_FLAG_NO_LEASE = 64,     /**< take no lease: no writer is ever delayed or refused, at the price of a copy. The
+    MMG_FLAG_NO_LEASE = 64,      /**< take no lease: no writer is ever delayed or refused, at the price of a copy. The
                                       environment variable MMAPGUARD_NO_LEASE has this effect on all regions */
-    MMG_FLAG_REGULAR_ONLY = 128,  /**< anything but a regular file is MMG_E_NOT_MAPPABLE, so that no FIFO and no device
+    MMG_FLAG_REGULAR_ONLY = 128, /**< anything but a regular file is MMG_E_NOT_MAPPABLE, so that no FIFO and no device
                                       can make the call wait */
-    MMG_FLAG_NO_WRITERS = 256,    /**< a file that any process has open for writing at this moment is MMG_E_WOULD_BLOCK.
+    MMG_FLAG_NO_WRITERS = 256,   /**< a file that any process has open for writing at this moment is MMG_E_WOULD_BLOCK.
                                       A file of which the kernel does not tell that is MMG_E_UNSUPPORTED: one of another
                                       user, or on a file system without leases. A later writer is not kept out */
-    MMG_FLAG_REQUIRE_GUARD = 512, /**< never give out a mapping that the guard does not watch, for example because of
+    MMG_FLAG_REQUIRE_GUARD = 512,   /**< never give out a mapping that the guard does not watch, for example because of
                                       MMAPGUARD_NO_SIGNAL: copy the file instead, or, where a mapping was demanded,
                                       return MMG_E_GUARD */
     MMG_FLAG_SHARED_WRITABLE = 1024 /**< mmg_adopt() also takes shared mappings that can be written to. What is stored
@@ -441,13 +441,12 @@ enum {
 
 /** What mmg_guard_state() returns. */
 enum {
-    MMG_GUARD_NONE = 0, /**< not installed: nothing needed it yet */
-    MMG_GUARD_TOP = 1,  /**< installed, and the first to see a SIGBUS */
-    MMG_GUARD_DISPLACED =
-        2,                 /**< installed, but another handler is on top now, which may or may not pass faults on */
-    MMG_GUARD_REFUSED = 3, /**< the system refuses the handler, as a sandbox may, or there were too many handlers */
-    MMG_GUARD_BLOCKED = 4, /**< on top, but SIGBUS is blocked in the calling thread: a fault here kills the process */
-    MMG_GUARD_DISABLED = 5 /**< MMAPGUARD_NO_SIGNAL is set in the environment */
+    MMG_GUARD_NONE = 0,      /**< not installed: nothing needed it yet */
+    MMG_GUARD_TOP = 1,       /**< installed, and the first to see a SIGBUS */
+    MMG_GUARD_DISPLACED = 2, /**< installed, but another handler is on top now, which may or may not pass faults on */
+    MMG_GUARD_REFUSED = 3,   /**< the system refuses the handler, as a sandbox may, or there were too many handlers */
+    MMG_GUARD_BLOCKED = 4,   /**< on top, but SIGBUS is blocked in the calling thread: a fault here kills the process */
+    MMG_GUARD_DISABLED = 5   /**< MMAPGUARD_NO_SIGNAL is set in the environment */
 };
 
 /** What mmg_guard_process() guards. */

@@ -32,7 +32,7 @@ constants! {
     MMG_E_RANGE: mmg_status = -3;
     /// `struct_size` is a size that the struct never had and cannot get
     MMG_E_ABI_SIZE: mmg_status = -4;
-    /// the options are newer than the library, and set a member that the library does not know
+    /// the options are newer than the library, and set a member that it does not know
     MMG_E_ABI_NEWER: mmg_status = -5;
     /// no such file, or a dangling link
     MMG_E_NOT_FOUND: mmg_status = -20;
@@ -76,7 +76,7 @@ constants! {
     MMG_BACKING_MAP: u32 = 1;
     /// a private copy in memory, within `max_bytes`
     MMG_BACKING_COPY: u32 = 2;
-    /// a mapping that somebody else has made; see `mmg_adopt()`. It is not a value for options
+    /// a mapping that somebody else has made; see `mmg_adopt()`. Not a value for options
     MMG_BACKING_ADOPTED: u32 = 3;
 
     // `mmg_info.backing_reason`.
@@ -159,8 +159,8 @@ constants! {
     MMG_SHORT_BLOCKED: u32 = 11;
 
     // `mmg_options.lock` and `mmg_info.lock`.
-    /// `MMG_LOCK_SHARED` where a lock is advisory, local and cannot hang; elsewhere none. It is a value for
-    /// options only
+    /// `MMG_LOCK_SHARED` where a lock is advisory, local and cannot hang; elsewhere none. A value for options
+    /// only
     MMG_LOCK_AUTO: u32 = 0;
     /// flock(2) LOCK_SH: meets every user of flock, and the mmap-guard crate
     MMG_LOCK_SHARED: u32 = 1;
@@ -184,7 +184,8 @@ constants! {
     MMG_LOCKING_NOT_LOCAL: u32 = 5;
     /// none: the file system has no such lock; see `lock_error`
     MMG_LOCKING_MISSING: u32 = 6;
-    /// none: the library could not open the file again, and a duplicate would lock the caller's descriptor
+    /// none: the library could not open the file again, and its duplicate shares locks with the descriptor of
+    /// the caller
     MMG_LOCKING_NOT_OURS: u32 = 7;
 
     // Bits of `mmg_info.exceptions`. MMG_FLAG_NO_LEASE avoids both.

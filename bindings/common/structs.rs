@@ -25,10 +25,10 @@ structs! {
         struct_size: u32,
         /// `MMG_BACKING_...`: what holds the bytes
         backing: u32,
-        /// `MMG_GUARANTEE_STABLE`: the region is STABLE, or the call fails. 0 or _CONTAINED: the region is
+        /// `MMG_GUARANTEE_STABLE`: the region is STABLE, or the call fails. 0, _CONTAINED: the region is
         /// CONTAINED, unless a flag or the environment switches the guard off
         guarantee: u32,
-        /// `MMG_LOCK_...`: the advisory lock that is taken before the file is mapped or copied
+        /// `MMG_LOCK_...`: the advisory lock to take before the file is mapped or copied
         lock: u32,
         /// how long to wait for that lock, in milliseconds; 0: try once
         lock_wait_ms: u32,
@@ -99,7 +99,7 @@ structs! {
         shortfall: u32,
         /// `MMG_LOCK_...`: the lock that is held now
         lock: u32,
-        /// cause of the first loss: `MMG_E_TRUNCATED`, _IO, _POISONED or _UNSTABLE; `MMG_OK`: no loss
+        /// cause of the first loss: `MMG_E_TRUNCATED`, _IO, _POISONED, _UNSTABLE; 0: none
         fault_cause: mmg_status,
         /// bytes in the region
         size: u64,
@@ -193,7 +193,7 @@ structs! {
         snapshot_bytes: u64,
         /// snapshots taken for STABLE, reflinks included
         snapshots: u64,
-        /// how long writers waited for leases, as seen by this process: the sum, in nanoseconds
+        /// how long writers waited for leases, as far as this process knows, in nanoseconds
         writer_wait_ns: u64,
         /// the longest of these waits
         writer_wait_max_ns: u64,
@@ -217,7 +217,7 @@ structs! {
     pub struct mmg_loss {
         /// sizeof(`mmg_loss`) as the caller was compiled
         struct_size: u32,
-        /// `MMG_E_TRUNCATED`, _IO or _POISONED; `MMG_E_UNSTABLE`: bytes of a STABLE region may have changed
+        /// `MMG_E_TRUNCATED`, _IO or _POISONED; `MMG_E_UNSTABLE`: STABLE bytes may have changed
         cause: mmg_status,
         /// number of the record: 1, 2, 3, ... since the process started
         sequence: u64,
