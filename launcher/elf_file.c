@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Reads the headers of an ELF file by pread(2), so that nothing of the file is trusted to be there.
+ * Reads the headers of an ELF file by pread(2). Nothing of the file is trusted: a header may be missing, cut short or
+ * wrong.
  */
 #include "elf_file.h"
 
@@ -16,7 +17,7 @@
 #define MAX_DYNAMIC 512
 #define MAX_NOTES 4096
 
-/* The linker puts this symbol at the ELF header of the program that is being linked. */
+/* The linker defines this symbol: it is the ELF header of this program. */
 extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
 struct elf {
@@ -25,6 +26,7 @@ struct elf {
     ElfW(Phdr) headers[MAX_HEADERS];
 };
 
+/* Returns true when `size` bytes at `offset` could be read. */
 static bool
 read_at(int fd, void *bytes, size_t size, uint64_t offset)
 {
@@ -39,7 +41,9 @@ static const ElfW(Phdr) * header_find(const struct elf *elf, uint32_t type)
     return NULL;
 }
 
-/* Finds where in the file the byte is that is loaded at `address`. */
+/*
+ * Stores the offset in the file of the byte that is loaded at `address`. Returns false when the file does not have it.
+ */
 static bool
 offset_of(const struct elf *elf, uint64_t address, uint64_t *offset)
 {
@@ -53,7 +57,7 @@ offset_of(const struct elf *elf, uint64_t address, uint64_t *offset)
     return false;
 }
 
-/* Returns true when a needed library has a name that begins like this. */
+/* Returns true when the file needs a library whose name starts with one of the prefixes. */
 static bool
 needs(const struct elf *elf, const char *const prefixes[])
 {
@@ -74,7 +78,7 @@ needs(const struct elf *elf, const char *const prefixes[])
         char name[32] = "";
         if (entries[i].d_tag != DT_NEEDED)
             continue;
-        /* A short name at the very end of the file is read short, and stays ended by a NUL. */
+        /* A name at the very end of the file gives fewer bytes; the zeros of the array end it. */
         if (pread(elf->fd, name, sizeof name - 1, (off_t)(strings + entries[i].d_un.d_val)) <= 0)
             continue;
         for (int j = 0; prefixes[j] != NULL; j++)
@@ -84,7 +88,7 @@ needs(const struct elf *elf, const char *const prefixes[])
     return false;
 }
 
-/* Returns true when one of the notes is Go's: the identity of the build, under the name "Go". */
+/* Returns true when the file has a note with the name "Go", in which Go stores the identity of the build. */
 static bool
 has_note_of_go(const struct elf *elf)
 {
@@ -104,7 +108,8 @@ has_note_of_go(const struct elf *elf)
             memcpy(&note, notes.bytes + at, sizeof note);
             if (note.n_namesz == sizeof name && memcmp(notes.bytes + at + sizeof note, name, sizeof name) == 0)
                 return true;
-            /* Both parts are padded to words of four bytes. Sums in 64 bits, since the sizes may be nonsense. */
+            /* Both parts are padded to a multiple of four bytes. The sums have 64 bits, since a damaged file may have
+               any sizes. */
             uint64_t step = sizeof note + ((note.n_namesz + UINT64_C(3)) & ~UINT64_C(3)) +
                             ((note.n_descsz + UINT64_C(3)) & ~UINT64_C(3));
             if (step > size)
@@ -159,7 +164,8 @@ elf_own_interpreter(void)
     const char *self = (const char *)&__ehdr_start;
     const ElfW(Phdr) *headers = (const void *)(self + __ehdr_start.e_phoff);
 
-    /* The headers are part of the first segment, so they are where the header says, counted from the header. */
+    /* The first segment holds the headers and the name, so their offsets in the file are offsets from the ELF header.
+       */
     for (unsigned i = 0; i < __ehdr_start.e_phnum; i++)
         if (headers[i].p_type == PT_INTERP)
             return self + headers[i].p_offset;

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What a program's file says of how it is loaded.
+ * Finds out from the file of a program how the program is loaded.
  */
 #ifndef MMAPGUARD_LAUNCHER_ELF_FILE_H
 #define MMAPGUARD_LAUNCHER_ELF_FILE_H
 
 #include <stdbool.h>
 
-/** A program, as far as preloading is concerned. */
+/** The facts about a program that matter for preloading. */
 struct elf_facts {
-    bool is_native;        /* same processor, word size and byte order as this program; else nothing else is filled */
-    bool is_loaded;        /* a loader is named, so the program is not linked statically */
+    bool is_native;        /* it is for the processor of this program; else no other member is filled */
+    bool is_loaded;        /* the file names a loader, so the program is not linked statically */
     char interpreter[256]; /* path of that loader */
-    bool is_go;            /* made by Go, whose runtime handles signals without the C library */
-    bool needs_asan;       /* needs the shared AddressSanitizer, which wants to be the first library */
+    bool is_go;            /* the Go compiler made it, and Go's runtime handles signals without the C library */
+    bool needs_asan;       /* it needs the shared AddressSanitizer, which must be the first library */
 };
 
-/** Reads the facts from an open file. Returns false when the file is no ELF file that can be understood. */
+/** Reads the facts from an open file. Returns false when the file is not an ELF file, or has damaged headers. */
 bool elf_read(int fd, struct elf_facts *facts);
 
-/** Path of the loader of this very program; an empty string when it is linked statically. */
+/** Returns the path of the loader of the calling program, or an empty string when that is linked statically. */
 const char *elf_own_interpreter(void);
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The end of a process. The report is written when exit(3) is called or main() returns, while standard error is open:
- * many programs close it themselves at the very end. What is lost later is told later, if it still can be.
+ * The end of a process. The report is written when the program calls exit(3) or returns from main(), since standard
+ * error is still open then: many programs close it at the very end. A loss after that moment gets a report of its own,
+ * if standard error is still open.
  *
- * An exit status of 0 becomes EXIT_LOST here. A process that a signal kills is told apart anyway, and writes no report.
+ * An exit status of 0 becomes EXIT_LOST here. A process that is killed by a signal writes no report; its parent sees
+ * the failure anyway.
  */
 #include "preload.h"
 
@@ -11,13 +13,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Reports, and returns the status to end with. */
+/* Writes the report, if bytes were lost, and returns the exit status for the process. */
 static int
-settle(int status)
+report_and_get_status(int status)
 {
     if (!losses_are_there() || !preload_is_here())
         return status;
-    /* The parent gets eight bits. */
+    /* The parent process sees only the low eight bits of a status. */
     if ((status & 0xff) == 0 && preload_on_loss() != ON_LOSS_REPORT) {
         losses_report(LOSSES_END_STATUS);
         return EXIT_LOST;
@@ -29,14 +31,14 @@ settle(int status)
 EXPORTED _Noreturn void
 exit(int status)
 {
-    NEXT(exit)(settle(status));
+    NEXT(exit)(report_and_get_status(status));
     __builtin_unreachable();
 }
 
 EXPORTED _Noreturn void
 _exit(int status)
 {
-    NEXT(_exit)(settle(status));
+    NEXT(_exit)(report_and_get_status(status));
     __builtin_unreachable();
 }
 
@@ -49,14 +51,15 @@ _Exit(int status)
 EXPORTED _Noreturn void
 quick_exit(int status)
 {
-    NEXT(quick_exit)(settle(status));
+    NEXT(quick_exit)(report_and_get_status(status));
     __builtin_unreachable();
 }
 
 EXPORTED _Noreturn void
 abort(void)
 {
-    (void)settle(1); /* any status but 0: it stays */
+    (void)report_and_get_status(
+        1); /* the status is not used; one other than 0 keeps the report from naming a new status */
     NEXT(abort)();
     __builtin_unreachable();
 }
@@ -73,7 +76,10 @@ main_and_report(int argc, char **argv, char **environment)
     exit(own_main(argc, argv, environment));
 }
 
-/* Every program begins here, with its main() and what the start file of its time hands over. */
+/*
+ * Every program starts with a call of this function, which gets main() as an argument. The other arguments depend on
+ * the version of the C library that the program was linked with, and are passed on.
+ */
 start_function __libc_start_main;
 
 EXPORTED int
@@ -86,24 +92,27 @@ __libc_start_main(main_function *main, int argc, char **argv, void (*init)(void)
 
 #endif
 
-/* --------------------------------------------------------------------------------------------------- the last word -- */
+/* --------------------------------------------------------------------------------------------------- late losses -- */
 
 #ifdef __GLIBC__
 
-/* Registered before main() runs, so called last. The last thread that ends, by pthread_exit(3), comes here only. */
+/*
+ * Runs as the last exit function, since it was registered before main(). A process that ends because its last thread
+ * has called pthread_exit(3) does not come through the functions above, only through this one.
+ */
 static void
-at_last(int status, void *unused)
+report_last(int status, void *unused)
 {
     (void)unused;
-    int settled = settle(status);
-    if (settled != status)
-        NEXT(exit)(settled); /* glibc goes on with what is left to do, which is to flush streams */
+    int reported_status = report_and_get_status(status);
+    if (reported_status != status)
+        NEXT(exit)(reported_status); /* in glibc a second call does what is left to do, which is to flush streams */
 }
 
 void
 ending_begin(void)
 {
-    (void)on_exit(at_last, NULL); /* what is lost after exit(3) was called may stay untold then */
+    (void)on_exit(report_last, NULL); /* if this fails, losses after the call of exit(3) are not reported */
 }
 
 #else

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A process that executes another program ends without its exit functions: the report is written before, and what a loss
- * means for the exit status is handed on in the environment.
+ * A process that executes another program does not run its exit functions. So the report is written before the
+ * execution, and a variable in the environment tells the next program that bytes were lost, since its exit status must
+ * say so.
  */
 #include "preload.h"
 
@@ -28,7 +29,7 @@ length(char *const *words)
     return count;
 }
 
-/* Executes by one of the calls below. Comes back only when that has failed. */
+/* Executes a program by one of the calls below. Returns only when the call has failed. */
 static int
 execute(executor *call, const void *what, char *const *arguments, char *const *environment)
 {
@@ -41,7 +42,7 @@ execute(executor *call, const void *what, char *const *arguments, char *const *e
         signals_uncover();
     if (has_lost && preload_on_loss() != ON_LOSS_REPORT) {
         const size_t count = length(environment);
-        char *longer[count + 2]; /* memory for more may be had from a handler or a forked child only here */
+        char *longer[count + 2]; /* on the stack, since a signal handler or a forked child must not allocate */
         longer[0] = (char[]){VARIABLE_LOST "=1"};
         for (size_t i = 0; i <= count; i++)
             longer[i + 1] = i < count ? environment[i] : NULL;
@@ -56,7 +57,7 @@ execute(executor *call, const void *what, char *const *arguments, char *const *e
     return result;
 }
 
-/* ------------------------------------------------------------------------------- the calls, with the same arguments -- */
+/* ------------------------------------------------------------------------------- the calls, with equal arguments -- */
 
 static int
 by_path(const void *path, char *const *arguments, char *const *environment)
@@ -119,7 +120,7 @@ fexecve(int fd, char *const arguments[], char *const environment[])
     return execute(by_descriptor, &fd, arguments, environment);
 }
 
-/* Not every C library declares it. */
+/* Declared here, since not every C library declares execveat(2). */
 int execveat(int folder, const char *path, char *const arguments[], char *const environment[], int flags);
 
 EXPORTED int
@@ -130,18 +131,18 @@ execveat(int folder, const char *path, char *const arguments[], char *const envi
 
 /* -------------------------------------------------------------------------------------- arguments one after another -- */
 
-/* How many words there are, up to the NULL. */
+/* Returns the number of words up to the NULL, including the first one. */
 static size_t
 count_words(va_list rest)
 {
-    size_t count = 1; /* the first one is no part of the list */
+    size_t count = 1; /* the first word is not in the list */
 
     while (va_arg(rest, char *) != NULL)
         count++;
     return count;
 }
 
-/* The number of words is known on the stack only, so this has to be a macro: it makes an array of them. */
+/* Makes an array of the words. It is a macro, since the array must be on the stack of the caller. */
 /* NOLINTBEGIN(bugprone-macro-parentheses): names of variables */
 #define COLLECT_WORDS(words, first, rest)                                                                              \
     va_list rest, counted;                                                                                             \

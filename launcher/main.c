@@ -2,7 +2,8 @@
 /*
  * mmapguard run [--on-loss=fail|report|abort] [--no-children] [--] COMMAND [ARGUMENT...]
  *
- * Executes a command with the guard preloaded. Nothing stays behind: the command has the process to itself.
+ * Executes a command with the guard preloaded. The command replaces this program in its process, so no process waits
+ * for it.
  */
 #include <errno.h>
 #include <limits.h>
@@ -44,7 +45,7 @@ struct request {
     char **command;
 };
 
-/* ---------------------------------------------------------------------------------------------------- complaints -- */
+/* ---------------------------------------------------------------------------------------------------- messages -- */
 
 static __attribute__((format(printf, 1, 2))) void
 complain(const char *format, ...)
@@ -66,7 +67,7 @@ refuse_usage(const char *what, const char *word)
     return EXIT_USAGE;
 }
 
-/* Prints to standard output what was asked for. */
+/* Prints a text to standard output. Returns the exit status. */
 static int
 answer(const char *text)
 {
@@ -78,7 +79,7 @@ answer(const char *text)
 
 /* ------------------------------------------------------------------------------------------------------- options -- */
 
-/* Reads the words behind `run`. Returns 0, or the exit status for what is wrong. */
+/* Reads the words behind `run`. Returns 0, or the exit status for a mistake in them. */
 static int
 parse(char **words, struct request *request)
 {
@@ -97,9 +98,9 @@ parse(char **words, struct request *request)
         else if (words[1] != NULL)
             request->on_loss_word = *++words;
         else
-            return refuse_usage("--on-loss wants a word: fail, report or abort", NULL);
+            return refuse_usage("--on-loss needs a word: fail, report or abort", NULL);
         if (!on_loss_parse(request->on_loss_word, &request->on_loss))
-            return refuse_usage("--on-loss is fail, report or abort, and not", request->on_loss_word);
+            return refuse_usage("--on-loss must be fail, report or abort, and not", request->on_loss_word);
     }
     if (*words != NULL && strcmp(*words, "--") == 0)
         words++;
@@ -111,7 +112,7 @@ parse(char **words, struct request *request)
 
 /* --------------------------------------------------------------------------------------------------- environment -- */
 
-/* Stores the folder of this program. Returns false when the system does not say. */
+/* Stores the folder in which this program is. Returns false when the system does not tell. */
 static bool
 own_folder(char folder[PATH_MAX])
 {
@@ -120,7 +121,7 @@ own_folder(char folder[PATH_MAX])
     if (size > 0) {
         folder[size] = '\0';
     } else {
-        /* Without /proc: what was executed, as the kernel has it. */
+        /* Without /proc, use the path that the kernel has stored for the program. */
         const char *name = (const char *)getauxval(AT_EXECFN); /* NOLINT(performance-no-int-to-ptr): an address */
         if (name == NULL || realpath(name, folder) == NULL)
             return false;
@@ -132,7 +133,10 @@ own_folder(char folder[PATH_MAX])
     return true;
 }
 
-/* Finds the object: beside the program, as in a build folder and in a wheel; else where it is installed. */
+/*
+ * Finds the object to preload. In a build folder and in a wheel it is beside this program; otherwise it is in the
+ * folder where it was installed. Returns false when there is none.
+ */
 static bool
 find_object(char path[PATH_MAX])
 {
@@ -149,7 +153,10 @@ find_object(char path[PATH_MAX])
     return false;
 }
 
-/* Adds `word` to the end of a list in the environment, unless the list has it already. */
+/*
+ * Adds `word` to the end of a list in the environment, unless the list has the word already. Returns false without
+ * memory.
+ */
 static bool
 list_add(const char *variable, const char *word, const char *separators)
 {
@@ -167,26 +174,29 @@ list_add(const char *variable, const char *word, const char *separators)
     char *longer = malloc(strlen(list) + size + 2);
     if (longer == NULL)
         return false;
-    sprintf(longer, "%s:%s", list, word); /* fits: two texts, a colon and a NUL */
+    sprintf(longer, "%s:%s", list, word); /* the memory is for two texts, a colon and a NUL */
     bool done = setenv(variable, longer, 1) == 0;
     free(longer);
     return done;
 }
 
-/* Objects that were to be preloaded stay, in front: a sanitizer has to be the first. */
+/*
+ * Sets the variables for the object, and adds it to the list of objects to preload. Objects that are on the list
+ * already stay in front, since a sanitizer must be the first. Returns false without memory.
+ */
 static bool
 prepare_environment(const struct request *request, const struct program *program, const char *object)
 {
     return list_add(VARIABLE_PRELOAD, object, PRELOAD_SEPARATORS) &&
            setenv(VARIABLE_ON_LOSS, request->on_loss_word, 1) == 0 && unsetenv(VARIABLE_LOST) == 0 &&
            (request->no_children ? setenv(VARIABLE_NO_CHILDREN, "1", 1) : unsetenv(VARIABLE_NO_CHILDREN)) == 0 &&
-           /* A program with AddressSanitizer refuses to run where any other library comes first. */
+           /* A program with AddressSanitizer refuses to run when another library comes first. */
            (!program->needs_asan || list_add("ASAN_OPTIONS", "verify_asan_link_order=0", ":"));
 }
 
 /* --------------------------------------------------------------------------------------------------------- running -- */
 
-/* Returns true when the guard can be installed. What is executed inherits the action that was there before. */
+/* Returns true when the guard can be installed. Restores the action for SIGBUS, since the command inherits it. */
 static bool
 guard_is_possible(void)
 {
@@ -210,7 +220,7 @@ system_obstacle(void)
     if (!guard_is_possible())
         return "no handler for SIGBUS can be installed on this system";
     if (mmg_supports(MMG_FEATURE_FOREIGN) != 1)
-        return "the system does not say what is mapped where (is /proc mounted?), or forbids to replace pages";
+        return "the system does not tell what is mapped at an address (is /proc mounted?), or forbids replacing pages";
     return NULL;
 }
 
@@ -221,19 +231,19 @@ refuse(const char *what, const char *why)
     return EXIT_NOT_GUARDED;
 }
 
-/* Executes the program; returns the exit status for what is wrong only. */
+/* Executes the program. Returns only when that fails, with the exit status for the failure. */
 static int
 execute(const struct program *program, char **command)
 {
     execve(program->path, command, environ);
-    if (errno == ENOEXEC) { /* no format that the kernel knows: a script for the shell, as execvp(3) has it */
+    if (errno == ENOEXEC) { /* the kernel does not know the format, so it is a script for the shell, as in execvp(3) */
         size_t count = 0;
         while (command[count] != NULL)
             count++;
         char **words = (char **)calloc(count + 2, sizeof *words);
         if (words != NULL) {
             words[0] = (char[]){"sh"};
-            words[1] = (char *)program->path; /* execve(2) writes to no argument */
+            words[1] = (char *)program->path; /* the cast is safe, since execve(2) does not write to the arguments */
             memcpy((void *)(words + 2), (const void *)(command + 1), count * sizeof *words);
             execve("/bin/sh", words, environ);
             free((void *)words);
@@ -266,9 +276,9 @@ run(char **words)
     if (obstacle != NULL)
         return refuse("nothing can be guarded:", obstacle);
     if (!find_object(object))
-        return refuse(PRELOAD_NAME, "is missing: it belongs beside this program, or into " MMAPGUARD_OBJECT_FOLDER);
+        return refuse(PRELOAD_NAME, "is missing: it should be beside this program, or in " MMAPGUARD_OBJECT_FOLDER);
     if (strpbrk(object, PRELOAD_SEPARATORS) != NULL)
-        return refuse(object, "cannot be preloaded, since the loader takes a space or a colon for the end of a path");
+        return refuse(object, "cannot be preloaded: the loader would end its path at the space or colon");
     if (!prepare_environment(&request, &program, object))
         return refuse("the environment:", strerror(errno));
     return execute(&program, request.command);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Keeps the program and the object loadable by older systems than they were built on, as src/os/linux/glibc_compat.c does
- * for the library: glibc 2.34 gave new versions to the functions of libdl, which became part of libc, and to the function
- * that starts a program. Here the same names are defined on top of the versions that have always been there. Nothing is
- * exported.
+ * Lets the program and the object load on systems with an older glibc than that of the build system, as
+ * src/os/linux/glibc_compat.c does for the library. glibc 2.34 gave new versions to the functions of libdl, which
+ * became a part of libc, and to the function that starts a program. This file defines functions of the same names,
+ * which call the first versions. It exports nothing.
  */
 #include <features.h>
 
@@ -17,8 +17,8 @@
 #else
 #define FIRST_VERSION "GLIBC_2.17"
 #endif
-#define OURS __attribute__((visibility("hidden")))
-/* Refer to a function by the version that glibc has had since it knows the processor. */
+#define HIDDEN __attribute__((visibility("hidden")))
+/* Makes old_NAME refer to the first version of a function that glibc had for this processor. */
 #define OLD(name) __asm__(".symver old_" #name ", " #name "@" FIRST_VERSION)
 
 #ifdef MMAPGUARD_OLD_DL
@@ -28,14 +28,17 @@ OLD(dlsym);
 int old_dladdr(const void *address, Dl_info *found);
 void *old_dlsym(void *where, const char *name);
 
-OURS int
+HIDDEN int
 dladdr(const void *address, Dl_info *found)
 {
     return old_dladdr(address, found);
 }
 
-/* RTLD_NEXT is understood from the caller of glibc's function, which is in the same object as the caller of this one. */
-OURS void *
+/*
+ * For RTLD_NEXT glibc's function looks at the object of its caller. That is this function, which is in the same object
+ * as its own caller, so the result is right.
+ */
+HIDDEN void *
 dlsym(void *restrict where, const char *restrict name)
 {
     return old_dlsym(where, name);
@@ -54,11 +57,11 @@ int old___libc_start_main(program_main *main, int argc, char **argv, program_ini
 int __libc_start_main(program_main *main, int argc, char **argv, program_init *init, void (*fini)(void),
                       void (*loader_fini)(void), void *stack_end);
 
-/* The linker puts the addresses of a program's constructors between these two. */
-extern program_init *const __init_array_start[] OURS;
-extern program_init *const __init_array_end[] OURS;
+/* The linker defines these two symbols: the addresses of the program's constructors are between them. */
+extern program_init *const __init_array_start[] HIDDEN;
+extern program_init *const __init_array_end[] HIDDEN;
 
-/* What glibc before 2.34 expects of a program: that it runs its constructors itself. */
+/* Runs the constructors of the program. Since 2.34 glibc does this by itself. */
 static void
 run_constructors(int argc, char **argv, char **environment)
 {
@@ -66,8 +69,8 @@ run_constructors(int argc, char **argv, char **environment)
         (*constructor)(argc, argv, environment);
 }
 
-/* The start file of the compiler calls this. What it passes for `init` is NULL where glibc is new. */
-OURS int
+/* The start file of the C library calls this function. For `init` it passes NULL when glibc is 2.34 or later. */
+HIDDEN int
 __libc_start_main(program_main *main, int argc, char **argv, program_init *init, void (*fini)(void),
                   void (*loader_fini)(void), void *stack_end)
 {
@@ -78,5 +81,5 @@ __libc_start_main(program_main *main, int argc, char **argv, program_init *init,
 #endif
 
 #else
-typedef int glibc_has_only_one_version_of_these; /* ISO C wants something in a file */
+typedef int glibc_has_only_one_version_of_these; /* ISO C forbids an empty file */
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The report: one block on standard error, a line for each file that lost bytes. It is written when the process ends, and
- * possibly in a signal handler: no memory is allocated, and no stream is used.
+ * The report is one block of text on standard error, with a line for each file that lost bytes. The process writes it
+ * when it ends, which may be in a signal handler. So the code here does not allocate memory and does not use streams.
  *
- * Losses of regions that the program has opened with mmapguard itself are not in it. The program is told of them.
+ * The report leaves out losses in regions that the program has opened with mmapguard itself, since the program gets a
+ * status for those.
  */
 #include "preload.h"
 
@@ -20,11 +21,11 @@
 
 #include <mmapguard.h>
 
-#define MAX_FILES 16  /* that a report names */
-#define MAX_TEXT 8192 /* bytes of a report */
+#define MAX_FILES 16  /* the number of files that a report names */
+#define MAX_TEXT 8192 /* the size of a report in bytes */
 #define PATIENCE_MS 1000
 
-/* What a file lost in one way: the bytes from the first to the last one that is lost. */
+/* The losses of one file by one cause. Bytes from `start` up to `end` are lost, not necessarily all of them. */
 struct lost_file {
     uint64_t device, inode, start, end;
     mmg_status cause;
@@ -32,28 +33,31 @@ struct lost_file {
     char path[sizeof((mmg_loss *)NULL)->path];
 };
 
-/* What a report is made of. Static, since the stack of a handler may be small; for one thread at a time. */
+/*
+ * The contents of a report. They are static, since the stack of a handler may be small. Only the thread that has set
+ * `is_reporting` uses them.
+ */
 static struct {
     struct lost_file files[MAX_FILES];
     unsigned count;
-    uint64_t losses; /* that were read from the ledger */
-    uint64_t more;   /* of these, the ones of further files */
+    uint64_t losses; /* the number of records that were read from the ledger */
+    uint64_t more;   /* how many of these belong to files that the report does not name */
     mmg_loss loss;
     char text[MAX_TEXT];
     size_t size;
 } report;
 static atomic_flag is_reporting = ATOMIC_FLAG_INIT;
 
-static _Atomic uint64_t begun_at; /* marks of the ledger */
-static uint64_t told_up_to;
-static _Atomic uint64_t told;      /* losses */
-static _Atomic uint64_t not_ours;  /* losses before this process began */
-static _Atomic bool has_inherited; /* a program that executed this one has lost bytes */
-static struct stat standard_error; /* as it was at the start; no i-node: it was closed */
+static _Atomic uint64_t begun_at;    /* the newest record of the ledger when the process began */
+static uint64_t reported_up_to;      /* the newest record of the ledger that a report was about */
+static _Atomic uint64_t reported;    /* the number of losses that were reported */
+static _Atomic uint64_t lost_before; /* the number of losses before this process began */
+static _Atomic bool has_inherited;   /* the program that executed this one has lost bytes */
+static struct stat standard_error;   /* as it was at the start; the inode is 0 when it was closed */
 
 /* --------------------------------------------------------------------------------------------------------- ledger -- */
 
-/* Losses that were told to nobody else, since the process began or its parent did. */
+/* Returns the number of losses in foreign mappings, including those of the parent process before a fork. */
 static uint64_t
 losses_ever(void)
 {
@@ -62,7 +66,7 @@ losses_ever(void)
     return mmg_stats_get(&stats) == MMG_OK ? stats.losses_foreign : 0;
 }
 
-/* The mark of the ledger now. No system call. */
+/* Returns the number of the newest record in the ledger. Makes no system call. */
 static uint64_t
 mark_now(void)
 {
@@ -71,20 +75,23 @@ mark_now(void)
     return mmg_losses_get(0, NULL, 0, &count, &mark) == MMG_OK ? mark : 0;
 }
 
-/* The ledger is asked first: a program in a sandbox of its own may be killed for a system call that it did not make. */
+/*
+ * Returns the number of losses in foreign mappings since the process began. The ledger is read first, since that needs
+ * no system call: the sandbox of a program may kill it for a system call that the program itself does not make.
+ */
 static uint64_t
 losses_now(void)
 {
-    return mark_now() == atomic_load(&begun_at) ? 0 : losses_ever() - atomic_load(&not_ours);
+    return mark_now() == atomic_load(&begun_at) ? 0 : losses_ever() - atomic_load(&lost_before);
 }
 
 void
 losses_begin(void)
 {
-    told_up_to = mark_now();
-    atomic_store(&begun_at, told_up_to);
-    atomic_store(&not_ours, losses_ever());
-    atomic_store(&told, 0);
+    reported_up_to = mark_now();
+    atomic_store(&begun_at, reported_up_to);
+    atomic_store(&lost_before, losses_ever());
+    atomic_store(&reported, 0);
     atomic_flag_clear(&is_reporting);
 }
 
@@ -107,17 +114,17 @@ losses_are_there(void)
     return atomic_load(&has_inherited) || losses_now() > 0;
 }
 
-/* Reads the next record into the report. Returns false when there is none. */
+/* Reads the next record into the report. Returns false when there is no further record. */
 static bool
 next_loss(void)
 {
     uint64_t count = 0;
 
     report.loss.struct_size = sizeof report.loss;
-    return mmg_losses_get(told_up_to, &report.loss, 1, &count, &told_up_to) == MMG_OK && count == 1;
+    return mmg_losses_get(reported_up_to, &report.loss, 1, &count, &reported_up_to) == MMG_OK && count == 1;
 }
 
-/* The file that a loss belongs to; NULL when there is no room for one more. */
+/* Returns the entry of the report for the file of a loss, or NULL when the report has no room for another file. */
 static struct lost_file *
 file_of(const mmg_loss *loss)
 {
@@ -134,6 +141,7 @@ file_of(const mmg_loss *loss)
     return file;
 }
 
+/* Reads all new records, and adds them up by file and cause. */
 static void
 collect(void)
 {
@@ -178,7 +186,7 @@ add_number(uint64_t number)
     add(at);
 }
 
-/* "1 loss", "2 losses". */
+/* Adds "1 loss", or "2 losses". */
 static void
 add_count(uint64_t number, const char *one, const char *many)
 {
@@ -186,7 +194,10 @@ add_count(uint64_t number, const char *one, const char *many)
     add(number == 1 ? one : many);
 }
 
-/* A path may hold anything, and the report may go to a terminal: control characters are spelled in hexadecimal. */
+/*
+ * Adds a path. A path may have control characters, and the report may go to a terminal, so they are written in
+ * hexadecimal.
+ */
 static void
 add_path(const char *path)
 {
@@ -239,7 +250,7 @@ add_file(const struct lost_file *file)
 static void
 compose(enum losses_end end)
 {
-    const uint64_t before = atomic_load(&told), now = losses_now();
+    const uint64_t before = atomic_load(&reported), now = losses_now();
 
     report.size = 0;
     add("mmapguard: ");
@@ -254,18 +265,20 @@ compose(enum losses_end end)
     const uint64_t unnamed = report.more + (now - before - report.losses);
     if (unnamed > 0) {
         add("mmapguard:   and ");
-        add_count(unnamed, " loss more\n", " losses more\n");
+        add_count(unnamed, " more loss\n", " more losses\n");
     }
     if (end == LOSSES_END_STATUS)
         add("mmapguard: the exit status is 75 in place of 0\n");
     if (end == LOSSES_END_ABORT)
-        add("mmapguard: ended at the first loss, as --on-loss=abort wants it\n");
+        add("mmapguard: the process ends at its first loss, because of --on-loss=abort\n");
 }
 
 /* -------------------------------------------------------------------------------------------------------- writing -- */
 
-/* Returns true when standard error is what it was at the start. A program may have closed it, and opened a file of its own
-   in its place. */
+/*
+ * Returns true when standard error is still the file that it was at the start. A program may have closed it and opened
+ * a file of its own, which got the same descriptor.
+ */
 static bool
 is_standard_error_there(void)
 {
@@ -288,7 +301,10 @@ write_text(void)
     }
 }
 
-/* Writing to a pipe that nobody reads, or behind the largest size of files, raises a signal that would end the program. */
+/*
+ * Writes the report, and takes back the signals that writing may raise: SIGPIPE for a pipe without a reader, and
+ * SIGXFSZ at the limit on file sizes. They would end the program.
+ */
 static void
 write_quietly(void)
 {
@@ -315,14 +331,14 @@ losses_report(enum losses_end end)
 {
     const int saved = errno;
 
-    /* Another thread is at it, or this one was, when a signal came: one report is enough. */
+    /* Another thread is writing the report, or this thread was when a signal came. One report is enough. */
     if (atomic_flag_test_and_set(&is_reporting))
         return;
-    if (losses_now() > atomic_load(&told) || (end == LOSSES_END_STATUS && losses_are_there())) {
+    if (losses_now() > atomic_load(&reported) || (end == LOSSES_END_STATUS && losses_are_there())) {
         collect();
         compose(end);
         write_quietly();
-        atomic_store(&told, losses_now());
+        atomic_store(&reported, losses_now());
     }
     atomic_flag_clear(&is_reporting);
     errno = saved;

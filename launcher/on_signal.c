@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The guard stays on top of SIGBUS. A handler that the program installs is really installed, and then covered by the guard
- * again, which passes on to it what is not its own, as it would have come without the guard. The program is told its
- * own action when it asks, and never sees the guard's.
+ * Keeps the guard on top of the handlers for SIGBUS. When the program installs a handler, this file installs it and
+ * then puts the guard back on top. The guard passes signals that are not about lost pages on to that handler, which
+ * gets them as it would without the guard. When the program asks for the action of SIGBUS, it gets its own action, and
+ * never that of the guard.
  */
 #include "preload.h"
 
@@ -14,25 +15,26 @@
 #include <mmapguard.h>
 
 static atomic_flag is_busy = ATOMIC_FLAG_INIT;
-static struct sigaction wanted; /* by the program, as the C library tells it */
-static bool is_interrupting;    /* siginterrupt(3) was called: signal(3) sets no SA_RESTART */
+static struct sigaction wanted; /* the action that the program has set */
+static bool is_interrupting;    /* siginterrupt(3) was called, so signal(3) must not set SA_RESTART */
 
 /* ------------------------------------------------------------------------------------------------ the first loss -- */
 
-/* The guard's own handler, while the one below is on top of it. */
+/* The handler of the guard, when end_at_loss() is on top of it. */
 static void (*_Atomic covered)(int signo, siginfo_t *info, void *context);
 
-/* On top of the guard where the first loss ends the process. */
+/* Calls the guard, and ends the process when bytes were lost. It is the handler of SIGBUS with --on-loss=abort. */
 static void
 end_at_loss(int signo, siginfo_t *info, void *context)
 {
     atomic_load (&covered)(signo, info, context);
     if (preload_is_here() && losses_are_there()) {
         losses_report(LOSSES_END_ABORT);
-        NEXT(_exit)(EXIT_LOST); /* of the C library: the one that reports is ours */
+        NEXT(_exit)(EXIT_LOST); /* not the _exit() of this object, which would report again */
     }
 }
 
+/* Puts end_at_loss() on top of the guard. Returns false when the system refuses. */
 static bool
 cover_guard(void)
 {
@@ -44,13 +46,16 @@ cover_guard(void)
         return true;
     atomic_store(&covered, action.sa_sigaction);
     action.sa_sigaction = end_at_loss;
-    sigemptyset(&action.sa_mask); /* the guard knows its own handlers by their mask, and this is none of them */
+    sigemptyset(&action.sa_mask); /* by its mask the guard recognises its own handler, which this is not */
     return NEXT(sigaction)(SIGBUS, &action, NULL) == 0;
 }
 
 /* ------------------------------------------------------------------------------------------------------- covering -- */
 
-/* Signals are blocked meanwhile: a handler may install handlers too, and would wait for itself. */
+/*
+ * Takes the lock and blocks all signals. A handler that interrupted this thread could otherwise install a handler, and
+ * would wait for its own thread.
+ */
 static sigset_t
 lock(void)
 {
@@ -70,7 +75,7 @@ unlock(sigset_t before)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* The caller has the lock. */
+/* Puts the guard on top. The caller has the lock. Returns false when the system refuses. */
 static bool
 cover(void)
 {
@@ -100,11 +105,14 @@ signals_are_ignored(void)
     return wanted.sa_handler == SIG_IGN;
 }
 
-/* What is executed inherits an ignored signal, and no handler. */
+/*
+ * A program that is executed inherits that a signal is ignored, but no handler. So the program's SIG_IGN is set before
+ * the execution.
+ */
 void
 signals_uncover(void)
 {
-    /* A child of vfork(2) has actions of its own, and the books of its parent. */
+    /* A child of vfork(2) has actions of its own, but shares the variables of its parent. */
     if (!preload_is_here()) {
         (void)NEXT(sigaction)(SIGBUS, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
         return;
@@ -128,6 +136,7 @@ signals_cover(void)
 
 /* -------------------------------------------------------------------------------------- functions of the C library -- */
 
+/* Does the work of sigaction(3) for SIGBUS: sets the program's action and stores its old one. Returns 0 or -1. */
 static int
 exchange(const struct sigaction *fresh, struct sigaction *old)
 {
@@ -138,7 +147,7 @@ exchange(const struct sigaction *fresh, struct sigaction *old)
     if (fresh != NULL) {
         result = NEXT(sigaction)(SIGBUS, fresh, NULL);
         if (result == 0) {
-            /* Between these two calls the program's handler has the faults of other threads. */
+            /* Until the guard is back on top, faults of other threads go to the program's handler. */
             (void)NEXT(sigaction)(SIGBUS, NULL, &wanted);
             (void)cover();
             errno = saved;
@@ -158,7 +167,7 @@ sigaction(int signo, const struct sigaction *restrict fresh, struct sigaction *r
     return exchange(fresh, old);
 }
 
-/* The name that glibc has for programs which define a sigaction() of their own. */
+/* glibc has this name for programs that define a sigaction() of their own. */
 int __sigaction(int signo, const struct sigaction *fresh, struct sigaction *old);
 
 EXPORTED int
@@ -167,7 +176,10 @@ __sigaction(int signo, const struct sigaction *fresh, struct sigaction *old)
     return sigaction(signo, fresh, old);
 }
 
-/* Installs a handler with these flags; `blocks` says whether the signal is blocked while the handler runs. */
+/*
+ * Installs a handler with these flags. `blocks` says whether the signal is blocked while the handler runs. Returns the
+ * old handler or SIG_ERR.
+ */
 static sighandler_t
 install(sighandler_t handler, int flags, bool blocks)
 {
@@ -209,7 +221,7 @@ ssignal(int signo, sighandler_t handler)
     return signal(signo, handler);
 }
 
-/* As System V had it: the handler is good for one signal. */
+/* The signal() of System V, whose handler is called for one signal only. */
 EXPORTED sighandler_t
 __sysv_signal(int signo, sighandler_t handler)
 {
@@ -224,7 +236,7 @@ sysv_signal(int signo, sighandler_t handler)
     return __sysv_signal(signo, handler);
 }
 
-/* System V's four calls with a mask; SIG_HOLD stands for "blocked". */
+/* Calls of System V that also change the signal mask. SIG_HOLD as the handler means that the signal is blocked. */
 EXPORTED sighandler_t
 sigset(int signo, sighandler_t handler)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Guards the process before its main() runs, and says what the object needs to know of the process.
+ * Guards the process before its main() runs, and keeps what the other files need to know about the process.
  */
 #include "preload.h"
 
@@ -19,7 +19,7 @@
 extern char **environ;
 
 static enum on_loss on_loss = ON_LOSS_FAIL;
-static _Atomic pid_t process; /* that is guarded; 0: none */
+static _Atomic pid_t process; /* the process that is guarded; 0: none */
 
 const struct next_functions *
 preload_next(void)
@@ -28,7 +28,7 @@ preload_next(void)
     static _Atomic bool is_known;
 
     if (!atomic_load_explicit(&is_known, memory_order_acquire)) {
-        /* By memcpy(3), since dlsym(3) returns functions as objects. */
+        /* memcpy(3) avoids a cast from a pointer to an object, which dlsym(3) returns, to a pointer to a function. */
         void *found;
 #define NEXT_FIND(name, type)                                                                                          \
     found = dlsym(RTLD_NEXT, #name);                                                                                   \
@@ -55,8 +55,8 @@ preload_on_loss(void)
 /* --------------------------------------------------------------------------------------------------- environment -- */
 
 /*
- * The environment is edited where it lies: main() of some programs has a pointer of its own to it, which setenv(3) and
- * unsetenv(3) would leave behind.
+ * Returns the entry of a variable in the environment, or NULL. The code edits the environment in place: the main() of
+ * some programs keeps a pointer to it, and setenv(3) or unsetenv(3) could move it.
  */
 static char **
 variable_find(const char *name)
@@ -78,7 +78,7 @@ variable_remove(const char *name)
         while (*at++ != NULL);
 }
 
-/* Takes this object out of the list of those that are preloaded, and leaves the others. */
+/* Removes this object from the list of objects to preload, and leaves the others there. */
 static void
 stop_preloading(void)
 {
@@ -111,7 +111,7 @@ read_environment(void)
     const char *word = getenv(VARIABLE_ON_LOSS);
 
     if (word != NULL)
-        (void)on_loss_parse(word, &on_loss); /* an unknown word is somebody else's, and leaves the default */
+        (void)on_loss_parse(word, &on_loss); /* an unknown word may come from another version, and leaves the default */
     if (getenv(VARIABLE_LOST) != NULL)
         losses_inherit();
     variable_remove(VARIABLE_LOST);
@@ -137,15 +137,15 @@ begin(void)
 {
     read_environment();
     if (!signals_begin()) {
-        /* The first program was looked at before; this is a child in a sandbox, or something like it. */
+        /* `mmapguard run` has checked the first program. So this is another one, for example a child in a sandbox. */
         fprintf(stderr, "mmapguard: %s[%d] runs without the guard: %s\n", program_invocation_short_name, (int)getpid(),
-                mmg_supports(MMG_FEATURE_FOREIGN) == 1 ? "it cannot be put in place"
-                                                       : "the system does not say what is mapped where");
+                mmg_supports(MMG_FEATURE_FOREIGN) == 1 ? "it cannot be installed"
+                                                       : "the system does not tell what is mapped at an address");
         return;
     }
     losses_begin();
     losses_look_at_standard_error();
-    /* Without the hook a forked child takes itself for a child of vfork(2): guarded, and without a report. */
+    /* If this fails, a forked child takes itself for a child of vfork(2): it is guarded, but writes no report. */
     (void)pthread_atfork(NULL, NULL, after_fork);
     atomic_store(&process, getpid());
     ending_begin();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The object that `mmapguard run` preloads: what its parts know of each other. It exports functions of the C library, and
- * nothing else; whoever calls one of them may be in a signal handler, or in a child that shares its parent's memory.
+ * The object that `mmapguard run` preloads: what its files share. The object exports functions of the C library and
+ * nothing else. A caller of such a function may be a signal handler, or a child that shares the memory of its parent.
  */
 #ifndef MMAPGUARD_LAUNCHER_PRELOAD_H
 #define MMAPGUARD_LAUNCHER_PRELOAD_H
@@ -13,7 +13,7 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-/* The functions that the object stands in front of, each with its type. */
+/* The functions that the object replaces, each with its type. */
 #define NEXT_FUNCTIONS(X)                                                                                              \
     X(sigaction, int (*)(int, const struct sigaction *, struct sigaction *))                                           \
     X(signal, sighandler_t (*)(int, sighandler_t))                                                                     \
@@ -41,65 +41,76 @@ struct next_functions {
 #undef NEXT_MEMBER
 };
 
-/* The function of this name that the object stands in front of. */
+/* The function of the C library that the object replaces by its own function of this name. */
 #define NEXT(name) (preload_next()->name##_)
 
 /**
- * Returns these functions, a NULL for each that the C library lacks. The first call looks them up, and comes from the
- * loader or from a library that is initialised: later ones may be in a signal handler.
+ * Returns the functions that the object replaces, with NULL for each one that the C library does not have. The first
+ * call looks them up. It comes while the program is loaded, so later calls may be in a signal handler.
  */
 const struct next_functions *preload_next(void);
 
 /**
- * Returns true in a process that is guarded by this object. A child of vfork(2) shares the memory of its parent, and is
- * none: what it does concerns its own signals and its own end.
+ * Returns true in a process that this object guards. Returns false in a child of vfork(2), which shares the memory of
+ * its parent: such a child must neither report the losses of its parent nor store its own signal actions in the
+ * parent's variables.
  */
 bool preload_is_here(void);
 
+/** Returns what a loss means for the process. */
 enum on_loss preload_on_loss(void);
 
 /* ---------------------------------------------------------------------------------------------- signals, on_signal.c */
 
-/** Guards the process, on top of what is installed for SIGBUS by now. Returns false when that fails. */
+/** Puts the guard on top of the current action for SIGBUS. Returns false when that fails. */
 bool signals_begin(void);
 
-/** Takes back locks that another thread held when this child was forked. */
+/** Releases the lock, which another thread may have held when this child was forked. */
 void signals_after_fork(void);
 
-/** Returns true when the program ignores SIGBUS. No system call. */
+/** Returns true when the program ignores SIGBUS. Makes no system call. */
 bool signals_are_ignored(void);
 
-/** Lets an ignored SIGBUS be inherited by what is about to be executed; and covers it again when that has failed. */
+/**
+ * The first sets SIG_IGN, if the program ignores SIGBUS, so that the program that is executed next inherits it. The
+ * second puts the guard back on top when the execution has failed.
+ */
 void signals_uncover(void);
 void signals_cover(void);
 
 /* ----------------------------------------------------------------------------------------------- losses, on_loss.c */
 
-/** Begins to count losses. Those that are in the ledger by now belong to a parent process. */
+/** Begins to count losses. Losses that are in the ledger already are those of the parent process. */
 void losses_begin(void);
 
-/** Remembers which file standard error is, at the start: the report goes there, and to no other. */
+/** Remembers which file standard error is at the start. The report goes to that file only. */
 void losses_look_at_standard_error(void);
 
-/** The program that executed this one has lost bytes. */
+/** Records that the program that executed this one has lost bytes. */
 void losses_inherit(void);
 
-/** Returns true when bytes were lost in mappings of this process. Async-signal-safe; no system call if there is no loss. */
+/**
+ * Returns true when this process, or the program that executed it, has lost bytes. Makes no system call when there is
+ * no loss. Async-signal-safe.
+ */
 bool losses_are_there(void);
 
-/** What a report says at its end. */
+/** The last line of a report. */
 enum losses_end {
-    LOSSES_END_NONE,   /* nothing */
-    LOSSES_END_STATUS, /* the exit status changes */
-    LOSSES_END_ABORT,  /* the process ends at once */
+    LOSSES_END_NONE,   /* there is no such line */
+    LOSSES_END_STATUS, /* says that the exit status changes */
+    LOSSES_END_ABORT,  /* says that the process ends at once */
 };
 
-/** Prints what was lost since the last report, if anything, and ends it as told. Async-signal-safe. Keeps errno. */
+/**
+ * Reports what was lost since the last report. Writes nothing when nothing was lost. Preserves errno.
+ * Async-signal-safe.
+ */
 void losses_report(enum losses_end end);
 
 /* ----------------------------------------------------------------------------------------------- the end, ending.c */
 
-/** Arranges that losses are told when the process ends. */
+/** Arranges that losses are reported when the process ends. */
 void ending_begin(void);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Objects are preloaded by the loader that the program names. Programs without a loader, with the loader of another C
- * library, or with more rights than their caller run without the object, and none of them would say so.
+ * The loader that a program names preloads objects. A program without a loader, with the loader of another C library,
+ * or with more rights than its caller would run without the object, and would not say so. So this file finds such
+ * programs before they run.
  */
 #include "program.h"
 
@@ -20,13 +21,13 @@
 #include "terms.h"
 
 #define DEFAULT_SEARCH "/bin:/usr/bin"
-/* The kernel reads this much of a script's first line, and follows so many interpreters. */
+/* The kernel reads so many bytes of a script's first line, and follows so many interpreters. */
 #define LINE_SIZE 256
 #define MAX_INTERPRETERS 5
 
 /* ------------------------------------------------------------------------------------------------------- finding -- */
 
-/* Returns 0 when the file can be executed, else the errno that execve(2) would give. */
+/* Returns 0 when the file can be executed, else the errno that execve(2) would set. */
 static int
 execution_error(const char *path)
 {
@@ -39,6 +40,7 @@ execution_error(const char *path)
     return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0 ? 0 : errno;
 }
 
+/* Stores an errno, and returns the exit status for it; 0 when there is no error. */
 static int
 outcome(int error, int *stored)
 {
@@ -48,7 +50,7 @@ outcome(int error, int *stored)
     return error == ENOENT || error == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_GUARDED;
 }
 
-/* Puts a path together. Returns false when it is too long, or no path. */
+/* Joins a folder and a name to a path. Returns false when the path is too long. */
 static bool
 join(char path[PATH_MAX], const char *folder, size_t size, const char *name)
 {
@@ -87,7 +89,7 @@ program_find(const char *name, struct program *program, int *error)
 
 /* ----------------------------------------------------------------------------------------------------- obstacles -- */
 
-/* Returns true when executing the file gives rights that the caller lacks; then the loader ignores the environment. */
+/* Returns true when executing the file gives rights that the caller does not have. The loader preloads nothing then. */
 static bool
 gives_rights(int fd)
 {
@@ -112,6 +114,7 @@ base_name(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
+/* Returns NULL when an object can be preloaded into an ELF file, else the end of a sentence that says why not. */
 static const char *
 elf_obstacle(int fd, const struct elf_facts *facts)
 {
@@ -124,13 +127,13 @@ elf_obstacle(int fd, const struct elf_facts *facts)
     if (own[0] != '\0' && strcmp(base_name(facts->interpreter), base_name(own)) != 0)
         return "uses another C library";
     if (facts->is_go)
-        return "is made by Go, whose runtime handles SIGBUS by itself";
+        return "was made by Go, whose runtime handles SIGBUS by itself";
     return gives_rights(fd)
                ? "is set-user-ID, set-group-ID or has capabilities, and the loader preloads nothing into it"
                : NULL;
 }
 
-/* Stores the interpreter that a script names. Returns false when the file is no script. */
+/* Stores the path of the interpreter that a script names. Returns false when the file is not a script. */
 static bool
 interpreter_of(int fd, char path[PATH_MAX])
 {
@@ -167,7 +170,7 @@ program_obstacle(struct program *program, char blamed[PATH_MAX])
         bool has_interpreter = interpreter_of(fd, blamed);
         close(fd);
         if (!has_interpreter) {
-            /* A shell takes what the kernel does not know for a script of its own. */
+            /* When the kernel does not know the format of a file, execvp(3) has the shell run it as a script. */
             if (strcmp(blamed, shell) == 0)
                 return NULL;
             memcpy(blamed, shell, sizeof shell);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The command as a file: where it is, and whether an object can be preloaded into it.
+ * Finds the file of a command, and finds out whether an object can be preloaded into it.
  */
 #ifndef MMAPGUARD_LAUNCHER_PROGRAM_H
 #define MMAPGUARD_LAUNCHER_PROGRAM_H
@@ -15,15 +15,16 @@ struct program {
 };
 
 /**
- * Finds a command as execvp(3) does. Returns 0; EXIT_NOT_FOUND, or EXIT_NOT_GUARDED when it cannot be executed, with the
- * errno of that in *error.
+ * Finds a command as execvp(3) does. Returns 0; EXIT_NOT_FOUND when there is no such command; EXIT_NOT_GUARDED when it
+ * cannot be executed. Stores the errno in `*error`.
  */
 int program_find(const char *name, struct program *program, int *error);
 
 /**
- * Looks at the program, or at the interpreter of a script. Returns NULL when an object can be preloaded into it, else why
- * not, in words that go on "FILE ..."; stores which FILE, which may be the interpreter, in `blamed`. What cannot be read is
- * taken for a program that can be guarded: only the attempt tells.
+ * Looks at the program, or at the interpreter of a script. Returns NULL when an object can be preloaded into it, else
+ * the end of a sentence that says why not. The path of the file with which that sentence starts, which may be the
+ * interpreter, is stored in `blamed`. A file that cannot be read counts as one that can be guarded, since only
+ * executing it can tell.
  */
 const char *program_obstacle(struct program *program, char blamed[PATH_MAX]);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The words of the options, which are those of the environment too.
+ * The words for --on-loss. The environment uses the same words.
  */
 #include "terms.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the program `mmapguard` and the object that it preloads have agreed on: exit statuses, and the environment that
- * leads from one to the other, through every program that is executed in between.
+ * What the program `mmapguard` and the object that it preloads must agree on: exit statuses, and the environment
+ * variables by which the program passes options to the object, through every program that is executed in between.
  */
 #ifndef MMAPGUARD_LAUNCHER_TERMS_H
 #define MMAPGUARD_LAUNCHER_TERMS_H
@@ -23,20 +23,25 @@ enum on_loss {
     ON_LOSS_ABORT,  /* the process ends with EXIT_LOST at once */
 };
 
-/** Names of the environment. The first holds a word for enum on_loss. */
+/** Environment variable with a word for enum on_loss. */
 #define VARIABLE_ON_LOSS "MMAPGUARD_RUN_ON_LOSS"
-/** Set while the process that preloads is to be the last one that does. */
+/**
+ * Environment variable that is set for --no-children: the first program that loads the object removes it from the list.
+ */
 #define VARIABLE_NO_CHILDREN "MMAPGUARD_RUN_NO_CHILDREN"
-/** Set when a process that has lost bytes executes another program: what it owes is owed by that program. */
+/**
+ * Environment variable that is set when a program that has lost bytes executes another one. That one must then end with
+ * the exit status for a loss.
+ */
 #define VARIABLE_LOST "MMAPGUARD_RUN_LOST"
-/** The loader's list of objects to load first, which spaces or colons separate. */
+/** Environment variable of the loader: the objects to load first, separated by spaces or colons. */
 #define VARIABLE_PRELOAD "LD_PRELOAD"
 #define PRELOAD_SEPARATORS " :"
 
-/** File name of the object that is preloaded. */
+/** The file name of the object that is preloaded. */
 #define PRELOAD_NAME "mmapguard-preload.so"
 
-/** Returns true when `word` is one of the words for enum on_loss, and stores which. */
+/** Returns true when `word` is one of the words for enum on_loss, and stores its value. */
 bool on_loss_parse(const char *word, enum on_loss *on_loss);
 
 #endif

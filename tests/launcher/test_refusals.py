@@ -73,7 +73,7 @@ def test_a_program_made_by_go(tmp_path: Path) -> None:
     source.write_text(note + "int main(void) { return 0; }\n")
     subprocess.run(["cc", "-o", tmp_path / "go", source], check=True)
     assert subprocess.run([tmp_path / "go"]).returncode == 0
-    refused(run(*guarded(tmp_path / "go"), folder=tmp_path), "is made by Go")
+    refused(run(*guarded(tmp_path / "go"), folder=tmp_path), "was made by Go")
 
 
 def test_the_interpreter_of_a_script_is_looked_at(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def test_many_losses_of_a_file_are_one_line(tmp_path: Path) -> None:
 def test_more_losses_than_the_ledger_keeps_are_counted(tmp_path: Path) -> None:
     ended = run_victim(*["lose"] * 1100, folder=tmp_path)
     named = sum(loss.count for loss in losses(ended.errors))
-    (more,) = [int(line.split()[2]) for line in ended.errors.splitlines() if line.endswith("losses more")]
+    (more,) = [int(line.split()[2]) for line in ended.errors.splitlines() if line.endswith("more losses")]
     assert named + more == 1100, str(ended)
 
 
@@ -289,7 +289,7 @@ def test_what_is_wrong_with_the_arguments_is_said(tmp_path: Path) -> None:
         ("walk",): "no command 'walk'",
         ("run",): "no command to run",
         ("run", "--"): "no command to run",
-        ("run", "--on-loss"): "wants a word",
+        ("run", "--on-loss"): "needs a word",
         ("run", "--on-loss=die", "true"): "and not 'die'",
         ("run", "--on-losses=fail", "true"): "no option '--on-losses=fail'",
         ("run", "--children", "true"): "no option '--children'",
