@@ -302,7 +302,7 @@ mmg_info_get(mmg_handle handle, mmg_info *info)
     if (status != MMG_OK)
         return status;
     mmgi_region_describe(pin.region, &ours);
-    ours.pins = mmgi_pin_count(pin.token) - 1; /* without our own */
+    ours.pins = mmgi_pin_count(pin.token) - 1; /* the pin of this call does not count */
     mmgi_struct_write(info, &ours, sizeof ours);
     return call_end(pin, MMG_OK);
 }

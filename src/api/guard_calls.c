@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The exported functions on the guard, on the ledger, and on the library as a whole: validate, delegate, report. What they
- * promise is said in mmapguard.h.
+ * The exported functions for the guard, for the ledger, and for the library as a whole. Each one validates its
+ * arguments, delegates, and reports. mmapguard.h documents what each function promises.
  */
 #define MMG_NO_ATTRIBUTES /* as in calls.c */
 #include <stdatomic.h>
@@ -36,7 +36,7 @@ mmg_guard_install(void)
 int32_t
 mmg_handle_fault(int32_t signo, void *siginfo, void *ucontext)
 {
-    (void)ucontext; /* part of the call for platforms where containment means changing the context */
+    (void)ucontext; /* the parameter is for platforms on which containing a fault changes the context */
     return mmgi_guard_handle_signal(signo, siginfo) ? 1 : 0;
 }
 
@@ -56,7 +56,7 @@ mmg_guard_process(uint32_t scope, uint32_t flags)
 
 /* ----------------------------------------------------------------------------------------------------------- ledger -- */
 
-/* How often one call sleeps for a moment until a record is there whose number is taken. */
+/* One call sleeps at most so many times, for a moment each, while it waits for records that are being written. */
 #define PATIENCE 1000
 
 mmg_status
@@ -101,10 +101,13 @@ mmg_abi_version(void)
 const char *
 mmg_version(void)
 {
-    return MMAPGUARD_VERSION; /* the project version, from the build */
+    return MMAPGUARD_VERSION; /* the build defines the version of the project */
 }
 
-/* What was found out about this system: one bit for each feature that is there, and the lowest once all were probed. */
+/*
+ * The features of this system: one bit for each feature that it has. The lowest bit is set when all features were
+ * probed.
+ */
 #define PROBED 1u
 static _Atomic uint32_t probed_features;
 
@@ -114,7 +117,7 @@ features_probe(void)
     const int32_t guard = mmgi_guard_state();
     uint32_t found = PROBED | 1u << MMG_FEATURE_STABLE_COPY | 1u << MMG_FEATURE_ARROW;
 
-    /* Whether a file can be reflinked, its file system says; the library can ask any. */
+    /* The library can ask any file system for a reflink, and the answer depends on the file. */
     found |= 1u << MMG_FEATURE_STABLE_REFLINK;
     if (guard != MMG_GUARD_REFUSED && guard != MMG_GUARD_DISABLED)
         found |= 1u << MMG_FEATURE_FAULT_GUARD;
@@ -136,7 +139,7 @@ mmg_supports(uint32_t feature)
 
     if (feature == 0 || feature >= 32)
         return 0;
-    if (known == 0) { /* two threads that come at once find the same */
+    if (known == 0) { /* two threads that probe at the same time find the same features */
         known = features_probe();
         atomic_store_explicit(&probed_features, known, memory_order_relaxed);
     }

@@ -51,7 +51,7 @@ opening_begin(struct opening *opening, const char *path, int fd, const mmg_optio
     opening->report = (struct report){.caller_error = error, .path = path, .descriptor = fd};
     if (handle == NULL)
         return mmgi_error_tell(&opening->report, MMG_E_ARGUMENT, "arguments", 0, 0,
-                               "no place for the handle was given");
+                               "the pointer for the handle is NULL");
     mmg_status status = mmgi_struct_read_options(options, &opening->options);
     if (status != MMG_OK)
         return mmgi_error_tell(&opening->report, status, "options", 0, 0,
@@ -125,7 +125,7 @@ mmg_open(const char *path, const mmg_options *options, mmg_handle *handle, mmg_e
     if (status != MMG_OK)
         return status;
     if (path == NULL)
-        return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "arguments", 0, 0, "no path was given");
+        return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "arguments", 0, 0, "the path is NULL");
     status = mmgi_source_open_path(path, &opening.source);
     return status == MMG_OK ? opening_finish(&opening, handle) : status;
 }
@@ -164,7 +164,7 @@ mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_erro
     return status == MMG_OK ? opening_finish(&opening, handle) : status;
 }
 
-/* Makes the region of an adopted mapping. Everything about the mapping and its file is known. */
+/* Makes the region of an adopted mapping, of which everything is known. */
 static mmg_status
 region_adopt(struct source *source, uint64_t length, struct region **region)
 {
@@ -176,7 +176,7 @@ region_adopt(struct source *source, uint64_t length, struct region **region)
     return mmgi_stable_open(source, length, region);
 }
 
-/* Opens the file of a mapping: by the descriptor of the caller, or by the path that the kernel tells. */
+/* Opens the file of a mapping by the caller's descriptor, or else by the path that the kernel tells. */
 static mmg_status
 open_file_of(struct opening *opening, int fd, const struct adoption *adoption)
 {
@@ -193,7 +193,7 @@ open_file_of(struct opening *opening, int fd, const struct adoption *adoption)
 mmg_status
 mmg_adopt(const void *data, uint64_t size, int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_error *error)
 {
-    /* The cast: the library writes to nothing there, and replaces pages only. */
+    /* The cast is safe: the library never writes to these bytes. It only replaces pages. */
     struct adoption adoption = {.data = (unsigned char *)(uintptr_t)data, .size = size};
     struct opening opening = {.options = MMG_OPTIONS_INIT};
     struct region *region = NULL;
@@ -203,12 +203,12 @@ mmg_adopt(const void *data, uint64_t size, int32_t fd, const mmg_options *option
         return status;
     mmg_options *ours = &opening.options;
     if (data == NULL)
-        return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "arguments", 0, 0, "no mapping was given");
+        return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "arguments", 0, 0, "the address is NULL");
     if (size == 0)
         return mmgi_error_tell(&opening.report, MMG_E_RANGE, "adopt", 0, 0, "has no bytes to adopt");
     if (ours->offset != 0 || ours->length != 0 || ours->backing != MMG_BACKING_AUTO)
         return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "options", 0, 0,
-                               "a mapping that is there has its place and its length");
+                               "an adopted mapping has its offset and its length already");
     status = mmgi_adoption_find(ours, &opening.report, &adoption);
     if (status != MMG_OK)
         return status;

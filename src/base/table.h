@@ -20,7 +20,7 @@
 struct table {
     _Atomic(unsigned char *) chunk[TABLE_CHUNKS];
     _Atomic uint64_t free_head;  /* low half: index + 1 of the first free entry; high half: a count against ABA */
-    _Atomic uint32_t high_water; /* entries ever handed out; all indexes in use are below */
+    _Atomic uint32_t high_water; /* the number of entries that were ever taken; all indexes in use are lower */
 };
 
 /*

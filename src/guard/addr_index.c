@@ -138,7 +138,7 @@ mmgi_addr_index_add(uint32_t number, uintptr_t start, size_t length, uint32_t li
             atomic_fetch_or_explicit(&sizes_in_use, bit, memory_order_relaxed);
         file_under(table, number, hash_of(start, length));
         if (table == atomic_load(&current))
-            return; /* otherwise another thread has published a larger table, and may have missed this mapping */
+            return; /* else another thread has published a larger table, and may have missed this mapping */
     }
 }
 

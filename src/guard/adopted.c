@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * An adopted mapping can be several for the kernel: after mprotect(2) or madvise(2) on a part of it, or after a page in its
- * middle was replaced. Each part is looked at, and replaced if it still shows the file at the right offset.
+ * For the kernel an adopted mapping can be several mappings, after mprotect(2) or madvise(2) on a part of it, or after
+ * a page in its middle was replaced. The code looks at each part, and replaces it if it still shows the file at the
+ * right offset.
  */
 #include "guard/adopted.h"
 
@@ -11,7 +12,7 @@
 #include "os/map.h"
 #include "os/map_query.h"
 
-/* So many parts are looked at in one fault. Those behind them have a fault of their own. */
+/* One fault looks at so many parts. Touching a later part causes another fault. */
 #define MAX_PARTS 64
 
 /* Returns true when an area shows at `address` what the mapping showed there when it was adopted. */
@@ -20,7 +21,8 @@ is_same(const struct registration *r, const struct map_area *area, uintptr_t add
 {
     const uint64_t offset = r->file_offset + (address - (uintptr_t)r->start);
 
-    /* Without an inode the file of the region was exchanged for a snapshot, which nobody else can name. */
+    /* The registration has no inode when the file of the region was replaced by a snapshot, which no other process can
+       open. */
     if (area->inode == 0 || (r->inode != 0 && (area->inode != r->inode || area->device != r->device)))
         return false;
     return area->offset + (address - area->start) == offset;
@@ -42,7 +44,10 @@ mmgi_adopted_look(const struct registration *r, size_t offset)
     return os_code == 0 && mmgi_map_is_readable(r->start + offset) ? ADOPTED_READABLE : ADOPTED_GONE;
 }
 
-/* Replaces one part after another. Nothing stands between the kernel's answer about a part and its replacement. */
+/*
+ * Replaces one part after another. No other system call lies between the kernel's answer about a part and its
+ * replacement.
+ */
 static enum replaced
 replace_parts(const struct registration *r, uintptr_t at, uintptr_t end, uintptr_t fault, int list, char *text)
 {

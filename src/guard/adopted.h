@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Adopted mappings: somebody else made them, and has promised to keep them until the handle is closed. When the owner
- * breaks the promise, whatever is mapped there then must not be touched. So the kernel is asked before a page is replaced.
+ * Guards adopted mappings. Other code made such a mapping, and has promised to keep it until the handle is closed. When
+ * the owner breaks that promise, the guard must not touch what is mapped there then. So it asks the kernel before it
+ * replaces a page.
  */
 #ifndef MMGI_GUARD_ADOPTED_H
 #define MMGI_GUARD_ADOPTED_H
@@ -11,16 +12,20 @@
 
 enum adopted_place {
     ADOPTED_THERE,    /* the file is mapped there, as it was when the mapping was adopted */
-    ADOPTED_READABLE, /* something else that can be read: zeros that replaced a lost page, or what the owner put there */
-    ADOPTED_GONE      /* something else, or nothing */
+    ADOPTED_READABLE, /* something else that can be read, such as zeros for a lost page */
+    ADOPTED_GONE      /* something else that cannot be read, or nothing */
 };
 
-/** Asks what is mapped at an offset of an adopted mapping. Async-signal-safe. The caller has all signals blocked. */
+/**
+ * Returns what is mapped at an offset of an adopted mapping now. Async-signal-safe. The caller must block all signals
+ * first.
+ */
 enum adopted_place mmgi_adopted_look(const struct registration *r, size_t offset);
 
 /**
- * Replaces what is still the file's in a part of an adopted mapping by zeros, with the protection that it has. `from` and
- * `to` are offsets in the mapping; `fault` is that of the page that was touched. Async-signal-safe, as above.
+ * Replaces the pages between two offsets of an adopted mapping by zeros, where they still show the file, and keeps
+ * their protection. `fault` is the offset of the page that was touched. Async-signal-safe. The caller must block all
+ * signals first.
  */
 enum replaced mmgi_adopted_replace(const struct registration *r, size_t from, size_t to, size_t fault);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Whoever waits here waits for other handlers, which need a few system calls each and cannot be interrupted.
+ * A thread that waits here waits for handlers in other threads. Each of them needs a few system calls, and cannot be
+ * interrupted, so the wait is short.
  */
 #include "guard/ask.h"
 
@@ -10,11 +11,11 @@
 #include "os/process.h"
 #include "os/thread.h"
 
-/* So many handlers can ask at the same time. Others wait. */
+/* So many handlers can ask the kernel at the same time. Others wait. */
 #define ROOMS 8u
 /* A wait is given up after so many short sleeps: about a second. */
 #define MAX_WAITS 20000
-/* An instruction may run again so often in a row. */
+/* An instruction may run again so many times in a row. */
 #define MAX_RETRIES 1000u
 /* Retries that are further apart than this are not in a row. */
 #define RETRY_WINDOW_NS INT64_C(10000000)
@@ -60,7 +61,8 @@ mmgi_ask_end(struct map_scratch *scratch)
 bool
 mmgi_ask_may_retry(uintptr_t address)
 {
-    /* One place for all threads: the threads of a storm touch many addresses, and each change of the address begins anew. */
+    /* All threads share one address and one count. Threads that fault at many addresses reset the count, which is
+       harmless: a fault that comes back for ever comes at the same address. */
     static _Atomic uint64_t last_address, retries;
     static _Atomic int64_t last_ns;
     const int64_t now_ns = mmgi_clock_monotonic_ns();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What handlers share that ask the kernel about mappings of others: room for the question, turns, and a limit on trying an
- * instruction again. Everything here is async-signal-safe. The caller has all signals blocked.
+ * What signal handlers need to ask the kernel about mappings of other code: memory for the question, turns, and a limit
+ * on running an instruction again. Everything here is async-signal-safe. The caller must block all signals first.
  */
 #ifndef MMGI_GUARD_ASK_H
 #define MMGI_GUARD_ASK_H
@@ -12,17 +12,24 @@
 
 #include "os/map_query.h"
 
-/** Takes room for a question, since a handler's stack may be small. Returns NULL when the wait for room has no end. */
+/**
+ * Takes memory for a question, since the stack of a handler may be small. Waits for other handlers when all memory is
+ * in use. Returns NULL when the wait takes too long.
+ */
 struct map_scratch *mmgi_ask_begin(void);
 void mmgi_ask_end(struct map_scratch *scratch);
 
 /**
- * Takes a turn at something that one thread at a time may do; storing 0 ends the turn. A turn belongs to a process, so a
- * forked child takes over what its parent has left taken. Returns false when the wait has no end.
+ * Takes a turn at something that only one thread at a time may do. Storing 0 in `*taken` ends the turn. A turn belongs
+ * to a process, so a forked child can take a turn that a thread of its parent had. Returns false when the wait takes
+ * too long.
  */
 bool mmgi_ask_take_turn(_Atomic int *taken);
 
-/** Returns true when an instruction at an address that can be read may run again; false when it has done so too often. */
+/**
+ * Returns true when the instruction that touched an address may run again. Returns false when it has run again too
+ * often.
+ */
 bool mmgi_ask_may_retry(uintptr_t address);
 
 #endif

@@ -32,9 +32,11 @@ static struct prev_action chain_actions[CHAIN_LEVELS];
 static _Atomic int chain_length;
 static _Atomic uint64_t foreign;
 
-/* The innermost call of a predecessor that this thread is in; such a call is a "visit". The variable has the TLS model
-   initial-exec, since a handler must not allocate, and glibc allocates variables of other models at their first use. musl
-   allocates all of them at the start, and refuses to load a library with this model. */
+/*
+ * The innermost call of a predecessor in which this thread is; such a call is a "visit". The variable has the TLS model
+ * initial-exec, since a handler must not allocate, and glibc allocates variables of other models at their first use.
+ * musl allocates all of them at the start, and refuses to load a library with this model.
+ */
 struct visit {
     uintptr_t frame;    /* address on the stack where the number of the visit is stored; 0 when there is no visit */
     uintptr_t number;   /* the number of the visit, which no other visit has */
@@ -52,7 +54,10 @@ static _Thread_local struct visit innermost;
 
 static void pass_on(int level, int signo, void *info, void *context);
 
-/* A fault in a mapping of somebody else: the handler that repairs its own mappings is asked first, any other one last. */
+/*
+ * Handles a fault in a mapping of other code. A previous handler that repairs its own mappings comes before the guard,
+ * any other one after it.
+ */
 static void
 handle_foreign(int level, int signo, void *info, void *context)
 {
@@ -62,8 +67,8 @@ handle_foreign(int level, int signo, void *info, void *context)
         return;
     const uintptr_t next = mmgi_signal_next_instruction(context);
     pass_on(level, signo, info, context);
-    /* A handler that has the program go on elsewhere has dealt with the fault: OpenJDK does so, to raise an error. Zeros in
-       its mapping would hide the next one. */
+    /* A handler that has changed where the program goes on has dealt with the fault. OpenJDK does so to raise an error.
+       The guard must not put zeros into that mapping then, since they would hide the next fault from the handler. */
     if (is_second && mmgi_signal_next_instruction(context) == next)
         mmgi_guard_handle_foreign(signo, info);
 }
@@ -161,7 +166,7 @@ level_for(const struct signal_action *action)
 
     if (level >= 0) {
         atomic_store(&chain_actions[level].is_spent,
-                     0); /* the action was installed again, so it may handle one signal again */
+                     0); /* the action was installed anew, so it may handle one more signal */
         return level;
     }
     if (length == CHAIN_LEVELS)
@@ -243,9 +248,9 @@ visit_begin(const struct visit *outer, int level, int signo, void *info, void *c
 }
 
 /*
- * A predecessor may replace the guard by the action that it found before, or by the default. It means that for its own
- * signals. So the guard goes back on top, and from now on passes signals on to that action. If the action is a new handler,
- * the host has installed it; then the guard stays below it until the next mapping is opened.
+ * A predecessor may replace the guard by the action that the predecessor found, or by the default. It means that only
+ * for its own signals. So the guard goes back on top, and from now on passes signals on to that action. If the action
+ * is a new handler, the host has installed it; then the guard stays below it until the next mapping is opened.
  */
 static void
 undo_what_predecessors_do(void)

@@ -35,10 +35,10 @@ bool mmgi_chain_climb(void);
 uint64_t mmgi_chain_foreign_count(void);
 
 /**
- * fault_guard.c defines these functions, and chain.c calls them. The first two return true when a signal was about a mapping
- * of the library, or about one of somebody else in a guarded process, and the fault is contained. The third returns true
- * when a handler that was there before is asked before the second. The last calls mmgi_chain_climb(), unless another thread
- * is doing so. All are async-signal-safe.
+ * fault_guard.c defines these functions, and chain.c calls them. The first returns true when it has contained a fault
+ * in a mapping of the library, the second when it has contained a fault in a mapping of other code. The third returns
+ * true when a previous handler must see a fault before the second function. The last calls mmgi_chain_climb(), unless
+ * another thread is doing so. All are async-signal-safe.
  */
 bool mmgi_guard_handle_own(int signo, void *info);
 bool mmgi_guard_handle_foreign(int signo, void *info);

@@ -233,7 +233,7 @@ contain_held(struct held *held, void *address, size_t poisoned)
     return contain_inside(held, offset);
 }
 
-/* Asks what is at the place of a fault where that is not sure. */
+/* Returns what is mapped at the address of a fault. Only for an adopted mapping the kernel must be asked. */
 static enum adopted_place
 place_of(const struct held *held, const void *address)
 {

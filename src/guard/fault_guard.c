@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Installs the guard with the first mapping that needs it, and puts it back on top with every later mapping. Decides what a
- * signal is about. Tells the state of the guard. The code asks the kernel for the action in force each time, since any code
- * of the process may install a handler.
+ * Installs the guard with the first mapping that needs it, and puts it back on top with every later mapping. Decides
+ * what a signal is about, and reports the state of the guard. The code asks the kernel for the current action each
+ * time, since any code of the process may install a handler.
  */
 #include "guard/fault_guard.h"
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The owner of a foreign mapping knows nothing of the guard, and may change the mapping at any moment. So nothing is
- * remembered: each fault begins with the question what is mapped there now. What is not a file that the guard may take
- * care of is passed on. What can be read by now runs again: another thread has replaced the page, the file has grown, or
- * the owner has mapped something else.
+ * The owner of a foreign mapping does not know of the guard, and may change the mapping at any moment. So the guard
+ * remembers nothing about foreign mappings: at each fault it asks the kernel what is mapped at the address now. If that
+ * is not a file that the guard may take care of, the signal is passed on. If the page can be read by now, the
+ * instruction runs again: another thread has replaced the page, the file has grown, or the owner has mapped something
+ * else.
  *
- * Where the file ends is told by its path, as long as that names the same file and the mapping agrees; else the mapping
- * itself is asked, by halves, which of its pages can be read.
+ * To find the end of the file, the code asks for the size of the file at its path, if that path still names the same
+ * file and the mapping agrees. Otherwise it searches the mapping, by halves, for the first page that cannot be read.
  */
 #include "guard/foreign.h"
 
@@ -24,17 +25,17 @@
 
 #define KNOWN_FLAGS (MMG_PROCESS_SHARED_WRITABLE | MMG_PROCESS_CHAIN_FIRST)
 
-static _Atomic uint32_t begun[KNOWN_FLAGS + 1]; /* how often, by flags */
+static _Atomic uint32_t begun[KNOWN_FLAGS + 1]; /* for each value of the flags, how often it was begun and not ended */
 static _Atomic unsigned long long contained;
 
-/* A foreign mapping in which a fault is looked at. */
+/* A fault in a foreign mapping, and what is known about the mapping. */
 struct foreign {
     struct map_area area;
-    struct map_scratch *scratch; /* the path is in there */
-    uintptr_t fault;             /* start of the page that was touched */
+    struct map_scratch *scratch; /* holds the path of the file */
+    uintptr_t fault;             /* start of the page that the instruction touched */
     size_t page;
-    bool is_named;      /* the path names the file that is mapped */
-    uint64_t file_size; /* if so */
+    bool is_named;      /* the path still names the file that is mapped */
+    uint64_t file_size; /* if `is_named` */
     uint64_t device, inode;
 };
 
@@ -68,7 +69,7 @@ mmgi_foreign_end(uint32_t flags)
     return MMG_OK;
 }
 
-/* Returns true while the process is guarded, and stores the flags of all that asked for it. */
+/* Returns true while the process is guarded. Stores the flags of all callers that have asked for the guard. */
 static bool
 is_guarded(uint32_t *flags)
 {
@@ -94,15 +95,16 @@ mmgi_foreign_is_supported(void)
 
 /* --------------------------------------------------------------------------------------------------------- questions -- */
 
+/* Returns true when the page at an address can be read. The kernel reads it, so that this process has no fault. */
 static bool
 is_readable(uintptr_t address)
 {
-    return mmgi_map_is_readable((const unsigned char *)address); /* the kernel looks, not this process */
+    return mmgi_map_is_readable((const unsigned char *)address);
 }
 
 /*
- * Returns true when the kernel says that a page cannot be read. Where it may not be asked, no page counts as missing: a page
- * that is there is never given up.
+ * Returns true when the kernel says that a page cannot be read. Returns false where the kernel may not be asked, so that a
+ * page that can be read is never given up.
  */
 static bool
 is_missing(uintptr_t address)
@@ -113,7 +115,9 @@ is_missing(uintptr_t address)
     return mmgi_map_copy_out((const unsigned char *)address, &byte, 1, &copied) == EFAULT;
 }
 
-/* Returns true when the area shows a file that can be cut and is nobody's code, by what the kernel says of the area. */
+/*
+ * Returns true when the area shows a file that can be cut and holds no code, as far as the kernel's description tells.
+ */
 static bool
 is_in_scope(const struct map_area *area, const char *path, uint32_t flags)
 {
@@ -124,7 +128,7 @@ is_in_scope(const struct map_area *area, const char *path, uint32_t flags)
     return strncmp(path, "/dev/", 5) != 0 || strncmp(path, "/dev/shm/", 9) == 0;
 }
 
-/* Returns true when nothing but the name tells that memory without a path in any file system is mapped. */
+/* Returns true when the name stands for memory that no file system has under a path, such as a memfd. */
 static bool
 is_nameless_memory(const char *path)
 {
@@ -132,7 +136,7 @@ is_nameless_memory(const char *path)
            strncmp(path, "/anon_hugepage", 14) == 0;
 }
 
-/* Looks the file up by its path. Returns false when the file is none that is guarded. */
+/* Looks the file up by its path. Returns false when the guard does not take care of such a file. */
 static bool
 look_at_file(struct foreign *f, enum file_medium *medium)
 {
@@ -143,8 +147,9 @@ look_at_file(struct foreign *f, enum file_medium *medium)
     f->inode = f->area.inode;
     *medium = FILE_MEDIUM_DISK;
     if (mmgi_file_status_of_path(path, false, &status) != 0 || status.inode != f->area.inode)
-        return !is_nameless_memory(path); /* the path is gone, or names another file by now */
-    /* The number of the device may differ, where a file system gives each subvolume a number of its own. */
+        return !is_nameless_memory(path); /* the path does not exist any more, or names another file */
+    /* The device number may differ where a file system gives each subvolume a number of its own (btrfs). So the inode
+       alone decides for a regular file. */
     if (status.kind != FILE_KIND_REGULAR)
         return status.device != f->area.device;
     f->is_named = true;
@@ -154,7 +159,10 @@ look_at_file(struct foreign *f, enum file_medium *medium)
     return *medium != FILE_MEDIUM_HUGE;
 }
 
-/* The first page of an area that cannot be read, given that the page at `fault` cannot, and none behind it. */
+/*
+ * Returns the first page of an area that cannot be read. The caller knows that the page at `fault` cannot be read, nor
+ * any page behind it.
+ */
 static uintptr_t
 end_by_halves(const struct foreign *f)
 {
@@ -171,8 +179,9 @@ end_by_halves(const struct foreign *f)
 }
 
 /*
- * Finds where the part of an area that can be read ends, as an address of a byte; stores the first whole page behind it.
- * Returns false when the page that failed is not behind the end of the file.
+ * Finds the end of the file in an area. Stores in `*end` the address of the first byte behind the file, and in `*tail`
+ * the first page that lies wholly behind the file. Returns false when the page that failed is not behind the end of the
+ * file.
  */
 static bool
 find_end(const struct foreign *f, uintptr_t *end, uintptr_t *tail)
@@ -181,16 +190,17 @@ find_end(const struct foreign *f, uintptr_t *end, uintptr_t *tail)
 
     if (f->is_named) {
         uint64_t present = f->file_size > area->offset ? f->file_size - area->offset : 0;
-        if (present > f->fault - area->start) /* the page is in the file */
+        if (present > f->fault - area->start) /* the page lies inside the file */
             return false;
-        *end = area->start + (uintptr_t)present; /* below the fault */
+        *end = area->start + (uintptr_t)present; /* fits: it is below the fault */
         *tail = area->start + ((uintptr_t)present + f->page - 1) / f->page * f->page;
-        /* A file may have been exchanged for another below its path: only the mapping tells. */
+        /* On a stacked file system the path may lead to another file than the mapping. So the last page of the mapping
+           must fail, too, before the size is believed. */
         if (!is_readable(area->end - 1))
             return true;
         return false;
     }
-    /* A page that fails alone is the medium's. */
+    /* If the last page or the next page can be read, this is a failure of the medium and not the end of the file. */
     if (!is_missing(area->end - 1) || (f->fault + f->page < area->end && !is_missing(f->fault + f->page)))
         return false;
     *tail = end_by_halves(f);
@@ -222,7 +232,9 @@ tell_ledger(const struct foreign *f, uintptr_t from, uintptr_t to, mmg_status ca
     });
 }
 
-/* Returns true when the same file is still mapped in the same way from `from` to `to`. */
+/*
+ * Returns true when the range from `from` to `to` still shows the same file, with the same access, at the same offset.
+ */
 static bool
 is_unchanged(const struct foreign *f, int list, uintptr_t from, uintptr_t to)
 {
@@ -235,13 +247,16 @@ is_unchanged(const struct foreign *f, int list, uintptr_t from, uintptr_t to)
 }
 
 /*
- * One thread at a time: what several find at once is one loss. The loss is told first, so that nobody can read a zero
- * unwarned. Then the kernel is asked again, last of all: between its answer and the replacement lies nothing but the call.
+ * Records the loss and replaces the pages, after a check that the mapping is unchanged. Only one thread at a time runs
+ * this function, so a loss that several threads find at once is recorded once. The loss is recorded first, so that no
+ * reader can see a zero without a record. The kernel is asked again last, so that nothing but one system call lies
+ * between its answer and the replacement.
  */
 static enum verdict
 replace_in_turn(const struct foreign *f, int list, uintptr_t from, uintptr_t to, uintptr_t lost_from, mmg_status cause)
 {
-    unsigned char *start = (unsigned char *)from, *fault = (unsigned char *)f->fault; /* of a mapping of this process */
+    unsigned char *start = (unsigned char *)from,
+                  *fault = (unsigned char *)f->fault; /* addresses inside the mapping, from the kernel */
 
     if (!is_unchanged(f, list, from, to))
         return VERDICT_RETRY;
@@ -252,10 +267,11 @@ replace_in_turn(const struct foreign *f, int list, uintptr_t from, uintptr_t to,
                                                                                             : VERDICT_CONTAINED;
 }
 
+/* Calls replace_in_turn() when no other thread of this process is in it. */
 static enum verdict
 replace(const struct foreign *f, uintptr_t from, uintptr_t to, uintptr_t lost_from, mmg_status cause)
 {
-    static _Atomic int replacing; /* the process that a thread is at it of */
+    static _Atomic int replacing; /* the process of which a thread is replacing pages; 0: none */
 
     if (!mmgi_ask_take_turn(&replacing))
         return VERDICT_PASS_ON;
@@ -269,7 +285,10 @@ replace(const struct foreign *f, uintptr_t from, uintptr_t to, uintptr_t lost_fr
     return verdict;
 }
 
-/* The page that was touched, or as much around it as the hardware lost. */
+/*
+ * Contains a failure of the medium or of the memory. Replaces the unit of `unit` bytes of the file in which the fault
+ * lies, as far as it is inside the area.
+ */
 static enum verdict
 contain_pages(const struct foreign *f, size_t unit, mmg_status cause)
 {
@@ -280,6 +299,7 @@ contain_pages(const struct foreign *f, size_t unit, mmg_status cause)
     return replace(f, from, to < f->area.end ? to : f->area.end, from, cause);
 }
 
+/* Finds the cause of the fault, and contains the fault if the guard may take care of the file. */
 static enum verdict
 judge(struct foreign *f, uint32_t flags, size_t poisoned)
 {
@@ -288,7 +308,8 @@ judge(struct foreign *f, uint32_t flags, size_t poisoned)
 
     if (!is_in_scope(&f->area, f->scratch->path, flags) || !look_at_file(f, &medium))
         return VERDICT_PASS_ON;
-    /* Code beside it tells nearly always; everywhere is looked where the file says that it may be a program. */
+    /* Pages of a program or a library are not replaced. The code of a library is nearly always mapped beside its data,
+       so only a file with the header of a program costs a look at all mappings. */
     if (mmgi_map_is_loaded(&f->area, f->is_named && mmgi_file_is_program(f->scratch->path), f->scratch->text))
         return VERDICT_PASS_ON;
     if (poisoned > 0)
@@ -297,7 +318,8 @@ judge(struct foreign *f, uint32_t flags, size_t poisoned)
         return VERDICT_RETRY;
     if (find_end(f, &end, &tail))
         return replace(f, tail, f->area.end, end, MMG_E_TRUNCATED);
-    /* Memory does not fail. What raises a signal there is somebody's purpose (userfaultfd), or the want of huge pages. */
+    /* Memory does not fail. A signal for memory comes from a program that wants it (userfaultfd), or from a lack of
+       huge pages. */
     return medium == FILE_MEDIUM_MEMORY ? VERDICT_PASS_ON : contain_pages(f, f->page, MMG_E_IO);
 }
 
@@ -310,8 +332,8 @@ look_and_contain(uintptr_t address, size_t poisoned, uint32_t flags, struct map_
 
     if (os_code != 0 && os_code != ENOENT)
         return VERDICT_PASS_ON;
-    /* Nothing, or memory: what faulted is gone. Whether the owner did it, or another thread of this handler, the
-       instruction finds out. */
+    /* Nothing or memory is mapped here now, so the mapping that had the fault is gone. Its owner has removed it, or
+       this handler has replaced the page in another thread. Running the instruction again shows which. */
     if (os_code == ENOENT || f.area.inode == 0)
         return poisoned == 0 && (os_code == ENOENT || is_readable(f.fault)) ? VERDICT_RETRY : VERDICT_PASS_ON;
     return judge(&f, flags, poisoned);
@@ -340,12 +362,13 @@ mmgi_foreign_contain(void *address, size_t poisoned)
 }
 
 /*
- * The libraries whose handlers of SIGBUS are known to repair, or to turn into an error of their own, a fault in a mapping of
- * theirs. Their handlers leave by a jump, or replace the page and return; when they know nothing of the fault, they pass it
- * on or return. The name of a file starts with one of these.
+ * The file names of some libraries start with these words. Their SIGBUS handlers repair a fault in the library's own
+ * mapping, or turn it into an error of the library. Such a handler leaves by a jump, or replaces the page and returns.
+ * When the fault is not in a mapping of the library, the handler passes the signal on or returns.
  */
 static const char *const repairers[] = {"libjvm.", "libyara.", "yara.", "libeina.", "librpm"};
 
+/* Returns true when a path is that of a library in the list above. */
 static bool
 is_repairer(const char *path)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Faults in mappings that nobody has registered: those that other code of the process has made. Nothing is known of them
- * before a fault; then the kernel is asked.
+ * Contains faults in mappings that nobody has registered, since other code of the process has made them. The library
+ * knows nothing about such a mapping before its first fault, and then asks the kernel.
  */
 #ifndef MMGI_GUARD_FOREIGN_H
 #define MMGI_GUARD_FOREIGN_H
@@ -12,29 +12,32 @@
 
 #include "mmapguard.h"
 
-/** Begins or ends to guard the process, as mmg_guard_process() says, the installation of the guard excepted. */
+/** Begin and end the guard of the process, as mmg_guard_process() documents. They do not install the handler. */
 mmg_status mmgi_foreign_begin(uint32_t flags);
 mmg_status mmgi_foreign_end(uint32_t flags);
 
-/** Returns true when this system lets foreign mappings be guarded: the kernel can be asked, and pages be replaced. */
+/**
+ * Returns true when foreign mappings can be guarded on this system: the kernel says what is mapped, and lets pages be
+ * replaced.
+ */
 bool mmgi_foreign_is_supported(void);
 
 /**
- * Contains a fault at an address of a foreign mapping, if the process is guarded and the mapping is one that is. Returns
- * true when the instruction can run again. Async-signal-safe.
+ * Contains a fault at an address of a foreign mapping, if the process is guarded and the guard takes care of such a
+ * mapping. Returns true when the instruction can run again. Async-signal-safe.
  *
  * @param poisoned  as in mmgi_contain_fault()
  */
 bool mmgi_foreign_contain(void *address, size_t poisoned);
 
 /**
- * Returns true when the function at an address is a handler that has to be asked before a fault is contained: the process is
- * guarded, and whoever asked for that has said so, or the function is of a library that is known to repair its own mappings.
- * Async-signal-safe.
+ * Returns true when the handler at an address must see a fault before the guard contains it. That is so in a guarded
+ * process when a caller has set MMG_PROCESS_CHAIN_FIRST, or when the handler belongs to a library that is known to
+ * repair its own mappings. Async-signal-safe.
  */
 bool mmgi_foreign_comes_second(uintptr_t handler);
 
-/** The number of signals that were contained in foreign mappings. Async-signal-safe. */
+/** Returns the number of signals that were contained in foreign mappings. Async-signal-safe. */
 unsigned long long mmgi_foreign_count(void);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A ring of entries, each a state and the words of a record. A writer takes the next sequence number, which names its
- * entry, and claims the entry by its state; when another writer still has the entry, a whole round later, the record is
- * given up. A reader copies the words and looks at the state again. A sequence number without a record is thus one that
- * was overwritten or given up, and whoever counts sequence numbers counts these.
+ * The ledger is a ring of entries. An entry has a state and the words of a record. A writer takes the next sequence
+ * number, which chooses the entry, and claims the entry by its state. When another writer still has the entry, which is
+ * then a whole round behind, the record is given up. A reader copies the words, and looks at the state again to see
+ * whether a writer came in between. So a sequence number without a record is one whose record was overwritten or given
+ * up.
  */
 #include "guard/ledger.h"
 
@@ -46,7 +47,10 @@ count(const struct ledger_loss *loss)
         atomic_fetch_add_explicit(&foreign, 1, memory_order_relaxed);
 }
 
-/* An overlong path keeps its beginning, which says where, and its end, which says what. */
+/*
+ * Copies a path. A path that is too long loses its middle, since its beginning names the folder and its end names the
+ * file.
+ */
 static void
 copy_path(char *to, size_t room, const char *from, size_t size)
 {
@@ -64,7 +68,7 @@ copy_path(char *to, size_t room, const char *from, size_t size)
     memcpy(to + head + sizeof gap - 1, from + size - tail, tail);
 }
 
-/* Claims the entry of a record. Returns false when a later record has it, or another writer. */
+/* Claims the entry for a record. Returns false when another writer has the entry, or when it holds a later record. */
 static bool
 claim(struct ledger_entry *entry, uint64_t sequence)
 {
@@ -116,7 +120,7 @@ mmgi_ledger_read(uint64_t sequence, int *patience, mmg_loss *loss)
     struct ledger_entry *entry = entry_of(sequence);
     uint64_t state = atomic_load_explicit(&entry->state, memory_order_acquire);
 
-    /* The number is taken, and the record is on its way. */
+    /* A writer has taken the number and has not finished the record. */
     while (*patience > 0 && (state < sequence * 2 || state == sequence * 2 + 1)) {
         *patience -= 1;
         mmgi_thread_sleep_briefly();
@@ -161,5 +165,5 @@ mmgi_ledger_after_fork(void)
 {
     for (uint32_t i = 0; i < ENTRIES; i++)
         if ((atomic_load_explicit(&entries[i].state, memory_order_relaxed) & 1) != 0)
-            atomic_store_explicit(&entries[i].state, 0, memory_order_relaxed); /* nobody else is there yet */
+            atomic_store_explicit(&entries[i].state, 0, memory_order_relaxed); /* relaxed: this is the only thread */
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The ledger: a record of every loss in the process, whoever made the mapping. Written in the signal handler without a
- * lock and without memory of its own; read by anybody.
+ * The ledger has a record of every loss in the process, whoever made the mapping. The signal handler writes records
+ * without a lock and without allocation. Any thread may read them.
  */
 #ifndef MMGI_GUARD_LEDGER_H
 #define MMGI_GUARD_LEDGER_H
@@ -12,33 +12,37 @@
 
 #include "mmapguard.h"
 
-/** A loss, as the one who found it knows it. */
+/** What the finder of a loss tells the ledger. */
 struct ledger_loss {
     mmg_status cause;
     uint32_t origin; /* MMG_ORIGIN_... */
     mmg_handle handle;
     uint64_t device, inode, offset, length, address;
-    const char *path; /* NULL: not known */
-    size_t path_size; /* bytes of the path that count, without a NUL */
+    const char *path; /* NULL when it is not known */
+    size_t path_size; /* length of the path; it needs no NUL at its end */
 };
 
-/** Writes a record. Async-signal-safe. The caller blocks all signals, or is no signal handler. */
+/** Writes a record. Async-signal-safe. A signal handler must block all signals before it calls this function. */
 void mmgi_ledger_write(const struct ledger_loss *loss);
 
 /**
- * Stores the record with a sequence number. Returns false when the record is gone. Where the record is being written, the
- * call sleeps for a moment, at most `*patience` times, and takes these off. Async-signal-safe.
+ * Stores the record with a sequence number in `*loss`. Returns false when the record was overwritten or given up. While
+ * a writer is at work on the record, the call sleeps for a moment, at most `*patience` times, and decreases `*patience`
+ * each time. Async-signal-safe.
  */
 bool mmgi_ledger_read(uint64_t sequence, int *patience, mmg_loss *loss);
 
-/** The sequence number of the newest record, and the oldest that may still be there. Async-signal-safe. */
+/**
+ * Return the sequence number of the newest record, and that of the oldest record that may still exist.
+ * Async-signal-safe.
+ */
 uint64_t mmgi_ledger_newest(void);
 uint64_t mmgi_ledger_oldest(void);
 
-/** Adds the counters of the ledger to statistics. Async-signal-safe. */
+/** Stores the counters of the ledger in statistics. Async-signal-safe. */
 void mmgi_ledger_count(mmg_stats *stats);
 
-/** In the child of a fork: gives up the records that threads of the parent were writing. */
+/** Gives up the records that threads of the parent were writing. The child of a fork calls this function. */
 void mmgi_ledger_after_fork(void);
 
 #endif

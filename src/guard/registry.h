@@ -14,16 +14,16 @@
 #include "guard/vouch.h"
 #include "mmapguard.h"
 
-/** Whose a mapping is: what the ledger says of a loss. Stays where it is for as long as the mapping is registered. */
+/** The owner of a mapping, for the records of the ledger. The struct must not move while the mapping is registered. */
 struct mapping_owner {
     const char *path;          /* NULL: opened by descriptor */
     _Atomic mmg_handle handle; /* 0: not issued yet */
 };
 
 /** What is special about a mapping; bits. */
-#define MAPPING_IS_DEVICE 1u  /* a block device: its status does not tell its size */
-#define MAPPING_IS_STACKED 2u /* the file may have been exchanged: only the mapping tells whether its pages are there */
-#define MAPPING_IS_ADOPTED 4u /* somebody else made the mapping, and may unmap it against the agreement */
+#define MAPPING_IS_DEVICE 1u  /* the file is a block device, whose status does not have its size */
+#define MAPPING_IS_STACKED 2u /* overlay: the descriptor may lead to another file than the mapping */
+#define MAPPING_IS_ADOPTED 4u /* other code made the mapping, and may unmap it although it must not */
 
 /** What the guard must know about a mapping. */
 struct registration {
@@ -57,10 +57,10 @@ uint32_t mmgi_registry_add(const struct registration *registration);
 void mmgi_registry_remove(uint32_t number);
 
 /**
- * Holds the mapping at an address, so that it cannot be removed, and copies its registration. Returns its number, or 0 when
- * there is no mapping. The caller must block all signals first, so that no handler can leave this thread with the mapping
- * held.
- * Async-signal-safe. The time does not grow with the number of mappings, unless there is no mapping at the address.
+ * Holds the mapping at an address, so that it cannot be removed, and copies its registration. Returns its number, or 0
+ * when there is no mapping. The caller must block all signals first, so that no handler can leave this thread with the
+ * mapping held. Async-signal-safe. The time does not grow with the number of mappings, unless there is no mapping at
+ * the address.
  */
 uint32_t mmgi_registry_hold(const void *address, struct registration *registration);
 

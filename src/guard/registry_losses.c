@@ -92,7 +92,7 @@ mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status
     count_lossy(entry);
     atomic_fetch_add(&entry->loss_count, 1);
     mmgi_loss_map_add(&entry->lost, &scale, offset, length, cause);
-    if (is_new) /* of two threads that find the same at once, both may tell */
+    if (is_new) /* two threads that find the same loss at once may both record it */
         tell_ledger(number, entry, &scale, offset, length, cause);
 }
 

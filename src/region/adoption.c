@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The region of an adopted mapping covers the whole pages that its bytes lie in. The pages stay the owner's: the library
- * replaces them when they are lost, or by a snapshot that holds the same bytes, and never unmaps them.
+ * The region of an adopted mapping covers the whole pages in which its bytes lie. The pages still belong to the owner
+ * of the mapping. The library replaces them by zeros when they are lost, or by a snapshot with the same bytes, and
+ * never unmaps them.
  */
 #include "region/adoption.h"
 
@@ -17,7 +18,7 @@ refuse(const struct report *report, mmg_status status, const char *why)
     return mmgi_error_tell(report, status, "adopt", 0, 0, why);
 }
 
-/* Returns why an area cannot be adopted, or NULL. */
+/* Returns NULL when an area can be adopted, else the end of a sentence that says why not. */
 static const char *
 objection(const struct map_area *area, const mmg_options *options)
 {
@@ -32,7 +33,7 @@ objection(const struct map_area *area, const mmg_options *options)
     return NULL;
 }
 
-/* Returns true when `next` goes on with the file where `area` ends. */
+/* Returns true when `next` shows the same file as `area`, in the same way, at the offset that its address demands. */
 static bool
 goes_on(const struct map_area *area, const struct map_area *next)
 {
@@ -40,7 +41,10 @@ goes_on(const struct map_area *area, const struct map_area *next)
            next->offset == area->offset + (next->start - area->start);
 }
 
-/* The rest of the range: an owner may have changed the protection of a part, which makes it a mapping of its own. */
+/*
+ * Looks at the rest of the range. The owner may have changed the protection of a part, which the kernel then lists as a
+ * mapping of its own.
+ */
 static mmg_status
 look_at_rest(const mmg_options *options, const struct report *report, struct adoption *adoption)
 {
@@ -73,7 +77,7 @@ mmgi_adoption_find(const mmg_options *options, const struct report *report, stru
         return refuse(report, MMG_E_RANGE, "ends behind the end of the address space");
     int os_code = mmgi_map_find(address, adoption->scratch.path, adoption->scratch.text, area);
     if (os_code == ENOENT)
-        return refuse(report, MMG_E_NOT_MAPPABLE, "is not there: nothing is mapped at this address");
+        return refuse(report, MMG_E_NOT_MAPPABLE, "does not exist: nothing is mapped at this address");
     if (os_code != 0)
         return mmgi_error_tell(report,
                                os_code == EMFILE || os_code == ENFILE ? MMG_E_LIMIT
@@ -87,13 +91,14 @@ mmgi_adoption_find(const mmg_options *options, const struct report *report, stru
     adoption->is_writable = (area->access & MAP_ACCESS_WRITE) != 0;
     mmg_status status = look_at_rest(options, report, adoption);
     if (status == MMG_OK && mmgi_map_is_loaded(area, true, adoption->scratch.text))
-        return refuse(report, MMG_E_NOT_MAPPABLE, "is part of a program or a library");
+        return refuse(report, MMG_E_NOT_MAPPABLE, "is a part of a program or of a library");
     return status;
 }
 
 /*
- * Returns true when the descriptor names the file that is mapped. The list of mappings and fstat(2) may give different numbers
- * for one device, so a page of the file is mapped to see what the list says of that.
+ * Returns true when the descriptor of the source names the file that is mapped. The list of mappings and fstat(2) may
+ * give different numbers for one device. So the function maps a page of the file, and compares what the list says about
+ * that page.
  */
 static bool
 is_file_of(const struct source *source, struct adoption *adoption)
@@ -129,18 +134,18 @@ mmgi_adoption_check(struct source *source, struct adoption *adoption, mmg_option
         adoption->size = source->size - adoption->offset;
     options->offset = adoption->offset;
     options->length = adoption->size;
-    options->backing = MMG_BACKING_MAP; /* a copy would lie elsewhere */
+    options->backing = MMG_BACKING_MAP; /* a copy would have another address */
     source->adoption = adoption;
     return MMG_OK;
 }
 
-/* Puts a snapshot in the place of the pages. Returns 0 or an errno. */
+/* Maps a snapshot over the pages of the mapping. Returns 0 or an errno. */
 static int
 put_in_place(const struct adoption *adoption, const struct map_request *request, const struct mapping *mapping)
 {
     const size_t lead = (size_t)(adoption->data - mapping->base);
     struct map_area now;
-    struct adoption *memory = (struct adoption *)(uintptr_t)adoption; /* only the room for the answer is written to */
+    struct adoption *memory = (struct adoption *)(uintptr_t)adoption; /* it is scratch memory only that changes */
 
     if (mmgi_map_find((uintptr_t)adoption->data, NULL, memory->scratch.text, &now) != 0 ||
         !goes_on(&adoption->area, &now))
@@ -189,7 +194,8 @@ mmgi_adoption_take(struct source *source, const struct map_request *request, str
         mmgi_region_unreserve(&memory);
         return mmgi_error_tell(source->report, MMG_E_NO_MEMORY, "malloc", ENOMEM, 0, NULL);
     }
-    /* The owner of a private mapping may have written to it: only the mapping has these bytes. */
+    /* The owner of a private mapping may have written to it. The mapping alone has these bytes, so the region may not
+       read the file. */
     const bool is_of_file = adoption->area.is_shared && !request->is_snapshot && !source->file_system.is_stacked;
     *out = mmgi_region_create(&(struct region_spec){
         .source = source,

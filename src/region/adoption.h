@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Adopts a mapping that somebody else has made: finds out what is mapped, refuses what cannot be a region, and builds the
- * region over the pages that are there.
+ * Adopts a mapping that other code has made. Finds out what is mapped, refuses what cannot be a region, and builds the
+ * region over the pages that are mapped already.
  */
 #ifndef MMGI_REGION_ADOPTION_H
 #define MMGI_REGION_ADOPTION_H
@@ -16,29 +16,32 @@
 struct adoption {
     unsigned char *data; /* the first byte of the region */
     uint64_t size;
-    uint64_t offset;      /* of `data` in the file */
+    uint64_t offset;      /* offset of `data` in the file */
     struct map_area area; /* what is mapped at `data`, as the kernel describes it */
-    bool is_writable;     /* the owner can write to a part of it */
+    bool is_writable;     /* the owner can write to a part of the mapping */
     struct map_scratch scratch;
 };
 
 /**
- * Finds out what is mapped at `data`, and stores the path of the file in `scratch`. Returns MMG_OK; MMG_E_NOT_MAPPABLE for
- * what cannot be a region; MMG_E_RANGE when the range ends behind the mapping; MMG_E_UNSUPPORTED when the kernel does not
- * tell.
+ * Finds out what is mapped at `data`, and stores the path of the file in `scratch`. Returns MMG_OK; MMG_E_NOT_MAPPABLE
+ * when the mapping cannot be a region; MMG_E_RANGE when the range ends behind the mapping; MMG_E_UNSUPPORTED when the
+ * kernel does not say what is mapped.
  */
 mmg_status mmgi_adoption_find(const mmg_options *options, const struct report *report, struct adoption *adoption);
 
 /**
- * Compares the mapping with the file that was opened for it, and takes off what lies behind the end of the file. Stores the
- * window in the options.
+ * Checks that the opened source is the file that is mapped, and shortens the adoption to the end of the file. Stores
+ * the offset and the length of the region in the options. Returns MMG_OK, or why the mapping cannot be adopted.
  */
 mmg_status mmgi_adoption_check(struct source *source, struct adoption *adoption, mmg_options *options);
 
-/** As mmgi_backing_map(), for a source that has an adoption. A snapshot is put in the place of the pages. */
+/**
+ * Does the same as mmgi_backing_map() for a source that has an adoption. Maps a snapshot over the pages, if the request
+ * has one.
+ */
 mmg_status mmgi_adoption_take(struct source *source, const struct map_request *request, struct region **region);
 
-/** Returns true when the pages of an adopted region are still those of its file, or of its snapshot. */
+/** Returns true when the first page of an adopted region still shows its file or its snapshot. */
 bool mmgi_adoption_is_there(const struct region *region);
 
 #endif

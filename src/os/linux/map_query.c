@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What is mapped at an address, by PROCMAP_QUERY (Linux 6.11) or by reading the list in /proc line by line. System calls
- * are made without the C library, whose entries may be intercepted and are cancellation points. The folder of the thread
- * is asked, not that of the process: the latter is empty once the first thread has ended.
+ * Finds what is mapped at an address, by PROCMAP_QUERY (Linux 6.11) or by reading the list in /proc line by line. The
+ * code makes system calls without the C library, whose functions may be intercepted and are cancellation points. It
+ * uses the folder of the thread in /proc, since the list of the process is empty once the first thread has ended.
  */
 #include "os/map_query.h"
 
@@ -19,7 +19,7 @@
 
 #define LIST "/proc/thread-self/maps"
 
-/* struct procmap_query of linux/fs.h, which the headers of older kernels lack. */
+/* The same as struct procmap_query of linux/fs.h, which the headers of older kernels do not have. */
 struct query {
     uint64_t size, flags, address;
     uint64_t start, end, access, page, offset;
@@ -31,12 +31,12 @@ struct query {
 _Static_assert(sizeof(struct query) == 104, "the layout of struct procmap_query");
 
 #define QUERY_REQUEST _IOWR('f', 17, struct query)
-#define QUERY_EXECUTABLE 0x04u /* as MAP_ACCESS_EXECUTE; 0x01 and 0x02 are reading and writing */
+#define QUERY_EXECUTABLE 0x04u /* the same bit as MAP_ACCESS_EXECUTE; 0x01 and 0x02 stand for reading and writing */
 #define QUERY_SHARED 0x08u
 #define QUERY_OR_NEXT 0x10u
 #define QUERY_FILE_BACKED 0x20u
 
-/* Neighbours of an area that are looked at on each side: the segments of a loaded object. */
+/* So many neighbours of an area are looked at on each side. A loaded object has fewer segments. */
 #define MAX_NEIGHBOURS 8
 
 static int
@@ -51,12 +51,15 @@ list_open_once(int *fd)
     return got < 0 ? errno : 0;
 }
 
-/* Opens the list. When the process has no descriptor left, its limit is raised for the moment, as far as the process may. */
+/*
+ * Opens the list. Returns 0 or an errno. When the process has no descriptor left, the function raises the limit for a
+ * moment, up to the hard limit.
+ */
 static int
 list_open(int *fd)
 {
     struct {
-        uint64_t soft, hard; /* as prlimit64(2) has them */
+        uint64_t soft, hard; /* in the order of prlimit64(2) */
     } limit, most;
     int os_code = list_open_once(fd);
 
@@ -76,7 +79,10 @@ list_close(int fd)
     syscall(SYS_close, fd);
 }
 
-/* Asks for the area at an address, or (with QUERY_OR_NEXT) for the next one of the kind that the flags name. */
+/*
+ * Finds the area at an address, or with QUERY_OR_NEXT the next area of the kind that the flags name. Returns 0 or an
+ * errno.
+ */
 static int
 query(int fd, uintptr_t address, uint64_t flags, char *path, struct map_area *area)
 {
@@ -101,7 +107,7 @@ query(int fd, uintptr_t address, uint64_t flags, char *path, struct map_area *ar
     return 0;
 }
 
-/* Returns true when an errno of query() means that the kernel, or a sandbox, does not know the call. */
+/* Returns true when an errno of query() means that the kernel or a sandbox does not know the request. */
 static bool
 is_unknown(int os_code)
 {
@@ -118,7 +124,7 @@ struct reader {
     bool has_failed;
 };
 
-/* Returns the next character; -1 at the end. */
+/* Returns the next character, or -1 at the end of the list or after a failure. */
 static int
 next_char(struct reader *reader)
 {
@@ -136,7 +142,7 @@ next_char(struct reader *reader)
     return (unsigned char)reader->text[reader->at++];
 }
 
-/* Reads a number up to the first character that is no digit, which is dropped. */
+/* Reads a number, and drops the first character behind it. */
 static uint64_t
 next_number(struct reader *reader, unsigned base)
 {
@@ -153,7 +159,10 @@ next_number(struct reader *reader, unsigned base)
     }
 }
 
-/* Reads the rest of a line into `path` without the spaces before it, or drops it (NULL). A line feed in a path is "\012". */
+/*
+ * Reads the rest of a line into `path`, without the spaces at its start. When `path` is NULL, drops the rest of the
+ * line. The kernel writes a line feed in a path as "\012".
+ */
 static void
 next_path(struct reader *reader, char *path)
 {
@@ -174,8 +183,8 @@ next_path(struct reader *reader, char *path)
 }
 
 /*
- * Reads one line: "start-end rwxp offset major:minor inode path". Returns false at the end of the list. The path is stored
- * if the area has the address `wanted`, and `path` is not NULL.
+ * Reads one line, which is "start-end rwxp offset major:minor inode path". Returns false at the end of the list. Stores
+ * the path if the area covers the address `wanted` and `path` is not NULL.
  */
 static bool
 next_area(struct reader *reader, uintptr_t wanted, char *path, struct map_area *area)
@@ -196,7 +205,7 @@ next_area(struct reader *reader, uintptr_t wanted, char *path, struct map_area *
     major = (unsigned)next_number(reader, 16);
     minor = (unsigned)next_number(reader, 16);
     area->device = (uint64_t)makedev(major, minor);
-    /* The number ends with a space; the line of memory without a name may end there, too. */
+    /* The inode ends with a space, or with the line when the area is memory without a name. */
     uint64_t inode = 0;
     int c;
     while ((c = next_char(reader)) >= '0' && c <= '9')
@@ -211,6 +220,7 @@ next_area(struct reader *reader, uintptr_t wanted, char *path, struct map_area *
     return true;
 }
 
+/* Finds the area at an address in the list. Returns 0, ENOENT, or EIO when the list cannot be read. */
 static int
 find_in_list(int fd, uintptr_t address, char *path, char *text, struct map_area *area)
 {
@@ -220,7 +230,7 @@ find_in_list(int fd, uintptr_t address, char *path, char *text, struct map_area 
         if (address >= area->start && address < area->end)
             return 0;
         else if (area->start > address)
-            return ENOENT; /* the list is in the order of addresses */
+            return ENOENT; /* the list is sorted by address */
     return reader.has_failed ? EIO : ENOENT;
 }
 
@@ -231,7 +241,7 @@ mmgi_map_list_open(int *list)
 {
     int os_code = list_open(list);
 
-    return os_code == ENOENT ? ENOSYS : os_code; /* there is no /proc */
+    return os_code == ENOENT ? ENOSYS : os_code; /* there is no file system at /proc */
 }
 
 void
@@ -247,7 +257,7 @@ mmgi_map_list_find(int list, uintptr_t address, char *path, char *text, struct m
 
     if (!is_unknown(os_code))
         return os_code;
-    lseek(list, 0, SEEK_SET); /* an earlier answer may have been read from there */
+    lseek(list, 0, SEEK_SET); /* an earlier call may have read from the list */
     return find_in_list(list, address, path, text, area);
 }
 
@@ -275,7 +285,10 @@ is_code_of(const struct map_area *code, const struct map_area *area)
     return (code->access & MAP_ACCESS_EXECUTE) != 0 && is_same_file(code, area);
 }
 
-/* Returns true when an area of code of the same file is among the neighbours, on both sides while the file is the same. */
+/*
+ * Returns true when code of the same file is mapped beside an area. The search stops on each side at the first area of
+ * another file.
+ */
 static bool
 has_code_beside(int fd, const struct map_area *area)
 {
@@ -306,7 +319,10 @@ has_code_anywhere(int fd, const struct map_area *area)
     return false;
 }
 
-/* Reads the whole list: a fault that costs so much can as well find code anywhere. */
+/*
+ * Returns true when code of the same file is mapped anywhere. Finding the neighbours would cost as much, since it takes
+ * the whole list, too.
+ */
 static bool
 has_code_in_list(int fd, const struct map_area *area, char *text)
 {
@@ -327,7 +343,7 @@ mmgi_map_is_loaded(const struct map_area *area, bool everywhere, char *text)
     int fd;
 
     if (list_open(&fd) != 0)
-        return true; /* not known: nothing is done about it */
+        return true; /* the answer is not known, so the caller must leave the area alone */
     if (is_unknown(query(fd, area->start, 0, NULL, &again)))
         result = has_code_in_list(fd, area, text);
     else
