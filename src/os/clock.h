@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The contract for time. Nanoseconds in 64 bits last for 292 years. No call fails.
+ * The contract for time. 64 bits hold the nanoseconds of 292 years. No call fails.
  */
 #ifndef MMGI_OS_CLOCK_H
 #define MMGI_OS_CLOCK_H
@@ -11,7 +11,8 @@
 int64_t mmgi_clock_monotonic_ns(void);
 
 /**
- * Returns the same clock as it was at the last tick, at most 10 ms ago, for about a tenth of the cost. Async-signal-safe. Does not block.
+ * Returns the value of the same clock at the last tick, at most 10 ms ago, for about a tenth of the cost.
+ * Async-signal-safe. Does not block.
  */
 int64_t mmgi_clock_tick_ns(void);
 

@@ -35,13 +35,13 @@ file_time_equals(struct file_time a, struct file_time b)
 struct file_status {
     enum file_kind kind;
     uint64_t device, inode;
-    uint64_t size;       /* bytes of a regular file; a device has a call of its own */
+    uint64_t size;       /* bytes of a regular file; for a device see mmgi_file_device_size() */
     uint64_t links;      /* number of names of the file; 0 for a file without a name, such as a memfd */
     uint64_t block_size; /* preferred size of a transfer; in hugetlbfs the page size */
     struct file_time modified, changed;
     uint64_t
-        mount; /* a number of the mount that is never used again; 0: not asked for, or not known (before Linux 6.8) */
-    bool has_verity; /* fs-verity holds the contents; asked together with `mount` */
+        mount; /* the unique number of the mount; 0 when it was not asked for, or is not known (before Linux 6.8) */
+    bool has_verity; /* fs-verity protects the contents; it is found out together with `mount` */
 };
 
 /** Flags for mmgi_file_open(). */
@@ -66,9 +66,8 @@ int mmgi_file_reopen(int fd, int *fresh);
 int mmgi_file_duplicate(int fd, int *fresh);
 
 /**
- * Makes `fd` name the file that `fresh` names, and closes `fresh`. The file that `fd` named before stays open where it is
- * mapped or duplicated.
- * Async-signal-safe. Does not block.
+ * Makes `fd` name the file that `fresh` names, and closes `fresh`. The file that `fd` named before stays open where it
+ * is mapped or duplicated. Async-signal-safe. Does not block.
  */
 void mmgi_file_exchange(int fd, int fresh);
 
@@ -79,36 +78,42 @@ void mmgi_file_close(int fd);
 int mmgi_file_status(int fd, struct file_status *status);
 
 /**
- * The same for a descriptor that should name a certain file. A host that closes descriptors which are not its own, as
- * closefrom(3) does, gets their numbers for files of its own: EBADF then, as for a descriptor that is closed.
+ * Does the same as mmgi_file_status() for a descriptor that should name a certain file. A host may close descriptors
+ * that are not its own, for example by closefrom(3), and then get the same number for another file. In that case the
+ * call returns EBADF, as for a closed descriptor.
  */
 int mmgi_file_status_if(int fd, uint64_t device, uint64_t inode, struct file_status *status);
 
 /**
- * Closes a descriptor if it still names a certain file, and leaves the file of somebody else alone. A file that cannot be
- * asked is closed. Same limits as mmgi_file_close().
+ * Closes a descriptor if it still names a certain file. If it names another file, the call leaves it open. If fstat(2)
+ * fails for it, the call closes it. Otherwise does the same as mmgi_file_close().
  */
 void mmgi_file_close_if(int fd, uint64_t device, uint64_t inode);
 
-/** Describes a file as mmgi_file_status() does, with `mount`, in one call. */
+/** Does the same as mmgi_file_status(), and also fills `mount` and `has_verity`, in one system call. */
 int mmgi_file_status_with_mount(int fd, struct file_status *status);
 
-/** Describes the file that a path names now, or (`follow` false) the symbolic link itself. Otherwise as above. */
+/**
+ * Describes the file that a path names now. When `follow` is false and the path is a symbolic link, describes the link
+ * itself. Otherwise does the same as mmgi_file_status().
+ */
 int mmgi_file_status_of_path(const char *path, bool follow, struct file_status *status);
 
-/** What the bytes of a file are kept in, as far as a failure to deliver them means something else. */
+/** The medium that holds the bytes of a file. Each one has its own reasons for a fault. */
 enum file_medium {
-    FILE_MEDIUM_DISK,   /* any medium that can fail, a network among them */
-    FILE_MEDIUM_MEMORY, /* tmpfs and its like: a page that is there can be delivered */
+    FILE_MEDIUM_DISK,   /* any medium that can fail, such as a disk or a network */
+    FILE_MEDIUM_MEMORY, /* memory, such as tmpfs, which does not fail */
     FILE_MEDIUM_HUGE    /* hugetlbfs */
 };
 
-/** Tells the medium of the file that a path names; FILE_MEDIUM_DISK where it cannot be told. Async-signal-safe. */
+/**
+ * Returns the medium of the file that a path names, or FILE_MEDIUM_DISK when it cannot be found out. Async-signal-safe.
+ */
 enum file_medium mmgi_file_medium(const char *path);
 
 /**
- * Returns true when the file that a path names begins as programs and libraries do (ELF, PE). A file that is shorter does
- * not. Async-signal-safe and no cancellation point. May block on the disk.
+ * Returns true when the file that a path names starts with the magic number of programs and libraries (ELF, PE).
+ * Returns false when the file cannot be read. Async-signal-safe and no cancellation point. May block on the disk.
  */
 bool mmgi_file_is_program(const char *path);
 
@@ -149,12 +154,14 @@ int mmgi_file_check_readable(int fd);
 int mmgi_file_check_writers(int fd);
 
 /**
- * Returns the page size of mappings of a file whose blocks are larger than a page of the system: that of hugetlbfs, else
- * the system's. Does not block.
+ * Returns the page size of mappings of a file whose blocks are larger than a page of the system. On hugetlbfs that is
+ * the size of its huge pages, elsewhere the page size of the system. Does not block.
  */
 size_t mmgi_file_page_size(int fd, const struct file_status *status);
 
-/** Returns the page size of mappings of any file, without a call for the many whose blocks are no larger than a page. */
+/**
+ * Returns the page size of mappings of any file. Makes no call when the blocks of the file are not larger than a page.
+ */
 static inline size_t
 file_page_size(int fd, const struct file_status *status, size_t system_page)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The contract for reading into memory: files at an offset, and streams to their end. Interrupted calls are repeated.
- * Every call may block for as long as the medium or the writer takes.
+ * The contract for reading into memory: files from an offset, and streams to their end. The calls repeat interrupted
+ * system calls. Every call may block for as long as the medium or the writer takes.
  */
 #ifndef MMGI_OS_FILE_IO_H
 #define MMGI_OS_FILE_IO_H
@@ -22,7 +22,10 @@ int mmgi_file_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t
  */
 bool mmgi_file_equals(int fd, uint64_t offset, const void *bytes, size_t size);
 
-/** Returns true when two files hold the same `size` bytes at the same offset; otherwise as mmgi_file_equals(). */
+/**
+ * Returns true when two files hold the same `size` bytes at the same offset. Returns false when one of them is shorter
+ * or cannot be read. May block on a slow medium.
+ */
 bool mmgi_files_equal(int fd, int other, uint64_t offset, size_t size);
 
 /** What mmgi_stream_read() should read, and its result. */
@@ -31,19 +34,20 @@ struct stream {
     bool positioned; /* read with pread(2) from the start of the file, so that the position of `fd` does not move */
     uint64_t skip;   /* number of bytes to skip first */
     uint64_t length; /* number of bytes to read then; 0: all to the end */
-    uint64_t cap;    /* more than this many bytes is EFBIG */
-    bool is_fifo;    /* `fd` is a FIFO, where no writer yet does not mean the end */
-    bool wait_for_writer; /* wait for a writer of the FIFO; if false, no writer is EWOULDBLOCK */
+    uint64_t cap;    /* a longer stream fails with EFBIG */
+    bool is_fifo;    /* `fd` is a FIFO, which may not have its first writer yet */
+    bool wait_for_writer; /* wait for the first writer of a FIFO; if false, fail with EWOULDBLOCK */
     int64_t deadline_ns;  /* a moment of mmgi_clock_monotonic_ns(); 0: no deadline */
-    unsigned char *data;  /* result, for free(); not NULL */
+    unsigned char *data;  /* result: never NULL; the caller frees it with free(3) */
     size_t size;
 };
 
 /**
- * Reads a stream from its position to its end, also when the descriptor does not block. Not async-signal-safe.
+ * Reads a stream from its position to its end, also when the descriptor is non-blocking. Not async-signal-safe.
  *
- * @return 0; EFBIG over the cap; ETIMEDOUT after the deadline; ENODATA when it ended before `skip`, or before `length`; EWOULDBLOCK for a FIFO
- *   without a writer; or the errno of read(2), poll(2) or malloc(3). On failure there is no data.
+ * @return 0; EFBIG when the stream is longer than the cap; ETIMEDOUT after the deadline; ENODATA when the stream ended
+ *         too early for `skip` and `length`; EWOULDBLOCK for a FIFO without a writer; or the errno of read(2), poll(2)
+ *         or malloc(3). On failure there is no data.
  */
 int mmgi_stream_read(struct stream *stream);
 

@@ -17,11 +17,11 @@ enum file_system_lock {
     FILE_SYSTEM_LOCK_ADVISORY,  /* this kernel keeps the lock, and it binds only processes that ask for it */
     FILE_SYSTEM_LOCK_MANDATORY, /* writes of other processes fail */
     FILE_SYSTEM_LOCK_HANGS,     /* the kernel asks a server that may never answer */
-    FILE_SYSTEM_LOCK_NOT_LOCAL  /* another machine keeps the lock, or it is not known which */
+    FILE_SYSTEM_LOCK_NOT_LOCAL  /* another machine keeps the lock, or it is not known which machine does */
 };
 
 struct file_system {
-    const char *name;         /* such as "ext4"; "" when it could not be found out. It lives as long as the process */
+    const char *name;         /* such as "ext4", or "" when it is not known; the text lives as long as the process */
     bool has_leases;          /* every writer passes through this kernel, and a read lease holds each of them back */
     bool is_read_only_medium; /* nothing can write to the medium, not even the kernel */
     bool has_verity;          /* its files may be sealed by fs-verity */
@@ -39,7 +39,7 @@ struct file_system {
  * statmount(2) can be read, the name is empty, and the properties are those that are safe for any file system. Not
  * async-signal-safe. Does not block on the file system itself.
  *
- * @param status  of that descriptor, from mmgi_file_status()
+ * @param status  the status of that descriptor, from mmgi_file_status()
  */
 void mmgi_file_system_find(int fd, const struct file_status *status, struct file_system *file_system);
 

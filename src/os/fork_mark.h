@@ -18,14 +18,15 @@ extern _Atomic(_Atomic uint32_t *) mmgi_fork_mark_place __attribute__((visibilit
 static inline uint32_t
 fork_mark(void)
 {
-    /* Acquire, and relaxed: the place is published once; the mark is only compared. */
+    /* The place of the mark is read with acquire, since it is published once. The mark itself is only compared, so
+       relaxed suffices. */
     return atomic_load_explicit(atomic_load_explicit(&mmgi_fork_mark_place, memory_order_acquire),
                                 memory_order_relaxed);
 }
 
 /**
- * Sets the mark of this process from 0 to a number that no ancestor has had. The thread that does so calls `first` before,
- * and the others wait for it. Does nothing when the mark is set. Not async-signal-safe.
+ * Sets the mark of this process to a number that no ancestor has had. Before that it calls `first`, while other threads
+ * that call this function wait. Does nothing when the mark is set already. Not async-signal-safe.
  */
 void mmgi_fork_mark_set(void (*first)(void));
 

@@ -24,8 +24,8 @@ enum lease_state {
  * Takes a read lease on an open file description that is the caller's own. The kernel signals a break to the thread of
  * that number, which must wait for it in mmgi_lease_wait(). Does not block.
  *
- * @return 0; EACCES (another's file), EAGAIN (somebody has it open for writing), EINVAL (the administrator has switched
- *   leases off, or the file system has none), or another errno
+ * @return 0; EACCES (the file belongs to another user), EAGAIN (a process has the file open for writing), EINVAL (the
+ *         administrator has switched leases off, or the file system has none), or another errno
  */
 int mmgi_lease_take(int fd, int thread_id);
 

@@ -13,7 +13,7 @@
 /** The address that was proposed for a mapping. Only the platform uses the members. */
 struct addr_hint {
     uintptr_t start;   /* an address that suits the mapping; 0: none is known */
-    uintptr_t ceiling; /* the end of the free space in which the address is; 0 when it is not worth remembering */
+    uintptr_t ceiling; /* the end of the free space around that address; 0 when it need not be remembered */
 };
 
 /** Whole pages of a file, mapped read-only. */
@@ -23,7 +23,7 @@ struct mapping {
     size_t page;   /* its page size: that of the system, or of hugetlbfs */
     struct addr_hint hint;
     bool is_private;
-    bool is_adopted; /* somebody else has made the mapping, and unmaps it */
+    bool is_adopted; /* other code has made the mapping, and will unmap it */
 };
 
 /** Returns the page size of the system. Async-signal-safe. */
@@ -61,7 +61,9 @@ unsigned char *mmgi_map_spares(size_t count);
 void mmgi_map_spare_release(unsigned char *spare);
 int mmgi_map_spare_move(unsigned char *spare, unsigned char *lost, unsigned access);
 
-/** Returns true when this process may replace pages: a sandbox may forbid it. Tries it on memory of its own. */
+/**
+ * Returns true when this process may replace pages, which a sandbox may forbid. The call tries it on memory of its own.
+ */
 bool mmgi_map_can_replace(void);
 
 /**
@@ -85,7 +87,7 @@ bool mmgi_map_is_readable(const unsigned char *address);
 /** Makes memory of mmgi_map_memory() zeros in forked children. Returns 0, or EINVAL before Linux 4.14. */
 int mmgi_map_wipe_on_fork(unsigned char *memory, size_t length);
 
-/** Returns memory as mmgi_map_memory() does, whose pages can be in several places at once. */
+/** Does the same as mmgi_map_memory() for memory that can be mapped at several addresses at once. */
 unsigned char *mmgi_map_shared_memory(size_t length, size_t *rounded);
 
 /** Returns writable memory of whole pages of zeros, and its length; NULL when there is none. Async-signal-safe. */

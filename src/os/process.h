@@ -16,7 +16,7 @@
  */
 const char *mmgi_process_environment(const char *name);
 
-/** Returns true when an environment variable is set to something other than "" and "0". Same limits as above. */
+/** Returns true when mmgi_process_environment() finds a value other than "" and "0". Not async-signal-safe. */
 bool mmgi_process_environment_says(const char *name);
 
 /**
@@ -28,7 +28,7 @@ void mmgi_process_keep_loaded(void);
 /** Returns the number of this process. A forked child has another number. Async-signal-safe. Does not block. */
 int mmgi_process_id(void);
 
-/** A limit on the address space, in bytes. */
+/** The limit on the address space, in bytes. */
 struct process_space {
     uint64_t soft, hard; /* `soft` is the limit, and the process may raise it up to `hard` */
 };

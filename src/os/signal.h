@@ -42,7 +42,7 @@ struct signal_report {
     size_t poisoned; /* POISON: how many bytes around the address are lost, a power of two; else 0 */
 };
 
-/** Reads the action in force. Returns 0, or an errno where a sandbox refuses the call. */
+/** Reads the current action. Returns 0, or an errno when a sandbox refuses the call. */
 int mmgi_signal_action_get(struct signal_action *action);
 
 /**
@@ -53,10 +53,10 @@ int mmgi_signal_action_get(struct signal_action *action);
 void mmgi_signal_action_make(signal_handler *handler, const struct signal_action *previous,
                              struct signal_action *action);
 
-/** Puts an action in force and stores the action that it replaced. `old` may be NULL. 0 or an errno. */
+/** Installs an action, and stores the action that it replaces in `*old`, which may be NULL. Returns 0 or an errno. */
 int mmgi_signal_action_swap(const struct signal_action *action, struct signal_action *old);
 
-/** Puts the default action in force, so that the next fault ends the process. Returns 0 or an errno. */
+/** Installs the default action, so that the next fault ends the process. Returns 0 or an errno. */
 int mmgi_signal_action_reset(void);
 
 /** Makes the signal blocked in the thread when its handler returns. `context` is the context that the handler got. */
@@ -114,8 +114,8 @@ uintptr_t mmgi_signal_stack_pointer(const void *context);
 uintptr_t mmgi_signal_next_instruction(const void *context);
 
 /**
- * Reads a word at an address that may not be mapped. Returns false when it is not. No checker of memory accesses
- * follows the read.
+ * Reads a word at an address that may not be mapped. Returns false when the address is not mapped. Sanitizers and
+ * valgrind do not check this read.
  */
 bool mmgi_signal_peek(uintptr_t address, uintptr_t *word);
 

@@ -18,23 +18,26 @@
  * Makes a snapshot file in the directory where another file is at this moment, even if that file was renamed. The descriptor
  * is the caller's. No process can open the file by a name.
  *
- * @param end    the size that it will have
- * @param bytes  how many of them are to be copied into it; 0: a clone copies none
+ * @param end    the size that the file will have
+ * @param bytes  how many bytes will be copied into the file; 0 for a clone
  * @return 0; ENOSPC (it would take more than half of what is free), ENOMEM (likewise, where files take memory), EFBIG
  *   (RLIMIT_FSIZE), EXDEV (the file is in no directory), EACCES, EROFS, EOPNOTSUPP, EMFILE, or another errno of open(2)
  */
 int mmgi_snapshot_file_beside(int fd, uint64_t end, uint64_t bytes, int *target);
 
-/** The same in the directory that TMPDIR names, or in /tmp. */
+/** Does the same in the directory that TMPDIR names, or in /tmp. */
 int mmgi_snapshot_file_in_tmpdir(uint64_t end, uint64_t bytes, int *target);
 
 /**
- * Clones a whole file into a snapshot file, which shares its blocks from then on. The file system does so at one moment of
- * the file's history. EOPNOTSUPP, EINVAL, EXDEV where it cannot.
+ * Clones a whole file into a snapshot file, which shares its blocks from then on. The clone shows what the file held at
+ * one moment. Returns EOPNOTSUPP, EINVAL or EXDEV when the file system cannot clone the file.
  */
 int mmgi_snapshot_file_clone(int fd, int target);
 
-/** Copies `size` bytes at `offset`. EIO when the source has fewer, or ENOSPC, EFBIG and others of write(2). */
+/**
+ * Copies `size` bytes at `offset`. Returns EIO when the source has fewer bytes, or an errno of write(2) such as ENOSPC
+ * or EFBIG.
+ */
 int mmgi_snapshot_file_copy(int fd, int target, uint64_t offset, size_t size);
 
 /**

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The contract for threads: mutual exclusion, a thread of the library's own, and what happens at a fork. The two types
- * are those of the platform.
+ * The contract for threads: mutexes and condition variables, the thread of the library, and functions to call around a
+ * fork. The two types are those of the platform.
  */
 #ifndef MMGI_OS_THREAD_H
 #define MMGI_OS_THREAD_H
@@ -16,7 +16,9 @@ typedef pthread_cond_t os_condition;
 #define OS_MUTEX_INIT PTHREAD_MUTEX_INITIALIZER
 #define OS_CONDITION_INIT PTHREAD_COND_INITIALIZER
 
-/** The usual calls on mutexes and condition variables. Not async-signal-safe. The waits are no cancellation points. */
+/**
+ * Lock, unlock, wait and wake as the pthread functions do. Not async-signal-safe. None of them is a cancellation point.
+ */
 void mmgi_mutex_lock(os_mutex *mutex);
 void mmgi_mutex_unlock(os_mutex *mutex);
 void mmgi_condition_wait(os_condition *condition, os_mutex *mutex);
@@ -42,7 +44,7 @@ void mmgi_thread_sleep_briefly(void);
 void mmgi_thread_wait_on(_Atomic uint32_t *word, uint32_t value);
 void mmgi_thread_wake(_Atomic uint32_t *word);
 
-/** A number that the calling thread shares with no other thread that lives. No system call. Async-signal-safe. */
+/** Returns a number that no other living thread of the process has. Makes no system call. Async-signal-safe. */
 uintptr_t mmgi_thread_mark(void);
 
 /** Returns the kernel's number of the calling thread. Async-signal-safe. */

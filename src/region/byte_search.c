@@ -56,7 +56,7 @@ struct search {
     const unsigned char *found;
 };
 
-/* Returns true when too many matches of the pair were no match of the needle. */
+/* Returns true when the pair has matched too often where the needle did not. */
 static inline bool
 search_is_repetitive(const struct search *search)
 {
@@ -146,7 +146,10 @@ search_begin(struct search *search, const unsigned char *hay, size_t size, const
     return true;
 }
 
-/* Searches the first positions for the first byte of a needle and its last. Returns the hit, or NULL and where to go on. */
+/*
+ * Searches the first positions for the first and the last byte of a needle. Returns the hit, or NULL and where to go
+ * on.
+ */
 static inline const unsigned char *
 find_near(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size,
           const unsigned char **rest)

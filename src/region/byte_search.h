@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Searching bytes for bytes, forwards and backwards. The functions know nothing of regions. The bytes are in memory, and the caller has to
- * take care of faults in them.
+ * Searches bytes in memory for a needle, forwards and backwards. The functions do not know about regions, so the caller
+ * must take care of faults.
  */
 #ifndef MMGI_REGION_BYTE_SEARCH_H
 #define MMGI_REGION_BYTE_SEARCH_H
@@ -15,7 +15,7 @@
 const unsigned char *mmgi_bytes_find(const unsigned char *hay, size_t size, const unsigned char *needle,
                                      size_t needle_size);
 
-/** Finds the last occurrence; otherwise as mmgi_bytes_find(). */
+/** Finds the last occurrence. Otherwise does the same as mmgi_bytes_find(). */
 const unsigned char *mmgi_bytes_find_last(const unsigned char *hay, size_t size, const unsigned char *needle,
                                           size_t needle_size);
 

@@ -7,8 +7,10 @@
 #include "guard/fault_guard.h"
 #include "region/backing.h"
 
-/* Returns true when a small file is mapped, since many copies are held already. What STABLE does in place of a copy costs
-   more than one, so it keeps to copies. */
+/*
+ * Returns true when a small file should be mapped, since many copies are held already. For STABLE the answer is always
+ * false, because every other means costs more than a copy.
+ */
 static bool
 is_better_mapped(const mmg_options *options, uint64_t length)
 {

@@ -47,7 +47,7 @@ granularity_of(const struct file_status *status)
 static bool
 do_times_tell(const struct source *source, const struct file_status *before)
 {
-    /* The clock of another machine may be behind ours, so its times prove nothing. */
+    /* The clock of another machine may be slower than the clock of this one, so its times prove nothing. */
     if (source->kind != SOURCE_FILE || source->file_system.has_other_clock || source->file_system.is_memory ||
         source->file_system.has_coarse_times)
         return false;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * mmg_find(). The search touches the mapping directly while the fault guard would contain what happens there; where it
- * would not (SIGBUS blocked in this thread, or another handler on top), the kernel copies piece by piece. Whether it would,
- * and whether the file still has its size, takes three system calls to find out, so the answer is good for a moment.
+ * Does the work of mmg_find(). The search reads the mapping directly while the fault guard would contain a fault there.
+ * Where it would not (SIGBUS is blocked in this thread, or another handler is on top), the kernel copies the bytes
+ * piece by piece. Three system calls tell whether the guard would contain a fault and whether the file still has its
+ * size. The code therefore uses their answer for a moment before it asks again.
  */
 #include "region/find.h"
 
@@ -14,12 +15,14 @@
 #include "os/thread.h"
 #include "region/byte_search.h"
 
-/* Searched at once; more for a longer needle. A search ends with the piece in which it meets a loss: each page that fails
-   may take the device seconds. */
+/*
+ * The search looks at pieces of this size, or of a larger one for a longer needle. It ends with the piece in which it
+ * meets a loss, since each page that fails may take the device seconds.
+ */
 #define PIECE ((size_t)256 << 10)
-/* Searched first, for a hit that is near; again, if the hit is not. */
+/* The search looks at so many bytes first, since a hit is often near. */
 #define NEAR ((size_t)4 << 10)
-/* For so long what was found out about the guard and the file is good for the thread that asked. */
+/* The answers about the guard and the file hold for so long, for the thread that has asked. */
 #define LOOK_NS INT64_C(10000000)
 
 static const unsigned char *
@@ -37,7 +40,7 @@ piece_size(const struct sought *sought)
     return needle_size > PIECE / 2 ? needle_size * 2 : PIECE;
 }
 
-/* Searches what the kernel copies out of the file, in pieces that overlap by a needle less one byte. */
+/* Searches copies that the kernel makes of the bytes. The pieces overlap by one byte less than the needle has. */
 static mmg_status
 find_by_copy(const struct region *region, uint64_t offset, uint64_t length, const struct sought *sought,
              uint64_t *position)
@@ -69,8 +72,8 @@ find_by_copy(const struct region *region, uint64_t offset, uint64_t length, cons
 }
 
 /*
- * Searches the mapping, in pieces that overlap likewise. Stops at a loss in what was compared: a loss behind the hit has
- * changed nothing, nor one before the last hit.
+ * Searches the mapping, in pieces that overlap in the same way. Stops at a loss in the bytes that were compared. A loss
+ * behind the first hit, or before the last hit, does not change the result.
  */
 static mmg_status
 find_in_mapping(const struct region *region, uint64_t offset, uint64_t length, const struct sought *sought,
@@ -83,7 +86,7 @@ find_in_mapping(const struct region *region, uint64_t offset, uint64_t length, c
         uint64_t want = length < step ? length : step;
         uint64_t start = sought->is_last ? offset + (length - want) : offset;
         const unsigned char *piece = region->data + start;
-        const unsigned char *hit = find_in_bytes(piece, (size_t)want, sought); /* within a region, which is mapped */
+        const unsigned char *hit = find_in_bytes(piece, (size_t)want, sought); /* it is mapped */
         uint64_t from = start, end = start + want;
         if (hit != NULL) {
             *position = start + (uint64_t)(hit - piece);
@@ -99,22 +102,25 @@ find_in_mapping(const struct region *region, uint64_t offset, uint64_t length, c
     return MMG_OK;
 }
 
-/* What this thread finds out in the moment that a clock shows; never 0. Other threads and other moments have other numbers. */
+/*
+ * Returns a number for this thread and the moment that a clock shows. It is never 0, and differs from the numbers of
+ * other threads and other moments.
+ */
 static uint64_t
 look_stamp(int64_t now_ns)
 {
-    /* Multiplying by odd numbers with their bits well mixed keeps sums of the two apart. */
+    /* The factors are odd numbers with well mixed bits, so that two different pairs hardly ever have the same sum. */
     return ((uint64_t)(now_ns / LOOK_NS) * UINT64_C(0x9E3779B97F4A7C15) +
             (uint64_t)mmgi_thread_mark() * UINT64_C(0xBF58476D1CE4E5B9)) |
            1;
 }
 
-/* Ends a search with a look at the file: the rest of a last page that was cut reads as zeros without a fault. */
+/* Ends a search with a look at the file, since the rest of a page that was cut reads as zeros without a fault. */
 static __attribute__((noinline)) mmg_status
 look_at_file(const struct region *region, uint64_t offset, uint64_t length, const struct sought *sought,
              uint64_t position, uint64_t stamp)
 {
-    struct region *memory = (struct region *)(uintptr_t)region; /* every region is on the heap, and not const there */
+    struct region *memory = (struct region *)(uintptr_t)region; /* on the heap, so not const */
     mmg_status status = mmgi_region_look(region);
 
     if (status != MMG_OK)
@@ -127,7 +133,7 @@ look_at_file(const struct region *region, uint64_t offset, uint64_t length, cons
     return registry_loss_within(region->number, offset, position - offset + sought->size);
 }
 
-/* As mmgi_find_in_region(), for a mapping and a needle that may be in the range. */
+/* Does the work of mmgi_find_in_region() for a mapping and a needle that fits into the range. */
 static __attribute__((noinline)) mmg_status
 find_mapped(const struct region *region, uint64_t offset, uint64_t length, const struct sought *sought, uint64_t stamp,
             uint64_t *position)
@@ -142,7 +148,7 @@ find_mapped(const struct region *region, uint64_t offset, uint64_t length, const
     uint64_t gone = length;
     if (*position != MMG_NOT_FOUND)
         gone = sought->is_last ? offset + length - *position : *position - offset;
-    if (is_known && gone <= PIECE) /* a search that went further may have taken longer than the moment */
+    if (is_known && gone <= PIECE) /* a longer search may take too long */
         return MMG_OK;
     return look_at_file(region, offset, length, sought, *position, stamp);
 }
@@ -158,10 +164,11 @@ mmgi_find_in_region(const struct region *region, uint64_t offset, uint64_t lengt
     if (status != MMG_OK || sought->size == 0 || sought->size > length)
         return status;
     const uint64_t stamp = region->number != 0 ? look_stamp(mmgi_clock_tick_ns()) : 0;
-    if (atomic_load_explicit(&region->looked, memory_order_relaxed) != stamp) /* never so for a copy */
+    if (atomic_load_explicit(&region->looked, memory_order_relaxed) != stamp) /* always true for a copy */
         return find_mapped(region, offset, length, sought, stamp, position);
-    /* Hits that follow each other closely are found here, for little more than the search takes. */
-    const size_t near = region->number != 0 && length > NEAR ? NEAR : (size_t)length; /* a copy is in memory */
+    /* Finds hits that are close to each other, at the cost of the search alone. */
+    const size_t near = region->number != 0 && length > NEAR ? NEAR
+                                                             : (size_t)length; /* all bytes of a copy are in memory */
     const unsigned char *hay = region->data + offset + (sought->is_last ? length - near : 0);
     const unsigned char *hit = find_in_bytes(hay, near, sought);
     if ((hit == NULL && near < length) || (region->number != 0 && registry_may_have_losses()))

@@ -31,8 +31,8 @@ paging_failed(const struct region *region, int os_code)
 
 /*
  * Returns true when the file may have been cut and have grown again since its change time was `seen`, which the call
- * updates. A file whose times do not move was not written to: what failed is its device, which each attempt may take
- * seconds.
+ * updates. When the times have not moved, nobody has written to the file, so its device has failed. Then the caller
+ * must not try again, since each attempt may take the device seconds.
  */
 static bool
 may_have_grown(const struct region *region, struct file_time *seen)
@@ -81,7 +81,7 @@ mmgi_region_advise(const struct region *region, uint64_t offset, uint64_t length
         return MMG_OK;
     if (advice == MMG_ADVICE_POPULATE)
         return populate(region, offset, length);
-    /* What the owner of a private mapping has written to its pages would be gone. */
+    /* This would drop what the owner of a private mapping has written to its pages. */
     if (advice == MMG_ADVICE_DONTNEED && region->mapping.is_adopted && region->mapping.is_private)
         return MMG_OK;
     /* When a lease breaks, memory may take the place of the file. Dropping its pages would turn them into zeros. */

@@ -13,7 +13,7 @@
 #include "guard/registry.h"
 #include "base/status.h"
 
-/* How often a read is repeated that was short because the file was cut, and has grown again since. */
+/* A read that was short, because the file was cut and has grown again, is repeated this often. */
 #define MAX_READ_ATTEMPTS 16
 
 /* Returns true when the keeper of a region belongs to the parent process. */
@@ -216,19 +216,23 @@ read_mapping(const struct region *region, uint64_t offset, void *buffer, size_t 
     return os_code == 0 ? MMG_OK : MMG_E_IO;
 }
 
-/* The status of a read that failed on the right descriptor: what a server may answer is the failure of the medium. */
+/*
+ * Returns the status for a read that failed on the right descriptor. Any error of a file server counts as a failure of
+ * the medium.
+ */
 static mmg_status
 read_failed(const struct region *region, int os_code)
 {
     mmg_status status = mmgi_region_failed(region, os_code);
 
-    return status == MMG_E_SYSTEM && os_code != EFAULT ? MMG_E_IO : status; /* EFAULT: the buffer of the caller */
+    return status == MMG_E_SYSTEM && os_code != EFAULT ? MMG_E_IO : status; /* EFAULT means the caller's buffer */
 }
 
 /*
- * Reads from the region's file. The descriptor is looked at before and after, so that nothing is read from another file
- * that has got its number, and never taken for the region's if the host closes it at that very moment. The size tells why bytes are missing, as it does for a fault:
- * bytes inside the file that do not come are the medium's failure, unless the file was cut and has grown meanwhile.
+ * Reads from the region's file. The host may close the descriptor at any moment and get its number for another file. So
+ * the function checks the descriptor before and after the read, and bytes of another file never count as those of the
+ * region. When bytes are missing, the size of the file tells why, as it does for a fault: a read that fails inside the
+ * file is a failure of the medium, unless the file was cut and has grown again meanwhile.
  */
 static mmg_status
 read_file(const struct region *region, int fd, uint64_t offset, void *buffer, size_t want, size_t *done)

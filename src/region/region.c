@@ -17,11 +17,12 @@
 #define COPY_ALIGNMENT 64u
 
 /*
- * Which files are copied, as measured with `./dev bench`. To open a file, read it once and close it, a copy is faster than a
- * mapping far beyond 64 KiB: its memory is used again. Copies that are held get fresh memory, of which each page costs a
- * fault, whereas a mapping gets 16 pages at a fault. So above a page a mapping is the faster one once the copies that are
- * held take more than a transient use needs. Such a mapping keeps a descriptor, of which a process may often have no more
- * than 1024; a quarter of them is for this.
+ * These limits decide which files are copied; `./dev bench` measures them. When a program opens a file, reads it once
+ * and closes it, a copy is faster than a mapping even far beyond 64 KiB, because the memory of the copy is used again.
+ * When a program keeps many copies, each one gets fresh memory, of which each page costs a fault, while a mapping gets
+ * 16 pages with one fault. So once the copies that are held take more than MOST_HELD_COPIES, a file of more than one
+ * page is mapped. Such a mapping keeps a descriptor. Many processes may have only 1024 of them, so at most a quarter of
+ * that is used here.
  */
 #define MOST_HELD_COPIES (UINT64_C(256) << 10)
 #define MOST_SMALL_MAPPINGS 256u
@@ -32,7 +33,10 @@ static _Atomic uint32_t small_mappings; /* mappings of small files, whose descri
 
 static const unsigned char no_bytes[1]; /* what the span of an empty region points to */
 
-/* Counts the region of a small file as one that is held, or no longer. Relaxed: the sums are a matter of speed. */
+/*
+ * Counts the region of a small file when it begins (`is_held`) and when it ends. Relaxed: the sums affect only the
+ * speed.
+ */
 static __attribute__((noinline)) void
 count_small(const struct region *region, bool is_held)
 {
@@ -70,7 +74,7 @@ mmgi_region_reserve(const struct source *source, uint64_t room, struct region_me
     memory->region = malloc(memory->total);
     if (memory->region == NULL)
         return false;
-    /* Before the mapping is registered: from then on the ledger may ask. */
+    /* This comes before the mapping is registered, since the ledger may read the handle from then on. */
     atomic_init(&memory->region->owner.handle, 0);
     memory->region->owner.path = path_size > 0 ? memcpy(memory->region + 1, source->path, path_size) : NULL;
     unsigned char *after = (unsigned char *)memory->region + head;
@@ -142,11 +146,14 @@ mmgi_region_create(const struct region_spec *spec)
     return region;
 }
 
-/* Closes the region's descriptor, unless the host has closed it before and has its number for a file of its own. */
+/*
+ * Closes the region's descriptor. If the host has closed it and got its number for another file, leaves that file
+ * alone.
+ */
 static void
 close_source(const struct region *region)
 {
-    if (region->is_stacked) /* device and inode may have changed since, when the file was written to */
+    if (region->is_stacked) /* a copy-up changes device and inode, so they cannot be compared */
         mmgi_file_close(region->fd);
     else
         mmgi_file_close_if(region->fd, region->identity.device, region->identity.inode);

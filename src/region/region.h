@@ -57,7 +57,7 @@ struct region {
     bool is_kept;   /* STABLE was promised at open */
     bool is_guarded;          /* the fault guard contains what happens to the mapping */
     _Atomic uint32_t promise; /* packed; see region/promise.h */
-    _Atomic uint64_t looked;  /* what a thread has lately found out about the guard and the file; see find.c */
+    _Atomic uint64_t looked;  /* which thread has last checked the guard and the file, and when; see find.c */
     _Atomic int os_error;     /* the last errno behind MMG_E_SYSTEM or MMG_E_IO; 0: none */
     _Atomic int
         content; /* the descriptor from which mmg_read() reads, at `offset`; -1 when the bytes are only in memory */

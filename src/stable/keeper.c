@@ -32,7 +32,9 @@ static uint64_t number_broken;
    the process has no descriptor left. */
 static struct reserved_fd reserved = {.fd = -1};
 
-/* ------------------------------------------------------------------------------------------------- what has broken -- */
+/*
+ * ------------------------------------------------------------------------------------------------- breaking leases --
+ */
 
 /* Puts a file on the list `broken` if one of its leases is breaking. */
 static void
@@ -48,8 +50,10 @@ note_if_broken(struct leased_file *file)
     number_broken++;
 }
 
-/* Handles one signal of the kernel. When the signal names no descriptor, any lease may be breaking, so the function asks for
-   every file. */
+/*
+ * Handles one signal of the kernel. When the signal names no descriptor, any lease may be breaking, so the function
+ * checks every file.
+ */
 static void
 note(int fd)
 {
@@ -80,7 +84,7 @@ next_job(uint64_t largest)
     return file;
 }
 
-/* ------------------------------------------------------------------------------------------------- what is to be done -- */
+/* ------------------------------------------------------------------------------------------------- jobs -- */
 
 static bool may_continue(void *context);
 

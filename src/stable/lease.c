@@ -264,7 +264,10 @@ vouch(uint32_t number, int fd)
         mmgi_registry_lose(number, 0, MMG_TO_END, MMG_E_UNSTABLE);
 }
 
-/* --------------------------------------------------------------------------------------------------------- the life -- */
+/*
+ * --------------------------------------------------------------------------------------------------------- begin and
+ * end --
+ */
 
 static void
 keeper_end(struct region_keeper *keeper)

@@ -60,7 +60,10 @@ void mmgi_leased_files_each(void (*function)(struct leased_file *file));
 /** Returns the number of leases in force. The caller holds the mutex. */
 uint64_t mmgi_lease_number(void);
 
-/* ---------------------------------------------------------------------------------------------- keeper.c, to lease.c -- */
+/*
+ * ---------------------------------------------------------------------------------------------- keeper.c, for lease.c
+ * --
+ */
 
 /** Starts the keeper thread if it does not run, and stores its number. Returns 0 or an errno. The caller holds the mutex. */
 int mmgi_keeper_ensure(int *thread_id);
@@ -77,7 +80,10 @@ void mmgi_keeper_reset(void);
 /** Returns the number of files for which a writer waits. The caller holds the mutex. */
 uint64_t mmgi_keeper_breaking(void);
 
-/* -------------------------------------------------------------------------------------------- lease_break.c, to both -- */
+/*
+ * -------------------------------------------------------------------------------------------- lease_break.c, for both
+ * --
+ */
 
 /**
  * Secures the bytes of all regions of a file, and gives their leases up. The function cannot fail: it records bytes that it

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Address hints: where in the address space a mapping is proposed to go, so that it lies there as it lies in the file.
- * All functions work from every thread, none blocks, and none makes a system call.
+ * Proposes addresses for mappings, so that a mapping has the same alignment in memory as in the file. Any thread may
+ * call any function. No function blocks or makes a system call.
  */
 #ifndef MMGI_OS_LINUX_ADDR_HINT_H
 #define MMGI_OS_LINUX_ADDR_HINT_H
@@ -12,7 +12,7 @@
 
 #include "os/map.h"
 
-/** What a page of the page table covers where pages have 4096 bytes; more where they are larger. */
+/** One page of the page table covers so many bytes when pages have 4096 bytes, and more when they are larger. */
 #define ADDR_HINT_TABLE_PAGE ((uintptr_t)2 << 20)
 
 /** Returns true when a mapping of this length gains from a hint. */
@@ -23,7 +23,8 @@ addr_hint_applies(size_t length)
 }
 
 /**
- * Proposes a place for `length` bytes from `offset` of a file. The start is 0 when nothing is known. Reserves nothing.
+ * Proposes an address for `length` bytes from `offset` of a file. The start is 0 when no address is known. The function
+ * does not reserve the address.
  */
 struct addr_hint mmgi_addr_hint_propose(size_t length, uint64_t offset);
 
@@ -33,13 +34,13 @@ bool mmgi_addr_hint_should_probe(void);
 /** Returns how much address space such a probe should ask for. */
 size_t mmgi_addr_hint_probe_size(size_t length);
 
-/** Tells where a probe has found free address space. */
+/** Remembers where a probe has found free address space. */
 void mmgi_addr_hint_learn(uintptr_t start, size_t room);
 
-/** Tells where the kernel has put a mapping. If that is not where the hint said, the hint is corrected. */
+/** Corrects a hint when the kernel has put the mapping at another address. */
 void mmgi_addr_hint_correct(struct addr_hint *hint, uintptr_t start);
 
-/** Tells that the place of a hint is free, because the mapping failed or has ended. */
+/** Remembers that the address of a hint is free, because the mapping failed or has ended. */
 void mmgi_addr_hint_return(struct addr_hint hint);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Time by way of clock_gettime(2), which on Linux is answered without a system call.
+ * Reads clocks by clock_gettime(2), which needs no system call on Linux.
  */
 #include "os/clock.h"
 
@@ -13,7 +13,7 @@ clock_ns(clockid_t clock)
 {
     struct timespec now;
 
-    clock_gettime(clock, &now); /* cannot fail: both clocks exist on every Linux */
+    clock_gettime(clock, &now); /* cannot fail: every Linux has these clocks */
     return (int64_t)now.tv_sec * NS_PER_SECOND + now.tv_nsec;
 }
 
@@ -38,7 +38,7 @@ mmgi_clock_realtime_ns(void)
 void
 mmgi_clock_sleep_ns(int64_t nanoseconds)
 {
-    /* The casts keep every value: seconds fit into a time_t of 32 bits, as nobody here sleeps for 68 years. */
+    /* The casts keep every value: no caller sleeps for 68 years, so the seconds fit into a time_t of 32 bits. */
     struct timespec request = {.tv_sec = (time_t)(nanoseconds / NS_PER_SECOND),
                                .tv_nsec = (long)(nanoseconds % NS_PER_SECOND)};
 

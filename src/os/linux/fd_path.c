@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The one place that knows how /proc names a descriptor. Without snprintf(3), which is not async-signal-safe.
+ * Makes the path under which /proc shows a descriptor. The code does not use snprintf(3), which is not
+ * async-signal-safe.
  */
 #include "os/linux/fd_path.h"
 
@@ -12,7 +13,7 @@ mmgi_fd_path(int fd, struct fd_path *path)
     static const char folder[] = "/proc/thread-self/fd/";
     char digits[12];
     size_t count = 0, end = sizeof folder - 1;
-    unsigned rest = fd < 0 ? 0 : (unsigned)fd; /* no descriptor is negative; such a path names nothing of use */
+    unsigned rest = fd < 0 ? 0 : (unsigned)fd; /* descriptors are not negative */
 
     memcpy(path->text, folder, end);
     do

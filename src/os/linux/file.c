@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Files by way of open(2), fstat(2) and fcntl(2). O_NONBLOCK keeps a FIFO without a writer from hanging the caller; it
- * means nothing for files, except where somebody holds a write lease (open(2)).
+ * Opens and describes files by open(2), fstat(2) and fcntl(2). Files are opened with O_NONBLOCK, so that an open of a
+ * FIFO without a writer does not hang. For regular files the flag matters only while another process holds a write
+ * lease.
  */
 #include "os/file.h"
 
@@ -89,14 +90,14 @@ mmgi_file_duplicate(int fd, int *fresh)
 void
 mmgi_file_exchange(int fd, int fresh)
 {
-    dup3(fresh, fd, O_CLOEXEC); /* cannot fail: both are open, and differ */
+    dup3(fresh, fd, O_CLOEXEC); /* cannot fail: both descriptors are open and different */
     close(fresh);
 }
 
 void
 mmgi_file_close(int fd)
 {
-    close(fd); /* close(2): the descriptor is gone whatever is returned, and a second call could hit another's */
+    close(fd); /* not repeated: Linux closes the descriptor even when the call fails (close(2)) */
 }
 
 static enum file_kind
@@ -109,10 +110,10 @@ kind_of(mode_t mode)
         [S_IFCHR >> 12] = FILE_KIND_STREAM,  [S_IFDIR >> 12] = FILE_KIND_DIRECTORY,
     };
 
-    return (enum file_kind)kinds[(mode & S_IFMT) >> 12]; /* the table holds nothing but kinds */
+    return (enum file_kind)kinds[(mode & S_IFMT) >> 12]; /* the cast is safe: the table holds kinds only */
 }
 
-/* The kernel never says a negative size, so the casts keep every value. */
+/* The kernel never reports a negative size, so the casts keep every value. */
 static void
 describe(const struct stat *from, struct file_status *status)
 {
@@ -159,7 +160,7 @@ mmgi_file_close_if(int fd, uint64_t device, uint64_t inode)
     mmgi_file_close(fd);
 }
 
-/* The kernel's struct statx, which the C libraries of today lack or know in part only. */
+/* The struct statx of the kernel. C libraries do not have it, or do not have all members. */
 struct statx_time {
     int64_t seconds;
     uint32_t nanoseconds;
@@ -206,7 +207,7 @@ mmgi_file_status_with_mount(int fd, struct file_status *status)
         return 0;
     }
 #endif
-    return mmgi_file_status(fd, status); /* where the kernel or a sandbox has no such call */
+    return mmgi_file_status(fd, status); /* the kernel or a sandbox does not allow statx(2) */
 }
 
 int
@@ -227,7 +228,7 @@ mmgi_file_medium(const char *path)
 
     if (statfs(path, &found) != 0)
         return FILE_MEDIUM_DISK;
-    switch ((unsigned long)found.f_type & 0xFFFFFFFFUL) { /* 32 bits, whatever the type and its sign */
+    switch ((unsigned long)found.f_type & 0xFFFFFFFFUL) { /* the mask drops the sign extension of 32-bit systems */
     case HUGETLBFS_TYPE:
         return FILE_MEDIUM_HUGE;
     case TMPFS_TYPE:
@@ -261,7 +262,8 @@ mmgi_file_probe(int fd, uint64_t offset)
 #if defined(__LP64__)
     got = syscall(SYS_pread64, fd, &byte, (size_t)1, (off_t)offset);
 #else
-    /* How a 64-bit argument is passed differs between processors, and pread(2) knows; but it is a cancellation point. */
+    /* The calling convention for a 64-bit argument differs between processors. pread(2) knows it but is a cancellation
+       point, so cancellation is switched off around the call. */
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     got = pread(fd, &byte, 1, (off_t)offset);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Reading into memory. A stream's buffer doubles while it grows; above the malloc threshold realloc(3) moves pages
- * instead of bytes (mremap), and pages not yet written take no memory, so the peak stays near the size of the data.
+ * Reads files and streams into memory. The buffer for a stream doubles when it is full. For a large buffer realloc(3)
+ * moves pages and does not copy bytes (mremap), and pages that were not written to take no memory. So the peak of
+ * memory stays near the size of the data.
  */
 #include "os/file_io.h"
 
@@ -15,7 +16,7 @@
 #include "os/clock.h"
 
 #define FIRST_CAPACITY ((size_t)64 << 10)
-/* Most that Linux moves in one read(2). */
+/* One read(2) of Linux returns at most so many bytes. */
 #define MAX_TRANSFER ((size_t)0x7FFFF000)
 
 int
@@ -142,7 +143,7 @@ stream_read(struct stream *stream, void *buffer, size_t want, uint64_t read_so_f
             return 0;
         }
         if (n < 0 && errno == ESPIPE && stream->positioned) {
-            stream->positioned = false; /* a file that can only be read in order, as drivers and FUSE may say */
+            stream->positioned = false; /* some drivers and FUSE servers allow reading in order only */
             continue;
         }
         bool at_end = false;
@@ -194,7 +195,8 @@ buffer_grow(struct stream *stream, size_t *capacity, uint64_t limit)
 static int
 stream_fill(struct stream *stream, uint64_t read_so_far)
 {
-    /* To the end: one byte beyond the cap is asked for, which tells an exact fit from too much. */
+    /* When the stream is read to its end, the limit is one byte above the cap, to find out whether the stream is
+       longer. */
     bool to_end = stream->length == 0;
     uint64_t limit = to_end ? stream->cap + (stream->cap < UINT64_MAX) : stream->length;
     size_t capacity = limit < FIRST_CAPACITY ? (size_t)limit : FIRST_CAPACITY;
@@ -237,7 +239,7 @@ mmgi_stream_read(struct stream *stream)
         stream->size = 0;
         return os_code;
     }
-    /* Give back what growing left over; a shrinking realloc that fails leaves the data as they are. */
+    /* Give the unused end of the buffer back. If realloc(3) fails, the data stay as they are. */
     unsigned char *fitted = realloc(stream->data, stream->size > 0 ? stream->size : 1);
     if (fitted != NULL)
         stream->data = fitted;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * flock(2) and open file description locks (fcntl(2), F_OFD_SETLK). Both belong to the open file description, so both
- * end when the region closes its descriptor, and neither is dropped by an unrelated close() in the same process, as
- * the older POSIX locks are.
+ * Takes locks by flock(2) and by fcntl(2) with F_OFD_SETLK. Both kinds belong to the open file description, so they end
+ * when the region closes its descriptor. The older POSIX locks would not do: they end when any code of the process
+ * closes any descriptor of the file.
  */
 #include "os/file_lock.h"
 
@@ -15,7 +15,10 @@
 #include "mmapguard.h"
 #include "os/clock.h"
 
-/* Between two attempts: at first short, for locks held for a moment, then long enough to cost nothing. */
+/*
+ * The pause between two attempts. It starts short, for locks that are held for a moment, and grows until the attempts
+ * cost next to nothing.
+ */
 #define MIN_PAUSE_NS INT64_C(500000)
 #define MAX_PAUSE_NS INT64_C(20000000)
 
@@ -39,11 +42,12 @@ mmgi_lock_try(int fd, uint32_t kind)
     if (kind == MMG_LOCK_OFD) {
         result = ofd_set(fd, F_RDLCK);
     } else {
-        do /* LOCK_NB does not sleep, but network file systems may be interrupted all the same */
+        do /* with LOCK_NB the call does not sleep, but network file systems may return EINTR even then */
             result = flock(fd, LOCK_SH | LOCK_NB);
         while (result != 0 && errno == EINTR);
     }
-    /* Linux says EAGAIN to a conflict, in both calls. The EACCES that POSIX allows is what NFS says to a server's refusal. */
+    /* For a conflict Linux returns EAGAIN from both calls. POSIX also allows EACCES, but NFS uses that for the refusal
+       of a server. */
     return result == 0 ? 0 : errno;
 }
 
@@ -58,8 +62,9 @@ mmgi_lock_wait(int fd, uint32_t kind, uint32_t wait_ms)
         int64_t left = wait_ms == MMG_WAIT_FOREVER ? INT64_MAX : deadline - mmgi_clock_monotonic_ns();
         if (result != EWOULDBLOCK || left <= 0)
             return result;
-        /* Neither kind of lock has a wait with a time limit, and an alarm would touch the application's signals. */
-        mmgi_clock_sleep_ns(pause < left ? pause : left); /* cut short by a signal, the lock is tried earlier */
+        /* The system calls have no wait with a time limit, and an alarm would change the signals of the program. So the
+           loop tries again after a pause. */
+        mmgi_clock_sleep_ns(pause < left ? pause : left); /* after a signal the loop tries earlier, which is harmless */
         if (pause < MAX_PAUSE_NS)
             pause *= 2;
     }
@@ -81,7 +86,7 @@ mmgi_lock_is_missing(int os_code)
     return os_code != 0 && os_code != EWOULDBLOCK;
 }
 
-/* Returns a file in memory to ask about, or -1. */
+/* Returns the descriptor of a file in memory, on which the functions below try a call; or -1. */
 static int
 file_in_memory(void)
 {
@@ -108,7 +113,7 @@ mmgi_lease_is_known(void)
 
     if (fd < 0)
         return false;
-    /* The file is open for writing, by this descriptor: the refusal of a kernel that has leases says so. */
+    /* This descriptor has the file open for writing. A kernel that has leases refuses with EAGAIN for that reason. */
     bool known = fcntl(fd, F_SETLEASE, F_RDLCK) == 0 || errno == EAGAIN;
     close(fd);
     return known;

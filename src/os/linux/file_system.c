@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The name of a file system comes from /proc/self/mountinfo, by the number of the mount, or from statmount(2) where there
- * is no /proc. What is known under each name stands in one table. Device numbers are used again after an unmount, so the
- * unique number of the mount is compared as well (Linux 6.8); before that, file systems without a device are looked up each
- * time.
+ * Finds the name of a file system in /proc/self/mountinfo, by the number of the mount, or by statmount(2) where there
+ * is no /proc. One table holds the properties of each name. The answer for a device is remembered. Since a device
+ * number is used again after an unmount, the unique number of the mount is compared, too (Linux 6.8). Older kernels
+ * have no such number, and there the file system is looked up each time if it has no device.
  */
 #include "os/file_system.h"
 
@@ -19,7 +19,7 @@
 
 #include "os/thread.h"
 
-/* What the kernel's own headers know since Linux 5.8 and 6.8; the numbers never change. */
+/* Numbers from the headers of Linux 5.8 and 6.8, which older headers do not have. They never change. */
 #define MOUNT_WANTED 0x00001000u /* STATX_MNT_ID */
 #define STATMOUNT_NUMBER 457
 #define STATMOUNT_FS_TYPE_WANTED UINT64_C(0x20)
@@ -49,16 +49,22 @@ struct mount_answer {
 };
 _Static_assert(offsetof(struct mount_answer, text) == 512, "the layout of struct statmount");
 
-/* ------------------------------------------------------------------------------------------- what a name stands for -- */
+/*
+ * ------------------------------------------------------------------------------------------- properties of a name --
+ */
 
 #define MAX_YIELDS 1000u
 
-/* The process whose thread writes to one of the lists below; 0: none does. A mutex would stay locked in a child that is
-   forked while another thread of its parent writes. */
+/*
+ * The process of which a thread writes to one of the lists below; 0: none does. It is not a mutex, since a mutex would
+ * stay locked in a child that is forked while a thread of its parent writes.
+ */
 static _Atomic int32_t writer;
 
-/* Returns true when the calling thread may write, and has to call writing_end(). Returns false when another thread does not
-   end; then the caller goes without what it wanted to keep. */
+/*
+ * Returns true when the calling thread may write; it must call writing_end() afterwards. Returns false when another
+ * thread writes for too long; then the caller must go on without storing anything.
+ */
 static bool
 writing_begin(void)
 {
@@ -68,7 +74,8 @@ writing_begin(void)
         int32_t found = 0;
         if (atomic_compare_exchange_strong(&writer, &found, own))
             return true;
-        /* The thread of another process is not here: it was a thread of the parent at the time of the fork. */
+        /* If the process is another one, its thread was a thread of the parent before the fork, and does not exist
+           here. */
         if (found != own && atomic_compare_exchange_strong(&writer, &found, own))
             return true;
         mmgi_thread_yield();
@@ -96,7 +103,7 @@ static const struct {
     unsigned facts;
     enum file_system_lock lock;
 } known[] = {
-    /* Local, with a disk. Only for these is it known that every writer passes through the kernel's leases. */
+    /* Local file systems with a disk. Only for these it is known that leases stop every writer. */
     {"ext4", LEASES | VERITY | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
     {"ext3", LEASES | COARSE | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
     {"ext2", LEASES | COARSE | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
@@ -107,23 +114,25 @@ static const struct {
     {"vfat", LEASES | COARSE | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
     {"msdos", LEASES | COARSE | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
     {"exfat", LEASES | COARSE | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
-    /* Local, in memory. No leases: io_uring keeps pages of tmpfs writable after the last descriptor is closed. */
+    /* Local file systems in memory. Leases are not used, since io_uring can write to pages of tmpfs after the last
+       descriptor is closed. */
     {"tmpfs", MEMORY | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
     {"ramfs", MEMORY | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
     {"rootfs", MEMORY | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
     {"devtmpfs", MEMORY | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
     {"hugetlbfs", MEMORY | NO_REFLINK, FILE_SYSTEM_LOCK_ADVISORY},
     {"zfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
-    /* Media that nobody can write. */
+    /* File systems that no process can write to. */
     {"squashfs", MEDIUM, FILE_SYSTEM_LOCK_ADVISORY},
     {"erofs", MEDIUM, FILE_SYSTEM_LOCK_ADVISORY},
     {"iso9660", MEDIUM, FILE_SYSTEM_LOCK_ADVISORY},
     {"cramfs", MEDIUM, FILE_SYSTEM_LOCK_ADVISORY},
     {"romfs", MEDIUM, FILE_SYSTEM_LOCK_ADVISORY},
-    /* Above other file systems. Writers of the layer below pass through the kernel, but not through this file. */
+    /* Stacked file systems. Writers to the layer below do not open the file that is seen here, so a lease would not
+       stop them. */
     {"overlay", STACKED, FILE_SYSTEM_LOCK_ADVISORY},
     {"ecryptfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
-    /* The kernel's own. */
+    /* File systems of the kernel itself. */
     {"proc", 0, FILE_SYSTEM_LOCK_ADVISORY},
     {"sysfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
     {"debugfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
@@ -134,7 +143,7 @@ static const struct {
     {"securityfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
     {"efivarfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
     {"bpf", 0, FILE_SYSTEM_LOCK_ADVISORY},
-    /* Other machines'. */
+    /* Network file systems. */
     {"cifs", OTHER_CLOCK, FILE_SYSTEM_LOCK_MANDATORY},
     {"smb3", OTHER_CLOCK, FILE_SYSTEM_LOCK_MANDATORY},
     {"smbfs", OTHER_CLOCK, FILE_SYSTEM_LOCK_MANDATORY},
@@ -145,7 +154,7 @@ static const struct {
     {"fuseblk", OTHER_CLOCK, FILE_SYSTEM_LOCK_HANGS},
     {"virtiofs", OTHER_CLOCK, FILE_SYSTEM_LOCK_NOT_LOCAL},
     {"9p", OTHER_CLOCK, FILE_SYSTEM_LOCK_NOT_LOCAL},
-    /* Shared disks: a device, and writers in other kernels. */
+    /* File systems on shared disks, to which other machines write. */
     {"gfs2", OTHER_CLOCK, FILE_SYSTEM_LOCK_NOT_LOCAL},
     {"ocfs2", OTHER_CLOCK, FILE_SYSTEM_LOCK_NOT_LOCAL},
 };
@@ -153,7 +162,10 @@ static const struct {
 #define MAX_NAME 24u
 #define MAX_NAMES 32u
 
-/* Keeps a name that is not in the table, so that a region can refer to it. Returns "" when too many were kept. */
+/*
+ * Stores a copy of a name that is not in the table, so that regions can point to it. Returns the copy, or "" when there
+ * are too many.
+ */
 static const char *
 keep_name(const char *name)
 {
@@ -173,8 +185,8 @@ keep_name(const char *name)
 }
 
 /*
- * A name that is not in the table: with a device it is a local file system that this library does not know, whose locks
- * are the kernel's own; without one it may be anything.
+ * Fills the properties for a name. A name that is not in the table may be any file system. If it has a device, it
+ * counts as a local file system, whose locks the kernel keeps.
  */
 static void
 describe(const char *name, bool has_device, struct file_system *file_system)
@@ -207,7 +219,7 @@ describe(const char *name, bool has_device, struct file_system *file_system)
 
 /* ------------------------------------------------------------------------------------------------------ the name -- */
 
-/* The number of the mount that a descriptor was opened through, as the mount table has it; 0: not known. */
+/* Returns the number, in the mount table, of the mount through which a descriptor was opened; 0: not known. */
 static uint64_t
 mount_of(int fd)
 {
@@ -236,7 +248,7 @@ name_from_mount_call(uint64_t unique, char *name, size_t size)
     return true;
 }
 
-/* Where a reader of mountinfo (proc(5)) is within a line. */
+/* The position of a reader within a line of mountinfo (proc(5)). */
 struct table_reader {
     enum {
         IN_NUMBER,
@@ -244,9 +256,9 @@ struct table_reader {
         IN_NAME,
         BEHIND
     } part;
-    uint64_t number; /* the first field: of the mount */
-    size_t matched;  /* characters of " - ", which stands before the name */
-    size_t used;     /* of the name */
+    uint64_t number; /* the first field of the line, which is the number of the mount */
+    size_t matched;  /* how many characters of " - ", which comes before the name, have matched */
+    size_t used;     /* the number of characters of the name so far */
 };
 
 /* Takes one character of the table. Returns true when the name of the wanted mount is complete. */
@@ -303,8 +315,8 @@ name_from_table(uint64_t mount, char *name, size_t size)
 }
 
 /*
- * Without a mount table, statfs(2) is the only witness. What it says is good for locks, where a mistake costs little, and
- * for nothing else.
+ * Fills the kind of lock from the type number of statfs(2), where there is no mount table. The number may be wrong
+ * (9p). So it is used for locks only, where a mistake costs little.
  */
 static void
 lock_by_type(int fd, struct file_system *file_system)
@@ -333,11 +345,13 @@ look_up(int fd, const struct file_status *status, uint64_t unique, struct file_s
         lock_by_type(fd, file_system);
 }
 
-/* --------------------------------------------------------------------------------------------- what is remembered -- */
+/*
+ * --------------------------------------------------------------------------------------------- remembered answers --
+ */
 
 #define MEMORY_ENTRIES 64u
 
-/* Written once, by one thread, before `remembered` counts it; read by all. */
+/* A thread fills an entry once, and then counts it in `remembered`. All threads read the entries that are counted. */
 static struct {
     uint64_t device, key;
     struct file_system file_system;
@@ -373,8 +387,9 @@ recall(uint64_t device, uint64_t key, struct file_system *file_system)
 }
 
 /*
- * What tells one mount from a later one of the same device. Before Linux 6.8 it is the type number, which is no proof of
- * what a file system is, but of its being another than the one that was looked up. 0: there is nothing to go by.
+ * Returns a number that differs between a mount and most later mounts of the same device; 0 when there is none. Since
+ * Linux 6.8 it is the unique number of the mount. Before, it is the type number of statfs(2), which shows at least that
+ * a file system of another type was mounted.
  */
 static uint64_t
 key_of(int fd, const struct file_status *status)

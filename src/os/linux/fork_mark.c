@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The mark is in a page that the kernel hands to children empty (madvise(2), MADV_WIPEONFORK). The number next to it is
- * in ordinary memory, which children inherit, so it goes on counting.
+ * The mark is in a page that the kernel fills with zeros in a child (madvise(2), MADV_WIPEONFORK). The last number that
+ * was used is in ordinary memory, which a child inherits, so no child uses the number of an ancestor.
  */
 #include "os/fork_mark.h"
 
@@ -10,7 +10,7 @@
 #include "os/map.h"
 #include "os/thread.h"
 
-static _Atomic uint32_t plain_place; /* where there is no such page, or not yet */
+static _Atomic uint32_t plain_place; /* the mark, until there is such a page */
 _Atomic(_Atomic uint32_t *) mmgi_fork_mark_place = &plain_place;
 static _Atomic uint32_t generations;
 static os_mutex mutex = OS_MUTEX_INIT;
@@ -25,7 +25,7 @@ place_make(void)
         return;
     if (mmgi_map_wipe_on_fork(memory, length) != 0)
         mmgi_map_memory_release(memory, length);
-    else /* a page is aligned for every type, and is never given back */
+    else /* the cast is safe: a page is aligned for every type. It is never unmapped */
         atomic_store_explicit(&mmgi_fork_mark_place, (_Atomic uint32_t *)(void *)memory, memory_order_release);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The request of an ioctl(2) in the type that libc declares for it: unsigned long in glibc, int in musl. The kernel sees
- * the same 32 bits.
+ * Casts the request of an ioctl(2) to the type that the C library declares: unsigned long in glibc, int in musl. The
+ * kernel gets the same 32 bits.
  */
 #ifndef MMGI_OS_LINUX_IOCTL_COMPAT_H
 #define MMGI_OS_LINUX_IOCTL_COMPAT_H

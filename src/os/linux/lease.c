@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Leases of fcntl(2). The kernel sends its signal to one thread alone (F_OWNER_TID), where it is blocked and waited for,
- * so no handler and no mask of the application is touched. A signal is only a hint: F_GETLEASE tells whether a lease
- * breaks, so strangers may send what they like. When the queue of real-time signals is full, the kernel sends a plain
- * SIGIO without a descriptor.
+ * Takes leases by fcntl(2). The kernel sends the signal for a break to one thread only (F_OWNER_TID). That thread
+ * blocks the signal and waits for it, so the handlers and masks of the program do not change. The signal is only a
+ * hint, and F_GETLEASE tells whether a lease is really breaking, so a signal from another process does no harm. When
+ * the queue of real-time signals is full, the kernel sends a plain SIGIO without a descriptor.
  */
 #include "os/lease.h"
 
@@ -16,16 +16,17 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Any real-time signal will do, since no other thread ever gets it. Valgrind keeps the last one for itself. */
+/* Any real-time signal would do, since only the waiting thread gets it. Valgrind uses the last one itself. */
 #define BREAK_SIGNAL (SIGRTMAX - 1)
-#define DEFAULT_BREAK_SECONDS 45 /* of the kernel, proc(5) */
+#define DEFAULT_BREAK_SECONDS 45 /* the default of the kernel, see proc(5) */
 
 int
 mmgi_lease_take(int fd, int thread_id)
 {
     struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = thread_id};
 
-    /* Owner and signal come first: the kernel keeps an owner that is set, and without one it would kill the process. */
+    /* Set the owner and the signal before the lease. Otherwise the kernel would send SIGIO to the whole process, which
+       kills it. */
     if (fcntl(fd, F_SETOWN_EX, &owner) != 0 || fcntl(fd, F_SETSIG, BREAK_SIGNAL) != 0 ||
         fcntl(fd, F_SETLEASE, F_RDLCK) != 0)
         return errno;
@@ -86,8 +87,9 @@ mmgi_lease_state(int fd)
 }
 
 /*
- * A process that has dropped its privileges since may not give up what it holds (EACCES). The description is then exchanged
- * for one that is good for fstat(2), and the lease ends with the old one once the mapping of it is gone, too.
+ * A process that has dropped its privileges since it took a lease may not give it up (EACCES). Then the descriptor gets
+ * another open file description, which still serves fstat(2). The lease ends with the old description, once its mapping
+ * is gone, too.
  */
 static int
 exchange_description(int fd)
@@ -119,7 +121,7 @@ mmgi_lease_wait(int64_t timeout_ns, int *fd)
 {
     const struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000),
                                      .tv_nsec = (long)(timeout_ns % 1000000000)};
-    siginfo_t info = {.si_signo = 0}; /* Valgrind does not see that the kernel fills it */
+    siginfo_t info = {.si_signo = 0}; /* for valgrind, which does not know that the kernel fills the struct */
     sigset_t signals;
 
     *fd = -1;
@@ -137,7 +139,7 @@ mmgi_lease_wait(int64_t timeout_ns, int *fd)
 void
 mmgi_lease_wake(int thread_id)
 {
-    /* A plain signal always fits: it is pending once, however full the queue is. */
+    /* A plain signal needs no room in the queue, so it always arrives. */
     syscall(SYS_tgkill, getpid(), thread_id, SIGIO);
 }
 
@@ -155,5 +157,5 @@ mmgi_lease_break_ns(void)
         return fd < 0 ? LEASE_MIN_BREAK_NS : DEFAULT_BREAK_SECONDS * INT64_C(1000000000);
     for (const char *digit = text; *digit >= '0' && *digit <= '9' && seconds < 1000000; digit++)
         seconds = seconds * 10 + (*digit - '0');
-    return seconds <= 0 ? INT64_MAX : seconds * INT64_C(1000000000); /* 0: there is no end to it */
+    return seconds <= 0 ? INT64_MAX : seconds * INT64_C(1000000000); /* 0 means that the kernel waits for ever */
 }

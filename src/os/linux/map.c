@@ -38,7 +38,7 @@
 static void *
 mmap_over(void *start, size_t length, int access, int flags, int fd, off_t offset)
 {
-    /* SAFETY: as said where it is called. The casts are those of syscall(2), which returns addresses as long. */
+    /* SAFETY: each caller has its own reason. The cast is needed since syscall(2) returns an address as a long. */
 #if defined(SYS_mmap2)
     return (void *)syscall(SYS_mmap2, start, length, access, flags | MAP_FIXED, fd, (long)(offset / MMAP2_UNIT));
 #elif defined(__s390x__)
@@ -58,7 +58,7 @@ mmgi_map_page_size(void)
     size_t page = atomic_load_explicit(&known, memory_order_relaxed);
 
     if (page == 0) {
-        page = (size_t)sysconf(_SC_PAGESIZE); /* positive on every system: POSIX demands at least 1 */
+        page = (size_t)sysconf(_SC_PAGESIZE); /* the cast is safe: POSIX demands at least 1 */
         atomic_store_explicit(&known, page, memory_order_relaxed);
     }
     return page;
@@ -84,11 +84,11 @@ hint_find(size_t length, uint64_t offset)
     if (hint.start != 0 || !mmgi_addr_hint_should_probe())
         return hint;
     const size_t room = mmgi_addr_hint_probe_size(length);
-    /* SAFETY: nothing is ever in these pages, and only this thread knows of them; their place is all that matters. */
+    /* SAFETY: only this thread knows these pages, and nothing is stored in them. Only their address is used. */
     void *start = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED)
         return hint;
-    /* SAFETY: the pages of the line above. */
+    /* SAFETY: these are the pages of the call above, to which nothing refers. */
     munmap(start, room);
     mmgi_addr_hint_learn((uintptr_t)start, room);
     return mmgi_addr_hint_propose(length, offset);
@@ -102,9 +102,9 @@ mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate
 
     for (int i = 0; i < 2; i++) {
         /*
-         * SAFETY: without MAP_FIXED the address is but a hint, and a new mapping disturbs nothing that exists. It is
-         * PROT_READ of a read-only descriptor, so no reference to it can write, and the caller owns the descriptor for
-         * as long as the mapping lives. The file may shrink below it: guard/contain.c contains that.
+         * SAFETY: without MAP_FIXED the address is only a hint, so the call cannot replace an existing mapping. The
+         * pages are read-only, so no pointer into them can write. The caller owns the descriptor as long as the mapping
+         * lives. When the file shrinks below the mapping, guard/contain.c contains the fault.
          */
         void *base = mmap((void *)hint.start, length, PROT_READ,
                           (i == 0 ? MAP_SHARED : MAP_PRIVATE) | (populate ? MAP_POPULATE : 0), fd, (off_t)offset);
@@ -127,14 +127,14 @@ void
 mmgi_map_release(const struct mapping *mapping)
 {
     /*
-     * SAFETY: base and length are those of a mapping that mmgi_map_file() made and that is released once: the region that
-     * owns it is destroyed when its handle is closed and no pin is left, so no span points into it.
+     * SAFETY: mmgi_map_file() made this mapping, and it is released only once. The region that owns it is destroyed
+     * when its handle is closed and no pin is left, so no span points into the mapping.
      */
     munmap(mapping->base, mapping->length);
     mmgi_addr_hint_return(mapping->hint);
 }
 
-/* The protection of mmap(2) that gives the access of a mapping. No code is ever put in place. */
+/* Returns the protection of mmap(2) for an access. Pages are never made executable. */
 static int
 protection_of(unsigned access)
 {
@@ -145,10 +145,11 @@ int
 mmgi_map_replace_with_zeros(unsigned char *start, size_t length, unsigned access)
 {
     /*
-     * SAFETY: MAP_FIXED replaces pages in place, in one call, so that no other thread can map anything between. The
-     * range only holds pages that can no longer be read. It lies in a mapping of this library that the caller holds
-     * against release, or in one of somebody else of which the caller has just asked the kernel. MAP_NORESERVE: the
-     * new pages are hardly ever written, so a 100 GB range costs no memory and must not be refused for it.
+     * SAFETY: MAP_FIXED replaces the pages in one step, so that no other thread can map anything there in between. The
+     * range has only pages that can no longer be read. It lies in a mapping of this library that the caller holds
+     * against release, or in a mapping of other code about which the caller has just asked the kernel. MAP_NORESERVE:
+     * the new pages are hardly ever written to, so a range of 100 GB takes no memory, and the kernel must not refuse it
+     * for its size.
      */
     void *base = mmap_over(start, length, protection_of(access), MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
@@ -158,23 +159,24 @@ mmgi_map_replace_with_zeros(unsigned char *start, size_t length, unsigned access
 void
 mmgi_map_unlock(unsigned char *start, size_t length)
 {
-    syscall(SYS_munlock, start, length); /* mlock(2): pages that are not locked are no error */
+    syscall(SYS_munlock, start, length); /* cannot fail: munlock(2) accepts pages that are not locked */
 }
 
 unsigned char *
 mmgi_map_spares(size_t count)
 {
     const size_t page = mmgi_map_page_size();
-    /* SAFETY: new memory at an address of the kernel's choice, to which nothing refers. */
+    /* SAFETY: the kernel chooses the address, so nothing refers to these pages yet. */
     unsigned char *first = mmap(NULL, count * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (first == MAP_FAILED)
         return NULL;
-    /* Neighbours with different properties are different mappings. There is nothing to dump in any of them. */
+    /* Every second page gets another property, so that the kernel does not join the pages to one mapping. MADV_DONTDUMP
+       is harmless, since the pages are empty. */
     for (size_t i = 1; i < count; i += 2)
-        /* SAFETY: pages of the call above. */
+        /* SAFETY: these are pages of the call above. */
         if (madvise(first + i * page, page, MADV_DONTDUMP) != 0) {
-            /* SAFETY: as above. */
+            /* SAFETY: these are the pages of the call above, and the caller never gets them. */
             munmap(first, count * page);
             return NULL;
         }
@@ -184,7 +186,7 @@ mmgi_map_spares(size_t count)
 void
 mmgi_map_spare_release(unsigned char *spare)
 {
-    /* SAFETY: a page of mmgi_map_spares() that the caller has taken for itself; nothing refers to it. */
+    /* SAFETY: the page comes from mmgi_map_spares(), and the caller has taken it for itself. */
     syscall(SYS_munmap, spare, mmgi_map_page_size());
 }
 
@@ -193,10 +195,10 @@ mmgi_map_spare_move(unsigned char *spare, unsigned char *lost, unsigned access)
 {
     const size_t page = mmgi_map_page_size();
 
-    /* SAFETY: a spare page, as above; it becomes what the lost page was. */
+    /* SAFETY: the caller has taken the spare page for itself. It gets the access of the lost page. */
     if (syscall(SYS_mprotect, spare, page, protection_of(access)) != 0)
         return errno;
-    /* SAFETY: the caller holds the mapping that the lost page is in; the spare page is moved onto it in one step. */
+    /* SAFETY: the caller holds the mapping of the lost page. The spare page replaces that page in one step. */
     if (syscall(SYS_mremap, spare, page, page, MREMAP_MAYMOVE | MREMAP_FIXED, lost) == -1)
         return errno;
     return 0;
@@ -221,8 +223,9 @@ int
 mmgi_map_replace_with_file(const struct mapping *mapping, size_t length, int fd, uint64_t offset)
 {
     /*
-     * SAFETY: the range is the start of a live mapping that the caller holds, and the file holds the same bytes, so
-     * that no reader can tell the moment. MAP_FIXED: in place, without a gap in which others could map.
+     * SAFETY: the range is the start of a live mapping that the caller holds. The file holds the same bytes, so no
+     * reader sees a difference. MAP_FIXED replaces the pages in one step, so that no other thread can map anything
+     * there in between.
      */
     void *base = mmap_over(mapping->base, length, PROT_READ, MAP_SHARED, fd, (off_t)offset);
 
@@ -232,10 +235,11 @@ mmgi_map_replace_with_file(const struct mapping *mapping, size_t length, int fd,
 int
 mmgi_map_replace_with_memory(const struct mapping *mapping, size_t length, unsigned char *memory)
 {
-    /* SAFETY: the memory is the caller's own; from here on nobody may write to it. */
+    /* SAFETY: the memory belongs to the caller, who must not write to it any more. */
     if (mprotect(memory, length, PROT_READ) != 0)
         return errno;
-    /* SAFETY: as above. With an old size of 0, mremap(2) shows shared pages at a second place, here in one step. */
+    /* SAFETY: the range is the start of a live mapping that the caller holds, and the bytes are equal. With an old size
+       of 0, mremap(2) maps shared pages a second time, in one step. */
     void *base = mremap(memory, 0, length, MREMAP_MAYMOVE | MREMAP_FIXED, mapping->base);
 
     return base == MAP_FAILED ? errno : 0;
@@ -247,7 +251,7 @@ memory_new(size_t length, int kind, size_t *rounded)
     const size_t page = mmgi_map_page_size();
 
     *rounded = (length + page - 1) / page * page;
-    /* SAFETY: new memory at an address of the kernel's choice. */
+    /* SAFETY: the kernel chooses the address of the new memory. */
     void *memory = mmap(NULL, *rounded, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;
 }
@@ -267,14 +271,14 @@ mmgi_map_shared_memory(size_t length, size_t *rounded)
 void
 mmgi_map_memory_release(unsigned char *memory, size_t length)
 {
-    /* SAFETY: memory of mmgi_map_memory(), or what a replacement left of it, that nothing else refers to. */
+    /* SAFETY: this is memory of mmgi_map_memory(), to which nothing refers any more. */
     munmap(memory, length);
 }
 
 int
 mmgi_map_wipe_on_fork(unsigned char *memory, size_t length)
 {
-    /* SAFETY: memory of mmgi_map_memory() that only its owner knows; in this process nothing changes. */
+    /* SAFETY: this is memory of mmgi_map_memory(), which does not change in this process. */
     return madvise(memory, length, MADV_WIPEONFORK) == 0 ? 0 : errno;
 }
 
@@ -305,7 +309,7 @@ mmgi_map_is_readable(const unsigned char *address)
     return mmgi_map_copy_out(address, &byte, 1, &copied) == 0;
 }
 
-/* The pages of a mapping that a range touches. */
+/* Returns the first page of a mapping that a range touches, and stores the length of all such pages. */
 static unsigned char *
 page_span(const struct mapping *mapping, const unsigned char *start, size_t length, size_t *span)
 {
@@ -334,14 +338,15 @@ mmgi_map_advise(const struct mapping *mapping, const unsigned char *start, size_
         return 0;
     do
         /*
-         * SAFETY: within a live, read-only mapping none of these changes what is read. MADV_DONTNEED drops private
-         * changes, of which there are none: file pages are read again, replaced pages are zeros again.
+         * SAFETY: none of these kinds of advice changes the bytes of a live, read-only mapping. MADV_DONTNEED drops
+         * private changes, and there are none: the kernel reads pages of the file again, and pages that were replaced
+         * are zeros again.
          */
         result = madvise(first, span, kernel_advice[advice]);
     while (result != 0 && errno == EINTR);
     if (result == 0)
         return 0;
-    /* Huge pages for files depend on the kernel's configuration: madvise(2) says EINVAL, and nothing is lost. */
+    /* A kernel without huge pages for files returns EINVAL. The advice is a hint, so that is not a failure. */
     if (advice == MMG_ADVICE_HUGEPAGE && errno == EINVAL)
         return 0;
     return advice == MMG_ADVICE_POPULATE && errno == EINVAL ? EOPNOTSUPP : errno;
@@ -350,7 +355,7 @@ mmgi_map_advise(const struct mapping *mapping, const unsigned char *start, size_
 int
 mmgi_map_resident(const struct mapping *mapping, const unsigned char *start, size_t length, uint64_t *resident)
 {
-    const size_t page = mmgi_map_page_size(); /* mincore(2) counts in these, also in hugetlbfs */
+    const size_t page = mmgi_map_page_size(); /* mincore(2) counts such pages, also in hugetlbfs */
     const unsigned char *end = start + length;
     unsigned char vector[RESIDENT_BATCH];
     size_t span;
@@ -359,7 +364,8 @@ mmgi_map_resident(const struct mapping *mapping, const unsigned char *start, siz
     *resident = 0;
     while (length > 0 && span > 0) {
         size_t batch = span < RESIDENT_BATCH * page ? span : RESIDENT_BATCH * page;
-        /* SAFETY: asks about a live mapping and writes to `vector`, which has a byte for each page of the batch. */
+        /* SAFETY: the call only asks about a live mapping. It writes to `vector`, which has a byte for each page of the
+           batch. */
         if (mincore(first, batch, vector) != 0)
             return errno;
         for (size_t i = 0; i < batch / page; i++) {

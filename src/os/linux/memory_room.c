@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * /proc/meminfo says what the system has left, and the folders of the control group what each limit leaves. Cache that the
- * kernel can drop counts as left in both. Group folders are read from the process's own up to the root, for version 2 and
- * for the memory controller of version 1.
+ * /proc/meminfo tells how much memory the system has left, and the files of a control group tell how much its limit
+ * leaves. Cache that the kernel can drop counts as free memory in both. The code looks at the control group of the
+ * process and at all groups above it, for version 2 and for the memory controller of version 1.
  */
 #include "os/linux/memory_room.h"
 
@@ -46,7 +46,7 @@ number_at(const char *text, uint64_t otherwise)
     return number;
 }
 
-/* The number behind a word at the start of a line; `otherwise` when there is no such line, or no number. */
+/* Returns the number behind a word at the start of a line, or `otherwise` when there is no such line or no number. */
 static uint64_t
 number_after(const char *text, const char *word, uint64_t otherwise)
 {
@@ -71,7 +71,7 @@ room_of_system(void)
     return kilobytes * 1024;
 }
 
-/* The names that the two versions of control groups give to the same things. */
+/* The names of the files, which differ between the two versions of control groups. */
 struct group_files {
     const char *root, *limit, *usage, *droppable;
 };
@@ -102,7 +102,10 @@ room_of_group(const struct group_files *files, const char *folder)
     return limit > kept ? limit - kept : 0;
 }
 
-/* The least room of the groups from `path` up to the root. A container may see its own group as the root. */
+/*
+ * Returns the smallest free memory of the groups from `path` up to the root. A container may see its own group as the
+ * root.
+ */
 static uint64_t
 room_of_groups(const struct group_files *files, const char *path)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The process by way of secure_getenv(3) and getentropy(3).
+ * The environment, the number and the limits of the process, and random numbers.
  */
 #include "os/process.h"
 
@@ -27,10 +27,13 @@ mmgi_process_environment_says(const char *name)
 int
 mmgi_process_id(void)
 {
-    return (int)getpid(); /* getpid(2): a pid_t, which is an int */
+    return (int)getpid(); /* a pid_t is an int on Linux */
 }
 
-/* prlimit64(2) itself: its struct has 64 bits for each limit, also where rlim_t has 32. */
+/*
+ * Calls prlimit64(2) itself, whose struct has 64 bits for each limit, also where rlim_t has 32. Returns false when the
+ * call fails.
+ */
 static bool
 space_limit(const struct process_space *fresh, struct process_space *old)
 {
@@ -61,7 +64,7 @@ mmgi_process_random(void)
 {
     uint64_t number = 0;
 
-    /* Where the kernel has no such call, the address of the stack differs from process to process. */
+    /* If the kernel has no such call, use the address of the stack, which differs from process to process. */
     if (getentropy(&number, sizeof number) != 0)
         number = (uintptr_t)&number;
     return number; /* NOLINT(clang-analyzer-core.StackAddressEscape): a number, used as no address */

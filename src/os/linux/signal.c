@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * SIGBUS by way of rt_sigaction(2) and its relatives, without the C library in between. The kernel's struct has the
- * same members on all processors but a few; on x86-64 a handler must bring the code that it returns to, everywhere else
- * the kernel provides it (vdso(7)).
+ * Reads and changes the action of SIGBUS by rt_sigaction(2) and its relatives, without the C library. The struct of the
+ * kernel has the same members on nearly all processors. On x86-64 the caller must provide the code to which a handler
+ * returns; elsewhere the kernel provides it (vdso(7)).
  */
 #include "os/signal.h"
 
@@ -17,12 +17,12 @@
 #error "this processor's Linux has a struct sigaction of its own, which nobody has described here yet"
 #endif
 
-#define MASK_SIZE 8u /* of a set of signals, in bytes; rt_sigaction(2) wants to be told */
+#define MASK_SIZE 8u /* the size of a set of signals in bytes, an argument of rt_sigaction(2) */
 #define BIT_OF(signo) (UINT64_C(1) << ((signo)-1))
 /*
- * The mark of an action that this library made. The C libraries keep signals 32 and 33 to themselves and let no program
- * name them in a mask, so no other handler has them there. While the guard looks at a signal they wait: with them come
- * the cancellation of a thread and the change of its user.
+ * The mark of an action that this library made. C libraries use signals 32 and 33 themselves, and do not let a program
+ * put them into a mask, so the mask of no other handler has them. The guard also needs them blocked while it handles a
+ * fault, because they cancel a thread or change its user.
  */
 #define MARK (BIT_OF(32) | BIT_OF(33))
 #define RESTORER_FLAG 0x04000000ul /* SA_RESTORER, which C libraries do not show */
@@ -35,18 +35,18 @@ struct kernel_action {
     unsigned long mask[MASK_SIZE / sizeof(unsigned long)];
 #else
     unsigned long mask[MASK_SIZE / sizeof(unsigned long)];
-    /* The kernel does not know this member. qemu-user 7.2 takes `mask` for a restorer and has the mask here, so the mask
-       is written to both, and a mask that is read is what either has. */
+    /* The kernel does not have this member. qemu-user 7.2 takes `mask` for a restorer and expects the mask here. So the
+       code writes the mask to both, and joins both when it reads a mask. */
     unsigned long emulated_mask[MASK_SIZE / sizeof(unsigned long)];
 #endif
 };
 
 #ifdef __x86_64__
 /*
- * What a handler returns to. The unwinding information says that the interrupted code's registers are in the context
- * that the stack pointer then points to (struct ucontext; the numbers are the offsets of its registers), so debuggers
- * and C++ exceptions see the caller. It begins one byte early, since unwinders look up the address before a return
- * address. The C library's restorer has the same instructions, and debuggers know them by sight.
+ * The code to which a handler returns. Its unwinding information says that the registers of the interrupted code are in
+ * the context to which the stack pointer then points (struct ucontext; the numbers are the offsets of its registers).
+ * So debuggers and C++ exceptions see the interrupted code. The information starts one byte early, since unwinders look
+ * up the address before a return address. The instructions are those of the C library, since debuggers recognise them.
  */
 #define REGISTER_AT(number, offset)                                                                                    \
     ".cfi_escape 0x10, " #number ", 3, 0x77, (" #offset " & 0x7f) | 0x80, " #offset " >> 7\n"
@@ -80,7 +80,7 @@ static void
 mask_to_words(uint64_t mask, unsigned long *words)
 {
     for (size_t i = 0; i < MASK_SIZE / sizeof *words; i++)
-        words[i] = (unsigned long)(mask >> (i * 8 * sizeof *words)); /* truncation is meant: a word at a time */
+        words[i] = (unsigned long)(mask >> (i * 8 * sizeof *words)); /* drops upper bits: one word at a time */
 }
 
 static uint64_t
@@ -113,7 +113,7 @@ action_of(const struct kernel_action *kernel)
 int
 mmgi_signal_action_get(struct signal_action *action)
 {
-    /* Cleared, since a sandbox may have the call report success and write nothing. */
+    /* The struct is cleared, since in some sandboxes the call reports success and writes nothing. */
     struct kernel_action kernel = {0};
     int os_code = exchange(NULL, &kernel);
 
@@ -151,7 +151,8 @@ mmgi_signal_action_make(signal_handler *handler, const struct signal_action *pre
     /* SA_NODEFER: a fault inside a predecessor is delivered as without the guard, and a predecessor that leaves by longjmp(3)
        leaves no signal blocked. */
     action->flags = SA_SIGINFO | SA_NODEFER;
-    /* Go demands an alternate stack. But a handler that did not ask for one may need more stack than there is. */
+    /* Go demands that handlers run on the alternate stack. But a previous handler that did not ask for it may need a
+       larger stack. */
     if (kind != SIGNAL_ACTION_HANDLER || (previous->flags & SA_ONSTACK))
         action->flags |= SA_ONSTACK;
     /* A SIGBUS that was sent may interrupt a system call of the host. The guard restarts it where the previous action did, and
@@ -199,7 +200,7 @@ mmgi_signal_action_is_for_once(const struct signal_action *action)
 signal_handler *
 mmgi_signal_action_handler(const struct signal_action *action)
 {
-    return (signal_handler *)action->handler; /* the number was made from such a function's address */
+    return (signal_handler *)action->handler; /* the cast is safe: the number is the address of such a function */
 }
 
 /* --------------------------------------------------------------------------------------------------------- masks -- */
@@ -215,7 +216,10 @@ mask_change(int how, const uint64_t *mask)
     return mask_of_words(before);
 }
 
-/* The mask of the code that a signal interrupted: the first words of the C library's larger set are the kernel's. */
+/*
+ * Returns the signal mask of the interrupted code. The first words of the C library's larger set are the set of the
+ * kernel.
+ */
 static uint64_t
 mask_of_context(const void *context)
 {
@@ -233,7 +237,7 @@ mmgi_signal_block_on_return(void *context)
     unsigned long words[MASK_SIZE / sizeof(unsigned long)];
 
     mask_to_words(mask_of_context(context) | UINT64_C(1) << (SIGBUS - 1), words);
-    memcpy(&machine->uc_sigmask, words, sizeof words); /* sigreturn(2) takes the mask from here */
+    memcpy(&machine->uc_sigmask, words, sizeof words); /* sigreturn(2) restores the mask from here */
 }
 
 void
@@ -242,7 +246,8 @@ mmgi_signal_action_call(const struct signal_action *action, int signo, void *inf
     const uint64_t before = mask_change(SIG_BLOCK, NULL);
     uint64_t blocked = before;
 
-    /* The signals of the mark wait for the guard only: for this handler they are as they were when the signal came. */
+    /* The signals of the mark are blocked for the guard only. This handler gets the state that they had when the signal
+       came. */
     if (context != NULL)
         blocked = (before & ~MARK) | (mask_of_context(context) & MARK);
     blocked |= action->mask;
@@ -292,7 +297,8 @@ mmgi_signal_describe(int signo, const void *about, struct signal_report *report)
     } else if (info->si_code == BUS_MCEERR_AR) {
         report->cause = SIGNAL_CAUSE_POISON;
         report->address = info->si_addr;
-        report->poisoned = (size_t)1 << info->si_addr_lsb; /* sigaction(2): the lowest valid bit of the address */
+        report->poisoned = (size_t)1
+                           << info->si_addr_lsb; /* si_addr_lsb is the number of the lowest valid bit of the address */
     } else if ((info->si_code == SI_TKILL || info->si_code == SI_USER) && info->si_pid == getpid()) {
         report->cause = SIGNAL_CAUSE_RAISED;
     }
@@ -309,7 +315,7 @@ mmgi_signal_is_synchronous(const void *about)
 void
 mmgi_signal_send_again(void *info)
 {
-    /* rt_tgsigqueueinfo(2): a thread may send itself any siginfo, so the sender stays visible. */
+    /* rt_tgsigqueueinfo(2) lets a thread send itself any siginfo, so the handler still sees the first sender. */
     syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), SIGBUS, info);
 }
 
@@ -320,9 +326,9 @@ mmgi_signal_delivery(void *context, uintptr_t fresh)
 
     if (machine == NULL)
         return 0;
-    /* uc_link: the kernel writes NULL there when it makes the frame of a signal, and sigreturn(2) does not look. */
+    /* The kernel sets uc_link to NULL when it makes the frame of a signal, and sigreturn(2) ignores it. */
     if (machine->uc_link == NULL)
-        machine->uc_link = (ucontext_t *)fresh; /* never followed: a number in the place of a pointer */
+        machine->uc_link = (ucontext_t *)fresh; /* a number, which no code follows */
     return (uintptr_t)machine->uc_link;
 }
 
@@ -378,7 +384,7 @@ mmgi_signal_next_instruction(const void *context)
 #endif
 }
 
-/* No checker may follow: the word can lie in a frame that is gone, or between the variables of one that is not. */
+/* Sanitizers must not check this read: the word may be in a stack frame that has ended, or between two variables. */
 __attribute__((noinline))
 #if defined(__has_attribute)
 #if __has_attribute(no_sanitize)
@@ -388,10 +394,11 @@ __attribute__((no_sanitize("address", "thread", "undefined")))
 bool
 mmgi_signal_peek(uintptr_t address, uintptr_t *word)
 {
-    /* The kernel looks at the set before it looks at how the mask shall change, and there is no way "-1". */
+    /* The kernel reads the set before it looks at `how`, and refuses the value -1. So the call changes nothing, and
+       tells whether the address can be read. */
     if (address % sizeof *word != 0 ||
         (syscall(SYS_rt_sigprocmask, -1, address, NULL, (size_t)MASK_SIZE), errno) != EINVAL)
         return false;
-    *word = *(const volatile uintptr_t *)address; /* the kernel has just read it */
+    *word = *(const volatile uintptr_t *)address; /* safe: the kernel has just read the word */
     return true;
 }

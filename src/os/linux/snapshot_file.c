@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Files of O_TMPFILE (open(2)). FICLONE shares blocks in about a millisecond; elsewhere copy_file_range(2) copies
- * inside the kernel. The mode of such a file is 0: it is reached by its descriptor alone, and another process of the same
- * user that follows /proc/PID/fd is refused, unless it changes the mode first.
+ * Makes files with O_TMPFILE (open(2)). FICLONE shares blocks in about a millisecond. Where it is missing,
+ * copy_file_range(2) copies inside the kernel. The mode of such a file is 0, so another process of the same user cannot
+ * open it through /proc/PID/fd, unless it changes the mode first.
  */
 #include "os/snapshot_file.h"
 
@@ -26,7 +26,10 @@
 #define TMPFS_TYPE 0x01021994UL
 #define RAMFS_TYPE 0x858458f6UL
 
-/* Returns true when this process may write a file so large. Beyond its limit it would be sent SIGXFSZ (setrlimit(2)). */
+/*
+ * Returns true when this process may write a file of this size. Beyond its limit the kernel would send SIGXFSZ
+ * (setrlimit(2)).
+ */
 static bool
 is_within_limit(uint64_t size)
 {
@@ -54,7 +57,7 @@ room_ask(int target, uint64_t size)
     if ((type == TMPFS_TYPE || type == RAMFS_TYPE) && size > mmgi_snapshot_file_memory_room())
         return ENOMEM;
     if (type == RAMFS_TYPE || file_system.f_blocks == 0)
-        return 0; /* it has no limit of its own */
+        return 0; /* this file system has no limit */
     return size > (uint64_t)file_system.f_bavail / 2 * (uint64_t)file_system.f_bsize ? ENOSPC : 0;
 }
 
@@ -88,11 +91,12 @@ mmgi_snapshot_file_beside(int fd, uint64_t end, uint64_t bytes, int *target)
         return errno != 0 ? errno : ENOENT;
     path[length] = '\0';
     char *slash = strrchr(path, '/');
-    if (slash == NULL) /* "pipe:[...]" and the like */
+    if (slash == NULL) /* the path is no path, such as "pipe:[...]" */
         return EXDEV;
     slash[slash == path ? 1 : 0] = '\0';
     int os_code = unlinked_in(path, end, bytes, target);
-    /* A file may be in no directory (a memfd is called "/memfd:...") or be mounted over another by itself. */
+    /* The file may be in no directory, as a memfd, whose path is "/memfd:...". Or the file itself may be a mount point.
+       */
     if (os_code == 0 && (fstat(fd, &source) != 0 || fstat(*target, &beside) != 0 || source.st_dev != beside.st_dev)) {
         close(*target);
         os_code = EXDEV;
@@ -135,7 +139,7 @@ write_fully(int fd, const unsigned char *bytes, size_t size, uint64_t offset)
     return 0;
 }
 
-/* Copies by way of a buffer, where the kernel will not do it by itself. */
+/* Copies through a buffer, where the kernel does not copy by itself. */
 static int
 copy_through_buffer(int from, int to, uint64_t offset, size_t size)
 {
@@ -145,7 +149,7 @@ copy_through_buffer(int from, int to, uint64_t offset, size_t size)
         size_t want = size < sizeof buffer ? size : sizeof buffer, got;
         int os_code = mmgi_file_read_at(from, offset, buffer, want, &got);
         if (os_code == 0 && got < want)
-            os_code = EIO; /* the bytes were there when the snapshot was ordered */
+            os_code = EIO; /* the file has become shorter since the snapshot began */
         if (os_code == 0)
             os_code = write_fully(to, buffer, got, offset);
         if (os_code != 0)
@@ -165,7 +169,8 @@ mmgi_snapshot_file_copy(int fd, int target, uint64_t offset, size_t size)
         ssize_t n = copy_file_range(fd, &in, target, &out, size, 0);
         if (n < 0 && errno == EINTR)
             continue;
-        /* Another file system (before Linux 5.19), or one without the call, or (0) one that is wrong about the end. */
+        /* The call fails between two file systems (before Linux 5.19), and where a file system does not have it. Some
+           file systems return 0 before the end. */
         if (n == 0 || (n < 0 && (errno == EXDEV || errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)))
             return copy_through_buffer(fd, target, (uint64_t)in, size);
         if (n < 0)

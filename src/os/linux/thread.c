@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Threads by way of pthreads(7).
+ * Threads, mutexes and condition variables by pthreads(7).
  */
 #include "os/thread.h"
 
@@ -18,7 +18,7 @@
 void
 mmgi_mutex_lock(os_mutex *mutex)
 {
-    pthread_mutex_lock(mutex); /* cannot fail: a plain mutex that this thread does not hold */
+    pthread_mutex_lock(mutex); /* cannot fail: it is a plain mutex, and this thread does not hold it */
 }
 
 void
@@ -67,11 +67,11 @@ mmgi_thread_sleep_briefly(void)
 {
     const struct timespec moment = {.tv_nsec = 20000};
 
-    /* Not nanosleep(3), which is a cancellation point. */
+    /* The system call itself, since nanosleep(3) is a cancellation point. */
     syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &moment, NULL);
 }
 
-/* futex(2) reads a plain 32-bit word, which is what the atomic one is on every Linux. */
+/* futex(2) reads a plain 32-bit word. On Linux an atomic word of 32 bits has the same representation. */
 void
 mmgi_thread_wait_on(_Atomic uint32_t *word, uint32_t value)
 {
@@ -89,13 +89,13 @@ mmgi_thread_wake(_Atomic uint32_t *word)
 uintptr_t
 mmgi_thread_mark(void)
 {
-    return (uintptr_t)pthread_self(); /* a number or a pointer, as the C library has it */
+    return (uintptr_t)pthread_self(); /* a number or a pointer, which depends on the C library */
 }
 
 int
 mmgi_thread_id(void)
 {
-    return (int)syscall(SYS_gettid); /* gettid(2): a pid_t */
+    return (int)syscall(SYS_gettid); /* a pid_t is an int on Linux */
 }
 
 int

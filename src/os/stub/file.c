@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Files on a platform without files: nothing opens.
+ * Files on a platform without files. Every open fails.
  */
 #include "os/file.h"
 
@@ -134,7 +134,7 @@ int
 mmgi_file_check_readable(int fd)
 {
     (void)fd;
-    return 0; /* so that the call that follows says what is not supported */
+    return 0; /* the next call reports what is not supported */
 }
 
 int

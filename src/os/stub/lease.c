@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Leases, snapshot files and fork marks on a platform without them: no lease is ever given and no snapshot is taken, so
+ * Leases, snapshot files and fork marks on a platform without them. Every request for a lease or a snapshot fails, so
  * STABLE bytes are copies in memory.
  */
 #include "os/lease.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Address space on a platform without mappings: memory comes from malloc(3), and no file is ever mapped.
+ * Address space on a platform without mappings. Memory comes from malloc(3), and every attempt to map a file fails.
  */
 #include "os/map.h"
 #include "os/map_query.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * One process with one thread, no clock and no environment: enough for a library that opens nothing.
+ * A process with one thread, and without a clock and an environment. That is enough for a library that opens no file.
  */
 #include "os/process.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The fault signal on a platform without one: no action can be read or put in place, so the guard is refused and the
- * library copies what it would map.
+ * The fault signal on a platform without one. No action can be read or installed, so the guard cannot be installed, and
+ * the library copies files that it would map elsewhere.
  */
 #include "os/signal.h"
 
