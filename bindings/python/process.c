@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The process as a whole: guarding the mappings that others made, and the ledger of losses, as plain numbers. Which words
- * and exceptions they become is decided by mmapguard/_guard.py.
+ * Calls for the process as a whole: the guard for mappings of other code, and the ledger of losses, as plain numbers.
+ * mmapguard/_guard.py turns the numbers into words and exceptions.
  */
 #include "region.h"
 
 #include <stdlib.h>
 
-/* Records that are asked for at once. */
+/* One call of the library returns at most so many records. */
 #define CHUNK 64
 
 PyObject *
@@ -24,7 +24,7 @@ mgpy_guard_process(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* Returns the address of the first byte that an object shows. */
+/* Returns the address of the first byte in the buffer of an object. */
 PyObject *
 mgpy_address_of(PyObject *module, PyObject *object)
 {
@@ -82,7 +82,10 @@ append(PyObject *list, const mmg_loss *losses, uint64_t count)
     return 0;
 }
 
-/* Reads the ledger from a mark on, into the list. Returns MMG_OK, or the status; an exception may be set as well. */
+/*
+ * Appends the records behind a mark to the list, and moves the mark. Returns the status of the library. Python may have
+ * set an exception, too.
+ */
 static mmg_status
 read_ledger(PyObject *list, mmg_loss *losses, uint64_t *mark)
 {
@@ -99,7 +102,7 @@ read_ledger(PyObject *list, mmg_loss *losses, uint64_t *mark)
     return MMG_OK;
 }
 
-/* Returns the records behind a mark as a list of dictionaries, and the mark to go on from. */
+/* Returns the records behind a mark as a list of dictionaries, and the mark for the next call. */
 PyObject *
 mgpy_losses(PyObject *module, PyObject *since)
 {
@@ -124,7 +127,7 @@ mgpy_losses(PyObject *module, PyObject *since)
     return result;
 }
 
-/* Returns the mark of this moment. */
+/* Returns the mark of the newest record. */
 PyObject *
 mgpy_losses_mark(PyObject *module, PyObject *unused)
 {

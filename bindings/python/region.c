@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The type: its table of methods and slots, with what help() says of them.
+ * The type RegionBase: its tables of methods and slots, with the texts of help().
  */
 #include "region.h"
 
@@ -21,7 +21,7 @@ region_exports(PyObject *self, void *unused)
     return PyLong_FromSsize_t(mgpy_region_of(self)->exports);
 }
 
-/* True when there is a handle: the region is open, or closed while views of it live. */
+/* Returns True when there is a handle: the region is open, or it is closed and views of it live. */
 static PyObject *
 region_opened(PyObject *self, void *unused)
 {
@@ -42,7 +42,10 @@ region_lost(PyObject *self, void *unused)
     return status == MMG_OK ? PyBool_FromLong(*(const volatile uint32_t *)counter != 0) : mgpy_raise(region, status);
 }
 
-/* Through void (*)(void), as the compilers want it, for methods that take more than two arguments. */
+/*
+ * The cast goes through void (*)(void), since compilers warn of a direct cast of a function with more than two
+ * arguments.
+ */
 #define METHOD(function) ((PyCFunction)(void (*)(void))(function))
 
 static PyMethodDef methods[] = {
@@ -50,30 +53,30 @@ static PyMethodDef methods[] = {
      PyDoc_STR(
          "close($self, /, *, strict=False)\n--\n\n"
          "Close the region. A second call does nothing.\n\n"
-         "Views that are out keep their bytes until the last of them is gone; until then check(), info and changed()\n"
-         "still answer. New views and every other use raise ValueError. With `strict`, as with mmap: BufferError\n"
-         "while views are out, and the region stays open. Warns with MapFaultWarning when bytes that were read are\n"
-         "known to be lost and nobody has been told.")},
+         "Existing views keep their bytes until the last view is gone; until then check(), info and changed() still\n"
+         "work. New views and every other use raise ValueError. With `strict`, as with mmap, existing views raise\n"
+         "BufferError, and the region stays open. Warns with MapFaultWarning when bytes that were read are known to\n"
+         "be lost and no exception has reported that.")},
     {"check", mgpy_region_check, METH_NOARGS,
      PyDoc_STR(
          "check($self, /)\n--\n\n"
-         "Raise if anything that was handed out so far is not true.\n\n"
-         "TruncatedError when the file is shorter than the region, DeviceError when the device failed. A loss that\n"
-         "was seen once is raised every time. Also answers for a closed region while views of it live.")},
+         "Raise an exception if bytes of the region are lost.\n\n"
+         "It is TruncatedError when the file is shorter than the region, and DeviceError when the device failed. A\n"
+         "known loss is raised every time. Also works on a closed region while views of it live.")},
     {"find", METHOD(mgpy_region_find), METH_FASTCALL,
      PyDoc_STR(
          "find($self, sub, start=None, end=None, /)\n--\n\n"
          "Return the lowest index of `sub` in region[start:end], or -1.\n\n"
-         "`sub` is any bytes-like object. `start` is the position of tell() if it is not given, as with mmap; the\n"
-         "rest is as with bytes. Raises MapFaultError if bytes of the range are lost. Other threads run, and Ctrl-C\n"
-         "is heard, during a long search.")},
+         "`sub` is any bytes-like object. `start` is the position of tell() if it is not given, as with mmap;\n"
+         "otherwise the arguments are those of bytes.find(). Raises MapFaultError if bytes of the range are lost.\n"
+         "During a long search other threads run, and Ctrl-C works.")},
     {"rfind", METHOD(mgpy_region_rfind), METH_FASTCALL,
      PyDoc_STR("rfind($self, sub, start=None, end=None, /)\n--\n\n"
-               "Return the highest index of `sub` in region[start:end], or -1. The rest is as with find().")},
+               "Return the highest index of `sub` in region[start:end], or -1. Otherwise does the same as find().")},
     {"read", METHOD(mgpy_region_read), METH_FASTCALL,
      PyDoc_STR(
          "read($self, n=None, /)\n--\n\n"
-         "Return up to `n` bytes from the position on, which moves behind them; all of them if `n` is None or\n"
+         "Return up to `n` bytes from the position on, and move it behind them; to the end if `n` is None or\n"
          "negative.\n\n"
          "Threads that share a region get each byte once. Raises MapFaultError if any of the bytes is lost. Other\n"
          "threads run while much is copied.")},
@@ -84,15 +87,15 @@ static PyMethodDef methods[] = {
     {"read_into", METHOD(mgpy_region_read_into), METH_VARARGS | METH_KEYWORDS,
      PyDoc_STR(
          "read_into($self, buffer, /, offset=0)\n--\n\n"
-         "Copy bytes from `offset` on into a writable buffer, and return how many.\n\n"
-         "They are fewer than the buffer holds only at the end of the region. The position does not matter and does\n"
-         "not move. The kernel copies, without a signal whatever happens to the file, and other threads run\n"
-         "meanwhile. Raises MapFaultError if any of the bytes is lost, ValueError if `offset` is beyond the end.")},
+         "Copy bytes from `offset` on into a writable buffer, and return their number.\n\n"
+         "The number is smaller than the buffer only at the end of the region. The call neither uses nor moves the\n"
+         "position. The kernel copies, so no signal can come, and other threads run meanwhile. Raises\n"
+         "MapFaultError if any of the bytes is lost, ValueError if `offset` is beyond the end.")},
     {"readinto", mgpy_region_readinto, METH_O,
      PyDoc_STR(
          "readinto($self, buffer, /)\n--\n\n"
-         "Copy bytes from the position on into a writable buffer, move behind them, and return how many; 0 at the\n"
-         "end. This is what io.BufferedReader(region) uses. Otherwise as read_into().")},
+         "Copy bytes from the position on into a writable buffer, move behind them, and return their number, which\n"
+         "is 0 at the end. io.BufferedReader(region) uses this. Otherwise does the same as read_into().")},
     {"readline", mgpy_region_readline, METH_NOARGS,
      PyDoc_STR(
          "readline($self, /)\n--\n\n"
@@ -108,7 +111,7 @@ static PyMethodDef methods[] = {
      PyDoc_STR(
          "__arrow_c_array__($self, requested_schema=None)\n--\n\n"
          "The Arrow PyCapsule interface: the region as an array of uint8 without nulls, for pyarrow.array(region),\n"
-         "polars.Series(region) and others. Nothing is copied; the array keeps the bytes past close(). Raises\n"
+         "polars.Series(region) and others. Nothing is copied, and the array keeps the bytes after close(). Raises\n"
          "ValueError if the region is closed, MapFaultError if bytes are known to be lost.")},
     {"_adopt", mgpy_region_adopt, METH_VARARGS | METH_CLASS,
      PyDoc_STR("_adopt($type, arguments, view, fd, /)\n--\n\n")},
@@ -124,8 +127,8 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL}};
 
 /*
- * Gives the methods to a class that inherits from RegionBase, as its own: CPython calls a method of C the quick way only
- * when the object is of the very class that the method belongs to.
+ * Copies the methods into a class that inherits from RegionBase. CPython calls a C method on its fast path only when
+ * the method belongs to the class of the object itself.
  */
 static PyObject *
 give_methods(PyObject *module, PyObject *type)
@@ -158,11 +161,11 @@ static PyMethodDef functions[] = {
 static PyGetSetDef properties[] = {
     {"closed", region_closed, NULL, PyDoc_STR("True when the region was closed."), NULL},
     {"exports", region_exports, NULL,
-     PyDoc_STR("The number of views (buffers) that are out. Each keeps the bytes, also past close()."), NULL},
+     PyDoc_STR("The number of views (buffers) that exist. Each keeps the bytes, also after close()."), NULL},
     {"lost", region_lost, NULL,
      PyDoc_STR(
-         "True once a signal has reported lost bytes: a look at a counter in memory, for a loop that stops at once.\n"
-         "It does not tell of a file that was cut within its last page; check() does."),
+         "True once a signal has reported lost bytes. It reads a counter in memory, so a loop can ask each time.\n"
+         "It stays False when a file was cut within its last page; check() finds that, too."),
      NULL},
     {"_identity", mgpy_region_identity, NULL, NULL, NULL},
     {"_opened", region_opened, NULL, NULL, NULL},

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The native half of mmapguard.Region: one Python object that owns one handle. This room holds what needs C: bytes, pins
- * and the GIL. What deals in words and options is Python, in mmapguard/_region.py. The code keeps to the limited API of
- * CPython 3.11, so that one build serves every later version.
+ * The native half of mmapguard.Region: one Python object that owns one handle. This folder has the code that must be in
+ * C, for bytes, pins and the GIL. The code for words and options is in Python, in mmapguard/_region.py. The C code uses
+ * the limited API of CPython 3.11 only, so that one build serves every later version.
  */
 #ifndef MMAPGUARD_PYTHON_REGION_H
 #define MMAPGUARD_PYTHON_REGION_H
@@ -14,10 +14,10 @@
 
 #include "mmapguard.h"
 
-/** The smallest page there is: whatever is lost of a file ends where such a page ends. */
+/** The smallest page size of any system. A loss always ends at a multiple of it. */
 #define MGPY_PAGE ((uintptr_t)4096)
 
-/** Which file a region was opened from, as fstat(2) described it at that time. */
+/** The file from which a region was opened, as fstat(2) described it then. */
 struct mgpy_identity {
     uint64_t device;
     uint64_t inode;
@@ -41,25 +41,25 @@ struct mgpy_region {
     mmg_handle handle;   /**< 0 when there is no handle */
     const uint8_t *data; /**< the bytes, pinned by `base`; NULL before they are first needed and after close() */
     Py_ssize_t size;     /**< bytes in the region; 0 for a reference and after close() */
-    Py_ssize_t position; /**< of read(), seek() and similar calls */
-    Py_ssize_t exports;  /**< buffers that are out; each has a pin of its own */
+    Py_ssize_t position; /**< the position of read(), seek() and similar calls */
+    Py_ssize_t exports;  /**< the number of buffers that exist; each has a pin of its own */
     mmg_span base;       /**< the pin of `data` */
-    bool lent;           /**< an export uses the pin `base`; that pin ends with the export if the region ends first */
+    bool lent;           /**< an export uses the pin `base`, which lives as long as both need it */
     bool closed;         /**< close() was called */
-    bool copied;         /**< the bytes are a copy in memory, which nothing can take away */
-    bool leased;         /**< the bytes are stable by a lease, which may be lost without a byte becoming zero */
+    bool copied;         /**< the bytes are a copy in memory, which cannot be lost */
+    bool leased;         /**< a lease keeps the bytes stable; when it is lost, bytes may change without becoming zero */
     bool stream;         /**< the bytes came from a stream, which cannot be read a second time */
-    bool told;           /**< somebody has been told of a loss; a warning is given only once */
-    mmg_status untold;   /**< a loss that was found and that nobody has been told of yet; MMG_OK when there is none */
-    struct mgpy_identity identity; /**< which file this is; a reference insists on it */
+    bool told;           /**< an exception or a warning has reported a loss; there is at most one warning */
+    mmg_status untold;   /**< the status of a loss that was found and not reported yet; MMG_OK when there is none */
+    struct mgpy_identity identity; /**< the file; a reference refuses to open another one */
     PyObject *arguments;           /**< the tuple that was given to __new__ */
-    PyObject *lender;              /**< a memoryview that keeps an adopted mapping as long as the handle; else NULL */
-    PyObject *directory;           /**< the current directory at that time, if the path is relative; else NULL */
+    PyObject *lender;              /**< a memoryview that keeps an adopted mapping while there is a handle; else NULL */
+    PyObject *directory; /**< the current directory when the region was made, if the path is relative; else NULL */
     PyObject *weak_references;
     struct mgpy_region *next, *previous; /**< neighbours in the list of regions that have a handle; region_list.c */
 };
 
-/** The object behind `self` of a method. */
+/** Returns the region that is the `self` of a method. */
 static inline struct mgpy_region *
 mgpy_region_of(PyObject *self)
 {
@@ -82,15 +82,18 @@ int mgpy_module_fill(PyObject *module);
 /** Refuses the module in all interpreters but the main one. Returns 0, or -1 with ImportError set. */
 int mgpy_refuse_subinterpreters(void);
 
-/* region_errors.c: from a status to an exception or a warning */
+/* region_errors.c: makes exceptions and warnings from statuses */
 
 /** Raises the exception that belongs to a status of a call on the region. Returns NULL. */
 PyObject *mgpy_raise(struct mgpy_region *region, mmg_status status);
 
-/** As mgpy_raise(); `offset` is where the loss is, unless the library knows an earlier place. */
+/** Does the same as mgpy_raise(). `offset` is where the loss is, unless the library knows an earlier one. */
 PyObject *mgpy_raise_at(struct mgpy_region *region, mmg_status status, uint64_t offset);
 
-/** As mgpy_raise(), without a region; `source` is what was to be opened, `error` has the details, or is NULL. */
+/**
+ * Does the same as mgpy_raise() when there is no region. `source` is what should have been opened; `error` has the
+ * details, or is NULL.
+ */
 PyObject *mgpy_failure_raise(PyObject *source, mmg_status status, const mmg_error *error, uint64_t offset);
 
 /**
@@ -99,7 +102,7 @@ PyObject *mgpy_failure_raise(PyObject *source, mmg_status status, const mmg_erro
  */
 int mgpy_warn(struct mgpy_region *region, mmg_status status);
 
-/** Remembers the status of an unpin, if it is a loss and nobody has been told. */
+/** Remembers the status of an unpin, if it is a loss that was not reported yet. */
 void mgpy_note(struct mgpy_region *region, mmg_status status);
 
 /* region_life.c: opening and closing */
@@ -110,7 +113,7 @@ int mgpy_region_traverse(PyObject *self, visitproc visit, void *arg);
 int mgpy_region_clear(PyObject *self);
 void mgpy_region_dealloc(PyObject *self);
 
-/** Makes a region of a mapping that somebody else made; `args` are the arguments, a memoryview and a descriptor. */
+/** Makes a region of a mapping that other code has made. `args` are the arguments, a memoryview and a descriptor. */
 PyObject *mgpy_region_adopt(PyObject *type, PyObject *args);
 
 /** Opens what the tuple `arguments` describes. Returns 0 and the handle, or -1 with an exception set. */
@@ -127,7 +130,7 @@ void mgpy_region_finish(struct mgpy_region *region);
 
 /** An "O&" converter to uint64_t: any integer from 0 to 2^64 - 1, or OverflowError. */
 int mgpy_convert_u64(PyObject *object, void *result);
-/** As mgpy_convert_u64(), to uint32_t. */
+/** Does the same as mgpy_convert_u64() for uint32_t. */
 int mgpy_convert_u32(PyObject *object, void *result);
 
 /* region_reference.c: regions that are opened at first use */
@@ -138,8 +141,8 @@ PyObject *mgpy_region_identity(PyObject *self, void *unused);
 bool mgpy_reference_open(struct mgpy_region *region);
 
 /**
- * Returns true when the region is open; a reference is opened first. Returns false with an exception set when the region
- * is closed or the file of the reference cannot be opened.
+ * Opens the region first if it is a reference. Returns true when the region is open. Returns false with an exception
+ * set when the region is closed or the file of the reference cannot be opened.
  */
 static inline bool
 mgpy_ready(struct mgpy_region *region)
@@ -163,14 +166,14 @@ void mgpy_list_add(struct mgpy_region *region);
 void mgpy_list_remove(struct mgpy_region *region);
 PyObject *mgpy_find_owner(PyObject *module, PyObject *object);
 PyObject *mgpy_unsettled(PyObject *module, PyObject *unused);
-/** Returns true once the interpreter has begun to end, from when on Python code is not to be relied on. */
+/** Returns true once the interpreter has begun to end. From then on Python code may not work any more. */
 bool mgpy_exiting(void);
 
-/* region_truth.c: whether bytes that were read are true */
+/* region_truth.c: finds out whether bytes that were read are true */
 
 /**
- * The bytes of an open region under the pin that stands as long as the region. Returns NULL when there is no such pin
- * because a loss is known somewhere in the region; no exception is set.
+ * Returns the bytes of an open region. The pin of the bytes lasts as long as the region. Returns NULL, without an
+ * exception, when there is no such pin because a loss is known somewhere in the region.
  */
 const uint8_t *mgpy_bytes(struct mgpy_region *region, mmg_status *status);
 
@@ -180,14 +183,17 @@ mmg_status mgpy_range_status(mmg_handle handle, Py_ssize_t start, Py_ssize_t len
 /** Makes a bytes object from a range inside the region; raises when a byte of it is lost. */
 PyObject *mgpy_copy(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t length);
 
-/** Returns true when the bytes that were just read under the standing pin are certainly true; no call is made. */
+/**
+ * Returns true when the bytes that were just read under the region's pin are certainly true. Makes no call of the
+ * library.
+ */
 bool mgpy_certain(const struct mgpy_region *region, const uint8_t *first, const uint8_t *last);
 
-/** As mgpy_certain(), the quick half of it, for a range within a page: see region_truth.c for why. */
+/** Does the same as mgpy_certain() for a range within one page, and is faster. region_truth.c says why it is enough. */
 static inline bool
 mgpy_certain_in_page(const struct mgpy_region *region, const uint8_t *first, const uint8_t *last)
 {
-    /* The compiler may not move the look at the last byte before the copy of the range; nor may the processor. */
+    /* Neither the compiler nor the processor may read the last byte before the range is copied. */
     atomic_thread_fence(memory_order_acquire);
     return !region->leased && ((uintptr_t)first ^ (uintptr_t)last) < MGPY_PAGE && *(const volatile uint8_t *)last != 0;
 }
@@ -205,7 +211,7 @@ PyObject *mgpy_region_subscript(PyObject *self, PyObject *key);
 PyObject *mgpy_region_iterate(PyObject *self);
 int mgpy_iterator_init(PyObject *module);
 
-/* region_read.c: a position, and reading from it */
+/* region_read.c: reading from the position */
 PyObject *mgpy_region_read(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *mgpy_region_read_byte(PyObject *self, PyObject *unused);
 PyObject *mgpy_region_read_into(PyObject *self, PyObject *args, PyObject *keywords);
@@ -220,12 +226,12 @@ PyObject *mgpy_region_rfind(PyObject *self, PyObject *const *args, Py_ssize_t co
 int mgpy_region_contains(PyObject *self, PyObject *item);
 
 /**
- * Finds the first newline in region[start:end] and looks at Python's signals now and then. Returns 0 and the position,
- * or -1 in `*found` when there is none; returns -1 with an exception set on failure.
+ * Finds the first newline in region[start:end], and lets Python handle its signals now and then. Stores the position,
+ * or -1 when there is none, in `*found`. Returns 0, or -1 with an exception set.
  */
 int mgpy_find_newline(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t end, Py_ssize_t *found);
 
-/* region_state.c: what is known of a region, in numbers */
+/* region_state.c: the state of a region, as numbers */
 PyObject *mgpy_region_advise(PyObject *self, PyObject *args);
 PyObject *mgpy_region_changed(PyObject *self, PyObject *unused);
 PyObject *mgpy_region_check(PyObject *self, PyObject *unused);
@@ -236,7 +242,7 @@ PyObject *mgpy_region_resident(PyObject *self, PyObject *args);
 PyObject *mgpy_region_settle(PyObject *self, PyObject *unused);
 PyObject *mgpy_stats_to_dict(const mmg_stats *stats);
 
-/* process.c: mappings that others made, and the ledger of losses */
+/* process.c: the guard for mappings of other code, and the ledger of losses */
 PyObject *mgpy_guard_process(PyObject *module, PyObject *args);
 PyObject *mgpy_address_of(PyObject *module, PyObject *object);
 PyObject *mgpy_losses(PyObject *module, PyObject *since);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The Arrow PyCapsule interface: a region as an array of uint8, without a copy. The library makes the array, and its
- * release gives the bytes back; here they are put into the two capsules that Arrow's consumers ask for. A capsule that
- * nobody took the contents of releases them.
+ * The Arrow PyCapsule interface: a region as an array of uint8, without a copy. The library makes the array, and the
+ * release callback of the array gives the bytes back. This file puts the array and its schema into the two capsules
+ * that the consumers of Arrow expect. A capsule whose contents were not taken releases them at its end.
  */
 #include "region.h"
 
@@ -30,7 +30,7 @@ array_end(PyObject *capsule)
     free(array);
 }
 
-/* The pair of capsules for contents that are released, whatever happens, by them. NULL with an exception set. */
+/* Returns the pair of capsules, or NULL with an exception set. In both cases the capsules release the contents. */
 static PyObject *
 capsules(struct ArrowSchema *schema, struct ArrowArray *array)
 {
@@ -59,13 +59,14 @@ mgpy_region_arrow(PyObject *self, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"requested_schema", NULL};
     struct mgpy_region *region = mgpy_region_of(self);
-    PyObject *requested = Py_None; /* a wish, which a producer need not grant: it is bytes, whatever is asked */
+    PyObject *requested = Py_None; /* ignored, as Arrow allows: the array always has bytes */
 
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O", names, &requested) || !mgpy_ready(region))
         return NULL;
     if (region->lender != NULL) {
-        /* An array outlives the region, and nothing would keep the owner from unmapping its bytes. */
-        PyErr_SetString(PyExc_ValueError, "an adopted region is no Arrow array; its owner's buffer is");
+        /* The array may outlive the region, and then the owner of the mapping could unmap its bytes. */
+        PyErr_SetString(PyExc_ValueError,
+                        "an adopted region cannot become an Arrow array; use the buffer that was adopted");
         return NULL;
     }
     struct ArrowSchema *schema = calloc(1, sizeof *schema);

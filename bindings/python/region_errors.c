@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * From a status to an exception or a warning. mmapguard/_errors.py decides which class it is and what it says. This is the
- * way there, taken only when something has gone wrong.
+ * Makes exceptions and warnings from statuses. mmapguard/_errors.py decides on the class and the text. This file calls
+ * it, only after a failure.
  */
 #include "region.h"
 
@@ -27,7 +27,7 @@ mgpy_failure_raise(PyObject *source, mmg_status status, const mmg_error *error, 
     return NULL;
 }
 
-/* What the region was opened from; borrowed. */
+/* Returns what the region was opened from, as a borrowed reference. */
 static PyObject *
 region_source(const struct mgpy_region *region)
 {
@@ -46,7 +46,7 @@ mgpy_raise_at(struct mgpy_region *region, mmg_status status, uint64_t offset)
     if (mgpy_is_loss(status)) {
         region->untold = MMG_OK;
         region->told = true;
-        /* The check notes where a file that was cut ends now; what it says is known already. */
+        /* The check records where the file ends now. Its result is not needed, since the loss is known. */
         if (mmg_check(region->handle) != MMG_E_HANDLE && mmg_info_get(region->handle, &info) == MMG_OK &&
             info.fault_offset != MMG_TO_END)
             offset = info.fault_offset;
@@ -67,7 +67,7 @@ mgpy_note(struct mgpy_region *region, mmg_status status)
         region->untold = status;
 }
 
-/* One line on standard error, made without Python code: the modules are about to end, or have ended. */
+/* Prints one line to standard error without running Python code, since the interpreter is ending. */
 static void
 print_line(const struct mgpy_region *region, mmg_status status)
 {
@@ -106,7 +106,7 @@ mgpy_warn(struct mgpy_region *region, mmg_status status)
     } else if (call_warn(region, status) < 0) {
         if (type == NULL)
             return -1;
-        PyErr_WriteUnraisable(NULL); /* there is room for one exception only, and that one was there first */
+        PyErr_WriteUnraisable(NULL); /* only one exception can be set, and the earlier one has priority */
     }
     PyErr_Restore(type, value, traceback);
     return 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Searching. Most hits are near: the first bytes are searched here, under the standing pin and without a call of the library.
- * The library searches what follows, without the GIL and piece by piece, with a look at Python's signals in between, so
- * that Ctrl-C ends a long search soon.
+ * Searches a region. Most hits are near, so the code here searches the first bytes itself, under the region's pin and
+ * without a call of the library. The library searches the rest piece by piece, without the GIL. Between two pieces
+ * Python handles its signals, so that Ctrl-C ends a long search soon.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1 /* memmem(3), memrchr(3) */
@@ -11,11 +11,11 @@
 
 #include <string.h>
 
-/* Positions that are searched here: about as many as a call of the library costs. */
+/* So many positions are searched here, since that takes about as long as a call of the library. */
 #define NEAR ((Py_ssize_t)4 << 10)
-/* A longer needle is the library's from the start. */
+/* The library alone searches for a longer needle. */
 #define SHORT_NEEDLE ((Py_ssize_t)256)
-/* Searched between two looks at the signals; a slow disk delivers that much in some hundredths of a second. */
+/* The size of a piece. A slow disk delivers so many bytes in some hundredths of a second. */
 #define PIECE ((Py_ssize_t)2 << 20)
 
 struct needle {
@@ -37,8 +37,9 @@ search_piece(mmg_handle handle, Py_ssize_t start, Py_ssize_t length, const struc
 }
 
 /*
- * Searches the positions nearest to where the search begins, and takes them off the range. Stores the position of a hit or
- * -1. Where the bytes are not certain to be true, nothing is taken off, and the library searches them again.
+ * Searches the positions nearest to the beginning of the search, and takes them off the range. Stores the position of a
+ * hit, or -1. Where the bytes are not certainly true, the function takes nothing off, and the library searches them
+ * again.
  */
 static void
 search_near(struct mgpy_region *region, Py_ssize_t *start, Py_ssize_t *end, const struct needle *needle, bool backwards,
@@ -52,7 +53,7 @@ search_near(struct mgpy_region *region, Py_ssize_t *start, Py_ssize_t *end, cons
         return;
     if (places > NEAR)
         places = NEAR;
-    /* The bytes from `low` on hold the positions. */
+    /* The positions are in the bytes from `low` on. */
     Py_ssize_t length = places + needle->size - 1;
     const uint8_t *low = data + (backwards ? *end - length : *start), *last = low + length - 1, *hit;
     if (needle->size > 1)
@@ -60,7 +61,7 @@ search_near(struct mgpy_region *region, Py_ssize_t *start, Py_ssize_t *end, cons
     else
         hit = (backwards ? memrchr : memchr)(low, needle->bytes[0], (size_t)length);
     if (hit != NULL && !backwards)
-        last = hit + needle->size - 1; /* what lies behind has not been looked at */
+        last = hit + needle->size - 1; /* the bytes behind the hit were not read */
     if (!mgpy_certain(region, hit != NULL && backwards ? hit : low, last))
         return;
     if (hit != NULL)
@@ -110,7 +111,10 @@ mgpy_find_newline(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t end, 
     return start < end ? search(region, start, end, &newline, false, found) : 0;
 }
 
-/* A bound as slices take it: None leaves the default, huge numbers are cut to size. Returns 0, or -1 and an exception. */
+/*
+ * Converts a bound of a search as slices do: None leaves the default, and a huge number becomes the largest one.
+ * Returns 0, or -1 with an exception set.
+ */
 static int
 convert_bound(PyObject *object, Py_ssize_t *result)
 {
@@ -127,7 +131,7 @@ convert_bound(PyObject *object, Py_ssize_t *result)
     return 0;
 }
 
-/* The bounds of a search: arguments 2 and 3. */
+/* Converts the bounds of a search, which are arguments 2 and 3. Returns 0, or -1 with an exception set. */
 static int
 convert_bounds(PyObject *const *args, Py_ssize_t count, Py_ssize_t *start, Py_ssize_t *end)
 {
@@ -140,7 +144,7 @@ static PyObject *
 find_between(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t end, const struct needle *needle, bool backwards)
 {
     Py_ssize_t found = -1;
-    bool outside = start > region->size; /* there, not even an empty needle is found */
+    bool outside = start > region->size; /* behind the end, even an empty needle is not found */
 
     PySlice_AdjustIndices(region->size, &start, &end, 1);
     if (!outside && start <= end && needle->size <= end - start &&
@@ -159,7 +163,7 @@ region_search(struct mgpy_region *region, PyObject *const *args, Py_ssize_t coun
     if (count < 1 || count > 3)
         return PyErr_Format(PyExc_TypeError, "%s() takes from 1 to 3 arguments (%zd given)",
                             backwards ? "rfind" : "find", count);
-    if (PyBytes_Check(args[0])) { /* by far the most frequent, and without a buffer to release */
+    if (PyBytes_Check(args[0])) { /* by far the most frequent type, and it needs no buffer */
         if (convert_bounds(args, count, &start, &end) < 0 || !mgpy_ready(region))
             return NULL;
         const struct needle needle = {(const uint8_t *)PyBytes_AsString(args[0]), PyBytes_Size(args[0])};

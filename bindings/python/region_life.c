@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Opening and closing. __new__ does all the work, so there is no half-built region. Closing leaves the bytes to the views
- * that are out, so there is no buffer without bytes.
+ * Opens and closes regions. __new__ does all the work of opening, so no region is ever half built. Closing leaves the
+ * bytes to the views that exist, so no buffer is ever without bytes.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1 /* statx(2) */
@@ -17,7 +17,7 @@ enum opener {
     OPENER_OPEN,
     OPENER_LOAD,
     OPENER_READ,
-    OPENER_ADOPT /* never opened by its arguments */
+    OPENER_ADOPT /* such a region cannot be opened again from its arguments */
 };
 
 static int
@@ -56,7 +56,7 @@ mgpy_convert_u32(PyObject *object, void *result)
 
     if (!convert_unsigned(object, UINT32_MAX, &value))
         return 0;
-    *(uint32_t *)result = (uint32_t)value; /* at most UINT32_MAX: checked */
+    *(uint32_t *)result = (uint32_t)value; /* the cast is safe: the value was checked */
     return 1;
 }
 
@@ -72,20 +72,20 @@ is_path(PyObject *source)
            (PyObject_HasAttrString(source, "__fspath__") || !PyObject_HasAttrString(source, "fileno"));
 }
 
-/* Where to open from: a path, or else a descriptor. */
+/* What to open: a path, or else a descriptor. */
 struct place {
     const char *path;
     int fd;
     int opener;
 };
 
-/* What an opening was asked for. */
+/* The arguments of an opening. */
 struct request {
     PyObject *source; /* borrowed */
     int opener;
     mmg_options options;
     PyObject *timeout; /* borrowed; seconds to wait for the end of a stream, or None */
-    int on_change;     /* for mmapguard/_region.py, which reads it from the tuple of arguments */
+    int on_change;     /* not used here; mmapguard/_region.py reads it from the tuple of arguments */
 };
 
 static int
@@ -116,7 +116,10 @@ place_open(const struct place *place, const mmg_options *options, mmg_handle *ha
     return (place->opener == OPENER_READ ? mmg_read_fd : mmg_open_fd)(place->fd, options, handle, error);
 }
 
-/* Returns true when the failure is a lock held elsewhere. The other one that would block is a FIFO without a writer. */
+/*
+ * Returns true when another process holds a lock on the file. The other cause of this status is a FIFO without a
+ * writer.
+ */
 static bool
 is_locked(mmg_status status, const mmg_error *error)
 {
@@ -124,8 +127,8 @@ is_locked(mmg_status status, const mmg_error *error)
 }
 
 /*
- * Opens without the GIL. The wait for a lock is taken in small parts, with a look at Python's signals in between, so that
- * Ctrl-C ends it. Returns 0, or -1 with an exception set.
+ * Opens a file without the GIL. The wait for a lock is divided into short waits, between which Python handles its
+ * signals, so that Ctrl-C ends it. Returns 0, or -1 with an exception set.
  */
 static int
 place_open_or_raise(const struct request *request, const struct place *place, mmg_handle *handle)
@@ -151,7 +154,7 @@ place_open_or_raise(const struct request *request, const struct place *place, mm
     return -1;
 }
 
-/* Returns true when the place is standard input, by the name that load() has for it. */
+/* Returns true when the place is "-", by which load() means standard input. */
 static bool
 is_dash(const struct place *place)
 {
@@ -159,8 +162,8 @@ is_dash(const struct place *place)
 }
 
 /*
- * Returns true when the place is a stream, whose bytes come when somebody writes them. A file of size 0 may be one as well,
- * as in tracefs; mmapguard._streams finds that out.
+ * Returns true when the place may be a stream, whose bytes come when another program writes them. A file of size 0 may
+ * be one as well, as in tracefs; mmapguard._streams finds that out.
  */
 static bool
 may_be_stream(const struct place *place)
@@ -169,7 +172,7 @@ may_be_stream(const struct place *place)
     const char *path = place->path == NULL || is_dash(place) ? "" : place->path;
     int fd = is_dash(place) ? 0 : place->path != NULL ? AT_FDCWD : place->fd;
 
-    /* Not stat(2), for which a newer C library has a symbol that older ones lack. */
+    /* statx(2), since stat(2) would need a symbol that older C libraries do not have. */
     if (statx(fd, path, AT_EMPTY_PATH, STATX_TYPE | STATX_SIZE, &status) != 0)
         return false;
     return S_ISFIFO(status.stx_mode) || S_ISSOCK(status.stx_mode) || S_ISCHR(status.stx_mode) ||
@@ -177,8 +180,8 @@ may_be_stream(const struct place *place)
 }
 
 /*
- * Has Python read the stream into a memory file, since Python's own waits hear Ctrl-C and keep time limits. Returns 1 when
- * `place` names that file, 0 when the place is no stream after all, -1 with an exception set.
+ * Lets Python read the stream into a memory file, since Ctrl-C and time limits work in Python's own waits. Returns 1
+ * when `place` names that file now, 0 when the place is not a stream, or -1 with an exception set.
  */
 static int
 stream_collect(const struct request *request, struct place *place)
@@ -205,7 +208,7 @@ stream_collect(const struct request *request, struct place *place)
     return result;
 }
 
-/* Closes the memory file that a stream was collected in; an exception that is set stays set. */
+/* Closes the memory file of a stream. An exception that is set stays set. */
 static void
 memory_close(int fd)
 {
@@ -280,14 +283,14 @@ mgpy_region_attach(struct mgpy_region *region, mmg_handle handle)
 {
     mmg_info info = MMG_INFO_INIT;
 
-    mmg_info_get(handle, &info); /* cannot fail: the handle is this thread's alone */
+    mmg_info_get(handle, &info); /* cannot fail: only this thread has the handle */
     if (info.size > PY_SSIZE_T_MAX) {
         PyErr_SetString(PyExc_OverflowError, "the file is larger than the address space");
         mmg_close(handle, 0);
         return -1;
     }
     region->handle = handle;
-    region->size = (Py_ssize_t)info.size; /* checked above */
+    region->size = (Py_ssize_t)info.size; /* the cast is safe: the size was checked above */
     region->copied = info.backing == MMG_BACKING_COPY;
     region->leased = info.means == MMG_MEANS_LEASE;
     region->stream = info.backing_reason == MMG_REASON_STREAM;
@@ -349,7 +352,7 @@ mgpy_region_adopt(PyObject *type, PyObject *args)
     return (PyObject *)region;
 }
 
-/* The current directory, for the meaning of a relative path; NULL without an exception where there is none. */
+/* Returns the current directory, to which a relative path belongs; or NULL without an exception when it was removed. */
 static PyObject *
 current_directory(void)
 {
@@ -393,11 +396,14 @@ mgpy_region_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 
 /* ---------------------------------------------------------------------------------------------------- closing -- */
 
-/* Everything that ends with the handle, taken out of the object, so that the GIL can be released for the rest. */
+/*
+ * Everything of a region that ends with its handle. It is taken out of the object, so that the GIL can be released
+ * while it ends.
+ */
 struct ending {
     mmg_handle handle;
     mmg_span base;
-    PyObject *lender; /* keeps an adopted mapping until the handle has ended; NULL: there is none */
+    PyObject *lender; /* keeps an adopted mapping until the handle has ended; else NULL */
 };
 
 static struct ending
@@ -406,7 +412,7 @@ region_end(struct mgpy_region *region)
     struct ending ending = {.handle = region->handle, .base = region->base, .lender = region->lender};
 
     if (region->lent)
-        ending.base = (mmg_span)MMG_SPAN_INIT; /* from here on the pin is the export's */
+        ending.base = (mmg_span)MMG_SPAN_INIT; /* from now on the pin belongs to the export */
     mgpy_list_remove(region);
     region->lender = NULL;
     region->lent = false;
@@ -422,7 +428,7 @@ ending_finish(struct ending *ending)
 {
     mmg_status status = mmg_unpin(&ending->base);
 
-    mmg_close(ending->handle, 0); /* nobody else closes it; the pins that remain keep the bytes */
+    mmg_close(ending->handle, 0); /* cannot fail: no other code closes the handle. Other pins keep the bytes */
     return status;
 }
 
@@ -444,7 +450,7 @@ mgpy_region_close(PyObject *self, PyObject *args, PyObject *keywords)
     }
     region->closed = true;
     if (region->handle != 0 && region->exports > 0) {
-        /* The views keep the bytes, and the handle with them: it answers check() until the last view is gone. */
+        /* The views keep the bytes and the handle, so that check() works until the last view is gone. */
         region->data = NULL;
         region->size = 0;
     } else if (region->handle != 0) {
@@ -494,7 +500,7 @@ mgpy_region_dealloc(PyObject *self)
     PyObject_GC_UnTrack(self);
     region->closed = true;
     if (region->handle != 0)
-        mgpy_region_finish(region); /* first: what runs Python code below must not find the object in the list */
+        mgpy_region_finish(region); /* first, since Python code that runs below must not find the region */
     if (region->weak_references != NULL)
         PyObject_ClearWeakRefs(self);
     if (region->untold != MMG_OK && mgpy_warn(region, region->untold) < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The list of all regions that have a handle. It answers two questions: to which region the bytes of a buffer belong, and
- * which regions have handed out bytes and not been checked when the interpreter ends. Guarded by the GIL.
+ * The list of all regions that have a handle. It tells to which region the bytes of a buffer belong, and which regions
+ * have given bytes away and were not checked when the interpreter ends. The GIL protects the list.
  */
 #include "region.h"
 
@@ -36,7 +36,7 @@ mgpy_list_remove(struct mgpy_region *region)
     region->next = region->previous = NULL;
 }
 
-/* The lowest and the highest address of the bytes that a buffer shows, whatever its strides. */
+/* Stores the lowest address of the bytes in a buffer and the end of the highest one, for any strides. */
 static void
 buffer_extent(const Py_buffer *view, const uint8_t **low, const uint8_t **end)
 {
@@ -56,8 +56,8 @@ buffer_extent(const Py_buffer *view, const uint8_t **low, const uint8_t **end)
 }
 
 /*
- * The region whose bytes an object shows, with offset and length of the range in that region, as a tuple; None when the
- * bytes belong to no region that has a handle.
+ * Returns a tuple: the region whose bytes an object shows, and the offset and the length of the range in that region.
+ * Returns None when the bytes do not belong to a region with a handle.
  */
 PyObject *
 mgpy_find_owner(PyObject *module, PyObject *object)
@@ -84,8 +84,8 @@ mgpy_find_owner(PyObject *module, PyObject *object)
 }
 
 /*
- * A list of the mapped regions that have handed out bytes and of which nobody has been told that bytes are lost. Called
- * once, when the interpreter ends.
+ * Returns a list of the mapped regions that have given bytes away and whose losses were not reported yet. Python calls
+ * this function once, when the interpreter ends.
  */
 PyObject *
 mgpy_unsettled(PyObject *module, PyObject *unused)

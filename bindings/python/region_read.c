@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Reading from a position, as from a file. Each call takes its part of the position before the GIL may be released, so
- * that threads that share a region get each byte once.
+ * Reads from the position, as from a file. Each call moves the position before it may release the GIL, so that threads
+ * that share a region get each byte once.
  */
 #include "region.h"
 
 #include <string.h>
 
-/* A line is looked for in so many bytes without a call of the library. */
+/* The code searches so many bytes for the end of a line without a call of the library. */
 #define SHORT_LINE ((Py_ssize_t)4096)
 
-/* The number of bytes behind the position; 0 if the position is beyond the end. */
+/* Returns the number of bytes behind the position; 0 if the position is beyond the end. */
 static Py_ssize_t
 region_left(const struct mgpy_region *region)
 {
     return region->position < region->size ? region->size - region->position : 0;
 }
 
-/* Copies `length` bytes from the position on and moves it. A failure moves it back, unless somebody else moved it. */
+/*
+ * Copies `length` bytes from the position on, and moves the position behind them. After a failure it moves the position
+ * back, unless another thread has moved it.
+ */
 static PyObject *
 region_take(struct mgpy_region *region, Py_ssize_t length)
 {
@@ -80,7 +83,10 @@ mgpy_region_read_byte(PyObject *self, PyObject *unused)
     return PyLong_FromLong(byte);
 }
 
-/* A line that is not short: the library looks for its end, without the GIL and with an ear for signals. */
+/*
+ * Returns a line that is not short. The library searches for its end without the GIL, and Python handles its signals
+ * meanwhile.
+ */
 static PyObject *
 long_line(struct mgpy_region *region)
 {
@@ -119,12 +125,12 @@ mgpy_region_readline(PyObject *self, PyObject *unused)
             return line;
         }
         Py_XDECREF(line);
-        return region_take(region, newline - start + 1); /* the careful way */
+        return region_take(region, newline - start + 1); /* not certainly true, so use a pin */
     }
     return near == left ? region_take(region, left) : long_line(region);
 }
 
-/* Copies from `offset` on into a writable buffer. Returns the number of bytes, or -1 with an exception set. */
+/* Copies bytes from `offset` on into a writable buffer. Returns their number, or -1 with an exception set. */
 static Py_ssize_t
 read_into(struct mgpy_region *region, uint64_t offset, Py_buffer *target)
 {
@@ -140,7 +146,7 @@ read_into(struct mgpy_region *region, uint64_t offset, Py_buffer *target)
         return -1;
     }
     if (status == MMG_OK)
-        return (Py_ssize_t)got; /* at most the length of the buffer */
+        return (Py_ssize_t)got; /* fits: it is at most the length of the buffer */
     mgpy_raise_at(region, status, mgpy_is_loss(status) ? offset + got : MMG_TO_END);
     return -1;
 }
@@ -159,7 +165,7 @@ mgpy_region_read_into(PyObject *self, PyObject *args, PyObject *keywords)
     return got < 0 ? NULL : PyLong_FromSsize_t(got);
 }
 
-/* As read_into(), from the position on, which moves: what io.BufferedReader asks of a raw file. */
+/* Copies bytes from the position on, and moves the position. io.BufferedReader calls it on its raw file. */
 PyObject *
 mgpy_region_readinto(PyObject *self, PyObject *buffer)
 {
@@ -199,7 +205,7 @@ mgpy_region_seek(PyObject *self, PyObject *args)
         base = region->position;
     else if (whence == 2)
         base = region->size;
-    /* Both base and size are between 0 and the largest Py_ssize_t, so none of this overflows. */
+    /* Neither difference overflows, since base and size are between 0 and the largest Py_ssize_t. */
     if (distance < -base || distance > region->size - base) {
         PyErr_SetString(PyExc_ValueError, "seek out of range");
         return NULL;

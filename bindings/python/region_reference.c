@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * References: regions that know which file they mean and have not opened it. The first use opens the file. The identity
- * is compared before the window, so that a file that was cut is reported as another file and not as a wrong window; and
- * it is compared again on what was opened, which may be another file by then.
+ * References are regions that know their file and have not opened it yet. The first use opens the file. The code
+ * compares the identity of the file before it looks at the window, so that a file that was cut is reported as a changed
+ * file and not as a wrong window. It compares the identity again after the opening, since another file may have got the
+ * path in between.
  */
 #include "region.h"
 
@@ -20,7 +21,10 @@ mgpy_region_identity(PyObject *self, void *unused)
     return identity_tuple(&mgpy_region_of(self)->identity);
 }
 
-/* RegionBase._refer(arguments, identity), a class method: a region that opens at first use. Touches no file. */
+/*
+ * The class method RegionBase._refer(arguments, identity). Returns a region that opens its file at its first use. Does
+ * not touch the file.
+ */
 PyObject *
 mgpy_region_refer(PyObject *type, PyObject *args)
 {
@@ -60,7 +64,10 @@ compare(const struct mgpy_region *region, const struct mgpy_identity *found)
     return answer == NULL ? -1 : 0;
 }
 
-/* An opening failed: if the file is another one by now, that is the reason, and is raised in the place of the failure. */
+/*
+ * Called after an opening has failed. If the file has changed or was replaced, raises StaleError instead of the
+ * failure.
+ */
 static void
 failure_explain(const struct mgpy_region *region)
 {
@@ -76,7 +83,7 @@ failure_explain(const struct mgpy_region *region)
     }
 }
 
-/* Returns true when the handle is of the expected file. */
+/* Returns true when the handle belongs to the expected file. */
 static bool
 is_expected(const struct mgpy_region *region, mmg_handle handle)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What is known of a region, as plain numbers: which words they have is asked by mmapguard/_region.py.
+ * The state of a region, as plain numbers. mmapguard/_region.py turns them into words.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1 /* MADV_DONTDUMP */
@@ -28,7 +28,7 @@ mgpy_region_check(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-/* Raises if bytes of the range are lost: for a view of part of a region. */
+/* Raises an exception if bytes of the range are lost. mmapguard.check() calls it for a view of a part of a region. */
 PyObject *
 mgpy_region_check_range(PyObject *self, PyObject *args)
 {
@@ -67,8 +67,8 @@ mgpy_region_changed(PyObject *self, PyObject *unused)
 }
 
 /*
- * Verifies a region at the end of a block. If the file was written to, returns MMG_OK and stores in `*what` how it has
- * changed; never 0 then.
+ * Verifies a region at the end of a block. If the file was written to, returns MMG_OK and stores in `*what` the kinds
+ * of change, which are not 0 then.
  */
 static mmg_status
 settle(mmg_handle handle, uint32_t *what)
@@ -78,7 +78,7 @@ settle(mmg_handle handle, uint32_t *what)
     if (status != MMG_E_CHANGED)
         return status;
     if (mmg_changed(handle, what) != MMG_OK || *what == 0)
-        *what = MMG_CHANGED_MTIME; /* it cannot be told any more, for example because the path is gone */
+        *what = MMG_CHANGED_MTIME; /* the kind of change cannot be found out, for example because the path is gone */
     return MMG_OK;
 }
 
@@ -121,8 +121,8 @@ mgpy_region_advise(PyObject *self, PyObject *args)
 }
 
 /*
- * Leaves whole pages of a range out of core dumps, or takes them in again: what mmap offers and the library has no call
- * for. The standing pin keeps the pages while the kernel is told. Has no effect on a copy.
+ * Excludes whole pages of a range from core dumps, or includes them again. Python's mmap offers this, and the library
+ * has no call for it. The region's pin keeps the pages mapped during the call. The function has no effect on a copy.
  */
 PyObject *
 mgpy_region_dump(PyObject *self, PyObject *args)
@@ -161,7 +161,7 @@ mgpy_region_resident(PyObject *self, PyObject *args)
     return status == MMG_OK ? PyLong_FromUnsignedLongLong(bytes) : mgpy_raise(region, status);
 }
 
-/* Put one number into a dictionary. 0, or -1 with an exception set. */
+/* Puts one number into a dictionary. Returns 0, or -1 with an exception set. */
 static int
 put(PyObject *dict, const char *name, PyObject *number)
 {
@@ -172,7 +172,7 @@ put(PyObject *dict, const char *name, PyObject *number)
     return result;
 }
 
-/* How each type of member becomes a number of Python's. */
+/* For each type of a member, the expression that puts it into the dictionary. */
 #define PUT_int32_t(name) put(dict, #name, PyLong_FromLongLong(from->name)) < 0
 #define PUT_int64_t(name) PUT_int32_t(name)
 #define PUT_mmg_status(name) PUT_int32_t(name)
@@ -194,7 +194,7 @@ mgpy_region_describe(PyObject *self, PyObject *unused)
     if (status != MMG_OK)
         return mgpy_raise(region, status);
     if (region->base.pin != 0 && !region->lent)
-        info.pins--; /* the one that indexing uses is nobody's view */
+        info.pins--; /* the pin for indexing is not a view */
     PyObject *dict = PyDict_New();
     if (dict == NULL)
         return NULL;

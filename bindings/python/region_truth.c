@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Whether bytes that were read are true, at the price of a comparison for short reads.
+ * Finds out whether bytes that were read are true. For a short read this costs one comparison.
  *
- * Bytes are lost by whole pages, or from the new end of a cut file to the end of its page; all of them read as zeros. So a
- * range that contains a lost byte has a zero where it ends, or where one of its pages ends. When none of these bytes is
- * zero, the range is true and nothing else needs to be asked. When one is zero, the library is asked: it knows the losses
- * that a signal reported, and the kernel knows whether the file still reaches that far.
+ * A loss takes whole pages, or the bytes from the new end of a cut file to the end of its page. All lost bytes read as
+ * zeros. So a range with a lost byte has a zero at its last byte, or at the last byte of one of its pages. When none of
+ * these bytes is zero, the range is true, and no further check is needed. When one of them is zero, the code asks the
+ * library, which knows the losses that a signal has reported, and asks the kernel whether the file still has these
+ * bytes.
  */
 #include "region.h"
 
 #include <string.h>
 
-/* Longer reads take a pin of their own, which costs little beside the copy. */
+/* Longer reads take a pin of their own, which is cheap compared with the copy. */
 #define SHORT_READ ((Py_ssize_t)4096)
 /* From this size on the GIL is released for a copy: releasing it costs about as much as copying some KiB. */
 #define WORTH_RELEASING ((Py_ssize_t)64 << 10)
-/* Copied between two looks at Python's signals, so that Ctrl-C is heard soon. */
+/* Python handles its signals after so many bytes, so that Ctrl-C works soon. */
 #define PIECE ((Py_ssize_t)16 << 20)
 
 const uint8_t *
@@ -49,8 +50,8 @@ mgpy_range_status(mmg_handle handle, Py_ssize_t start, Py_ssize_t length)
 {
     mmg_span span;
 
-    /* The check notes the new end of a file that was cut, also within its last page; the pin then says whether the range
-       reaches beyond it. What the check says of the rest of the region is of no account here. */
+    /* The check records where a cut file ends now, also within its last page. The pin then tells whether the range
+       reaches beyond that end. The result of the check is not used, since it is about the whole region. */
     mmg_status status = mmg_check(handle);
     if (status != MMG_OK && !mgpy_is_loss(status) && status != MMG_E_UNSTABLE)
         return status;
@@ -58,7 +59,10 @@ mgpy_range_status(mmg_handle handle, Py_ssize_t start, Py_ssize_t length)
     return status == MMG_OK ? mmg_unpin(&span) : status;
 }
 
-/* Copies a range under a pin of its own, piece by piece without the GIL. Returns false when a signal handler raised. */
+/*
+ * Copies a pinned range piece by piece without the GIL. Returns false when a signal handler of Python has raised an
+ * exception.
+ */
 static bool
 copy_in_pieces(char *out, const mmg_span *span)
 {
@@ -77,7 +81,7 @@ copy_in_pieces(char *out, const mmg_span *span)
     return true;
 }
 
-/* The long way: a pin of its own, which knows at its end whether the bytes were true. */
+/* Copies a range under a pin of its own. The end of the pin tells whether the bytes were true. */
 static PyObject *
 copy_pinned(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t length)
 {
@@ -100,7 +104,7 @@ copy_pinned(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t length)
         if (status == MMG_OK && last == 0 && !region->copied)
             status = mgpy_range_status(handle, start, length);
         if (status == MMG_E_HANDLE)
-            status = MMG_OK; /* another thread closed the region after the pin had ended without a loss */
+            status = MMG_OK; /* another thread has closed the region after the pin ended without a loss */
     }
     if (status == MMG_OK)
         return bytes;
@@ -119,7 +123,7 @@ mgpy_copy(struct mgpy_region *region, Py_ssize_t start, Py_ssize_t length)
         return copy_pinned(region, start, length);
     const uint8_t *data = mgpy_bytes(region, &status);
     if (data == NULL)
-        return copy_pinned(region, start, length); /* a loss is known elsewhere, or there is no pin to be had */
+        return copy_pinned(region, start, length); /* there is no pin for the whole region */
     data += start;
     PyObject *bytes = PyBytes_FromStringAndSize((const char *)data, length);
     if (bytes == NULL || mgpy_certain(region, data, data + length - 1))

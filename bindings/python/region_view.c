@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The bytes without a copy: the buffer protocol, indexing and iteration.
+ * Gives access to the bytes without a copy: the buffer protocol, indexing and iteration.
  */
 #include "region.h"
 
@@ -10,8 +10,8 @@ _Static_assert(sizeof(void *) >= sizeof(uint64_t), "a pointer holds a pin token"
 /* ---------------------------------------------------------------------------------------------------- buffers -- */
 
 /*
- * The bytes for an export under a pin: the standing one if no other export uses it, else a new one, which is refused when a
- * loss is known. Returns false with an exception set.
+ * Pins the bytes for an export. Uses the region's pin if no other export uses it, else makes a new pin, which fails
+ * when a loss is known. Returns false with an exception set.
  */
 static bool
 export_pin(struct mgpy_region *region, mmg_span *span)
@@ -29,7 +29,7 @@ export_pin(struct mgpy_region *region, mmg_span *span)
     return status == MMG_OK;
 }
 
-/* Ends an export's pin, unless the region goes on using it. */
+/* Ends the pin of an export, unless the region still uses that pin. */
 static mmg_status
 export_unpin(struct mgpy_region *region, mmg_span *span)
 {
@@ -49,13 +49,13 @@ mgpy_region_getbuffer(PyObject *self, Py_buffer *view, int flags)
     if (!export_pin(region, &span))
         return -1;
     bool is_base = span.pin == region->base.pin;
-    /* The consumer gets no const; that it may not write is what the 1 says. */
+    /* The buffer protocol has no const pointers. The 1 says that the buffer is read-only. */
     if (PyBuffer_FillInfo(view, self, (void *)(uintptr_t)span.data, region->size, 1, flags) < 0) {
         mmg_status status = is_base ? MMG_OK : mmg_unpin(&span);
         mgpy_note(region, status);
         return -1;
     }
-    view->internal = (void *)(uintptr_t)span.pin; /* after FillInfo, which clears it */
+    view->internal = (void *)(uintptr_t)span.pin; /* this comes after PyBuffer_FillInfo(), which clears the member */
     region->lent |= is_base;
     region->exports++;
     return 0;
@@ -70,7 +70,7 @@ mgpy_region_releasebuffer(PyObject *self, Py_buffer *view)
     region->exports--;
     mgpy_note(region, export_unpin(region, &span));
     if (!region->closed)
-        return; /* check() can tell */
+        return; /* the loss stays on record for check() */
     if (region->exports == 0 && region->handle != 0)
         mgpy_region_finish(region);
     if (region->untold != MMG_OK && mgpy_warn(region, region->untold) < 0)
@@ -79,7 +79,7 @@ mgpy_region_releasebuffer(PyObject *self, Py_buffer *view)
 
 /* --------------------------------------------------------------------------------------------------- indexing -- */
 
-/* 0 to 255 as objects, made once; they are never given back. */
+/* The numbers from 0 to 255 as objects. They are made once and never released. */
 static PyObject *byte_objects[256];
 
 int
@@ -101,7 +101,8 @@ mgpy_region_item(PyObject *self, Py_ssize_t index)
     mmg_status status;
     mmg_span piece;
 
-    /* As unsigned, a negative index is a large one. A region that is not open has size 0 and no bytes. */
+    /* The cast makes a negative index a large one, so one comparison is enough. A region that is not open has the size
+       0. */
     if ((size_t)index < (size_t)region->size && region->data != NULL)
         return Py_NewRef(byte_objects[region->data[index]]);
     if (!mgpy_ready(region))
@@ -112,7 +113,7 @@ mgpy_region_item(PyObject *self, Py_ssize_t index)
     }
     if (mgpy_bytes(region, &status) != NULL)
         return Py_NewRef(byte_objects[region->data[index]]);
-    /* A loss is known elsewhere in the region: then this byte is pinned by itself. */
+    /* A loss is known in another part of the region, so this byte gets a pin of its own. */
     status = mmg_pin(region->handle, (uint64_t)index, 1, &piece);
     if (status != MMG_OK)
         return mgpy_raise(region, status);
@@ -124,7 +125,7 @@ mgpy_region_item(PyObject *self, Py_ssize_t index)
     return mgpy_raise(region, status);
 }
 
-/* Every step-th of the bytes: `length` of them, the first at `start` of the copy. */
+/* Returns `length` bytes of the copy, from `start` on and then at every step. */
 static PyObject *
 bytes_by_step(PyObject *copy, Py_ssize_t start, Py_ssize_t length, Py_ssize_t step)
 {
@@ -144,7 +145,7 @@ region_slice(struct mgpy_region *region, PyObject *slice)
 {
     Py_ssize_t start, stop, step;
 
-    /* Unpack first: it runs the indices' own code, which may close the region. */
+    /* This comes first, since it may run Python code of the indices, which may close the region. */
     if (PySlice_Unpack(slice, &start, &stop, &step) < 0 || !mgpy_ready(region))
         return NULL;
     Py_ssize_t length = PySlice_AdjustIndices(region->size, &start, &stop, step);
@@ -185,7 +186,7 @@ mgpy_region_subscript(PyObject *self, PyObject *key)
             return NULL;
     }
     if (index < 0) {
-        if (!mgpy_ready(region)) /* which a reference needs before its size is known */
+        if (!mgpy_ready(region)) /* a reference has no size before it is opened */
             return NULL;
         index += region->size;
     }
@@ -201,8 +202,8 @@ mgpy_region_length(PyObject *self)
 /* -------------------------------------------------------------------------------------------------- iteration -- */
 
 /*
- * An iterator of its own: through the sequence protocol each byte of a Python class, which Region is, costs a look-up of
- * __getitem__.
+ * The iterator over the bytes. Without it, iteration would look __getitem__ up for each byte, since Region is a Python
+ * class.
  */
 struct iterator {
     PyObject_HEAD
@@ -293,7 +294,8 @@ int
 mgpy_iterator_init(PyObject *module)
 {
     static PyMethodDef methods[] = {
-        {"__length_hint__", iterator_hint, METH_NOARGS, PyDoc_STR("__length_hint__($self, /)\n--\n\nBytes to come.")},
+        {"__length_hint__", iterator_hint, METH_NOARGS,
+         PyDoc_STR("__length_hint__($self, /)\n--\n\nReturn the number of bytes that are left.")},
         {NULL, NULL, 0, NULL}};
     static PyType_Slot slots[] = {{Py_tp_dealloc, MGPY_SLOT(iterator_dealloc)},
                                   {Py_tp_traverse, MGPY_SLOT(iterator_traverse)},
