@@ -6,11 +6,11 @@
     with mmapguard.open("big.bin") as region:
         digest = hashlib.sha256(region).hexdigest()
 
-If somebody cuts the file short meanwhile, the block ends with TruncatedError; with the standard library's mmap the
-process would be dead. See Region for what a region is, Options for what open() takes, and `python -m mmapguard FILE` for
-what can be promised for a file.
+If another process cuts the file short meanwhile, the block ends with TruncatedError. With the mmap of the
+standard library, the process would die. Region explains what a region is, Options lists the keywords of
+open(), and `python -m mmapguard FILE` shows what can be promised for a file.
 
-mmapguard.abi is the whole C interface for ctypes, and needs nothing that is compiled but the library itself.
+mmapguard.abi has the whole C interface for ctypes. It needs only the library, and not the compiled module.
 """
 
 from typing import TYPE_CHECKING
@@ -52,13 +52,14 @@ try:
 except ModuleNotFoundError as _missing:
     if _missing.name != f"{__name__}._mmapguard":
         raise
-    # A source tree, or an installation without a compiler: mmapguard.abi works, and the rest says what is missing.
+    # This is a source tree, or an installation without a compiler. mmapguard.abi works, and any other name
+    # raises an error that says what is missing.
     if not TYPE_CHECKING:
 
         def __getattr__(name: str) -> object:
             if name in __all__:
                 raise ImportError(
-                    f"mmapguard.{name} needs the compiled module mmapguard._mmapguard, which is not here"
+                    f"mmapguard.{name} needs the compiled module mmapguard._mmapguard, which is missing"
                 )
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
@@ -88,7 +89,7 @@ else:
         read_fd,
     )
 
-    # They are known by the names that one imports, also in tracebacks and in pickles.
+    # Tracebacks and pickles show the names that users import.
     for _public in map(globals().get, __all__):
         if getattr(_public, "__module__", "").startswith(f"{__name__}."):
             _public.__module__ = __name__

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What can be promised for a file, by which means, and why not more: `mmapguard FILE` or `python -m mmapguard FILE`.
+"""Show what can be promised for a file, by which means, and why not more.
 
-`mmapguard run COMMAND...` runs a program that need not know of mmapguard, guarded; `mmapguard run --help` says more. A file
-with that name is `./run`.
+The command is `mmapguard FILE` or `python -m mmapguard FILE`. `mmapguard run COMMAND...` runs any program
+under the guard; `mmapguard run --help` explains it. To examine a file with the name "run", write `./run`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ exit codes:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One way to open the file, and what came of it."""
+    """One way to open the file, and its result."""
 
     demand: str
     attained: bool
@@ -50,7 +50,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that is said about a file."""
+    """Everything that the command reports about a file."""
 
     file: str
     version: str
@@ -65,7 +65,10 @@ class Report:
 
 
 def _attempt(path: str, demand: str, wanted: str, **options: Any) -> Attempt:
-    """Open in one way. A lock taken elsewhere in between, or a file that vanishes, is a reason too."""
+    """Open the file in one way.
+
+    If another process locks or removes the file in between, that is the reason for the failure.
+    """
     try:
         with open_region(path, **options) as region:
             info = region.info
@@ -85,12 +88,15 @@ def _attempt(path: str, demand: str, wanted: str, **options: Any) -> Attempt:
 
 
 def _text(failure: Exception) -> str:
-    """An exception without errno and filename, which the report has by themselves."""
+    """Return the text of an exception without errno and filename, which the report shows separately."""
     return failure.strerror if isinstance(failure, OSError) and failure.strerror else str(failure)
 
 
 def _attempts(path: str, size: int, copy_limit: int) -> list[Attempt]:
-    """What else could be had for a regular file. Copies larger than `copy_limit` are not made to find out."""
+    """Try the other ways to open a regular file.
+
+    Ways that may need a copy larger than `copy_limit` are not tried.
+    """
     tried = [
         _attempt(path, "contained, mapped", "contained", backing="map"),
         _attempt(path, "stable, mapped", "stable", stable=True, backing="map", max_snapshot_bytes=1),
@@ -113,7 +119,7 @@ def _first(path: str, stable: bool) -> Region:
 
 
 def examine(path: str, *, stable: bool = False, copy_limit: int = 64 << 20) -> Report:
-    """Open a file as open() does, or stable, and in the other ways that there are."""
+    """Open a file as open() does, with `stable` if that is asked for, and then in all other ways."""
     attempts: list[Attempt] = []
     try:
         regular = path != "-" and stat.S_ISREG(os.stat(path).st_mode)
@@ -139,7 +145,7 @@ def examine(path: str, *, stable: bool = False, copy_limit: int = 64 << 20) -> R
 
 
 def _bytes(number: int) -> str:
-    """A size for people."""
+    """Return a size as text, such as "64 MiB"."""
     size = float(number)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if size < 1024:
@@ -156,7 +162,7 @@ _PROMISES = {
 
 
 def _told(report: Report, colour: bool) -> list[str]:
-    """The report as lines for a terminal."""
+    """Return the report as lines for a terminal."""
 
     def paint(code: str, text: str) -> str:
         return f"\033[{code}m{text}\033[0m" if colour else text
@@ -210,9 +216,12 @@ def _told(report: Report, colour: bool) -> list[str]:
 
 
 def _run(words: list[str]) -> int:
-    """Hand over to the program that comes with the package. Returns the exit status only when that fails."""
+    """Execute the launcher that comes with the package.
+
+    Returns only when that fails, with the exit status.
+    """
     program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "mmapguard")
-    # The interpreter ignores these two for itself; what is executed would inherit that.
+    # The interpreter ignores these two signals, and the launcher would inherit that.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
@@ -223,7 +232,7 @@ def _run(words: list[str]) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command."""
+    """Run the command and return its exit status."""
     words = sys.argv[1:] if arguments is None else arguments
     if words[:1] == ["run"]:
         return _run(words)
@@ -238,7 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--stable", action="store_true", help="ask for bytes that do not change either")
     parser.add_argument(
         "--copy-limit", type=int, default=64 << 20, metavar="BYTES",
-        help="largest file that is copied just to see whether that works (default: 64 MiB)",
+        help="largest file that is copied to find out whether that works (default: 64 MiB)",
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=__version__)
     given = parser.parse_args(words)
@@ -252,12 +261,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _print(text: str) -> bool:
-    """Write to standard output now, not when the interpreter ends. Returns False, and says why, when that fails."""
+    """Write a text to standard output and flush it. Returns False, and prints the reason, when that fails."""
     try:
         print(text, flush=True)
     except OSError as failed:
         print(f"mmapguard: the report cannot be written: {failed.strerror}", file=sys.stderr)
-        # What is left in the buffer would fail a second time at the end of the interpreter.
+        # Otherwise the rest of the buffer would fail a second time when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return False
     return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Regions over mappings that somebody else has made."""
+"""Regions over mappings that other code has made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._region import Region
 
 
 def _file_at(address: int) -> str | None:
-    """The path of the file that is mapped at an address; None where the kernel does not tell."""
+    """Return the path of the file that is mapped at an address; None when the kernel does not tell."""
     try:
         with open("/proc/self/maps", "rb") as maps:
             for line in maps:
@@ -29,27 +29,28 @@ def _file_at(address: int) -> str | None:
 
 
 def adopt(view: object, *, fd: int | HasFileno | None = None, **options: Unpack[Options]) -> Region:
-    """Return a region over the bytes of an object that has mapped a file: a numpy.memmap, an mmap, a slice of either.
+    """Return a region over the bytes of an object that has mapped a file, such as a numpy.memmap or an mmap.
 
-    Nothing is mapped anew, and nothing moves: whoever reads through the object reads the same memory. From now on nothing
-    that happens to the file kills the process, lost bytes read as zeros, and the region tells of them, as one of open()
-    does: at the end of its block, and by check(), slices, read() and the others. The object cannot unmap its bytes until
-    the region and all views of it are gone.
+    The bytes stay where they are: the object and the region show the same memory. From now on nothing that
+    happens to the file kills the process. Lost bytes read as zeros, and the region reports them as a region
+    of open() does: at the end of its block, and by check(), slices, read() and the other calls. The object
+    cannot unmap its bytes until the region and all views of it are gone.
 
-    The file is found by itself, or is given by `fd`, a descriptor or an object with fileno(), which stays the caller's: for
-    a file that has no path any more. Of the keywords of open(), `backing`, `offset` and `length` have no meaning here.
-    Without `lock` no lock is taken. With `stable` the bytes are held in place, or UnstableError is raised. `shared_writable`
-    takes a shared mapping that can be written to; what is then stored into a lost page goes nowhere.
+    The call finds the file by its path. For a file that has no path any more, `fd` names it: a descriptor or
+    an object with fileno(), which stays the caller's. Of the keywords of open(), `backing`, `offset` and
+    `length` have no meaning here. No lock is taken unless `lock` asks for one. With `stable` the bytes are
+    secured at their addresses, or UnstableError is raised. `shared_writable` allows a shared mapping that can
+    be written to; bytes that are then stored into a lost page do not reach the file.
 
         array = numpy.memmap("big.bin", "<f4", "r")
         with mmapguard.adopt(array):
             total = array.sum()
 
-    Raises OSError with ENODEV for bytes that are no file mapping, several files, or an executable one, FileNotFoundError
-    when the path of the file is gone, UnstableError, and what open() raises otherwise; BufferError when the bytes do not
-    lie side by side, TypeError when the object has no buffer.
+    Raises OSError with ENODEV when the bytes are not a mapping of one file, or when the mapping is
+    executable; FileNotFoundError when the path of the file is gone; BufferError when the bytes are not
+    contiguous; TypeError when the object has no buffer; UnstableError, and whatever else open() raises.
     """
-    lent = memoryview(view)  # type: ignore[arg-type]  # which says what has no buffer
+    lent = memoryview(view)  # type: ignore[arg-type]  # raises TypeError when there is no buffer
     name = _file_at(native.address_of(lent)) or repr(type(view))
     sys.audit("mmapguard.adopt", name)
     number = -1 if fd is None else fd if isinstance(fd, int) else fd.fileno()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""From the library's statuses to Python's exceptions and warnings."""
+"""Makes Python's exceptions and warnings from the statuses of the library."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _NOWHERE: Final = 2**64 - 1
 class MapFaultError(OSError):
     """Bytes of a region are lost: what was computed from them does not hold.
 
-    `errno`, `strerror` and `filename` are as with every OSError. `offset` is the first byte of the region that was
-    found lost, None where that is not known; `status` the name of the library's status.
+    `errno`, `strerror` and `filename` are those of OSError. `offset` is the first byte of the region that was
+    found lost, or None when that is not known. `status` is the name of the library's status.
     """
 
     offset: int | None = None
     status: str = "MMG_E_IO"
 
     def __reduce__(self) -> tuple[object, ...]:
-        """With the attributes, which OSError's own pickling leaves behind."""
+        """Pickle the attributes, too, which the method of OSError leaves out."""
         return (type(self), (self.errno, self.strerror, self.filename), self.__dict__)
 
 
@@ -38,26 +38,30 @@ class DeviceError(MapFaultError):
 
 
 class UnstableError(OSError):
-    """`stable=True` was asked and cannot be had for this file; the message says why."""
+    """`stable=True` was asked for, and this file cannot be stable; the message says why."""
 
 
 class StaleError(OSError):
-    """A pickled region names a file that is another one now, or has changed since."""
+    """The file of a reference was replaced or has changed since the reference was made."""
 
 
 class FileChangedError(OSError):
-    """The file was written to while it was read, and `on_change="raise"` was asked: what was computed may not hold."""
+    """The file was written to while it was read, so what was computed may not hold.
+
+    Only with `on_change="raise"`.
+    """
 
 
 class MapFaultWarning(RuntimeWarning):
-    """Bytes were found lost where nothing can be raised: when a region or a view of it is given up."""
+    """Bytes were found lost where no exception can be raised: when a region or a view of it is deleted."""
 
 
 class FileChangedWarning(RuntimeWarning):
-    """The file was written to while it was read: its bytes may be of two versions."""
+    """The file was written to while it was read, so the bytes may belong to two versions of the file."""
 
 
-#: What a status is, where that is no question of errno: the class, and an errno for what the library itself refused.
+#: The exception class for a status that does not depend on errno, and an errno for a refusal of the library
+#: itself.
 _CONTENTS: Final[dict[int, tuple[type[MapFaultError], int]]] = {
     native.E_TRUNCATED: (TruncatedError, errno.ENODATA),
     native.E_IO: (DeviceError, errno.EIO),
@@ -83,8 +87,9 @@ _ERRNO: Final[dict[int, int]] = {
     native.E_SYSTEM: errno.EIO,
     native.E_CHANGED: errno.ESTALE,
 }
-#: Statuses of which the library says more than errno does: its sentence becomes the text of the exception. The others are
-#: what the built-in open() would raise as well, and read like it; where the library says more, that is a note.
+#: Statuses about which the library's sentence says more than errno: the sentence becomes the text of the
+#: exception. For all other statuses the built-in open() would raise an exception, too, so the text is the
+#: same as there. If the library's sentence says more, it becomes a note.
 _OWN_WORDS: Final = {
     native.E_WOULD_BLOCK,
     native.E_LIMIT,
@@ -95,7 +100,7 @@ _OWN_WORDS: Final = {
 
 
 def filename(source: object) -> str | bytes | int | None:
-    """What to call a source in an exception, as open() does."""
+    """Return the name of a source for an exception, as open() shows it."""
     if source is None or isinstance(source, (str, bytes, int)):
         return source
     if isinstance(source, os.PathLike):
@@ -108,7 +113,10 @@ def filename(source: object) -> str | bytes | int | None:
 def failure(
     status: int, os_code: int, operation: str, message: str, offset: int, source: object
 ) -> Exception:
-    """The exception for a status. `message` is the library's own sentence and becomes a note where it says more."""
+    """Return the exception for a status.
+
+    `message` is the library's own sentence; if it says more, it becomes a note.
+    """
     meaning = native.status_message(status)
     name = filename(source)
     if status in _CONTENTS:
@@ -136,14 +144,15 @@ def failure(
 
 
 def _sentence(message: str, operation: str, os_code: int) -> str:
-    """The library's sentence without the name, the operation and the text of errno, which an OSError has by itself."""
+    """Return the library's sentence without the parts that an OSError shows anyway: name, operation,
+    errno."""
     said = message.partition(f": {operation}: ")[2] if operation else message
     text = os.strerror(os_code) if os_code else ""
     return "" if said == text else said.removesuffix(f" ({text})")
 
 
 def is_departure(kind: type[BaseException]) -> bool:
-    """Return True for an exception that ends a program or a task, beside which a loss is no news."""
+    """Return True for an exception that ends a program or a task, which a loss must not replace."""
     if issubclass(kind, (KeyboardInterrupt, SystemExit, GeneratorExit)):
         return True
     tasks = sys.modules.get("asyncio.exceptions")
@@ -151,12 +160,14 @@ def is_departure(kind: type[BaseException]) -> bool:
 
 
 def warn(source: object, status: int) -> None:
-    """Tell of lost bytes where nothing can be raised. Called by the extension."""
+    """Warn of lost bytes where no exception can be raised. The extension calls this function."""
     warn_each_time(f"{filename(source)!r}: {native.status_message(status)}", MapFaultWarning, 2)
 
 
 def warn_each_time(text: str, category: type[Warning], level: int) -> None:
-    """Warn as warnings.warn() does, but each time: the default filter shows other warnings once for each line of code.
+    """Warn as warnings.warn() does, but each time.
+
+    The default filter shows a warning only once for each line of code.
 
     `level` counts the frames from the caller of this function, which is 1.
     """

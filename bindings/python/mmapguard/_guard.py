@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Mappings that others made: guarding the process, and the ledger of what was lost."""
+"""The guard for mappings that other code makes, and the ledger of losses."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Loss(NamedTuple):
     cause: str
     """the status that tells why, such as 'MMG_E_TRUNCATED'"""
     origin: str
-    """who made the mapping: 'own' (a region), 'adopted', or 'foreign' (code that knows nothing of mmapguard)"""
+    """who made the mapping: 'own' (a region), 'adopted', or 'foreign' (other code of the process)"""
     path: str | None
-    """the file, as far as its name is known"""
+    """the path of the file, or '' when it is not known"""
     offset: int
     """first lost byte, counted from the start of the file"""
     length: int
@@ -52,16 +52,20 @@ class Losses(tuple[Loss, ...]):
     """What losses() returns: a tuple of Loss, oldest first."""
 
     mark: int
-    """give it to the next call of losses() to get what came later"""
+    """the argument for the next call of losses(), which returns later records"""
     overwritten: int
-    """how many records are missing between the mark that was given and this one, since newer ones took their place"""
+    """how many records between the given mark and this one are missing, since newer ones have overwritten
+    them"""
 
 
 def losses(since: int = 0) -> Losses:
-    """Return the records of the ledger behind the mark `since`; 0: all that are kept, which are the newest 1024.
+    """Return the records of the ledger behind the mark `since`.
 
-    The ledger tells of every loss that was contained in this process: in regions, in adopted mappings, and in the mappings
-    of others while guard_process() is in force. Raises ValueError for a mark that has not been reached yet.
+    With 0, return all records that are kept, which are the newest 1024.
+
+    The ledger has a record of every loss that was contained in this process: in regions, in adopted mappings,
+    and in mappings of other code while guard_process() is active. Raises ValueError for a mark that has not
+    been reached yet.
 
         seen = mmapguard.losses().mark
         ...
@@ -76,7 +80,7 @@ def losses(since: int = 0) -> Losses:
 
 
 def _loss(record: dict[str, Any]) -> Loss:
-    """The numbers of mmg_loss in words."""
+    """Return the Loss for the numbers of mmg_loss."""
     known = {name: record[name] for name in Loss._fields if name in record}
     known["cause"] = native.status_name(record["cause"])
     known["origin"] = native.term(native.TERM_ORIGIN, record["origin"])
@@ -88,7 +92,10 @@ _ACTIVE: Final[set[guard_process]] = set()
 
 
 def untold() -> Iterator[Exception]:
-    """The losses of guards that were started and never checked. Called once, when the interpreter ends."""
+    """Yield the losses of guards that were started and never checked.
+
+    Called once, when the interpreter ends.
+    """
     for guard in list(_ACTIVE):
         try:
             if not guard._told:
@@ -100,31 +107,33 @@ def untold() -> Iterator[Exception]:
 
 
 class guard_process:
-    """Guard every file mapping of the process, whoever makes it: NumPy, pyarrow, SQLite, any library.
+    """Guard every file mapping of the process, whether NumPy, pyarrow, SQLite or another library makes it.
 
         with mmapguard.guard_process():
             weights = safetensors.numpy.load_file(path)
 
-    While the block runs, nothing that happens to a mapped file kills the process: bytes that are gone read as zeros. If
-    bytes of a mapping that is not a region were lost meanwhile, in any thread, the end of the block raises TruncatedError
-    or DeviceError, with the path as `filename` and the first lost byte of the file as `offset`. If several files lost
-    bytes, it raises an ExceptionGroup of these. As with a region, an exception of the block becomes the context, and those
-    that end a program or a task go through. Losses of regions are told by the regions.
+    While the block runs, nothing that happens to a mapped file kills the process: lost bytes read as zeros.
+    If bytes of a mapping that is not a region were lost meanwhile, in any thread, the end of the block raises
+    TruncatedError or DeviceError, with the path as `filename` and the first lost byte of the file as
+    `offset`. If several files lost bytes, it raises an ExceptionGroup of these. As with a region, an
+    exception of the block becomes the context, and an exception that ends a program or a task is not
+    replaced. Regions report their own losses.
 
-    A service starts and stops without a block, and reads losses() or has log_losses() tell of them:
+    A service can start and stop the guard without a block, and call losses() or log_losses():
 
         guard = mmapguard.guard_process()
         guard.start()
 
-    With `shared_writable`, mappings that can be written to and are shared are guarded as well: what is then stored into a
-    lost page goes nowhere. With `chain_first`, a fault goes first to the SIGBUS handler that was there before, for a host
-    whose handler repairs its own mappings.
+    With `shared_writable`, shared mappings that can be written to are guarded as well; bytes that are then
+    stored into a lost page do not reach the file. With `chain_first`, a fault goes first to the SIGBUS
+    handler that was installed before, for a host whose handler repairs its own mappings.
 
-    A guard that is never stopped is checked when the interpreter ends: a line on standard error tells of each file that lost
-    bytes, and the exit status is 120, unless check() has raised before.
+    A guard that is never stopped is checked when the interpreter ends. A line on standard error names each
+    file that lost bytes, and the exit status is 120, unless check() has raised before.
 
-    Guards nest, and each ends on its own. Executable mappings, devices and what is no file are never guarded. Without a
-    fault nothing costs anything. start() raises OSError where the kernel or a sandbox does not allow it.
+    Several guards may be active at the same time, and each ends on its own. Executable mappings, devices and
+    memory without a file are not guarded. The guard costs nothing as long as there is no fault. start()
+    raises OSError where the kernel or a sandbox does not allow the guard.
     """
 
     def __init__(self, *, shared_writable: bool = False, chain_first: bool = False) -> None:
@@ -140,7 +149,7 @@ class guard_process:
         return self._mark is not None
 
     def start(self) -> Self:
-        """Begin to guard. Raises RuntimeError if that was done already."""
+        """Begin to guard. Raises RuntimeError if the guard has been started already."""
         if self._mark is not None:
             raise RuntimeError("this guard has been started already")
         mark = native.losses_mark()
@@ -151,14 +160,17 @@ class guard_process:
         return self
 
     def stop(self) -> None:
-        """End to guard. A second call does nothing. Other guards of the process go on."""
+        """Stop guarding. A second call does nothing. Other guards of the process stay active."""
         if self._mark is not None:
             self._mark = None
             _ACTIVE.discard(self)
             native.guard_process(native.SCOPE_NONE, self._flags)
 
     def losses(self) -> Losses:
-        """Return what was lost since start(), of mappings that are no regions. Raises RuntimeError if not started."""
+        """Return the losses since start() in mappings that are not regions.
+
+        Raises RuntimeError before start().
+        """
         if self._mark is None:
             raise RuntimeError("this guard has not been started")
         every = losses(self._mark)
@@ -167,11 +179,12 @@ class guard_process:
         return found
 
     def check(self) -> None:
-        """Raise if bytes of a mapping that is no region were lost since start(): as the end of the block does."""
+        """Raise what the end of the block would raise now, if a mapping that is not a region has lost
+        bytes."""
         found = self.losses()
         first: dict[tuple[int, int, str | None], Loss] = {}
         for loss in found:
-            # The path as well: the number of a file that is gone is soon another file's.
+            # The path is a part of the key, since a new file soon gets the inode of a removed one.
             file = (loss.device, loss.inode, loss.path)
             known = first.setdefault(file, loss)
             if loss.offset < known.offset:
@@ -186,7 +199,7 @@ class guard_process:
             error = ExceptionGroup(f"bytes of {len(errors)} files were lost", errors)
         else:
             error = MapFaultError(
-                "bytes were lost, and newer records took the place of those that tell where"
+                "bytes were lost, and newer records have overwritten those that name the files"
             )
         if found.overwritten:
             error.add_note(f"{found.overwritten} more losses were recorded and overwritten by newer ones")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What is known of a region and of the process, in words."""
+"""What is known about a region and about the process, in words."""
 
 from __future__ import annotations
 
@@ -30,49 +30,49 @@ class Info:
     backing: str
     """what holds the bytes: 'map' or 'copy'"""
     backing_reason: str
-    """why that"""
+    """why the bytes are held that way"""
     guarantee: str
     """'contained', 'stable', or 'none'"""
     means: str
-    """by what the guarantee is upheld, such as 'fault guard', 'copy', 'lease', 'reflink'"""
+    """what upholds the guarantee, such as 'fault guard', 'copy', 'lease', 'reflink'"""
     shortfall: str
-    """why it is not 'stable'; 'none' when it is"""
+    """why the guarantee is not 'stable'; 'none' when it is"""
     lock: str
     """the advisory lock that is held: 'shared', 'ofd', or 'none'"""
     lock_error: int | None
     """the errno of a lock that the file system could not give"""
     os_error: int | None
-    """the errno behind the last failure of the system that a call on this region met"""
+    """the errno of the last system call that failed in a call on this region"""
     lock_reason: str
-    """why there is that lock, or none"""
+    """why that lock is held, or why no lock is held"""
     exceptions: tuple[str, ...]
-    """what the means of 'stable' does not hold back; `no_lease` avoids each"""
+    """kinds of changes against which the means of 'stable' does not help; with `no_lease` there are none"""
     means_tried: tuple[str, ...]
     """the means of 'stable' in the order in which they were tried; empty when 'stable' was not asked for"""
     file_system: str
     """name of the file system, such as 'ext4'; empty where it could not be found out"""
     device: int
-    """as os.stat_result.st_dev, when it was opened"""
+    """st_dev of os.stat_result, when the file was opened"""
     inode: int
-    """as st_ino"""
+    """st_ino, when the file was opened"""
     mtime_ns: int
-    """as st_mtime_ns"""
+    """st_mtime_ns, when the file was opened"""
     ctime_ns: int
-    """as st_ctime_ns"""
+    """st_ctime_ns, when the file was opened"""
     faults: int
-    """signals contained in this region"""
+    """number of signals that were contained in this region"""
     fault_offset: int | None
-    """first byte of the region found lost"""
+    """the first byte of the region that was found lost"""
     fault_cause: str | None
     """the status that tells why, such as 'MMG_E_TRUNCATED'"""
     pins: int
-    """views that are out"""
+    """number of views that exist"""
     mapped_bytes: int
-    """address space held for the region; 0 for a copy"""
+    """address space that the region takes; 0 for a copy"""
     heap_bytes: int
-    """memory held for the region, its bookkeeping included"""
+    """memory that the region takes, including its bookkeeping"""
     page_size: int
-    """a fault takes at least this many bytes; 0 for a copy"""
+    """a loss takes at least so many bytes; 0 for a copy"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,31 +80,31 @@ class Stats:
     """Counters of the whole process."""
 
     guard_state: str
-    """where the fault guard stands, as guard_state() has it"""
+    """state of the fault guard, as guard_state() returns it"""
     handles: int
     """open regions"""
     opened: int
     """regions ever opened"""
     regions: int
-    """regions alive: open ones, and closed ones whose bytes a view still shows"""
+    """living regions: open ones, and closed ones whose bytes a view still shows"""
     mappings: int
-    """of these, the ones that are mapped"""
+    """the number of these that are mapped"""
     mapped_bytes: int
     """address space in these mappings"""
     heap_bytes: int
-    """heap in regions"""
+    """bytes of the heap that regions take"""
     faults: int
     """signals contained since the process started"""
     foreign_faults: int
-    """SIGBUS signals passed on to the handler that was there before"""
+    """SIGBUS signals passed on to the handler that was installed before"""
     retired_slots: int
     """handles that are used up"""
     leases: int
     """leases held now"""
     leases_breaking: int
-    """of these, the ones that a writer is waiting for"""
+    """the number of these for which a writer is waiting"""
     lease_breaks: int
-    """leases ever broken by a writer"""
+    """leases that a writer has broken since the process started"""
     lease_refusals: int
     """openings with `stable` that wanted a lease and were refused one"""
     fallbacks_cap: int
@@ -120,32 +120,33 @@ class Stats:
     snapshots: int
     """snapshots taken for `stable`, reflinks included"""
     writer_wait_ns: int
-    """time that writers waited for a lease, as seen from here, in nanoseconds, added up"""
+    """the sum of the times that writers have waited for a lease, in nanoseconds, as far as this process
+    knows"""
     writer_wait_max_ns: int
     """the longest of these waits"""
     losses: int
-    """records ever written to the ledger"""
+    """number of records that were written to the ledger"""
     losses_truncated: int
-    """of these, the ones of files that were cut"""
+    """how many of these are about files that were cut"""
     losses_io: int
-    """... of bytes that could not be read"""
+    """how many are about bytes that could not be read"""
     losses_poisoned: int
-    """... of hardware memory errors"""
+    """how many are about hardware memory errors"""
     losses_unstable: int
-    """... of bytes that were to be ``stable`` and changed"""
+    """how many are about bytes that should have been ``stable`` and have changed"""
     losses_foreign: int
-    """of all records, the ones of mappings that have no handle"""
+    """how many of all records are about mappings that have no handle"""
 
 
 def _means_tried(order: int) -> Iterator[str]:
-    """The words in mmg_info.means_order: four bits each, the first in the lowest."""
+    """Yield the words in mmg_info.means_order, which has four bits for each, the first in the lowest bits."""
     while order:
         yield native.term(native.TERM_MEANS, order & 15)
         order >>= 4
 
 
 def info_of(raw: dict[str, Any]) -> Info:
-    """The numbers of mmg_info in words."""
+    """Return the Info for the numbers of mmg_info."""
     return Info(
         size=raw["size"],
         offset=raw["offset"],
@@ -179,10 +180,10 @@ def info_of(raw: dict[str, Any]) -> Info:
 
 
 def _changes(bits: int) -> frozenset[str]:
-    """The words for bits of mmg_changed()."""
+    """Return the words for bits of mmg_changed()."""
     return frozenset(native.term(native.TERM_CHANGED, bit) for bit in _CHANGED.values() if bits & bit)
 
 
 def changes_of(bits: int) -> frozenset[str]:
-    """The words for the bits of mmg_changed()."""
+    """Return the words for the bits of mmg_changed()."""
     return frozenset(native.term(native.TERM_CHANGED, bit) for bit in _CHANGED.values() if bits & bit)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Losses in the log of a service."""
+"""Writes losses to the log of a service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _LOGGER: Final = logging.getLogger("mmapguard")
 
 
 class LossLog:
-    """What log_losses() returns: a thread that looks at the ledger. stop() ends it, after a last look."""
+    """A thread that looks at the ledger; log_losses() returns it. stop() ends the thread after a last
+    look."""
 
     def __init__(self, logger: logging.Logger, level: int, every: float) -> None:
         self._logger = logger
@@ -29,7 +30,7 @@ class LossLog:
         _LOGS.add(self)
 
     def look(self) -> None:
-        """Log what has come since the last look, now."""
+        """Log the records since the last look, now."""
         with self._looking:
             found = losses(self._mark)
             self._mark = found.mark
@@ -43,7 +44,7 @@ class LossLog:
             self._logger.log(self._level, "%s", _sentence(loss), extra={"loss": loss})
 
     def stop(self) -> None:
-        """Log what has come since the last look, and look no more. A second call does nothing."""
+        """Log the records since the last look, and end the thread. A second call does nothing."""
         _LOGS.discard(self)
         if not self._ended.is_set():
             self._ended.set()
@@ -62,7 +63,7 @@ class LossLog:
             self.look()
 
     def _go_on_in_child(self) -> None:
-        """Start again in a forked child, which has no thread but the one that forked."""
+        """Start the thread again in a forked child, which has only the thread that forked."""
         self._looking = threading.Lock()
         self._run()
 
@@ -99,12 +100,13 @@ def log_losses(
 ) -> LossLog:
     """Log every loss that is contained in this process from now on, within `every` seconds.
 
-    `logger` is the one named "mmapguard" if none is given. Each loss is one line with path, offset, cause, thread and time;
-    the record has it as the attribute `loss`, a Loss. The thread that looks is a daemon, and goes on in forked children.
-    Keep what is returned, and call its stop() to end; a last look is made then, and when the interpreter ends.
+    Without `logger` the logger with the name "mmapguard" is used. Each loss is one line with path, offset,
+    cause, thread and time. The log record has an attribute `loss`, a Loss. The thread is a daemon, and is
+    started again in forked children. Keep the returned object and call its stop() to end the thread. A last
+    look is made then, and when the interpreter ends.
 
-    Files that were written to while a region was open are told by FileChangedWarning; logging.captureWarnings(True) takes
-    warnings into the log.
+    For files that were written to while a region was open there is FileChangedWarning;
+    logging.captureWarnings(True) writes warnings to the log.
 
         watching = mmapguard.log_losses()
         mmapguard.guard_process().start()

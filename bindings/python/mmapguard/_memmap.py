@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Arrays over a file, for those who use numpy.memmap today."""
+"""Arrays over a file, with the arguments of numpy.memmap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _count(shape: int | tuple[int, ...]) -> int:
-    """The number of items in an array of that shape."""
+    """Return the number of items in an array of that shape."""
     count = math.prod(shape) if isinstance(shape, tuple) else shape
     if count < 0:
         raise ValueError("negative dimensions are not allowed")
@@ -33,14 +33,14 @@ def memmap(
 ) -> NDArray[Any]:
     """Return the file as a read-only NumPy array, without a copy, as numpy.memmap(filename, dtype, mode="r") does.
 
-    `offset` is in bytes. Without a `shape` the array is one-dimensional and reaches to the end of the file, whose rest
-    must be a whole number of items. The other keywords are those of mmapguard.open(). Only mode="r" is there, since a
-    region cannot be written to.
+    `offset` is in bytes. Without a `shape` the array is one-dimensional and reaches to the end of the file;
+    the bytes up to there must be a whole number of items. The other keywords are those of mmapguard.open().
+    The only mode is "r", since a region cannot be written to.
 
-    The array keeps the bytes; they are given back with the last array over them. A file that is cut short meanwhile does
-    not kill the process: its lost items read as zero, and mmapguard.check(array) raises TruncatedError. Call it once the
-    result is computed, or open a region in a `with` block instead. Needs NumPy. Raises what open() raises, and
-    ValueError for a file that is too short for the shape.
+    The array keeps the bytes until the last array over them is deleted. A file that is cut short meanwhile
+    does not kill the process: its lost items read as zero, and mmapguard.check(array) raises TruncatedError.
+    Call it when the result is computed, or open a region in a `with` block instead. The function needs NumPy.
+    It raises what open() raises, and ValueError for a file that is too short for the shape.
     """
     import numpy as np
 
@@ -63,7 +63,7 @@ def memmap(
     if size == 0:
         region.close()
         return _read_only(np.empty(0, kind))
-    # frombuffer() keeps a view of the region, which numpy.ndarray(buffer=region) does not.
+    # frombuffer() keeps a view of the region. numpy.ndarray(buffer=region) does not.
     array = np.frombuffer(memoryview(region), kind)
     return array if shape is None else array.reshape(shape, order=order)
 

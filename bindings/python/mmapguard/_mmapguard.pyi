@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The extension: what SWIG made from mmapguard.h, and the native half of Region."""
+"""The extension: the functions that SWIG makes from mmapguard.h, and the native half of Region."""
 
 from collections.abc import Iterator
 from typing import Any, Self, SupportsIndex, overload
 
 from typing_extensions import Buffer
 
-# The constants of the header, without MMG_; they are not written down a second time.
+# The constants of the header, without the prefix MMG_, so that they are not declared a second time.
 def __getattr__(name: str) -> int: ...
 def abi_version() -> int: ...
 def address_of(view: object, /) -> int: ...

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The keywords of open(): what they are called, and how they become the numbers that the library takes."""
+"""The keywords of open(): their names, and how they become the numbers that the library takes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class HasFileno(Protocol):
     """An object that has a descriptor, such as a file or a socket."""
 
     def fileno(self) -> int:
-        """The descriptor."""
+        """Return the descriptor."""
         ...
 
 
@@ -90,7 +90,7 @@ class Options(TypedDict, total=False):
 
 
 def numbers(prefix: str) -> dict[str, int]:
-    """The constants of one kind, by the lower-case rest of their names."""
+    """Return the constants with a prefix, by the rest of their names in lower case."""
     return {
         name[len(prefix) :].lower(): value for name, value in vars(native).items() if name.startswith(prefix)
     }
@@ -101,9 +101,9 @@ LOCK: Final = numbers("LOCK_")
 ADVICE: Final = numbers("ADVICE_")
 ON_CHANGE: Final = {"warn": 0, "raise": 1}
 FLAGS: Final = {name: bit for name, bit in numbers("FLAG_").items() if name in Options.__annotations__}
-#: The advice that can be given when a file is opened: up to HUGEPAGE.
+#: The kinds of advice that open() takes. They have the numbers up to HUGEPAGE.
 ACCESS: Final = {word: number for word, number in ADVICE.items() if number <= native.ADVICE_HUGEPAGE}
-#: The numbers of mmap.MADV_*, as far as the library has the same.
+#: The numbers of mmap.MADV_* for which the library has the same advice.
 MADV: Final = {
     getattr(mmap, f"MADV_{name.upper()}"): value
     for name, value in ADVICE.items()
@@ -111,11 +111,12 @@ MADV: Final = {
 }
 
 
-#: Whether pages are in a core dump; and whether a child has them after a fork, which it always has: a child may use
-#: what it inherited, and giving the mapping back there would be an error.
+#: Advice about core dumps, and about forks. A forked child always keeps the pages, since it may use what it
+#: has inherited.
 DUMP_ADVICE: Final = [mmap.MADV_DONTDUMP, mmap.MADV_DODUMP]
 FORK_ADVICE: Final = [mmap.MADV_DONTFORK, mmap.MADV_DOFORK]
-#: Each keyword and what it is when it is not given: the flags are False, and what is not named here is None.
+#: The default of each keyword. The default of a flag is False. A keyword that is not listed has the default
+#: None.
 KEYWORDS: Final[dict[str, Any]] = (
     dict.fromkeys(Options.__annotations__)
     | dict.fromkeys([*FLAGS, "stable"], False)
@@ -125,7 +126,10 @@ KEYWORDS: Final[dict[str, Any]] = (
 
 
 def number_of(value: object, words: dict[str, int], what: str) -> int:
-    """The number of a word, or an error that lists the words that are accepted."""
+    """Return the number of a word.
+
+    Raises an error that lists the accepted words when the word is not one of them.
+    """
     if not isinstance(value, str):
         raise TypeError(f"{what} must be str, not {type(value).__name__}")
     if value not in words:
@@ -134,7 +138,7 @@ def number_of(value: object, words: dict[str, int], what: str) -> int:
 
 
 def _seconds(value: float | None, what: str) -> float | None:
-    """A time; None for one without end."""
+    """Return a time in seconds; None when it has no limit."""
     if value is None or value == math.inf:
         return None
     if not value >= 0:
@@ -143,13 +147,16 @@ def _seconds(value: float | None, what: str) -> float | None:
 
 
 def _milliseconds(value: float | None, what: str, forever: int) -> int:
-    """A time as the library takes it, rounded up."""
+    """Return a time in whole milliseconds, rounded up."""
     seconds = _seconds(value, what)
     return forever if seconds is None else min(-int(-seconds * 1000 // 1), _FOREVER - 1)
 
 
 def _cap(value: int | None, what: str) -> int:
-    """A size for which None is the library's default (0 there), and -1 no limit."""
+    """Return the number for a size.
+
+    None means the library's default, for which the number is 0, and -1 means no limit.
+    """
     if value is None:
         return 0
     if value == -1:
@@ -160,7 +167,7 @@ def _cap(value: int | None, what: str) -> int:
 
 
 def arguments_of(options: Options) -> tuple[Any, ...]:
-    """Options as the native region takes them, in its order."""
+    """Return the options as a tuple, in the order of the native region."""
     unknown = options.keys() - Options.__annotations__.keys()
     if unknown:
         raise TypeError(f"{min(unknown)!r} is not an option; there are {', '.join(Options.__annotations__)}")

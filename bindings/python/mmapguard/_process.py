@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The process as a whole: counters, the fault guard, and what is said when the interpreter ends."""
+"""Calls for the process as a whole: counters, the fault guard, and the report when the interpreter ends."""
 
 from __future__ import annotations
 
@@ -21,22 +21,26 @@ def stats() -> Stats:
 
 
 def guard_state() -> str:
-    """Return where the fault guard stands, as seen from this thread.
+    """Return the state of the fault guard for the calling thread.
 
-    'none' (nothing needed it yet), 'top' (first to see a SIGBUS), 'displaced' (another handler was installed since; it may
-    not pass faults on), 'refused', 'blocked' (SIGBUS is blocked in this thread: a fault kills), 'disabled' (by
-    MMAPGUARD_NO_SIGNAL).
+    It is one of 'none' (no region has needed the guard yet), 'top' (the guard is the first handler of
+    SIGBUS), 'displaced' (another handler was installed since, and may not pass faults on), 'refused' (the
+    system has refused the handler), 'blocked' (SIGBUS is blocked in this thread, so a fault kills),
+    'disabled' (MMAPGUARD_NO_SIGNAL is set).
     """
     return native.term(native.TERM_GUARD, native.guard_state())
 
 
 def guard_install() -> None:
-    """Put the SIGBUS handler on top, or back on top after another was installed. OSError if that is refused."""
+    """Install the SIGBUS handler, or put it back on top of a handler that was installed since.
+
+    Raises OSError if the system refuses.
+    """
     native.guard_install()
 
 
 class _FailingStream:
-    """Standard error as it was, except that flush() fails, silently: then the interpreter exits with status 120."""
+    """Standard error with a flush() that fails silently, so that the interpreter exits with status 120."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -51,10 +55,10 @@ class _FailingStream:
 
 
 def _tell_losses() -> None:
-    """Print one line for each file of which bytes are lost and nobody has been told, and make the exit status 120.
+    """Print one line for each file with losses that were not reported yet, and make the exit status 120.
 
-    A region or a guard that lives until the interpreter ends has no block whose end could raise. An exception here could
-    not be caught by anybody and would not change the exit status.
+    A region or a guard that lives until the interpreter ends has no block whose end could raise an exception.
+    An exception at this point could not be caught, and would not change the exit status.
     """
     untold: list[Exception] = []
     for region in native.unsettled():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Regions: opening, what is known of them, blocks, and references."""
+"""Regions: opening, their state, blocks, and references."""
 
 from __future__ import annotations
 
@@ -36,17 +36,19 @@ from ._options import (
 )
 from ._references import ADOPT, DEFAULTS, LENGTH, LOAD, OFFSET, ON_CHANGE, OPEN, READ, arrive
 
-#: Read in between two looks at Python's signals, so that Ctrl-C is heard soon.
+#: Python handles its signals after so many bytes, so that Ctrl-C works soon.
 _PIECE: Final = 16 << 20
 _TO_END: Final = 2**64 - 1
 
 
 class Region(native.RegionBase):
-    """The bytes of a file, or of a window of it, for reading. Whatever happens to the file, the process lives on.
+    """The bytes of a file, or of a part of it, for reading.
 
-    A region is a read-only buffer of unsigned bytes: give it to memoryview, NumPy, hashlib, re, struct, pyarrow without a
-    copy. Beside that it reads like `mmap.mmap(..., access=mmap.ACCESS_READ)`. Its items are integers from 0 to 255, as
-    those of bytes are: region[0], and each item of an iteration.
+    Whatever happens to the file, the process stays alive.
+
+    A region is a read-only buffer of unsigned bytes: memoryview, NumPy, hashlib, re, struct and pyarrow take
+    it without a copy. It also has the methods of `mmap.mmap(..., access=mmap.ACCESS_READ)` for reading. Its
+    items are integers from 0 to 255, as those of bytes: region[0], and each item of an iteration.
 
     What you computed from a region holds if mmg_verify reports nothing afterwards. The end of the block `with
     mmapguard.open(...) as region:` makes that call. A byte that is lost, because the file was cut short or the device
@@ -59,12 +61,13 @@ class Region(native.RegionBase):
     Slices, read(), read_byte(), readline(), read_into(), readinto(), find() and rfind() raise at once on a lost byte. A
     single index, iteration and views do not: outside a block, call verify() before you trust what you have read.
 
-    A view keeps its bytes: closing the region under it is allowed, and gives them back when the last view is gone. Until
-    then check(), info and changed() still answer, and mmapguard.check(view) does so for one view.
+    A view keeps its bytes. So a region may be closed while views of it exist, and its bytes are given back
+    when the last view is gone. Until then check(), info and changed() still work, and mmapguard.check(view)
+    checks one view.
 
-    Pickling a region passes a reference, not the bytes, and touches no file. What arrives is a region that opens the file
-    at its first use, with the same options, and raises StaleError there if the file is another one or has changed. See
-    reference().
+    Pickling a region passes a reference, not the bytes, and touches no file. The unpickled region opens the
+    file at its first use, with the same options. It raises StaleError there if the file was replaced or has
+    changed. See reference().
     """
 
     __slots__ = ()
@@ -86,7 +89,7 @@ class Region(native.RegionBase):
     def info(self) -> Info:
         """What is known about the region now: backing, guarantee, lock, identity of the file, faults.
 
-        Also answers for a closed region while views of it live.
+        Also works on a closed region while views of it live.
         """
         return info_of(self._describe())
 
@@ -96,24 +99,25 @@ class Region(native.RegionBase):
         return int(self._describe()["file_size"])
 
     def changed(self) -> frozenset[str]:
-        """Return what of the file is not as it was when it was opened: 'size', 'mtime', 'ctime', 'path'.
+        """Return what of the file has changed since it was opened: 'size', 'mtime', 'ctime', 'path'.
 
-        'path' means that the name belongs to another file now, or to none. The set is empty also where no change can be
-        known: for a stream, and for a copy that was made from a descriptor. Also answers for a closed region while views
-        of it live.
+        'path' means that the path names another file now, or no file. The set is also empty when a change
+        cannot be known: for a stream, and for a copy that was made from a descriptor. Also works on a closed
+        region while views of it live.
         """
         return changes_of(self._changed() or 0)
 
     def verify(self) -> None:
-        """Raise if what was computed from the region does not hold, as the end of a block does.
+        """Raise an exception if what was computed from the region does not hold, as the end of a block does.
 
-        TruncatedError or DeviceError if bytes were lost. FileChangedWarning, or with `on_change="raise"` FileChangedError,
-        if the file was written to. UnstableError if `stable` was asked and no longer holds.
+        Raises TruncatedError or DeviceError if bytes were lost, and UnstableError if the region should be
+        `stable` and no longer is. If the file was written to, warns with FileChangedWarning, or raises
+        FileChangedError with `on_change="raise"`.
         """
         self._verify()
 
     def _verify(self) -> None:
-        """Do the work of verify() and of the end of a block, for which a warning names the line of their caller."""
+        """Do the work of verify() and of the end of a block. A warning names the line of their caller."""
         what = self._settle()
         if not what:
             return
@@ -124,11 +128,13 @@ class Region(native.RegionBase):
         warn_each_time(f"{self.name!r} was changed while it was read: {words}", FileChangedWarning, 3)
 
     def madvise(self, option: int | Advice, start: int = 0, length: int | None = None) -> None:
-        """Tell the kernel how `length` bytes from `start` on will be used; None, or too many: to the end.
+        """Tell the kernel how `length` bytes from `start` on will be used.
 
-        `option` is a word, or a number as mmap.MADV_SEQUENTIAL. MADV_DONTDUMP and MADV_DODUMP act on whole pages of a
-        mapped region. MADV_DONTFORK and MADV_DOFORK are accepted and do nothing, since a child process may use what it
-        inherited. ValueError for an option that is not known.
+        With None, or a number that is too large, they reach to the end.
+
+        `option` is a word, or a number as mmap.MADV_SEQUENTIAL. MADV_DONTDUMP and MADV_DODUMP act on whole
+        pages of a mapped region. MADV_DONTFORK and MADV_DOFORK are accepted and do nothing, since a child
+        process may use what it inherited. Raises ValueError for an unknown option.
         """
         if isinstance(option, str):
             advice = number_of(option, ADVICE, "option")
@@ -151,10 +157,13 @@ class Region(native.RegionBase):
             self._advise(advice, start, length)
 
     def prefetch(self, offset: int = 0, length: int | None = None) -> None:
-        """Read `length` bytes from `offset` on into memory and wait for them; None: to the end.
+        """Read `length` bytes from `offset` on into memory, and wait until they are there.
 
-        Raises MapFaultError if some cannot be read, ValueError for a range outside the region. Other threads run
-        meanwhile, which they do not while a page that is not in memory is touched.
+        With None, they reach to the end.
+
+        Raises MapFaultError if some of them cannot be read, ValueError for a range outside the region. Other
+        threads run meanwhile. Without this call, they wait when Python code touches a page that is not in
+        memory.
         """
         size = len(self)
         left = size - offset if length is None else length
@@ -166,7 +175,10 @@ class Region(native.RegionBase):
         self._advise(native.ADVICE_POPULATE, offset, left)
 
     def resident(self, offset: int = 0, length: int | None = None) -> int:
-        """Return how many of `length` bytes from `offset` on are in memory now; None: to the end."""
+        """Return how many of `length` bytes from `offset` on are in memory now.
+
+        With None, they reach to the end.
+        """
         return self._resident(offset, _TO_END if length is None else length)
 
     # ------------------------------------------------------------------------------------------------- like a file --
@@ -188,14 +200,14 @@ class Region(native.RegionBase):
         return False
 
     def flush(self) -> None:
-        """Do nothing: there is nothing to write. For code that treats a region as a file."""
+        """Do nothing, since there is nothing to write. Code that treats a region as a file may call it."""
 
     def fileno(self) -> NoReturn:
-        """Raise io.UnsupportedOperation: a region has no descriptor to share."""
+        """Raise io.UnsupportedOperation, since a region has no descriptor to share."""
         raise io.UnsupportedOperation("fileno")
 
     def file(self) -> io.BufferedReader:
-        """Return a binary file over the region, with a position of its own: for what asks for a file, not for a buffer.
+        """Return a binary file over the region, with its own position, for code that needs a file.
 
         The file raises MapFaultError on bytes that are lost. Closing it leaves the region open. io.BufferedReader(region)
         works as well; it shares the position of the region, and closes the region when it is closed.
@@ -211,10 +223,13 @@ class Region(native.RegionBase):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Verify and close. An exception of the block becomes the context of a loss or of a FileChangedError.
+        """Verify and close the region.
 
-        Two kinds of exception go through unchecked: those that end a program or a task (KeyboardInterrupt, SystemExit,
-        GeneratorExit, CancelledError), and a loss that has been raised already.
+        An exception of the block becomes the context of a loss or of a FileChangedError.
+
+        Two kinds of exceptions leave the block without a check: those that end a program or a task
+        (KeyboardInterrupt, SystemExit, GeneratorExit, CancelledError), and a loss that has been raised
+        already.
         """
         if self.closed or not self._opened:
             self.close()
@@ -229,17 +244,17 @@ class Region(native.RegionBase):
 
     @property
     def name(self) -> Any:
-        """What the region was opened from, as it was given: a path, a descriptor, or an object with one.
+        """What the region was opened from: the path, the descriptor, or the object with a descriptor.
 
-        Of an adopted mapping: the path of its file.
+        For an adopted mapping it is the path of its file.
         """
         return self._arguments[0]
 
     @property
     def path(self) -> str | bytes | None:
-        """The absolute path of the file; None when the region was not opened by a path.
+        """The absolute path of the file, or None when the region was not opened by a path.
 
-        A relative path means what it meant when the region was opened, whatever the current directory is now.
+        A relative path is completed by the directory that was current when the region was opened.
         """
         source, opener, *_ = self._arguments
         if opener == READ or (opener == LOAD and source in ("-", b"-")):
@@ -256,15 +271,19 @@ class Region(native.RegionBase):
         return os.path.normpath(os.path.join(os.fsdecode(self._directory), path))
 
     def reference(self, offset: int = 0, length: int | None = None) -> Self:
-        """Return a reference to `length` bytes from `offset` on of this region; None: to its end.
+        """Return a reference to `length` bytes from `offset` on of this region.
 
-        A reference is a region that knows which file it means (by path, device, inode, size and modification time) and
-        has not opened it: it holds no descriptor, no lock and no memory. Its first use opens the file with the options
-        of this region, and raises StaleError if the file was replaced, rewritten, cut or renamed. Pickling a region
-        passes on such a reference. All references that come from one region insist on one and the same file.
+        With None, they reach to its end.
 
-        Makes no system call. Also works on a closed region. Raises TypeError for a region that was read from a stream
-        or not opened by a path, ValueError for a range that is empty or outside the region.
+        A reference is a region that knows its file (by path, device, inode, size and modification time) and
+        has not opened it yet. So it holds no descriptor, no lock and no memory. Its first use opens the file
+        with the options of this region, and raises StaleError if the file was replaced, rewritten, cut or
+        renamed. Pickling a region makes such a reference. All references to one region accept only the same
+        file.
+
+        The call makes no system call, and also works on a closed region. It raises TypeError for a region
+        that was read from a stream or not opened by a path, ValueError for a range that is empty or outside
+        the region.
         """
         arguments = list(self._reference_arguments())
         whole = arguments[LENGTH] or max(self._identity[2] - arguments[OFFSET], 0)
@@ -276,7 +295,7 @@ class Region(native.RegionBase):
         return self._refer(tuple(arguments), self._identity)
 
     def _reference_arguments(self) -> tuple[Any, ...]:
-        """The arguments of a reference to this region: an absolute path, and every option."""
+        """Return the arguments of a reference to this region: an absolute path, and every option."""
         kind = type(self).__name__
         if self._arguments[1] == ADOPT:
             raise TypeError(f"cannot pickle a {kind} of an adopted mapping: it is memory of this process")
@@ -290,9 +309,9 @@ class Region(native.RegionBase):
         return (path, OPEN, *(self._arguments[2:] or DEFAULTS))
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pass a reference: no byte of the file, and no look at it."""
+        """Pickle a reference. The method neither copies bytes of the file nor looks at it."""
         reference = (type(self), self._reference_arguments(), self._identity)
-        state = self.__getstate__()  # what a subclass has added
+        state = self.__getstate__()  # attributes of a subclass
         return (arrive, reference) if state is None else (arrive, reference, state)
 
     def __copy__(self) -> NoReturn:
@@ -352,41 +371,41 @@ class _RegionFile(io.RawIOBase):
 def open(source: Source, **options: Unpack[Options]) -> Region:  # noqa: A001, as io and gzip have it
     """Open a file for reading, as a Region.
 
-    `source` is a path, a descriptor, or an object with fileno(); what is given stays the caller's. Small files are
-    copied, larger ones mapped, streams read to their end; an empty file is an empty region.
+    `source` is a path, a descriptor, or an object with fileno(), which stays the caller's. Small files are
+    copied, larger files are mapped, and streams are read to their end. An empty file becomes an empty region.
 
-    Raises FileNotFoundError, PermissionError, IsADirectoryError and their like as the built-in open() does, with errno and
-    filename; BlockingIOError when another process holds a lock on the file, or a FIFO has no writer; TimeoutError when a
-    stream has not ended within `timeout`; UnstableError when `stable=True` cannot be had; ValueError for a window outside
-    the file; MemoryError.
+    Raises FileNotFoundError, PermissionError, IsADirectoryError and similar exceptions as the built-in open()
+    does, with errno and filename; BlockingIOError when another process holds a lock on the file, or a FIFO
+    has no writer; TimeoutError when a stream has not ended within `timeout`; UnstableError when `stable=True`
+    is impossible; ValueError for a window outside the file; MemoryError.
     """
     return Region._open(source, OPEN, options)
 
 
 def load(source: Source, **options: Unpack[Options]) -> Region:
-    """Open a file as open() does, except that the path "-", exactly, is standard input, read to its end."""
+    """Open a file as open() does, except that the path "-" means standard input, which is read to its end."""
     return Region._open(source, LOAD, options)
 
 
 def read_fd(fd: int | HasFileno, **options: Unpack[Options]) -> Region:
-    """Read a descriptor from where it stands to its end into memory, within `max_bytes`: a pipe, a socket, a file.
+    """Read a pipe, a socket or a file from its position to its end into memory, at most `max_bytes`.
 
-    `fd` is a descriptor or an object with fileno(), and stays the caller's. Raises OSError with EFBIG when there is more
-    than `max_bytes`, TimeoutError when the end does not come within `timeout`.
+    `fd` is a descriptor or an object with fileno(), and stays the caller's. Raises OSError with EFBIG when
+    there are more bytes than `max_bytes`, TimeoutError when the end does not come within `timeout`.
     """
     return Region._open(fd, READ, options)
 
 
 def _annotation(name: str) -> str:
-    """The type of a keyword, as it was written."""
+    """Return the type of a keyword, as it is written in Options."""
     kind: Any = Options.__annotations__[name]
     return str(getattr(kind, "__forward_arg__", kind))
 
 
 def _show_keywords(*calls: Any) -> None:
-    """Let help() and inspect.signature() list the keywords, with their defaults and what they mean.
+    """Make help() and inspect.signature() list the keywords, with their defaults and meanings.
 
-    The calls take them as `**options`, so that no call pays for seventeen parameters.
+    The functions take the keywords as `**options`, since a call with many parameters would be slower.
     """
     table = inspect.cleandoc(Options.__doc__ or "").partition("\n\n")[2]
     keyword = inspect.Parameter.KEYWORD_ONLY
@@ -410,12 +429,13 @@ _show_keywords(open, load, read_fd)
 
 
 def check(view: object) -> None:
-    """Raise MapFaultError if bytes that `view` shows are lost.
+    """Raise MapFaultError if bytes of `view` are lost.
 
-    `view` is anything that shows bytes of a region without a copy: a memoryview, a NumPy array or a slice of one, a
-    pyarrow buffer, or the region itself. Works from any thread, and also after the region was closed, as long as the view
-    lives. Raises ValueError if the bytes belong to no region (they are a copy, or an array that Arrow got from a region
-    that was closed since), TypeError for what is no buffer.
+    `view` is any object that shows bytes of a region without a copy: a memoryview, a NumPy array or a slice
+    of one, a pyarrow buffer, or the region itself. The function works in any thread, and also after the
+    region was closed, as long as the view lives. Raises ValueError if the bytes do not belong to a region
+    (they are a copy, or an array that Arrow got from a region that was closed since), TypeError if `view` is
+    not a buffer.
 
         with mmapguard.open("big.bin") as region:
             array = numpy.frombuffer(region)

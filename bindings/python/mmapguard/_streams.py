@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Streams: read here rather than by the library, since Python's own waits hear Ctrl-C and keep time limits.
+"""Reads streams in Python and not in the library, since Ctrl-C and time limits work in Python's own waits.
 
-A stream is a pipe, a FIFO, a socket, a terminal or another device whose bytes come when somebody writes them. It is
-collected in a memory file, from which the library makes the region.
+A stream is a pipe, a FIFO, a socket, a terminal or another device whose bytes come when another program
+writes them. The code copies the stream into a memory file, from which the library makes the region.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NO_LIMIT: Final = 2**64 - 1
 
 
 class _Reader:
-    """Reads a descriptor and waits for it, until a moment."""
+    """Reads from a descriptor, and waits for bytes until a deadline."""
 
     def __init__(self, fd: int, source: object, timeout: float | None) -> None:
         self._fd = fd
@@ -34,11 +34,11 @@ class _Reader:
         self._poll.register(fd, select.POLLIN)
 
     def ready(self) -> bool:
-        """Return True when a read would not wait: there are bytes, the end, or an error."""
+        """Return True when a read would not wait, because there are bytes, the end, or an error."""
         return bool(self._poll.poll(0))
 
     def read_now(self, size: int) -> bytes | None:
-        """Return what is there; nothing at the end, None when the writer has not written yet."""
+        """Return the bytes that can be read now; b"" at the end, None when the writer has not written yet."""
         try:
             return os.read(self._fd, size)
         except BlockingIOError:
@@ -47,7 +47,7 @@ class _Reader:
             raise OSError(failed.errno, failed.strerror, self._name) from None
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, for which it waits; nothing at the end. Raises TimeoutError."""
+        """Wait for the next bytes and return them; b"" at the end. Raises TimeoutError."""
         while True:
             left = None if self._end is None else max(self._end - time.monotonic(), 0) * 1000
             if not self._poll.poll(left):
@@ -58,10 +58,12 @@ class _Reader:
                 return data
 
     def first(self, size: int, mode: int, flags: int) -> bytes:
-        """As read(), for the first time: a FIFO that no writer has opened is an error, unless a wait was asked for.
+        """Do the first read().
 
-        poll(2) reports the end of a FIFO only once a writer has come and gone; before, a read returns nothing, and
-        EAGAIN when there is a writer that is silent.
+        A FIFO that no writer has opened is an error, unless the caller has asked for a wait.
+
+        poll(2) reports the end of a FIFO only after a writer has come and gone. Before, a read returns b"",
+        or fails with EAGAIN when there is a writer that has not written yet.
         """
         may_lack_writer = stat.S_ISFIFO(mode) and not os.get_blocking(self._fd)
         if may_lack_writer and not flags & native.FLAG_FIFO_WAIT and not self.ready():
@@ -74,7 +76,8 @@ class _Reader:
 
 
 def _collect(reader: _Reader, memory: int, window: tuple[int, int], cap: int, mode: int, flags: int) -> int:
-    """Copy the stream into a memory file: to its end, or as far as the window reaches, or beyond the cap.
+    """Copy the stream into a memory file, up to its end or the end of the window, or until the cap is
+    exceeded.
 
     Returns the number of bytes.
     """
@@ -94,7 +97,10 @@ def _collect(reader: _Reader, memory: int, window: tuple[int, int], cap: int, mo
 
 
 def _opened(path: bytes, flags: int) -> int | None:
-    """Open a path as the library does: without a wait for a writer, and without getting a terminal. None: not possible."""
+    """Open a path as the library does, without waiting for a writer or getting a controlling terminal.
+
+    Return None on failure.
+    """
     extra = os.O_NOFOLLOW if flags & native.FLAG_NOFOLLOW else 0
     try:
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | extra)
@@ -105,10 +111,10 @@ def _opened(path: bytes, flags: int) -> int | None:
 def _into_memory(
     reader: _Reader, window: tuple[int, int], cap: int, mode: int, flags: int, source: object
 ) -> int:
-    """The memory file with the bytes of the stream, at its start."""
+    """Return the memory file with the bytes of the stream, positioned at its start."""
     memory = os.memfd_create("mmapguard")
     try:
-        if window[1] <= cap:  # else the library refuses the window, and need not see a byte
+        if window[1] <= cap:  # otherwise the library refuses the window before it reads
             done = _collect(reader, memory, window, cap, mode, flags)
             if not window[1] and done - window[0] > cap:
                 raise OSError(errno.EFBIG, f"has more than the {cap} bytes of max_bytes", filename(source))
@@ -129,9 +135,10 @@ def collect(
     max_bytes: int,
     timeout: float | None,
 ) -> int | None:
-    """Read a stream into a memory file and return its descriptor; None if the source is no stream.
+    """Read a stream into a memory file and return its descriptor; None if the source is not a stream.
 
-    Called by the extension. Returns None as well where the source cannot be opened: the library then says why.
+    The extension calls this function. It also returns None when the source cannot be opened, since the
+    library then reports the reason.
     """
     own = None if path is None else _opened(path, flags)
     if path is not None and own is None:
@@ -140,7 +147,7 @@ def collect(
     try:
         mode = os.fstat(used).st_mode
         reader = _Reader(used, source, timeout)
-        # A file of size 0 is a stream if it has nothing to read now, not even its end, as in tracefs.
+        # A file of size 0 is a stream if a read would wait for bytes or for the end, as in tracefs.
         if stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and reader.ready()):
             return None
         return _into_memory(reader, (offset, length), max_bytes or _DEFAULT_CAP, mode, flags, source)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A plugin for pytest: the process is guarded, and a test during which bytes of a mapping were lost fails.
+"""A plugin for pytest. It guards the process, and a test during which bytes of a mapping are lost fails.
 
     [tool.pytest.ini_options]
     addopts = "-p mmapguard.pytest_plugin"
 
-Without it, a test that cuts a file short under a mapping ends the whole run by SIGBUS, and names no test.
+Without the plugin, a test that cuts a file short under a mapping ends the whole run by SIGBUS, without naming
+the test.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ _GUARD: Final = mmapguard.guard_process()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Guard the process from the start of the run on."""
+    """Guard the process from the start of the run."""
     config.addinivalue_line("markers", "loses_bytes: bytes of mapped files may be lost during this test")
     if not _GUARD.active:
         _GUARD.start()
 
 
 def pytest_unconfigure() -> None:
-    """End to guard when the run has ended."""
+    """Stop guarding when the run has ended."""
     _GUARD.stop()
 
 
