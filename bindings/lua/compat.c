@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Integers in and out, for Lua versions that have them and for those whose numbers are doubles.
+ * Converts integers from and to Lua, both for versions that have integers and for versions whose numbers are doubles.
  */
 #include "compat.h"
 
@@ -25,14 +25,14 @@ mmgl_to_integer(lua_State *L, int index, int64_t *value, const char **why)
 #else
     lua_Number number = lua_tonumber(L, index);
 
-    /* 2^53 itself is refused: it is also what a script gets that wrote 2^53 + 1. NaN fails every comparison. */
+    /* 2^53 itself is refused, since a script that means 2^53 + 1 gets the same number. NaN fails every comparison. */
     if (!(number > -(lua_Number)MMGL_EXACT && number < (lua_Number)MMGL_EXACT)) {
         *why = number > 0 || number < 0 ? not_exact : no_integer;
-        if (number - number != 0) /* infinite, or NaN */
+        if (number - number != 0) /* it is infinite or NaN */
             *why = no_integer;
         return false;
     }
-    *value = (int64_t)number; /* in range, so the cast is defined; what is behind the point is compared next */
+    *value = (int64_t)number; /* the number is in range, so the cast is defined; the next line refuses fractions */
     *why = no_integer;
     return (lua_Number)*value == number;
 #endif
@@ -40,7 +40,7 @@ mmgl_to_integer(lua_State *L, int index, int64_t *value, const char **why)
 
 #if LUA_VERSION_NUM == 501
 
-/* The type of what LuaJIT's FFI makes; there is no name for it in the headers. */
+/* The type of a cdata of LuaJIT's FFI. The headers of LuaJIT have no name for it. */
 #define TYPE_CDATA 10
 
 int
@@ -50,7 +50,8 @@ mmgl_number_type(lua_State *L, int index)
 
     if (type != TYPE_CDATA)
         return type;
-    /* The C interface cannot look into a cdata. tonumber() can, and rounds beyond 2^53, where every number is refused. */
+    /* The C interface cannot read a cdata, but tonumber() can. It rounds numbers beyond 2^53, and these are refused
+       anyway. */
     lua_pushvalue(L, index);
     lua_getglobal(L, "tonumber");
     lua_insert(L, -2);
@@ -81,7 +82,7 @@ mmgl_check_integer(lua_State *L, int arg)
 
     if (!mmgl_to_integer(L, arg, &value, &why) || (value == 0 && !MMGL_HAS_INTEGERS)) {
         mmgl_number_type(L, arg);
-        luaL_checknumber(L, arg); /* the error that names the type */
+        luaL_checknumber(L, arg); /* raises the error that names the type */
         luaL_argcheck(L, mmgl_to_integer(L, arg, &value, &why), arg, why);
     }
     return value;
@@ -121,7 +122,7 @@ push_fitting(lua_State *L, int64_t value)
 void
 mmgl_push_integer(lua_State *L, int64_t value)
 {
-    /* Negated as unsigned, where INT64_MIN has a negative. */
+    /* The negation is unsigned, since -INT64_MIN does not fit into an int64_t. */
     if (!MMGL_HAS_INTEGERS && !fits(value < 0 ? 0 - (uint64_t)value : (uint64_t)value))
         luaL_error(L, "an integer beyond 2^53 cannot be a number of this Lua");
     push_fitting(L, value);
@@ -132,7 +133,7 @@ mmgl_push_count(lua_State *L, uint64_t value)
 {
     if (!fits(value))
         luaL_error(L, "an integer beyond %s cannot be a number of this Lua", MMGL_HAS_INTEGERS ? "2^63" : "2^53");
-    push_fitting(L, (int64_t)value); /* it fits */
+    push_fitting(L, (int64_t)value); /* the cast is safe: the value was checked */
 }
 
 void

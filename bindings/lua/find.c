@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * find: plain text by the library, patterns in place.
+ * The method `find`. The library searches for plain text; patterns are matched in place.
  */
 #include "pattern.h"
 #include "view.h"
 
 #include <string.h>
 
-/* Plain text is looked for here up to this distance, which costs as little as a script expects of a match nearby. The
- * search of the library then takes over: it first asks the kernel whether the guard is in place, which costs as much as
- * to look through some ten thousand bytes. */
+/*
+ * The code here searches so many bytes for plain text, so that a near match is cheap. Then the library takes over. It
+ * first asks the kernel whether the guard is in place, which takes as long as searching some ten thousand bytes.
+ */
 #define NEARBY 16384u
-/* After so many false starts the text repeats itself too much, and memmem(3), which is linear, takes over. */
+/* After so many false starts the text is too repetitive, and memmem(3), which takes linear time, takes over. */
 #define MAX_FALSE_STARTS 32
-/* Items of a pattern that are kept on the stack. */
+/* A pattern of at most so many items is kept on the stack. */
 #define STACK_ITEMS 32u
 
 static const unsigned char *
@@ -56,7 +57,7 @@ find_plain(lua_State *L, const struct mmgl_view *view, uint64_t start, const cha
         mmgl_verify(L, view, start, seen);
         return hit != NULL ? push_place(L, start + seen - needle_size, needle_size) : (lua_pushnil(L), 1);
     }
-    /* The search starts over: bytes that were looked at above count as well if they are lost by now. */
+    /* The search starts again from the beginning, since bytes that were searched above may be lost by now. */
     mmg_status status = mmg_find(view->shared->handle, view->start + start, rest, needle, needle_size, &place);
     if (status != MMG_OK)
         return mmgl_raise_loss(L, view, status);
@@ -107,7 +108,7 @@ find_pattern(lua_State *L, const struct mmgl_view *view, uint64_t start, const c
     } else {
         lua_pushnil(L);
     }
-    /* After everything was read, the captures too. */
+    /* This comes after the last read, so the captures are verified, too. */
     mmgl_verify(L, view, (uint64_t)(m.low - view->data), (uint64_t)(m.high - m.low));
     if (m.too_complex)
         return luaL_argerror(L, 2, "pattern too complex");
@@ -140,7 +141,7 @@ mmgl_find_for_ffi(const struct mmgl_view *view, double init, const char *text, u
 {
     if (!(init >= 1 && init <= view->length) || size == 0 || (plain == 0 && !mmgl_pattern_is_plain(text, size)))
         return -1;
-    uint64_t start = (uint64_t)init - 1; /* a position within the view, so it is exact */
+    uint64_t start = (uint64_t)init - 1; /* the cast is exact: the position is inside the view */
     if ((double)(start + 1) != init)
         return -1;
     uint64_t rest = view->size - start;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * lines: an iterator over lines or blocks, as io.lines gives them.
+ * The method `lines`: an iterator over lines or blocks, as io.lines returns.
  */
 #include "view.h"
 
 #include <string.h>
 
-/** Where an iterator stands; an upvalue of its function. */
+/** The state of an iterator. It is an upvalue of the iterator's function. */
 struct reader {
     uint64_t position;
     uint64_t block; /* 0: lines */
-    bool keeps_end; /* lines come with their end */
+    bool keeps_end; /* lines include their end */
 };
 
 enum {
@@ -18,7 +18,7 @@ enum {
     READER
 };
 
-/* Push the part at `position`, which lies before the end. Returns the position behind the part. */
+/* Pushes the part at `position`, which is before the end. Returns the position behind the part. */
 static uint64_t
 push_part(lua_State *L, const struct mmgl_view *view, const struct reader *reader)
 {
@@ -48,7 +48,7 @@ next_part(lua_State *L)
     if (view->data == NULL)
         return luaL_error(L, "attempt to use a closed %s", view->is_span != 0 ? "span" : "region");
     if (reader->position == view->size) {
-        /* An iterator may live longer than its loop, as a constant of what LuaJIT has compiled. The region need not. */
+        /* Code that LuaJIT has compiled may keep the iterator after its loop. The iterator must not keep the region. */
         lua_pushnil(L);
         lua_replace(L, lua_upvalueindex(READER_VIEW));
         return 0;
@@ -60,7 +60,7 @@ next_part(lua_State *L)
 int
 mmgl_line_at(lua_State *L)
 {
-    struct reader reader = {.position = (uint64_t)lua_tonumber(L, 2)}; /* of the FFI module, which counts exactly */
+    struct reader reader = {.position = (uint64_t)lua_tonumber(L, 2)}; /* exact: an offset inside the view */
 
     push_part(L, mmgl_check_view(L), &reader);
     return 1;
@@ -76,7 +76,7 @@ mmgl_lines(lua_State *L)
         reader.block = (uint64_t)mmgl_check_range(L, 2, 1, INT64_MAX);
     } else {
         const char *format = luaL_optstring(L, 2, "l");
-        format += *format == '*'; /* as it was up to 5.2 */
+        format += *format == '*'; /* formats started with "*" up to Lua 5.2 */
         luaL_argcheck(L, (*format == 'l' || *format == 'L') && format[1] == '\0', 2, "invalid format");
         reader.keeps_end = *format == 'L';
     }

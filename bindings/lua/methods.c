@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What regions and spans can do, as far as it is short: bytes, parts, state and the end.
+ * The short methods of regions and spans: bytes, parts, state and closing.
  */
 #include "view.h"
 
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The table of methods, an upvalue of __index alone. */
+/* The upvalue with the table of methods, which only __index has. */
 #define METHODS (MMGL_UPVALUES + 1)
 
 /* ------------------------------------------------------------------------------------------------------- bytes -- */
@@ -32,7 +32,7 @@ view_index(lua_State *L)
     int type = mmgl_number_type(L, 2);
 
     if (type != LUA_TNUMBER) {
-        if (lua_gettop(L) != 2) /* only the debug library calls with fewer or more */
+        if (lua_gettop(L) != 2) /* only the debug library makes such calls */
             lua_settop(L, 2);
         lua_rawget(L, lua_upvalueindex(METHODS));
         return 1;
@@ -40,7 +40,7 @@ view_index(lua_State *L)
     struct mmgl_view *view = mmgl_check_view(L);
     if (!mmgl_to_integer(L, 2, &position, &why))
         return luaL_error(L, "bad argument #1 to '[]' (%s)", why);
-    /* Positions from 1 to size, and -size to -1; as unsigned numbers all others are beyond. */
+    /* Valid positions are 1 to size and -size to -1. As unsigned numbers, all others become offsets beyond the end. */
     uint64_t offset = position > 0 ? (uint64_t)position - 1 : view->size + (uint64_t)position;
     if (position == 0 || offset >= view->size)
         lua_pushnil(L);
@@ -127,7 +127,8 @@ state_of(const struct mmgl_view *view, bool verify)
 
     if (status == MMG_OK || status == MMG_E_CHANGED || view->is_span == 0)
         return status;
-    /* What mmg_check() found is on record now. If it found nothing, then it could not look, and that is what to say. */
+    /* A loss that mmg_check() has found is on record now. If there is none, mmg_check() itself has failed, and its
+       status is the result. */
     return mmgl_describe(view).fault_cause == MMG_OK ? status : mmgl_loss_within(view, 0, view->size);
 }
 
@@ -143,7 +144,9 @@ view_check(lua_State *L)
     return 1;
 }
 
-/* Writes to standard error that the file of a view was written to. lua_warning() would be silent in most programs. */
+/*
+ * Writes a warning to standard error that the file of a view was written to. lua_warning() is switched off by default.
+ */
 static void
 warn_of_change(const struct mmgl_view *view)
 {
@@ -151,7 +154,10 @@ warn_of_change(const struct mmgl_view *view)
             mmg_status_name(MMG_E_CHANGED));
 }
 
-/* Returns what mmg_verify() finds about a view. A change that the script did not ask to be an error becomes a warning. */
+/*
+ * Returns the result of mmg_verify() for a view. If the file was written to and the script has not asked for an error,
+ * writes a warning and returns MMG_OK.
+ */
 static mmg_status
 verified_state_of(const struct mmgl_view *view)
 {
@@ -182,7 +188,7 @@ set_string(lua_State *L, const char *key, const char *value)
     lua_setfield(L, -2, key);
 }
 
-/* Set true in the table at the top of the stack for the word of each bit that `what` has. */
+/* Sets a field to true in the table at the top of the stack, for the word of each bit that `what` has. */
 static void
 set_words(lua_State *L, uint32_t vocabulary, const uint32_t *bits, size_t count, uint32_t what)
 {
@@ -200,7 +206,7 @@ set_count(lua_State *L, const char *key, uint64_t value)
     lua_setfield(L, -2, key);
 }
 
-/* Replace a number in the table at the top of the stack by nil, where it means that there is nothing to tell. */
+/* Removes a field from the table at the top of the stack, whose number means that there is nothing to report. */
 static void
 set_nothing(lua_State *L, const char *key)
 {
@@ -208,7 +214,7 @@ set_nothing(lua_State *L, const char *key)
     lua_setfield(L, -2, key);
 }
 
-/* The bits of mmg_info.exceptions, as a table with true for the word of each. */
+/* Sets the field `exceptions`: a table with true for the word of each bit of mmg_info.exceptions. */
 static void
 set_exceptions(lua_State *L, uint32_t exceptions)
 {
@@ -222,7 +228,7 @@ set_exceptions(lua_State *L, uint32_t exceptions)
     lua_setfield(L, -2, "exceptions");
 }
 
-/* The means in mmg_info.means_order, four bits each, as a list of words. */
+/* Sets the field `means_order`: the list of words in mmg_info.means_order, which has four bits for each. */
 static void
 set_means_order(lua_State *L, uint64_t order)
 {
@@ -234,7 +240,7 @@ set_means_order(lua_State *L, uint64_t order)
     lua_setfield(L, -2, "means_order");
 }
 
-/* How a member of each type is put into the table. */
+/* For each type of a member, the expression that puts it into the table. */
 #define SET_uint32_t(name) set_count(L, #name, info.name)
 #define SET_uint64_t(name) set_count(L, #name, info.name)
 #define SET_int32_t(name) mmgl_set_integer(L, #name, info.name)
@@ -332,7 +338,7 @@ view_tostring(lua_State *L)
     return 1;
 }
 
-/* ----------------------------------------------------------------------------------------------------- the end -- */
+/* ----------------------------------------------------------------------------------------------------- closing -- */
 
 /* Ends a view, and raises an error if what was computed from it does not hold. */
 static int
@@ -341,12 +347,12 @@ end_view(lua_State *L, struct mmgl_view *view)
     mmg_status status = verified_state_of(view);
 
     if (status != MMG_OK) {
-        mmgl_push_loss(L, view, status); /* the message first: if there is no memory for it, the view is as it was */
+        mmgl_push_loss(L, view, status); /* first: if there is no memory for it, nothing changes */
         mmgl_release(L, view);
         return lua_error(L);
     }
     status = mmgl_release(L, view);
-    if (status != MMG_OK) /* lost since the last line but two */
+    if (status != MMG_OK) /* bytes were lost after the status was read */
         return luaL_error(L, "%s (%s)", mmg_status_message(status), mmg_status_name(status));
     return 0;
 }
@@ -362,7 +368,7 @@ view_close(lua_State *L)
     return 1;
 }
 
-/* The end of a scope. An error that is under way is the one to be seen; it says already that the block has failed. */
+/* Ends a view at the end of its scope. When an error has ended the scope, the function raises no other error. */
 static int
 view_leave(lua_State *L)
 {
@@ -374,8 +380,10 @@ view_leave(lua_State *L)
     return 0;
 }
 
-/* Raises nothing, whatever it is given: with the debug library a script may put this metatable on a table, and an error
-   in a finalizer hits whoever allocates next. */
+/*
+ * The finalizer. It raises no error for any argument, since an error in a finalizer would appear in unrelated code that
+ * allocates. With the debug library a script may even give this metatable to a table.
+ */
 static int
 view_collect(lua_State *L)
 {
@@ -442,17 +450,17 @@ fill_metatable(lua_State *L, int metatable, int method_table, const char *name)
     lua_setfield(L, metatable, "__index");
     lua_pushstring(L, name);
     lua_setfield(L, metatable, "__name");
-    lua_pushboolean(L, 0); /* what getmetatable() gives to scripts */
+    lua_pushboolean(L, 0); /* getmetatable() returns this to scripts */
     lua_setfield(L, metatable, "__metatable");
 }
 
-/* Returns true when string.find of this interpreter takes a start behind the end for the end, as that of 5.1 does. */
+/* Returns true when string.find of this interpreter treats a start behind the end as the end, as that of 5.1 does. */
 static bool
 clamps_init(lua_State *L)
 {
     bool clamps = LUA_VERSION_NUM < 502;
 
-    lua_getglobal(L, "string"); /* a host may have left the library out */
+    lua_getglobal(L, "string"); /* a host may not have loaded the string library */
     if (lua_type(L, -1) == LUA_TTABLE) {
         lua_getfield(L, -1, "find");
         if (lua_iscfunction(L, -1)) {
@@ -468,7 +476,7 @@ clamps_init(lua_State *L)
     return clamps;
 }
 
-/* Called with the upvalues of every method as its own. */
+/* Runs with the same upvalues as the methods, since it creates the methods from them. */
 static int
 set_up(lua_State *L)
 {

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Opening: options from a table, failures as nil, message and code, and a collector that is told of what it cannot see.
+ * Opens regions. Takes options from a table, returns failures as nil, message and code, and runs the collector when
+ * regions hold too much that the collector cannot see.
  */
 #include "view.h"
 
 #include <string.h>
 
-/* A collection costs time, so the limits are twice what the last one left, and at least this. A mapped region holds one
- * of usually 1024 descriptors. */
+/*
+ * A collection takes time, so each limit is twice what the last collection has left, and at least the number here. A
+ * mapped region holds a descriptor, of which a process may often have only 1024.
+ */
 #define MIN_VIEWS_LIMIT 256u
 #define MIN_BYTES_LIMIT (UINT64_C(64) << 20)
 
@@ -25,7 +28,7 @@ static const struct member {
 #include "fields.inc"
 };
 
-/* Returns the prefix of the module's constants whose words a member takes; NULL for a member that is a count. */
+/* Returns the prefix of the constants that a member takes as words; NULL when the member is a count. */
 static const char *
 word_prefix(const char *name)
 {
@@ -38,7 +41,7 @@ word_prefix(const char *name)
     return NULL;
 }
 
-/* Returns true when math.huge stands for the largest value of a count, which means "no limit". */
+/* Returns true when a count takes math.huge, which means "no limit". */
 static bool
 is_limit(const char *name)
 {
@@ -61,7 +64,7 @@ number_option(lua_State *L, const char *name, bool wide)
     if (mmgl_number_type(L, -1) != LUA_TNUMBER)
         bad_option(L, name, lua_pushfstring(L, "number expected, got %s", luaL_typename(L, -1)));
     lua_Number number = lua_tonumber(L, -1);
-    if (is_limit(name) && number > 0 && number - number != 0) /* infinite, and not NaN */
+    if (is_limit(name) && number > 0 && number - number != 0) /* it is infinite, and not NaN */
         return most;
     if (!mmgl_to_integer(L, -1, &value, &why))
         bad_option(L, name, why);
@@ -70,7 +73,7 @@ number_option(lua_State *L, const char *name, bool wide)
     return (uint64_t)value;
 }
 
-/* Take the value at the top of the stack for a member of the options. */
+/* Stores the value at the top of the stack in a member of the options. */
 static void
 take_member(lua_State *L, const struct member *member, mmg_options *options)
 {
@@ -86,7 +89,7 @@ take_member(lua_State *L, const struct member *member, mmg_options *options)
         return;
     }
     uint64_t value = number_option(L, member->name, member->wide);
-    narrow = (uint32_t)value; /* checked, unless the member is wide */
+    narrow = (uint32_t)value; /* the value was checked, unless the member is wide */
     if (member->wide)
         memcpy(place, &value, sizeof value);
     else
@@ -105,7 +108,7 @@ take_on_change(lua_State *L)
     return raises;
 }
 
-/* Take the option whose name is at index -2 and whose value is at -1. */
+/* Stores the option whose name is at index -2 and whose value is at index -1. */
 static void
 take_option(lua_State *L, mmg_options *options, bool *raises_on_change)
 {
@@ -115,7 +118,7 @@ take_option(lua_State *L, mmg_options *options, bool *raises_on_change)
         luaL_argerror(L, 2, lua_pushfstring(L, "names of options are strings, not %s", luaL_typename(L, -2)));
     const char *name = lua_tostring(L, -2);
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
-        if (strcmp(name, members[i].name) == 0 && strcmp(name, "flags") != 0) { /* each flag has a name */
+        if (strcmp(name, members[i].name) == 0 && strcmp(name, "flags") != 0) { /* a flag is set by its own name */
             take_member(L, &members[i], options);
             return;
         }
@@ -151,7 +154,7 @@ check_options(lua_State *L, mmg_options *options, bool *raises_on_change)
 static void
 collect(lua_State *L, struct mmgl_state *state)
 {
-    if (lua_gc(L, MMGL_GC_IS_RUNNING, 0) != 0) /* a script that stopped the collector has its reasons */
+    if (lua_gc(L, MMGL_GC_IS_RUNNING, 0) != 0) /* do not collect when the script has stopped the collector */
         lua_gc(L, LUA_GCCOLLECT, 0);
     state->views_limit = state->views > MIN_VIEWS_LIMIT / 2 ? state->views * 2 : MIN_VIEWS_LIMIT;
     state->bytes_limit = state->bytes > MIN_BYTES_LIMIT / 2 ? state->bytes * 2 : MIN_BYTES_LIMIT;
@@ -175,7 +178,7 @@ new_shared(lua_State *L, struct mmgl_state *state, const char *name)
     return shared;
 }
 
-/* Fill a new, closed view. */
+/* Opens a region for a new, closed view. */
 static mmg_status
 open_view(lua_State *L, struct mmgl_view *view, opener function, const char *path, const mmg_options *options,
           mmg_error *error)
@@ -190,7 +193,7 @@ open_view(lua_State *L, struct mmgl_view *view, opener function, const char *pat
     if (status != MMG_OK)
         return status;
     mmg_info info = mmgl_describe(view);
-    view->shared->page = (size_t)info.page_size; /* of the kernel, so it fits */
+    view->shared->page = (size_t)info.page_size; /* fits: it is the size of a page */
     view->shared->weight = info.heap_bytes;
     view->shared->state->bytes += info.heap_bytes;
     mmgl_fill_view(view, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Lua patterns: a backtracking matcher over items. How deep it may go is limited as in Lua, so that no pattern
+ * Lua patterns: a backtracking matcher over items. The depth of its recursion is limited as in Lua, so that no pattern
  * exhausts the stack of C.
  */
 #include "pattern.h"
@@ -102,7 +102,9 @@ add_class(struct mmgl_item *item, unsigned char letter)
             add_range(item, (unsigned char)byte, (unsigned char)byte);
 }
 
-/* Where the bracket is that closes a set; NULL where there is none. The first of its bytes may be a bracket itself. */
+/*
+ * Returns the bracket that closes a set, or NULL when there is none. The first byte of the set may itself be a bracket.
+ */
 static const unsigned char *
 end_of_set(const unsigned char *p, const unsigned char *end)
 {
@@ -114,7 +116,10 @@ end_of_set(const unsigned char *p, const unsigned char *end)
     return p < end ? p : NULL;
 }
 
-/* Read a set; `p` is behind its bracket. Returns what follows the closing one, or NULL where there is none. */
+/*
+ * Reads a set. `p` is behind its opening bracket. Returns the place behind the closing bracket, or NULL when there is
+ * none.
+ */
 static const unsigned char *
 read_set(struct mmgl_item *item, const unsigned char *p, const unsigned char *end)
 {
@@ -142,7 +147,7 @@ read_set(struct mmgl_item *item, const unsigned char *p, const unsigned char *en
     return end + 1;
 }
 
-/* The captures of a pattern while it is read. */
+/* The state of reading a pattern. */
 struct reading {
     const unsigned char *p, *end;
     int captures, depth;
@@ -179,7 +184,7 @@ read_close(struct reading *r, struct mmgl_item *item)
     return NULL;
 }
 
-/* Behind a percent sign. */
+/* Reads what follows a percent sign. Returns NULL, or what is wrong. */
 static const char *
 read_escape(struct reading *r, struct mmgl_item *item)
 {
@@ -260,10 +265,10 @@ mmgl_pattern_compile(const char *pattern, size_t size, struct mmgl_item *items)
 
 /* ---------------------------------------------------------------------------------------------------- matching -- */
 
-/* The analyzer holds it possible that a match ends at NULL, since match() returns what it was given. */
+/* The analyzer assumes that a match may end at NULL, since match() returns its argument. */
 /* NOLINTBEGIN(clang-analyzer-core.NullDereference) */
 
-/* Does the byte at `s` match an item that stands for one byte? */
+/* Returns true when the byte at `s` matches an item that stands for one byte. */
 static inline bool
 matches(struct mmgl_match *m, const unsigned char *s, const struct mmgl_item *item)
 {
@@ -375,7 +380,10 @@ is_frontier(struct mmgl_match *m, const unsigned char *s, const struct mmgl_item
     return !in_set(item, before) && in_set(item, here);
 }
 
-/* An item that stands for one byte and is repeated. Returns NULL for "go on", at `*s` with the next item. */
+/*
+ * Matches an item that stands for one byte and may be repeated. Returns the end of the match, or NULL. When the
+ * matching must go on at `*s` with the next item, the function also sets `*over` to false.
+ */
 static const unsigned char *
 match_repeated(struct mmgl_match *m, const unsigned char **s, const struct mmgl_item *item, bool *over)
 {
@@ -403,7 +411,7 @@ match_repeated(struct mmgl_match *m, const unsigned char **s, const struct mmgl_
     }
 }
 
-/* Match items from `item` on at `s`. Returns the end of the match, or NULL. */
+/* Matches items from `item` on at `s`. Returns the end of the match, or NULL. */
 static const unsigned char *
 match(struct mmgl_match *m, const unsigned char *s, const struct mmgl_item *item)
 {
@@ -456,7 +464,7 @@ mmgl_pattern_find(struct mmgl_match *m, const struct mmgl_item *items, bool anch
                   const unsigned char **stop)
 {
     const unsigned char *s = *start;
-    /* A byte that must come first is looked for at the speed of memchr(3). */
+    /* When the match must start with a certain byte, memchr(3) finds that byte fast. */
     bool jumps = !anchored && items->kind == BYTE && (items->repeat == 0 || items->repeat == '+');
 
     m->low = m->high = s;

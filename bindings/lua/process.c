@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The mappings of others: a guard for the whole process, as a userdata that ends with its scope, and the ledger of losses.
+ * The guard for mappings of other code, as a userdata that ends with its scope; and the ledger of losses.
  */
 #include "view.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-/* The name under which the registry has the metatable of guards. */
+/* The registry has the metatable of guards under this name. */
 #define GUARD_TYPE "mmapguard.guard"
 
 struct guard {
     bool is_active;
     uint32_t flags;
-    uint64_t mark; /* of the ledger, when the guard was made */
+    uint64_t mark; /* the mark of the ledger when the guard was made */
 };
 
-/* Calls mmg_losses_get() for one record. Returns false when there is none. */
+/* Reads one record by mmg_losses_get(). Returns false when there is none. */
 static bool
 next_loss(lua_State *L, uint64_t since, mmg_loss *loss, uint64_t *next)
 {
@@ -47,7 +47,7 @@ set_identity(lua_State *L, const char *key, uint64_t value)
     lua_setfield(L, -2, key);
 }
 
-/* Push a record as a table. */
+/* Pushes a record as a table. */
 static void
 push_loss(lua_State *L, const mmg_loss *loss)
 {
@@ -70,7 +70,10 @@ push_loss(lua_State *L, const mmg_loss *loss)
     mmgl_set_integer(L, "thread", (int64_t)loss->thread);
 }
 
-/* Push three values: a list of the records behind a mark, the mark to go on from, and how many records are missing. */
+/*
+ * Pushes three values: a list of the records behind a mark, the mark for the next call, and the number of records that
+ * are missing.
+ */
 static int
 push_losses(lua_State *L, uint64_t since, bool only_foreign)
 {
@@ -121,7 +124,7 @@ guard_end(struct guard *guard)
         guard->is_active = false;
 }
 
-/* Raises an error if bytes of a mapping that is no region were lost since the guard was made. */
+/* Raises an error if bytes of a mapping that is not a region were lost since the mark. */
 static void
 raise_losses(lua_State *L, uint64_t since)
 {
@@ -174,7 +177,10 @@ guard_stop(lua_State *L)
     return 1;
 }
 
-/* Lua calls it with the error that leaves the scope, which goes on; nil when there is none. */
+/*
+ * Lua calls it at the end of the scope, with the error that has ended the scope, or nil. Such an error has priority
+ * over losses.
+ */
 static int
 guard_leave(lua_State *L)
 {
@@ -248,7 +254,7 @@ mmgl_add_process(lua_State *L)
         }
         lua_pushvalue(L, -1);
         lua_setfield(L, -2, "__index");
-        lua_pushboolean(L, 0); /* what getmetatable() gives to scripts */
+        lua_pushboolean(L, 0); /* getmetatable() returns this to scripts */
         lua_setfield(L, -2, "__metatable");
     }
     lua_pop(L, 1);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the FFI module for LuaJIT needs of the C module: the metatables, the methods, and functions that compiled code
- * calls. The FFI module finds them in the registry, where only the debug library reaches.
+ * Gives the FFI module for LuaJIT what it needs from the C module: the metatables, the methods, and functions that
+ * compiled code calls. The FFI module finds them in the registry, to which scripts have access only by the debug
+ * library.
  */
 #include "view.h"
 
@@ -12,21 +13,23 @@
 static int32_t
 is_lost(const mmgl_view *view, double offset, double size)
 {
-    uint64_t from = (uint64_t)offset, length = (uint64_t)size; /* a range of the view, so both are exact */
+    uint64_t from = (uint64_t)offset, length = (uint64_t)size; /* exact: both are inside the view */
 
     if (length == 1 ? !mmgl_zero_may_be_lost(view, from) : !mmgl_may_be_lost(view, from, length))
         return 0;
     return mmgl_loss_within(view, from, length) != MMG_OK;
 }
 
-/* Copy a range of the view, which the buffer has room for. The copy is what is looked at for zeroes, because it does not
-   change any more. */
+/*
+ * Copies a range of the view into the buffer, which has room for it. The code looks for zeros in the copy, because the
+ * copy does not change any more.
+ */
 static inline double
 copy_range(const mmgl_view *view, int64_t offset, int64_t size, mmgl_buffer *buffer)
 {
     buffer->uses++;
     memcpy(buffer->bytes, view->data + offset, (size_t)size);
-    /* The buffer is no larger than a page. So a loss shows at the first or at the last byte. */
+    /* The buffer is not larger than a page, so a loss shows as a zero at the first or the last byte. */
     if (size > 0 && (buffer->bytes[0] == 0 || buffer->bytes[size - 1] == 0) && view->shared->page != 0 &&
         mmgl_loss_within(view, (uint64_t)offset, (uint64_t)size) != MMG_OK)
         return -1;
@@ -36,7 +39,7 @@ copy_range(const mmgl_view *view, int64_t offset, int64_t size, mmgl_buffer *buf
 static double
 copy_part(const mmgl_view *view, double i, double j, mmgl_buffer *buffer)
 {
-    /* The comparisons are false for NaN, too. What passes them is a number that int64_t holds. */
+    /* The comparisons are false for NaN, too. Numbers that pass them fit into an int64_t. */
     if (!(i >= 1 && j >= i && j <= view->length && j - i < sizeof buffer->bytes))
         return -1;
     int64_t from = (int64_t)i, to = (int64_t)j;
@@ -106,7 +109,7 @@ mmgl_share(lua_State *L, int methods)
 void
 mmgl_share(lua_State *L, int methods)
 {
-    (void)L; /* LuaJIT loads what was built for Lua 5.1 */
+    (void)L; /* only a build for Lua 5.1 needs this, since LuaJIT loads such builds */
     (void)methods;
 }
 

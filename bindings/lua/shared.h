@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the FFI module for LuaJIT knows of the C module. The build copies the part between the two markers into
- * ffi.lua, so that part holds declarations only and needs nothing but mmapguard.h.
+ * What the FFI module for LuaJIT knows about the C module. The build copies the part between the two markers into
+ * ffi.lua, so that part has declarations only and needs only mmapguard.h.
  */
 #ifndef MMAPGUARD_LUA_SHARED_H
 #define MMAPGUARD_LUA_SHARED_H
@@ -12,25 +12,25 @@
 /** The userdata behind a region or a span. */
 typedef struct mmgl_view {
     const uint8_t *data;        /**< the bytes; NULL when the view is closed */
-    uint64_t size;              /**< how many bytes; 0 when the view is closed */
+    uint64_t size;              /**< number of bytes; 0 when the view is closed */
     double length;              /**< the size as a number of Lua 5.1 */
     int32_t reach;              /**< the size, or the largest int32_t if that is less */
     int32_t is_span;            /**< 1 for a span, 0 for a region */
-    struct mmgl_shared *shared; /**< what a region and its spans have in common; NULL when the view is closed */
+    struct mmgl_shared *shared; /**< the data that a region and its spans share; NULL when the view is closed */
     uint64_t start;             /**< offset of the first byte in the region */
     mmg_span pin;               /**< keeps the bytes mapped */
 } mmgl_view;
 
-/** Memory of the FFI module for the bytes of a string. */
+/** Memory in which the FFI module gets the bytes of a string. */
 typedef struct mmgl_buffer {
-    double uses; /**< how often bytes were copied into the buffer; tells the module that they were replaced */
+    double uses; /**< how often bytes were copied into the buffer, so that the module knows when they were replaced */
     uint8_t bytes[4096];
 } mmgl_buffer;
 
-/** Where a loop over lines stands. */
+/** The state of a loop over lines. */
 typedef struct mmgl_reader {
     const mmgl_view *view; /**< NULL at the end */
-    double offset;         /**< of the next line */
+    double offset;         /**< offset of the next line */
 } mmgl_reader;
 
 /** Functions that compiled code calls. They raise no Lua error and call no Lua function. */
@@ -41,21 +41,22 @@ typedef struct mmgl_calls {
      */
     int32_t (*is_lost)(const mmgl_view *view, double offset, double size);
     /**
-     * Copy a part of an open view, given by two positions from 1 on.
-     * @return how many bytes were copied; -1 when the method `sub` has to decide: the part is not inside the view, is
-     *   larger than the buffer, or has lost bytes
+     * Copies a part of an open view, which two positions give, counted from 1.
+     * @return the number of bytes that were copied; -1 when the module must call the method `sub`, since the part is
+     *         not inside the view, is larger than the buffer, or has lost bytes
      */
     double (*copy_part)(const mmgl_view *view, double i, double j, mmgl_buffer *buffer);
     /**
-     * Copy the next line, without its end, and move the reader behind it.
-     * @return how many bytes were copied; -2 when there is no more line; -1 when the C module has to decide: the view is
-     *   closed, the line is larger than the buffer, or has lost bytes
+     * Copies the next line without its end, and moves the reader behind the line.
+     * @return the number of bytes that were copied; -2 when there is no further line; -1 when the module must call the
+     *         C module, since the view is closed, the line is larger than the buffer, or has lost bytes
      */
     double (*copy_line)(mmgl_reader *reader, mmgl_buffer *buffer);
     /**
-     * Look for a plain text near a position from 1 on.
-     * @param plain  0 when magic characters are to be taken as such; a text that has one is left to the method
-     * @return the position of the first match; -1 when the method `find` has to decide
+     * Searches for a plain text near a position, which is counted from 1.
+     * @param plain  0 when magic characters have their meaning; the function then does not search for a text that has
+     *               one
+     * @return the position of the first match; -1 when the module must call the method `find`
      */
     double (*find_nearby)(const mmgl_view *view, double init, const char *text, uint64_t size, int32_t plain);
 } mmgl_calls;

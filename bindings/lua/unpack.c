@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * unpack: the formats of string.unpack (reference manual of Lua 5.4, section 6.4.2) over bytes in place, in every
- * version of Lua. Where numbers are doubles, an integer beyond 2^53 is refused rather than rounded.
+ * The method `unpack`: the formats of string.unpack (reference manual of Lua 5.4, section 6.4.2) over bytes in place,
+ * in every version of Lua. Where numbers are doubles, an integer beyond 2^53 is refused and not rounded.
  */
 #include "view.h"
 
 #include <limits.h>
 #include <string.h>
 
-#define MAX_INTEGER_SIZE 16 /* bytes of an integer */
+#define MAX_INTEGER_SIZE 16 /* the largest number of bytes of an integer */
 
-/* What decides about alignment in C. */
+/* The alignment of C: the offset of the union is the largest alignment of its members. */
 struct aligned {
     char byte;
     union {
@@ -31,7 +31,7 @@ enum kind {
     TO_ZERO,  /* z */
     PADDING,  /* x */
     ALIGNING, /* X */
-    NOTHING   /* a change of mode, or a space */
+    NOTHING   /* an option that has no value, such as a space or "<" */
 };
 
 struct unpacking {
@@ -53,7 +53,10 @@ host_is_little(void)
     return first == 1;
 }
 
-/* Raise an error about an argument, unless what was read is lost: then that is the reason. */
+/*
+ * Raises an error about an argument. If bytes that were read are lost, raises that error instead, since the loss is the
+ * reason.
+ */
 static int
 refuse(const struct unpacking *u, int arg, const char *why)
 {
@@ -69,7 +72,7 @@ is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* A number in the format, if there is one. */
+/* Returns the number at this place of the format, or `otherwise` when there is none. */
 static size_t
 read_count(struct unpacking *u, size_t otherwise)
 {
@@ -162,7 +165,7 @@ read_option(struct unpacking *u, size_t *size)
     }
 }
 
-/* Bytes to skip so that what follows is aligned. */
+/* Returns the number of bytes to skip, so that the next value is aligned. */
 static size_t
 padding_for(struct unpacking *u, enum kind kind, size_t size)
 {
@@ -186,7 +189,9 @@ padding_for(struct unpacking *u, enum kind kind, size_t size)
 
 /* ------------------------------------------------------------------------------------------------------ values -- */
 
-/* Take bytes from the view, which has them. */
+/*
+ * Returns the next `size` bytes of the view, and moves behind them. Raises an error when the view does not have them.
+ */
 static const unsigned char *
 take(struct unpacking *u, uint64_t size)
 {
@@ -197,7 +202,7 @@ take(struct unpacking *u, uint64_t size)
     return data;
 }
 
-/* The low 64 bits of an integer, extended by its sign where it has one. */
+/* Returns the low 64 bits of an integer. Extends the sign of a signed one. */
 static uint64_t
 take_integer(struct unpacking *u, size_t size, bool is_signed)
 {
@@ -225,7 +230,7 @@ push_integer(struct unpacking *u, size_t size, bool is_signed)
 
 #if MMGL_HAS_INTEGERS
     (void)is_signed;
-    lua_pushinteger(u->L, (lua_Integer)value); /* as string.unpack: what is too large is taken for negative */
+    lua_pushinteger(u->L, (lua_Integer)value); /* the cast makes large numbers negative, as in string.unpack */
 #else
     bool negative = is_signed && value >> 63 != 0;
     uint64_t magnitude = negative ? 0 - value : value;
@@ -263,14 +268,14 @@ push_to_zero(struct unpacking *u)
     const unsigned char *zero = memchr(from, 0, (size_t)rest);
 
     if (zero == NULL) {
-        u->position = u->view->size; /* all of it was looked at */
+        u->position = u->view->size; /* the code has read all of the view */
         refuse(u, 2, "unfinished string for format 'z'");
     }
     mmgl_push_bytes(u->L, from, (size_t)(zero - from));
     u->position += (uint64_t)(zero - from) + 1;
 }
 
-/* Push what an option stands for. Returns how many values. */
+/* Pushes the value of an option. Returns the number of values. */
 static int
 push_value(struct unpacking *u, enum kind kind, size_t size)
 {
@@ -296,7 +301,7 @@ push_value(struct unpacking *u, enum kind kind, size_t size)
         push_to_zero(u);
         return 1;
     default:
-        take(u, size); /* the padding */
+        take(u, size); /* skip the padding */
         return 0;
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The life of a view, its positions, and what is said when bytes were lost.
+ * The life of a view, its positions, and the messages about lost bytes.
  */
 #include "view.h"
 
@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* So many bytes behind a zero are looked at before the library is asked, which costs some hundred instructions. */
+/* The code looks at so many bytes behind a zero before it asks the library, which takes some hundred instructions. */
 #define ZERO_NEIGHBOURS 16u
 
 /* --------------------------------------------------------------------------------------------------- arguments -- */
@@ -16,7 +16,7 @@
 struct mmgl_view *
 mmgl_test_view(lua_State *L)
 {
-    /* A light userdata is a pointer that somebody else chose; only a full one can be a view. */
+    /* Only a full userdata can be a view. A light one is a pointer of other code. */
     if (lua_type(L, 1) != LUA_TUSERDATA || !lua_getmetatable(L, 1))
         return NULL;
     bool is_view = lua_rawequal(L, -1, lua_upvalueindex(MMGL_REGION)) ||
@@ -45,13 +45,16 @@ mmgl_check_view(lua_State *L)
     return view;
 }
 
-/* Returns the position from the start for one that may count from the end; 0 when it lies before the start. */
+/*
+ * Converts a position that may count from the end to one that counts from the start. Returns 0 when it is before the
+ * start.
+ */
 static uint64_t
 from_start(const struct mmgl_view *view, int64_t position)
 {
     if (position >= 0)
         return (uint64_t)position;
-    uint64_t back = 0 - (uint64_t)position; /* as unsigned, where INT64_MIN has a negative */
+    uint64_t back = 0 - (uint64_t)position; /* unsigned, since -INT64_MIN does not fit into an int64_t */
     return back <= view->size ? view->size - back + 1 : 0;
 }
 
@@ -103,7 +106,7 @@ mmgl_constant(lua_State *L, const char *prefix, const char *word, uint32_t *valu
     lua_rawget(L, lua_upvalueindex(MMGL_MODULE));
     bool known = lua_type(L, -1) == LUA_TNUMBER;
     if (known)
-        *value = (uint32_t)lua_tonumber(L, -1); /* the header's own constants: small and not negative */
+        *value = (uint32_t)lua_tonumber(L, -1); /* exact: the constants of the header are small and not negative */
     lua_pop(L, 1);
     return known;
 }
@@ -136,7 +139,7 @@ mmg_status
 mmgl_release(lua_State *L, struct mmgl_view *view)
 {
     struct mmgl_shared *shared = view->shared;
-    mmg_status status = mmg_unpin(&view->pin); /* an empty pin is allowed */
+    mmg_status status = mmg_unpin(&view->pin); /* the pin may be empty */
 
     view->data = NULL;
     view->size = 0;
@@ -152,7 +155,7 @@ mmgl_release(lua_State *L, struct mmgl_view *view)
         lua_Alloc allocate = lua_getallocf(L, &allocator_data);
         state->bytes -= shared->weight;
         if (shared->handle != 0)
-            mmg_close(shared->handle, 0); /* cannot fail: the handle is ours alone and open */
+            mmg_close(shared->handle, 0); /* cannot fail: the handle is open, and only this code has it */
         allocate(allocator_data, shared, shared->room, 0);
     }
     return status;
@@ -165,7 +168,7 @@ mmgl_describe(const struct mmgl_view *view)
 {
     mmg_info info = MMG_INFO_INIT;
 
-    mmg_info_get(view->shared->handle, &info); /* cannot fail: the handle is open, the size is the header's own */
+    mmg_info_get(view->shared->handle, &info); /* cannot fail: the handle is open, and the size is that of the header */
     return info;
 }
 
@@ -181,7 +184,8 @@ mmgl_zero_may_be_lost(const struct mmgl_view *view, uint64_t offset)
     uint64_t rest = view->size - offset, near = in_page < rest ? in_page : rest;
     if (near > ZERO_NEIGHBOURS)
         near = ZERO_NEIGHBOURS;
-    /* The rest of a page is lost with the byte. So the byte is there when something follows it. */
+    /* When a byte is lost, the rest of its page is lost, too, and reads as zeros. So the byte is not lost when a byte
+       other than zero follows. */
     for (uint64_t i = 1; i < near; i++)
         if (byte[i] != 0)
             return false;
@@ -221,8 +225,9 @@ void
 mmgl_push_bytes(lua_State *L, const unsigned char *data, size_t size)
 {
     /*
-     * Lua hashes a string that it interns and copies it afterwards. Bytes that change in between would leave a string
-     * with the hash of another, which equals nothing. So what may be interned is copied before Lua sees it.
+     * Lua first hashes a string that it interns, and copies it afterwards. If the bytes changed in between, the string
+     * would have a wrong hash, and would not equal any other string. So bytes that may be interned are copied before
+     * Lua gets them.
      */
     char copy[MMGL_STACK_COPY];
 
@@ -231,7 +236,7 @@ mmgl_push_bytes(lua_State *L, const unsigned char *data, size_t size)
         lua_pushlstring(L, copy, size);
     } else {
 #if LUA_VERSION_NUM >= 502
-        lua_pushlstring(L, (const char *)data, size); /* Lua does not intern it, and so copies it only */
+        lua_pushlstring(L, (const char *)data, size); /* Lua does not intern such a string, and copies it only once */
 #else
         void *large = lua_newuserdata(L, size);
         memcpy(large, data, size);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The userdata behind regions and spans. Both are views: bytes that stay pinned as long as the userdata is not closed.
- * A region and its spans share one handle. The last of them closes the handle, so that a span can still say what was
- * lost after its region was closed.
+ * The userdata behind regions and spans. Both are views: bytes that stay pinned until the userdata is closed. A region
+ * and its spans share one handle. The last of them closes the handle, so that a span can still report losses after its
+ * region was closed.
  *
  * lua_error() is a longjmp. Therefore no C function holds a resource while it calls Lua: it makes the userdata first,
  * empty and with its metatable, and gives to the userdata whatever it acquires afterwards.
@@ -15,25 +15,28 @@
 
 #include <stddef.h>
 
-/** In a range of more pages the binding does not look for zeroes: to ask the library costs as much. */
+/** In a range of more pages the binding does not look for zeros, since asking the library takes no longer. */
 #define MMGL_MAX_PROBED_PAGES 4
 
-/** What the module keeps for each Lua state. The collector sees a few bytes of each view; the counts say the rest. */
+/**
+ * The data of the module for each Lua state. The collector sees only a few bytes of each view, so the module itself
+ * counts what views hold.
+ */
 struct mmgl_state {
     uint64_t views, views_limit; /* open views, and how many may be open before a collection */
     uint64_t bytes, bytes_limit; /* bytes of copied regions, and the same limit for them */
-    bool clamps_init;            /* string.find takes a start behind the end for the end, as in 5.1 */
+    bool clamps_init;            /* string.find treats a start behind the end as the end, as in 5.1 */
 };
 
-/** What a region and its spans have in common. Lua's allocator made it. */
+/** The data that a region and its spans share. The allocator of Lua made it. */
 struct mmgl_shared {
     mmg_handle handle; /* 0: not opened yet */
     struct mmgl_state *state;
-    uint64_t weight;       /* bytes that the region costs */
-    size_t holders;        /* views */
-    size_t room;           /* bytes of this block */
-    size_t page;           /* bytes are lost in pages of this size; 0: a copy, which loses nothing */
-    bool raises_on_change; /* a file that was written to is an error at the end, and not a warning */
+    uint64_t weight;       /* bytes of memory that the region takes */
+    size_t holders;        /* number of views */
+    size_t room;           /* size of this block */
+    size_t page;           /* the size of the pages in which bytes are lost; 0 for a copy, which loses none */
+    bool raises_on_change; /* at the end of the region, a file that was written to causes an error and not a warning */
     char name[];           /* the path, for messages */
 };
 
@@ -49,37 +52,37 @@ enum {
 /** Returns what mmg_info_get() says about the region of a view. */
 mmg_info mmgl_describe(const struct mmgl_view *view);
 
-/** Returns the view at stack index 1, open or closed; or NULL when that value is no view. */
+/** Returns the view at stack index 1, open or closed; or NULL when that value is not a view. */
 struct mmgl_view *mmgl_test_view(lua_State *L);
 
-/** Returns the same view; raises an argument error when the value is no view. */
+/** Returns the same view. Raises an argument error when the value is not a view. */
 struct mmgl_view *mmgl_to_view(lua_State *L);
 
-/** Returns the same view; raises an error when the value is no view, or a closed one. */
+/** Returns the same view. Raises an error when the value is not a view, or is a closed view. */
 struct mmgl_view *mmgl_check_view(lua_State *L);
 
-/** Push a new, closed view and return it. */
+/** Pushes a new, closed view, and returns it. */
 struct mmgl_view *mmgl_new_view(lua_State *L, bool is_span);
 
-/** Open a view: its pin holds the bytes, and its `shared` is set. */
+/** Opens a view whose `pin` and `shared` are set. */
 void mmgl_fill_view(struct mmgl_view *view, uint64_t start);
 
-/** Close a view; harmless when repeated. Raises nothing. Returns what mmg_unpin() says. */
+/** Closes a view. A second call does nothing. Raises no error. Returns the status of mmg_unpin(). */
 mmg_status mmgl_release(lua_State *L, struct mmgl_view *view);
 
-/** Resolve two positions as string.sub does, into an offset and a length. */
+/** Converts two positions to an offset and a length, as string.sub does. */
 uint64_t mmgl_slice(const struct mmgl_view *view, int64_t i, int64_t j, uint64_t *length);
 
-/** Resolve two optional arguments, by default the first and the last position, into an offset and a length. */
+/** Converts two optional arguments, by default the first and the last position, to an offset and a length. */
 uint64_t mmgl_check_slice(lua_State *L, const struct mmgl_view *view, int arg, uint64_t *length);
 
-/** Resolve the position where string.find would start, into an offset. The offset may lie behind the end. */
+/** Converts the position at which string.find would start to an offset, which may be behind the end. */
 uint64_t mmgl_check_start(lua_State *L, const struct mmgl_view *view, int arg);
 
-/** Push the message for a loss. */
+/** Pushes the message for a loss. */
 void mmgl_push_loss(lua_State *L, const struct mmgl_view *view, mmg_status status);
 
-/** Raise the message for a loss as an error. */
+/** Raises an error with the message for a loss. */
 int mmgl_raise_loss(lua_State *L, const struct mmgl_view *view, mmg_status status);
 
 /** Returns the cause when bytes of the range are known to be lost, else MMG_OK. */
@@ -88,9 +91,8 @@ mmg_status mmgl_loss_within(const struct mmgl_view *view, uint64_t offset, uint6
 /**
  * Returns true when bytes of the range may be lost. Call it after the range was read.
  *
- * Lost bytes read as zeroes for ever after. A loss takes whole pages, or reaches to the end of the region. So a lost
- * byte in a range shows as a zero at the first byte, at the last byte, or at a byte that follows the first at a multiple
- * of the page size.
+ * Lost bytes read as zeros from then on. A loss takes whole pages, or reaches to the end of the region. So when a range
+ * has a lost byte, its first byte is zero, or its last byte, or a byte at a multiple of the page size behind the first.
  */
 static inline bool
 mmgl_may_be_lost(const struct mmgl_view *view, uint64_t offset, uint64_t length)
@@ -113,7 +115,7 @@ mmgl_may_be_lost(const struct mmgl_view *view, uint64_t offset, uint64_t length)
 /** Returns true when a byte that was read as zero may be lost. */
 bool mmgl_zero_may_be_lost(const struct mmgl_view *view, uint64_t offset);
 
-/** Raise an error when bytes of a range, which was read before, are known to be lost. */
+/** Raises an error when bytes of a range are known to be lost. Call it after the range was read. */
 static inline void
 mmgl_verify(lua_State *L, const struct mmgl_view *view, uint64_t offset, uint64_t length)
 {
@@ -124,12 +126,12 @@ mmgl_verify(lua_State *L, const struct mmgl_view *view, uint64_t offset, uint64_
     }
 }
 
-/** Push a string of bytes that others may be changing. */
+/** Pushes a string of bytes that another process may be changing. */
 void mmgl_push_bytes(lua_State *L, const unsigned char *data, size_t size);
 
 /**
- * Look up the module's constant for a lower-case word: with "LOCK_" and "ofd", LOCK_OFD. Returns false when there is no
- * such constant.
+ * Stores the constant of the module for a word in lower case; for example, LOCK_OFD for "LOCK_" and "ofd". Returns true
+ * when there is such a constant.
  */
 bool mmgl_constant(lua_State *L, const char *prefix, const char *word, uint32_t *value);
 
@@ -139,28 +141,31 @@ int mmgl_lines(lua_State *L);   /* lines.c */
 int mmgl_line_at(lua_State *L); /* lines.c: the line at an offset, for the FFI module */
 int mmgl_unpack(lua_State *L);  /* unpack.c */
 
-/** Look for a plain text near an offset, as `mmgl_calls` has it. find.c */
+/** Does the work of `find_nearby` in mmgl_calls. It is in find.c. */
 double mmgl_find_for_ffi(const struct mmgl_view *view, double init, const char *text, uint64_t size, int32_t plain);
 
-/** Add open and load to the module's table. For a function with the upvalues of methods. open.c */
+/** Adds open and load to the module's table. The caller has the upvalues of methods. It is in open.c. */
 void mmgl_add_open(lua_State *L);
 
-/** Add guard_process and losses to the module's table. For a function with the upvalues of methods. process.c */
+/** Adds guard_process and losses to the module's table. The caller has the upvalues of methods. It is in process.c. */
 void mmgl_add_process(lua_State *L);
 
 /**
- * Leave in the registry what the FFI module for LuaJIT needs. For a function with the upvalues of methods; the table of
- * methods is at `methods`. shared.c
+ * Stores in the registry what the FFI module for LuaJIT needs. The caller has the upvalues of methods, and the table of
+ * methods is at the index `methods`. It is in shared.c.
  */
 void mmgl_share(lua_State *L, int methods);
 
-/** Push a table of the counters of the process. methods.c */
+/** Pushes a table of the counters of the process. It is in methods.c. */
 void mmgl_push_stats(lua_State *L, const mmg_stats *stats);
 
-/** Make the metatables, and add the hand-written functions to the module's table at the top of the stack. methods.c */
+/**
+ * Makes the metatables, and adds the hand-written functions to the module's table at the top of the stack. It is in
+ * methods.c.
+ */
 void mmgl_setup(lua_State *L);
 
-/** Push `function` as a closure with the upvalues of the running function. */
+/** Pushes `function` as a closure with the upvalues of the running function. */
 void mmgl_push_method(lua_State *L, lua_CFunction function);
 
 #endif
