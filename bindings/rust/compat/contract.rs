@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a project may rely on that uses mmap-guard 0.2: compiled against that crate, and against ours in its place.
+//! The behaviour that users of mmap-guard 0.2 may rely on. This file is compiled against that crate, and
+//! against `mmapguard-compat` in its place.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -40,7 +41,7 @@ fn sample(size: usize) -> Vec<u8> {
     (0..size).map(|i| (i % 251) as u8).collect()
 }
 
-/// Both ways to open a file, since one is said to be the other.
+/// Opens a file in both ways, which must fail in the same way, and returns the error.
 fn failure(path: impl AsRef<Path>) -> io::Error {
     let path = path.as_ref();
     let mapped = map_file(path).expect_err("it is not to be mapped");
@@ -149,14 +150,14 @@ fn what_has_no_bytes_to_map_is_refused() {
     for stream in ["/dev/null", "/dev/zero", "/proc/self/status", "/proc"] {
         assert_eq!(failure(stream).kind(), ErrorKind::InvalidInput, "{stream}");
     }
-    // It has a size, and is not to be mapped.
+    // A folder has a size, but it cannot be mapped.
     let attribute = "/sys/kernel/uevent_seqnum";
     if Path::new(attribute).exists() {
         assert_eq!(failure(attribute).raw_os_error(), Some(libc::ENODEV));
     }
 }
 
-/// The kernel says that a block device has 0 bytes, however large it is.
+/// The kernel reports a size of 0 for every block device.
 #[test]
 fn a_block_device_is_invalid_input() {
     let devices = fs::read_dir("/sys/class/block").into_iter().flatten().flatten();
@@ -175,7 +176,7 @@ fn a_stream_keeps_its_bytes_for_who_reads_it_next() {
     let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
     // SAFETY: the name ends in NUL.
     assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
-    // With a writer there, so that nobody has to wait for one.
+    // The FIFO has a writer, so that opening it does not wait.
     let mut both = File::options().read(true).write(true).open(&path).unwrap();
     both.write_all(b"twelve bytes").unwrap();
     assert_eq!(failure(&path).kind(), ErrorKind::InvalidInput);
@@ -205,15 +206,15 @@ fn what_may_not_be_read_is_permission_denied() {
     let folder = Folder::new();
     let path = folder.file("secret", b"secret");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    // Root may read anything, so the question is asked by somebody else: a child of this test.
+    // Root may read every file, so a child of this test runs as another user.
     fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).unwrap();
-    // The test program may be in a folder that others cannot enter: a copy of it can be run.
+    // The test program may be in a folder that other users cannot enter, so the child runs a copy of it.
     let copy = folder.0.join("program");
     fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
     let mut command = Command::new(&copy);
     command.args(["--exact", "--ignored", "part_permission_denied"]).env("MMAPGUARD_COMPAT", &path);
     command.stdout(Stdio::null());
-    // SAFETY: takes nothing.
+    // SAFETY: the call has no arguments.
     if unsafe { libc::geteuid() } == 0 {
         use std::os::unix::process::CommandExt;
         command.uid(65534).gid(65534);
@@ -249,7 +250,7 @@ fn a_file_locked_elsewhere_would_block_and_a_shared_lock_does_not_matter() {
         // The lock lives as long as the data.
         assert_ne!(unsafe { libc::flock(holder.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }, 0);
         drop((first, second));
-        // Nothing is held any more, except by a child of another test between its fork and its exec.
+        // No lock is held any more, unless a child of another test is between its fork and its exec.
         let held = || unsafe { libc::flock(holder.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0;
         let given_up = Instant::now() + Duration::from_secs(20);
         while held() && Instant::now() < given_up {
@@ -295,15 +296,15 @@ fn given() -> PathBuf {
     std::env::var_os("MMAPGUARD_COMPAT").expect("run by a test, not by hand").into()
 }
 
-/// Run a part with these bytes as its standard input; it finds them in the file that it is given, too.
+/// Runs a part with these bytes as its standard input. The part also gets them in a file, to compare.
 fn with_input(name: &str, bytes: &[u8]) {
     let folder = Folder::new();
     let path = folder.file("input", bytes);
     let mut child = part(name, &path).stdin(Stdio::piped()).spawn().unwrap();
-    // A part may stop reading before the end.
+    // A part may end before it has read all bytes, so a failed write is not an error.
     let _ = child.stdin.take().expect("a pipe").write_all(bytes);
     assert!(child.wait().unwrap().success(), "{name} with {} bytes", bytes.len());
-    // The same from a file in the place of a pipe.
+    // The same with a file as standard input.
     let status = part(name, &path).stdin(File::open(&path).unwrap()).status().unwrap();
     assert!(status.success(), "{name} with a file of {} bytes", bytes.len());
 }
@@ -325,7 +326,7 @@ fn a_dash_is_standard_input_and_may_be_empty() {
 #[ignore = "part of a_dash_is_standard_input_and_may_be_empty, run by it in a child"]
 fn part_load_dash() {
     is_loaded(load("-").unwrap());
-    // At its end it is empty, and that is no error.
+    // At its end standard input is empty, which is not an error.
     assert!(load(Path::new("-")).unwrap().is_empty());
 }
 

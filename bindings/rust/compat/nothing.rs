@@ -1,2 +1,2 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! These packages are there for their test.
+//! This library is empty: the packages exist only for their test.

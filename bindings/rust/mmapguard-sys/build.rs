@@ -7,7 +7,7 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=MMAPGUARD_LIB_DIR");
     println!("cargo:rerun-if-env-changed=DOCS_RS");
-    // Documentation is made without linking anything: no compiler, no library, and for any target.
+    // docs.rs builds documentation without linking, so neither a compiler nor the library is needed.
     if env::var_os("DOCS_RS").is_some() {
         return;
     }
@@ -41,15 +41,16 @@ fn bundled() {
         give_up(&format!("cannot read the C sources in {}: {error}", sources.display()));
     }
     files.sort_by_key(|file| (!opens_and_closes(file), file.clone()));
-    // Each file by itself: a folder behind a link has the times of the link.
+    // Each file is listed, since a folder behind a symbolic link has the times of the link.
     for file in &files {
         println!("cargo:rerun-if-changed={}", file.display());
     }
-    // For the shared library only: a program has its own idea of the system that it is for.
+    // These files are for the shared library only. The linker of a program chooses the versions of glibc's
+    // functions.
     files.retain(|file| {
         file.extension().map_or(false, |extension| extension == "c")
             && file.file_name().map_or(true, |name| name != "glibc_compat.c")
-            // The platform that supports nothing, for tests and as a start for ports.
+            // The stub supports nothing. It is for tests and as a start for ports.
             && !file.components().any(|part| part.as_os_str() == "stub")
     });
     println!("cargo:rerun-if-changed={}", include.join("mmapguard.h").display());
@@ -68,12 +69,13 @@ fn bundled() {
         .flag_if_supported("-fstack-clash-protection")
         .warnings(false)
         .compile("mmapguard");
-    // The lease keeper is a thread; glibc before 2.34 has threads in a library of their own.
+    // The lease keeper is a thread, and before 2.34 glibc has threads in a separate library.
     println!("cargo:rustc-link-lib=pthread");
 }
 
-/// Is this a file that opening and closing run through? Those come first, side by side: they find the translation cache
-/// emptied by the last unmapping, and every page of code costs a walk.
+/// Returns true when opening and closing run code of the file. These files come first and side by side,
+/// because unmapping empties the translation cache, so that each page of code that is used costs a walk of
+/// the page table.
 #[cfg(feature = "bundled")]
 fn opens_and_closes(file: &std::path::Path) -> bool {
     const NAMES: [&str; 15] = [
@@ -102,7 +104,7 @@ fn c_files(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) -> std
     for entry in folder.read_dir()? {
         let path = entry?.path();
         if path.is_dir() {
-            // Below os/ there is a folder for each system.
+            // The folder os/ has a folder for each system.
             if folder.ends_with("os") && !path.ends_with("linux") {
                 continue;
             }
@@ -114,12 +116,12 @@ fn c_files(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) -> std
     Ok(())
 }
 
-/// The release of the library that first had all that is declared here. Each release that adds to the ABI has a node of
-/// its name in the library's symbol versions.
+/// The first release of the library that has everything declared here. Each release that adds to the ABI has
+/// a node with its name in the symbol versions of the library.
 #[cfg(not(feature = "bundled"))]
 const OLDEST: &str = "1.0";
 
-/// The folder that `MMAPGUARD_LIB_DIR` names, else what pkg-config knows.
+/// Links the library in the folder that `MMAPGUARD_LIB_DIR` names, or else the one that pkg-config finds.
 #[cfg(not(feature = "bundled"))]
 fn installed() {
     if let Some(folder) = env::var_os("MMAPGUARD_LIB_DIR") {
@@ -137,7 +139,7 @@ fn installed() {
 fn installed_in(folder: &std::path::Path) {
     if folder.as_os_str().is_empty() {
         give_up(
-            "MMAPGUARD_LIB_DIR is set, and empty. Unset it, or name the folder of libmmapguard.so in it.",
+            "MMAPGUARD_LIB_DIR is empty. Unset it, or set it to the folder of libmmapguard.so.",
         );
     }
     let library = folder.join("libmmapguard.so");
@@ -151,7 +153,7 @@ fn installed_in(folder: &std::path::Path) {
     let node = format!("MMAPGUARD_{OLDEST}\0");
     if !bytes.windows(node.len()).any(|place| place == node.as_bytes()) {
         give_up(&format!(
-            "{} is no library of mmapguard, or one older than {OLDEST}, which this crate wants",
+            "{} is not a library of mmapguard, or is older than {OLDEST}, which this crate needs",
             library.display()
         ));
     }

@@ -6,13 +6,14 @@ use std::process::Command;
 use std::{env, fs};
 
 const VERSION: &str = "b3sum-1.8.7";
-/// A library of the same registry: cargo tells where it is, and nothing of a package without a library.
+/// A library of the same registry. cargo tells the folder of a library, but not that of a package without a
+/// library.
 const NEIGHBOUR: &str = "/blake3-1.8.7/Cargo.toml";
 
 fn main() {
     println!("cargo:rerun-if-changed=../build.rs");
     let cargo = env::var_os("CARGO").expect("set by cargo");
-    // Packages for other systems are not there, and not asked for.
+    // Packages for other systems are not in the cache, so the query is for this target only.
     let target = env::var("TARGET").expect("set by cargo");
     let arguments = ["metadata", "--format-version=1", "--offline", "--filter-platform", &target];
     let output = Command::new(cargo).args(arguments).output().expect("cargo runs");
@@ -22,6 +23,6 @@ fn main() {
     let main = Path::new(&told[start..end]).join(VERSION).join("src/main.rs");
     let source = fs::read_to_string(&main).unwrap_or_else(|e| panic!("{}: {e}; run `cargo fetch` first", main.display()));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
-    // Its unit tests are in a file of their own, and not compiled.
+    // The unit tests of b3sum are in a separate file, and are not compiled.
     fs::write(out.join("b3sum.rs"), source).expect("OUT_DIR can be written");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who takes part: each opens a file, reads its first byte, and closes it.
+//! The contenders: each one opens a file, reads its first byte, and closes the file.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -13,7 +13,8 @@ pub struct Contender {
     pub run: fn(&Path) -> u8,
 }
 
-/// In the order of the table. Each of ours stands behind the one that it is measured by.
+/// The contenders in the order of the table. Each crate of this project comes after the crate that it is
+/// compared with.
 pub const ALL: [Contender; 7] = [
     Contender { name: "mmap-guard", run: |path| mmap_guard::map_file(path).expect("mapped")[0] },
     Contender { name: "mmapguard-compat", run: |path| mmapguard_compat::map_file(path).expect("mapped")[0] },
@@ -50,7 +51,7 @@ pub const ALL: [Contender; 7] = [
     Contender { name: "`Region<Stable>`", run: |path| Region::<Stable>::open(path).expect("opened")[0] },
 ];
 
-/// What instructions are counted of.
+/// Repeats the work of which instructions are counted.
 pub const COUNTED: [&str; 7] =
     ["nothing", "mmap-guard", "compat", "memmap2", "contained", "stable", "guarded memmap2"];
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Instructions in user space, which do not depend on what else the machine does.
+//! Counts instructions in user space, which do not depend on other load of the machine.
 
 use std::fs;
 use std::path::Path;
@@ -7,12 +7,13 @@ use std::process::Command;
 
 use crate::contenders::COUNTED;
 
-/// The most that an open and close of 4 KiB may take where it is copied. A mapping costs more: it is entered among the
-/// guarded ones, and the SIGBUS handler is looked at.
+/// An open and close of a 4 KiB file may take so many instructions when it is copied. A mapping takes more,
+/// since it must be registered with the guard, and the SIGBUS handler must be checked.
 const MOST: u64 = 2400;
 const COPIED: &str = "contained";
 
-/// Of one repetition: the difference of two runs, so that the start of the program is not counted.
+/// Returns the instructions of one repetition, from the difference of two runs, so that the start of the
+/// program is not counted.
 fn count(name: &str, file: &Path) -> u64 {
     const TIMES: [u64; 2] = [200, 1200];
     let [few, many] = TIMES.map(|times| {

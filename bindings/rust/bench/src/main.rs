@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What opening a file costs with each crate: see README.md.
+//! Measures the cost of opening a file with each crate; see README.md.
 
 mod contenders;
 mod instructions;
@@ -13,7 +13,7 @@ fn main() {
     match arguments[..] {
         [] => table::print(),
         ["instructions"] => instructions::print(),
-        // What these two start themselves with.
+        // The two modules start this program again with these arguments.
         ["measure", folder] => table::measure(Path::new(folder)),
         ["repeat", name, times, file] => {
             contenders::repeat(name, times.parse().expect("a number"), Path::new(file))

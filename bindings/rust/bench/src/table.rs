@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The table: for the owner of a file, for a stranger, and on an overlay, each in a process of its own.
+//! Makes the table. The owner of a file, another user, and a process on an overlay are each measured in a
+//! process of their own.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{chown, PermissionsExt};
@@ -14,10 +15,10 @@ const SIZES: [(&str, u64); 3] = [("4 KiB", 4 << 10), ("1 MiB", 1 << 20), ("1 GiB
 const OWNER: u32 = 65_534;
 const STRANGER: u32 = 65_533;
 const ROUNDS: usize = 301;
-/// A contender that takes longer than this takes part in few rounds.
+/// A contender that takes longer than this is measured in fewer rounds.
 const SLOW: Duration = Duration::from_millis(5);
 
-/// A folder that goes with the value, and what is mounted in it.
+/// A folder that is removed with the value, together with the file systems mounted in it.
 struct Folder(PathBuf);
 
 impl Drop for Folder {
@@ -33,7 +34,7 @@ fn files(folder: &Path) {
         if size <= 1 << 20 {
             fs::write(&path, vec![7; size as usize]).expect("a file is written");
         } else {
-            // A hole, so that a small disk will do.
+            // The file is a hole, so that a small disk suffices.
             File::create(&path).and_then(|file| file.set_len(size)).expect("a file is made");
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("readable for all");
@@ -45,7 +46,7 @@ pub fn print() {
     let folder = Folder(std::env::temp_dir().join(format!("mmapguard-bench-{}", std::process::id())));
     files(&folder.0.join("lower"));
     fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).expect("to be entered by all");
-    // The program may be where others cannot enter.
+    // The program may be in a folder that other users cannot enter.
     let program = folder.0.join("bench");
     fs::copy(std::env::current_exe().expect("a program"), &program).expect("a copy");
     for name in ["upper", "work", "merged"] {
@@ -66,7 +67,7 @@ pub fn print() {
         command.arg("measure").arg(folder.0.join("lower")).uid(user).gid(user);
         measure(who, command);
     }
-    // In a mount namespace, so that nothing stays mounted.
+    // The script runs in a mount namespace, so that nothing stays mounted.
     let script = r#"mount -t overlay overlay -o "lowerdir=$0/lower,upperdir=$0/upper,workdir=$0/work" "$0/merged" &&
         exec setpriv --reuid=65533 --regid=65533 --clear-groups "$0/bench" measure "$0/merged""#;
     let mut command = Command::new("unshare");
@@ -74,14 +75,14 @@ pub fn print() {
     measure("overlay", command);
 }
 
-/// Where this runs, as who it runs: a line for each size.
+/// Measures in a folder, as the current user, and prints a line for each size.
 pub fn measure(folder: &Path) {
     for (name, _) in SIZES {
         let path = folder.join(name);
         let mut times: Vec<Vec<f64>> = vec![Vec::new(); ALL.len()];
         let slow: Vec<bool> = ALL.iter().map(|contender| once(contender.run, &path, 1) > SLOW).collect();
         for round in 0..ROUNDS {
-            // Who starts changes, so that nobody always runs in another's wake.
+            // Another contender starts in each round, so that no contender always runs after the same one.
             for place in 0..ALL.len() {
                 let who = (place + round) % ALL.len();
                 if !slow[who] || round < 3 {
@@ -106,7 +107,7 @@ pub fn measure(folder: &Path) {
     }
 }
 
-/// The time of one of so many repetitions.
+/// Returns the time of one repetition, measured over so many.
 fn once(run: fn(&Path) -> u8, path: &Path, repetitions: u32) -> Duration {
     let start = Instant::now();
     for _ in 0..repetitions {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Puts the tests of mmap-guard, as crates.io has them, under the sources of ours. They are taken from cargo's own cache,
-//! where the package beside this one has them as a dependency of a fixed version; nothing of them is in the repository.
+//! Appends the tests of mmap-guard, as published on crates.io, to the sources of `mmapguard-compat`. The
+//! tests come from cargo's cache, since the package beside this one depends on a fixed version of mmap-guard.
+//! The repository contains none of them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +24,7 @@ fn main() {
     grafted += "pub use file_data::{FileData, Mapping};\npub use load::{load, load_stdin};\npub use map::map_file;\n";
     fs::write(out.join("grafted.rs"), grafted).expect("OUT_DIR can be written");
 
-    // What stands at the top of a file cannot stand where another includes it.
+    // Inner attributes and comments of a file are not allowed where another file includes it.
     let properties = read(&theirs.join("tests/prop_map_file.rs"));
     let lines: Vec<_> =
         properties.lines().filter(|line| !line.starts_with("//!") && !line.starts_with("#![")).collect();
@@ -38,7 +39,7 @@ fn read(path: &Path) -> String {
 /// The folder of the package in cargo's cache.
 fn published() -> PathBuf {
     let cargo = env::var_os("CARGO").expect("set by cargo");
-    // Packages for other systems are not there, and not asked for.
+    // Packages for other systems are not in the cache, so the query is for this target only.
     let target = env::var("TARGET").expect("set by cargo");
     let arguments = ["metadata", "--format-version=1", "--offline", "--filter-platform", &target];
     let output = Command::new(cargo).args(arguments).output().expect("cargo runs");

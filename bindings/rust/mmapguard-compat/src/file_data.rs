@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the functions return: the bytes of a file, mapped, or those of a stream, in memory.
+//! The result of the functions: the bytes of a mapped file, or of a stream that was read into memory.
 
 use std::fmt;
 use std::io;
@@ -16,7 +16,7 @@ use mmapguard::{Contained, Pinned};
 /// let bytes: &[u8] = &data;
 /// assert!(bytes.starts_with(b"# SPDX"));
 /// assert!(matches!(data, FileData::Mapped(..)));
-/// data.check()?; // what has been read so far was true
+/// data.check()?; // all bytes that were read so far are true
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
@@ -29,12 +29,12 @@ pub enum FileData {
 }
 
 impl FileData {
-    /// Is everything read so far still true? mmap-guard has no such call: there the process is gone.
+    /// Checks that no byte of the file is lost. mmap-guard has no such call, since a loss kills the process
+    /// there.
     ///
-    /// # Errors
-    /// `UnexpectedEof` if the file has been cut short, and then bytes that were read may have been zeros; the system's
-    /// kind if the device failed. The text names the file and the first byte that is lost. Bytes in memory are never
-    /// lost.
+    /// # Errors `UnexpectedEof` if the file has been cut short, so that bytes that were read may have been
+    /// zeros; the kind of the system's error if the device failed. The text names the file and the first lost
+    /// byte. Bytes in memory are never lost.
     pub fn check(&self) -> io::Result<()> {
         match self {
             FileData::Mapped(mapping) => mapping.check(),
@@ -62,7 +62,7 @@ impl AsRef<[u8]> for FileData {
     }
 }
 
-/// A file, mapped for reading under a shared lock, which is held as long as this lives.
+/// A file that is mapped for reading under a shared lock. The lock is held as long as the value lives.
 pub struct Mapping(Pinned<Contained>);
 
 impl Mapping {
@@ -78,7 +78,7 @@ impl Mapping {
         Ok(self.0.check()?)
     }
 
-    /// What the library knows about the region.
+    /// Returns the region of the file.
     #[must_use]
     pub fn region(&self) -> &Pinned<Contained> {
         &self.0
@@ -90,9 +90,9 @@ impl Deref for Mapping {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: the obligation is the one that mmap-guard puts on its users, in the same words: whoever changes the
-        // file while it is mapped respects the advisory lock. Those who do not are why that crate's users are killed;
-        // here they read zeros, and `check()` says so.
+        // SAFETY: mmap-guard has the same condition: a program that changes the file while it is mapped
+        // respects the advisory lock. A program that does not kills the users of mmap-guard. Here they read
+        // zeros, and `check()` reports the loss.
         unsafe { self.0.as_slice() }
     }
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A file or standard input, whichever the path says.
+//! Opens a file, or reads standard input, depending on the path.
 
 use std::io::{self, Read};
 use std::path::Path;
 
 use crate::{map_file, FileData};
 
-/// What [`load`] takes from standard input at most: 1 GiB.
+/// [`load`] reads at most so many bytes from standard input: 1 GiB.
 const DEFAULT_STDIN_MAX_BYTES: usize = 1 << 30;
 
-/// What is read from a stream at a time.
+/// One read takes at most so many bytes from a stream.
 const CHUNK_SIZE: usize = 8 * 1024;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ enum LoadSource<'a> {
 }
 
 fn resolve_source(path: &Path) -> LoadSource<'_> {
-    // As a sequence of bytes: as a Path, "-/" and "-" may be the same.
+    // The bytes are compared, since "-/" and "-" may be equal as paths.
     if path.as_os_str() == "-" {
         LoadSource::Stdin
     } else {
@@ -27,7 +27,7 @@ fn resolve_source(path: &Path) -> LoadSource<'_> {
     }
 }
 
-/// Everything that a stream has, at most `max_bytes`.
+/// Reads a stream to its end, but at most `max_bytes`.
 fn read_bounded<R: Read>(reader: &mut R, max_bytes: Option<usize>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(max_bytes.map_or(CHUNK_SIZE, |most| most.min(CHUNK_SIZE)));
     let Some(most) = max_bytes else {
@@ -35,14 +35,14 @@ fn read_bounded<R: Read>(reader: &mut R, max_bytes: Option<usize>) -> io::Result
         return Ok(bytes);
     };
     reader.take(most as u64).read_to_end(&mut bytes)?;
-    // One byte more tells too many from just enough.
+    // The limit is one byte larger, to find out whether there are more bytes than allowed.
     if bytes.len() == most && reader.take(1).read_to_end(&mut Vec::new())? > 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("input exceeded {most} bytes")));
     }
     Ok(bytes)
 }
 
-/// The bytes of a file, as [`map_file`]; or of standard input, up to 1 GiB, if the path is exactly `-`.
+/// Maps a file as [`map_file`] does. If the path is exactly `-`, reads up to 1 GiB from standard input.
 ///
 /// ```
 /// // A program would take the path from its arguments.
@@ -61,12 +61,11 @@ pub fn load(path: impl AsRef<Path>) -> io::Result<FileData> {
     }
 }
 
-/// All of standard input, at most `max_bytes`. It may be empty.
+/// Reads standard input to its end, at most `max_bytes`. It may be empty.
 ///
-/// It is read through [`std::io::stdin`], so that bytes which that has taken in before are not left out.
+/// The bytes come from [`std::io::stdin`], so bytes that it has buffered before are included.
 ///
-/// # Errors
-/// `InvalidData` if there are more than `max_bytes`; otherwise the system's.
+/// # Errors `InvalidData` if there are more bytes than `max_bytes`; otherwise the kind of the system's error.
 #[must_use = "the bytes go when this is dropped"]
 pub fn load_stdin(max_bytes: Option<usize>) -> io::Result<FileData> {
     read_bounded(&mut io::stdin().lock(), max_bytes).map(FileData::Loaded)

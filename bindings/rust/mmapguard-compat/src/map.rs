@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Mapping a file, with the errors that mmap-guard has.
+//! Maps a file, with the errors of mmap-guard.
 
 use std::fs;
 use std::io;
@@ -9,13 +9,13 @@ use mmapguard::{Backing, Contained, Error, Lock, Options, Pinned, Status};
 
 use crate::{FileData, Mapping};
 
-/// An error number, the same on every Linux.
+/// An error number, which is the same on every Linux.
 const ENODEV: i32 = 19;
 
 /// Map a file for reading, under a shared advisory lock that is held as long as the result lives. Nothing is copied.
 ///
-/// No byte is read to find out what the file is: a pipe, a terminal or a device keeps all that it has for whoever reads
-/// it next.
+/// The call reads no byte to find out what the file is. So a pipe, a terminal or a device keeps all its bytes
+/// for the next reader.
 ///
 /// ```
 /// let data = mmapguard_compat::map_file("Cargo.toml")?;
@@ -44,7 +44,8 @@ fn mapped(path: &Path) -> Result<Pinned<Contained>, Error> {
     let mut options = Options::new();
     options.backing(Backing::MAP).lock(Lock::SHARED).require_lock(true).reject_empty(true).regular_only(true);
     match options.open_pinned(path) {
-        // Where no SIGBUS handler can be had (under a sanitizer, for one), a mapping is what it is with mmap-guard.
+        // Where no SIGBUS handler can be installed (for example under a sanitizer), a mapping is as unsafe as
+        // with mmap-guard.
         Err(error) if error.status() == Status::GUARD => options.fault_guard(false).open_pinned(path),
         result => result,
     }
@@ -55,13 +56,14 @@ fn empty(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("file is empty: {}", path.display()))
 }
 
-/// The system's error where mmap-guard passes that on, which leaves the path to the caller.
+/// Returns the system's error, without the path, where mmap-guard returns it.
 #[cold]
 fn as_expected(error: Error, path: &Path) -> io::Error {
     match (error.status(), error.os_code()) {
         (Status::WOULD_BLOCK, _) => error.into(),
         (_, Some(code)) => io::Error::from_raw_os_error(code),
-        // It is not a regular file. mmap-guard maps a folder whose size is not 0, and that fails.
+        // The path is not a regular file. mmap-guard tries to map a folder whose size is not 0, which fails
+        // with this error.
         (Status::NOT_MAPPABLE, None)
             if fs::metadata(path).map_or(false, |it| it.is_dir() && it.len() > 0) =>
         {

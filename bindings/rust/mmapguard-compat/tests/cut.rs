@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is different from mmap-guard: a cut does not kill, and is told to who asks. The rest is tested in `compat/`.
+//! The difference from mmap-guard: a cut does not kill, and `check()` reports it. `compat/` tests everything
+//! else.
 
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 
 use mmapguard_compat::{map_file, FileData};
 
-/// A file that goes with the value.
+/// A file that is removed with the value.
 struct Sample(PathBuf);
 
 impl Sample {
@@ -46,7 +47,7 @@ fn a_cut_below_the_mapping_is_an_error_of_check() {
 
 #[test]
 fn nothing_is_copied() {
-    // A hole of a size that no copy would be made of.
+    // The file is a hole that is too large for a copy.
     let sample = Sample::new("sparse", 1);
     sample.cut(3 << 30);
     let data = map_file(&sample.0).unwrap();

@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! memmap2's words for how a mapping will be read. Those that say something about reading are passed on; what else
-//! madvise(2) can do to a mapping is refused, since the library answers for the mapping.
+//! The kinds of advice of memmap2. Advice about reading is passed to the kernel. Anything else that
+//! madvise(2) can do to a mapping is refused, since the library must know what happens to its mappings.
 
 use std::io;
 
 use mmapguard as guard;
 
-/// Values for [`Mmap::advise`](crate::Mmap::advise), by the names of memmap2. The comments say which are carried out;
-/// the others are [`io::ErrorKind::Unsupported`].
+/// Values for [`Mmap::advise`](crate::Mmap::advise), with the names of memmap2. The comments say which are
+/// carried out. The others return [`io::ErrorKind::Unsupported`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
 #[non_exhaustive]
 pub enum Advice {
-    /// Nothing in particular. Carried out.
+    /// No special pattern. Carried out.
     Normal,
     /// Do not read ahead. Carried out.
     Random,
     /// Read ahead more, drop behind. Carried out.
     Sequential,
-    /// Start reading in now, do not wait. Carried out.
+    /// Start to read the pages now, without waiting. Carried out.
     WillNeed,
-    /// Not carried out: a child is guarded as well.
+    /// Not carried out, since a child is guarded, too.
     DontFork,
-    /// Carried out: it is so anyway.
+    /// Carried out: this is always so.
     DoFork,
-    /// Not carried out: for anonymous memory.
+    /// Not carried out, since it is for anonymous memory.
     Mergeable,
-    /// Carried out: it is so anyway.
+    /// Carried out: this is always so.
     Unmergeable,
     /// Use huge pages where the kernel can. Carried out.
     HugePage,
@@ -33,13 +33,13 @@ pub enum Advice {
     NoHugePage,
     /// Not carried out.
     DontDump,
-    /// Carried out: it is so anyway.
+    /// Carried out: this is always so.
     DoDump,
-    /// Not carried out: for tests of the kernel.
+    /// Not carried out, since it is for tests of the kernel.
     HwPoison,
-    /// Read in now and wait. Carried out; what cannot be read is an error, not a signal.
+    /// Read the pages now, and wait. Carried out; a page that cannot be read causes an error, not a signal.
     PopulateRead,
-    /// Not carried out: nothing here can be written.
+    /// Not carried out, since the mapping cannot be written to.
     PopulateWrite,
 }
 
@@ -69,15 +69,15 @@ impl Advice {
     }
 }
 
-/// Values for [`Mmap::unchecked_advise`](crate::Mmap::unchecked_advise), by the names of memmap2.
+/// Values for [`Mmap::unchecked_advise`](crate::Mmap::unchecked_advise), with the names of memmap2.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Hash)]
 #[non_exhaustive]
 pub enum UncheckedAdvice {
     /// Drop the pages from this process; they are read again when touched. Carried out.
     DontNeed,
-    /// Not carried out: for anonymous memory.
+    /// Not carried out, since it is for anonymous memory.
     Free,
-    /// Not carried out: nothing here can be written.
+    /// Not carried out, since the mapping cannot be written to.
     Remove,
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The error of mapping without an obligation.
+//! The error of `map_if_safe`.
 
 use std::fmt;
 use std::io;
 
-/// Why [`MmapOptions::map_if_safe`](crate::MmapOptions::map_if_safe) gave no mapping: the bytes may change, or mapping
-/// them failed. It converts into [`io::Error`].
+/// The reason why [`MmapOptions::map_if_safe`](crate::MmapOptions::map_if_safe) has failed: the bytes may
+/// change, or they could not be mapped. It converts into [`io::Error`].
 pub struct MapIfSafeError {
     error: io::Error,
     is_not_safe: bool,
@@ -17,7 +17,7 @@ impl MapIfSafeError {
         MapIfSafeError { error: error.into(), is_not_safe }
     }
 
-    /// Returns false: it is supported wherever the library is.
+    /// Returns false, since every platform of the library supports `map_if_safe`.
     #[must_use]
     pub fn not_supported(&self) -> bool {
         false

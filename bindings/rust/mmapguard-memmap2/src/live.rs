@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The mappings that are alive, so that a loss in one that is never dropped (kept in a `static`, leaked, left behind by
-//! `process::exit`) is told when the process ends.
+//! The list of living mappings. When the process ends, it reports losses in mappings that were never dropped
+//! (kept in a `static`, leaked, or still alive at `process::exit`).
 
 use std::collections::BTreeMap;
 use std::os::raw::c_int;
@@ -9,12 +9,12 @@ use std::sync::{Mutex, Once, PoisonError};
 use crate::loss;
 use crate::mmap::Held;
 
-/// By the address of what is held, which is in a box and stays where it is.
+/// The mappings, by the address of their `Held`, which is in a box and does not move.
 static LIVE: Mutex<Option<BTreeMap<usize, Shared>>> = Mutex::new(None);
 
 struct Shared(*const Held);
 
-// SAFETY: what it points to may be asked from every thread, and is taken out of the map before it goes.
+// SAFETY: any thread may use a `Held`, and it is removed from the map before it is dropped.
 unsafe impl Send for Shared {}
 
 extern "C" {
@@ -26,7 +26,7 @@ extern "C" {
 pub(crate) fn add(held: &Held) {
     static AT_EXIT: Once = Once::new();
 
-    // SAFETY: the function takes nothing and does not unwind: what may panic in it is caught.
+    // SAFETY: the function has no arguments, and does not unwind, since it catches panics.
     AT_EXIT.call_once(|| unsafe {
         atexit(tell_losses);
     });
@@ -40,12 +40,13 @@ pub(crate) fn remove(held: &Held) {
 }
 
 extern "C" fn tell_losses() {
-    // A thread may hold the lock for good, since others go on while the process ends.
+    // Another thread may hold the lock for ever, since threads go on while the process ends.
     let Ok(live) = LIVE.try_lock() else { return };
     let told = std::panic::catch_unwind(|| {
         let mut status = None;
         for held in live.iter().flat_map(BTreeMap::values) {
-            // SAFETY: it is taken out of the map, under the lock that is held here, before it goes.
+            // SAFETY: a `Held` is removed from the map before it is dropped, and this code has the lock of
+            // the map.
             if let Err(error) = unsafe { &*held.0 }.lost() {
                 status = loss::at_exit(&error).or(status);
             }
@@ -53,7 +54,7 @@ extern "C" fn tell_losses() {
         status
     });
     if let Ok(Some(status)) = told {
-        // SAFETY: NULL is all streams; what C code has buffered is written first, as exit(3) would.
+        // SAFETY: NULL stands for all streams. The call writes what C code has buffered, as exit(3) would.
         unsafe {
             fflush(std::ptr::null_mut());
             _exit(status)

@@ -1,38 +1,40 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What happens when bytes of a mapping were lost. With memmap2 the process dies of SIGBUS at the byte; here it reads
-//! zeros, so it must not go on as if these were the file's.
+//! Decides what happens when bytes of a mapping were lost. With memmap2 the process dies of SIGBUS. Here it
+//! reads zeros, so it must not go on as if the zeros were bytes of the file.
 
 use std::env;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use mmapguard::Error;
 
-/// What a loss leads to, at the latest when the mapping is dropped or the process ends: see [`on_loss`].
+/// What happens after a loss, when the mapping is dropped or the process ends: see [`on_loss`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum OnLoss {
     /// A message on standard error, with the path and the offset, and exit status 74 (`EX_IOERR`). The default.
     Exit = 1,
-    /// A panic with that message. In a thread that panics already, and at the end of the process: as `Exit`.
+    /// A panic with that message. In a thread that panics already, and at the end of the process, the same as
+    /// `Exit`.
     Panic = 2,
-    /// The message only.
+    /// Only the message.
     Report = 3,
-    /// Nothing: the program asks [`Mmap::check`](crate::Mmap::check) itself.
+    /// Nothing. The program calls [`Mmap::check`](crate::Mmap::check) itself.
     Silent = 4,
 }
 
-/// 0: not chosen by the program, so the environment is asked, once there is a loss.
+/// The choice of the program. With 0, the environment variable decides when there is a loss.
 static CHOICE: AtomicU8 = AtomicU8::new(0);
 
-/// Choose what a loss leads to, for all mappings of the process. Without this call it is what the environment variable
-/// `MMAPGUARD_ON_LOSS` says, `exit`, `panic`, `report` or `silent`, and else [`OnLoss::Exit`].
+/// Choose what happens after a loss, for all mappings of the process. Without this call the environment
+/// variable `MMAPGUARD_ON_LOSS` decides, with `exit`, `panic`, `report` or `silent`. The default is
+/// [`OnLoss::Exit`].
 ///
 /// ```
 /// mmapguard_memmap2::on_loss(mmapguard_memmap2::OnLoss::Panic);
 /// ```
 pub fn on_loss(choice: OnLoss) {
-    // Nothing else is published by it.
+    // Relaxed: the store publishes no other data.
     CHOICE.store(choice as u8, Ordering::Relaxed);
 }
 
@@ -51,10 +53,10 @@ fn chosen() -> OnLoss {
     }
 }
 
-/// EX_IOERR of sysexits.h.
+/// The number of EX_IOERR in sysexits.h.
 const EXIT_STATUS: i32 = 74;
 
-/// A mapping is being dropped, and bytes of it were lost.
+/// Handles the loss of a mapping that is being dropped.
 #[cold]
 pub(crate) fn at_drop(error: &Error) {
     match chosen() {
@@ -68,8 +70,8 @@ pub(crate) fn at_drop(error: &Error) {
     }
 }
 
-/// The process is ending, and bytes of a mapping that nobody has dropped were lost. The exit status to end with, if it
-/// is to be another one.
+/// Handles the loss of a mapping that was not dropped, when the process ends. Returns the exit status, if it
+/// must change.
 #[cold]
 pub(crate) fn at_exit(error: &Error) -> Option<i32> {
     let choice = chosen();

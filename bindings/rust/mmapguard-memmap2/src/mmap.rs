@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A mapping that reads like memmap2's.
+//! A mapping with the interface of memmap2.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use mmapguard::{Contained, Error, Pinned, Stable};
 use crate::advice::unsupported;
 use crate::{live, loss, Advice, MapIfSafeError, MmapAsRawDesc, MmapOptions, UncheckedAdvice};
 
-/// A file, mapped for reading; it dereferences to its bytes.
+/// A file that is mapped for reading. It dereferences to its bytes.
 ///
 /// ```
 /// use mmapguard_memmap2::Mmap;
@@ -28,13 +28,13 @@ use crate::{live, loss, Advice, MapIfSafeError, MmapAsRawDesc, MmapOptions, Unch
 pub struct Mmap {
     start: *const u8,
     length: usize,
-    /// None: no bytes, hence no file.
+    /// None when there are no bytes, and so no file.
     held: Option<Box<Held>>,
-    /// The program has had the loss as an error, so it is not told once more.
+    /// True when the program has got the loss as an error, so that it is not reported again.
     is_told: AtomicBool,
 }
 
-/// What the bytes are held by.
+/// The region that holds the bytes.
 pub(crate) enum Held {
     #[cfg_attr(feature = "stable", allow(dead_code))]
     Contained(Pinned<Contained>),
@@ -71,8 +71,8 @@ impl Held {
     }
 }
 
-// SAFETY: the pointer is to bytes that nobody writes through it, and that live until it is dropped, in whichever
-// thread. What is held serves every thread.
+// SAFETY: no code writes through the pointer, and the bytes live until the value is dropped, in any thread. A
+// region may be used in every thread.
 unsafe impl Send for Mmap {}
 // SAFETY: as above.
 unsafe impl Sync for Mmap {}
@@ -94,7 +94,7 @@ impl Mmap {
         }
     }
 
-    /// As `MmapOptions::new().map(file)`.
+    /// Does the same as `MmapOptions::new().map(file)`.
     ///
     /// # Safety
     /// As [`MmapOptions::map`].
@@ -102,11 +102,11 @@ impl Mmap {
     /// # Errors
     /// As [`MmapOptions::map`].
     pub unsafe fn map<T: MmapAsRawDesc>(file: T) -> io::Result<Mmap> {
-        // SAFETY: passed on to the caller.
+        // SAFETY: the caller has the same obligation.
         unsafe { MmapOptions::new().map(file) }
     }
 
-    /// As `MmapOptions::new().map_if_safe(file)`.
+    /// Does the same as `MmapOptions::new().map_if_safe(file)`.
     ///
     /// # Errors
     /// As [`MmapOptions::map_if_safe`].
@@ -114,17 +114,17 @@ impl Mmap {
         MmapOptions::new().map_if_safe(file)
     }
 
-    /// Is everything read so far still true? memmap2 has no such call: there the process is gone. Also sees a cut that
-    /// no read has met yet, and one inside the last page. Who has had the error from here is not told again.
+    /// Checks that no byte of the file is lost. memmap2 has no such call, since a loss kills the process
+    /// there. The check also finds a cut that no read has met yet, and a cut inside the last page. A loss
+    /// that this call has returned is not reported again.
     ///
-    /// # Errors
-    /// `UnexpectedEof` if the file has been cut short; the system's kind if the device failed. The text names the file
-    /// and the first byte that is lost.
+    /// # Errors `UnexpectedEof` if the file has been cut short; the kind of the system's error if the device
+    /// failed. The text names the file and the first lost byte.
     pub fn check(&self) -> io::Result<()> {
         let Some(held) = &self.held else { return Ok(()) };
         held.check().map_err(|error| {
             live::remove(held);
-            // Read again in drop(), which has the value for itself.
+            // Relaxed: drop() reads the flag, and no other thread has the value then.
             self.is_told.store(true, Ordering::Relaxed);
             error.into()
         })
@@ -132,24 +132,22 @@ impl Mmap {
 
     /// Tell the kernel how the mapping will be read.
     ///
-    /// # Errors
-    /// `Unsupported` for what [`Advice`] says is not carried out; else the system's.
+    /// # Errors `Unsupported` for advice that is not carried out according to [`Advice`]; otherwise the kind
+    /// of the system's error.
     pub fn advise(&self, advice: Advice) -> io::Result<()> {
         self.advise_range(advice, 0, self.length)
     }
 
-    /// The same for a part.
+    /// Does the same for a part.
     ///
-    /// # Errors
-    /// As [`advise`](Mmap::advise), and `InvalidInput` for a range that is not inside.
+    /// # Errors As [`advise`](Mmap::advise), and `InvalidInput` for a range that is not inside the mapping.
     pub fn advise_range(&self, advice: Advice, offset: usize, len: usize) -> io::Result<()> {
         self.pass_on(advice.checked()?, offset, len)
     }
 
     /// Tell the kernel what to do with the pages.
     ///
-    /// # Safety
-    /// As with memmap2. Here nothing that is carried out changes a byte.
+    /// # Safety As with memmap2. Here no advice that is carried out changes a byte.
     ///
     /// # Errors
     /// As [`advise`](Mmap::advise).
@@ -157,7 +155,7 @@ impl Mmap {
         self.pass_on(advice.checked()?, 0, self.length)
     }
 
-    /// The same for a part.
+    /// Does the same for a part.
     ///
     /// # Safety
     /// As [`unchecked_advise`](Mmap::unchecked_advise).
@@ -181,7 +179,7 @@ impl Mmap {
         }
     }
 
-    /// Not carried out: [`Advice::PopulateRead`] reads pages in, and nothing keeps them there.
+    /// Not carried out. [`Advice::PopulateRead`] reads pages in, but nothing keeps pages in memory.
     ///
     /// # Errors
     /// `Unsupported`.
@@ -203,8 +201,8 @@ impl Deref for Mmap {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: `start` is not NULL, and `length` bytes stay readable at it for as long as `held` lives. That they do
-        // not change is the word of who called `map()`. No mapping is larger than isize::MAX.
+        // SAFETY: `start` is not NULL, and `length` bytes stay readable there as long as `held` lives. The
+        // caller of `map()` has promised that they do not change. No mapping is larger than isize::MAX.
         unsafe { std::slice::from_raw_parts(self.start, self.length) }
     }
 }
@@ -216,7 +214,7 @@ impl AsRef<[u8]> for Mmap {
     }
 }
 
-// SAFETY: the bytes stay where they are when the value is moved.
+// SAFETY: moving the value does not move the bytes.
 #[cfg(feature = "stable_deref_trait")]
 unsafe impl stable_deref_trait::StableDeref for Mmap {}
 

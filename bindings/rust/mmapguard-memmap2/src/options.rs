@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How to map, and mapping.
+//! The options for mapping a file, and the calls that map it.
 
 use std::io;
 use std::os::unix::io::{AsRawFd, BorrowedFd, RawFd};
@@ -9,12 +9,12 @@ use mmapguard::{Backing, Contained, Error, Lock, Options, Pinned, Region, Stable
 use crate::mmap::Held;
 use crate::{MapIfSafeError, Mmap};
 
-/// A descriptor of a file to map; made by [`MmapAsRawDesc`].
+/// The descriptor of a file to map. [`MmapAsRawDesc`] makes it.
 pub struct MmapRawDescriptor(RawFd);
 
-/// What can be mapped: `&File`, everything else with [`AsRawFd`], behind a reference, and a raw descriptor.
+/// Types that can be mapped: `&File`, a reference to any other type with [`AsRawFd`], and a raw descriptor.
 pub trait MmapAsRawDesc {
-    /// The descriptor.
+    /// Returns the descriptor.
     fn as_raw_desc(&self) -> MmapRawDescriptor;
 }
 
@@ -30,7 +30,7 @@ impl<T: AsRawFd> MmapAsRawDesc for &T {
     }
 }
 
-/// How to map. Everything has a default.
+/// The options for mapping a file. Each one has a default.
 ///
 /// ```
 /// use mmapguard_memmap2::MmapOptions;
@@ -51,19 +51,20 @@ pub struct MmapOptions {
 }
 
 impl MmapOptions {
-    /// All defaults: the whole file.
+    /// Returns options with all defaults, which map the whole file.
     #[must_use]
     pub fn new() -> MmapOptions {
         MmapOptions::default()
     }
 
-    /// Start at this byte of the file; any will do.
+    /// Start at this byte of the file. Any offset is allowed.
     pub fn offset(&mut self, offset: u64) -> &mut MmapOptions {
         self.offset = offset;
         self
     }
 
-    /// Map so many bytes. Default: to the end of the file. Other than with memmap2 the file must have them.
+    /// Map so many bytes. By default they reach to the end of the file. Unlike with memmap2, the file must
+    /// have these bytes.
     pub fn len(&mut self, length: usize) -> &mut MmapOptions {
         self.length = Some(length);
         self
@@ -75,36 +76,34 @@ impl MmapOptions {
         self
     }
 
-    /// For anonymous memory; nothing here.
+    /// Has no effect here, since it is for anonymous memory.
     pub fn stack(&mut self) -> &mut MmapOptions {
         self
     }
 
-    /// For anonymous memory; nothing here.
+    /// Has no effect here, since it is for anonymous memory.
     pub fn huge(&mut self, _page_bits: Option<u8>) -> &mut MmapOptions {
         self
     }
 
-    /// For what can be written; nothing here.
+    /// Has no effect here, since it is for mappings that can be written to.
     pub fn no_reserve_swap(&mut self) -> &mut MmapOptions {
         self
     }
 
-    /// For Windows; nothing here.
+    /// Has no effect here, since it is for Windows.
     pub fn no_probe_handle(&mut self) -> &mut MmapOptions {
         self
     }
 
     /// Map the file for reading. The descriptor stays the caller's, and may be closed at once.
     ///
-    /// # Safety
-    /// As with memmap2: the bytes must not change while they are borrowed, by this process or by another. What is
-    /// different is what happens when the file is cut short all the same: see [`on_loss`](crate::on_loss). With the
-    /// feature `stable` nothing is asked of the caller but a valid descriptor.
+    /// # Safety As with memmap2, no process may change the bytes while they are borrowed. The difference is
+    /// what happens when the file is cut short nevertheless: see [`on_loss`](crate::on_loss). With the
+    /// feature `stable` the only obligation is a valid descriptor.
     ///
-    /// # Errors
-    /// The system's; `InvalidData` if the file ends before the bytes that were asked for do; that of `ENODEV` for what
-    /// cannot be mapped, and nothing has been read from it then.
+    /// # Errors The kind of the system's error; `InvalidData` if the file does not have the bytes that were
+    /// asked for; the kind of `ENODEV` for a file that cannot be mapped, of which no byte was read then.
     pub unsafe fn map<T: MmapAsRawDesc>(&self, file: T) -> io::Result<Mmap> {
         let number = file.as_raw_desc().0;
         if self.length == Some(0) {
@@ -117,7 +116,8 @@ impl MmapOptions {
         opened.map(Mmap::new).map_err(as_expected)
     }
 
-    /// As [`map`](MmapOptions::map): memmap2 maps privately here, which is the same for who only reads.
+    /// Does the same as [`map`](MmapOptions::map). memmap2 makes a private mapping here, which makes no
+    /// difference to a reader.
     ///
     /// # Safety
     /// As [`map`](MmapOptions::map).
@@ -129,10 +129,11 @@ impl MmapOptions {
         unsafe { self.map(file) }
     }
 
-    /// Map what nobody can change: a sealed memfd, a read-only medium. Nothing is copied for it.
+    /// Map a file that no process can change: a sealed memfd, or a file on a read-only medium. Nothing is
+    /// copied.
     ///
     /// # Errors
-    /// [`MapIfSafeError::not_safe`] where the bytes may change.
+    /// [`MapIfSafeError::not_safe`] when the bytes may change.
     pub fn map_if_safe<T: MmapAsRawDesc>(&self, file: T) -> Result<Mmap, MapIfSafeError> {
         let number = file.as_raw_desc().0;
         if self.length == Some(0) {
@@ -147,7 +148,8 @@ impl MmapOptions {
         let mut options = self.options(Backing::MAP);
         let result: Result<Pinned<Contained>, _> = options.open_fd_pinned(borrowed(number));
         match result {
-            // Where no SIGBUS handler can be had (under a sanitizer, for one), a mapping is what it is with memmap2.
+            // Where no SIGBUS handler can be installed (for example under a sanitizer), a mapping is as
+            // unsafe as with memmap2.
             Err(error) if error.status() == Status::GUARD => {
                 options.fault_guard(false).open_fd_pinned(borrowed(number)).map(Held::Contained)
             }
@@ -157,24 +159,25 @@ impl MmapOptions {
 
     #[cfg(feature = "stable")]
     fn stable(&self, number: RawFd) -> Result<Held, Error> {
-        // A mapping or nothing is for what has bytes of its own; a stream must not be read to find out.
+        // Only a mapping is allowed, so that the library does not read a stream to find out what it is.
         drop(self.contained(number)?);
         self.options(Backing::AUTO).open_fd_pinned::<Stable>(borrowed(number)).map(Held::Stable)
     }
 
     fn options(&self, backing: Backing) -> Options {
         let mut options = Options::new();
-        // A length of 0 is the rest of the file, and does not get here.
+        // A length of 0 would mean the rest of the file; it was handled before.
         let length = self.length.map_or(0, |length| length as u64);
         options.backing(backing).lock(Lock::NONE).window(self.offset, length).populate(self.populate);
         options
     }
 }
 
-/// The library asks the kernel what it is before it does anything with it.
+/// Makes a borrowed descriptor. The library checks the descriptor before it uses it.
 fn borrowed(number: RawFd) -> BorrowedFd<'static> {
-    // SAFETY: it is only used during the call that it is passed to, and the caller of that has the descriptor open: by
-    // `&impl AsRawFd`, or by the obligation of who passes a number. -1, which is no descriptor, is not passed on.
+    // SAFETY: the result is used only during the call to which it is passed, and the caller has the
+    // descriptor open: either by `&impl AsRawFd`, or by the obligation for a raw number. The number -1 is not
+    // passed on.
     unsafe { BorrowedFd::borrow_raw(if number < 0 { RawFd::MAX } else { number }) }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What memmap2 answers, this crate answers: the same calls on the same files.
+//! Makes the same calls on the same files with memmap2 and with this crate, and compares the results.
 
 use std::fs::{self, File};
 use std::io;
@@ -30,7 +30,7 @@ impl Drop for Folder {
     }
 }
 
-/// The bytes, or the kind of the failure.
+/// The bytes, or the kind of the error.
 type Answer = Result<Vec<u8>, io::ErrorKind>;
 
 fn ours(path: &Path, offset: u64, length: Option<usize>) -> Answer {
@@ -82,7 +82,7 @@ fn files_windows_and_what_cannot_be_mapped() {
 #[test]
 fn a_pipe_keeps_its_bytes() {
     let mut ends = [0; 2];
-    // SAFETY: there is room for two descriptors, which are then owned by exactly these two.
+    // SAFETY: the array has room for two descriptors, and each file owns one of them.
     let (mut reader, mut writer) = unsafe {
         assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
         (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1]))
@@ -102,7 +102,7 @@ fn descriptors_of_every_kind_and_none() {
     let path = folder.file("file", &[7; 100_000]);
     let file = File::open(&path).unwrap();
     let raw = file.as_raw_fd();
-    // SAFETY: nobody writes to the file; a number that is no descriptor is refused.
+    // SAFETY: nobody writes to the file, and a number that is not a descriptor is refused.
     let (map, private) = unsafe {
         assert_eq!(Mmap::map(-1).unwrap_err().raw_os_error(), Some(libc::EBADF));
         (Mmap::map(raw).unwrap(), MmapOptions::new().map_copy_read_only(&file).unwrap())
@@ -125,7 +125,7 @@ fn advice_about_reading_is_carried_out() {
         map.advise(advice).unwrap();
         map.advise_range(advice, 4096, 100_000).unwrap();
     }
-    // SAFETY: no byte changes by it.
+    // SAFETY: this advice changes no byte.
     unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) }.unwrap();
     assert_eq!(map[199_999], 7);
     assert_eq!(map.advise(Advice::DontFork).unwrap_err().kind(), io::ErrorKind::Unsupported);
@@ -145,7 +145,7 @@ fn mapping_without_an_obligation_is_for_what_nobody_can_change() {
     };
     io::Write::write_all(&mut sealed, &[7; 200_000]).unwrap();
     let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_WRITE;
-    // SAFETY: takes numbers.
+    // SAFETY: the arguments are numbers.
     assert_eq!(unsafe { libc::fcntl(sealed.as_raw_fd(), libc::F_ADD_SEALS, seals) }, 0);
     assert!(Mmap::map_if_safe(&sealed).unwrap()[..] == [7; 200_000]);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A loss is told, by whatever way the mapping or the process ends; beside it, memmap2 dies.
+//! A loss is reported, in whatever way the mapping or the process ends. With memmap2 the process dies.
 #![cfg(not(feature = "stable"))]
 
 use std::fs::{self, File, OpenOptions};
@@ -17,7 +17,7 @@ fn given() -> PathBuf {
     std::env::var_os("MMAPGUARD_TEST_FILE").expect("run by a test, not by hand").into()
 }
 
-/// Run a part in a child, on a file of its own; with the choice that the environment makes.
+/// Runs a part in a child, with a file of its own, and with a choice in the environment.
 fn run(part: &str, choice: Option<&str>) -> (Output, String) {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -41,10 +41,10 @@ fn cut(left: u64) {
     OpenOptions::new().write(true).open(given()).unwrap().set_len(left).unwrap();
 }
 
-/// Map the file, cut it, read what is gone.
+/// Maps the file, cuts it, and reads a lost byte.
 fn lose() -> Mmap {
     let file = File::open(given()).unwrap();
-    // SAFETY: bytes are lost below the map, which is what these tests are about; nothing is concluded from them.
+    // SAFETY: bytes of the map are lost on purpose, and the test does not rely on their values.
     let map = unsafe { Mmap::map(&file) }.unwrap();
     cut(LEFT);
     // SAFETY: the byte is inside the map.
@@ -62,7 +62,7 @@ fn memmap2_is_killed() {
 #[ignore = "part of memmap2_is_killed, run by it in a child"]
 fn part_memmap2() {
     let file = File::open(given()).unwrap();
-    // SAFETY: none is claimed; the child is to die of it.
+    // SAFETY: this is not safe; the child should die of it.
     let map = unsafe { memmap2::Mmap::map(&file) }.unwrap();
     cut(LEFT);
     println!("{}", std::hint::black_box(&map)[SIZE - 1]);
@@ -89,7 +89,7 @@ fn the_environment_chooses_otherwise() {
     let (output, told) = run("part_dropped", Some("silent"));
     assert!(output.status.success() && !told.contains("mmapguard:"), "{told}");
     let (output, told) = run("part_dropped", Some("panic"));
-    assert_eq!(output.status.code(), Some(101)); // of the test harness
+    assert_eq!(output.status.code(), Some(101)); // the status of the test harness after a panic
     assert!(told.contains("panicked") && names_the_file(&told, "part_dropped"));
 }
 
@@ -108,7 +108,7 @@ fn part_panic_is_caught() {
     on_loss(OnLoss::Silent);
     fs::write(given(), vec![7; SIZE]).unwrap();
     drop(lose());
-    // A program that asks, and gets the answer, is not told again.
+    // A program that has got the error from check() does not get a report, too.
     on_loss(OnLoss::Exit);
     fs::write(given(), vec![7; SIZE]).unwrap();
     let map = lose();
@@ -145,6 +145,6 @@ fn part_read_before() {
     let map = unsafe { Mmap::map(&file) }.unwrap();
     assert!(map.iter().all(|&byte| byte == 7));
     cut(0);
-    // Whoever asks is told all the same.
+    // check() returns the error nevertheless.
     assert!(map.check().is_err());
 }

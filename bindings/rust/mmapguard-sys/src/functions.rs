@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The calls. What each comment says of the ABI is what `mmapguard.h` says.
+//! The functions. The comments are those of `mmapguard.h`.
 
 use std::os::raw::{c_char, c_void};
 

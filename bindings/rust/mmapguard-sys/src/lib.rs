@@ -16,19 +16,20 @@ pub use constants::*;
 pub use functions::*;
 pub use structs::*;
 
-/// Names a region. 0 is never valid; always below 2^53.
+/// The type of handles, which name regions. A handle is never 0, and always below 2^53.
 pub type mmg_handle = u64;
 
-/// 0 (`MMG_OK`) or a negative `MMG_E_...`.
+/// The type of statuses: 0 (`MMG_OK`) or a negative `MMG_E_...`.
 pub type mmg_status = i32;
 
-/// The array of Arrow's C Data Interface, for `mmg_export_arrow()`: any crate's own declaration of it, by a cast.
+/// The array of Arrow's C Data Interface, for `mmg_export_arrow()`. Cast a pointer to the declaration of any
+/// Arrow crate to this type.
 #[repr(C)]
 pub struct ArrowArray {
     _opaque: [u8; 0],
 }
 
-/// The schema that goes with it; likewise.
+/// The schema of such an array. Cast a pointer in the same way.
 #[repr(C)]
 pub struct ArrowSchema {
     _opaque: [u8; 0],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Declarations that can be listed: what is declared through these is also a table, for the test that compares
-//! it with the recorded ABI. The table exists in that test only.
+//! Macros that declare items, and also make a table of them for the test that compares the declarations with
+//! the recorded ABI. The table exists in that test only.
 
 macro_rules! constants {
     ($($(#[$about:meta])* $name:ident: $type:ty = $value:expr;)*) => {
@@ -33,7 +33,7 @@ macro_rules! structs {
                     alignment: std::mem::align_of::<$name>(),
                     members: vec![$(crate::test_abi::Member {
                         name: stringify!($member),
-                        // SAFETY: `addr_of!` computes an address inside `place` and reads nothing.
+                        // SAFETY: `addr_of!` only computes an address inside `place`.
                         offset: unsafe { std::ptr::addr_of!((*place.as_ptr()).$member) as usize }
                             - place.as_ptr() as usize,
                         size: std::mem::size_of::<$type>(),

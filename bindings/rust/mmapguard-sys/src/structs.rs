@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The structs that cross the border, member by member, and an initialiser for each.
+//! The structs that functions take, and an initialiser for each one.
 
 use std::os::raw::c_char;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The declarations say what `abi/abi.json` says: the same names, no fewer and no more, with the same values,
-//! types, offsets and sizes; and the library that is linked behaves as the ABI that they describe.
+//! Compares the declarations with `abi/abi.json`: they must have exactly the same names, with the same
+//! values, types, offsets and sizes. Also checks that the linked library has this ABI.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, CString};
@@ -33,7 +33,7 @@ pub(crate) struct Function {
 
 type Object = HashMap<String, JsonValue>;
 
-/// What is recorded, in the repository that this crate is part of.
+/// Returns the recorded ABI, which is in the repository of this crate.
 fn recorded() -> Object {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../abi/abi.json");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -56,12 +56,12 @@ fn number(value: &JsonValue) -> f64 {
     *value.get::<f64>().expect("a number")
 }
 
-/// The number of a constant, which is recorded as a text.
+/// Returns the number of a constant, which is recorded as text.
 fn decimal(value: &JsonValue) -> i128 {
     text(value).parse().expect("a decimal number")
 }
 
-/// How Rust spells a type of C.
+/// Returns the Rust name for a C type.
 fn spelled(c: &str) -> String {
     if let Some(length) = c.strip_prefix("char[") {
         return format!("[c_char; {}]", length.trim_end_matches(']'));
@@ -178,12 +178,12 @@ fn type_names_are_aliases_of_what_is_recorded() {
 
 #[test]
 fn the_library_is_of_this_abi() {
-    // SAFETY: takes nothing.
+    // SAFETY: the call has no arguments.
     let abi = unsafe { mmg_abi_version() };
     let (major, minor) = (MMG_ABI >> 16, MMG_ABI & 0xffff);
     assert_eq!(abi >> 16, major);
     assert!((minor..=0xffff).contains(&(abi & 0xffff)));
-    // SAFETY: takes nothing, and returns a static string.
+    // SAFETY: the call has no arguments, and returns a static string.
     let version = unsafe { CStr::from_ptr(mmg_version()) };
     assert_eq!(version.to_str(), Ok(env!("CARGO_PKG_VERSION")));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Prints the last line of a log that others write to, and may cut short, meanwhile.
+//! Prints the last line of a log file that other programs may write to or cut short meanwhile.
 //!
 //! usage: last_line FILE
 
