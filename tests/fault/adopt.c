@@ -266,10 +266,10 @@ what_cannot_be_a_region_is_refused(void)
     mmg_options options = MMG_OPTIONS_INIT;
     uint8_t *bytes = map_shared(path);
 
-    is_refused(MMG_E_ARGUMENT, "no mapping", NULL, 10, -1, NULL);
+    is_refused(MMG_E_ARGUMENT, "the address is NULL", NULL, 10, -1, NULL);
     is_refused(MMG_E_RANGE, "no bytes", bytes, 0, -1, NULL);
     options.offset = 1;
-    is_refused(MMG_E_ARGUMENT, "its place", bytes, 10, -1, &options);
+    is_refused(MMG_E_ARGUMENT, "its offset and its length", bytes, 10, -1, &options);
     is_refused(MMG_E_ARGUMENT, "not an open descriptor", bytes, 10, 1000000, NULL);
     is_refused(MMG_E_RANGE, "address space", bytes, UINT64_MAX / 2 + 9, -1, NULL);
 

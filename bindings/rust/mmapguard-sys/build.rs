@@ -138,9 +138,7 @@ fn installed() {
 #[cfg(not(feature = "bundled"))]
 fn installed_in(folder: &std::path::Path) {
     if folder.as_os_str().is_empty() {
-        give_up(
-            "MMAPGUARD_LIB_DIR is empty. Unset it, or set it to the folder of libmmapguard.so.",
-        );
+        give_up("MMAPGUARD_LIB_DIR is empty. Unset it, or set it to the folder of libmmapguard.so.");
     }
     let library = folder.join("libmmapguard.so");
     let bytes = match std::fs::read(&library) {

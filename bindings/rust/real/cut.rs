@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Real tools on a file that is cut short under way: with memmap2 they die, with ours they say which file it was.
+//! Runs real tools on a file that is cut short meanwhile. With memmap2 they die; with `mmapguard-memmap2`
+//! they name the file.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::process::ExitStatusExt;
@@ -8,11 +9,11 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const SIGBUS: i32 = 7;
-/// Long enough to be caught in the middle; all of it is a hole.
+/// The file is a hole, and so large that the cut comes while the tool reads it.
 const SIZE: u64 = 1 << 30;
 const LEFT: u64 = 8192;
 
-/// A folder that goes with the value.
+/// A folder that is removed with the value.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -29,7 +30,7 @@ impl Drop for Folder {
     }
 }
 
-/// The tool of this name with ours, and with memmap2, which is built on the way.
+/// Returns the tool with `mmapguard-memmap2` and the tool with memmap2, which the function builds.
 fn tools(name: &str) -> [PathBuf; 2] {
     let ours = match name {
         "b3sum" => env!("CARGO_BIN_EXE_b3sum"),
@@ -46,7 +47,7 @@ fn is_mapped(process: u32, path: &Path) -> bool {
     maps.lines().any(|line| line.ends_with(path.to_str().expect("a name in UTF-8")))
 }
 
-/// Run a tool on a large file, and cut that short as soon as it is mapped.
+/// Runs a tool on a large file, and cuts the file short as soon as it is mapped.
 fn cut_under(tool: &Path, arguments: &[&str], path: &Path) -> Output {
     File::create(path).and_then(|file| file.set_len(SIZE)).expect("a file that is a hole");
     let mut command = Command::new(tool);
@@ -97,7 +98,7 @@ fn undisturbed_they_answer_the_same() {
         fs::write(&path, (0..).flat_map(|n| line(n).into_bytes()).take(size).collect::<Vec<u8>>()).expect("written");
         paths.push(path);
     }
-    // What cannot be mapped is read.
+    // The tools read files that cannot be mapped.
     paths.push("/proc/self/limits".into());
     for (name, arguments) in [("b3sum", &[][..]), ("search", &["without needle"][..])] {
         let [ours, theirs] = tools(name).map(|tool| {

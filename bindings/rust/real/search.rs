@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Counts the lines that contain a word, as ripgrep does it: with its searcher, which maps the file.
+//! Counts the lines that contain a word, with the searcher of ripgrep, which maps the file.
 //!
 //! usage: search WORD FILE...
 
@@ -39,7 +39,7 @@ fn main() -> io::Result<()> {
     let mut arguments = env::args().skip(1);
     let word = arguments.next().expect("usage: search WORD FILE...");
     let matcher = Word(memchr::memmem::Finder::new(word.as_bytes()).into_owned());
-    // SAFETY: none is claimed; that files may be cut short is what this program is for.
+    // SAFETY: this is not safe: the test cuts the files short on purpose.
     let mmap = unsafe { MmapChoice::auto() };
     let mut searcher = SearcherBuilder::new().memory_map(mmap).build();
     for path in arguments {

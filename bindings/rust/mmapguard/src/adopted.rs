@@ -6,7 +6,7 @@ use std::ops::Deref;
 
 use crate::{Contained, Options, Region, Result};
 
-/// A region over bytes that other code has mapped and lends: see [`adopt`]. It reads like the region that it dereferences to.
+/// A region over borrowed bytes that other code has mapped: see [`adopt`]. It dereferences to the region.
 #[derive(Debug)]
 pub struct Adopted<'a> {
     region: Region<Contained>,
@@ -18,10 +18,9 @@ impl Adopted<'_> {
         Adopted { region, lent: PhantomData }
     }
 
-    /// Close the region, and tell whether everything that was read is true. The mapping stays its owner's.
+    /// Close the region, and report whether bytes were lost. The mapping still belongs to its owner.
     ///
-    /// # Errors
-    /// What [`Region::check`] found.
+    /// # Errors The error of [`Region::check`].
     pub fn finish(self) -> Result<()> {
         self.region.check()
     }
@@ -36,11 +35,13 @@ impl Deref for Adopted<'_> {
     }
 }
 
-/// Take a mapping that other code has made as a region, in place: that of memmap2, or of a C library.
+/// Make a region of a mapping that other code has made, such as memmap2 or a C library. The bytes stay where
+/// they are.
 ///
-/// Nothing is mapped anew, and nothing moves. While the region lives, nothing that happens to the file kills the process,
-/// and [`check`](Region::check) tells what was lost. The reads of the region are copies by the kernel. `bytes` itself is what
-/// its maker says of it: if the file is cut, the lost bytes of the slice read as zeros, where there would have been a SIGBUS.
+/// While the region lives, nothing that happens to the file kills the process, and [`check`](Region::check)
+/// reports losses. When the file is cut, the lost bytes of the slice read as zeros, where there would be a
+/// SIGBUS without the region. The kernel copies for the reads of the region. For the slice `bytes` itself,
+/// the promise of the code that has made the mapping still applies.
 ///
 /// ```
 /// use std::fs::File;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a failed call has to tell, and what it is for those who speak `std::io`.
+//! The error of a failed call, and its conversion to `std::io::Error`.
 
 use std::fmt::{self, Write};
 use std::io;
@@ -10,11 +10,11 @@ use mmapguard_sys as sys;
 use crate::name::Name;
 use crate::Status;
 
-/// The result of everything here that can fail.
+/// The result of every call here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure: the library's status, the system's error number if there is one, the operation that failed, and a
-/// sentence for people that names the path.
+/// An error: the library's status, the system's error number if there is one, the operation that has failed,
+/// and a sentence that names the path.
 ///
 /// ```
 /// use mmapguard::{Contained, Region, Status};
@@ -59,7 +59,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Error(Box<Details>);
 
-/// Behind a pointer, so that a `Result` that is `Ok` costs no more than it holds.
+/// The contents of an error. They are in a box, so that a `Result` is not larger than its `Ok` value needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Details {
     status: Status,
@@ -69,15 +69,16 @@ struct Details {
     message: String,
 }
 
-/// The text in a fixed array, up to its NUL.
+/// Returns the text in an array, up to its NUL.
 pub(crate) fn text(array: &[c_char]) -> String {
     let bytes: Vec<u8> = array.iter().map(|&c| c as u8).take_while(|&c| c != 0).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl Error {
-    /// From what a call that opens has filled in. The library calls a descriptor by its number; here it has the name
-    /// that the caller gave it, or that of its file.
+    /// Makes an error from what a call that opens has filled in. In the message the library names a
+    /// descriptor by its number. This function puts the caller's name for it, or the path of its file, in
+    /// place of the number.
     #[cold]
     pub(crate) fn told(status: sys::mmg_status, details: &sys::mmg_error, name: &Name) -> Error {
         let operation = text(&details.operation);
@@ -86,7 +87,7 @@ impl Error {
             let subject = message.find(&format!(": {operation}: ")).unwrap_or(0);
             message.replace_range(..subject, &name.at_open());
         }
-        // For a loss 0 is a place like any other; for all else it says that there is none.
+        // For a loss, the offset 0 is a real offset. For any other error it means that there is no offset.
         let offset = Some(details.offset).filter(|&offset| offset != 0 || is_loss(status));
         Error(Box::new(Details {
             status: Status(status),
@@ -97,13 +98,13 @@ impl Error {
         }))
     }
 
-    /// From the status of a call that tells nothing else.
+    /// Makes an error from the status of a call that returns nothing else.
     #[cold]
     pub(crate) fn plain(status: sys::mmg_status, name: &str, operation: &str) -> Error {
         Error::refused(Status(status), name, operation, &Status(status).to_string())
     }
 
-    /// `name` is in words already: in quotes, if it is a path.
+    /// `name` is ready for the message: a path is in quotes already.
     #[cold]
     pub(crate) fn refused(status: Status, name: &str, operation: &str, why: &str) -> Error {
         let message = format!("{name}: {operation}: {why}");
@@ -116,7 +117,7 @@ impl Error {
         }))
     }
 
-    /// The bytes from here on are lost.
+    /// Adds the offset from which bytes are lost.
     #[cold]
     pub(crate) fn at(mut self, offset: u64) -> Error {
         // Writing to a String cannot fail.
@@ -125,31 +126,31 @@ impl Error {
         self
     }
 
-    /// What went wrong, as a status of the library.
+    /// Returns the status of the library.
     #[must_use]
     pub fn status(&self) -> Status {
         self.0.status
     }
 
-    /// The error number of the system (errno); `None` when the library itself refused.
+    /// Returns the error number of the system (errno), or `None` when the library itself refused.
     #[must_use]
     pub fn os_code(&self) -> Option<i32> {
         Some(self.0.os_code).filter(|&code| code != 0)
     }
 
-    /// What failed, such as `"open"` or `"flock"`.
+    /// Returns the operation that has failed, such as `"open"` or `"flock"`.
     #[must_use]
     pub fn operation(&self) -> &str {
         &self.0.operation
     }
 
-    /// Where, if the failure has a place: the first byte that was lost.
+    /// Returns the offset of the first lost byte, if bytes were lost.
     #[must_use]
     pub fn offset(&self) -> Option<u64> {
         self.0.offset
     }
 
-    /// The kind of [`std::io::Error`] that this becomes.
+    /// Returns the kind of the [`std::io::Error`] into which the error converts.
     #[must_use]
     pub fn kind(&self) -> io::ErrorKind {
         if let Some(code) = self.os_code() {
@@ -171,7 +172,7 @@ impl Error {
     }
 }
 
-/// Is this a status about bytes, which have a place?
+/// Returns true for a status about bytes, which comes with an offset.
 pub(crate) fn is_loss(status: sys::mmg_status) -> bool {
     matches!(status, sys::MMG_E_TRUNCATED | sys::MMG_E_IO | sys::MMG_E_POISONED | sys::MMG_E_UNSTABLE)
 }

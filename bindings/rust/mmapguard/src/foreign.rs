@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The mappings that other code of the process makes.
+//! The guard for mappings that other code of the process makes.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use mmapguard_sys as sys;
 
 use crate::{losses, Error, Loss, Mark, Origin, Result};
 
-/// What [`guard_process`] guards beside the default.
+/// Options for [`guard_process`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "options do nothing until start() is called"]
 pub struct GuardOptions {
@@ -15,19 +15,19 @@ pub struct GuardOptions {
 }
 
 impl GuardOptions {
-    /// All defaults.
+    /// Returns options with all defaults.
     pub const fn new() -> GuardOptions {
         GuardOptions { flags: 0 }
     }
 
-    /// Guard shared mappings that can be written to as well: what is then stored into a lost page goes nowhere. Default:
-    /// no.
+    /// Also guard shared mappings that can be written to. Bytes that are stored into a lost page do not reach
+    /// the file. Default: no.
     pub fn shared_writable(self, yes: bool) -> GuardOptions {
         self.with(sys::MMG_PROCESS_SHARED_WRITABLE, yes)
     }
 
-    /// Let a fault go first to the handler that was there before, for a host whose handler repairs its own mappings.
-    /// Default: no.
+    /// Let a fault go first to the handler that was installed before, for a host whose handler repairs its
+    /// own mappings. Default: no.
     pub fn chain_first(self, yes: bool) -> GuardOptions {
         self.with(sys::MMG_PROCESS_CHAIN_FIRST, yes)
     }
@@ -42,7 +42,7 @@ impl GuardOptions {
     /// As [`guard_process`].
     pub fn start(self) -> Result<ProcessGuard> {
         let mark = Mark::now();
-        // SAFETY: takes any numbers; what it does to the process is what its documentation says.
+        // SAFETY: the call takes any numbers. Its documentation says what it does to the process.
         match unsafe { sys::mmg_guard_process(sys::MMG_SCOPE_FILES, self.flags) } {
             sys::MMG_OK => Ok(ProcessGuard { flags: self.flags, mark }),
             status => Err(Error::plain(status, "the process", "guard")),
@@ -50,13 +50,14 @@ impl GuardOptions {
     }
 }
 
-/// Guard the mappings of regular files that other code of this process makes, whoever makes them: `memmap2`, a C library,
-/// the standard library of a language beside Rust. Bytes that are lost read as zeros, and are told by
-/// [`finish`](ProcessGuard::finish) and by the ledger.
+/// Guard all mappings of regular files that other code of this process makes: `memmap2`, a C library, or the
+/// standard library of another language. Lost bytes read as zeros. [`finish`](ProcessGuard::finish) and the
+/// ledger report them.
 ///
-/// Executable mappings, devices, what is no file, and shared mappings that can be written to are not guarded. Nothing costs
-/// anything until there is a fault. Affects the whole process. A `&[u8]` of such a mapping changes below its reader when
-/// the file is cut; its maker has promised that this does not happen.
+/// Executable mappings, devices, memory without a file, and shared mappings that can be written to are not
+/// guarded. The guard costs nothing until there is a fault. It affects the whole process. When the file is
+/// cut, a `&[u8]` of such a mapping changes below its reader; the code that has made the slice has promised
+/// that this does not happen.
 ///
 /// ```
 /// let guard = mmapguard::guard_process()?;
@@ -66,13 +67,13 @@ impl GuardOptions {
 /// ```
 ///
 /// # Errors
-/// [`Status::GUARD`](crate::Status::GUARD) if the handler cannot be put in place,
+/// [`Status::GUARD`](crate::Status::GUARD) if the handler cannot be installed,
 /// [`Status::UNSUPPORTED`](crate::Status::UNSUPPORTED) if the kernel or a sandbox does not tell what is mapped.
 pub fn guard_process() -> Result<ProcessGuard> {
     GuardOptions::new().start()
 }
 
-/// The process is guarded while this lives; see [`guard_process`]. Guards nest.
+/// Guards the process while it lives; see [`guard_process`]. Several guards may live at the same time.
 #[derive(Debug)]
 #[must_use = "the guard ends when this is dropped"]
 pub struct ProcessGuard {
@@ -81,12 +82,11 @@ pub struct ProcessGuard {
 }
 
 impl ProcessGuard {
-    /// Were bytes of a mapping that is no region lost since the guard began? In any thread.
+    /// Checks that no bytes of a mapping that is not a region were lost since the guard began, in any thread.
     ///
-    /// # Errors
-    /// What was lost.
+    /// # Errors The losses.
     pub fn check(&self) -> std::result::Result<(), LostBytes> {
-        // The mark is one of this process, and nothing else is refused.
+        // This cannot fail, since the mark is one of this process.
         let since = losses(self.mark).expect("the ledger is read");
         let mut records = since.records;
         records.retain(|loss| loss.origin() == Origin::FOREIGN);
@@ -96,7 +96,7 @@ impl ProcessGuard {
         Err(LostBytes { records, overwritten: since.overwritten })
     }
 
-    /// End the guard, and tell what was lost.
+    /// End the guard, and report losses.
     ///
     /// # Errors
     /// As [`check`](ProcessGuard::check).
@@ -121,13 +121,13 @@ pub struct LostBytes {
 }
 
 impl LostBytes {
-    /// The records of the losses, oldest first.
+    /// Returns the records of the losses, oldest first.
     #[must_use]
     pub fn records(&self) -> &[Loss] {
         &self.records
     }
 
-    /// How many more losses there were, of which newer records took the place.
+    /// Returns the number of further losses, whose records were overwritten by newer ones.
     #[must_use]
     pub fn overwritten(&self) -> u64 {
         self.overwritten

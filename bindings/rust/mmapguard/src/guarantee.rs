@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The guarantees: what each asks of the library, and what it makes of the answer.
+//! The guarantees: what each one requests from the library, and which regions it accepts.
 
 use mmapguard_sys as sys;
 
@@ -7,36 +7,38 @@ use crate::handle::{Handle, Summary};
 use crate::options::DEFAULT_SNAPSHOT;
 use crate::{guard_state, Backing, Error, GuardState, Means, Promise, Result, Status};
 
-/// The guarantee of a region: *the bytes do not change and do not vanish*, whoever writes to the file. Hence a
-/// `Region<Stable>` is a `&[u8]`.
+/// The guarantee of a region: *the bytes do not change and do not vanish*, whoever writes to the file. So a
+/// `Region<Stable>` dereferences to a `&[u8]`.
 ///
-/// What holds the bytes is a copy in memory, a sealed memfd or a medium that nobody can write: nothing that another
-/// process, or this one, can take away. A lease is not among them, and none is taken; see [`Leased`].
+/// The bytes are a copy in memory, a sealed memfd, or on a medium that no process can write to. Neither
+/// another process nor this one can take them away. A lease could be taken away, so none is used; see
+/// [`Leased`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stable {}
 
-/// The guarantee of a region: *the bytes do not change as long as what holds them is not taken away, and every read says
-/// whether it was*. As [`Stable`], or by a lease, which costs nothing until somebody writes.
+/// The guarantee of a region: *the bytes do not change until the lease is taken away, and every read reports
+/// that*. A lease costs nothing until another process writes. The bytes may also be held as those of
+/// [`Stable`].
 ///
-/// A lease is lost when the process is stopped for too long, to an `open(2)` with `O_RDONLY` and `O_TRUNC`, in a child
-/// after `fork(2)`, and to a full disk. Safe code can bring all of these about, so there is no safe slice: reads return a
-/// [`Result`], and [`Pinned::as_slice`](crate::Pinned::as_slice) is `unsafe`.
+/// A lease is lost when the process is stopped for too long, by an `open(2)` with `O_RDONLY` and `O_TRUNC`,
+/// in a child after `fork(2)`, and when the disk is full. Safe code can cause all of these, so there is no
+/// safe slice: reads return a [`Result`], and [`Pinned::as_slice`](crate::Pinned::as_slice) is `unsafe`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Leased {}
 
-/// The guarantee of a region: *nothing that happens to the file kills the process*, and losses are reported. But bytes
-/// may change, so there is no `&[u8]`: every read says whether it worked.
+/// The guarantee of a region: *nothing that happens to the file kills the process*, and losses are reported.
+/// But bytes may change, so there is no `&[u8]`, and every read returns a [`Result`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Contained {}
 
-/// [`Stable`], [`Leased`] or [`Contained`]; nothing else can implement it.
+/// Implemented by [`Stable`], [`Leased`] and [`Contained`] only.
 pub trait Guarantee: private::Sealed {}
 
 impl Guarantee for Stable {}
 impl Guarantee for Leased {}
 impl Guarantee for Contained {}
 
-/// Opens the file behind a handle once more, with other options, after that handle is closed.
+/// A function that closes a handle, and opens its file once more with other options.
 type Again<'a> = &'a dyn Fn(Handle, &sys::mmg_options) -> Result<Handle>;
 
 mod private {
@@ -45,15 +47,15 @@ mod private {
     use super::{Again, Handle, Result};
 
     pub trait Sealed: Sized {
-        /// What the library is asked for.
+        /// The guarantee that is requested from the library.
         const DEMAND: u32;
-        /// By which flags.
+        /// The flags for the request.
         const FLAGS: u64 = 0;
-        /// Whether the region holds a pin for the whole of its life. Only what is read by `Deref` needs one, and it
-        /// makes the pins beside it slower.
+        /// True when the region has a pin for its whole life. Only a region that dereferences needs such a
+        /// pin, which makes other pins slower.
         const PINS: bool = false;
 
-        /// What has been opened, if that will do; else a handle that will, or an error.
+        /// Returns the handle, if it has the guarantee; otherwise another handle that has it, or an error.
         fn accept(handle: Handle, options: &sys::mmg_options, again: Again<'_>) -> Result<Handle>;
     }
 }
@@ -75,11 +77,11 @@ impl private::Sealed for Leased {
         if summary.guarantee != Promise::STABLE {
             return Err(unstable(&handle, &format!("not stable: {}", handle.info()?.shortfall())));
         }
-        // When the lease breaks, the cap is what is secured, and the rest would change.
+        // When the lease breaks, only max_snapshot_bytes are secured, and the other bytes would change.
         if summary.means == Means::LEASE && summary.size > cap(options) {
             return Err(unstable(
                 &handle,
-                "only a lease is to be had, and the bytes are more than max_snapshot_bytes",
+                "only a lease is possible, and there are more bytes than max_snapshot_bytes",
             ));
         }
         Ok(handle)
@@ -97,12 +99,12 @@ impl private::Sealed for Stable {
             return Ok(handle);
         }
         if options.backing == sys::MMG_BACKING_MAP {
-            return Err(unstable(&handle, "only a copy holds these bytes, and a mapping was asked for"));
+            return Err(unstable(&handle, "only a copy is possible, and a mapping was asked for"));
         }
         if summary.size > cap(options) {
             return Err(unstable(
                 &handle,
-                "only a copy holds these bytes, and they are more than max_snapshot_bytes",
+                "only a copy is possible, and there are more bytes than max_snapshot_bytes",
             ));
         }
         let (backing, max_bytes) = (sys::MMG_BACKING_COPY, cap(options));
@@ -127,12 +129,12 @@ fn unstable(handle: &Handle, why: &str) -> Error {
     Error::refused(Status::UNSTABLE, &handle.called(), "stable", why)
 }
 
-/// Returns true when nothing that safe code can do, in this process or another, changes these bytes or takes them away,
-/// and when reading them cannot kill. This is what a slice rests on.
+/// Returns true when no safe code, in this process or another, can change these bytes or take them away, and
+/// when reading them cannot kill the process. The soundness of a slice depends on this function.
 ///
-/// A lease can be lost. A snapshot or a reflink is a file without a name, and whoever may open `/proc/PID/fd` may write
-/// to it. A medium that nobody can write may still fail to deliver a page, which is a SIGBUS where the guard is not in
-/// place; a sealed memfd cannot shrink, and a copy is memory.
+/// A lease can be lost. A snapshot or a reflink is a file without a name, and a process that may open
+/// `/proc/PID/fd` may write to it. A read-only medium may still fail to deliver a page, which raises SIGBUS,
+/// so the guard must be in place. A sealed memfd cannot shrink, and a copy is memory.
 pub(crate) fn cannot_change(summary: &Summary) -> bool {
     match summary.means {
         _ if summary.guarantee != Promise::STABLE => false,

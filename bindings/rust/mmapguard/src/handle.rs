@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A handle that is closed when it is dropped, and the calls on it. The library refuses any handle that is not live,
-//! checks every range and serves every thread, so all this is safe whatever is asked of it.
+//! A handle that is closed when it is dropped, and the calls on it. The library refuses handles that are not
+//! live, checks every range, and may be called from every thread. So all calls here are safe with any
+//! arguments.
 
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -13,7 +14,7 @@ use crate::error::is_loss;
 use crate::name::Name;
 use crate::{Advice, Backing, Changed, Error, Info, Means, Promise, Result};
 
-/// What decides whether a region is what was asked for.
+/// The facts that decide whether a region has the guarantee that was asked for.
 pub(crate) struct Summary {
     pub(crate) backing: Backing,
     pub(crate) guarantee: Promise,
@@ -27,32 +28,32 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Takes over a number that the library has just issued.
+    /// Makes a handle of a number that the library has just issued.
     pub(crate) fn adopt(number: sys::mmg_handle, name: Name) -> Handle {
         Handle { number, name }
     }
 
-    /// Names nothing; what is left where a handle was taken out.
+    /// Returns an empty handle, which names no region.
     pub(crate) const fn nothing() -> Handle {
         Handle { number: 0, name: Name::Descriptor(-1) }
     }
 
-    /// The name, for another handle on the same file.
+    /// Takes the name out, for another handle of the same file.
     pub(crate) fn take_name(&mut self) -> Name {
         std::mem::replace(&mut self.name, Name::Descriptor(-1))
     }
 
-    /// Close it now, and tell whether that worked.
+    /// Closes the handle now, and returns an error if that fails.
     pub(crate) fn close(mut self) -> Result<()> {
         let number = std::mem::take(&mut self.number);
-        // SAFETY: takes any number.
+        // SAFETY: the call takes any number.
         match unsafe { sys::mmg_close(number, 0) } {
             sys::MMG_OK => Ok(()),
             status => Err(Error::plain(status, &self.called(), "close")),
         }
     }
 
-    /// What to call the region in a message.
+    /// Returns the name of the region for a message.
     #[cold]
     pub(crate) fn called(&self) -> String {
         self.name.later(self.info().ok().as_ref())
@@ -66,8 +67,8 @@ impl Handle {
         Err(self.failure(status, operation, from))
     }
 
-    /// The error of a call on this handle. Bytes that are lost have a place, and the library knows it, if need be after
-    /// another look at the file; else it is where the call began.
+    /// Returns the error of a call on this handle. For lost bytes the error has an offset, which the library
+    /// knows, sometimes only after another look at the file. Otherwise the offset is where the call began.
     #[cold]
     pub(crate) fn failure(&self, status: sys::mmg_status, operation: &str, from: u64) -> Error {
         let error = Error::plain(status, &self.called(), operation);
@@ -76,7 +77,7 @@ impl Handle {
         }
         let known = || self.info().ok().and_then(|info| info.fault_offset());
         let offset = known().or_else(|| {
-            // SAFETY: takes any number. What it says is asked for right after.
+            // SAFETY: the call takes any number. The next call reads what it has found.
             unsafe { sys::mmg_check(self.number) };
             known()
         });
@@ -85,18 +86,18 @@ impl Handle {
 
     pub(crate) fn info(&self) -> Result<Info> {
         let mut raw = sys::MMG_INFO_INIT;
-        // SAFETY: `raw` is live and says its size.
+        // SAFETY: `raw` is live and has its size set.
         match unsafe { sys::mmg_info_get(self.number, &mut raw) } {
             sys::MMG_OK => Ok(Info(raw)),
             status => Err(Error::plain(status, "a region", "info")),
         }
     }
 
-    /// What an opening has to know, without the copies that `info()` makes.
+    /// Returns the facts for an opening, without the copies that `info()` makes.
     #[inline]
     pub(crate) fn summary(&self) -> Result<Summary> {
         let mut raw = MaybeUninit::<sys::mmg_info>::uninit();
-        // SAFETY: `raw` is as large as it says, and a call that is successful has written all of it.
+        // SAFETY: the size in `raw` is right, and a successful call writes all of it.
         unsafe {
             let raw = raw.as_mut_ptr();
             addr_of_mut!((*raw).struct_size).write(sys::MMG_INFO_INIT.struct_size);
@@ -126,7 +127,8 @@ impl Handle {
         // SAFETY: `buffer` has room for `size` bytes, and `got` is live.
         let status =
             unsafe { sys::mmg_read(self.number, offset, buffer.as_mut_ptr().cast(), size, &mut got) };
-        // At most `size`, hence a usize. What was read before bytes were lost is good; the next read tells.
+        // The cast is safe, since `got` is at most `size`. Bytes that were read before a lost byte are
+        // returned; the next read fails.
         let got = got as usize;
         if got > 0 {
             return Ok(got);
@@ -137,20 +139,20 @@ impl Handle {
     pub(crate) fn find(&self, offset: u64, length: u64, needle: &[u8]) -> Result<Option<u64>> {
         let mut position = 0;
         let bytes: *const c_void = needle.as_ptr().cast();
-        // SAFETY: `bytes` has as many bytes as are passed with it, and `position` is live.
+        // SAFETY: the size that is passed is that of `bytes`, and `position` is live.
         let status =
             unsafe { sys::mmg_find(self.number, offset, length, bytes, needle.len() as u64, &mut position) };
         self.judge(status, "find", offset).map(|()| Some(position).filter(|&p| p != sys::MMG_NOT_FOUND))
     }
 
     pub(crate) fn check(&self) -> Result<()> {
-        // SAFETY: takes any number.
+        // SAFETY: the call takes any number.
         let status = unsafe { sys::mmg_check(self.number) };
         self.judge(status, "check", 0)
     }
 
     pub(crate) fn verify(&self) -> Result<()> {
-        // SAFETY: takes any number.
+        // SAFETY: the call takes any number.
         let status = unsafe { sys::mmg_verify(self.number) };
         self.judge(status, "verify", 0)
     }
@@ -163,7 +165,8 @@ impl Handle {
     }
 
     pub(crate) fn advise(&self, offset: u64, length: u64, advice: Advice) -> Result<()> {
-        // SAFETY: takes any numbers; the library drops no page that cannot be read again as it was.
+        // SAFETY: the call takes any numbers, and the library drops only pages that can be read again with
+        // the same bytes.
         let status = unsafe { sys::mmg_advise(self.number, offset, length, advice.0) };
         self.judge(status, "advise", offset)
     }
@@ -184,7 +187,7 @@ impl fmt::Debug for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // SAFETY: takes any number; 0, what close() leaves, names nothing.
+        // SAFETY: the call takes any number. After close() it is 0, which names no region.
         unsafe { sys::mmg_close(self.number, 0) };
     }
 }

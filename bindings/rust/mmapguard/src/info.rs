@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is known about one region, and about the process.
+//! What is known about a region, and about the process.
 
 use std::fmt;
 
@@ -38,17 +38,17 @@ impl Info {
     members! {
         /// What holds the bytes: [`Backing::MAP`] or [`Backing::COPY`].
         backing: Backing = |raw| Backing(raw.backing);
-        /// Why that one.
+        /// Why the bytes are held that way.
         backing_reason: Reason = |raw| Reason(raw.backing_reason);
         /// The guarantee that holds for the bytes.
         guarantee: Promise = |raw| Promise(raw.guarantee);
-        /// By what it is upheld.
+        /// What upholds the guarantee.
         means: Means = |raw| Means(raw.means);
-        /// Why it is not stable.
+        /// Why the region is not stable.
         shortfall: Shortfall = |raw| Shortfall(raw.shortfall);
         /// The lock that is held now.
         lock: Lock = |raw| Lock(raw.lock);
-        /// Why that one, or none.
+        /// Why that lock is held, or why no lock is held.
         lock_reason: Locking = |raw| Locking(raw.lock_reason);
         /// The error number of a lock that the file system could not give.
         lock_error: Option<i32> = |raw| Some(raw.lock_error).filter(|&code| code != 0);
@@ -56,7 +56,7 @@ impl Info {
         fault_cause: Option<Status> = |raw| Some(Status(raw.fault_cause)).filter(|&s| s.0 != sys::MMG_OK);
         /// The first byte of the region that was found lost.
         fault_offset: Option<u64> = |raw| Some(raw.fault_offset).filter(|&offset| offset != sys::MMG_TO_END);
-        /// Signals contained in this region.
+        /// The number of signals that were contained in this region.
         faults: u64 = |raw| raw.faults;
         /// Bytes in the region.
         size: u64 = |raw| raw.size;
@@ -72,22 +72,24 @@ impl Info {
         modified: (i64, u32) = |raw| (raw.mtime_seconds, raw.mtime_nanoseconds);
         /// Status change time at open: seconds since the Epoch, and nanoseconds.
         status_changed: (i64, u32) = |raw| (raw.ctime_seconds, raw.ctime_nanoseconds);
-        /// Pins that are live now; a stable region has one of its own.
+        /// The number of live pins. A stable region has one pin itself.
         pins: u64 = |raw| raw.pins;
-        /// Address space held for the region, in bytes; 0 for a copy.
+        /// Address space that the region takes, in bytes; 0 for a copy.
         mapped_bytes: u64 = |raw| raw.mapped_bytes;
-        /// Memory held for the region, in bytes.
+        /// Memory that the region takes, in bytes.
         heap_bytes: u64 = |raw| raw.heap_bytes;
-        /// A fault takes at least this many bytes; 0 for a copy.
+        /// A loss takes at least so many bytes; 0 for a copy.
         page_size: u64 = |raw| raw.page_size;
-        /// What the means does not hold back: bits that `mmapguard-sys` names `MMG_EXCEPT_...`.
+        /// Changes against which the means does not help, as bits that `mmapguard-sys` names
+        /// `MMG_EXCEPT_...`.
         exceptions: u32 = |raw| raw.exceptions;
-        /// The means of being stable in the order in which they were tried, cheapest first; empty if that was not asked.
+        /// The means of being stable, in the order in which they were tried, cheapest first. Empty if a
+        /// stable region was not asked for.
         means_order: Vec<Means> = |raw| {
             let each = (0..16).map(|place| (raw.means_order >> (4 * place) & 0xF) as u32);
             each.take_while(|&means| means != sys::MMG_MEANS_NONE).map(Means).collect()
         };
-        /// The name of the file system at open, such as `"ext4"`; empty where it could not be found out.
+        /// The name of the file system at open, such as `"ext4"`; empty when it could not be found out.
         file_system: String = |raw| crate::error::text(&raw.file_system);
     }
 }
@@ -119,13 +121,13 @@ impl fmt::Debug for Info {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Changed {
-    /// The size differs.
+    /// True when the size has changed.
     pub size: bool,
-    /// The contents were modified.
+    /// True when the modification time has changed: the file was written to.
     pub mtime: bool,
-    /// Contents or attributes were changed.
+    /// True when the status change time has changed: contents or attributes were changed.
     pub ctime: bool,
-    /// The path names another file now, or none.
+    /// True when the path names another file now, or no file.
     pub path: bool,
 }
 
@@ -139,7 +141,7 @@ impl Changed {
         }
     }
 
-    /// Has anything changed?
+    /// Returns true when anything has changed.
     #[must_use]
     pub fn any(self) -> bool {
         self != Changed::default()
@@ -150,15 +152,15 @@ impl Changed {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Where the fault guard stands.
+    /// The state of the fault guard.
     pub guard_state: GuardState,
     /// Open handles.
     pub handles: u64,
-    /// Regions ever opened.
+    /// Regions that were opened since the process started.
     pub opened: u64,
-    /// Regions alive.
+    /// Living regions.
     pub regions: u64,
-    /// Of these, the ones that are mapped.
+    /// How many of these are mapped.
     pub mappings: u64,
     /// Address space in these mappings, in bytes.
     pub mapped_bytes: u64,
@@ -166,13 +168,13 @@ pub struct Stats {
     pub heap_bytes: u64,
     /// Signals contained since the process started.
     pub faults: u64,
-    /// SIGBUS signals passed on to the handler that was there before.
+    /// SIGBUS signals that were passed on to the handler that was installed before.
     pub foreign_faults: u64,
     /// Leases held now.
     pub leases: u64,
-    /// Of these, the ones that a writer is waiting for.
+    /// How many of these a writer is waiting for.
     pub leases_breaking: u64,
-    /// Leases ever broken by a writer.
+    /// Leases that a writer has broken since the process started.
     pub lease_breaks: u64,
     /// Opens that wanted a lease and were refused one.
     pub lease_refusals: u64,
@@ -180,7 +182,7 @@ pub struct Stats {
     pub snapshots: u64,
     /// Bytes copied for snapshots, at open and when leases broke.
     pub snapshot_bytes: u64,
-    /// Time that writers waited for a lease, in nanoseconds, added up.
+    /// The sum of the times that writers have waited for a lease, in nanoseconds.
     pub writer_wait_ns: u64,
     /// The longest of these waits, in nanoseconds.
     pub writer_wait_max_ns: u64,

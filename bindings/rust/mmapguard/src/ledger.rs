@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The ledger: what was lost in this process, whoever made the mapping.
+//! The ledger: the losses of this process, whichever code has made the mapping.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -15,26 +15,26 @@ use crate::{Error, Origin, Result, Status};
 pub struct Loss(sys::mmg_loss);
 
 impl Loss {
-    /// Number of the record: 1, 2, 3, ... since the process started.
+    /// Returns the number of the record: 1, 2, 3, ... since the process started.
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.0.sequence
     }
 
-    /// Why: [`Status::TRUNCATED`], [`Status::IO`], [`Status::POISONED`], or [`Status::UNSTABLE`] where bytes that were to
-    /// be stable changed.
+    /// Returns the cause: [`Status::TRUNCATED`], [`Status::IO`], [`Status::POISONED`], or
+    /// [`Status::UNSTABLE`] when bytes that should have been stable have changed.
     #[must_use]
     pub fn cause(&self) -> Status {
         Status(self.0.cause)
     }
 
-    /// Who made the mapping.
+    /// Returns who has made the mapping.
     #[must_use]
     pub fn origin(&self) -> Origin {
         Origin(self.0.origin)
     }
 
-    /// The file, as far as its name is known.
+    /// Returns the path of the file, or `None` when it is not known.
     #[must_use]
     pub fn path(&self) -> Option<PathBuf> {
         // SAFETY: the library ends the text with a NUL.
@@ -42,43 +42,43 @@ impl Loss {
         path_of(text.to_bytes())
     }
 
-    /// First lost byte, counted from the start of the file.
+    /// Returns the first lost byte, counted from the start of the file.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.0.offset
     }
 
-    /// How many bytes of the mapping are lost from there.
+    /// Returns how many bytes of the mapping are lost from there.
     #[must_use]
     pub fn length(&self) -> u64 {
         self.0.length
     }
 
-    /// The device of the file, as `st_dev`.
+    /// Returns the device of the file, as `st_dev`.
     #[must_use]
     pub fn device(&self) -> u64 {
         self.0.device
     }
 
-    /// The inode of the file, as `st_ino`.
+    /// Returns the inode of the file, as `st_ino`.
     #[must_use]
     pub fn inode(&self) -> u64 {
         self.0.inode
     }
 
-    /// Where the first lost byte was mapped.
+    /// Returns the address at which the first lost byte was mapped.
     #[must_use]
     pub fn address(&self) -> u64 {
         self.0.address
     }
 
-    /// When, on the clock `CLOCK_MONOTONIC`.
+    /// Returns the time of the loss, on the clock `CLOCK_MONOTONIC`.
     #[must_use]
     pub fn time(&self) -> Duration {
         Duration::from_nanos(u64::try_from(self.0.time_ns).unwrap_or(0))
     }
 
-    /// The thread that found the loss, as `gettid(2)` numbers threads.
+    /// Returns the thread that has found the loss, as `gettid(2)` numbers threads.
     #[must_use]
     pub fn thread(&self) -> u32 {
         self.0.thread
@@ -119,38 +119,39 @@ fn path_of(bytes: &[u8]) -> Option<PathBuf> {
     (!bytes.is_empty()).then(|| String::from_utf8_lossy(bytes).into_owned().into())
 }
 
-/// A place in the ledger: behind the last record that somebody has seen.
+/// A mark in the ledger. Records behind it are new.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mark(u64);
 
 impl Mark {
-    /// In front of the first record.
+    /// The mark before the first record.
     pub const START: Mark = Mark(0);
 
-    /// Behind the record that is the last one at this moment.
+    /// Returns the mark behind the newest record.
     #[must_use]
     pub fn now() -> Mark {
         let (mut count, mut next) = (0, 0);
-        // SAFETY: no room is promised, and the other pointers are to live values. It cannot fail then.
+        // SAFETY: the capacity is 0, and the other pointers are to live values. Such a call cannot fail.
         let status = unsafe { sys::mmg_losses_get(0, std::ptr::null_mut(), 0, &mut count, &mut next) };
         debug_assert_eq!(status, sys::MMG_OK);
         Mark(next)
     }
 }
 
-/// What [`losses`] returns.
+/// The result of [`losses`].
 #[derive(Clone, Debug)]
 pub struct Losses {
     /// The records, oldest first.
     pub records: Vec<Loss>,
-    /// Where to go on from.
+    /// The mark for the next call.
     pub mark: Mark,
-    /// How many records between the two marks are missing, because newer ones took their place.
+    /// How many records between the two marks are missing, because newer ones have overwritten them.
     pub overwritten: u64,
 }
 
-/// Read the ledger behind a mark: every loss that was contained in this process, in regions, in adopted mappings, and in
-/// those of others while [`guard_process`](crate::guard_process) is in force. The newest 1024 records are kept.
+/// Read the records behind a mark. The ledger has a record of every loss that was contained in this process:
+/// in regions, in adopted mappings, and in mappings of other code while a
+/// [`ProcessGuard`](crate::ProcessGuard) lives. The newest 1024 records are kept.
 ///
 /// ```
 /// use mmapguard::{losses, Mark};
@@ -167,7 +168,8 @@ pub fn losses(since: Mark) -> Result<Losses> {
     loop {
         let mut room = [sys::MMG_LOSS_INIT; ROOM];
         let (mut count, mut next) = (0, 0);
-        // SAFETY: there is room for as many as are said, each of which says its size, and the others are live.
+        // SAFETY: the array has room for so many records, each with its size set, and the other pointers are
+        // to live values.
         let status = unsafe {
             sys::mmg_losses_get(found.mark.0, room.as_mut_ptr(), ROOM as u64, &mut count, &mut next)
         };
@@ -176,7 +178,7 @@ pub fn losses(since: Mark) -> Result<Losses> {
         }
         found.overwritten += next - found.mark.0 - count;
         found.mark = Mark(next);
-        // At most ROOM.
+        // The cast is safe: the number is at most ROOM.
         found.records.extend(room.into_iter().take(count as usize).map(Loss));
         if count < ROOM as u64 {
             return Ok(found);

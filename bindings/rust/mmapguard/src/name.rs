@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What errors call a region: the path it was opened by, the path behind its descriptor, or the name that the caller
-//! gave it. A name is kept as it came and put into words only when something failed.
+//! The name of a region in errors: the path by which it was opened, the path of the file behind its
+//! descriptor, or the name from the caller. The text is made only when a call has failed.
 
 use std::ffi::CString;
 use std::fmt::Write;
@@ -10,20 +10,20 @@ use std::path::PathBuf;
 
 use crate::Info;
 
-/// Where a region comes from.
+/// The origin of a region.
 #[derive(Debug)]
 pub(crate) enum Name {
     Path(CString),
-    /// By [`Options::name`](crate::Options::name).
+    /// The name that [`Options::name`](crate::Options::name) has set.
     Given(String),
-    /// Of a mapping that somebody else made. The library names its file.
+    /// A mapping that other code has made. The library names its file.
     Mapping,
-    /// The number that the descriptor had when the region was opened; the caller may have closed it since.
+    /// The number of the descriptor when the region was opened. The caller may have closed it since.
     Descriptor(i32),
 }
 
 impl Name {
-    /// The path that it is, for the library.
+    /// Returns the path for the library.
     #[inline]
     pub(crate) fn path(&self) -> *const c_char {
         match self {
@@ -32,7 +32,7 @@ impl Name {
         }
     }
 
-    /// In words, while the descriptor is still the caller's.
+    /// Returns the text of the name, while the caller's descriptor is still open.
     pub(crate) fn at_open(&self) -> String {
         match self {
             Name::Path(path) => quoted(path.as_bytes()),
@@ -44,7 +44,8 @@ impl Name {
         }
     }
 
-    /// In words, later on: a region that was opened by a descriptor is found among the open ones by its inode.
+    /// Returns the text of the name later on. The file of a region that was opened by a descriptor is found
+    /// by its inode among the open files.
     pub(crate) fn later(&self, info: Option<&Info>) -> String {
         match self {
             Name::Descriptor(number) => described(info.and_then(path_of), *number),
@@ -60,7 +61,8 @@ fn described(path: Option<PathBuf>, number: i32) -> String {
     path.map_or_else(|| format!("descriptor {number}"), |path| quoted(path_bytes(&path)))
 }
 
-/// The path of a file that is open in this process. A mapped region has a descriptor of its own, so there is one.
+/// Returns the path of a file that is open in this process. A mapped region has a descriptor, so its file is
+/// open.
 fn path_of(info: &Info) -> Option<PathBuf> {
     fs::read_dir("/proc/self/fd")
         .ok()?
@@ -80,7 +82,7 @@ fn is_file(_path: &std::path::Path, _info: &Info) -> bool {
     false
 }
 
-/// A path as the C library takes it: the bytes themselves where paths are bytes.
+/// Converts a path for the C library, which takes the bytes of a path.
 #[cfg(unix)]
 pub(crate) fn path_bytes(path: &std::path::Path) -> &[u8] {
     use std::os::unix::ffi::OsStrExt;
@@ -92,8 +94,8 @@ pub(crate) fn path_bytes(path: &std::path::Path) -> &[u8] {
     path.to_str().unwrap_or_default().as_bytes()
 }
 
-/// Printable and in quotes, by the rule of the C library's messages: control characters and bytes that are not UTF-8
-/// appear as `\xNN`.
+/// Returns a path in quotes, with the rule of the C library's messages: control characters and bytes that are
+/// not UTF-8 appear as `\xNN`.
 pub(crate) fn quoted(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() + 2);
     text.push('\'');
@@ -101,7 +103,7 @@ pub(crate) fn quoted(bytes: &[u8]) -> String {
     while !rest.is_empty() {
         let (valid, broken) = match std::str::from_utf8(rest) {
             Ok(valid) => (valid, 0),
-            // One byte at a time after what is valid, as the C library does.
+            // Escape one invalid byte at a time, as the C library does.
             Err(error) => (std::str::from_utf8(&rest[..error.valid_up_to()]).unwrap_or_default(), 1),
         };
         for character in valid.chars() {

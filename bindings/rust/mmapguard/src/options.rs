@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How to open, and opening.
+//! The options for opening, and the calls that open.
 
 use std::ffi::CString;
 use std::mem::MaybeUninit;
@@ -14,7 +14,7 @@ use crate::handle::Handle;
 use crate::name::{path_bytes, quoted, Name};
 use crate::{Adopted, Advice, Backing, Contained, Error, Guarantee, Lock, Pinned, Region, Result, Status};
 
-/// How to open: a builder. Everything has a default; [`Region::open`] is short for opening with all of them.
+/// A builder for the options of opening. Each option has a default; [`Region::open`] opens with all defaults.
 ///
 /// ```
 /// use mmapguard::{Advice, Backing, Contained, Options, Stable};
@@ -45,56 +45,60 @@ impl Default for Options {
     }
 }
 
-/// A cap as the library takes it, where 0 means its default.
+/// Converts a cap for the library, for which 0 means the default.
 fn cap(bytes: Option<u64>) -> u64 {
     bytes.map_or(sys::MMG_NO_LIMIT, |bytes| bytes.max(1))
 }
 
-/// Rounded up, so that a short wait is not none; and never the number that stands for ever.
+/// Converts a wait to milliseconds. It is rounded up, so that a short wait does not become 0, and never
+/// becomes the number for "no limit".
 fn milliseconds(wait: Duration) -> u32 {
     let ms = (wait.as_nanos() + 999_999) / 1_000_000;
     ms.min(u128::from(sys::MMG_WAIT_FOREVER - 1)) as u32
 }
 
-/// What `max_snapshot_bytes` is where nothing is said.
+/// The default of `max_snapshot_bytes`.
 pub(crate) const DEFAULT_SNAPSHOT: u64 = 1 << 30;
 
 impl Options {
-    /// All defaults.
+    /// Returns options with all defaults.
     pub const fn new() -> Options {
         Options { raw: sys::MMG_OPTIONS_INIT, name: None }
     }
 
-    /// What is to hold the bytes. Default: [`Backing::AUTO`].
+    /// Choose what holds the bytes. Default: [`Backing::AUTO`].
     pub fn backing(&mut self, backing: Backing) -> &mut Options {
         self.raw.backing = backing.0;
         self
     }
 
-    /// The advisory lock to take first. Default: [`Lock::AUTO`].
+    /// Choose the advisory lock to take first. Default: [`Lock::AUTO`].
     pub fn lock(&mut self, lock: Lock) -> &mut Options {
         self.raw.lock = lock.0;
         self
     }
 
-    /// How long to wait for the lock; `None`: as long as it takes. Default: not at all.
+    /// Choose how long to wait for the lock; `None` means without a limit. Default: do not wait.
     pub fn lock_wait(&mut self, wait: Option<Duration>) -> &mut Options {
         self.raw.lock_wait_ms = wait.map_or(sys::MMG_WAIT_FOREVER, milliseconds);
         self
     }
 
-    /// No lock is an error, not an unlocked region; with [`Lock::AUTO`], lock everywhere. Default: no.
+    /// Fail when the lock cannot be taken, and do not return an unlocked region. With [`Lock::AUTO`], lock on
+    /// every file system. Default: no.
     pub fn require_lock(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_REQUIRE_LOCK, yes)
     }
 
-    /// How the region will be read; up to [`Advice::HUGEPAGE`]. Default: [`Advice::NORMAL`].
+    /// Tell how the region will be read. The values up to [`Advice::HUGEPAGE`] are allowed. Default:
+    /// [`Advice::NORMAL`].
     pub fn access(&mut self, advice: Advice) -> &mut Options {
         self.raw.access = advice.0;
         self
     }
 
-    /// An empty file is [`Status::EMPTY`]. Default: it is an empty region.
+    /// Fail with [`Status::EMPTY`] when the file is empty. Default: no, an empty file becomes an empty
+    /// region.
     pub fn reject_empty(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_REJECT_EMPTY, yes)
     }
@@ -104,87 +108,93 @@ impl Options {
         self.flag(sys::MMG_FLAG_NOFOLLOW, !yes)
     }
 
-    /// Refuse whatever is not a regular file with [`Status::NOT_MAPPABLE`], so that no FIFO and no device is read or
-    /// waited for. Default: no.
+    /// Refuse everything that is not a regular file with [`Status::NOT_MAPPABLE`], so that the call never
+    /// reads a FIFO or a device or waits for it. Default: no.
     pub fn regular_only(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_REGULAR_ONLY, yes)
     }
 
-    /// Refuse a file that is open for writing anywhere at this moment with [`Status::WOULD_BLOCK`]; where the kernel
-    /// cannot tell, with [`Status::UNSUPPORTED`]. Default: no.
+    /// Refuse a file that any process has open for writing at this moment with [`Status::WOULD_BLOCK`]. Where
+    /// the kernel cannot tell, refuse it with [`Status::UNSUPPORTED`]. Default: no.
     pub fn no_writers(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_NO_WRITERS, yes)
     }
 
-    /// Refuse a mapping with [`Status::GUARD`] where the fault guard cannot watch it. Default: no; the region tells.
+    /// Refuse a mapping with [`Status::GUARD`] when the fault guard cannot watch it. Default: no;
+    /// [`Region::info`] shows whether the guard watches it.
     pub fn require_guard(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_REQUIRE_GUARD, yes)
     }
 
-    /// The longest that a stream may take to its end; then opening fails with [`Status::WOULD_BLOCK`]. `None`: as long as
-    /// it takes, which is the default.
+    /// Limit the time until a stream ends. When the stream takes longer, opening fails with
+    /// [`Status::WOULD_BLOCK`]. `None`, which is the default, means without a limit.
     pub fn stream_wait(&mut self, wait: Option<Duration>) -> &mut Options {
         self.raw.stream_wait_ms = wait.map_or(0, |wait| milliseconds(wait).max(1));
         self
     }
 
-    /// Install the SIGBUS handler when this region is the first that needs it. Default: yes. Reading with the calls of
-    /// this crate raises no signal either way.
+    /// Install the SIGBUS handler when this region is the first that needs it. Default: yes. The calls of
+    /// this crate that read raise no signal, with the handler or without it.
     pub fn fault_guard(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_NO_FAULT_GUARD, !yes)
     }
 
-    /// Read the whole mapping in at open. Default: no.
+    /// Read the whole mapping into memory at open. Default: no.
     pub fn populate(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_POPULATE, yes)
     }
 
-    /// Wait for a writer when opening a FIFO, instead of [`Status::WOULD_BLOCK`]. Default: no.
+    /// When opening a FIFO, wait for a writer. Default: no, a FIFO without a writer is
+    /// [`Status::WOULD_BLOCK`].
     pub fn fifo_wait(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_FIFO_WAIT, yes)
     }
 
-    /// Open `length` bytes at `offset` of the file only; length 0: to its end. Any byte will do as offset.
+    /// Open only `length` bytes at `offset` of the file. A length of 0 means up to the end of the file. Any
+    /// offset is allowed.
     pub fn window(&mut self, offset: u64, length: u64) -> &mut Options {
         self.raw.offset = offset;
         self.raw.length = length;
         self
     }
 
-    /// Windows up to this many bytes are copied, not mapped. Default: 64 KiB, and 4 KiB for what is opened beside many
-    /// copies (more than 256 KiB in copies above 4 KiB), unless it is to be stable.
+    /// Copy windows of up to so many bytes, and map larger ones. Default: 64 KiB. When copies above 4 KiB
+    /// take more than 256 KiB already, the default is 4 KiB, except for stable regions.
     pub fn copy_threshold(&mut self, bytes: u64) -> &mut Options {
         self.raw.copy_threshold = bytes;
         self
     }
 
-    /// Cap for anything read into memory; `None`: no cap. Default: 1 GiB. A cap of 0 is one of 1 byte.
+    /// Limit the bytes that are read into memory; `None` means without a limit. Default: 1 GiB. A limit of 0
+    /// counts as 1 byte.
     pub fn max_bytes(&mut self, bytes: Option<u64>) -> &mut Options {
         self.raw.max_bytes = cap(bytes);
         self
     }
 
-    /// Cap for the copy that [`Stable`](crate::Stable) and [`Leased`](crate::Leased) may need; `None`: no cap. Default: 1 GiB. A cap of 0 is one of
-    /// 1 byte.
+    /// Limit the copy that [`Stable`](crate::Stable) and [`Leased`](crate::Leased) may need; `None` means
+    /// without a limit. Default: 1 GiB. A limit of 0 counts as 1 byte.
     pub fn max_snapshot_bytes(&mut self, bytes: Option<u64>) -> &mut Options {
         self.raw.max_snapshot_bytes = cap(bytes);
         self
     }
 
-    /// Take no lease for [`Leased`](crate::Leased) while the process holds so many. Default: 10 000; 0 is the default.
+    /// Take no lease for [`Leased`](crate::Leased) while the process holds so many leases. Default: 10 000,
+    /// which 0 means, too.
     pub fn max_leases(&mut self, count: u32) -> &mut Options {
         self.raw.max_leases = count;
         self
     }
 
-    /// The longest that a writer may be kept waiting while the bytes of a lease are secured; what is not secured then is
-    /// no longer held. Default: as long as the kernel allows (`/proc/sys/fs/lease-break-time`).
+    /// Limit the time that a writer waits while the bytes of a lease are secured. Bytes that are not secured
+    /// by then may change. Default: as long as the kernel allows (`/proc/sys/fs/lease-break-time`).
     pub fn max_lease_wait(&mut self, wait: Duration) -> &mut Options {
         self.raw.max_lease_wait_ms = milliseconds(wait).max(1);
         self
     }
 
-    /// What errors call the region. Default: the path that it is opened by, or that of the file behind a descriptor.
+    /// Set the name of the region for errors. Default: the path by which it is opened, or the path of the
+    /// file behind a descriptor.
     ///
     /// ```
     /// use mmapguard::{Contained, Options};
@@ -212,14 +222,13 @@ impl Options {
 
     /// Open the file at `path`.
     ///
-    /// # Errors
-    /// Whatever [`Status`] names under opening; [`Status::UNSTABLE`] if `G` is [`Stable`](crate::Stable) and that
-    /// cannot be had.
+    /// # Errors Any [`Status`] about opening; [`Status::UNSTABLE`] if `G` is [`Stable`](crate::Stable) and
+    /// the file cannot be stable.
     pub fn open<G: Guarantee>(&self, path: impl AsRef<Path>) -> Result<Region<G>> {
         Region::over(self.by_path::<G>(path.as_ref(), sys::mmg_open)?)
     }
 
-    /// The same with all bytes pinned: as [`open`](Options::open) and [`Region::pinned`] in one.
+    /// Does the same as [`open`](Options::open) followed by [`Region::pinned`].
     ///
     /// # Errors
     /// As [`open`](Options::open).
@@ -227,7 +236,7 @@ impl Options {
         Pinned::over(self.by_path::<G>(path.as_ref(), sys::mmg_open)?)
     }
 
-    /// The same, except that the path `-`, exactly, is standard input.
+    /// Does the same as [`open`](Options::open), except that the path `-` means standard input.
     ///
     /// # Errors
     /// As [`open`](Options::open).
@@ -255,7 +264,7 @@ impl Options {
         Region::over(self.by_descriptor::<G>(descriptor.as_fd(), sys::mmg_open_fd)?)
     }
 
-    /// The same with all bytes pinned: as [`open_fd`](Options::open_fd) and [`Region::pinned`] in one.
+    /// Does the same as [`open_fd`](Options::open_fd) followed by [`Region::pinned`].
     ///
     /// # Errors
     /// As [`open`](Options::open).
@@ -264,30 +273,34 @@ impl Options {
         Pinned::over(self.by_descriptor::<G>(descriptor.as_fd(), sys::mmg_open_fd)?)
     }
 
-    /// Read a descriptor of any kind from where it stands to its end into memory. It stays the caller's.
+    /// Read a descriptor of any kind from its position to its end into memory. The descriptor stays the
+    /// caller's.
     ///
     /// # Errors
-    /// [`Status::TOO_BIG`] over the cap, and then nothing; otherwise as [`open`](Options::open).
+    /// [`Status::TOO_BIG`] if there are more bytes than the limit allows; otherwise as
+    /// [`open`](Options::open).
     #[cfg(unix)]
     pub fn read_fd<G: Guarantee>(&self, descriptor: impl AsFd) -> Result<Region<G>> {
         Region::over(self.by_descriptor::<G>(descriptor.as_fd(), sys::mmg_read_fd)?)
     }
 
-    /// Take a mapping that other code has made as a region, in place: that of memmap2, or of a C library.
+    /// Make a region of a mapping that other code has made, such as memmap2 or a C library. The bytes stay
+    /// where they are.
     ///
-    /// See [`adopt`](crate::adopt). Of these options, `backing` and `window` have no meaning here. Without a lock by name
-    /// no lock is taken.
+    /// See [`adopt`](crate::adopt). The options `backing` and `window` have no meaning here. No lock is taken
+    /// unless the option `lock` names one.
     ///
     /// # Errors
-    /// [`Status::NOT_MAPPABLE`] if the bytes are no mapping of one file, or one that is executable or shared and writable;
+    /// [`Status::NOT_MAPPABLE`] if the bytes are not a mapping of one file, or if the mapping is executable,
+    /// or is shared and can be written to;
     /// [`Status::NOT_FOUND`] if the path of the file is gone; otherwise as [`open`](Options::open).
     pub fn adopt<'a>(&self, bytes: &'a [u8]) -> Result<Adopted<'a>> {
         let handle = self.open_as::<Contained>(
             self.name.clone().map_or(Name::Mapping, Name::Given),
             |_, options, handle, error| {
                 let (data, size) = (bytes.as_ptr().cast(), bytes.len() as u64);
-                // SAFETY: the bytes are borrowed for as long as the region, so they stay mapped, and the other pointers are to
-                // live values that say their size.
+                // SAFETY: the bytes are borrowed as long as the region lives, so they stay mapped. The other
+                // pointers are to live values with their size set.
                 unsafe { sys::mmg_adopt(data, size, -1, options, handle, error) }
             },
         )?;
@@ -300,10 +313,10 @@ impl Options {
             Error::refused(Status::ARGUMENT, &path, "open", "the path contains a NUL")
         })?;
         match &self.name {
-            // Kept as the name, too, so that opening allocates once.
+            // The path is also the name, so that opening allocates only once.
             None => self.open_as::<G>(Name::Path(path), |name, options, handle, error| {
-                // SAFETY: the path ends in NUL, and lives as long as `name`; the other pointers are to live values that
-                // say their size.
+                // SAFETY: the path ends with a NUL, and lives as long as `name`. The other pointers are to
+                // live values with their size set.
                 unsafe { call(name.path(), options, handle, error) }
             }),
             Some(given) => self.open_as::<G>(Name::Given(given.clone()), |_, options, handle, error| {
@@ -318,7 +331,8 @@ impl Options {
         let number = descriptor.as_raw_fd();
         let name = self.name.clone().map_or(Name::Descriptor(number), Name::Given);
         self.open_as::<G>(name, |_, options, handle, error| {
-            // SAFETY: `descriptor` is borrowed for as long, and the pointers are to live values that say their size.
+            // SAFETY: `descriptor` is borrowed during the call, and the pointers are to live values with
+            // their size set.
             unsafe { call(number, options, handle, error) }
         })
     }
@@ -360,9 +374,9 @@ type ByDescriptor = unsafe extern "C" fn(
 #[inline]
 fn opened(options: Arg, name: Name, call: &impl Fn(&Name, Arg, Out, Why) -> i32) -> Result<Handle> {
     let mut number = 0;
-    // The library looks at the size only, and fills in the rest when it fails.
+    // The library reads only the size, and fills in the other members when it fails.
     let mut error = MaybeUninit::<sys::mmg_error>::uninit();
-    // SAFETY: a place inside `error`, whose first member this is.
+    // SAFETY: the pointer is to the first member of `error`.
     unsafe {
         std::ptr::addr_of_mut!((*error.as_mut_ptr()).struct_size).write(sys::MMG_ERROR_INIT.struct_size)
     };
@@ -374,6 +388,6 @@ fn opened(options: Arg, name: Name, call: &impl Fn(&Name, Arg, Out, Why) -> i32)
 
 #[cold]
 fn failed(status: sys::mmg_status, error: &MaybeUninit<sys::mmg_error>, name: &Name) -> Error {
-    // SAFETY: the call has failed after it saw a size that it knows, so every member has been written.
+    // SAFETY: the call has failed and the size was right, so the call has written every member.
     Error::told(status, unsafe { error.assume_init_ref() }, name)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A region whose bytes are pinned, for slices on the caller's word.
+//! A region with pinned bytes, for slices whose soundness the caller promises.
 
 use std::ops::Deref;
 
@@ -8,11 +8,11 @@ use mmapguard_sys as sys;
 use crate::handle::Handle;
 use crate::{Guarantee, Region, Result};
 
-/// A region with its bytes pinned: see [`Region::pinned`]. It reads like the region that it is made of, and has
-/// [`as_slice`](Pinned::as_slice) beside.
+/// A region with pinned bytes: see [`Region::pinned`]. It dereferences to the region, and also has
+/// [`as_slice`](Pinned::as_slice).
 #[derive(Debug)]
 pub struct Pinned<G: Guarantee> {
-    /// All of `region`. Ends before it, since members are dropped in this order.
+    /// The pin of all bytes of `region`. It ends before the region, since members are dropped in this order.
     whole: Whole,
     region: Region<G>,
 }
@@ -20,7 +20,7 @@ pub struct Pinned<G: Guarantee> {
 #[derive(Debug)]
 struct Whole(sys::mmg_span);
 
-// SAFETY: the pointer is to bytes that are only ever read, and that live until the pin ends, in whichever thread.
+// SAFETY: the bytes are only read, and live until the pin ends, in any thread.
 unsafe impl Send for Whole {}
 // SAFETY: as above.
 unsafe impl Sync for Whole {}
@@ -28,7 +28,7 @@ unsafe impl Sync for Whole {}
 impl Drop for Whole {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: the span is live, and nobody holds a slice of it: that would borrow the `Pinned`.
+        // SAFETY: the span is live, and no slice of it exists, since a slice borrows the `Pinned`.
         unsafe { sys::mmg_unpin(&mut self.0) };
     }
 }
@@ -50,15 +50,16 @@ impl<G: Guarantee> Pinned<G> {
         Ok(Pinned { whole, region })
     }
 
-    /// The first byte; not NULL, and readable for [`size`](Region::size) bytes while the value lives.
+    /// Returns a pointer to the first byte. It is not NULL, and [`size`](Region::size) bytes are readable
+    /// there while the value lives.
     #[inline]
     #[must_use]
     pub fn as_ptr(&self) -> *const u8 {
         self.whole.0.data
     }
 
-    /// The bytes as a slice, on the caller's word that they stand still. A [`Region<Stable>`](crate::Stable) gives the
-    /// same without it, by `Deref`.
+    /// Returns the bytes as a slice, for which the caller promises that they do not change. A
+    /// [`Region<Stable>`](crate::Stable) gives a slice without such a promise, by `Deref`.
     ///
     /// ```
     /// use mmapguard::{Contained, Region};
@@ -73,25 +74,25 @@ impl<G: Guarantee> Pinned<G> {
     /// # }
     /// ```
     ///
-    /// # Safety
-    /// While the slice is alive nobody may change the bytes: no process may write to the file or cut it short. What
-    /// happens if somebody does is undefined for Rust, even though this library keeps the process alive: bytes change
-    /// below a `&[u8]`, or read as zeros.
+    /// # Safety While the slice lives, no process may write to the file or cut it short. Otherwise bytes
+    /// change below a `&[u8]`, or become zeros, which is undefined behaviour in Rust, although the library
+    /// keeps the process alive.
     ///
-    /// With [`Leased`](crate::Leased) the lease keeps writers out, so the obligation is what takes a lease away: this
-    /// process is not stopped for longer than `/proc/sys/fs/lease-break-time`; nobody opens the file with `O_RDONLY`
-    /// and `O_TRUNC`; the slice is not used in a child after `fork(2)`; there is room for a copy of the bytes, on disk
-    /// or in memory, when somebody writes.
+    /// With [`Leased`](crate::Leased) the lease keeps writers out. The caller must then promise that the
+    /// lease is not lost: this process is not stopped for longer than `/proc/sys/fs/lease-break-time`; no
+    /// process opens the file with `O_RDONLY` and `O_TRUNC`; the slice is not used in a child after
+    /// `fork(2)`; and there is room for a copy of the bytes, on disk or in memory, when another process
+    /// writes.
     #[inline]
     #[must_use]
     pub unsafe fn as_slice(&self) -> &[u8] {
-        // SAFETY: the bytes are pinned, so `data` is not NULL and `size` bytes stay readable at it until `self` is
-        // dropped, which the borrow rules out. That they do not change is the caller's word. No mapping is larger than
-        // isize::MAX.
+        // SAFETY: the bytes are pinned, so `data` is not NULL, and `size` bytes stay readable there until
+        // `self` is dropped, which cannot happen during the borrow. The caller has promised that they do not
+        // change. No mapping is larger than isize::MAX.
         unsafe { std::slice::from_raw_parts(self.whole.0.data, self.whole.0.size as usize) }
     }
 
-    /// The region without the pin.
+    /// Ends the pin and returns the region.
     #[must_use]
     pub fn into_inner(self) -> Region<G> {
         self.region

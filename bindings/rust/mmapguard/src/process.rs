@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What concerns the whole process: the fault guard, the counters, the library itself.
+//! Calls for the whole process: the fault guard, the counters, and the library itself.
 
 use std::os::raw::{c_int, c_void};
 
@@ -8,7 +8,7 @@ use mmapguard_sys as sys;
 use crate::words::static_text;
 use crate::{Error, Feature, GuardState, Result, Stats};
 
-/// Where the fault guard stands, as seen from the calling thread.
+/// Returns the state of the fault guard for the calling thread.
 ///
 /// ```
 /// mmapguard::guard_install().unwrap();
@@ -16,35 +16,37 @@ use crate::{Error, Feature, GuardState, Result, Stats};
 /// ```
 #[must_use]
 pub fn guard_state() -> GuardState {
-    // SAFETY: takes nothing.
+    // SAFETY: the call has no arguments.
     GuardState(unsafe { sys::mmg_guard_state() })
 }
 
-/// Put the SIGBUS handler on top, or back on top when another was installed since. The first mapping does this by
-/// itself; there is no uninstall.
+/// Install the SIGBUS handler, or put it back on top of a handler that was installed since. The first mapping
+/// does this automatically. The handler cannot be uninstalled.
 ///
 /// # Errors
-/// [`Status::GUARD`](crate::Status::GUARD): refused by the system, or `MMAPGUARD_NO_SIGNAL` is set.
+/// [`Status::GUARD`](crate::Status::GUARD) if the system refuses the handler, or `MMAPGUARD_NO_SIGNAL` is
+/// set.
 pub fn guard_install() -> Result<()> {
-    // SAFETY: takes nothing; what it does to the process is what its documentation says.
+    // SAFETY: the call has no arguments. Its documentation says what it does to the process.
     match unsafe { sys::mmg_guard_install() } {
         sys::MMG_OK => Ok(()),
         status => Err(Error::plain(status, "SIGBUS", "sigaction")),
     }
 }
 
-/// For hosts whose own SIGBUS handler stays on top: call it first thing in that handler. True: a fault in a region,
-/// contained, so return from the handler; false: not ours.
+/// Handle a fault in the SIGBUS handler of a host that stays on top. Call it first in that handler. Returns
+/// true when a fault in a region was contained, so that the handler must return. Returns false when the fault
+/// is not in a region.
 ///
 /// # Safety
 /// `siginfo` and `ucontext` are the `siginfo_t *` and `ucontext_t *` that the kernel gave to a handler with
 /// `SA_SIGINFO`.
 pub unsafe fn handle_fault(signo: c_int, siginfo: *mut c_void, ucontext: *mut c_void) -> bool {
-    // SAFETY: the caller's promise is the one that the library asks for.
+    // SAFETY: the caller has made the same promise.
     unsafe { sys::mmg_handle_fault(signo, siginfo, ucontext) == 1 }
 }
 
-/// Counters of the whole process.
+/// Returns the counters of the whole process.
 ///
 /// ```
 /// use mmapguard::{Contained, Region};
@@ -55,7 +57,7 @@ pub unsafe fn handle_fault(signo: c_int, siginfo: *mut c_void, ucontext: *mut c_
 #[must_use]
 pub fn stats() -> Stats {
     let mut raw = sys::MMG_STATS_INIT;
-    // SAFETY: `raw` is live and says its size. It cannot fail then.
+    // SAFETY: `raw` is live and has its size set. Such a call cannot fail.
     unsafe { sys::mmg_stats_get(&mut raw) };
     Stats {
         guard_state: GuardState(raw.guard_state),
@@ -78,20 +80,20 @@ pub fn stats() -> Stats {
     }
 }
 
-/// The release of the C library, such as `"1.0.0"`.
+/// Returns the release of the C library, such as `"1.0.0"`.
 #[must_use]
 pub fn version() -> &'static str {
-    // SAFETY: takes nothing.
+    // SAFETY: the call has no arguments.
     static_text(unsafe { sys::mmg_version() })
 }
 
-/// Does the library have this on this system?
+/// Returns true when the library has a feature on this system.
 ///
 /// ```
 /// assert!(mmapguard::supports(mmapguard::Feature::STABLE_COPY));
 /// ```
 #[must_use]
 pub fn supports(feature: Feature) -> bool {
-    // SAFETY: takes any number.
+    // SAFETY: the call takes any number.
     unsafe { sys::mmg_supports(feature.0) == 1 }
 }

@@ -6,8 +6,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use crate::handle::Handle;
 
-/// Reads a region from its start on: see [`Region::reader`](crate::Region::reader) and
-/// [`Region::scan`](crate::Region::scan). Not buffered; wrap it into a [`BufReader`](std::io::BufReader) for small reads.
+/// Reads a region from its start: see [`Region::reader`](crate::Region::reader) and
+/// [`Region::scan`](crate::Region::scan). The reader has no buffer. For small reads, wrap it in a
+/// [`BufReader`](std::io::BufReader).
 ///
 /// ```
 /// use std::io::{Read, Seek, SeekFrom};
@@ -55,13 +56,13 @@ impl Seek for Reader<'_> {
             SeekFrom::Current(distance) => add(self.position, distance),
         };
         self.position = position.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, "seek to a place that has no number")
+            io::Error::new(io::ErrorKind::InvalidInput, "seek to a negative or overflowing position")
         })?;
         Ok(self.position)
     }
 }
 
-/// `u64::checked_add_signed`, which Rust 1.63 has not.
+/// Does the same as `u64::checked_add_signed`, which Rust 1.63 does not have.
 fn add(position: u64, distance: i64) -> Option<u64> {
     if distance < 0 {
         position.checked_sub(distance.unsigned_abs())

@@ -13,7 +13,7 @@ use crate::guarantee::cannot_change;
 use crate::handle::Handle;
 use crate::{Advice, Changed, Error, Guarantee, Info, Options, Pinned, Reader, Result, Span, Stable, Status};
 
-/// A size that no region has.
+/// Stands for a size that was not asked for yet. No region has this size.
 const UNASKED: u64 = u64::MAX;
 
 /// The bytes of one window of one file, for reading.
@@ -68,7 +68,7 @@ const UNASKED: u64 = u64::MAX;
 /// # }
 /// ```
 ///
-/// and there is no way to have it as a slice:
+/// and it cannot be used as a slice:
 ///
 /// ```compile_fail,E0614
 /// use mmapguard::{Contained, Region};
@@ -95,18 +95,18 @@ const UNASKED: u64 = u64::MAX;
 ///
 /// Regions are closed when they are dropped, may be sent to other threads, and may be read from several at once.
 pub struct Region<G: Guarantee> {
-    /// All of the region, pinned, if `G` is `Stable`; empty otherwise.
+    /// The pin of all bytes if `G` is `Stable`; otherwise empty.
     span: sys::mmg_span,
-    /// `UNASKED` until somebody wants to know: many a region is read to its end, and closed.
+    /// `UNASKED` until the size is needed, since many regions are read to their end and closed without it.
     size: AtomicU64,
     pub(crate) handle: Handle,
     guarantee: PhantomData<G>,
 }
 
-// SAFETY: the pointer in `span` is to bytes that are only ever read, and that live until the region is dropped, in
-// whichever thread. The library serves every thread.
+// SAFETY: the bytes of `span` are only read, and live until the region is dropped, in any thread. The library
+// may be called from every thread.
 unsafe impl<G: Guarantee> Send for Region<G> {}
-// SAFETY: as above; all methods that take `&self` may run at once, on the same handle too.
+// SAFETY: as above. All methods that take `&self` may run at the same time, also on the same handle.
 unsafe impl<G: Guarantee> Sync for Region<G> {}
 
 impl<G: Guarantee> Region<G> {
@@ -118,7 +118,7 @@ impl<G: Guarantee> Region<G> {
         Options::new().open(path)
     }
 
-    /// What an open handle becomes. Whoever calls this sees to it that the bytes are what `G` says.
+    /// Makes a region of an open handle. The caller has checked that the bytes have the guarantee `G`.
     #[inline]
     pub(crate) fn over(handle: Handle) -> Result<Region<G>> {
         if !G::PINS {
@@ -128,17 +128,17 @@ impl<G: Guarantee> Region<G> {
         Ok(Region { span, size: AtomicU64::new(span.size), handle, guarantee: PhantomData })
     }
 
-    /// As [`over`](Region::over), where `G` asks for no pin.
+    /// Does the same as [`over`](Region::over) for a `G` that needs no pin.
     pub(crate) fn unpinned(handle: Handle, size: u64) -> Region<G> {
         Region { span: sys::MMG_SPAN_INIT, size: AtomicU64::new(size), handle, guarantee: PhantomData }
     }
 
-    /// Bytes in the region, as they were at open.
+    /// Returns the number of bytes in the region, which does not change.
     #[must_use]
     pub fn size(&self) -> u64 {
         match self.size.load(Ordering::Relaxed) {
             UNASKED => {
-                // Whoever asks first gets the same answer as whoever asks next, so the order does not matter.
+                // Relaxed: every thread gets the same size from the library, so the order does not matter.
                 let size = self.handle.summary().map_or(0, |summary| summary.size);
                 self.size.store(size, Ordering::Relaxed);
                 size
@@ -147,8 +147,8 @@ impl<G: Guarantee> Region<G> {
         }
     }
 
-    /// Copy bytes at `offset` into `buffer`: as many as there are, so fewer than fit only at the end of the region or in
-    /// front of bytes that are lost.
+    /// Copy bytes at `offset` into `buffer`, and return their number. It is smaller than the buffer only at
+    /// the end of the region and before lost bytes.
     ///
     /// # Errors
     /// [`Status::TRUNCATED`], [`Status::IO`], [`Status::POISONED`] if the byte at `offset` is lost; [`Status::RANGE`] if
@@ -159,9 +159,8 @@ impl<G: Guarantee> Region<G> {
 
     /// Fill `buffer` with the bytes at `offset`.
     ///
-    /// # Errors
-    /// As [`read_at`](Region::read_at), and [`Status::RANGE`] if the region ends before; what `buffer` then holds is not
-    /// specified.
+    /// # Errors As [`read_at`](Region::read_at), and [`Status::RANGE`] if the region does not have so many
+    /// bytes. The contents of `buffer` are unspecified then.
     pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let length = buffer.len() as u64;
         if self.is_beyond(offset, length) {
@@ -187,13 +186,13 @@ impl<G: Guarantee> Region<G> {
         Error::refused(Status::RANGE, &self.handle.called(), "read", &why)
     }
 
-    /// A copy of `length` bytes at `offset`.
+    /// Returns a copy of `length` bytes at `offset`.
     ///
-    /// # Errors
-    /// As [`read_exact_at`](Region::read_exact_at); [`Status::NO_MEMORY`] if there is no room for so many.
+    /// # Errors As [`read_exact_at`](Region::read_exact_at); [`Status::NO_MEMORY`] if there is no memory for
+    /// so many bytes.
     pub fn read_to_vec(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        // Asked before memory is, so that a nonsensical length costs nothing.
+        // The range is checked first, so that no memory is allocated for a wrong length.
         if self.is_beyond(offset, length as u64) {
             return Err(self.beyond(offset, length as u64));
         }
@@ -204,7 +203,7 @@ impl<G: Guarantee> Region<G> {
         self.read_exact_at(offset, &mut bytes).map(|()| bytes)
     }
 
-    /// The first place where `needle` occurs.
+    /// Returns the first position at which `needle` occurs.
     ///
     /// # Errors
     /// As [`read_at`](Region::read_at), if bytes that had to be searched are lost.
@@ -212,7 +211,7 @@ impl<G: Guarantee> Region<G> {
         self.handle.find(0, sys::MMG_TO_END, needle)
     }
 
-    /// The first place in `length` bytes from `offset` on where `needle` occurs.
+    /// Returns the first position in `length` bytes from `offset` on at which `needle` occurs.
     ///
     /// # Errors
     /// As [`find`](Region::find), and [`Status::RANGE`].
@@ -220,7 +219,7 @@ impl<G: Guarantee> Region<G> {
         self.handle.find(offset, length, needle)
     }
 
-    /// A [`Read`](std::io::Read) and [`Seek`](std::io::Seek) over the region.
+    /// Returns a reader over the region, with [`Read`](std::io::Read) and [`Seek`](std::io::Seek).
     #[must_use]
     pub fn reader(&self) -> Reader<'_> {
         Reader::new(&self.handle, self.size())
@@ -251,8 +250,7 @@ impl<G: Guarantee> Region<G> {
     /// # }
     /// ```
     ///
-    /// # Errors
-    /// As [`verify`](Region::verify), else what `work` returns.
+    /// # Errors As [`verify`](Region::verify); otherwise the error that `work` returns.
     pub fn scan<T, E: From<Error>>(
         &self,
         work: impl FnOnce(&mut Reader<'_>) -> Result<T, E>,
@@ -262,7 +260,8 @@ impl<G: Guarantee> Region<G> {
         result
     }
 
-    /// Is everything read so far still true? Also sees the truncation inside the last page, which no read notices.
+    /// Checks that no byte of the region is lost. Also finds a truncation inside the last page, which no read
+    /// notices.
     ///
     /// # Errors
     /// The cause of the first loss, with its [`offset`](Error::offset).
@@ -270,8 +269,8 @@ impl<G: Guarantee> Region<G> {
         self.handle.check()
     }
 
-    /// Does what was computed from the region hold? This is [`check`](Region::check) and [`changed`](Region::changed) in
-    /// one. A region that is [`Stable`], or a copy, does not change with its file.
+    /// Checks that what was computed from the region holds, by [`check`](Region::check) and
+    /// [`changed`](Region::changed). A region that is [`Stable`], or a copy, does not change with its file.
     ///
     /// # Errors
     /// As [`check`](Region::check), and [`Status::CHANGED`] if the file was written to.
@@ -279,7 +278,7 @@ impl<G: Guarantee> Region<G> {
         self.handle.verify()
     }
 
-    /// Has the file changed on disk since it was opened?
+    /// Returns what of the file has changed on disk since it was opened.
     ///
     /// ```
     /// use mmapguard::{Contained, Region};
@@ -296,7 +295,7 @@ impl<G: Guarantee> Region<G> {
         self.handle.changed()
     }
 
-    /// What is known about the region now.
+    /// Returns what is known about the region now.
     ///
     /// # Errors
     /// None is expected.
@@ -304,15 +303,18 @@ impl<G: Guarantee> Region<G> {
         self.handle.info()
     }
 
-    /// Tell the kernel how `length` bytes at `offset` will be used; `u64::MAX`: to the end.
+    /// Tell the kernel how `length` bytes at `offset` will be used. The length `u64::MAX` means up to the
+    /// end.
     ///
     /// # Errors
-    /// [`Status::RANGE`], [`Status::ARGUMENT`]; with [`Advice::POPULATE`] what cannot be read in.
+    /// [`Status::RANGE`], [`Status::ARGUMENT`]; with [`Advice::POPULATE`] also the status of bytes that
+    /// cannot be read.
     pub fn advise(&self, offset: u64, length: u64, advice: Advice) -> Result<()> {
         self.handle.advise(offset, length, advice)
     }
 
-    /// How many of `length` bytes at `offset` are in memory now; `u64::MAX`: to the end.
+    /// Returns how many of `length` bytes at `offset` are in memory now. The length `u64::MAX` means up to
+    /// the end.
     ///
     /// # Errors
     /// [`Status::RANGE`].
@@ -320,10 +322,10 @@ impl<G: Guarantee> Region<G> {
         self.handle.resident(offset, length)
     }
 
-    /// A zero-copy view of `length` bytes at `offset`, for code that takes pointers; `u64::MAX`: to the end.
+    /// Returns a zero-copy view of `length` bytes at `offset`, for code that takes pointers. The length
+    /// `u64::MAX` means up to the end.
     ///
-    /// # Errors
-    /// As [`read_at`](Region::read_at), if a byte of it is known to be lost.
+    /// # Errors As [`read_at`](Region::read_at), if a byte of the view is known to be lost.
     #[inline]
     pub fn span(&self, offset: u64, length: u64) -> Result<Span<'_>> {
         match self.handle.pin(offset, length) {
@@ -332,8 +334,8 @@ impl<G: Guarantee> Region<G> {
         }
     }
 
-    /// The region with its bytes pinned for as long as it lives: for a slice, on the caller's word, of bytes that may
-    /// change. See [`Pinned::as_slice`].
+    /// Pins the bytes as long as the region lives. [`Pinned::as_slice`] then gives a slice of bytes that may
+    /// change, for which the caller makes a promise.
     ///
     /// # Errors
     /// As [`span`](Region::span).
@@ -341,8 +343,9 @@ impl<G: Guarantee> Region<G> {
         Pinned::new(self)
     }
 
-    /// Has a loss been contained in this region so far? Quicker than [`check`](Region::check), since it does not look
-    /// at the file: a cut that no read has met yet, or inside the last page, is for `check`.
+    /// Checks that no loss was contained in this region so far. It is faster than [`check`](Region::check),
+    /// since it does not look at the file. So it does not find a cut that no read has met yet, or a cut
+    /// inside the last page.
     ///
     /// # Errors
     /// The cause of the first loss, with its [`offset`](Error::offset).
@@ -350,8 +353,8 @@ impl<G: Guarantee> Region<G> {
         self.span(0, sys::MMG_TO_END).map(drop)
     }
 
-    /// The same region as a stable one, if its bytes cannot change anyway: small files and streams, which are copied,
-    /// sealed files and media that nobody can write. Otherwise it comes back as it was.
+    /// Turns the region into a stable one, if its bytes cannot change: copies of small files and streams,
+    /// sealed files, and files on read-only media.
     ///
     /// ```
     /// use mmapguard::{Contained, Region};
@@ -361,8 +364,7 @@ impl<G: Guarantee> Region<G> {
     /// assert_eq!(bytes[0], b'#');
     /// ```
     ///
-    /// # Errors
-    /// The region itself, where its bytes may change.
+    /// # Errors The unchanged region, if its bytes may change.
     pub fn try_into_stable(self) -> Result<Region<Stable>, Region<G>> {
         if !self.handle.summary().map_or(false, |summary| cannot_change(&summary)) {
             return Err(self);
@@ -373,15 +375,15 @@ impl<G: Guarantee> Region<G> {
         Ok(Region { span, size: AtomicU64::new(span.size), handle, guarantee: PhantomData })
     }
 
-    /// Close the region, and tell whether what was computed from it holds. Dropping the region closes it as well, and
-    /// tells nothing.
+    /// Close the region, and report whether what was computed from it holds. Dropping the region also closes
+    /// it, but reports nothing.
     ///
     /// # Errors
     /// As [`verify`](Region::verify).
     pub fn close(mut self) -> Result<()> {
         let verdict = self.verify();
         self.unpin();
-        // Taken apart by hand, since a type that has a Drop cannot be.
+        // The members are taken out by hand, since a type with a Drop cannot be destructured.
         verdict.and(std::mem::replace(&mut self.handle, Handle::nothing()).close())
     }
 
@@ -390,8 +392,8 @@ impl<G: Guarantee> Region<G> {
         if !G::PINS {
             return;
         }
-        // SAFETY: `span` is live; an empty one, or one that has been unpinned before, is harmless. Nobody holds a slice
-        // of it: both callers have the region for themselves.
+        // SAFETY: `span` is live, and may be empty or unpinned already. No slice of it exists, since both
+        // callers own the region.
         unsafe { sys::mmg_unpin(&mut self.span) };
     }
 }
@@ -401,10 +403,10 @@ impl Deref for Region<Stable> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        // SAFETY: a region is made stable in two places only, after `cannot_change()` has looked at what holds its
-        // bytes: nothing that a process can do in the file system changes or takes them. `span` is pinned since then,
-        // so `data` is not NULL and `size` bytes stay readable at it until `self` is dropped or closed, which the
-        // borrow rules out. No mapping is larger than isize::MAX.
+        // SAFETY: a region becomes stable in two places only, after `cannot_change()` has checked what holds
+        // its bytes: no process can change them or take them away. `span` is pinned since then, so `data` is
+        // not NULL, and `size` bytes stay readable there until `self` is dropped or closed, which cannot
+        // happen during the borrow. No mapping is larger than isize::MAX.
         unsafe { std::slice::from_raw_parts(self.span.data, self.span.size as usize) }
     }
 }

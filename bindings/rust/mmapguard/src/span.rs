@@ -6,8 +6,8 @@ use mmapguard_sys as sys;
 use crate::handle::Handle;
 use crate::Result;
 
-/// A zero-copy view of part of a region. It shows a pointer, not a slice: the bytes may change while somebody looks at
-/// them. What you computed from a region holds if `mmg_verify` reports nothing afterwards, which is what
+/// A zero-copy view of a part of a region. It gives a pointer and not a slice, since the bytes may change at
+/// any time. What you computed from a region holds if `mmg_verify` reports nothing afterwards, which is what
 /// [`Region::verify`](crate::Region::verify) calls; [`unpin`](Span::unpin) reports losses only.
 ///
 /// ```
@@ -26,14 +26,14 @@ use crate::Result;
 #[derive(Debug)]
 pub struct Span<'a> {
     raw: sys::mmg_span,
-    /// Knows where bytes were lost, and what the file is called.
+    /// The handle, which knows where bytes were lost and the name of the file.
     handle: &'a Handle,
 }
 
-// SAFETY: a span is a pointer to bytes that nobody writes through it and the token of a pin; every thread may use and
-// end it.
+// SAFETY: a span is the token of a pin and a pointer through which nothing is written. Every thread may use
+// it and end it.
 unsafe impl Send for Span<'_> {}
-// SAFETY: as above; through `&Span` only numbers and the pointer can be had.
+// SAFETY: as above. `&Span` gives only numbers and the pointer.
 unsafe impl Sync for Span<'_> {}
 
 impl<'a> Span<'a> {
@@ -42,16 +42,17 @@ impl<'a> Span<'a> {
         Span { raw, handle }
     }
 
-    /// The first byte; not NULL, and readable for [`len`](Span::len) bytes while the span lives.
+    /// Returns a pointer to the first byte. It is not NULL, and [`len`](Span::len) bytes are readable there
+    /// while the span lives.
     #[must_use]
     pub fn as_ptr(&self) -> *const u8 {
         self.raw.data
     }
 
-    /// How many bytes.
+    /// Returns the number of bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.raw.size as usize // what is mapped fits in the address space
+        self.raw.size as usize // fits: the bytes are in the address space
     }
 
     /// Returns true when there are no bytes.
@@ -60,7 +61,8 @@ impl<'a> Span<'a> {
         self.raw.size == 0
     }
 
-    /// End the view, and tell whether what was read through it was true. Dropping it ends it as well, and tells nothing.
+    /// End the view, and report whether bytes of it were lost. Dropping the view also ends it, but reports
+    /// nothing.
     ///
     /// # Errors
     /// The cause of a loss inside the span: [`Status::TRUNCATED`](crate::Status::TRUNCATED) and the like.
@@ -68,7 +70,7 @@ impl<'a> Span<'a> {
     pub fn unpin(mut self) -> Result<()> {
         let status = self.end();
         let handle = self.handle;
-        std::mem::forget(self); // it has been ended
+        std::mem::forget(self); // the pin has ended already
         match status {
             sys::MMG_OK => Ok(()),
             status => Err(handle.failure(status, "unpin", 0)),
@@ -77,7 +79,7 @@ impl<'a> Span<'a> {
 
     #[inline]
     fn end(&mut self) -> sys::mmg_status {
-        // SAFETY: `self.raw` is live, and empty afterwards, so that doing it again is harmless.
+        // SAFETY: `self.raw` is live. The call empties it, so that a second call is harmless.
         unsafe { sys::mmg_unpin(&mut self.raw) }
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The vocabularies of the library: numbers with names. They are open: a later library may answer with a number that
-//! this crate has no name for, so these are structs with constants, not enums. The words come from the library.
+//! The vocabularies of the library: numbers with names. They are structs with constants and not enums, since
+//! a later library may return a number that has no name here. The words come from the library.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -8,10 +8,10 @@ use std::os::raw::c_char;
 
 use mmapguard_sys as sys;
 
-/// A static string of the library's.
+/// Returns a static string of the library.
 pub(crate) fn static_text(text: *const c_char) -> &'static str {
-    // SAFETY: only called with what mmg_status_name, _message, mmg_term and mmg_version return: static, NUL-terminated,
-    // never NULL.
+    // SAFETY: the argument is the result of mmg_status_name(), mmg_status_message(), mmg_term() or
+    // mmg_version(), which is static, ends with a NUL, and is not NULL.
     unsafe { CStr::from_ptr(text) }.to_str().unwrap_or("unknown")
 }
 
@@ -26,7 +26,7 @@ macro_rules! vocabulary {
         impl $name {
             $($(#[$what])* pub const $constant: $name = $name(sys::$value);)*
 
-            /// The number itself, as `mmapguard-sys` names it.
+            /// Returns the number, for which `mmapguard-sys` has a constant.
             #[must_use]
             pub const fn number(self) -> $raw {
                 self.0
@@ -49,7 +49,7 @@ macro_rules! words {
     ($($name:ident = $vocabulary:ident;)*) => {
         $(impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                // SAFETY: takes any two numbers.
+                // SAFETY: the call takes any two numbers.
                 f.write_str(static_text(unsafe { sys::mmg_term(sys::$vocabulary, self.0 as u32) }))
             }
         })*
@@ -57,7 +57,7 @@ macro_rules! words {
 }
 
 vocabulary! {
-    /// What went wrong: the status of the library's call. `Display` gives the library's phrase for it.
+    /// The status of a call of the library. `Display` gives the library's phrase for it.
     ///
     /// ```
     /// use mmapguard::Status;
@@ -71,27 +71,27 @@ vocabulary! {
         HANDLE = MMG_E_HANDLE,
         /// Offset or length outside the region or the file.
         RANGE = MMG_E_RANGE,
-        /// A struct of a size that the library cannot place.
+        /// A struct has a size that the library does not know.
         ABI_SIZE = MMG_E_ABI_SIZE,
-        /// The library is older than this crate, and lacks what was asked of it.
+        /// The library is older than this crate, and does not have what was asked for.
         ABI_NEWER = MMG_E_ABI_NEWER,
         /// No such file, or a dangling link.
         NOT_FOUND = MMG_E_NOT_FOUND,
-        /// Not allowed to read it.
+        /// The file may not be read.
         PERMISSION = MMG_E_PERMISSION,
-        /// Empty, and [`Options::reject_empty`](crate::Options::reject_empty) was asked for.
+        /// The file is empty, and [`Options::reject_empty`](crate::Options::reject_empty) was set.
         EMPTY = MMG_E_EMPTY,
         /// A directory, a socket or something else without bytes to map.
         NOT_MAPPABLE = MMG_E_NOT_MAPPABLE,
         /// A lock is held elsewhere, or a FIFO has no writer.
         WOULD_BLOCK = MMG_E_WOULD_BLOCK,
-        /// Over a cap, or over what the address space can hold.
+        /// Larger than a limit, or than the address space.
         TOO_BIG = MMG_E_TOO_BIG,
         /// Out of descriptors, mappings or address space.
         LIMIT = MMG_E_LIMIT,
         /// Out of memory.
         NO_MEMORY = MMG_E_NO_MEMORY,
-        /// [`Stable`](crate::Stable) was demanded and cannot be had, or no longer holds.
+        /// [`Stable`](crate::Stable) was demanded, and is impossible or no longer holds.
         UNSTABLE = MMG_E_UNSTABLE,
         /// Any other failure of the system: see [`Error::os_code`](crate::Error::os_code).
         SYSTEM = MMG_E_SYSTEM,
@@ -116,14 +116,14 @@ impl Status {
     /// The name in C, such as `"MMG_E_TRUNCATED"`.
     #[must_use]
     pub fn name(self) -> &'static str {
-        // SAFETY: takes any number.
+        // SAFETY: the call takes any number.
         static_text(unsafe { sys::mmg_status_name(self.0) })
     }
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // SAFETY: takes any number.
+        // SAFETY: the call takes any number.
         f.write_str(static_text(unsafe { sys::mmg_status_message(self.0) }))
     }
 }
@@ -131,7 +131,8 @@ impl fmt::Display for Status {
 vocabulary! {
     /// What holds the bytes of a region.
     Backing(u32) {
-        /// Copy what is small or cannot be mapped, map the rest. For [`Options`](crate::Options) only.
+        /// Copy small files and files that cannot be mapped, and map other files. For
+        /// [`Options`](crate::Options) only.
         AUTO = MMG_BACKING_AUTO,
         /// A mapping of the file, or an error.
         MAP = MMG_BACKING_MAP,
@@ -149,7 +150,7 @@ vocabulary! {
         SMALL = MMG_REASON_SMALL,
         /// Mapped: above the copy threshold.
         LARGE = MMG_REASON_LARGE,
-        /// Nothing to hold.
+        /// The region is empty.
         EMPTY = MMG_REASON_EMPTY,
         /// Copied: a pipe, socket, terminal or other stream.
         STREAM = MMG_REASON_STREAM,
@@ -159,9 +160,9 @@ vocabulary! {
         MAP_REFUSED = MMG_REASON_MAP_REFUSED,
         /// Mapped privately: the file system refused a shared mapping.
         MAP_PRIVATE = MMG_REASON_MAP_PRIVATE,
-        /// [`Stable`](crate::Stable) was demanded and this is what upholds it.
+        /// [`Stable`](crate::Stable) was demanded, and this backing upholds it.
         STABLE = MMG_REASON_STABLE,
-        /// Copied: the fault guard could not be put in place.
+        /// Copied: the fault guard could not be installed.
         NO_GUARD = MMG_REASON_NO_GUARD,
         /// Mapped: a block device.
         BLOCK_DEVICE = MMG_REASON_BLOCK_DEVICE,
@@ -181,9 +182,9 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// By what a guarantee is upheld.
+    /// What upholds a guarantee.
     Means(u32) {
-        /// Nothing upholds anything.
+        /// There is no guarantee.
         NONE = MMG_MEANS_NONE,
         /// Contained: the SIGBUS guard.
         FAULT_GUARD = MMG_MEANS_FAULT_GUARD,
@@ -191,7 +192,7 @@ vocabulary! {
         PRIVATE_COPY = MMG_MEANS_PRIVATE_COPY,
         /// Stable: a memfd sealed against shrinking and writing.
         SEALED = MMG_MEANS_SEALED,
-        /// Stable: a medium that nobody can write.
+        /// Stable: a medium that no process can write to.
         READ_ONLY_MEDIUM = MMG_MEANS_READ_ONLY_MEDIUM,
         /// Stable: a read lease, and a snapshot when it breaks.
         LEASE = MMG_MEANS_LEASE,
@@ -205,13 +206,13 @@ vocabulary! {
 vocabulary! {
     /// Why a region is not stable.
     Shortfall(u32) {
-        /// It is.
+        /// The region is stable.
         NONE = MMG_SHORT_NONE,
-        /// It was not asked for, and would have cost something.
+        /// Stable was not asked for, and is not free for this file.
         NOT_ASKED = MMG_SHORT_NOT_ASKED,
-        /// Even the fault guard is off: [`Options::fault_guard`](crate::Options::fault_guard).
+        /// Even the fault guard is off, by [`Options::fault_guard`](crate::Options::fault_guard).
         GUARD_OFF = MMG_SHORT_GUARD_OFF,
-        /// Even the fault guard is off: `MMAPGUARD_NO_SIGNAL` in the environment.
+        /// Even the fault guard is off, by `MMAPGUARD_NO_SIGNAL` in the environment.
         ENVIRONMENT = MMG_SHORT_ENVIRONMENT,
         /// A lease broke, and the window is larger than the cap for snapshots.
         CAP = MMG_SHORT_CAP,
@@ -221,9 +222,9 @@ vocabulary! {
         SPACE = MMG_SHORT_SPACE,
         /// A lease broke, and the bytes could not be read.
         READ = MMG_SHORT_READ,
-        /// The lease is the parent process's.
+        /// The lease belongs to the parent process.
         FORKED = MMG_SHORT_FORKED,
-        /// Bytes were lost all the same.
+        /// Bytes were lost.
         LOST = MMG_SHORT_LOST,
     }
 }
@@ -234,9 +235,9 @@ vocabulary! {
         /// [`Lock::SHARED`] where a lock is advisory, local and cannot hang; elsewhere none. For
         /// [`Options`](crate::Options) only.
         AUTO = MMG_LOCK_AUTO,
-        /// `flock(2)`, shared: meets every user of flock.
+        /// A shared lock of `flock(2)`, which all users of flock respect.
         SHARED = MMG_LOCK_SHARED,
-        /// An open file description lock for reading: meets users of POSIX locks.
+        /// An open file description lock for reading, which users of POSIX locks respect.
         OFD = MMG_LOCK_OFD,
         /// No lock.
         NONE = MMG_LOCK_NONE,
@@ -244,37 +245,37 @@ vocabulary! {
 }
 
 vocabulary! {
-    /// Why a region has the lock that it has, or none.
+    /// Why a region has its lock, or has no lock.
     Locking(u32) {
         /// A lock is held.
         HELD = MMG_LOCKING_HELD,
-        /// None was asked for, or `MMAPGUARD_LOCK=none` is in the environment.
+        /// No lock was asked for, or `MMAPGUARD_LOCK=none` is in the environment.
         ASKED = MMG_LOCKING_ASKED,
-        /// The bytes are no longer the file's, or never were a file's.
+        /// The bytes do not come from a file, or no longer do.
         NO_NEED = MMG_LOCKING_NO_NEED,
         /// A lock here would be mandatory, so that writers fail.
         MANDATORY = MMG_LOCKING_MANDATORY,
         /// A lock here could hang.
         COULD_HANG = MMG_LOCKING_COULD_HANG,
-        /// A lock here is not this kernel's own.
+        /// Another machine keeps locks here.
         NOT_LOCAL = MMG_LOCKING_NOT_LOCAL,
         /// The file system has no such lock.
         MISSING = MMG_LOCKING_MISSING,
-        /// The descriptor could not be opened anew, and its lock would be the caller's.
+        /// The file could not be opened again, and a lock on the descriptor would be the caller's.
         NOT_OURS = MMG_LOCKING_NOT_OURS,
     }
 }
 
 vocabulary! {
-    /// Where the fault guard stands.
+    /// The state of the fault guard.
     GuardState(i32) {
-        /// Not installed: nothing needed it yet.
+        /// Not installed, since no region has needed it yet.
         NONE = MMG_GUARD_NONE,
         /// Installed, and the first to see a SIGBUS.
         TOP = MMG_GUARD_TOP,
-        /// Installed, but another handler was put on top since.
+        /// Installed, but another handler was installed on top of it since.
         DISPLACED = MMG_GUARD_DISPLACED,
-        /// The system did not let it be installed.
+        /// The system has refused the handler.
         REFUSED = MMG_GUARD_REFUSED,
         /// On top, but SIGBUS is blocked in the calling thread.
         BLOCKED = MMG_GUARD_BLOCKED,
@@ -286,19 +287,19 @@ vocabulary! {
 vocabulary! {
     /// How a region will be read.
     Advice(u32) {
-        /// Nothing in particular.
+        /// No special pattern.
         NORMAL = MMG_ADVICE_NORMAL,
         /// Read ahead more, drop behind.
         SEQUENTIAL = MMG_ADVICE_SEQUENTIAL,
         /// Do not read ahead.
         RANDOM = MMG_ADVICE_RANDOM,
-        /// Start reading in now, do not wait.
+        /// Start to read the pages now, without waiting.
         WILLNEED = MMG_ADVICE_WILLNEED,
         /// Use huge pages where the kernel can.
         HUGEPAGE = MMG_ADVICE_HUGEPAGE,
         /// Drop the pages from this process; they are read again when touched.
         DONTNEED = MMG_ADVICE_DONTNEED,
-        /// Read in now and wait.
+        /// Read the pages now, and wait.
         POPULATE = MMG_ADVICE_POPULATE,
     }
 }
@@ -316,11 +317,12 @@ vocabulary! {
         STABLE_LEASE = MMG_FEATURE_STABLE_LEASE,
         /// Stable by a reflinked snapshot.
         STABLE_REFLINK = MMG_FEATURE_STABLE_REFLINK,
-        /// Export through the Arrow C Data Interface, which this crate leaves to `mmapguard-sys`.
+        /// Export through the Arrow C Data Interface, for which only `mmapguard-sys` has calls.
         ARROW = MMG_FEATURE_ARROW,
         /// [`guard_process`](crate::guard_process).
         FOREIGN = MMG_FEATURE_FOREIGN,
-        /// The kernel tells of one mapping by one call (Linux 6.11), so that a fault costs the same with many mappings.
+        /// The kernel can describe one mapping by one call (Linux 6.11), so that the cost of a fault does not
+        /// grow with the number of mappings.
         FOREIGN_QUERY = MMG_FEATURE_FOREIGN_QUERY,
     }
 }
@@ -330,9 +332,9 @@ vocabulary! {
     Origin(u32) {
         /// This library: a region that was opened.
         OWN = MMG_ORIGIN_OWN,
-        /// Somebody else, who had the mapping adopted.
+        /// Other code, and the mapping was adopted.
         ADOPTED = MMG_ORIGIN_ADOPTED,
-        /// Somebody else in this process: see [`guard_process`](crate::guard_process).
+        /// Other code of this process: see [`guard_process`](crate::guard_process).
         FOREIGN = MMG_ORIGIN_FOREIGN,
     }
 }

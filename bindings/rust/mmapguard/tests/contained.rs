@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What happens to a file does not happen to a contained region's reader.
+//! Tests that the reader of a contained region survives whatever happens to the file.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::process::ExitStatus;
 use common::{child, given, sample, Folder, LARGE};
 use mmapguard::{Advice, Backing, Contained, Lock, Options, Promise, Region, Stable, Status};
 
-/// In the child: say that the file is mapped, and wait until it has been cut short.
+/// Tells the parent that the file is mapped, and waits until it was cut short. The child calls this function.
 fn wait_for_the_cut() {
     println!("\nmapped");
     let mut line = String::new();
@@ -19,7 +19,7 @@ fn wait_for_the_cut() {
     assert_eq!(line, "cut\n");
 }
 
-/// In the parent: run the child, cut its file short to `size` once it is mapped, see how it ends.
+/// Runs a child, cuts its file to `size` once the file is mapped, and returns how the child ends.
 fn cut_under(part: &str, size: u64) -> ExitStatus {
     let folder = Folder::new();
     let path = folder.file("file", &sample(LARGE));
@@ -47,7 +47,7 @@ fn a_truncation_kills_memmap2_and_not_us() {
 #[ignore = "part of a_truncation_kills_memmap2_and_not_us, run by it in a child"]
 fn part_memmap2_reads_what_is_gone() {
     let file = fs::File::open(given()).unwrap();
-    // SAFETY: none is claimed; the child is to die of it.
+    // SAFETY: this is not safe; the child should die of it.
     let map = unsafe { memmap2::Mmap::map(&file) }.unwrap();
     wait_for_the_cut();
     let sum: u64 = map.iter().map(|&byte| u64::from(byte)).sum();
@@ -76,8 +76,8 @@ fn part_we_read_what_is_gone() {
     let span = region.span(0, u64::MAX).unwrap();
     wait_for_the_cut();
 
-    // By pointer, as C code would: zeros, and the end of the view tells.
-    // SAFETY: the span is pinned; volatile reads take the bytes as they are.
+    // A read by pointer, as in C, finds zeros, and the end of the view reports the loss. SAFETY: the span is
+    // pinned, and volatile reads may read bytes that change.
     let last = unsafe { span.as_ptr().add(span.len() - 1).read_volatile() };
     assert_eq!(last, 0);
     let error = span.unpin().unwrap_err();
@@ -102,7 +102,7 @@ fn part_we_read_what_is_gone() {
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         assert!(error.to_string().ends_with("from byte 4096 on"), "{error}");
     }
-    // What is in front of the loss is read first, as from any file.
+    // The bytes before the loss are read first, as from any file.
     let mut bytes = Vec::new();
     let error = region.reader().read_to_end(&mut bytes).unwrap_err();
     assert_eq!((error.kind(), &bytes[..]), (io::ErrorKind::UnexpectedEof, &expected[..4096]));
@@ -111,7 +111,7 @@ fn part_we_read_what_is_gone() {
     assert_eq!(mmapguard::stats().handles, 0);
 }
 
-/// Change a file until its times tell, which on a coarse clock they do a tick later.
+/// Changes a file until its times show the change. On a coarse clock that is one tick later.
 fn change_until_stamped(path: &std::path::Path, change: impl Fn(&fs::File)) {
     let stamp = |file: &fs::File| file.metadata().unwrap().modified().unwrap();
     let file = fs::OpenOptions::new().write(true).open(path).unwrap();
@@ -307,7 +307,7 @@ fn descriptors_are_called_by_the_path_of_their_file() {
     assert!(error.to_string().starts_with(&format!("'{shown}': ")), "{error}");
     assert_eq!((error.status(), error.offset()), (Status::TRUNCATED, Some(0)));
     assert!(named.check().unwrap_err().to_string().starts_with("'the \\x07index': "));
-    // By path it is the same text, from both sides.
+    // The text is the same for a region that was opened by path.
     let ours = region.read_to_vec(1, 1).unwrap_err().to_string();
     assert!(ours.starts_with(&format!("'{shown}': ")), "{ours}");
     let theirs = Options::new().window(1 << 40, 1).open::<Contained>(&path).unwrap_err().to_string();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Mappings that another crate makes: memmap2's dies of a cut, and lives while the process is guarded.
+//! Tests mappings of another crate: with memmap2 a cut kills the process, unless the process is guarded.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -15,16 +15,16 @@ use mmapguard::{adopt, guard_process, losses, Contained, GuardOptions, Mark, Ori
 
 const LEFT: usize = 3 << 12;
 
-/// What these tests count is the whole process's, so one runs at a time.
+/// These tests count losses of the whole process, so only one runs at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Map a file with memmap2, cut it, and read its last byte.
+/// Maps a file with memmap2, cuts the file, and reads its last byte.
 fn lose(path: &Path) -> u8 {
     let file = File::open(path).unwrap();
-    // SAFETY: bytes are lost below the map, which is what these tests are about; nothing is concluded from them.
+    // SAFETY: bytes of the map are lost on purpose, and the test does not rely on their values.
     let map = unsafe { memmap2::Mmap::map(&file) }.unwrap();
     OpenOptions::new().write(true).open(path).unwrap().set_len(LEFT as u64).unwrap();
     // SAFETY: the byte is inside the map.
@@ -108,7 +108,7 @@ fn an_adopted_mapping_is_a_region_in_place() {
     let folder = Folder::new();
     let path = folder.file("file", &sample(LARGE));
     let file = File::open(&path).unwrap();
-    // SAFETY: bytes are lost below the map, which is what this test is about; nothing is concluded from them.
+    // SAFETY: bytes of the map are lost on purpose, and the test does not rely on their values.
     let map = unsafe { memmap2::Mmap::map(&file) }.unwrap();
     let mark = Mark::now();
     let region = adopt(&map[100..]).unwrap();

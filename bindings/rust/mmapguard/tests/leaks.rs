@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Nothing is left behind. One test only, so that no other runs beside it.
+//! Tests that nothing leaks. The file has only one test, so that no other test runs at the same time.
 
 mod common;
 

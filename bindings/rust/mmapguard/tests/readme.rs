@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the README of the repository shows of Rust is what the README of the crate shows, which is run as a doc test.
+//! Tests that the Rust example in the README of the repository is the one in the README of the crate, which
+//! runs as a doc test.
 
 use std::fs;
 use std::path::Path;

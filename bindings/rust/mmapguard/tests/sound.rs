@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Safe code alone cannot make a live `&str` over a stable region change, whatever it does to the file, to the process
-//! or to what the library keeps open.
+//! Tests that safe code cannot change a live `&str` over a stable region, whatever it does to the file, to
+//! the process, or to the files that the library keeps open.
 #![forbid(unsafe_code)]
 
 mod common;
@@ -14,15 +14,15 @@ use std::process::Command;
 use common::{child, given, Folder};
 use mmapguard::{Leased, Means, Options, Region, Stable};
 
-/// Copied when opened; and above that.
+/// Two sizes: a file that is copied when it is opened, and a larger one.
 const SIZES: [usize; 3] = [1000, 200_000, 3 << 20];
 
-/// Text of which no page is like another.
+/// Returns text with no two equal pages.
 fn text(size: usize) -> String {
     (0..).flat_map(|line| format!("line {line}\n").into_bytes()).take(size).map(char::from).collect()
 }
 
-/// A file with text, opened by path and by descriptor, each as a `&str`, under an attack.
+/// Opens files with text, by path and by descriptor, and checks that their `&str` survives an attack.
 fn under(name: &str, attack: impl Fn(&Path)) {
     let folder = Folder::new();
     for size in SIZES {
@@ -66,13 +66,13 @@ fn cutting_and_growing_changes_nothing() {
         file.set_len(0).unwrap();
         file.set_len(8 << 20).unwrap();
     });
-    // What breaks no lease: nothing is opened for writing.
+    // These attacks break no lease, since they do not open the file for writing.
     under("emptied by a reader", |path| {
         flags(libc::O_TRUNC).open(path).unwrap();
         assert_eq!(fs::metadata(path).unwrap().len(), 0);
     });
     under("cut without waiting", |path| {
-        // A lease would refuse this; a writer that is not refused has its way.
+        // A lease would make this open fail. Without a lease the writer goes on.
         let file = flags(libc::O_NONBLOCK).write(true).open(path).unwrap();
         file.set_len(1).unwrap();
     });
@@ -88,7 +88,7 @@ fn replacing_and_removing_changes_nothing() {
     under("removed", |path| fs::remove_file(path).unwrap());
 }
 
-/// The files that this process has open or mapped, by the names that /proc has for them.
+/// Returns the files that this process has open or mapped, by their names in /proc.
 fn held() -> Vec<PathBuf> {
     let folders = ["/proc/self/fd", "/proc/self/map_files"];
     let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
@@ -100,7 +100,7 @@ fn held() -> Vec<PathBuf> {
 
 #[test]
 fn writing_to_what_the_library_keeps_open_changes_nothing() {
-    // In a process of its own: other tests have files open that are not to be touched.
+    // The part runs in its own process, since other tests have files open that must not change.
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([
         "--exact",
@@ -122,7 +122,7 @@ fn part_everything_is_overwritten() {
             let Ok(target) = fs::read_link(&path) else { continue };
             let is_nameless = target.to_string_lossy().ends_with("(deleted)");
             if !is_nameless && !target.starts_with(&temporary) {
-                continue; // the program itself, and what it is linked with
+                continue; // the program itself and its libraries
             }
             let Ok(mut file) = OpenOptions::new().write(true).open(&path) else { continue };
             let _ = file.seek(SeekFrom::Start(0));
@@ -140,10 +140,10 @@ fn a_child_sees_what_its_parent_sees() {
         let path = folder.file("forked", expected.as_bytes());
         let region = Region::<Stable>::open(&path).unwrap();
         let live: &str = std::str::from_utf8(&region).unwrap();
-        // A function that is safe to call, in a crate that is widely used.
+        // This function is safe to call, in a widely used crate.
         match fork::fork().unwrap() {
             fork::Fork::Child => {
-                // Nobody in here keeps a lease.
+                // The child has no thread that secures leases.
                 fs::write(&path, vec![b'?'; 4 << 20]).unwrap();
                 let same = live == expected;
                 std::process::exit(if same { 0 } else { 1 });
@@ -154,7 +154,7 @@ fn a_child_sees_what_its_parent_sees() {
     }
 }
 
-/// The exit status of a child of ours, by its number.
+/// Returns the exit status of a child process.
 fn status_of(child: i32) -> i32 {
     match fork::waitpid(child) {
         Ok(status) => format!("{status:?}").trim().parse().unwrap_or(0),
@@ -193,7 +193,7 @@ fn a_process_that_was_stopped_sees_the_same_text_when_it_goes_on() {
     let mut reader = child("part_a_slice_in_a_stopped_process", &path);
     let mut word = [0; 7];
     let mut output = reader.stdout.take().unwrap();
-    // Past what the test harness says first.
+    // Skip the first lines, which come from the test harness.
     while &word != b"mapped\n" {
         word.rotate_left(1);
         output.read_exact(&mut word[6..]).unwrap();
@@ -203,7 +203,8 @@ fn a_process_that_was_stopped_sees_the_same_text_when_it_goes_on() {
         assert!(sent.success());
     };
     signal("-STOP");
-    // With a lease the kernel would make this wait for as long as the process is stopped, and then let it through.
+    // With a lease, the kernel would make this open wait while the process is stopped, and then let it
+    // through.
     let file = OpenOptions::new().write(true).open(&path).unwrap();
     file.write_all_at(&vec![b'~'; 3 << 20], 0).unwrap();
     signal("-CONT");
@@ -230,7 +231,7 @@ fn a_leased_region_says_when_its_lease_was_lost() {
     let region = Region::<Leased>::open(&path).unwrap();
     let means = region.info().unwrap().means();
     println!("leased by {means}");
-    // The cut that no lease holds.
+    // A lease does not hold this cut back.
     flags(libc::O_TRUNC).open(&path).unwrap();
     match region.read_to_vec(0, expected.len()) {
         Ok(bytes) => assert!(bytes == expected.as_bytes(), "{means}: other bytes, and no error"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The bytes of a stable region are what they were, whatever is written to the file.
+//! Tests that the bytes of a stable region do not change, whatever is written to the file.
 
 mod common;
 
@@ -13,7 +13,7 @@ use common::{sample, Folder, LARGE};
 use mmapguard::{Advice, Contained, Leased, Means, Options, Pinned, Promise, Region, Stable, Status};
 
 fn overwrite(path: &std::path::Path) {
-    // Opening for writing is what breaks a lease, and is held until the bytes are safe.
+    // Opening for writing breaks a lease, and waits until the bytes are secured.
     let mut file = OpenOptions::new().write(true).open(path).unwrap();
     file.write_all(&vec![0xEE; LARGE / 2]).unwrap();
     file.seek(SeekFrom::Start(10)).unwrap();
@@ -66,7 +66,7 @@ fn what_only_a_copy_could_hold_is_refused_above_the_cap() {
             assert_eq!((error.status(), error.kind()), (Status::UNSTABLE, std::io::ErrorKind::Unsupported));
             assert!(error.to_string().contains("max_snapshot_bytes"), "{error}");
         }
-        // Nothing is copied for these, so no cap can be in the way.
+        // No bytes are copied for these, so the limit does not matter.
         means => assert_eq!(capped.unwrap().info().unwrap().means(), means),
     }
 }
@@ -91,7 +91,7 @@ fn what_is_leased_reads_like_what_is_stable() {
     let bytes = sample(LARGE);
     let path = folder.file("file", &bytes);
     let region = Region::<Leased>::open(&path).unwrap().pinned().unwrap();
-    // SAFETY: writers open the file in a way that breaks a lease, in this process, which is not stopped.
+    // SAFETY: writers open the file in a way that breaks the lease, and this process is not stopped.
     let slice = unsafe { region.as_slice() };
     assert_eq!(slice, bytes);
     overwrite(&path);
@@ -149,7 +149,7 @@ fn threads_share_a_region_while_the_file_is_rewritten() {
     for reader in readers {
         reader.join().unwrap();
     }
-    // Sent away for good: dropped in another thread.
+    // The region is moved to another thread and dropped there.
     let region = Arc::try_unwrap(region).unwrap();
     thread::spawn(move || assert_eq!(region.len(), LARGE)).join().unwrap();
 }

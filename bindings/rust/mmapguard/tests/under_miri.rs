@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The safe crate under Miri, which looks for undefined behaviour in Rust code and cannot run C. In the place of the
-//! library there is a model of it, with the same contract: handles, pins, structs that say their size.
+//! Runs the safe crate under Miri, which finds undefined behaviour in Rust code but cannot run C. A model
+//! with the same contract (handles, pins, structs with a size) takes the place of the C library.
 #![cfg(miri)]
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ struct Model {
     next: u64,
     regions: BTreeMap<u64, (Arc<Vec<u8>>, u32)>,
     pins: BTreeMap<u64, Arc<Vec<u8>>>,
-    /// Regions of files from here on are said to be lost.
+    /// Regions that are opened from now on count as lost.
     lost: bool,
 }
 
@@ -186,7 +186,7 @@ fn nothing_is_left() {
 
 // ------------------------------------------------------------------------------------------------------ the tests ---
 
-/// One after another, since there is one model.
+/// The tests run one after another, since they share the model.
 #[test]
 fn slices_spans_and_what_they_are_made_of() {
     stable_regions_are_slices();
@@ -202,7 +202,7 @@ fn stable_regions_are_slices() {
         assert_eq!(region.info().unwrap().means(), Means::PRIVATE_COPY);
         let slice: &[u8] = &region;
         assert!(slice.starts_with(path.as_bytes()) && slice.len() == 1000);
-        // Shared, while others read through the library, and sent away.
+        // The region is shared while other threads read through the library, and then moved to a thread.
         std::thread::scope(|scope| {
             scope.spawn(|| assert_eq!(slice[999], region.read_to_vec(999, 1).unwrap()[0]));
             scope.spawn(|| region.check().unwrap());
@@ -232,7 +232,7 @@ fn contained_and_leased_regions() {
 fn spans_and_losses() {
     let region = Region::<Contained>::open("large").unwrap();
     let (first, second) = (region.span(0, 10).unwrap(), region.span(5, u64::MAX).unwrap());
-    // SAFETY: both are pinned, and the model changes no byte.
+    // SAFETY: both are pinned, and the model changes no bytes.
     unsafe { assert_eq!(first.as_ptr().add(5).read_volatile(), second.as_ptr().read_volatile()) };
     first.unpin().unwrap();
     MODEL.lock().unwrap().lost = true;

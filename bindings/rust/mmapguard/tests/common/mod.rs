@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Sample files, each in a folder of its own, and children to try in what may kill.
+//! Sample files, each in a folder of its own, and child processes for tests that may kill.
 #![allow(dead_code)] // not every test program needs all of it
 
 use std::fs;
@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Above the threshold up to which files are copied.
+/// A size above the threshold for copies.
 pub const LARGE: usize = 1 << 20;
 
-/// A folder that goes with the value.
+/// A folder that is removed with the value.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -39,12 +39,13 @@ impl Drop for Folder {
     }
 }
 
-/// Bytes of which no page is like another, and none is zero.
+/// Returns bytes other than zero, with no two equal pages.
 pub fn sample(size: usize) -> Vec<u8> {
     (0..size).map(|i| (i % 251) as u8 ^ (i >> 12) as u8 | 1).collect()
 }
 
-/// This test program again, running the one (ignored) test named `part`, with pipes to talk through.
+/// Starts this test program again, with the ignored test named `part`, and with pipes as its standard
+/// streams.
 pub fn child(part: &str, file: &std::path::Path) -> Child {
     Command::new(std::env::current_exe().expect("a test program"))
         .args(["--exact", "--ignored", "--nocapture", "--test-threads=1", part])
@@ -55,7 +56,7 @@ pub fn child(part: &str, file: &std::path::Path) -> Child {
         .expect("a child")
 }
 
-/// In the child: the file it was given.
+/// Returns the file of the parent. The child calls this function.
 pub fn given() -> PathBuf {
     std::env::var_os("MMAPGUARD_TEST_FILE").expect("run by a test, not by hand").into()
 }
