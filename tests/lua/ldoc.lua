@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- The pages that LDoc makes: each function and method has its place, and nothing of the markup is left as it is.
+-- The pages that LDoc makes: each function, method and option has its place, and nothing of the markup is left as it is.
+-- The tables of the README name each function and method, too.
 --
 --     lua ldoc.lua LDOC BINDING FOLDER
 
@@ -14,12 +15,16 @@ local said = pipe:read("a")
 pipe:close()
 assert(said:find("status:0", 1, true) and not said:find("not found", 1, true), said)
 
-local file = assert(io.open(folder .. "/index.html", "rb"))
-local page = file:read("a")
-file:close()
+local function contents(path)
+  local file <close> = assert(io.open(path, "rb"))
+  return file:read("a")
+end
+local page = contents(folder .. "/index.html")
+local readme = contents(binding .. "/README.md")
 
 local function has(anchor)
   assert(page:find(('<a name = "%s"></a>'):format(anchor), 1, true), anchor .. " has no place on the page")
+  assert(readme:find("`" .. anchor .. "%f[^%w_.:]"), anchor .. " is in no table of the README")
 end
 
 local count = 0
@@ -43,6 +48,20 @@ for name in pairs(methods) do
 end
 has("region.data")
 assert(count >= 21, count .. " functions")
+
+-- Each member of the options that a script can set, and each flag that says how to open.
+local options = 0
+local function has_option(name)
+  assert(page:find(("<code>%s</code>"):format(name), 1, true), "the option " .. name .. " is not on the page")
+  options = options + 1
+end
+for name in contents(binding .. "/../common/fields.inc"):gmatch("MMG_OPTIONS_FIELD%([^,]+, ([%w_]+)%)") do
+  if name ~= "flags" and name ~= "reserved" then has_option(name) end
+end
+for name in pairs(mg) do
+  if name:find("^FLAG_") then has_option(name:sub(6):lower()) end
+end
+assert(options >= 24, options .. " options")
 
 local text = page:gsub("<pre.-</pre>", "")
 for _, raw in ipairs({ "**", "`", "&lt;p", "<I4" }) do

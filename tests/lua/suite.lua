@@ -801,6 +801,18 @@ test("a file that was written to is a warning at the end, or an error", function
   assert(not good and message:find("'warn' or 'raise' expected", 1, true), message)
 end)
 
+test("a change is a warning each time it is asked for, whatever warn() was told", function()
+  for _, word in ipairs({ "@off", "@on" }) do
+    local path = support.path()
+    local text, status = support.child("changed.lua", module, path, word)
+    equal(status, 0, text)
+    local warning = ("mmapguard: warning: %s: %s (MMG_E_CHANGED)\n"):format(path, mg.status_message(mg.E_CHANGED))
+    local expected = tonumber(text:match("expected: (%d+)\n"))
+    assert(expected >= 6, text)
+    equal(text, warning:rep(expected) .. ("expected: %d\n"):format(expected))
+  end
+end)
+
 test("changed tells what happened to the file", function()
   local path = support.file(("x"):rep(100))
   local region = assert(mg.open(path, { backing = "map", lock = "none" }))
