@@ -1269,6 +1269,7 @@ int32_t mmg_supports(uint32_t feature);
 #if defined(__GNUC__) && !defined(MMG_NO_ATTRIBUTES)
 #define MMG_MUST_CHECK_ __attribute__((__warn_unused_result__))
 #define MMG_NONNULL_(...) __attribute__((__nonnull__(__VA_ARGS__)))
+MMG_NONNULL_(1) mmg_status mmg_options_init(mmg_options *, uint32_t);
 MMG_MUST_CHECK_ MMG_NONNULL_(1, 3) mmg_status mmg_open(const char *, const mmg_options *, mmg_handle *, mmg_error *);
 MMG_MUST_CHECK_ MMG_NONNULL_(3) mmg_status mmg_open_fd(int32_t, const mmg_options *, mmg_handle *, mmg_error *);
 MMG_MUST_CHECK_ MMG_NONNULL_(1, 3) mmg_status mmg_load(const char *, const mmg_options *, mmg_handle *, mmg_error *);
@@ -1290,6 +1291,7 @@ MMG_NONNULL_(2) mmg_status mmg_explain(mmg_handle, mmg_error *);
 MMG_MUST_CHECK_ MMG_NONNULL_(2) mmg_status mmg_loss_counter(mmg_handle, const uint32_t **);
 MMG_NONNULL_(2) mmg_status mmg_info_get(mmg_handle, mmg_info *);
 MMG_NONNULL_(1) mmg_status mmg_stats_get(mmg_stats *);
+MMG_MUST_CHECK_ mmg_status mmg_guard_install(void);
 MMG_MUST_CHECK_ mmg_status mmg_guard_process(uint32_t, uint32_t);
 MMG_MUST_CHECK_ MMG_NONNULL_(4, 5) mmg_status mmg_losses_get(uint64_t, mmg_loss *, uint64_t, uint64_t *, uint64_t *);
 MMG_NONNULL_(4) mmg_status mmg_resident(mmg_handle, uint64_t, uint64_t, uint64_t *);

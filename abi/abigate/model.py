@@ -82,6 +82,22 @@ class Description:
         """All enumeration constants by name."""
         return {name: value for group in self.enumerations for name, value in group.items()}
 
+    def on_i386(self, name: str) -> Struct:
+        """How 32-bit x86 lays a structure out: the only system on which a 64-bit number needs no alignment of 8 bytes."""
+        struct, members, end = self.structs[name], [], 0
+        for member in struct.members:
+            size = 4 if member.type.endswith("*") else member.size
+            alignment = 1 if self._is_text(member.type) else min(size, 4)
+            end += -end % alignment
+            members.append(Member(member.name, member.type, end, size))
+            end += size
+        alignment = min(struct.alignment, 4)
+        return Struct(end + -end % alignment, alignment, tuple(members))
+
+    @staticmethod
+    def _is_text(kind: str) -> bool:
+        return kind.startswith("char[")
+
     @classmethod
     def from_json(cls, text: str) -> Description:
         """Read it out of the text of `abi.json`, which holds more."""

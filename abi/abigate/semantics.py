@@ -92,6 +92,7 @@ class _Document:
         return {
             "size": struct.size,
             "alignment": struct.alignment,
+            **self._on_i386(name),
             "sized": struct.members[0].name == "struct_size",
             "initialiser": initialiser if initialiser in self._header.initialisers else None,
             "documentation": plain(self._comments[name].about),
@@ -99,6 +100,14 @@ class _Document:
                 {**vars(member), **self._use(member.type, said[member.name])} for member in struct.members
             ],
         }
+
+    def _on_i386(self, name: str) -> dict[str, Any]:
+        """The layout on 32-bit x86, where it is another one but for the size of pointers."""
+        here, there = self._description.structs[name], self._description.on_i386(name)
+        offsets = {member.name: member.offset for member in there.members}
+        if there.size == here.size and offsets == {member.name: member.offset for member in here.members}:
+            return {}
+        return {"on_i386": {"size": there.size, "alignment": there.alignment, "offsets": offsets}}
 
     def _enumeration(self, name: str) -> dict[str, Any]:
         group = self._groups[name]

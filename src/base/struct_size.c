@@ -15,17 +15,19 @@
 /* No struct will ever be larger. The limit bounds what a hostile size makes the library read or write. */
 #define LARGEST_STRUCT 4096u
 
-/* Its alignment is that of a 64-bit number inside a struct: 4 bytes on i386, 8 elsewhere. */
-struct number_in_a_struct {
-    uint64_t number;
-};
-
 #define FROZEN(type, member, offset)                                                                                   \
     _Static_assert(offsetof(type, member) == (offset), #type "." #member " must not move")
 
 FROZEN(mmg_span, data, 0);
-/* The offset is 8 on 64-bit systems and also on armhf. On i386 it is 4, since pointers and alignments are 4 bytes there. */
-FROZEN(mmg_span, size, _Alignof(struct number_in_a_struct));
+#ifdef __i386__ /* the only system where a 64-bit number in a struct is aligned to 4 bytes; abi.json says so, too */
+FROZEN(mmg_span, size, 4);
+FROZEN(mmg_span, pin, 12);
+_Static_assert(sizeof(mmg_span) == 20, "mmg_span must not change its size");
+#else
+FROZEN(mmg_span, size, 8);
+FROZEN(mmg_span, pin, 16);
+_Static_assert(sizeof(mmg_span) == 24, "mmg_span must not change its size");
+#endif
 FROZEN(mmg_options, backing, 4);
 FROZEN(mmg_options, guarantee, 8);
 FROZEN(mmg_options, lock, 12);

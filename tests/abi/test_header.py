@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,9 +123,125 @@ def test_every_compiler_lays_it_out_alike(compiler: str, tmp_path: Path) -> None
     assert described(compiler, tmp_path) == described("cc", tmp_path)
 
 
+def layout_assertions(name: str, struct: dict[str, Any]) -> str:
+    """Say in C what abi.json says of a structure on 32-bit systems."""
+    offsets = {member["name"]: member["offset"] for member in struct["members"]}
+    lines = [f'_Static_assert(sizeof({name}) == {struct["size"]}, "{name}");']
+    lines += [
+        f'_Static_assert(__builtin_offsetof({name}, {member}) == {offset}, "{name}.{member}");'
+        for member, offset in offsets.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+#: Compilers of 32-bit code, which need no C library for this; and whether they align a 64-bit number to 4 bytes only.
+COMPILERS_OF_32_BITS = {
+    "gcc -m32": True,
+    "clang -m32": True,
+    "clang-14 -m32": True,
+    "clang-14 --target=armv7-linux-gnueabihf": False,
+    "clang-14 --target=mips-linux-gnu": False,
+    "i686-linux-gnu-gcc": True,
+    "arm-linux-gnueabihf-gcc": False,
+}
+
+
+@pytest.mark.parametrize(("command", "is_i386"), COMPILERS_OF_32_BITS.items())
+def test_32_bit_systems_lay_it_out_as_the_description_says(
+    command: str, is_i386: bool, tmp_path: Path
+) -> None:
+    compiler, *options = command.split()
+    structs = json.loads((ROOT / "abi" / "abi.json").read_text(encoding="utf-8"))["structs"]
+    assert [name for name, struct in structs.items() if "on_i386" in struct] == ["mmg_span"]
+    source = tmp_path / "unit.c"
+
+    def compiled_with(text: str) -> subprocess.CompletedProcess[str]:
+        source.write_text(text, encoding="utf-8")
+        line = [compiler, *options, "-std=c11", "-ffreestanding", "-fsyntax-only"]
+        line += ["-I", str(HEADER.path.parent), str(source)]
+        return subprocess.run(line, capture_output=True, text=True, check=False)
+
+    if shutil.which(compiler) is None or compiled_with("int x;\n").returncode != 0:
+        pytest.skip(f"{command} compiles nothing here")
+    text = '#include <mmapguard.h>\n_Static_assert(sizeof(void *) == 4, "32 bits");\n'
+    for name, struct in structs.items():
+        there = struct.get("on_i386") if is_i386 else None
+        if there:
+            members = [{"name": member, "offset": offset} for member, offset in there["offsets"].items()]
+            struct = {"size": there["size"], "members": members}
+        text += layout_assertions(name, struct)
+    done = compiled_with(text)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert compiled_with(text.replace("mmg_span, size) == ", "mmg_span, size) == 1")).returncode != 0
+
+
 def described(compiler: str, folder: Path) -> Description:
     """What the header means to a compiler."""
     return describe_header(HEADER, compiler, folder)
+
+
+# -------------------------------------------------------------------------------- what the compiler tells a caller
+
+#: What the status of these says is no news to a caller who passed valid arguments, or is told by another call as well.
+MAY_BE_FORGOTTEN = {
+    "mmg_advise",
+    "mmg_close",
+    "mmg_explain",
+    "mmg_info_get",
+    "mmg_options_init",
+    "mmg_resident",
+    "mmg_stats_get",
+}
+DESCRIPTION: dict[str, Any] = json.loads((ROOT / "abi" / "abi.json").read_text(encoding="utf-8"))
+CALLS = {
+    n: f["parameters"] for n, f in DESCRIPTION["functions"].items() if f["returns"]["type"] == "mmg_status"
+}
+
+
+def told(compiler: str, arguments: dict[str, str], folder: Path, *options: str) -> dict[str, str]:
+    """Compile a call of each function, with these arguments, in functions of their own; the warnings for each."""
+    source = folder / "unit.c"
+    lines = [f'#include "{HEADER.path}"', "#include <stddef.h>"]
+    lines += [
+        f"void caller_of_{name}(void *room) {{ (void)room; {call}; }}" for name, call in arguments.items()
+    ]
+    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    # GCC looks for forgotten results when it makes code.
+    command = [compiler, "-std=c11", "-Wall", "-S", "-o", str(folder / "unit.s"), *options, str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    warnings = dict.fromkeys(arguments, "")
+    for line, text in re.findall(r"unit\.c:(\d+):\d+: warning: (.*)", done.stderr):
+        warnings[list(arguments)[int(line) - 3]] += text + "\n"
+    return warnings
+
+
+def call_of(name: str, null: str = "") -> str:
+    """A call with room for every pointer, but NULL for one of them."""
+    values = [
+        "NULL" if p["name"] == null else "room" if p["type"].endswith("*") else "0" for p in CALLS[name]
+    ]
+    return f"{name}({', '.join(values)})"
+
+
+@pytest.mark.parametrize("compiler", C_COMPILERS)
+def test_a_forgotten_status_is_a_warning(compiler: str, tmp_path: Path) -> None:
+    forgotten = {name: call_of(name) for name in CALLS}
+    silent = {name for name, words in told(compiler, forgotten, tmp_path).items() if "unused" not in words}
+    assert silent == MAY_BE_FORGOTTEN
+    assert set(told(compiler, forgotten, tmp_path, "-DMMG_NO_ATTRIBUTES").values()) == {""}
+
+
+@pytest.mark.parametrize("compiler", C_COMPILERS)
+def test_null_is_a_warning_exactly_where_it_is_refused(compiler: str, tmp_path: Path) -> None:
+    for place in range(max(len(parameters) for parameters in CALLS.values())):
+        pointers = {
+            n: p[place] for n, p in CALLS.items() if len(p) > place and p[place]["type"].endswith("*")
+        }
+        if not pointers:
+            continue
+        passed = {name: f"(void)!{call_of(name, p['name'])}" for name, p in pointers.items()}
+        warned = {n for n, words in told(compiler, passed, tmp_path).items() if re.search("null|NULL", words)}
+        assert warned == {name for name, pointer in pointers.items() if not pointer["nullable"]}
 
 
 # -------------------------------------------------------------------------------------- what a reader must be told

@@ -78,6 +78,12 @@ def test_every_untyped_buffer_names_its_size() -> None:
         assert buffer["size_in"] in [p["name"] for p in FUNCTIONS[name]["parameters"]], name
 
 
+def test_the_numbers_of_the_release_agree_with_each_other_and_with_the_library() -> None:
+    major, minor, patch = abi.MMG_VERSION_MAJOR, abi.MMG_VERSION_MINOR, abi.MMG_VERSION_PATCH
+    assert major << 16 | minor == abi.MMG_ABI
+    assert mmg.lib.mmg_version().decode() == f"{major}.{minor}.{patch}"
+
+
 def test_everything_is_documented() -> None:
     assert [name for name, function in FUNCTIONS.items() if not function["documentation"]] == []
     assert [name for name, macro in DOCUMENT["macros"].items() if not macro["documentation"]] == []

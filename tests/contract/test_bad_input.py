@@ -385,6 +385,16 @@ def test_bytes_that_are_no_utf_8_appear_escaped(raw: bytes, shown: str) -> None:
     assert shown.lower() in message_for(b"/nonexistent-" + raw).lower()
 
 
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [(b"two\nlines", r"two\x0Alines"), (b"\x1b[31mred", r"\x1B[31mred"), (b"\x01\x7f", r"\x01\x7F")],
+)
+def test_a_control_character_in_a_path_does_not_pass_into_the_message(raw: bytes, shown: str) -> None:
+    message = message_for(b"/nonexistent-" + raw)
+    assert shown in message
+    assert message.isprintable()
+
+
 @pytest.mark.parametrize("name", ["é", "☃", "🙂", "日本語", "\u00a0", "\ud7ff", "\ue000", "\U0010ffff"])
 def test_proper_utf_8_appears_as_it_is(name: str) -> None:
     assert name in message_for(b"/nonexistent-" + name.encode())
