@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The test harness: runs the cases of one program, counts what they leave behind, and has the helpers that nearly
- * every case needs (files with a known pattern, children, reproducible random numbers).
+ * The test harness. It runs the cases of one program, finds leaks of each case, and has the helpers that nearly every
+ * case needs: files with a known pattern, child processes, reproducible random numbers.
  */
 #include "check.h"
 
@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Sanitizers count the heap exactly; the symbol is absent without them. */
+/* Sanitizers count the heap exactly. Without a sanitizer the program does not have this symbol. */
 size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 /* Only coverage builds have this symbol. */
 void __gcov_init(void *unused) __attribute__((weak));
@@ -151,8 +151,8 @@ check_failures(void)
 /* ------------------------------------------------------------------------------------------------- environment -- */
 
 /*
- * What the program runs on does not change while the program runs, and loops ask for it in their conditions. So it is
- * looked up once, before main(), because some programs have a main() of their own.
+ * The environment does not change while the program runs, and conditions of loops ask about it. So it is examined once,
+ * before main(), since some programs have a main() of their own.
  */
 static bool under_valgrind;
 static bool under_qemu;
@@ -161,10 +161,10 @@ static uint64_t divisor;
 __attribute__((constructor)) static void
 look_around(void)
 {
-    /* Valgrind puts its own objects in front of every other preload. */
+    /* Valgrind preloads its own objects before all others. */
     const char *preload = getenv("LD_PRELOAD");
     under_valgrind = preload != NULL && strstr(preload, "vgpreload") != NULL;
-    /* Most of /proc/self tells of the program that is emulated; the name of the process is the emulator's. */
+    /* Most of /proc/self describes the emulated program, but the name of the process is that of the emulator. */
     char name[6] = "";
     FILE *file = fopen("/proc/self/comm", "re");
     if (file != NULL) {
@@ -213,10 +213,10 @@ check_descriptors(void)
         count++;
     }
     closedir(listing);
-    return count - 3; /* ".", ".." and the listing itself */
+    return count - 3; /* ".", ".." and the descriptor of the directory */
 }
 
-/** Call `visit` with every line of /proc/self/maps. */
+/** Calls `visit` with every line of /proc/self/maps. Returns how often it has returned true. */
 static unsigned
 count_mappings(bool (*visit)(const char *line, const void *context), const void *context)
 {
@@ -248,8 +248,8 @@ check_mappings_of(const char *path)
 }
 
 /**
- * Mappings that a region leaves behind when it leaks: the file's, or read-only anonymous pages put in their place.
- * Everything else in the list (heap, stacks, shadow memory) comes and goes on its own.
+ * Returns true for a mapping that a leaked region may leave behind: one of a file, or read-only anonymous pages that
+ * have replaced lost pages. All other mappings (heap, stacks, shadow memory) change independently of regions.
  */
 static bool
 mapping_counts(const char *line, const void *context)
@@ -275,7 +275,8 @@ check_heap(uint64_t *bytes)
         return false;
     }
 #if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 33)
-    /* Exact only without the per-thread caches, whose free chunks count as used: CTest turns them off. */
+    /* The count is exact only without the caches of malloc for each thread, whose free chunks count as used. CTest
+       switches them off. */
     const char *tunables = getenv("GLIBC_TUNABLES");
     if (tunables != NULL && strstr(tunables, "glibc.malloc.tcache_count=0") != NULL) {
         struct mallinfo2 heap = mallinfo2();
@@ -361,7 +362,7 @@ check_truncate(const char *path, uint64_t size)
 uint8_t
 check_byte(uint64_t offset)
 {
-    /* The multiplier is that of Fibonacci hashing; the xor keeps neighbouring pages apart. */
+    /* The multiplier is that of Fibonacci hashing. The xor makes neighbouring pages differ. */
     uint64_t mixed = (offset ^ (offset >> 12)) * UINT64_C(0x9e3779b97f4a7c15);
     return (uint8_t)(mixed >> 56);
 }
@@ -401,7 +402,7 @@ check_is_zero(const void *bytes, uint64_t size)
     return true;
 }
 
-/** Remove everything in the program's directory, which is flat except for empty directories. */
+/** Removes everything in the program's directory, which has only files and empty directories. */
 static void
 empty_directory(void)
 {
@@ -430,7 +431,10 @@ remove_directory(void)
 
 /* --------------------------------------------------------------------------------------------------- processes -- */
 
-/** End without the work of exit(), which is the parent's; but the counters of coverage are written there. */
+/**
+ * Ends the process without the exit functions, which belong to the parent. A coverage build must call exit(), which
+ * writes the counters.
+ */
 _Noreturn static void
 end_process(int code)
 {

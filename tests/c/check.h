@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The test harness: a program is a table of named cases. Every case is run twice in one process; descriptors,
- * mappings of files, live regions and heap are counted around the second run and must come out as they went in, so a
- * leak is a failure of the case that leaks. The first run is there so that tables which only ever grow have grown.
+ * The test harness. A program is a table of named cases. The harness runs every case twice in one process. It counts
+ * descriptors, mappings of files, live regions and the heap before and after the second run, and the case fails when it
+ * leaks any of them. The first run comes first so that tables that only grow have grown.
  *
- * A failed CHECK is reported and the case goes on; a failed REQUIRE ends the program, because what follows needs it.
- * A case that cannot be run here calls check_skip(). The program exits with 77 when every case was skipped, 1 when
- * one failed, else 0. Arguments: a word selects the cases whose name contains it; --list names them.
+ * After a failed CHECK the case goes on. A failed REQUIRE ends the program, because the rest of the case needs the
+ * condition. A case that cannot run on this system calls check_skip(). The program exits with 77 when every case was
+ * skipped, with 1 when one failed, else with 0. As an argument, a word selects the cases whose names contain it, and
+ * --list lists the cases.
  */
 #ifndef MMAPGUARD_TESTS_CHECK_H
 #define MMAPGUARD_TESTS_CHECK_H
@@ -18,13 +19,13 @@
 
 #include "mmapguard.h"
 
-/** Run the case once only, without counting the heap: for cases that are too large to be run twice. */
+/** Runs the case only once, and does not count the heap. For cases that are too large to run twice. */
 #define CHECK_ONCE 1U
-/** Do not count the heap: the C library keeps memory for threads that have ended, and more or less of it. */
+/** Does not count the heap, since the C library keeps a varying amount of memory for threads that have ended. */
 #define CHECK_THREADS 2U
 
 struct check_case {
-    const char *name; /**< the promise that the case holds the library to */
+    const char *name; /**< the promise that the case tests */
     void (*run)(void);
     unsigned flags;
 };
@@ -37,7 +38,7 @@ int check_main(int argc, char **argv, const struct check_case *cases, size_t cou
         return check_main(argc, argv, (cases), sizeof(cases) / sizeof(*(cases)));                                      \
     }
 
-/* Which sanitizer the program is built with; GCC and Clang tell in different ways. */
+/* Find out which sanitizer the program is built with. GCC and Clang define different macros. */
 #if defined(__has_feature)
 #define CHECK_HAS_FEATURE(feature) __has_feature(feature)
 #else
@@ -54,7 +55,10 @@ int check_main(int argc, char **argv, const struct check_case *cases, size_t cou
 #define CHECK_UNDER_ASAN 0
 #endif
 
-/** Define a case that runs in a child of its own, which is killed when it does not end. The body of the case follows. */
+/**
+ * Defines a case that runs in a child process, which is killed when it does not end in time. The body of the case
+ * follows.
+ */
 #define CHECK_IN_A_CHILD(name)                                                                                         \
     static void name##_child(void *argument);                                                                          \
     static void name(void)                                                                                             \
@@ -81,9 +85,9 @@ _Noreturn void check_give_up(void);
 #define CHECK_STATUS(actual, expected) check_status((actual), (expected), __FILE__, __LINE__, #actual)
 #define CHECK_TEXT(actual, expected) check_text((actual), (expected), __FILE__, __LINE__, #actual)
 #define CHECK_BYTES(actual, expected, size) check_bytes((actual), (expected), (size), __FILE__, __LINE__, #actual)
-/** A child's wait status: it ran to its end and none of its checks failed. */
+/** Checks that a child with this wait status has run to its end without a failed check. */
 #define CHECK_EXITED(wait_status) check_exited((wait_status), __FILE__, __LINE__, #wait_status)
-/** A child's wait status: it was killed by this signal. */
+/** Checks that a child with this wait status was killed by this signal. */
 #define CHECK_KILLED(wait_status, signal_number)                                                                       \
     check_killed((wait_status), (signal_number), __FILE__, __LINE__, #wait_status)
 
@@ -100,9 +104,9 @@ _Noreturn void check_give_up(void);
         }                                                                                                              \
     } while (0)
 
-/** Mark the running case as skipped, for a reason that a user would accept; the case then returns. */
+/** Marks the running case as skipped, for a reason that a user would accept. The case must then return. */
 void check_skip(const char *reason);
-/** Checks that have failed so far, in this process. */
+/** Returns the number of checks that have failed in this process so far. */
 unsigned check_failures(void);
 
 /* ------------------------------------------------------------------------------------------------- environment -- */
@@ -113,7 +117,9 @@ bool check_under_valgrind(void);
 bool check_under_qemu(void);
 /** Returns true when ThreadSanitizer, AddressSanitizer or Valgrind slows this program down. */
 bool check_is_slow(void);
-/** Returns `count`, or a tenth of it where everything is slow, also under qemu-user; under Valgrind a hundredth. */
+/**
+ * Returns `count`, a tenth of it where everything is slow (also under qemu-user), or a hundredth of it under Valgrind.
+ */
 uint64_t check_scaled(uint64_t count);
 /** Returns the number of open descriptors of this process. */
 unsigned check_descriptors(void);
@@ -128,18 +134,18 @@ uint64_t check_page(void);
 
 /** Returns the path of `name` in the directory of this program, which is emptied after every case. */
 const char *check_path(const char *name);
-/** Create (or replace the contents of) a file of `size` bytes of the pattern, and return its path. */
+/** Creates a file with `size` bytes of the pattern, or replaces its contents. Returns its path. */
 const char *check_file(const char *name, uint64_t size);
-/** Create a file with these contents. */
+/** Creates a file with these contents. */
 const char *check_file_with(const char *name, const void *bytes, size_t size);
-/** Cut or extend a file from outside the library. */
+/** Cuts or extends a file, without the library. */
 void check_truncate(const char *path, uint64_t size);
 
 /** Returns the byte of the pattern at `offset`. The pattern has no period, so that no wrong offset goes unnoticed. */
 uint8_t check_byte(uint64_t offset);
-/** Fill with the pattern as it stands at `offset`. */
+/** Fills memory with the pattern at `offset`. */
 void check_fill(void *bytes, uint64_t offset, size_t size);
-/** Returns true when `size` bytes show the pattern as it stands at `offset`. */
+/** Returns true when `size` bytes are equal to the pattern at `offset`. */
 bool check_is_pattern(const void *bytes, uint64_t offset, uint64_t size);
 /** Returns true when all these bytes are zero. */
 bool check_is_zero(const void *bytes, uint64_t size);
@@ -147,10 +153,10 @@ bool check_is_zero(const void *bytes, uint64_t size);
 /* --------------------------------------------------------------------------------------------------- processes -- */
 
 /**
- * Run `body` in a child without core dumps, and return its wait status. The child ends after a minute at the latest.
+ * Runs `body` in a child process without core dumps, and returns its wait status. The child is killed after a minute.
  */
 int check_child(void (*body)(void *argument), void *argument);
-/** End a child from within: 0 if none of its checks failed. */
+/** Ends a child process, which calls this function itself. The status is 0 if none of its checks has failed. */
 _Noreturn void check_child_end(void);
 
 /* -------------------------------------------------------------------------------------------------- randomness -- */
@@ -170,9 +176,12 @@ mmg_options check_backing(uint32_t backing);
 mmg_handle check_open(const char *path, const mmg_options *options);
 /** Views `length` bytes at `offset` of a region. A failure ends the program. */
 mmg_span check_pin(mmg_handle handle, uint64_t offset, uint64_t length);
-/** Reads a byte in a way that no optimiser can take away. */
+/** Reads a byte. The optimiser cannot remove the read. */
 uint8_t check_touch(const uint8_t *bytes, uint64_t at);
-/** Returns errno as it is now; the compiler may remember an older value where it sees no call that sets errno. */
+/**
+ * Returns the current errno. Without this call the compiler may use an older value, where it sees no call that sets
+ * errno.
+ */
 int check_errno(void);
 /** Describes a region. A failure ends the program. */
 mmg_info check_info(mmg_handle handle);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Structs across the ABI: a newer caller's longer options are welcome while the unknown part is zero, the unknown part
- * of a longer out struct is zeroed, every other size is refused, and not one byte outside the caller's struct is read
- * or written. Every struct lies at the very end of a page whose successor cannot be touched, as near as its alignment
- * allows.
+ * Tests structs across the ABI. Longer options of a newer caller are accepted while the unknown part is zero. The
+ * unknown part of a longer out struct is zeroed. Every other size is refused. No byte outside the caller's struct is
+ * read or written: every struct ends as close to the end of a page as its alignment allows, and the next page cannot be
+ * accessed.
  */
 #include "check.h"
 
@@ -18,8 +18,11 @@
 /** One kind of struct, and a call that takes it. */
 struct kind {
     const char *name;
-    uint32_t full_size; /* also the first one, in release 1.0 */
-    /** Call with a struct that starts with its size and is zero otherwise, except where the case wrote to it. */
+    uint32_t full_size; /* also the size in release 1.0 */
+    /**
+     * Calls the function with a struct that starts with its size. All other bytes are zero, unless the case has set
+     * them.
+     */
     mmg_status (*call)(void *bytes);
 };
 static const char *path;
@@ -79,14 +82,14 @@ static const struct kind kinds[] = {
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
-/** Returns true when a caller may have this size, as far as release 1.0 can know. */
+/** Returns true when release 1.0 must accept this size. */
 static bool
 size_is_possible(const struct kind *kind, uint32_t size)
 {
     return size >= kind->full_size && size <= LARGEST && size % 8 == 0;
 }
 
-/* Two pages that may be written, with an untouchable one behind them. */
+/* Two pages that can be written to, followed by a page that cannot be accessed. */
 static uint8_t *arena;
 static uint64_t arena_size;
 
@@ -110,7 +113,7 @@ tear_down(void)
     munmap(arena, arena_size + check_page());
 }
 
-/** Where a struct of this size starts so that it ends with the arena: structs are aligned to eight bytes. */
+/** Returns where a struct of this size must start to end with the arena. Structs are aligned to eight bytes. */
 static uint8_t *
 start_of(uint32_t real)
 {
@@ -128,7 +131,7 @@ place(uint32_t claimed, uint32_t real)
     return bytes;
 }
 
-/** Checks that no byte in front of the struct was written to, and no byte behind. */
+/** Checks that no byte before the struct or behind it was written to. */
 static bool
 canary_lives(const uint8_t *bytes, uint32_t real)
 {
@@ -147,7 +150,7 @@ every_size_is_accepted_or_refused_by_the_rule(void)
     for (size_t index = 0; index < KINDS; index++) {
         const struct kind *kind = &kinds[index];
         for (uint32_t size = 0; size <= LARGEST + 64; size++) {
-            /* A refused size may be a lie about a struct of 4 bytes, so nothing behind those may be read. */
+            /* A refused size may be wrong for a struct of only 4 bytes, so no byte behind these may be read. */
             bool possible = size_is_possible(kind, size);
             uint32_t real = possible ? size : (uint32_t)sizeof size;
             uint8_t *bytes = place(size, real);
@@ -271,7 +274,7 @@ a_call_with_a_refused_error_struct_opens_nothing(void)
 }
 
 static void
-a_refused_options_struct_is_told_in_the_error(void)
+a_refused_options_struct_is_reported_in_the_error(void)
 {
     mmg_handle opened = 1;
     mmg_options options = MMG_OPTIONS_INIT;
@@ -296,7 +299,7 @@ static const struct check_case cases[] = {
      the_initialiser_function_writes_all_of_the_size_it_is_told_and_no_more, 0},
     {"a refused out struct is not written to", a_refused_out_struct_is_not_written_to, 0},
     {"a call with a refused error struct opens nothing", a_call_with_a_refused_error_struct_opens_nothing, 0},
-    {"a refused options struct is told in the error", a_refused_options_struct_is_told_in_the_error, 0},
+    {"a refused options struct is reported in the error", a_refused_options_struct_is_reported_in_the_error, 0},
 };
 
 CHECK_MAIN(cases)

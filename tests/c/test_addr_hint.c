@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Address hints for mappings: they are aligned as the bytes are in the file, they are given back, they are corrected when
- * another mapping is in the place, and they do not wander through the address space.
+ * Tests the address hints for mappings. They have the alignment of the bytes in the file. They are used again after a
+ * mapping ends, and are corrected when another mapping has the address. They stay in the same part of the address
+ * space.
  */
 #include <pthread.h>
 #include <stdint.h>
@@ -26,17 +27,17 @@ is_wide(void)
     return UINTPTR_MAX > UINT32_MAX;
 }
 
-/* Returns true when mappings go where they are proposed to go. */
+/* Returns true when mappings get the proposed addresses. */
 static bool
 has_places(void)
 {
     if (!check_under_valgrind() && !check_under_qemu())
         return is_wide();
-    check_skip("an emulator puts mappings where it likes, upwards");
+    check_skip("an emulator ignores hints and chooses addresses upwards");
     return false;
 }
 
-/* Opens a window of a file. Returns its handle, and stores where its bytes are. */
+/* Opens a window of a file. Returns its handle, and stores the address of its bytes. */
 static mmg_handle
 open_at(const char *path, uint64_t offset, uint64_t length, uint64_t *address)
 {
@@ -51,7 +52,10 @@ open_at(const char *path, uint64_t offset, uint64_t length, uint64_t *address)
     return handle;
 }
 
-/* A window gets its bytes at an aligned address. A guess goes wrong where other memory is in the way, but not for long. */
+/*
+ * Returns the aligned address that a window gets. A hint is wrong where other memory has the address, so the function
+ * tries a few times.
+ */
 static uint64_t
 settled_address(const char *path, uint64_t offset, uint64_t length)
 {
@@ -98,7 +102,9 @@ mappings_beside_each_other_are_aligned_too(void)
     }
 }
 
-/* Two open at a time, closed in either order, of all lengths: the highest place has to come back. */
+/*
+ * Opens two mappings of all lengths at a time, and closes them in either order. The highest address must be used again.
+ */
 static void
 mappings_do_not_wander_off(void)
 {
@@ -122,13 +128,13 @@ mappings_do_not_wander_off(void)
 }
 
 static void
-a_place_that_is_taken_is_found_elsewhere(void)
+a_mapping_gets_another_address_when_the_proposed_one_is_taken(void)
 {
     const char *path = check_file("file", megabyte);
     if (!has_places())
         return;
     uint64_t address = settled_address(path, 0, megabyte);
-    void *wanted = (void *)(uintptr_t)address; /* as a hint, at which there is nothing now */
+    void *wanted = (void *)(uintptr_t)address; /* a hint at a free address */
     void *taken = mmap(wanted, megabyte, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     REQUIRE(taken == wanted);
     uint64_t other = settled_address(path, 0, megabyte);
@@ -155,11 +161,11 @@ compare(const void *a, const void *b)
 }
 
 static void
-threads_are_proposed_different_places(void)
+threads_get_different_addresses_proposed(void)
 {
     static struct addr_hint places[THREADS * PROPOSALS];
     pthread_t threads[THREADS];
-    const uintptr_t ceiling = (uintptr_t)(UINT64_C(1) << 36); /* this copy of the unit only counts; nothing is mapped */
+    const uintptr_t ceiling = (uintptr_t)(UINT64_C(1) << 36); /* this copy of the file only counts; it maps nothing */
     if (!is_wide())
         return;
     mmgi_addr_hint_learn(0, ceiling);
@@ -176,11 +182,11 @@ threads_are_proposed_different_places(void)
     for (size_t index = 0; index < THREADS * PROPOSALS; index++) {
         mmgi_addr_hint_return(places[index]);
     }
-    CHECK_U64(mmgi_addr_hint_propose(megabyte, 0).start, ceiling - megabyte); /* the highest place is free again */
+    CHECK_U64(mmgi_addr_hint_propose(megabyte, 0).start, ceiling - megabyte); /* the highest address is free again */
 }
 
 static void
-without_room_below_nothing_is_proposed(void)
+without_room_below_no_address_is_proposed(void)
 {
     if (!is_wide())
         return;
@@ -193,9 +199,10 @@ static const struct check_case cases[] = {
     {"bytes are aligned in memory as in the file", bytes_are_aligned_in_memory_as_in_the_file, 0},
     {"mappings beside each other are aligned, too", mappings_beside_each_other_are_aligned_too, 0},
     {"mappings do not wander off", mappings_do_not_wander_off, 0},
-    {"a place that is taken is found elsewhere", a_place_that_is_taken_is_found_elsewhere, 0},
-    {"threads are proposed different places", threads_are_proposed_different_places, CHECK_THREADS},
-    {"without room below, nothing is proposed", without_room_below_nothing_is_proposed, 0},
+    {"a mapping gets another address when the proposed one is taken",
+     a_mapping_gets_another_address_when_the_proposed_one_is_taken, 0},
+    {"threads get different addresses proposed", threads_get_different_addresses_proposed, CHECK_THREADS},
+    {"without room below, no address is proposed", without_room_below_no_address_is_proposed, 0},
 };
 
 CHECK_MAIN(cases)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the exported functions do before they do anything: refuse NULLs, unknown flags and unknown values; leave
- * outputs alone on failure; and tell in mmg_error what failed, where, and for which path.
+ * Tests the checks of the exported functions. They refuse NULL, unknown flags and unknown values. They leave outputs
+ * unchanged on failure, and mmg_error says what has failed, where, and for which path.
  */
 #include "check.h"
 
@@ -139,7 +139,7 @@ every_known_flag_and_value_is_accepted(void)
         options.flags = flag;
         mmg_status status = mmg_open(path, &options, &handle, NULL);
         if (flag == MMG_FLAG_NO_WRITERS && status == MMG_E_UNSUPPORTED) {
-            continue; /* a file system without leases */
+            continue; /* this file system has no leases */
         }
         CHECK_STATUS(status, MMG_OK);
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
@@ -191,7 +191,7 @@ unknown_advice_is_refused(void)
     }
 }
 
-/** Fills an output with a byte that it would not hold by chance. */
+/** Fills an output with a byte that it would hardly ever have by chance. */
 static void
 taint(void *bytes, size_t size)
 {
@@ -460,7 +460,7 @@ a_window_outside_the_file_is_out_of_range(void)
     }
 }
 
-/** Checks what a window with this length leads to, whatever the source is. */
+/** Opens a window with this length, of a file or of a stream, and returns the status. */
 static mmg_status
 open_window(const char *path, bool as_stream, uint64_t length)
 {
@@ -483,7 +483,7 @@ an_absurd_length_means_the_same_for_files_and_streams(void)
     const char *full = check_file("full", 10000);
     const char *empty = check_file("empty", 0);
     for (size_t index = 0; index < sizeof lengths / sizeof *lengths; index++) {
-        /* Where the size is not known in advance, the status may be that of the cap. */
+        /* A stream has no size in advance, so its status may be that of the cap. */
         mmg_status of_file = open_window(full, false, lengths[index]);
         mmg_status of_empty = open_window(empty, false, lengths[index]);
         mmg_status of_stream = open_window(full, true, lengths[index]);

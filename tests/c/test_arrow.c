@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * mmg_export_arrow() makes an array of uint8 that keeps its bytes until its release: after a move, released by any thread,
- * after the handle was closed, and after the file was cut.
+ * Tests mmg_export_arrow(), which makes an array of uint8. The array keeps its bytes until its release, also after a
+ * move, after the handle was closed, and after the file was cut. Any thread may release it.
  */
 #include "mmapguard_arrow.h"
 #include "check.h"
@@ -64,12 +64,14 @@ an_export_keeps_the_bytes_past_the_close(void)
     CHECK_U64(check_mappings_of(path), 0);
 }
 
-/** Moves an array as the interface says: copies it, and marks the source as released without a call. */
+/**
+ * Moves an array by the rule of the interface: copies it, and marks the source as released without calling its release.
+ */
 static struct ArrowArray *
 moved(struct ArrowArray *target, struct ArrowArray *source)
 {
     memcpy(target, source, sizeof *target);
-    memset(source, 0, sizeof *source); /* of which only `release` would have to be */
+    memset(source, 0, sizeof *source); /* only `release` must be cleared */
     return target;
 }
 

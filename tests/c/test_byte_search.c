@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The search without a file around it, against a search that is too simple to be wrong: every needle size around the
- * widths of vectors, every place of a hit in a block, alphabets small enough for many near misses, and needles that make
- * the fast loops give up.
+ * Compares the search in memory with a search that is too simple to be wrong. The cases have every needle size around
+ * the widths of vectors, every position of a hit in a block, small alphabets that cause many near misses, and needles
+ * for which the fast loops give up.
  */
 #include "check.h"
 
@@ -33,7 +33,7 @@ naive_last(const unsigned char *hay, size_t size, const unsigned char *needle, s
     return NULL;
 }
 
-/* Bytes at the very end of a block of their own, so that a sanitizer sees every read that goes too far. */
+/* Returns the bytes in a heap block of exactly their size, so that a sanitizer finds every read behind them. */
 static unsigned char *
 exact(const unsigned char *bytes, size_t size)
 {
@@ -75,13 +75,13 @@ a_hit_is_found_wherever_it_lies(void)
                 needle[i] = (unsigned char)(i % 3 == 0 ? 'e' : 'a' + i % 19);
             memcpy(hay + at, needle, needle_size);
             compare(hay, sizeof hay, needle, needle_size);
-            compare(hay, at + needle_size, needle, needle_size);     /* the hit ends the hay */
-            compare(hay, at + needle_size - 1, needle, needle_size); /* and is cut off by one byte */
+            compare(hay, at + needle_size, needle, needle_size);     /* the hit is at the end of the hay */
+            compare(hay, at + needle_size - 1, needle, needle_size); /* the last byte of the hit is missing */
         }
 }
 
 static void
-near_misses_mislead_nobody(void)
+near_misses_are_not_taken_for_hits(void)
 {
     unsigned char hay[1000], needle[24];
     uint32_t state = 1;
@@ -97,7 +97,7 @@ near_misses_mislead_nobody(void)
     }
 }
 
-/* Long runs of candidates that all fail in their last byte: the loops hand over, and the answer stays the same. */
+/* All candidates of long runs fail in their last byte, so the loops give up. The result must stay the same. */
 static void
 repetitive_bytes_are_searched_to_the_end(void)
 {
@@ -132,7 +132,7 @@ a_needle_without_bytes_or_too_long_is_not_found(void)
 
 static const struct check_case cases[] = {
     {"a hit is found wherever it lies", a_hit_is_found_wherever_it_lies, 0},
-    {"near misses mislead nobody", near_misses_mislead_nobody, 0},
+    {"near misses are not taken for hits", near_misses_are_not_taken_for_hits, 0},
     {"repetitive bytes are searched to the end", repetitive_bytes_are_searched_to_the_end, 0},
     {"a needle without bytes or too long is not found", a_needle_without_bytes_or_too_long_is_not_found, 0},
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Containment as a C program sees it: what kills a reader of a plain mapping ends as a status here. Every crash has
- * its twin on plain mmap(2), which is shown to die of the very same thing. How the guard gets on with other handlers
- * is the subject of the tests in tests/fault.
+ * Tests containment from the side of a C program: an access that kills a reader of a plain mapping ends with a status
+ * here. Every such access has a twin on plain mmap(2), which must die. The tests in tests/fault are about the guard and
+ * other handlers.
  */
 #include "check.h"
 
@@ -18,7 +18,7 @@
 
 #define PAGES 64
 
-/** A file of PAGES pages, kept over a fork. */
+/** The path of a file of PAGES pages, which forked children know, too. */
 static char file[4096];
 static uint64_t page;
 
@@ -29,7 +29,7 @@ make_file(void)
     snprintf(file, sizeof file, "%s", check_file("file", PAGES * page));
 }
 
-/** Touch one byte of every page. */
+/** Touches one byte of every page. */
 static unsigned
 touch(const volatile uint8_t *bytes, uint64_t size)
 {
@@ -221,7 +221,7 @@ a_loss_once_seen_stays_reported(void)
     REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
     check_truncate(file, 10 * page);
     touch(span.data, span.size);
-    make_file(); /* the same inode has its old contents again */
+    make_file(); /* the file has the same inode and its old contents again */
     CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
     CHECK(check_is_pattern(span.data, 0, 10 * page));
     CHECK(check_is_zero(span.data + 10 * page, span.size - 10 * page));
@@ -255,7 +255,7 @@ a_second_truncation_is_contained_as_the_first(void)
 }
 
 static void
-regions_of_one_file_lose_each_its_own(void)
+each_region_of_a_file_reports_its_own_losses(void)
 {
     make_file();
     mmg_options options = check_backing(MMG_BACKING_MAP);
@@ -289,7 +289,8 @@ a_hundred_gigabytes_cut_to_nothing_cost_one_signal(void)
         return;
     }
     const char *path = check_file("sparse", 0);
-    uint64_t size = (uint64_t)(sizeof(void *) < 8 ? 1 : 100) << 30; /* 32 bits address one gigabyte, at best two */
+    uint64_t size = (uint64_t)(sizeof(void *) < 8 ? 1 : 100)
+                    << 30; /* 32-bit programs can map one gigabyte, at most two */
     mmg_span span = MMG_SPAN_INIT;
     check_truncate(path, size);
     mmg_handle handle = check_open(path, NULL);
@@ -375,7 +376,7 @@ a_signal_that_was_sent_still_kills(void)
 }
 
 static void
-the_entry_for_hosts_takes_only_what_is_ours(void)
+the_hook_for_hosts_takes_only_faults_in_regions(void)
 {
     static uint8_t own[64];
     siginfo_t info;
@@ -447,13 +448,13 @@ displace(void *unused)
 }
 
 static void
-the_state_of_the_guard_is_told(void)
+the_state_of_the_guard_is_reported(void)
 {
     make_file();
     CHECK_EXITED(check_child(displace, NULL));
 }
 
-/** Threads that wait for each other and then touch the same lost page. */
+/** The number of threads that wait for each other and then touch the same lost page. */
 enum {
     TOUCHERS = 4
 };
@@ -501,7 +502,7 @@ threads_may_fault_on_the_same_page_at_once(void)
 }
 
 static const struct check_case cases[] = {
-    /* First, while nothing has installed the guard yet: its child is to be without. */
+    /* This case is the first, since its child must not have the guard installed. */
     {"without the guard a region is a plain mapping", without_the_guard_a_region_is_a_plain_mapping, 0},
     {"a truncation kills a plain reader and not a guarded one", a_truncation_kills_a_plain_reader_and_not_a_guarded_one,
      0},
@@ -514,12 +515,12 @@ static const struct check_case cases[] = {
     {"what is known to be lost cannot be pinned", what_is_known_to_be_lost_cannot_be_pinned, 0},
     {"a loss once seen stays reported", a_loss_once_seen_stays_reported, 0},
     {"a second truncation is contained as the first", a_second_truncation_is_contained_as_the_first, 0},
-    {"regions of one file lose each its own", regions_of_one_file_lose_each_its_own, 0},
+    {"each region of a file reports its own losses", each_region_of_a_file_reports_its_own_losses, 0},
     {"a hundred gigabytes cut to nothing cost one signal", a_hundred_gigabytes_cut_to_nothing_cost_one_signal, 0},
     {"a fault in somebody else's mapping still kills", a_fault_in_somebody_elses_mapping_still_kills, 0},
     {"a signal that was sent still kills", a_signal_that_was_sent_still_kills, 0},
-    {"the entry for hosts takes only what is ours", the_entry_for_hosts_takes_only_what_is_ours, 0},
-    {"the state of the guard is told", the_state_of_the_guard_is_told, 0},
+    {"the hook for hosts takes only faults in regions", the_hook_for_hosts_takes_only_faults_in_regions, 0},
+    {"the state of the guard is reported", the_state_of_the_guard_is_reported, 0},
     {"threads may fault on the same page at once", threads_may_fault_on_the_same_page_at_once, CHECK_THREADS},
 };
 
@@ -527,8 +528,8 @@ int
 main(int argc, char **argv)
 {
     /*
-     * A sanitizer's handler would end a process in its own way; what is below the guard is to be the system's
-     * default.
+     * A sanitizer's handler would end a process in its own way. So the default action of the system is installed below
+     * the guard.
      */
     signal(SIGBUS, SIG_DFL);
     return check_main(argc, argv, cases, sizeof cases / sizeof *cases);

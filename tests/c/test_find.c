@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * mmg_find() against a search that is too simple to be wrong: random contents with many near misses, needles at every
- * edge of windows, pages and blocks, on mappings and copies, with the guard and where no guard can help.
+ * Compares mmg_find() with a search that is too simple to be wrong. The cases have random contents with many near
+ * misses, and needles at every edge of windows, pages and blocks. They run on mappings and copies, with the guard and
+ * where the guard cannot help.
  */
 #include "check.h"
 
@@ -10,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/** The first place of `needle` in `bytes`, or MMG_NOT_FOUND. */
+/** Returns the first position of `needle` in `bytes`, or MMG_NOT_FOUND. */
 static uint64_t
 naive(const uint8_t *bytes, uint64_t size, const uint8_t *needle, uint64_t needle_size)
 {
@@ -26,7 +27,7 @@ naive(const uint8_t *bytes, uint64_t size, const uint8_t *needle, uint64_t needl
     return MMG_NOT_FOUND;
 }
 
-/** The same contents in every way that a search may take. */
+/** Handles of the same contents, for each way in which a search may work. */
 struct ways {
     mmg_handle mapped;
     mmg_handle copied;
@@ -68,19 +69,19 @@ set_sigbus_blocked(bool blocked)
     REQUIRE(pthread_sigmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &bus, NULL) == 0);
 }
 
-/** Searches in every way; each must find this position. */
+/** Searches in every way, and checks that each finds this position. */
 static void
 judge_find(const struct ways *ways, uint64_t offset, uint64_t length, const uint8_t *needle, uint64_t needle_size,
            uint64_t expected)
 {
     REQUIRE(find(ways->copied, offset, length, needle, needle_size) == expected);
     REQUIRE(find(ways->mapped, offset, length, needle, needle_size) == expected);
-    set_sigbus_blocked(true); /* no handler can run now: the search must go through the kernel */
+    set_sigbus_blocked(true); /* no handler can run now, so the kernel must copy the bytes */
     REQUIRE(find(ways->mapped, offset, length, needle, needle_size) == expected);
     set_sigbus_blocked(false);
 }
 
-/** Searches in every way; each must find what the simple search finds. */
+/** Searches in every way, and checks that each finds what the simple search finds. */
 static void
 check_find(const struct ways *ways, uint64_t offset, uint64_t length, const uint8_t *needle, uint64_t needle_size)
 {
@@ -149,7 +150,7 @@ random_searches_agree_with_a_naive_search(void)
             uint64_t length = check_random_below(&state, SIZE - offset + 1);
             uint64_t source = check_random_below(&state, SIZE - 40);
             memcpy(needle, bytes + source, sizeof needle);
-            if (round % 3 == 0 && needle_size > 0) { /* a near miss: one byte is another */
+            if (round % 3 == 0 && needle_size > 0) { /* make a near miss by changing one byte */
                 needle[check_random_below(&state, needle_size)] ^= 1;
             }
             check_find(&ways, offset, length, needle, needle_size);
@@ -201,7 +202,8 @@ needles_across_blocks_are_found(void)
     needle[39] = 'b';
     for (uint64_t block = 4096; block <= 524288; block *= check_is_slow() ? 8 : 2) {
         for (size_t shift = 0; shift < sizeof shifts / sizeof *shifts; shift++) {
-            uint64_t last = block - shifts[shift] + 39; /* where the only b is, which ends every needle */
+            uint64_t last = block - shifts[shift] +
+                            39; /* the position of the only b, which is the last byte of every needle */
             bytes[last] = 'b';
             struct ways ways = open_ways("file", bytes, SIZE);
             bytes[last] = 'a';
@@ -295,7 +297,7 @@ positions_are_those_of_the_region_not_of_the_file(void)
     }
 }
 
-/** Search a file that was cut short; `blocked`: without the help of the guard. */
+/** Searches a file that was cut short. With `blocked` the guard cannot help. */
 static void
 search_a_shortened_file(bool blocked, uint64_t cut)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Fork: a child may use and close what it inherited, and neither side notices what the other does with it.
+ * Tests forks. A child may use and close the handles that it has inherited. Neither process notices what the other one
+ * does with them.
  */
 #include "check.h"
 
@@ -173,7 +174,7 @@ a_parent_that_closes_leaves_its_childs_lock_in_place(void)
     }
     close(go[0]);
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-    /* The child's mapping is as good as ours was: as long as it lives it must stay locked. */
+    /* The child has the same mapping, and the lock must last as long as that mapping. */
     CHECK(!is_write_locked_by_nobody());
     close(go[1]);
     REQUIRE(waitpid(child, &wait_status, 0) == child);
@@ -200,13 +201,13 @@ a_fault_in_a_child_is_contained_there(void)
     set_up();
     CHECK_EXITED(check_child(truncate_and_touch, NULL));
     CHECK_U64(check_info(mapped).faults, 0);
-    CHECK_STATUS(mmg_check(mapped), MMG_E_TRUNCATED); /* the file is short for the parent as well */
+    CHECK_STATUS(mmg_check(mapped), MMG_E_TRUNCATED); /* the file is short for the parent, too */
     CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
     CHECK_STATUS(mmg_close(mapped, 0), MMG_OK);
     CHECK_STATUS(mmg_close(copied, 0), MMG_OK);
 }
 
-/** A child opens a file; the parent refuses the number of its handle. */
+/** A child opens a file. The parent must refuse the number of that handle. */
 static void
 a_handle_opened_by_a_child_is_not_one_of_the_parents(void)
 {
@@ -253,7 +254,7 @@ grandchildren_inherit_as_children_do(void)
     tear_down();
 }
 
-/** A thread that keeps the library busy while the main thread forks. */
+/** Ends the threads that keep the library busy while the main thread forks. */
 static atomic_bool stop;
 
 static void *

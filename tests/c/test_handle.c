@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Handles: any number that is not a live handle is refused by every call, a number is never issued twice, and a
- * million of them can be open at once.
+ * Tests handles. Every call refuses any number that is not a live handle. A number is never issued twice. A million
+ * handles can be open at once.
  */
 #include "check.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/** Every call refuses this number, and leaves no trace. */
+/** Returns true when every call refuses this number and changes nothing. */
 static bool
 is_refused_everywhere(mmg_handle handle)
 {
@@ -28,7 +28,7 @@ is_refused_everywhere(mmg_handle handle)
 }
 
 static void
-nought_is_never_a_handle(void)
+zero_is_never_a_handle(void)
 {
     CHECK(is_refused_everywhere(0));
 }
@@ -197,7 +197,7 @@ a_million_handles_are_open_at_once_and_each_names_its_own_bytes(void)
 }
 
 static const struct check_case cases[] = {
-    {"nought is never a handle", nought_is_never_a_handle, 0},
+    {"zero is never a handle", zero_is_never_a_handle, 0},
     {"a closed handle is dead for every call", a_closed_handle_is_dead_for_every_call, 0},
     {"random numbers are refused", random_numbers_are_refused, 0},
     {"numbers near a live handle are refused", numbers_near_a_live_handle_are_refused, 0},

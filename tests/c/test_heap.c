@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Streams into memory: the cap to the byte, interruptions, descriptors that do not block, windows of a stream, and
- * not a byte of memory left after a failure.
+ * Tests reading streams into memory: exact caps, interruptions, non-blocking descriptors, windows of a stream, and no
+ * leaked memory after a failure.
  */
 #include "check.h"
 
@@ -16,7 +16,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/** A thread that writes `size` bytes of the pattern in pieces of at most `piece`, pausing between them if told to. */
+/**
+ * A thread that writes `size` bytes of the pattern, in pieces of at most `piece` bytes, with pauses between them if
+ * `pauses` is set.
+ */
 struct writer {
     pthread_t thread;
     int descriptor;
@@ -39,7 +42,7 @@ write_pattern(void *argument)
         if (written < 0 && errno == EINTR) {
             continue;
         }
-        if (written < 0) { /* the reader had enough */
+        if (written < 0) { /* the reader has closed its end */
             break;
         }
         at += (size_t)written;
@@ -52,7 +55,7 @@ write_pattern(void *argument)
     return NULL;
 }
 
-/** Start a writer and return the reading end. */
+/** Starts a writer and returns the descriptor for reading. */
 static int
 start(struct writer *writer, size_t size, size_t piece, bool pauses)
 {
@@ -62,7 +65,7 @@ start(struct writer *writer, size_t size, size_t piece, bool pauses)
     REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
     *writer = (struct writer){.descriptor = ends[1], .size = size, .piece = piece, .pauses = pauses};
     sigfillset(&all);
-    REQUIRE(pthread_sigmask(SIG_SETMASK, &all, &before) == 0); /* signals are for the reader */
+    REQUIRE(pthread_sigmask(SIG_SETMASK, &all, &before) == 0); /* only the reader may get signals */
     REQUIRE(pthread_create(&writer->thread, NULL, write_pattern, writer) == 0);
     REQUIRE(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
     return ends[0];
@@ -172,7 +175,7 @@ on_alarm(int signal_number)
 static void
 interrupted_reads_are_resumed(void)
 {
-    const struct sigaction interrupting = {.sa_handler = on_alarm}; /* without SA_RESTART */
+    const struct sigaction interrupting = {.sa_handler = on_alarm}; /* SA_RESTART is not set */
     const struct itimerval often = {{0, 500}, {0, 500}};
     const struct itimerval never = {{0, 0}, {0, 0}};
     REQUIRE(sigaction(SIGALRM, &interrupting, NULL) == 0);
@@ -187,7 +190,7 @@ interrupted_reads_are_resumed(void)
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
         finish(&writer, descriptor);
     }
-    REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR); /* one may still be on its way */
+    REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR); /* an alarm may still be pending */
 }
 
 static void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The advisory lock: taken before mapping, held for as long as the mapping lives, in agreement with every other user
- * of flock(2) or of POSIX locks, and never a surprise for the caller's own descriptors.
+ * Tests the advisory lock. It is taken before mapping and held as long as the mapping lives. It works together with
+ * other users of flock(2) or of POSIX locks, and does not affect the caller's own descriptors.
  */
 #include "check.h"
 
@@ -37,7 +37,10 @@ can_flock(const char *path, int operation)
     return can;
 }
 
-/** Returns true when another process could take this POSIX lock now. An OFD lock stands for that process's lock. */
+/**
+ * Returns true when another process could take this POSIX lock now. The function tries it with an OFD lock, which has
+ * the same conflicts.
+ */
 static bool
 can_posix_lock(const char *path, short type)
 {
@@ -116,7 +119,7 @@ an_ofd_lock_covers_the_whole_file_whatever_the_window(void)
 }
 
 static void
-no_lock_is_no_lock(void)
+an_open_with_mmg_lock_none_takes_no_lock(void)
 {
     const char *path = check_file("file", 100000);
     mmg_options options = lock_options(MMG_BACKING_MAP, MMG_LOCK_NONE);
@@ -183,7 +186,10 @@ a_posix_writer_keeps_ofd_readers_out(void)
     close(held);
 }
 
-/** A child that takes a lock, says so, holds it until told by `release`, and waits a little more before it ends. */
+/**
+ * A child that takes a lock, reports that, and holds the lock until `release` tells it to end. It then holds the lock
+ * for a moment longer.
+ */
 struct holder {
     pid_t child;
     int release;
@@ -247,7 +253,7 @@ waiting_ends_when_the_lock_is_given_back(void)
         mmg_handle handle = 1;
         struct holder holder = start_holder(path, ofd);
         CHECK_STATUS(mmg_open(path, &options, &handle, NULL), MMG_E_WOULD_BLOCK);
-        let_go(&holder); /* it keeps the lock for a moment longer, in which the next call begins to wait */
+        let_go(&holder); /* the child keeps the lock for a moment longer, so that the next call begins to wait */
         options.lock_wait_ms = waits[index % 2];
         CHECK_STATUS(mmg_open(path, &options, &handle, NULL), MMG_OK);
         CHECK_U64(check_info(handle).lock, options.lock);
@@ -292,7 +298,7 @@ static void
 signals_do_not_cut_the_waiting_short(void)
 {
     for (uint32_t lock = MMG_LOCK_SHARED; lock <= MMG_LOCK_OFD; lock++) {
-        const struct sigaction interrupting = {.sa_handler = on_alarm}; /* without SA_RESTART */
+        const struct sigaction interrupting = {.sa_handler = on_alarm}; /* SA_RESTART is not set */
         const struct itimerval often = {{0, 2000}, {0, 2000}};
         const struct itimerval never = {{0, 0}, {0, 0}};
         const char *path = check_file("file", 200000);
@@ -309,7 +315,7 @@ signals_do_not_cut_the_waiting_short(void)
         options.lock_wait_ms = MMG_WAIT_FOREVER;
         CHECK_STATUS(mmg_open(path, &options, &handle, NULL), MMG_OK);
         REQUIRE(setitimer(ITIMER_REAL, &never, NULL) == 0);
-        REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR); /* one may still be on its way */
+        REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR); /* an alarm may still be pending */
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
         join_holder(&holder);
     }
@@ -348,7 +354,7 @@ the_callers_descriptor_is_neither_locked_nor_moved(void)
             CHECK_STATUS(mmg_unpin(&span), MMG_OK);
             CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
             CHECK_I64(lseek(descriptor, 0, SEEK_CUR), 1234);
-            CHECK(!can_flock(path, LOCK_EX)); /* its own lock still stands */
+            CHECK(!can_flock(path, LOCK_EX)); /* the caller still has its own lock */
             close(descriptor);
             CHECK(can_flock(path, LOCK_EX));
         }
@@ -391,7 +397,7 @@ a_failed_open_leaves_no_lock(void)
     CHECK(can_posix_lock(path, F_WRLCK));
 }
 
-/* With REGULAR_ONLY and a lock by name, the lock comes before the question what the file is. */
+/* With REGULAR_ONLY and a named lock, the library takes the lock before it asks for the kind of the file. */
 static void
 a_lock_that_comes_first_is_the_same_lock(void)
 {
@@ -444,7 +450,7 @@ static const struct check_case cases[] = {
     {"a mapping holds a shared flock until its end", a_mapping_holds_a_shared_flock_until_its_end, 0},
     {"a mapping with an OFD lock keeps POSIX writers out", a_mapping_with_an_ofd_lock_keeps_posix_writers_out, 0},
     {"an OFD lock covers the whole file whatever the window", an_ofd_lock_covers_the_whole_file_whatever_the_window, 0},
-    {"no lock is no lock", no_lock_is_no_lock, 0},
+    {"an open with MMG_LOCK_NONE takes no lock", an_open_with_mmg_lock_none_takes_no_lock, 0},
     {"a copy gives its lock back at once", a_copy_gives_its_lock_back_at_once, 0},
     {"readers share, and a writer keeps them out", readers_share_and_a_writer_keeps_them_out, 0},
     {"a POSIX writer keeps OFD readers out", a_posix_writer_keeps_ofd_readers_out, 0},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Mappings: read-only, exactly as large as needed, advised and measured without surprise, and a defined status when
- * descriptors, mappings or address space run out.
+ * Tests mappings. They are read-only and exactly as large as needed. Advice does not change bytes. The status is
+ * defined when descriptors, mappings or address space run out.
  */
 #include "check.h"
 
@@ -22,7 +22,7 @@ write_through_a_span(void *path)
     mmg_handle handle = check_open(path, &options);
     REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
     signal(SIGSEGV, SIG_DFL);
-    *(volatile uint8_t *)(uintptr_t)span.data = 1; /* the cast takes the const away, which is the offence */
+    *(volatile uint8_t *)(uintptr_t)span.data = 1; /* the cast removes the const, as a faulty program would */
 }
 
 static void
@@ -178,7 +178,7 @@ a_copy_is_always_resident(void)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
-/** Lower the number of descriptors, in a child. */
+/** Lowers the limit on descriptors. A child calls it. */
 static void
 limit_descriptors(rlim_t soft)
 {
@@ -188,7 +188,7 @@ limit_descriptors(rlim_t soft)
     REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
 }
 
-/** Lower the size of the address space, in a child. */
+/** Lowers the limit on the address space. A child calls it. */
 static void
 limit_address_space(rlim_t soft)
 {
@@ -216,7 +216,7 @@ use_up_descriptors(void *path)
     CHECK_STATUS(mmg_open(path, &copy, &handles[used], &error), MMG_E_LIMIT);
     CHECK_STATUS(mmg_check(handles[0]), MMG_OK);
     CHECK_STATUS(mmg_close(handles[0], 0), MMG_OK);
-    for (unsigned round = 0; round < 100; round++) { /* one free descriptor is enough for a copy, again and again */
+    for (unsigned round = 0; round < 100; round++) { /* one free descriptor is enough for any number of copies */
         REQUIRE_STATUS(mmg_open(path, &copy, &handles[0], &error), MMG_OK);
         REQUIRE_STATUS(mmg_close(handles[0], 0), MMG_OK);
     }
@@ -265,7 +265,7 @@ running_out_of_address_space_is_a_limit(void)
         return;
     }
     snprintf(path, sizeof path, "%s", check_file("file", 0));
-    /* More than the limit, less than any region is refused for at once. */
+    /* The file is larger than the limit, but not so large that the library refuses it at once. */
     check_truncate(path, sizeof(void *) < 8 ? UINT64_C(3) << 29 : UINT64_C(1) << 33);
     CHECK_EXITED(check_child(use_up_address_space, path));
 }
@@ -297,11 +297,11 @@ use_up_mappings(void *path)
     REQUIRE(arena != MAP_FAILED);
     size_t split = 0;
     while (split < pages && mprotect(arena + split * page, page, PROT_READ) == 0) {
-        split += 2; /* every second page becomes a mapping of its own */
+        split += 2; /* every second page becomes a separate mapping */
     }
     REQUIRE(split < pages);
     while (mmap(NULL, page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) {
-        ; /* the last one or two */
+        ; /* use up the last one or two mappings */
     }
     CHECK_STATUS(mmg_open(path, &map, &handle, &error), MMG_E_LIMIT);
     CHECK_U64(handle, 0);

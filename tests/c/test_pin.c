@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Pins: a span keeps its bytes past the end of the handle, has exactly one end however often it is copied, and no
- * token but its own ends it.
+ * Tests pins. A span keeps its bytes after its handle is closed. It can be unpinned exactly once, even if it was
+ * copied. Only its own token can end it.
  */
 #include "check.h"
 
@@ -68,7 +68,7 @@ a_strict_close_is_refused_while_pins_live(void)
 }
 
 static void
-a_handle_that_was_busy_can_be_used_on(void)
+a_handle_stays_usable_after_a_refused_close(void)
 {
     mmg_handle handle = check_open(check_file("file", 50000), NULL);
     mmg_span first = MMG_SPAN_INIT;
@@ -313,7 +313,7 @@ random_pins_and_unpins_on_several_handles_are_counted_exactly(void)
 }
 
 static void
-an_empty_span_pins_all_the_same(void)
+an_empty_span_also_has_a_pin(void)
 {
     mmg_handle handle = check_open(check_file("file", 100), NULL);
     mmg_span span = MMG_SPAN_INIT;
@@ -347,7 +347,7 @@ static const struct check_case cases[] = {
     {"a pin keeps the bytes past the close", a_pin_keeps_the_bytes_past_the_close, 0},
     {"the last of several pins gives the memory back", the_last_of_several_pins_gives_the_memory_back, 0},
     {"a strict close is refused while pins live", a_strict_close_is_refused_while_pins_live, 0},
-    {"a handle that was busy can be used on", a_handle_that_was_busy_can_be_used_on, 0},
+    {"a handle stays usable after a refused close", a_handle_stays_usable_after_a_refused_close, 0},
     {"unpin empties the span and is harmless when repeated", unpin_empties_the_span_and_is_harmless_when_repeated, 0},
     {"a span that was never pinned is empty", a_span_that_was_never_pinned_is_empty, 0},
     {"the second copy of a span cannot be unpinned", the_second_copy_of_a_span_cannot_be_unpinned, 0},
@@ -359,7 +359,7 @@ static const struct check_case cases[] = {
     {"pins beyond the first few defer the release as well", pins_beyond_the_first_few_defer_the_release_as_well, 0},
     {"random pins and unpins on several handles are counted exactly",
      random_pins_and_unpins_on_several_handles_are_counted_exactly, 0},
-    {"an empty span pins all the same", an_empty_span_pins_all_the_same, 0},
+    {"an empty span also has a pin", an_empty_span_also_has_a_pin, 0},
     {"what the span held before is not unpinned", what_the_span_held_before_is_not_unpinned, 0},
 };
 

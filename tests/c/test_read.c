@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * mmg_read(): exact copies, short at the end of the region only, and never a signal.
+ * Tests mmg_read(). Copies are exact, and short only at the end of the region. The call never raises a signal.
  */
 #include "check.h"
 
@@ -10,7 +10,7 @@
 
 #define GUARD 0x5a
 
-/** Read into a buffer with a guard byte on either side, and judge the result. */
+/** Reads into a buffer with a guard byte on each side, and checks the result. */
 static void
 check_read(mmg_handle handle, uint64_t size, uint64_t offset, size_t wanted)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Regions: what is said about them is true, every call judges ranges alike, changes of the file are told apart, and
- * the counters of the process follow.
+ * Tests regions. Their descriptions are true, every call checks ranges in the same way, the kinds of changes of a file
+ * are reported separately, and the counters of the process are right.
  */
 #include "check.h"
 
@@ -36,7 +36,7 @@ sizes_at_every_edge_open_and_read_back(void)
     }
 }
 
-/** Returns what a range of a region leads to: MMG_OK and its real length, or MMG_E_RANGE. */
+/** Returns what a call should return for a range of a region: MMG_OK with the real length, or MMG_E_RANGE. */
 static mmg_status
 judge(uint64_t size, uint64_t offset, uint64_t length, uint64_t *real)
 {
@@ -138,7 +138,7 @@ windows_begin_at_any_byte(void)
     }
 }
 
-/** Checks what holds for every fresh region of a regular file. */
+/** Checks the facts that hold for every fresh region of a regular file. */
 static void
 check_identity(const mmg_info *info, const char *path)
 {
@@ -200,7 +200,7 @@ a_copied_region_describes_itself(void)
 }
 
 static void
-what_is_small_is_copied_and_what_is_large_is_mapped(void)
+small_files_are_copied_and_large_files_are_mapped(void)
 {
     mmg_handle small = check_open(check_file("small", 16384), NULL);
     mmg_handle large = check_open(check_file("large", 1 << 20), NULL);
@@ -263,13 +263,13 @@ the_default_threshold_depends_on_the_copies_that_are_held(void)
     stable.guarantee = MMG_GUARANTEE_STABLE;
 
     unsigned held = open_until_mapped(path, handles, MOST);
-    CHECK(held > 2 && held <= 16); /* copies of 256 KiB, and one more */
+    CHECK(held > 2 && held <= 16); /* copies of 256 KiB in all, and one more */
     mmg_handle others[] = {check_open(path, &fixed), check_open(path, &stable), check_open(page, NULL)};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         CHECK_U64(check_info(others[i]).backing, MMG_BACKING_COPY);
         CHECK_STATUS(mmg_close(others[i], 0), MMG_OK);
     }
-    /* Mappings keep a descriptor each, so there are not many of them. */
+    /* Each mapping keeps a descriptor, so the library makes only some of them. */
     unsigned before = check_descriptors(), all = held;
     while (all < MOST)
         handles[all++] = check_open(path, NULL);
@@ -365,7 +365,7 @@ changed(mmg_handle handle)
     return what;
 }
 
-/** Move the file's times so that the change shows whatever the resolution of the clock. */
+/** Sets the modification time of the file, so that the change shows with any resolution of the clock. */
 static void
 set_mtime(const char *path, time_t seconds)
 {
@@ -374,7 +374,7 @@ set_mtime(const char *path, time_t seconds)
 }
 
 static void
-changes_of_the_file_are_told_apart(void)
+the_kinds_of_changes_of_the_file_are_reported_separately(void)
 {
     for (uint32_t backing = MMG_BACKING_MAP; backing <= MMG_BACKING_COPY; backing++) {
         const char *path = check_file("file", 10000);
@@ -413,7 +413,7 @@ change_of_attributes_shows_in_the_ctime(void)
     const char *path = check_file("file", 200000);
     mmg_handle handle = check_open(path, NULL);
     REQUIRE(stat(path, &before) == 0);
-    do { /* until the clock of the file system has moved on */
+    do { /* repeat until the clock of the file system has advanced */
         REQUIRE(chmod(path, 0600) == 0 && chmod(path, 0644) == 0 && stat(path, &after) == 0);
     } while (memcmp(&before.st_ctim, &after.st_ctim, sizeof after.st_ctim) == 0);
     CHECK_U64(changed(handle), MMG_CHANGED_CTIME);
@@ -421,10 +421,10 @@ change_of_attributes_shows_in_the_ctime(void)
 }
 
 static void
-a_replaced_path_of_a_copy_tells_nothing_else(void)
+a_replaced_path_is_the_only_change_of_a_copy(void)
 {
     const char *path = check_file("file", 1000);
-    int keeper = open(path, O_RDONLY | O_CLOEXEC); /* or else the next file may get the same inode number */
+    int keeper = open(path, O_RDONLY | O_CLOEXEC); /* keeps the inode in use, so that the next file gets another one */
     mmg_handle handle = check_open(path, NULL);
     REQUIRE(keeper >= 0 && unlink(path) == 0);
     CHECK_U64(changed(handle), MMG_CHANGED_PATH);
@@ -528,7 +528,7 @@ static const struct check_case cases[] = {
     {"windows begin at any byte", windows_begin_at_any_byte, 0},
     {"a mapped region describes itself", a_mapped_region_describes_itself, 0},
     {"a copied region describes itself", a_copied_region_describes_itself, 0},
-    {"what is small is copied and what is large is mapped", what_is_small_is_copied_and_what_is_large_is_mapped, 0},
+    {"small files are copied and large files are mapped", small_files_are_copied_and_large_files_are_mapped, 0},
     {"the copy threshold is exact", the_copy_threshold_is_exact, 0},
     {"the default threshold depends on the copies that are held",
      the_default_threshold_depends_on_the_copies_that_are_held, 0},
@@ -536,9 +536,10 @@ static const struct check_case cases[] = {
     {"a copy is stable whatever happens to the file", a_copy_is_stable_whatever_happens_to_the_file, 0},
     {"STABLE is upheld, or refused with the reason", stable_is_upheld_or_refused_with_the_reason, 0},
     {"a copy over the cap is too big", a_copy_over_the_cap_is_too_big, 0},
-    {"changes of the file are told apart", changes_of_the_file_are_told_apart, 0},
+    {"the kinds of changes of the file are reported separately",
+     the_kinds_of_changes_of_the_file_are_reported_separately, 0},
     {"a change of attributes shows in the ctime", change_of_attributes_shows_in_the_ctime, 0},
-    {"a replaced path of a copy tells nothing else", a_replaced_path_of_a_copy_tells_nothing_else, 0},
+    {"a replaced path is the only change of a copy", a_replaced_path_is_the_only_change_of_a_copy, 0},
     {"a region without a path has no path to change", a_region_without_a_path_has_no_path_to_change, 0},
     {"a region keeps its size when the file grows", a_region_keeps_its_size_when_the_file_grows, 0},
     {"the counters of the process follow", the_counters_of_the_process_follow, 0},

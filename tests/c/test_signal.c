@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Signal safety: what the header calls safe is called from a handler that interrupts the very same calls at random
- * places.
+ * Tests signal safety: a handler calls the functions that the header calls safe, and interrupts the same functions at
+ * random points.
  */
 #include "check.h"
 
@@ -17,7 +17,7 @@ static volatile sig_atomic_t interruptions;
 static mmg_span kept[64];
 static volatile sig_atomic_t kept_count;
 
-/** A sanitizer may call handlers with more signals blocked than they asked for. */
+/** Returns true when SIGBUS is blocked. A sanitizer may call a handler with more signals blocked than its mask says. */
 static bool
 is_sigbus_blocked(void)
 {
@@ -25,7 +25,7 @@ is_sigbus_blocked(void)
     return sigprocmask(SIG_BLOCK, NULL, &blocked) == 0 && sigismember(&blocked, SIGBUS) == 1;
 }
 
-/** Calls everything that may be called from a handler. The harness is not used here, since it is not signal-safe. */
+/** Calls every function that a handler may call. The handler does not use the harness, which is not signal-safe. */
 static void
 on_alarm(int signal_number)
 {
@@ -46,7 +46,7 @@ on_alarm(int signal_number)
         wrong |= mmg_check(handles[index]) != MMG_OK;
         wrong |= mmg_guard_state() != (is_sigbus_blocked() ? MMG_GUARD_BLOCKED : MMG_GUARD_TOP);
         wrong |= mmg_status_name(MMG_E_HANDLE)[0] != 'M' || mmg_supports(MMG_FEATURE_FAULT_GUARD) != 1;
-        if (kept_count < 64 && interruptions % 8 == 0) { /* a pin that outlives the handler */
+        if (kept_count < 64 && interruptions % 8 == 0) { /* keep this pin after the handler returns */
             kept[kept_count] = span;
             kept_count = kept_count + 1;
         } else {
@@ -55,7 +55,7 @@ on_alarm(int signal_number)
     }
 }
 
-/** Microseconds between two alarms; long enough for the code below the handler to get on. */
+/** Returns the microseconds between two alarms, so many that the interrupted code makes progress. */
 static suseconds_t
 period(void)
 {
@@ -81,7 +81,7 @@ pins_of_a_handler_and_of_the_code_it_interrupts_do_not_meet(void)
     REQUIRE(sigaction(SIGALRM, &handler, NULL) == 0);
     REQUIRE(setitimer(ITIMER_REAL, &often, NULL) == 0);
     while (interruptions < wanted) {
-        mmg_span spans[12]; /* more than a slot has cells */
+        mmg_span spans[12]; /* more spans than a slot has cells */
         for (size_t index = 0; index < 12; index++) {
             REQUIRE_STATUS(mmg_pin(handles[(index + rounds) % 2], index, 50, &spans[index]), MMG_OK);
             REQUIRE(spans[index].data[49] == check_byte(index + 49));
@@ -93,7 +93,7 @@ pins_of_a_handler_and_of_the_code_it_interrupts_do_not_meet(void)
         rounds++;
     }
     REQUIRE(setitimer(ITIMER_REAL, &never, NULL) == 0);
-    REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR); /* one may still be on its way */
+    REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR); /* an alarm may still be pending */
     CHECK_I64(wrong, 0);
     CHECK(rounds > 0);
     CHECK_U64(check_info(handles[0]).pins + check_info(handles[1]).pins, (uint64_t)kept_count);
@@ -104,7 +104,7 @@ pins_of_a_handler_and_of_the_code_it_interrupts_do_not_meet(void)
     CHECK_STATUS(mmg_close(handles[1], MMG_CLOSE_STRICT), MMG_OK);
 }
 
-/** Opening and closing are not signal-safe, but must not be hurt by a handler that pins. */
+/** Opening and closing are not signal-safe, but a handler that pins must not harm them. */
 static void
 a_handler_may_pin_while_handles_come_and_go(void)
 {
@@ -131,7 +131,7 @@ a_handler_may_pin_while_handles_come_and_go(void)
         REQUIRE_STATUS(mmg_unpin(&span), MMG_OK);
     }
     REQUIRE(setitimer(ITIMER_REAL, &never, NULL) == 0);
-    REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR); /* one may still be on its way */
+    REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR); /* an alarm may still be pending */
     CHECK_I64(wrong, 0);
     CHECK_STATUS(mmg_close(handles[0], MMG_CLOSE_STRICT), MMG_OK);
     CHECK_STATUS(mmg_close(handles[1], MMG_CLOSE_STRICT), MMG_OK);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What takes years to come about from outside: a slot whose generations are used up, and counters that wrap. The
- * handle table is compiled into this program, so that its numbers can be set forward; everything else is the library
- * as it is.
+ * Tests states that take years to reach by calls: a slot whose generations are used up, and counters that wrap. The
+ * handle table is compiled into this program, so that the tests can set its numbers. All other code is the library.
  */
 #include "handle/handle.c"
 
@@ -10,7 +9,7 @@
 
 #include "check.h"
 
-/** Put the slot of a handle that is closed forward, so that its next handle has this generation. */
+/** Changes the slot of a closed handle, so that the next handle of the slot has this generation. */
 static void
 set_next_generation(mmg_handle handle, uint32_t generation)
 {
@@ -58,7 +57,7 @@ a_slot_is_retired_when_its_generations_are_used_up(void)
 }
 
 static void
-tokens_are_told_apart_when_their_count_wraps(void)
+tokens_differ_when_their_count_wraps(void)
 {
     mmg_handle handle = check_open(check_file("file", 100), NULL);
     struct slot *slot = slot_at(handle);
@@ -87,7 +86,7 @@ refused_strict_closes_can_be_repeated_for_ever(void)
 {
     mmg_handle handle = check_open(check_file("file", 100), NULL);
     mmg_span span = MMG_SPAN_INIT;
-    for (unsigned round = 0; round < 3000; round++) { /* more often than the count of turns has numbers */
+    for (unsigned round = 0; round < 3000; round++) { /* more rounds than the tag has values */
         REQUIRE_STATUS(mmg_pin(handle, 0, 0, &span), MMG_OK);
         REQUIRE_STATUS(mmg_close(handle, MMG_CLOSE_STRICT), MMG_E_BUSY);
         REQUIRE_STATUS(mmg_check(handle), MMG_OK);
@@ -120,7 +119,7 @@ a_token_of_any_shape_is_looked_up_safely(void)
 
 static const struct check_case cases[] = {
     {"a slot is retired when its generations are used up", a_slot_is_retired_when_its_generations_are_used_up, 0},
-    {"tokens are told apart when their count wraps", tokens_are_told_apart_when_their_count_wraps, 0},
+    {"tokens differ when their count wraps", tokens_differ_when_their_count_wraps, 0},
     {"refused strict closes can be repeated for ever", refused_strict_closes_can_be_repeated_for_ever, 0},
     {"a token of any shape is looked up safely", a_token_of_any_shape_is_looked_up_safely, 0},
 };

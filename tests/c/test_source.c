@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What opens, and how: one case for every kind of thing that a path or a descriptor can be.
+ * Tests what can be opened, and how, with one case for every kind of file that a path or a descriptor can name.
  */
 #include "check.h"
 
@@ -57,7 +57,7 @@ check_contents(mmg_handle handle, const void *bytes, uint64_t size)
 }
 
 static void
-what_is_missing_is_not_found(void)
+a_missing_file_is_not_found(void)
 {
     const char *dangling = check_path("dangling");
     refuse(check_path("missing"), NULL, MMG_E_NOT_FOUND, ENOENT);
@@ -211,7 +211,7 @@ links_are_followed_unless_told_not_to(void)
     CHECK_STATUS(mmg_close(check_open(path, &options), 0), MMG_OK);
 }
 
-/** The whole of a file of /proc by read(2). */
+/** Reads a whole file of /proc by read(2). Returns its size. */
 static size_t
 slurp(const char *path, char *buffer, size_t room)
 {
@@ -285,7 +285,7 @@ dev_null_is_empty_and_dev_zero_has_no_end(void)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
-/** A child that opens the FIFO for writing, writes `size` bytes of the pattern and ends. */
+/** Starts a child that opens the FIFO for writing, writes `size` bytes of the pattern, and ends. */
 static pid_t
 start_writer(const char *path, size_t size)
 {
@@ -374,7 +374,7 @@ a_stream_cannot_be_mapped(void)
     close(ends[1]);
     refuse_descriptor(ends[0], &options, MMG_E_NOT_MAPPABLE);
     char kept[8];
-    CHECK_I64(read(ends[0], kept, sizeof kept), 5); /* and nothing was taken out of it */
+    CHECK_I64(read(ends[0], kept, sizeof kept), 5); /* the library has taken no bytes out of the pipe */
     close(ends[0]);
     refuse("/proc/version", &options, MMG_E_NOT_MAPPABLE, -1);
 }
@@ -401,7 +401,7 @@ pipes_and_sockets_are_read_from_where_they_stand(void)
 }
 
 static void
-a_descriptor_that_is_none_is_an_argument_error(void)
+a_number_that_is_no_open_descriptor_is_an_argument_error(void)
 {
     static const int wrong[] = {-1, -2, -100, INT32_MIN, INT32_MAX, 1000000};
     mmg_handle handle = 1;
@@ -435,7 +435,7 @@ a_descriptor_for_writing_only_may_not_be_read(void)
 }
 
 static void
-a_descriptor_that_only_names_a_file_is_no_surprise(void)
+a_descriptor_of_o_path_opens_or_is_refused(void)
 {
     const char *path = check_file("file", 300000);
     mmg_handle handle = 0;
@@ -546,7 +546,7 @@ in_the_directory_of_a_file_named_dash(void *directory)
 }
 
 static void
-a_dash_is_a_file_for_everybody_but_load(void)
+a_dash_names_a_file_for_every_call_but_load(void)
 {
     char above[4096];
     const char *path = check_file("-", 77);
@@ -555,7 +555,7 @@ a_dash_is_a_file_for_everybody_but_load(void)
 }
 
 static void
-an_own_terminal_is_read_as_a_stream(void)
+a_terminal_is_read_as_a_stream(void)
 {
     mmg_handle handle = 0;
     int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -568,7 +568,7 @@ an_own_terminal_is_read_as_a_stream(void)
     REQUIRE(name != NULL);
     int slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
     REQUIRE(slave >= 0);
-    REQUIRE(write(master, "typed\n\004", 7) == 7); /* a line, and the end of file character */
+    REQUIRE(write(master, "typed\n\004", 7) == 7); /* a line, and the character for the end of the file */
     REQUIRE_STATUS(mmg_open_fd(slave, NULL, &handle, NULL), MMG_OK);
     check_contents(handle, "typed\n", 6);
     CHECK_U64(check_info(handle).backing_reason, MMG_REASON_STREAM);
@@ -585,7 +585,7 @@ a_sparse_file_reads_as_zeroes(void)
     mmg_handle handle = 0;
     mmg_span span = MMG_SPAN_INIT;
     check_truncate(path, UINT64_C(1) << 33);
-    if (sizeof(void *) < 8) { /* the whole has no room; a window beyond the first 4 GiB has */
+    if (sizeof(void *) < 8) { /* the whole file does not fit, but a window behind the first 4 GiB does */
         CHECK_STATUS(mmg_open(path, NULL, &handle, NULL), MMG_E_TOO_BIG);
         window.offset = UINT64_C(1) << 32;
         window.length = UINT64_C(1) << 20;
@@ -599,7 +599,7 @@ a_sparse_file_reads_as_zeroes(void)
 }
 
 static const struct check_case cases[] = {
-    {"what is missing is not found", what_is_missing_is_not_found, 0},
+    {"a missing file is not found", a_missing_file_is_not_found, 0},
     {"a path through a file is not found", a_path_through_a_file_is_not_found, 0},
     {"a circle of links is an error", a_circle_of_links_is_an_error, 0},
     {"a directory is not mappable", a_directory_is_not_mappable, 0},
@@ -616,15 +616,16 @@ static const struct check_case cases[] = {
     {"a FIFO whose writer writes nothing is empty", a_fifo_whose_writer_writes_nothing_is_empty, 0},
     {"a stream cannot be mapped", a_stream_cannot_be_mapped, 0},
     {"pipes and sockets are read from where they stand", pipes_and_sockets_are_read_from_where_they_stand, 0},
-    {"a descriptor that is none is an argument error", a_descriptor_that_is_none_is_an_argument_error, 0},
+    {"a number that is no open descriptor is an argument error",
+     a_number_that_is_no_open_descriptor_is_an_argument_error, 0},
     {"a descriptor for writing only may not be read", a_descriptor_for_writing_only_may_not_be_read, 0},
-    {"a descriptor that only names a file is no surprise", a_descriptor_that_only_names_a_file_is_no_surprise, 0},
+    {"a descriptor of O_PATH opens or is refused", a_descriptor_of_o_path_opens_or_is_refused, 0},
     {"an unlinked file opens by its descriptor", an_unlinked_file_opens_by_its_descriptor, 0},
     {"a file without a name opens by its descriptor", a_file_without_a_name_opens_by_its_descriptor, 0},
     {"load reads a file as open does", load_reads_a_file_as_open_does, 0},
     {"load reads standard input for a dash", load_reads_standard_input_for_a_dash, 0},
-    {"a dash is a file for everybody but load", a_dash_is_a_file_for_everybody_but_load, 0},
-    {"an own terminal is read as a stream", an_own_terminal_is_read_as_a_stream, 0},
+    {"a dash names a file for every call but load", a_dash_names_a_file_for_every_call_but_load, 0},
+    {"a terminal is read as a stream", a_terminal_is_read_as_a_stream, 0},
     {"a sparse file reads as zeroes", a_sparse_file_reads_as_zeroes, 0},
 };
 

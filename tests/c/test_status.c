@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The vocabulary: status numbers that never change, names and messages for any integer at all, words for every value
- * that a struct can hold, versions and feature probes.
+ * Tests the vocabulary: status numbers that never change, names and messages for any integer, words for every value
+ * that a struct can hold, versions, and feature probes.
  */
 #include "check.h"
 
@@ -15,7 +15,7 @@ struct frozen {
     const char *name;
 };
 
-/* Written out a second time on purpose: these numbers are frozen for ever. */
+/* The numbers are written here a second time on purpose, since they must never change. */
 static const struct frozen statuses[] = {
     {MMG_OK, 0, "MMG_OK"},
     {MMG_E_ARGUMENT, -1, "MMG_E_ARGUMENT"},
@@ -63,7 +63,7 @@ status_numbers_and_names_are_frozen(void)
     }
 }
 
-/** A phrase for people: printable, no full stop, no surrounding blanks. */
+/** Returns true for a phrase that is printable and has no full stop and no blanks around it. */
 static bool
 is_phrase(const char *text)
 {
@@ -121,7 +121,7 @@ names_and_messages_are_defined_for_any_integer(void)
 
 struct vocabulary {
     uint32_t number;
-    uint32_t values; /**< 0 to this one are known; for bits: 1, 2, 4 ... up to this one */
+    uint32_t values; /**< the largest known value: 0 up to this one are known, or for bits 1, 2, 4 ... up to this one */
     bool bits;
 };
 
@@ -224,7 +224,7 @@ the_release_is_three_numbers_and_agrees_with_the_abi(void)
 }
 
 static void
-features_are_yes_or_no_and_unknown_ones_are_no(void)
+features_are_0_or_1_and_unknown_ones_are_0(void)
 {
     uint64_t state = check_seed();
     for (uint32_t feature = 0; feature < 1000; feature++) {
@@ -251,7 +251,7 @@ static const struct check_case cases[] = {
     {"the library has the ABI of this header or a later minor of it",
      the_library_has_the_abi_of_this_header_or_a_later_minor_of_it, 0},
     {"the release is three numbers and agrees with the ABI", the_release_is_three_numbers_and_agrees_with_the_abi, 0},
-    {"features are yes or no, and unknown ones are no", features_are_yes_or_no_and_unknown_ones_are_no, 0},
+    {"features are 0 or 1, and unknown ones are 0", features_are_0_or_1_and_unknown_ones_are_0, 0},
 };
 
 CHECK_MAIN(cases)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The growing table: entries never move, are taken by one owner at a time, and come back for reuse, whatever threads
- * do.
+ * Tests the growing table. With any number of threads, entries never move, have one owner at a time, and are used
+ * again.
  */
 #include <pthread.h>
 #include <stdatomic.h>

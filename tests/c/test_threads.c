@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Threads: close racing every other call, two closes racing each other, strict close against pins, faults against
- * closes. Each case says what must hold in every interleaving; no case waits for a particular one.
+ * Tests races between threads: close against every other call, two closes, strict close against pins, and faults
+ * against closes. Each case checks what must hold for every order of events, and does not wait for a particular order.
  */
 #include "check.h"
 
@@ -26,7 +26,7 @@ struct worker {
 static struct worker workers[THREADS];
 static char path[4096];
 
-/* What the case under way shares between its threads. */
+/* The data that the threads of the running case share. */
 static _Atomic mmg_handle current;
 static atomic_bool done;
 static pthread_barrier_t barrier;
@@ -64,7 +64,7 @@ is_ok_or_dead(mmg_status status)
     return status == MMG_OK || status == MMG_E_HANDLE;
 }
 
-/** One random call on a handle that may be closed at any moment. */
+/** Makes a random call on a handle that another thread may close at any moment. */
 static void
 use(struct worker *worker, mmg_handle handle)
 {
@@ -162,7 +162,7 @@ close_current(void *argument)
         pthread_barrier_wait(&barrier);
         bool strict = (worker->number + round) % 2 == 0;
         mmg_status status = mmg_close(atomic_load(&current), strict ? MMG_CLOSE_STRICT : 0);
-        REQUIRE(is_ok_or_dead(status)); /* no thread pins, so no close may report that it is busy */
+        REQUIRE(is_ok_or_dead(status)); /* no thread pins, so no close may return MMG_E_BUSY */
         atomic_fetch_add(&closed, status == MMG_OK);
         pthread_barrier_wait(&barrier);
         REQUIRE(atomic_load(&closed) == 1);
@@ -179,14 +179,14 @@ of_several_racing_closes_exactly_one_succeeds(void)
 
 /* ----------------------------------------------------------------------------------------- strict against pins -- */
 
-/* A pinner's own view: odd while it certainly has a pin, and counted up before it asks for one. */
+/* What each pinning thread records about its own pins. */
 static struct {
-    atomic_uint attempts; /* calls of mmg_pin() begun */
-    atomic_uint settled;  /* of these, ended, the pin unpinned as well */
-    atomic_bool pinned;   /* between a successful pin and its unpin */
+    atomic_uint attempts; /* the number of calls of mmg_pin() that have begun */
+    atomic_uint settled;  /* the number of these that have ended, including the unpin */
+    atomic_bool pinned;   /* true between a successful pin and its unpin */
 } pinners[THREADS];
 
-/* Set when a close has been refused often enough: with it the pinners let the close succeed in the end. */
+/* Set when enough closes were refused. Then the pinning threads pause, so that the close succeeds. */
 static atomic_bool resting;
 
 static void *
@@ -261,7 +261,7 @@ close_strictly(void)
             }
             REQUIRE_STATUS(status, MMG_E_BUSY);
             atomic_store(&resting, ++busy > check_random_below(&state, 20));
-            /* A thread had begun before or began meanwhile; otherwise no thread can have had a pin. */
+            /* A refused close needs a pin: a thread had begun to pin before, or began meanwhile. */
             REQUIRE(settled != begun || sum_attempts() != begun);
             REQUIRE_STATUS(mmg_pin(handle, 0, 10, &span), MMG_OK);
             REQUIRE(span.data[9] == check_byte(9));
@@ -290,7 +290,7 @@ static struct {
     mmg_span spans[BOX];
 } box;
 
-/** Uses the handle that was closed last, whose slot another handle is about to get. */
+/** Uses the handle that was closed last, while another handle gets its slot. */
 static void *
 use_stale(void *argument)
 {
@@ -324,7 +324,9 @@ a_stale_handle_does_not_make_its_successor_busy(void)
     run_workers(use_stale, close_what_nobody_uses);
 }
 
-/** Puts a pin into a random place of the box, and ends the pin that was there, which any thread may have made. */
+/**
+ * Puts a pin into a random place of the box, and ends the pin that was there before, which any thread may have made.
+ */
 static void *
 exchange_pins(void *argument)
 {
@@ -363,7 +365,7 @@ a_pin_may_end_on_another_thread(void)
     }
 }
 
-/** Every thread ends the same span; exactly one of them succeeds. */
+/** Every thread unpins this span, and exactly one of them must succeed. */
 static mmg_span contested;
 static atomic_uint ended;
 
@@ -442,7 +444,7 @@ threads_open_and_close_independently(void)
     run_workers(open_storm, NULL);
 }
 
-/** Stale and random numbers, thrown at handles that live and die meanwhile. */
+/** Makes calls with stale and random numbers, while other threads open and close handles. */
 static void *
 throw_numbers(void *argument)
 {
@@ -451,14 +453,14 @@ throw_numbers(void *argument)
     while (!atomic_load(&done)) {
         mmg_handle live = atomic_load(&current);
         mmg_span span = MMG_SPAN_INIT;
-        if (live != seen &&
-            seen != 0) { /* a handle that was replaced before this look is closed by now, or about to be */
+        if (live != seen && seen != 0) { /* a handle that was replaced before this read is closed now, or soon */
             mmg_status status = mmg_pin(seen, 0, 10, &span);
             REQUIRE(is_ok_or_dead(status));
             REQUIRE_STATUS(mmg_unpin(&span), MMG_OK);
         }
         seen = live;
-        /* One bit apart may be the next handle in the same place; no handle has one of the upper bits. */
+        /* A number that differs in one bit may be the next handle of the slot. A number with an upper bit is never a
+           handle. */
         REQUIRE(is_ok_or_dead(mmg_check(live ^ (UINT64_C(1) << check_random_below(&worker->state, 53)))));
         REQUIRE_STATUS(mmg_close(live ^ (UINT64_C(1) << (53 + check_random_below(&worker->state, 11))), 0),
                        MMG_E_HANDLE);
@@ -470,7 +472,7 @@ throw_numbers(void *argument)
 }
 
 static void
-forged_numbers_disturb_nobody(void)
+forged_numbers_do_not_disturb_live_handles(void)
 {
     make_file();
     atomic_store(&current, 0);
@@ -496,7 +498,7 @@ touch_current(void *argument)
         }
         status = mmg_unpin(&span);
         REQUIRE(status == MMG_OK || status == MMG_E_TRUNCATED);
-        /* A zero that the file never had was read: either from a page that was lost, or behind a shorter end. */
+        /* The file never had zeros, so this one comes from a lost page, or from behind the new end of the file. */
         if (zero && status == MMG_OK) {
             mmg_status check = mmg_check(handle);
             REQUIRE(check == MMG_E_TRUNCATED || check == MMG_E_HANDLE);
@@ -509,7 +511,7 @@ touch_current(void *argument)
     return NULL;
 }
 
-/** Cut the file under its readers and close; a new file takes its place, so that what was cut stays cut. */
+/** Cuts the file under its readers and closes the handle. A new file gets the path, so that the cut file stays cut. */
 static void
 truncate_and_close(void)
 {
@@ -551,7 +553,7 @@ static const struct check_case cases[] = {
     {"of several racing unpins of one span exactly one succeeds",
      of_several_racing_unpins_of_one_span_exactly_one_succeeds, CHECK_THREADS},
     {"threads open and close independently", threads_open_and_close_independently, CHECK_THREADS},
-    {"forged numbers disturb nobody", forged_numbers_disturb_nobody, CHECK_THREADS},
+    {"forged numbers do not disturb live handles", forged_numbers_do_not_disturb_live_handles, CHECK_THREADS},
     {"faults that race closes are contained", faults_that_race_closes_are_contained, CHECK_THREADS},
 };
 
