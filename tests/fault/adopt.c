@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Adopted mappings: the handle is like any other, the mapping stays the owner's, a loss is contained and told, and an owner
- * who breaks the promise has nobody else's pages replaced.
+ * Tests adopted mappings. The handle is like any other, and the mapping still belongs to its owner. A loss is contained
+ * and reported. When the owner breaks the promise, the library replaces no pages of other mappings.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +14,7 @@ is_unsupported(void)
     if (mmg_supports(MMG_FEATURE_FOREIGN) == 1) {
         return false;
     }
-    check_skip("the kernel does not say what is mapped here");
+    check_skip("the kernel does not tell what is mapped");
     return true;
 }
 
@@ -48,7 +48,10 @@ map_shared(const char *path)
     return foreign_map(path, PROT_READ, MAP_SHARED, whole(), 0);
 }
 
-/* ------------------------------------------------------------------------------------------------- like any other -- */
+/*
+ * ------------------------------------------------------------------------------------------------- an ordinary handle
+ * --
+ */
 
 static void
 the_handle_is_like_any_other(void)
@@ -89,7 +92,7 @@ the_handle_is_like_any_other(void)
     CHECK_STATUS(mmg_verify(handle), MMG_OK);
     CHECK_STATUS(mmg_unpin(&span), MMG_OK);
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-    CHECK(check_is_pattern(bytes, 0, whole())); /* the mapping is still the owner's */
+    CHECK(check_is_pattern(bytes, 0, whole())); /* the owner still has the mapping */
     REQUIRE(munmap(bytes, whole()) == 0);
 }
 
@@ -141,7 +144,7 @@ plain_reader(void *path)
     touch(bytes, whole() - 1);
 }
 
-/** Cut below an adopted mapping, of which pages in the middle may be mappings of their own. */
+/** Cuts the file of an adopted mapping. With `has_parts`, pages in its middle are separate mappings. */
 static void
 cut_below(int protection, int flags, bool has_parts)
 {
@@ -186,14 +189,14 @@ cut_below(int protection, int flags, bool has_parts)
 }
 
 static void
-a_cut_is_contained_and_told(void)
+a_cut_is_contained_and_reported(void)
 {
     cut_below(PROT_READ, MAP_SHARED, false);
     cut_below(PROT_READ, MAP_PRIVATE, false);
     cut_below(PROT_READ | PROT_WRITE, MAP_PRIVATE, false);
 }
 
-/** What a private mapping shows of a lost page are zeros, before the fault and after it: mmg_read() gives none of them. */
+/** A private mapping shows zeros for a lost page, before and after the fault. mmg_read() must not return them. */
 static void
 zeros_of_a_private_mapping_are_not_read(void)
 {
@@ -209,7 +212,7 @@ zeros_of_a_private_mapping_are_not_read(void)
 
     check_truncate(path, left);
     for (int i = 0; i < 2; i++) {
-        CHECK_STATUS(mmg_read(handle, left - 3, copy, 20, &got), MMG_E_TRUNCATED); /* the page is there */
+        CHECK_STATUS(mmg_read(handle, left - 3, copy, 20, &got), MMG_E_TRUNCATED); /* the page is not replaced yet */
         CHECK(got == 3 && check_is_pattern(copy, left - 3, got));
         CHECK_STATUS(mmg_read(handle, 2 * page, copy, 3 * page, &got), MMG_E_TRUNCATED);
         CHECK(got == 5 && check_is_pattern(copy, 2 * page, got));
@@ -217,7 +220,7 @@ zeros_of_a_private_mapping_are_not_read(void)
         CHECK_U64(got, 0);
         CHECK_STATUS(mmg_read(handle, page, copy, page, &got), MMG_OK);
         CHECK(got == page && check_is_pattern(copy, page, got));
-        CHECK(touch(bytes, 9 * page) == 0); /* from now on zeros are mapped */
+        CHECK(touch(bytes, 9 * page) == 0); /* the fault replaces the page by zeros */
     }
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
     REQUIRE(munmap(bytes, whole()) == 0);
@@ -256,7 +259,7 @@ a_file_without_a_path_is_given_as_a_descriptor(void)
 /* -------------------------------------------------------------------------------------------------------- refusals -- */
 
 static void
-what_cannot_be_a_region_is_refused(void)
+a_mapping_that_cannot_be_a_region_is_refused(void)
 {
     if (is_unsupported()) {
         return;
@@ -308,9 +311,12 @@ what_cannot_be_a_region_is_refused(void)
     REQUIRE(munmap(bytes, whole()) == 0);
 }
 
-/* ------------------------------------------------------------------------------------------------ a broken promise -- */
+/*
+ * ------------------------------------------------------------------------------------------------ an owner who breaks
+ * the promise --
+ */
 
-/** The owner unmaps, and maps a second file there, which is cut: a fault there is none of the library's. */
+/** The owner unmaps the file and maps a second one there, which is cut. A fault there does not concern the library. */
 static void
 exchanges_the_mapping(void *unused)
 {
@@ -326,7 +332,7 @@ exchanges_the_mapping(void *unused)
     touch(bytes, whole() - 1);
 }
 
-/** The owner puts memory there: it is left alone whatever becomes of the file. */
+/** The owner maps memory there. The library must not change that memory, whatever happens to the file. */
 static void
 puts_memory_there(void *unused)
 {
@@ -348,7 +354,7 @@ puts_memory_there(void *unused)
 }
 
 static void
-nobody_elses_pages_are_replaced(void)
+pages_that_the_owner_has_exchanged_are_not_replaced(void)
 {
     if (is_unsupported()) {
         return;
@@ -362,7 +368,7 @@ nobody_elses_pages_are_replaced(void)
 
 /* ---------------------------------------------------------------------------------------------------------- STABLE -- */
 
-/** Overwrites the file from outside; the owner and the region must both go on seeing what was there. */
+/** Overwrites the file in another process. The owner and the region must both still see the old bytes. */
 static void
 stays_as_it_was(uint64_t flags, uint32_t means)
 {
@@ -388,7 +394,7 @@ stays_as_it_was(uint64_t flags, uint32_t means)
     if (means != MMG_MEANS_LEASE || check_info(handle).means == MMG_MEANS_LEASE) {
         CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
     }
-    int writer = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC); /* breaks the lease, and waits for the snapshot */
+    int writer = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC); /* this breaks the lease, and waits for the snapshot */
     REQUIRE(writer >= 0);
     uint8_t zeros[4096] = {0};
     for (uint64_t at = 0; at < whole(); at += sizeof zeros) {
@@ -396,11 +402,11 @@ stays_as_it_was(uint64_t flags, uint32_t means)
     }
     close(writer);
     CHECK(check_is_pattern(bytes + from, from, size));
-    CHECK(check_is_pattern(bytes + 2 * page, 2 * page, 31 * page)); /* the owner reads whole pages */
+    CHECK(check_is_pattern(bytes + 2 * page, 2 * page, 31 * page)); /* the owner can read whole pages */
     CHECK_STATUS(mmg_check(handle), MMG_OK);
     CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-    CHECK(check_is_pattern(bytes + from, from, size)); /* and goes on to when the handle is closed */
+    CHECK(check_is_pattern(bytes + from, from, size)); /* the owner still sees the bytes after the close */
     REQUIRE(munmap(bytes, whole()) == 0);
 }
 
@@ -437,16 +443,16 @@ stable_is_refused_where_nothing_can_be_put(void)
 
 static const struct check_case cases[] = {
     {"the handle is like any other", the_handle_is_like_any_other, 0},
-    {"what lies behind the end of the file is left out", what_lies_behind_the_end_is_left_out, 0},
+    {"the region ends with the file", what_lies_behind_the_end_is_left_out, 0},
     {"a private mapping shows what its owner wrote", a_private_mapping_shows_what_its_owner_wrote, 0},
-    {"a cut is contained and told", a_cut_is_contained_and_told, 0},
+    {"a cut is contained and reported", a_cut_is_contained_and_reported, 0},
     {"the zeros of a private mapping are not read", zeros_of_a_private_mapping_are_not_read, 0},
     {"parts are replaced, each with its protection", parts_are_replaced_each_with_its_protection, 0},
     {"a file without a path is given as a descriptor", a_file_without_a_path_is_given_as_a_descriptor, 0},
-    {"what cannot be a region is refused", what_cannot_be_a_region_is_refused, 0},
-    {"nobody else's pages are replaced", nobody_elses_pages_are_replaced, 0},
-    {"STABLE by a lease, and a snapshot in place", stable_by_a_lease, CHECK_THREADS},
-    {"STABLE by a snapshot in place", stable_by_a_snapshot, 0},
+    {"a mapping that cannot be a region is refused", a_mapping_that_cannot_be_a_region_is_refused, 0},
+    {"pages that the owner has exchanged are not replaced", pages_that_the_owner_has_exchanged_are_not_replaced, 0},
+    {"a lease keeps the region STABLE, and a snapshot replaces its pages", stable_by_a_lease, CHECK_THREADS},
+    {"a snapshot in place keeps the region STABLE", stable_by_a_snapshot, 0},
     {"STABLE is refused where nothing can be put in place", stable_is_refused_where_nothing_can_be_put, 0},
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The chain of SIGBUS handlers: many hosts on top of each other, each of which passes signals on in its own way;
- * handlers that leave by a jump; two copies of the library in one process. No signal goes in a circle, and no handler is
- * skipped. The disposition of SIGBUS belongs to the process, so every case runs in a child.
+ * Tests the chain of SIGBUS handlers: many handlers of hosts on top of each other, which pass signals on in different
+ * ways; handlers that leave by a jump; two copies of the library in one process. No signal may go in a circle, and no
+ * handler may be skipped. The action of SIGBUS belongs to the process, so every case runs in a child.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -31,12 +31,14 @@
     }                                                                                                                  \
     static void name##_child(void *argument __attribute__((unused)))
 
-/* ThreadSanitizer answers sigaction(2) from a table of its own, which knows only handlers of the host. A handler that
-   passes on to what it found there never reaches the guard. */
+/*
+ * ThreadSanitizer answers sigaction(2) from its own table, which has only handlers of the host. A handler that passes a
+ * signal on to the handler that it found never reaches the guard.
+ */
 #define HIDES_THE_GUARD "ThreadSanitizer hides the guard from the handlers of the host"
 #define IN_A_CHILD_THAT_FINDS_THE_GUARD(name) IN_A_CHILD_UNLESS(CHECK_UNDER_TSAN, HIDES_THE_GUARD, name)
 
-/* Signals within signals on the main stack. */
+/* The reason to skip cases in which a signal comes while another one is handled on the main stack. */
 #define HAS_A_STIFF_STACK "Valgrind cannot extend the stack while it delivers a signal"
 #define IN_A_CHILD_WITH_A_DEEP_STACK(name) IN_A_CHILD_UNLESS(check_under_valgrind(), HAS_A_STIFF_STACK, name)
 
@@ -47,7 +49,7 @@ enum way {
     BY_RAISE
 };
 
-/** What each host found when it installed its handler, how it passes on, and how many signals it has had. */
+/** For each host: the action that it found, how it passes signals on, and how many signals it has had. */
 static struct {
     struct sigaction found;
     enum way way;
@@ -55,7 +57,7 @@ static struct {
 } hosts[HOSTS];
 
 static volatile int first_seen;    /* number of signals that the lowest handler has had */
-static sigjmp_buf *volatile leave; /* where that handler jumps to; NULL when it returns */
+static sigjmp_buf *volatile leave; /* the target to which that handler jumps; NULL when it returns */
 
 static void
 first_handler(int signo __attribute__((unused)))
@@ -152,9 +154,11 @@ broken_page(void)
     return base + check_page();
 }
 
-/* ---------------------------------------------------------------------------------------------------- many of them -- */
+/*
+ * ---------------------------------------------------------------------------------------------------- many handlers --
+ */
 
-/** Hosts on top of each other with the guard between each two: a signal visits every one of them once. */
+/** Installs hosts on top of each other, with the guard between them. A signal must visit each of them once. */
 static void
 visit_all(int count, enum way way)
 {
@@ -163,7 +167,7 @@ visit_all(int count, enum way way)
         CHECK_STATUS(mmg_guard_install(), MMG_OK);
         install_host(number, way);
         if (way == BY_RAISE && number + 1 < count) {
-            continue; /* a handler that restores what it found is gone after its first signal */
+            continue; /* a handler that restores the action that it found has only one signal */
         }
         forget();
         raise(SIGBUS);
@@ -186,7 +190,7 @@ IN_A_CHILD_UNLESS(CHECK_UNDER_TSAN || check_under_valgrind(), CHECK_UNDER_TSAN ?
     visit_all(10, BY_RAISE);
 }
 
-/** The guard goes on top of 64 different handlers, and reports when there are more, as documented. */
+/** The guard can go on top of 64 different handlers, and reports when there are more. */
 IN_A_CHILD_THAT_FINDS_THE_GUARD(one_handler_too_many_is_refused_and_copied)
 {
     install_first();
@@ -204,7 +208,7 @@ IN_A_CHILD_THAT_FINDS_THE_GUARD(one_handler_too_many_is_refused_and_copied)
 }
 
 /** When a handler comes back on top of another one, the handler between them is not skipped. */
-IN_A_CHILD_THAT_FINDS_THE_GUARD(nobody_is_skipped_when_a_handler_is_put_on_top_again)
+IN_A_CHILD_THAT_FINDS_THE_GUARD(no_handler_is_skipped_when_one_is_put_on_top_again)
 {
     install_first();
     CHECK_STATUS(mmg_guard_install(), MMG_OK);
@@ -223,7 +227,10 @@ IN_A_CHILD_THAT_FINDS_THE_GUARD(nobody_is_skipped_when_a_handler_is_put_on_top_a
     lose();
 }
 
-/** The host has put its handler on top and passes signals on. The guard may not climb over it from inside a signal. */
+/**
+ * The host has installed its handler on top and passes signals on. The guard must not go on top while it handles a
+ * signal.
+ */
 IN_A_CHILD_THAT_FINDS_THE_GUARD(a_handler_on_top_stays_there_until_the_next_mapping)
 {
     struct sigaction action;
@@ -236,12 +243,12 @@ IN_A_CHILD_THAT_FINDS_THE_GUARD(a_handler_on_top_stays_there_until_the_next_mapp
     REQUIRE(sigaction(SIGBUS, NULL, &action) == 0);
     CHECK(action.sa_sigaction == host_00);
     CHECK_I64(mmg_guard_state(), MMG_GUARD_DISPLACED);
-    lose(); /* which opens a mapping, and demands that the guard is on top then */
+    lose(); /* this opens a mapping, after which the guard must be on top */
 }
 
 /* ---------------------------------------------------------------------------------------------------------- jumps -- */
 
-/** Send a signal from a call, leave the handler by a jump, and call again from there. Not a tail call. */
+/** Sends a signal, leaves the handler by a jump, and calls itself from there. The call must not be a tail call. */
 __attribute__((noinline)) static int
 jump_deeper(int count, volatile uint8_t *page) // NOLINT(misc-no-recursion): that is what it is for
 {
@@ -255,7 +262,7 @@ jump_deeper(int count, volatile uint8_t *page) // NOLINT(misc-no-recursion): tha
         } else {
             raise(SIGBUS);
         }
-        CHECK(false); /* the handler has not jumped */
+        CHECK(false); /* not reached: the handler jumps */
     }
     if (count > 1) {
         jump_deeper(count - 1, page);
@@ -312,7 +319,7 @@ IN_A_CHILD_THAT_FINDS_THE_GUARD(jumps_from_an_alternate_stack_below_a_host)
     leave_by_jumps(true, true);
 }
 
-/* --------------------------------------------------------------------------------------- stacks as the host asks for -- */
+/* --------------------------------------------------------------------------------------- stacks of the host -- */
 
 static volatile bool ran_on_alternate_stack;
 
@@ -324,7 +331,7 @@ look_at_stack(int signo __attribute__((unused)))
     ran_on_alternate_stack = (stack.ss_flags & SS_ONSTACK) != 0;
 }
 
-CHECK_IN_A_CHILD(a_handler_that_wants_no_alternate_stack_runs_on_none)
+CHECK_IN_A_CHILD(a_handler_that_wants_no_alternate_stack_runs_on_the_main_stack)
 {
     struct sigaction action;
     use_alternate_stack();
@@ -371,7 +378,9 @@ lose_of_copy(void)
     CHECK_STATUS(copy.unmap(), MMG_E_TRUNCATED);
 }
 
-/** Both copies contain their own faults, pass other signals on, and do not climb over each other for ever. */
+/**
+ * Both copies must contain their own faults, pass other signals on, and not go on top of each other again and again.
+ */
 static void
 live_together(bool copy_first)
 {
@@ -403,7 +412,7 @@ CHECK_IN_A_CHILD(two_copies_with_the_static_one_first)
     live_together(true);
 }
 
-/** A handler between the two that passes nothing on: the one below it has to come on top again, and does. */
+/** A handler between the two copies passes no signals on. So the lower copy must go on top again. */
 CHECK_IN_A_CHILD(two_copies_with_a_handler_between_that_keeps_everything)
 {
     load_copy();
@@ -428,13 +437,14 @@ static const struct check_case cases[] = {
     {"fifty handlers that call what they found are all visited", fifty_handlers_that_call_are_all_visited, 0},
     {"ten handlers that raise the signal anew are all visited", ten_handlers_that_raise_are_all_visited, 0},
     {"one handler too many is refused, and files are copied", one_handler_too_many_is_refused_and_copied, 0},
-    {"nobody is skipped when a handler is put on top again", nobody_is_skipped_when_a_handler_is_put_on_top_again, 0},
+    {"no handler is skipped when one is put on top again", no_handler_is_skipped_when_one_is_put_on_top_again, 0},
     {"a handler on top stays there until the next mapping", a_handler_on_top_stays_there_until_the_next_mapping, 0},
     {"a handler may jump from the normal stack", jumps_from_the_normal_stack, 0},
     {"a handler below a host may jump from the normal stack", jumps_from_the_normal_stack_below_a_host, 0},
     {"a handler may jump from an alternate stack", jumps_from_an_alternate_stack, 0},
     {"a handler below a host may jump from an alternate stack", jumps_from_an_alternate_stack_below_a_host, 0},
-    {"a handler that wants no alternate stack runs on none", a_handler_that_wants_no_alternate_stack_runs_on_none, 0},
+    {"a handler that wants no alternate stack runs on the main stack",
+     a_handler_that_wants_no_alternate_stack_runs_on_the_main_stack, 0},
     {"two copies live together, the shared one first", two_copies_with_the_shared_one_first, 0},
     {"two copies live together, the static one first", two_copies_with_the_static_one_first, 0},
     {"two copies live together with a handler between them", two_copies_with_a_handler_between_that_keeps_everything,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A plugin with a copy of the library of its own inside, for chain.c and unload.c: what a Rust crate or a plugin of another
- * vendor brings into the process.
+ * A plugin with its own copy of the library, for chain.c and unload.c. A Rust crate or a plugin of another vendor
+ * brings such a copy into a process.
  */
 #include "copy.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the plugin of copy.c exports.
+ * The functions that the plugin of copy.c exports.
  */
 #ifndef FAULT_COPY_H
 #define FAULT_COPY_H
@@ -11,16 +11,16 @@
 
 #define COPY_EXPORT __attribute__((visibility("default")))
 
-/** Maps a file and shows all of it. Returns NULL when that fails. */
+/** Maps a file and returns its bytes, or NULL when that fails. */
 COPY_EXPORT const uint8_t *copy_map(const char *path);
 
-/** Ends what copy_map() began, and tells whether bytes were lost. */
+/** Ends the mapping of copy_map(). Returns a status that tells whether bytes were lost. */
 COPY_EXPORT mmg_status copy_unmap(void);
 
 /** Opens a file with this guarantee and closes it again. */
 COPY_EXPORT mmg_status copy_open_and_close(const char *path, uint32_t guarantee);
 
-/** mmg_guard_state() of the copy. */
+/** Returns mmg_guard_state() of the copy. */
 COPY_EXPORT int32_t copy_guard_state(void);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * An owner who exchanges a mapping for memory of its own while threads have faults there. The memory is full of canaries when
- * it comes, in one step. The guard asks before it replaces, and the kernel leaves a gap between its answer and the
- * replacement: what is exchanged in the gap is replaced. SAFETY.md says so. The owner here exchanges in the middle of a storm of
- * faults, every time; one exchange in a hundred was measured to meet the gap, and one in twenty is the bound. An argument is
- * the number of rounds.
+ * An owner replaces a mapping by its own memory, in one step, while threads have faults there. The memory is full of
+ * canaries. The guard asks the kernel before it replaces a page, but the owner may exchange the mapping between the
+ * answer and the replacement, and then the guard replaces the new pages. SAFETY.md says so. Here the owner always makes
+ * the exchange in the middle of a storm of faults. In a measurement one exchange in a hundred came at that moment, and
+ * the test allows one in twenty. The argument is the number of rounds.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -36,7 +36,7 @@ reader(void *argument)
     return NULL;
 }
 
-/** Wait until each reader has begun and ended a look since now. */
+/** Waits until each reader has begun and ended a read after the call. */
 static void
 let_readers_look(void)
 {
@@ -69,7 +69,7 @@ replaced_canaries(uint64_t rounds)
         REQUIRE(memory != MAP_FAILED);
         memset(memory, CANARY, size);
         REQUIRE(ftruncate(descriptor, 0) == 0);
-        /* The readers meet the cut in some rounds before, in some after, and in some during the exchange. */
+        /* With a random pause, readers meet the cut before, during or after the exchange. */
         for (uint64_t pause = check_random_below(&state, 4); pause > 0; pause--) {
             sched_yield();
         }
@@ -101,7 +101,7 @@ static void
 canaries_are_hardly_ever_replaced(void)
 {
     if (mmg_supports(MMG_FEATURE_FOREIGN) != 1) {
-        check_skip("the kernel does not say what is mapped here");
+        check_skip("the kernel does not tell what is mapped");
         return;
     }
     REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_FILES, 0), MMG_OK);

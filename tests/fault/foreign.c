@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Mappings that others made, in a process that is guarded: the process lives, what is left of the file is true, the rest
- * reads as zeros, and the ledger names the file. Each access has its twin, the same without the guard, which is killed.
+ * Tests mappings of other code in a guarded process. The process lives, the rest of the file reads as it is, lost bytes
+ * read as zeros, and the ledger names the file. Each access has a twin without the guard, which must be killed.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -22,31 +22,34 @@ unguard(uint32_t flags)
     REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_NONE, flags), MMG_OK);
 }
 
-/** Skips the case where the kernel cannot be asked, as under an emulator of another processor without /proc of its own. */
+/**
+ * Skips the case and returns true where the kernel does not tell what is mapped, as under an emulator of another
+ * processor.
+ */
 static bool
 is_unsupported(void)
 {
     if (mmg_supports(MMG_FEATURE_FOREIGN) == 1) {
         return false;
     }
-    check_skip("the kernel does not say what is mapped here");
+    check_skip("the kernel does not tell what is mapped");
     return true;
 }
 
 /* ------------------------------------------------------------------------------------------------------- a cut file -- */
 
-/** A mapping of a file that is cut, and what is touched then. */
+/** A mapping of a file that is cut, and the access to it. */
 struct scene {
     const char *path;
     int protection;
     int flags;
-    uint64_t offset; /* of the mapping in the file */
+    uint64_t offset; /* offset of the mapping in the file */
     uint64_t cut;
-    bool is_removed; /* before it is cut, so that no path leads to it */
-    bool is_written; /* the touch is a store */
+    bool is_removed; /* the file is removed before the cut, so that it has no path */
+    bool is_written; /* the access is a store */
 };
 
-/** Plays a scene up to the touch of the last page; returns the mapping, of `whole() - offset` bytes. */
+/** Maps and cuts the file, and touches the last page. Returns the mapping, which has `whole() - offset` bytes. */
 static uint8_t *
 play(const struct scene *scene)
 {
@@ -74,7 +77,10 @@ play_twin(void *argument)
     play(argument);
 }
 
-/** The scene without the guard, and with it: one signal, one record, and the bytes before the cut are true. */
+/**
+ * Plays a scene without the guard and with it. With the guard there must be one signal and one record, and the bytes
+ * before the cut must be true.
+ */
 static void
 lives_and_is_told(struct scene scene)
 {
@@ -93,7 +99,7 @@ lives_and_is_told(struct scene scene)
     const mmg_stats before = check_stats();
     uint8_t *bytes = play(&scene);
     const uint64_t size = whole() - scene.offset;
-    /* Of a file without a path only whole pages are known. */
+    /* For a file without a path, the guard knows only whole pages. */
     const uint64_t lost = scene.is_removed ? (scene.cut + page - 1) / page * page : scene.cut;
     const uint64_t from = lost > scene.offset ? lost - scene.offset : 0;
     ledger_has_one(mark, MMG_E_TRUNCATED, path, scene.offset + from, size - from);
@@ -104,7 +110,7 @@ lives_and_is_told(struct scene scene)
     CHECK(check_is_zero(bytes + from, size - from - 1));
     CHECK(bytes[size - 1] == (scene.is_written ? 42 : 0));
     CHECK_U64(check_stats().faults, before.faults + 1);
-    if ((scene.protection & PROT_WRITE) != 0) { /* the new pages have the protection that the old ones had */
+    if ((scene.protection & PROT_WRITE) != 0) { /* the new pages must have the protection of the old ones */
         bytes[size - 2] = 17;
         CHECK(touch(bytes, size - 2) == 17);
     }
@@ -134,7 +140,7 @@ enum {
     NEIGHBOURS = 10000
 };
 
-/** 100 GB, among 10 000 mappings of another file: still one signal, and one record of all that is lost. */
+/** A mapping of 100 GB among 10 000 mappings of another file still costs one signal and one record. */
 static void
 a_huge_file_among_many_mappings(void)
 {
@@ -146,11 +152,12 @@ a_huge_file_among_many_mappings(void)
         return;
     }
     if (sizeof(size_t) < sizeof(uint64_t) || check_is_slow() || check_under_valgrind() || check_under_qemu()) {
-        check_skip("sanitizers, valgrind and qemu keep books of so much address space, and 32 bits have none");
+        check_skip(
+            "sanitizers, valgrind and qemu need memory for so much address space, and 32-bit programs do not have it");
         return;
     }
     const char *small = check_file("small", check_page());
-    for (int i = 0; i < NEIGHBOURS; i++) { /* those of one kind side by side would become one */
+    for (int i = 0; i < NEIGHBOURS; i++) { /* the kernel would join neighbours of the same kind */
         neighbours[i] = foreign_map(small, PROT_READ, i % 2 == 0 ? MAP_SHARED : MAP_PRIVATE, check_page(), 0);
     }
     snprintf(path, sizeof path, "%s", check_path("huge"));
@@ -207,9 +214,9 @@ a_file_without_a_path(void)
     lives_and_is_told(scene);
 }
 
-/* -------------------------------------------------------------------------------------------------- what is not guarded -- */
+/* ---------------------------------------------------------------------------------- mappings that are not guarded -- */
 
-/** Plays a scene in a guarded child, which is killed as if it were not. */
+/** Plays a scene in a guarded child, which must be killed as if there were no guard. */
 static void
 play_guarded(void *argument)
 {
@@ -300,12 +307,12 @@ calls_nest(void)
 
 /* ---------------------------------------------------------------------------------------- handlers that repair -- */
 
-/** A library with a handler, which was there before the guard, and what becomes of two mappings. */
+/** A library whose handler was installed before the guard, and the expected bytes of two mappings. */
 struct repair {
-    const char *library; /* the variable that names it */
-    uint32_t flags;      /* of the guard */
+    const char *library; /* the environment variable with its path */
+    uint32_t flags;      /* the flags of the guard */
     bool has_guard;
-    uint8_t expected; /* in the mapping that the handler repairs */
+    uint8_t expected; /* the byte in the mapping that the handler repairs */
 };
 
 static void
@@ -329,7 +336,7 @@ two_mappings(void *argument)
     }
     const uint64_t mark = repair->has_guard ? ledger_mark() : 0;
     check_truncate(path, 3 * check_page());
-    for (int i = 0; i < 2; i++) { /* the handler keeps its place */
+    for (int i = 0; i < 2; i++) { /* the second time the handler must still come first */
         CHECK(touch(theirs, whole() - 1 - (uint64_t)i * 5 * check_page()) == repair->expected);
     }
     CHECK_U64(calls(), repair->expected == 7 ? 2 : 0);
@@ -350,15 +357,16 @@ a_handler_that_repairs_comes_first(void)
         return;
     }
     if (CHECK_UNDER_TSAN) {
-        check_skip("under ThreadSanitizer the kernel calls its handler, so the library of a handler cannot be told");
+        check_skip("under ThreadSanitizer the kernel calls the handler of the sanitizer, so the library of a handler "
+                   "is not known");
         return;
     }
     if (getenv("MMAPGUARD_EINA") == NULL) {
-        check_skip("CTest says where the libraries are");
+        check_skip("only CTest sets the paths of the libraries");
         return;
     }
     check_file("foreign", whole());
-    CHECK_KILLED(check_child(two_mappings, &twin), SIGBUS); /* by the mapping that is nobody's */
+    CHECK_KILLED(check_child(two_mappings, &twin), SIGBUS); /* by the fault in the mapping that no handler repairs */
     check_file("foreign", whole());
     CHECK_EXITED(check_child(two_mappings, &known));
     check_file("foreign", whole());
@@ -374,7 +382,7 @@ static const struct check_case cases[] = {
     {"a huge file among many mappings costs one signal", a_huge_file_among_many_mappings, 0},
     {"a mapping of a later part lives", a_mapping_of_a_later_part, 0},
     {"a private mapping that is written to stays writable", a_private_mapping_that_is_written_to, 0},
-    {"a file without a path is asked page by page", a_file_without_a_path, 0},
+    {"the end of a file without a path is found page by page", a_file_without_a_path, 0},
     {"an executable mapping is passed on", an_executable_mapping, 0},
     {"a shared writable mapping is passed on", a_shared_writable_mapping, 0},
     {"a flag adds shared writable mappings", a_flag_adds_shared_writable_mappings, 0},

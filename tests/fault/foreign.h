@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the tests of mappings that others made share: a mapping by plain mmap(2), its access byte by byte, and the ledger
- * behind a mark.
+ * Helpers for tests of mappings of other code: a mapping by plain mmap(2), access to its bytes, and the records of the
+ * ledger behind a mark.
  */
 #ifndef MMAPGUARD_TESTS_FOREIGN_H
 #define MMAPGUARD_TESTS_FOREIGN_H
@@ -15,7 +15,7 @@
 #include "check.h"
 
 #define PAGES 64
-/** Records that one test looks at. */
+/** A test looks at no more than so many records. */
 #define LOSSES 16
 
 static inline uint64_t
@@ -24,7 +24,7 @@ whole(void)
     return PAGES * check_page();
 }
 
-/** Map a file as any program would. The descriptor is closed, which the mapping does not mind. */
+/** Maps a file as any program would, and closes the descriptor, which does not affect the mapping. */
 static inline uint8_t *
 foreign_map(const char *path, int protection, int flags, uint64_t size, uint64_t offset)
 {
@@ -37,14 +37,14 @@ foreign_map(const char *path, int protection, int flags, uint64_t size, uint64_t
     return bytes;
 }
 
-/** Read a byte the way an optimiser cannot take away. */
+/** Reads a byte. The optimiser cannot remove the read. */
 static inline uint8_t
 touch(const uint8_t *bytes, uint64_t at)
 {
     return *(const volatile uint8_t *)(bytes + at);
 }
 
-/** The mark of this moment. */
+/** Returns the mark of the newest record. */
 static inline uint64_t
 ledger_mark(void)
 {
@@ -54,7 +54,10 @@ ledger_mark(void)
     return next;
 }
 
-/** The records behind a mark, at most LOSSES of them; none may be gone. */
+/**
+ * Stores the records behind a mark, and returns their number. There must be at most LOSSES, and none may be
+ * overwritten.
+ */
 static inline uint64_t
 ledger_since(uint64_t mark, mmg_loss *losses)
 {
@@ -65,7 +68,7 @@ ledger_since(uint64_t mark, mmg_loss *losses)
     return count;
 }
 
-/** Exactly one record behind a mark: of a foreign mapping of `path`. */
+/** Checks that there is exactly one record behind a mark, for a foreign mapping of `path`. */
 static inline void
 ledger_has_one(uint64_t mark, mmg_status cause, const char *path, uint64_t offset, uint64_t length)
 {
@@ -84,7 +87,7 @@ ledger_has_one(uint64_t mark, mmg_status cause, const char *path, uint64_t offse
     CHECK_TEXT(losses[0].path, path);
 }
 
-/** Run a body in a child: without the guard it is killed by SIGBUS. */
+/** Runs a body in a child without the guard, which must be killed by SIGBUS. */
 static inline void
 twin_is_killed(void (*body)(void *), void *argument)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A host program with SIGBUS handlers of its own, told step by step by its arguments what to do. What its handlers see
- * goes to standard output, one line a call, in words that do not depend on where things lie in memory: so the output of
- * a run with the library and that of a run without it (--twin: the library is not even loaded, and the steps that need
- * it do nothing) can be compared byte by byte. Failures of the containment itself end the program with status 99.
+ * A host program with its own SIGBUS handlers. Its arguments are the steps that it takes. The program writes one line
+ * to standard output for each call of a handler, without addresses. So the outputs with and without the library can be
+ * compared byte by byte. With --twin the library is not loaded, and steps that need it do nothing. When a fault is not
+ * contained as it should be, the program ends with status 99.
  *
  * Steps:
  *   install:KIND[,chain=MODE][,owns=a|b|none][,nomask]   install a handler with sigaction(2)
@@ -51,7 +51,7 @@
 #define OURS_PAGES 96
 #define STOCK 8
 #define SLOTS 4
-#define WITHIN 123 /* where in a page the host touches it */
+#define WITHIN 123 /* the offset in a page that the host touches */
 
 #if defined(__has_feature)
 #define HAS_FEATURE(feature) __has_feature(feature)
@@ -144,7 +144,7 @@ fail(const char *what, int64_t number)
 
 static void need(bool ok, const char *what);
 
-/** The number that a step ends with. */
+/** Returns the number at the end of a step. */
 static int
 number_in(const char *text)
 {
@@ -179,16 +179,16 @@ put_mask(struct line *line)
 
 /* ------------------------------------------------------------------------------------------- the host's mappings -- */
 
-/** Two files mapped whole and then cut to one page: everything behind that page faults until it is repaired. */
+/** Two files that are mapped and then cut to one page. Every page behind that one faults until it is repaired. */
 static struct {
     uint8_t *base;
     size_t next;
 } files[2];
 
-/** The address that is being touched now, and its file: 0 for "a", 1 for "b", -1 for neither. */
+/** The address that the program is touching, and its file: 0 for "a", 1 for "b", -1 for neither. */
 static volatile uint8_t *volatile touching;
 static volatile int touching_file = -1;
-/** One of the library's regions is being read where its file was cut: the handlers log nothing of that. */
+/** True while the program reads a cut region of the library. Then the handlers must not write lines. */
 static volatile bool reading_ours;
 
 static void
@@ -206,7 +206,7 @@ map_files(void)
     }
 }
 
-/** Put a page of memory where the host touched beyond the end of its file, so that the access can go on. */
+/** Maps a page of memory where the host has touched a page behind the end of its file, so that the access can go on. */
 static void
 repair(void)
 {
@@ -243,11 +243,11 @@ enum chain {
 struct kind {
     const char *name;
     int flags;
-    bool masks;      /* with a mask of its own */
+    bool masks;      /* has a mask of its own */
     bool jumps;      /* leaves by siglongjmp */
-    bool reinstalls; /* installs itself anew each time it runs */
-    bool resets;     /* sets the default action and returns, the way of Rust's runtime */
-    bool nests;      /* reads a lost page of the library's from inside */
+    bool reinstalls; /* installs itself again each time it runs */
+    bool resets;     /* sets the default action and returns, as Rust's runtime does */
+    bool nests;      /* reads a lost page of the library inside the handler */
 };
 
 static const struct kind kinds[] = {
@@ -274,7 +274,7 @@ static const struct kind kinds[] = {
 struct slot {
     const struct kind *kind;
     enum chain chain;
-    int owns; /* 0: faults in "a", 1: in "b", -1: none */
+    int owns; /* the file whose faults it repairs: 0 for "a", 1 for "b", -1 for none */
     bool log_mask;
     struct sigaction action;
     struct sigaction old;
@@ -350,7 +350,7 @@ call_saved(const struct sigaction *old, int signo, siginfo_t *info, void *contex
 
 static void pass_on(struct slot *slot, int signo, siginfo_t *info, void *context);
 
-/** Returns true when the fault is the handler's own. A handler that hears of a raised fault has no address to judge. */
+/** Returns true when the handler repairs the fault. A raised signal has no address, so the current access decides. */
 static bool
 is_own(const struct slot *slot, const siginfo_t *info)
 {
@@ -548,7 +548,10 @@ open_region(char *path, size_t size, uint32_t backing)
     return handle;
 }
 
-/** Cut a region's file in the middle of its second page, read behind the cut, and see that everything is told. */
+/**
+ * Cuts the file of a region in the middle of its second page, reads behind the cut, and checks that everything is
+ * reported.
+ */
 static void
 ours(void)
 {
@@ -573,7 +576,7 @@ ours(void)
     if (bytes[5 * page] != 0) {
         fail("a lost byte reads as", bytes[5 * page]);
     }
-    /* Read as it is, and not as the compiler remembers it: it sees no call that could have changed it. */
+    /* The read is volatile, since the compiler sees no call that could have changed errno. */
     int left = *(volatile int *)&errno;
     if (left != 4711) {
         fail("errno after a contained fault", left);
@@ -630,7 +633,7 @@ copied(void)
     unlink(path);
 }
 
-/** From inside a handler: read a page of a region whose file was cut just now. */
+/** Reads a page of a region whose file was just cut. A handler calls this function. */
 static void
 touch_ours(void)
 {
@@ -711,8 +714,8 @@ touch(volatile uint8_t *address, int file)
 }
 
 /**
- * Send SIGBUS from another process, and return when that process is gone; the signal has been delivered by then. It is
- * held back until fork(2) has returned: a handler that jumps out of fork(2) leaves the locks behind that fork(2) holds.
+ * Sends SIGBUS from another process, and returns when that process has ended and the signal was delivered. The signal
+ * waits until fork(2) has returned, since a handler that jumps out of fork(2) would leave the locks of fork(2) locked.
  */
 static void
 send_from_another(bool queue, int value)
@@ -739,8 +742,8 @@ send_from_another(bool queue, int value)
 }
 
 /**
- * Send oneself a SIGBUS that looks as if the kernel had made it. Nobody else may do that (see rt_sigqueueinfo(2)); it
- * is as near as one gets to a memory error without a machine that has one.
+ * Sends this process a SIGBUS that looks like one of the kernel, which only the process itself may do
+ * (rt_sigqueueinfo(2)). This comes closest to a memory error on a machine without one.
  */
 static void
 send_as_kernel(int code)
@@ -753,8 +756,10 @@ send_as_kernel(int code)
     need(syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), SIGBUS, &info) == 0, "tgsigqueueinfo");
 }
 
-/** Return, from /proc/PID/status, whether a signal is pending; from /proc/PID/stat, the state of the process, 0 when it is
- * gone. */
+/**
+ * The first function returns true when SIGBUS is pending, by /proc/PID/status. The second one returns the state of the
+ * process, by /proc/PID/stat, or 0 when it has ended.
+ */
 static bool
 is_pending(pid_t process)
 {
@@ -790,7 +795,10 @@ state_of(pid_t process)
     return name_end == NULL ? 0 : name_end[2];
 }
 
-/** Wait until a process sleeps with no SIGBUS pending: its only sleep is the read(2) that it is in. */
+/**
+ * Waits until a process sleeps and has no pending SIGBUS. It sleeps only in read(2). Returns false when that takes too
+ * long.
+ */
 static bool
 wait_until_asleep(pid_t process)
 {
@@ -805,7 +813,7 @@ wait_until_asleep(pid_t process)
     return true;
 }
 
-/** Be hit by SIGBUS from another process while blocked in read(2), and log whether the read was interrupted. */
+/** Gets a SIGBUS from another process while blocked in read(2), and writes whether the read was interrupted. */
 static void
 interrupted_read(void)
 {
@@ -874,7 +882,7 @@ event(const char *step)
     }
 }
 
-/** Run an event where a handler may leave it by a jump. */
+/** Runs an event that a handler may leave by a jump. */
 static void
 run_event(const char *step)
 {
@@ -916,7 +924,10 @@ many_faults(int count)
     flush_line(&line, STDOUT_FILENO);
 }
 
-/** Fault and leave by a jump, then do so again from a call made from here. Not inlined, and not a tail call. */
+/**
+ * Causes a fault whose handler jumps back, and then calls itself to do so again. The call must be neither inlined nor a
+ * tail call.
+ */
 __attribute__((noinline)) static int
 deeper_faults(int count) // NOLINT(misc-no-recursion): that is what it is for
 {
@@ -933,7 +944,7 @@ deeper_faults(int count) // NOLINT(misc-no-recursion): that is what it is for
 
 static bool small_stacks;
 
-/** An alternate stack of the least size that a signal frame needs and a little, with a page below it that traps. */
+/** Installs an alternate stack that is only a little larger than a signal frame, with an inaccessible page below it. */
 static void
 use_small_stack(void)
 {
@@ -1000,7 +1011,7 @@ run_step(char *step)
     }
 }
 
-/** A core dump as large as allowed; but none where dumps are sent to a program that collects them (core(5)). */
+/** Allows core dumps of any size, except where the system sends dumps to a program (core(5)). */
 static void
 allow_core_dump(void)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Readers that are interrupted while the guard works for them: by a jump out of a signal of their own, by a pending
- * cancellation, by a thread with a real-time priority. No mapping stays held, and mmg_close() returns. Also, a loss that
- * was recorded without a fault is contained when a handler on top of the guard raises the signal again.
+ * Tests readers that are interrupted while the guard handles their faults: by a jump out of another signal, by a
+ * pending cancellation, and by a thread with real-time priority. No mapping may stay held, and mmg_close() must return.
+ * Also, a loss that was recorded without a fault is contained when a handler on top of the guard raises the signal
+ * again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +39,9 @@ jump_out(int signo __attribute__((unused)))
     siglongjmp(out, 1);
 }
 
-/** A time limit around reads of memory, as POSIX allows it: what is interrupted calls nothing. */
+/**
+ * A program limits the time of reads by a jump, which POSIX allows here, since the interrupted code calls no function.
+ */
 CHECK_IN_A_CHILD(a_jump_out_of_a_read_leaves_nothing_held)
 {
     const struct sigaction action = {.sa_handler = jump_out};
@@ -70,7 +73,7 @@ CHECK_IN_A_CHILD(a_jump_out_of_a_read_leaves_nothing_held)
         sigtimedwait(&alarms, NULL, &now);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         mmg_unpin(&span);
-        alarm(20); /* a close that waits for ever is ended by a jump that leads nowhere: caught below */
+        alarm(20); /* a close that waits for ever ends here, and the check below fails */
         if (sigsetjmp(out, 1) != 0) {
             _exit(9);
         }
@@ -84,7 +87,7 @@ CHECK_IN_A_CHILD(a_jump_out_of_a_read_leaves_nothing_held)
 
 static struct {
     const uint8_t *data;
-    bool asks; /* asks mmg_handle_fault(), instead of having a fault */
+    bool asks; /* the reader calls mmg_handle_fault() and has no fault of its own */
     atomic_bool go;
 } reader;
 
@@ -107,7 +110,7 @@ read_when_told(void *argument __attribute__((unused)))
     return (void *)(uintptr_t)(*(const volatile uint8_t *)byte + 1u);
 }
 
-/** A cancellation that is pending strikes at the next call that is a cancellation point; the guard makes none. */
+/** A pending cancellation ends the thread at its next cancellation point. The guard must not have one. */
 CHECK_IN_A_CHILD(a_pending_cancellation_does_not_strike_in_the_guard)
 {
     const char *path = check_file("file", PAGES * check_page());
@@ -120,7 +123,7 @@ CHECK_IN_A_CHILD(a_pending_cancellation_does_not_strike_in_the_guard)
         REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
         usleep(10000);
         check_truncate(path, check_page());
-        /* Where the page can be read again, the guard tries: by a call that is a cancellation point for others. */
+        /* When the page can be read again, the guard reads it. Elsewhere such a read is a cancellation point. */
         reader.asks = round % 2 != 0;
         if (reader.asks) {
             check_truncate(path, PAGES * check_page());
@@ -169,7 +172,9 @@ raise_without_end(void *argument __attribute__((unused)))
     return NULL;
 }
 
-/** Returns the longest time of a close in milliseconds, or a negative number when the process may not have the priority. */
+/**
+ * Stores the longest time of a close in milliseconds, or a negative number when the process may not have the priority.
+ */
 static void *
 close_with_priority(void *longest)
 {
@@ -196,7 +201,10 @@ close_with_priority(void *longest)
     return NULL;
 }
 
-/** The thread that holds a mapping must get to run, so a thread that waits for it sleeps. Spinning would last for ever. */
+/**
+ * A thread that waits for a held mapping must sleep, so that the thread that holds it can run. A spinning thread with
+ * priority would wait for ever.
+ */
 CHECK_IN_A_CHILD(a_thread_with_priority_does_not_wait_for_ever)
 {
     pthread_t low, high;
@@ -212,7 +220,7 @@ CHECK_IN_A_CHILD(a_thread_with_priority_does_not_wait_for_ever)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
-/* --------------------------------------------------------------------------------------- recorded is not repaired -- */
+/* --------------------------------------------------------------------------------------- a recorded loss -- */
 
 static struct sigaction found;
 

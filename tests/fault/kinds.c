@@ -49,7 +49,7 @@ is_unsupported(void)
     if (mmg_supports(MMG_FEATURE_FOREIGN) == 1) {
         return false;
     }
-    check_skip("the kernel does not say what is mapped here");
+    check_skip("the kernel does not tell what is mapped");
     return true;
 }
 

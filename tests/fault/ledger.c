@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The ledger: what regions lose is in it once, marks divide it, and what was overwritten is counted.
+ * Tests the ledger. It has one record for each loss of a region, a mark selects the later records, and overwritten
+ * records are counted.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@ open_mapped(const char *path)
 }
 
 static void
-a_region_tells_its_loss_once(void)
+a_region_records_its_loss_once(void)
 {
     const uint64_t page = check_page();
     const char *path = check_file("own", whole());
@@ -67,7 +68,7 @@ arguments_are_checked(void)
     CHECK_U64(next, 7);
 }
 
-/** As a later caller knows it. */
+/** The struct of a caller of a later release. */
 struct later_loss {
     mmg_loss known;
     uint64_t more;
@@ -98,7 +99,7 @@ a_later_caller_has_room_for_more(void)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
-/** Finds `count` losses, one a call, each one byte more. */
+/** Causes `count` losses, each by one call and of one more byte. */
 static void
 lose(const char *path, uint64_t count)
 {
@@ -131,7 +132,7 @@ what_is_overwritten_is_counted(void)
         CHECK_U64(losses[i].sequence, mark + FOUND - KEPT + 1 + i);
         CHECK_U64(losses[i].offset, whole() - (FOUND - KEPT + 1 + i));
     }
-    /* Piece by piece it is the same. */
+    /* Reading the records piece by piece gives the same records. */
     uint64_t at = mark, read = 0;
     do {
         REQUIRE_STATUS(mmg_losses_get(at, losses, 100, &count, &next), MMG_OK);
@@ -151,7 +152,7 @@ writer(void *path)
     return NULL;
 }
 
-/** Threads that write and one that reads: what is read is whole, and what is not read is counted. */
+/** Some threads write and one reads. Every record that it reads must be whole, and all others must be counted. */
 static void
 readers_and_writers_agree(void)
 {
@@ -189,7 +190,7 @@ readers_and_writers_agree(void)
 }
 
 static const struct check_case cases[] = {
-    {"a region tells its loss once", a_region_tells_its_loss_once, 0},
+    {"a region records its loss once", a_region_records_its_loss_once, 0},
     {"arguments are checked", arguments_are_checked, 0},
     {"a later caller has room for more", a_later_caller_has_room_for_more, 0},
     {"what is overwritten is counted", what_is_overwritten_is_counted, 0},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A process that has nothing left: no mapping, no address space, no memory that it may lock. A loss is contained all the
- * same, and an open copies where it cannot map. Limits belong to the process, so every case runs in a child.
+ * Tests a process at its limits: no mapping, no address space, or no lockable memory is left. A loss is contained
+ * nevertheless, and an open copies where it cannot map. Limits belong to the process, so every case runs in a child.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@ open_and_pin(uint64_t pages)
     REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
 }
 
-/** Cut the file and read all of it. */
+/** Cuts the file and reads all of it. */
 static void
 lose(uint64_t pages, uint64_t kept)
 {
@@ -48,7 +48,7 @@ static bool
 may_run(void)
 {
     if (check_under_valgrind() || check_under_qemu() || check_is_slow()) {
-        check_skip("an emulator or a sanitizer needs mappings and address space of its own, without end");
+        check_skip("an emulator or a sanitizer needs mappings and address space itself");
         return false;
     }
     return true;
@@ -56,7 +56,7 @@ may_run(void)
 
 /* ------------------------------------------------------------------------------------------------------- mappings -- */
 
-/** Make mappings until there is none left to make; neighbours differ, so that the kernel does not merge them. */
+/** Makes mappings until the process may make no more. Neighbours differ, so that the kernel does not join them. */
 static void
 use_up_mappings(void)
 {
@@ -93,13 +93,13 @@ open_without_mappings(void *argument __attribute__((unused)))
     mmg_options map = check_backing(MMG_BACKING_MAP);
     mmg_handle other = 0;
     const char *big = check_file("big", UINT64_C(1) << 20);
-    free(malloc(UINT64_C(2) << 20)); /* the heap has room, since it grows by mappings, too */
+    free(malloc(UINT64_C(2) << 20)); /* makes room in the heap, which grows by mappings, too */
     open_and_pin(PAGES);
     use_up_mappings();
     CHECK_STATUS(mmg_open(big, &map, &other, NULL), MMG_E_LIMIT);
     mmg_options options = MMG_OPTIONS_INIT;
     options.copy_threshold = 1;
-    const char *small = path; /* below the size from which the heap asks for a mapping of its own */
+    const char *small = path; /* smaller than blocks for which the heap makes a mapping */
     mmg_status status = mmg_open(small, &options, &other, NULL);
     CHECK(status == MMG_OK || status == MMG_E_NO_MEMORY);
     if (status == MMG_OK) {
@@ -129,7 +129,7 @@ without_a_mapping_left_a_loss_is_contained(void)
 
 /* -------------------------------------------------------------------------------------------------- address space -- */
 
-/** `*argument` says whether the hard limit is lowered, too. */
+/** Lowers the limit on address space; with `*argument` true also the hard limit. */
 static void
 run_out_of_space(void *argument)
 {
@@ -139,7 +139,7 @@ run_out_of_space(void *argument)
     open_and_pin(PAGES);
     int descriptor = open(path, O_RDWR | O_CLOEXEC);
     REQUIRE(descriptor >= 0);
-    if (hard && getuid() == 0) { /* root may raise the limit again */
+    if (hard && getuid() == 0) { /* root could raise the limit again */
         REQUIRE(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0);
     }
     REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);

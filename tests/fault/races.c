@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Faults at bad moments: many at once, on one page, while the region is closed, in a process that was forked, on small
- * stacks, in a handler of another signal, with SIGBUS blocked where the library itself reads.
+ * Tests faults at bad moments: many at once, on one page, while the region is closed, in a forked process, on small
+ * stacks, in a handler of another signal, and with SIGBUS blocked while the library itself reads.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -29,7 +29,7 @@
 #define STACK_EXTRA ((size_t)2 << 10)
 #endif
 
-/** A file without a zero byte: whatever reads as zero is lost. */
+/** Makes a file without zero bytes, so that every zero is a lost byte. */
 static const char *
 filled_file(const char *name)
 {
@@ -148,7 +148,7 @@ static struct {
     uint64_t rounds;
 } told;
 
-/** Come a little later than the fault, read a page that it took away, and ask at once. */
+/** Reads a page that a fault of another thread replaces, and asks for losses at once. */
 static void *
 ask_at_once(void *argument __attribute__((unused)))
 {
@@ -168,9 +168,9 @@ ask_at_once(void *argument __attribute__((unused)))
     return NULL;
 }
 
-/** The loss is recorded before any thread can read the zeros. */
+/** The library must record a loss before any thread can read its zeros. */
 static void
-no_zero_is_seen_before_it_is_told(void)
+no_zero_is_seen_before_its_loss_is_reported(void)
 {
     pthread_t thread;
     const char *path = filled_file("told");
@@ -201,7 +201,7 @@ static struct {
     uint64_t rounds;
 } closing;
 
-/** Pin, read, unpin until the handle is closed; every zero must be told when its span ends. */
+/** Pins, reads and unpins until the handle is closed. When a read found a zero, the unpin must report the loss. */
 static void *
 read_until_closed(void *argument __attribute__((unused)))
 {
@@ -333,7 +333,10 @@ sixty_mappings_at_once(void)
 static struct sigaction below;
 static volatile sig_atomic_t raised;
 
-/** Print, put back what was there, raise: Python's faulthandler. We hear of the signal, but not of the address. */
+/**
+ * Restores the action that it found, and raises the signal, as Python's faulthandler does. The guard then gets a signal
+ * without an address.
+ */
 static void
 restore_and_raise(int signo)
 {
@@ -342,7 +345,7 @@ restore_and_raise(int signo)
     raise(signo);
 }
 
-/** In a child, since the disposition of SIGBUS changes. */
+/** Runs in a child, since it changes the action of SIGBUS. */
 static void
 raise_over_many(void *argument __attribute__((unused)))
 {
@@ -354,7 +357,7 @@ raise_over_many(void *argument __attribute__((unused)))
     REQUIRE(sigaction(SIGBUS, &action, &below) == 0);
     CHECK_U64(touch(many.spans[MANY / 2].data, PAGES - 1), 0);
     CHECK_I64(raised, 1);
-    if (!CHECK_UNDER_TSAN) { /* ThreadSanitizer restores its own handler whatever it is told, and stays on top */
+    if (!CHECK_UNDER_TSAN) { /* ThreadSanitizer ignores the call and keeps its own handler on top */
         CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
     }
     close_many();
@@ -366,7 +369,10 @@ sixty_mappings_and_a_raised_signal(void)
     CHECK_EXITED(check_child(raise_over_many, NULL));
 }
 
-/* ---------------------------------------------------------------------------------------------- the library's own reads -- */
+/*
+ * ---------------------------------------------------------------------------------------------- reads of the library
+ * --
+ */
 
 static struct {
     const char *path;
@@ -391,7 +397,7 @@ exit_of_the_host(int signo __attribute__((unused)))
     _exit(99);
 }
 
-/** Search while the file comes and goes; how the guard stands must not matter. */
+/** Searches while another thread cuts and refills the file. The state of the guard must not matter. */
 static void
 search_unprotected(void *argument)
 {
@@ -419,7 +425,7 @@ search_unprotected(void *argument)
         CHECK(status == MMG_OK || status == MMG_E_TRUNCATED);
         CHECK(status != MMG_OK || position == MMG_NOT_FOUND);
         if (mmg_open(path, &options, &fresh, NULL) == MMG_OK) {
-            if (displaced) { /* the open has put the guard back on top */
+            if (displaced) { /* undo the open, which has put the guard back on top */
                 CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
                 signal(SIGBUS, exit_of_the_host);
             }
@@ -470,7 +476,7 @@ touch_on_a_small_stack(void *argument __attribute__((unused)))
         size_t length = stack.ss_size + check_page();
         uint8_t *area = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         REQUIRE(area != MAP_FAILED);
-        REQUIRE(mprotect(area, check_page(), PROT_NONE) == 0); /* what runs over the end dies of SIGSEGV */
+        REQUIRE(mprotect(area, check_page(), PROT_NONE) == 0); /* an overflow of the stack is killed by SIGSEGV */
         stack.ss_sp = area + check_page();
         REQUIRE(sigaltstack(&stack, NULL) == 0);
         CHECK_U64(touch(stacks.data, PAGES - 1), 0);
@@ -581,7 +587,7 @@ a_forked_child_contains_its_own(void)
     inherited.span = check_pin(inherited.handle, 0, MMG_TO_END);
     CHECK_EXITED(check_child(lose_in_the_child, &inherited));
 
-    /* The parent has seen no fault yet; its own comes now. */
+    /* The parent has had no fault yet. Its own fault comes now. */
     mmg_info info = check_info(inherited.handle);
     CHECK_U64(info.faults, 0);
     CHECK_U64(info.pins, 1);
@@ -593,7 +599,7 @@ a_forked_child_contains_its_own(void)
     CHECK_STATUS(mmg_close(inherited.handle, 0), MMG_OK);
 }
 
-/** What a host's own handler hands in: a fault at this address. */
+/** Returns the siginfo of a fault at this address, for mmg_handle_fault(). */
 static siginfo_t
 fault_at(const uint8_t *address)
 {
@@ -608,12 +614,12 @@ fault_at(const uint8_t *address)
 static struct {
     const uint8_t *_Atomic address;
     _Atomic uint64_t contained;
-    /** How often the thread found no address: each time it holds none. */
+    /** How often the thread found no address. At such a moment it uses no address. */
     _Atomic uint64_t idle;
     _Atomic bool stop;
 } handed;
 
-/** Keep the guard at work in one region without end. */
+/** Calls mmg_handle_fault() for one region again and again. */
 static void *
 hand_in_faults(void *argument __attribute__((unused)))
 {
@@ -640,7 +646,10 @@ close_inherited(void *argument)
     CHECK_STATUS(mmg_close(inherited->handle, 0), MMG_OK);
 }
 
-/** A handler in another thread may hold a mapping at the moment of fork(2). In the child no thread ends that hold. */
+/**
+ * A handler in another thread may hold a mapping at the time of fork(2). In the child no thread ends that hold, and a
+ * close must not wait for it.
+ */
 static void
 a_child_forked_amid_faults_can_close(void)
 {
@@ -671,8 +680,8 @@ a_child_forked_amid_faults_can_close(void)
 }
 
 /**
- * A fault is handed in for a region without a pin while the region ends. The host may get memory at the same address
- * afterwards, and no zeros may appear in it.
+ * A thread calls mmg_handle_fault() for a region without a pin while the region is closed. Afterwards the host may get
+ * memory at the same address, and no zeros may appear in that memory.
  */
 static void
 a_handler_never_touches_what_comes_after_the_region(void)
@@ -702,7 +711,8 @@ a_handler_never_touches_what_comes_after_the_region(void)
             CHECK_U64(touch(ours - 77, 0), FILLED);
         }
         atomic_store(&handed.address, NULL);
-        /* The next region may get the same address: no fault of this round may be handed in for it. */
+        /* The next region may get the same address, so wait until the thread has finished with the address of this
+           round. */
         for (uint64_t seen = atomic_load(&handed.idle); seen == atomic_load(&handed.idle);) {
             sched_yield();
         }
@@ -740,7 +750,7 @@ count_foreign(int signo __attribute__((unused)))
     foreign++;
 }
 
-/** In a child that has not used the library: all threads open their first mapping at the same moment. */
+/** All threads open their first mapping at the same moment, in a child that has not used the library before. */
 static void
 install_in_many_threads(void *argument __attribute__((unused)))
 {
@@ -771,10 +781,10 @@ the_first_mappings_of_many_threads(void)
 }
 
 static const struct check_case cases[] = {
-    /* First: its children must find a process that has not installed the guard. */
+    /* This case is the first, since its children must come from a process without the guard. */
     {"many threads that open their first mapping at once install one guard", the_first_mappings_of_many_threads, 0},
     {"two threads that fault on one page are both served", two_threads_on_one_page, 0},
-    {"no zero is seen before it is told", no_zero_is_seen_before_it_is_told, 0},
+    {"no zero is seen before its loss is reported", no_zero_is_seen_before_its_loss_is_reported, 0},
     {"closing a region while it faults loses nothing", closing_races_faults, 0},
     {"sixty mappings cut at once are all contained", sixty_mappings_at_once, 0},
     {"sixty mappings cut at once survive a signal without an address", sixty_mappings_and_a_raised_signal, 0},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A library with a handler of its own, which repairs faults in one mapping by pages of sevens, and lets every other fault end
- * the process. Built twice: under the name of a library that is known to do so, and under a name that nobody knows.
+ * A library whose handler repairs faults in one mapping by pages full of sevens. Every other fault ends the process. It
+ * is built twice: with the name of a library that the guard knows as a repairer, and with an unknown name.
  */
 #include <signal.h>
 #include <stdint.h>

@@ -28,7 +28,7 @@ ring_start(struct ring *ring)
     if (fd < 0) {
         return;
     }
-    /* Both queues lie in one mapping since Linux 5.4, which every kernel with these requests is. */
+    /* Since Linux 5.4 both queues are in one mapping, and older kernels do not have these requests. */
     size_t order = params.sq_off.array + params.sq_entries * sizeof(unsigned);
     size_t answers = params.cq_off.cqes + params.cq_entries * sizeof(struct io_uring_cqe);
     ring->queues_size = order > answers ? order : answers;
@@ -57,7 +57,7 @@ ring_end(struct ring *ring)
     }
 }
 
-/* Submits one request and waits for its answer. */
+/* Submits one request, waits for its completion, and returns the result. */
 static int64_t
 ask(struct ring *ring, const struct io_uring_sqe *request)
 {

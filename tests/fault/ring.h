@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * io_uring by its system calls, one request at a time: what a writer that uses it does to a file, without liburing.
+ * Uses io_uring by its system calls, without liburing and with one request at a time, to act as a writer or reader of a
+ * file.
  */
 #ifndef MMAPGUARD_TESTS_RING_H
 #define MMAPGUARD_TESTS_RING_H
@@ -10,7 +11,7 @@
 #include <stdint.h>
 
 struct ring {
-    int fd; /* -1: this system has no io_uring, or refuses it */
+    int fd; /* -1 when this system has no io_uring or refuses it */
     unsigned char *queues;
     void *requests;
     size_t queues_size;
@@ -18,11 +19,11 @@ struct ring {
     unsigned *submitted; /* places in `queues` */
     unsigned *order;
     unsigned *answered;
-    unsigned answers; /* where the answers begin in `queues` */
+    unsigned answers; /* offset of the completions in `queues` */
     unsigned mask;
 };
 
-/** Sets a ring up. Where that is refused, `fd` is -1 and the other functions must not be called. */
+/** Makes a ring. When the system refuses it, `fd` is -1, and only ring_end() may be called. */
 void ring_start(struct ring *ring);
 
 /** Gives the ring back. Does nothing for a ring that was refused. */
@@ -32,15 +33,15 @@ void ring_end(struct ring *ring);
 int64_t ring_write(struct ring *ring, int fd, const void *bytes, size_t size, uint64_t offset);
 
 /**
- * Has the kernel hold the pages of some memory, so that it can store into them without asking a mapping. Returns 0, or
- * minus an errno: -EOPNOTSUPP, -EFAULT or -ENOMEM when the pages are of a kind that the kernel does not hold.
+ * Makes the kernel hold the pages of some memory, so that it can store into them without using a mapping. Returns 0, or
+ * minus an errno: -EOPNOTSUPP, -EFAULT or -ENOMEM when the kernel does not hold pages of this kind.
  */
 int ring_pin(struct ring *ring, void *memory, size_t size);
 void ring_unpin(struct ring *ring);
 
 /**
- * Reads from a file into memory; with `is_pinned` into pages that the kernel holds. Returns the number of bytes, or
- * minus an errno.
+ * Reads from a file into memory. With `is_pinned`, reads into pages that the kernel holds. Returns the number of bytes,
+ * or minus an errno.
  */
 int64_t ring_read(struct ring *ring, int fd, void *memory, size_t size, uint64_t offset, bool is_pinned);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A sandbox that ends the process at the first system call that is not on its list. The lists are those of SAFETY.md,
- * which a test compares: with what stands there a loss is contained, and less is too little.
+ * Tests a sandbox that kills the process at the first system call that is not on its list. The lists are those of
+ * SAFETY.md; another test compares them. With such a list a loss is contained, and with a shorter one it is not.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -32,13 +32,13 @@
 static const long to_contain[] = {CALLS_TO_CONTAIN(NUMBER)};
 static const long at_a_limit[] = {CALLS_AT_A_LIMIT(NUMBER)};
 static const long to_pass_on[] = {CALLS_TO_PASS_ON(NUMBER)};
-/* What a case itself does in the sandbox: raise a signal, say what is wrong, and end. */
+/* The calls that a case itself makes in the sandbox: it raises a signal, writes what is wrong, and ends. */
 static const long of_the_case[] = {SYS_tgkill, SYS_tkill, SYS_write, SYS_exit_group};
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
 #define MOST_CALLS 32
 
-/** A filter in the making: one comparison for each call that is allowed. */
+/** A filter that is being built, with one comparison for each allowed call. */
 struct sandbox {
     struct sock_filter line[2 * MOST_CALLS];
     unsigned short count;
@@ -84,7 +84,7 @@ enum {
     PAGES = 64
 };
 
-/** Open a file, change it so that the cause of a failing page has to be looked for, and cut it. */
+/** Opens a file, changes it so that the guard must find out why a page fails, and cuts it. */
 static void
 open_and_cut(void)
 {
@@ -95,7 +95,7 @@ open_and_cut(void)
     check_truncate(path, 8 * check_page());
 }
 
-/** Touch a page behind the end, and have a page inside the file fail. */
+/** Touches a page behind the end of the file, and reports a failure of a page inside the file. */
 static void
 lose(void)
 {
@@ -119,19 +119,19 @@ lose_in_a_sandbox(void *missing)
     _exit(check_failures() == 0 ? 0 : 1);
 }
 
-/** A filter of system calls would be one for valgrind or qemu, and a sanitizer makes calls of its own. */
+/** Skips the case and returns false where a filter would apply to valgrind, qemu or a sanitizer as well. */
 static bool
 may_run(void)
 {
     if (check_under_valgrind() || check_under_qemu() || check_is_slow() || sizeof(long) < sizeof(uint64_t)) {
-        check_skip("valgrind, qemu and sanitizers make system calls of their own; 32 bits have other names");
+        check_skip("valgrind, qemu and sanitizers make system calls themselves, and 32-bit systems have other ones");
         return false;
     }
     return true;
 }
 
 static void
-with_what_the_list_says_a_loss_is_contained(void)
+with_the_calls_of_the_list_a_loss_is_contained(void)
 {
     long none = -1;
     if (may_run()) {
@@ -140,7 +140,7 @@ with_what_the_list_says_a_loss_is_contained(void)
 }
 
 static void
-with_less_than_the_list_says_the_sandbox_kills(void)
+with_a_shorter_list_the_sandbox_kills(void)
 {
     static const long needed[] = {SYS_rt_sigprocmask, SYS_mmap, SYS_rt_sigreturn, SYS_pread64};
     if (!may_run()) {
@@ -209,8 +209,8 @@ with_the_third_list_a_signal_of_the_host_arrives(void)
 }
 
 static const struct check_case cases[] = {
-    {"with what the list says a loss is contained", with_what_the_list_says_a_loss_is_contained, 0},
-    {"with less than the list says the sandbox kills", with_less_than_the_list_says_the_sandbox_kills, 0},
+    {"with the calls of the list a loss is contained", with_the_calls_of_the_list_a_loss_is_contained, 0},
+    {"with a shorter list the sandbox kills", with_a_shorter_list_the_sandbox_kills, 0},
     {"below a limit the second list is needed", below_a_limit_the_second_list_is_needed, 0},
     {"with the third list a signal of the host arrives", with_the_third_list_a_signal_of_the_host_arrives, 0},
 };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Where the fault guard stands: when it is installed and when not, what each state says, the environment switch, the
- * system that refuses, and the entry for hosts whose own handler stays on top. The disposition of SIGBUS
- * belongs to the process, so every case runs in a child that has not used the library before.
+ * Tests the states of the fault guard: when it is installed, what each state means, the environment variable that
+ * switches it off, a system that refuses it, and mmg_handle_fault() for hosts whose own handler stays on top. The
+ * action of SIGBUS belongs to the process, so every case runs in a child that has not used the library before.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +36,7 @@ open_with(const char *path, uint32_t backing, uint64_t flags)
     return check_open(path, &options);
 }
 
-/** The handler in force for SIGBUS now, as a number that can be compared. */
+/** Returns the current handler of SIGBUS as a number that can be compared. */
 static uintptr_t
 handler_now(void)
 {
@@ -55,7 +55,7 @@ set_blocked(bool blocked)
     REQUIRE(pthread_sigmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL) == 0);
 }
 
-/** Cut a region's file and read behind the cut; the loss must be contained and reported. */
+/** Cuts the file of a region and reads behind the cut. The loss must be contained and reported. */
 static void
 lose(const char *path, mmg_handle handle)
 {
@@ -124,7 +124,7 @@ CHECK_IN_A_CHILD(the_first_mapping_installs)
     CHECK_U64(check_info(handle).means, MMG_MEANS_FAULT_GUARD);
     lose(path, handle);
     mmg_close(handle, 0);
-    /* There is no uninstall: what stands below another handler cannot be taken away from it. */
+    /* The guard cannot be uninstalled, since another handler may pass signals on to it. */
     CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
 }
 
@@ -190,7 +190,7 @@ state_in_a_thread(bool blocked)
     return (int32_t)(intptr_t)state;
 }
 
-CHECK_IN_A_CHILD(blocked_is_told_per_thread)
+CHECK_IN_A_CHILD(a_blocked_signal_is_reported_for_its_thread_only)
 {
     mmg_handle handle = open_with(check_file("big", file_size()), MMG_BACKING_MAP, 0);
     CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
@@ -215,12 +215,12 @@ read_blocked(void *argument __attribute__((unused)))
     CHECK(check_touch(span.data, 0) == 0);
 }
 
-/** This is what BLOCKED warns of: the kernel calls no handler. */
+/** The state BLOCKED warns of this case, in which the kernel calls no handler. */
 static void
 a_fault_while_blocked_kills(void)
 {
     if (check_under_qemu()) {
-        check_skip("qemu-user repeats a fault whose signal is blocked for ever, where the kernel kills");
+        check_skip("qemu-user repeats a fault for ever when its signal is blocked; the kernel kills the process");
         return;
     }
     CHECK_KILLED(check_child(read_blocked, NULL), SIGBUS);
@@ -246,9 +246,9 @@ CHECK_IN_A_CHILD(displaced_is_told_and_mended)
     CHECK_U64(info.guarantee, MMG_GUARANTEE_NONE);
     CHECK_U64(info.means, MMG_MEANS_NONE);
     CHECK_U64(info.shortfall, MMG_SHORT_DISPLACED);
-    uintptr_t theirs = handler_now();
+    uintptr_t of_host = handler_now();
     mmg_handle copy = check_open(check_file("copied", 100), NULL);
-    CHECK(handler_now() == theirs);
+    CHECK(handler_now() == of_host);
     CHECK_STATUS(mmg_close(copy, 0), MMG_OK);
     /* The next mapping puts the guard back. */
     second = open_with(check_file("second", file_size()), MMG_BACKING_MAP, 0);
@@ -303,12 +303,12 @@ read_disabled(void *argument __attribute__((unused)))
 }
 
 static void
-switched_off_is_a_plain_mapping(void)
+switched_off_by_the_environment_a_region_is_a_plain_mapping(void)
 {
     CHECK_KILLED(check_child(read_disabled, NULL), SIGBUS);
 }
 
-/** Statuses, not signals, come from the calls that let the kernel copy; so they need no guard. */
+/** Calls that let the kernel copy return a status and raise no signal, so they need no guard. */
 CHECK_IN_A_CHILD(calls_are_safe_without_the_guard)
 {
     REQUIRE(setenv("MMAPGUARD_NO_SIGNAL", "1", 1) == 0);
@@ -327,7 +327,10 @@ CHECK_IN_A_CHILD(calls_are_safe_without_the_guard)
     mmg_close(handle, 0);
 }
 
-/** Runs with a sigaction(3) preloaded that does nothing for SIGBUS (see swallow.c). The kernel is asked, and obeys. */
+/**
+ * Runs with a preloaded sigaction(3) that does nothing for SIGBUS (see swallow.c). The guard uses the system call
+ * instead.
+ */
 CHECK_IN_A_CHILD(a_swallowed_sigaction_does_not_matter)
 {
     const char *path = check_file("big", file_size());
@@ -338,7 +341,7 @@ CHECK_IN_A_CHILD(a_swallowed_sigaction_does_not_matter)
     mmg_close(handle, 0);
 }
 
-/** Has rt_sigaction(2) do nothing and return this, where it would change the action of SIGBUS. */
+/** Makes rt_sigaction(2) return this error and do nothing, when it should change the action of SIGBUS. */
 static void
 forbid_actions(uint32_t error)
 {
@@ -370,7 +373,7 @@ open_where_refused(void *error)
     CHECK_STATUS(mmg_guard_install(), MMG_E_GUARD);
     CHECK_I64(mmg_guard_state(), MMG_GUARD_REFUSED);
 
-    /* Left to choose, the library copies: nothing that happens to the file can kill the process then either. */
+    /* When the library may choose, it copies, so nothing that happens to the file can kill the process. */
     options = check_backing(MMG_BACKING_AUTO);
     path = check_file("large", UINT64_C(4) << 20);
     handle = check_open(path, &options);
@@ -384,18 +387,18 @@ open_where_refused(void *error)
     CHECK_STATUS(mmg_unpin(&span), MMG_OK);
     mmg_close(handle, 0);
 
-    /* A caller that asks for it still gets a mapping without the guard. */
+    /* A caller can still ask for a mapping without the guard. */
     handle = open_with(check_file("plain", file_size()), MMG_BACKING_MAP, MMG_FLAG_NO_FAULT_GUARD);
     CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_NONE);
     mmg_close(handle, 0);
 }
 
-/** A sandbox may report that it refuses, or report success. */
+/** A sandbox that refuses the call may report an error or success. */
 static void
 a_refusal_is_noticed(void)
 {
     if (check_under_valgrind() || check_under_qemu()) {
-        check_skip("a filter of system calls would be one for valgrind or qemu");
+        check_skip("a filter of system calls would apply to valgrind or qemu, too");
         return;
     }
     uint32_t loud = EPERM;
@@ -406,7 +409,7 @@ a_refusal_is_noticed(void)
 
 /* ------------------------------------------------------------------------------------- mmg_handle_fault() in the host -- */
 
-static volatile sig_atomic_t answers[2]; /* how often the hook returned 0 and 1 */
+static volatile sig_atomic_t answers[2]; /* how often mmg_handle_fault() has returned 0 and 1 */
 static volatile sig_atomic_t errno_kept;
 static uint8_t *volatile host_page;
 
@@ -435,7 +438,7 @@ put_host_on_top(void)
     REQUIRE(sigaction(SIGBUS, &action, NULL) == 0);
 }
 
-/** A page of the host's own behind the end of a file. */
+/** Maps a page of the host behind the end of a file. */
 static void
 map_host_page(void)
 {
@@ -471,7 +474,7 @@ use_the_hook(const char *path, mmg_handle handle)
     CHECK_U64(check_info(handle).faults, 1);
 }
 
-CHECK_IN_A_CHILD(a_host_on_top_can_ask)
+CHECK_IN_A_CHILD(a_host_on_top_can_call_the_hook)
 {
     const char *path = check_file("big", file_size());
     map_host_page();
@@ -487,14 +490,14 @@ CHECK_IN_A_CHILD(a_host_can_own_the_signal_altogether)
     const char *path = check_file("big", file_size());
     map_host_page();
     put_host_on_top();
-    uintptr_t theirs = handler_now();
+    uintptr_t of_host = handler_now();
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, MMG_FLAG_NO_FAULT_GUARD);
-    CHECK(handler_now() == theirs);
+    CHECK(handler_now() == of_host);
     use_the_hook(path, handle);
     mmg_close(handle, 0);
 }
 
-CHECK_IN_A_CHILD(the_hook_refuses_what_is_not_ours)
+CHECK_IN_A_CHILD(the_hook_refuses_faults_outside_the_mappings_of_the_library)
 {
     const char *path = check_file("big", file_size());
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
@@ -511,7 +514,7 @@ CHECK_IN_A_CHILD(the_hook_refuses_what_is_not_ours)
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
     info.si_addr = (void *)UINTPTR_MAX;
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
-    info.si_addr = (uint8_t *)(uintptr_t)span.data + file_size(); /* one past the end */
+    info.si_addr = (uint8_t *)(uintptr_t)span.data + file_size(); /* one byte behind the end */
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
     info.si_addr = (uint8_t *)(uintptr_t)span.data - 1;
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
@@ -536,7 +539,7 @@ CHECK_IN_A_CHILD(the_hook_refuses_what_is_not_ours)
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
 }
 
-/** A page that faulted, and can be read by the time the handler looks. */
+/** Reports a fault of a page that can be read again when the handler looks at it. */
 static void
 lose_a_page_that_is_back(const char *path, bool was_cut)
 {
@@ -546,7 +549,7 @@ lose_a_page_that_is_back(const char *path, bool was_cut)
     mmg_span whole = check_pin(handle, 0, MMG_TO_END);
     siginfo_t info;
     if (was_cut) {
-        usleep(20000); /* file systems count time in steps of a clock tick */
+        usleep(20000); /* file times advance in clock ticks */
         check_truncate(path, page);
         check_truncate(path, file_size());
     }
@@ -566,19 +569,22 @@ lose_a_page_that_is_back(const char *path, bool was_cut)
     mmg_close(handle, 0);
 }
 
-/** The file was cut, and has grown again: its times tell. */
+/** The file was cut and has grown again, which its times show. */
 CHECK_IN_A_CHILD(a_page_that_is_back_was_cut_off)
 {
     lose_a_page_that_is_back(check_file("big", file_size()), true);
 }
 
-/** No process has written to the file, so the medium failed for a moment. */
+/** No process has written to the file, so its medium has failed for a moment. */
 CHECK_IN_A_CHILD(a_page_that_failed_for_a_moment_is_an_error_of_the_medium)
 {
     lose_a_page_that_is_back(check_file("big", file_size()), false);
 }
 
-/** Page after page fails: each time more is given up, in the direction of the reader, so a bad medium costs few faults. */
+/**
+ * When one page after another fails, the guard gives up more pages each time, in the direction of the reader. So a bad
+ * medium costs few faults.
+ */
 CHECK_IN_A_CHILD(a_run_of_failing_pages_is_given_up_in_growing_steps)
 {
     const uint64_t page = check_page();
@@ -600,7 +606,7 @@ CHECK_IN_A_CHILD(a_run_of_failing_pages_is_given_up_in_growing_steps)
             CHECK(check_is_zero(whole.data + at * page, page));
             faults++;
         }
-        CHECK_U64(faults, 11); /* 8 times one page, then 8, 16 and 24 for the 56 */
+        CHECK_U64(faults, 11); /* 8 faults of one page, then faults of 8, 16 and 24 pages */
         CHECK(backwards != 0 || check_is_pattern(whole.data, 0, 8 * page));
         CHECK_U64(check_info(handle).fault_cause == MMG_E_IO, 1);
         CHECK_STATUS(mmg_unpin(&whole), MMG_E_IO);
@@ -608,7 +614,7 @@ CHECK_IN_A_CHILD(a_run_of_failing_pages_is_given_up_in_growing_steps)
     }
 }
 
-/** A host closes descriptors that are not its own, and gets their numbers for another file (closefrom(3)). */
+/** A host closes descriptors of the library (closefrom(3)), and gets their numbers for other files. */
 CHECK_IN_A_CHILD(another_file_behind_the_descriptor_is_noticed)
 {
     uint8_t byte = 0;
@@ -629,8 +635,8 @@ CHECK_IN_A_CHILD(another_file_behind_the_descriptor_is_noticed)
 /* --------------------------------------------------------------------------------------------------- memory errors -- */
 
 /**
- * A hardware memory error cannot be had without a machine that has one, but a process may send itself a siginfo that says
- * so. The page it names is taken for lost, and no other.
+ * A real memory error needs a broken machine, but a process may send itself a siginfo that reports one. The guard must
+ * treat the page in it as lost, and no other page.
  */
 CHECK_IN_A_CHILD(a_memory_error_costs_its_page)
 {
@@ -646,7 +652,7 @@ CHECK_IN_A_CHILD(a_memory_error_costs_its_page)
     info.si_addr = (uint8_t *)(uintptr_t)whole.data + 20 * page + 5;
     info.si_addr_lsb = (short)__builtin_ctzll(page);
     if (check_under_valgrind() || check_under_qemu()) {
-        /* Both take a signal with this code for an error of their own. */
+        /* Valgrind and qemu handle a signal with this code themselves. */
         CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 1);
     } else {
         REQUIRE(syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), SIGBUS, &info) == 0);
@@ -674,16 +680,18 @@ static const struct check_case everywhere[] = {
     {"the first mapping installs the guard", the_first_mapping_installs, 0},
     {"a large file installs the guard without being asked", a_large_file_installs_without_being_asked, 0},
     {"the host can install the guard first", the_host_can_install_first, 0},
-    {"blocked is told per thread", blocked_is_told_per_thread, 0},
+    {"a blocked signal is reported for its thread only", a_blocked_signal_is_reported_for_its_thread_only, 0},
     {"a fault while SIGBUS is blocked kills", a_fault_while_blocked_kills, 0},
-    {"displaced is told, and mended by the next mapping or when asked", displaced_is_told_and_mended, 0},
+    {"a displaced guard is reported, and goes back on top on demand", displaced_is_told_and_mended, 0},
     {"the environment switches the guard off", the_environment_switches_it_off, 0},
-    {"switched off is a plain mapping", switched_off_is_a_plain_mapping, 0},
+    {"switched off by the environment a region is a plain mapping",
+     switched_off_by_the_environment_a_region_is_a_plain_mapping, 0},
     {"a refusal is noticed", a_refusal_is_noticed, 0},
     {"calls are safe without the guard", calls_are_safe_without_the_guard, 0},
-    {"a host on top can ask", a_host_on_top_can_ask, 0},
+    {"a host on top can call the hook", a_host_on_top_can_call_the_hook, 0},
     {"a host can own the signal altogether", a_host_can_own_the_signal_altogether, 0},
-    {"the hook refuses what is not ours", the_hook_refuses_what_is_not_ours, 0},
+    {"the hook refuses faults outside the mappings of the library",
+     the_hook_refuses_faults_outside_the_mappings_of_the_library, 0},
     {"a page that is back when the handler looks was cut off", a_page_that_is_back_was_cut_off, 0},
     {"a page that failed for a moment is an error of the medium",
      a_page_that_failed_for_a_moment_is_an_error_of_the_medium, 0},

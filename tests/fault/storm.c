@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The storm: a writer in another process truncates, extends, rewrites, punches, replaces and removes a file at random
- * while four threads read it. Nothing may crash, and nobody may be deceived:
+ * while four threads read it. The program must not crash, and every loss must be reported:
  *
  *  - a byte that a reader sees is one that the file had there in this round, or a zero where it was short or punched;
  *  - at the end of a round, with the writer done, every byte in which the mapping differs from the file, or which the
- * file
- *    no longer has, is reported by mmg_unpin() or mmg_check(), with the place of the first one;
- *  - a zero in a page that the writer left alone except for cutting it off is a loss, and the span it was read through
- *    says so when it ends, in the middle of the round;
- *  - whatever else was changed is reported by mmg_changed();
- *  - a round that left the file alone reports nothing at all.
+ * file no longer has, is reported by mmg_unpin() or mmg_check(), with the place of the first one; - a zero in a page
+ * that the writer left alone except for cutting it off is a loss, and the span it was read through says so when it
+ * ends, in the middle of the round; - mmg_changed() reports every other change; - a round without a change reports
+ * nothing.
  *
- * Arguments: rounds, seed. storm_twin.c is the same with a plain mapping, and dies.
+ * Arguments: rounds, seed. storm_twin.c does the same with a plain mapping, and must die.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -33,12 +31,12 @@
 static uint64_t rounds = 300;
 static uint64_t seed;
 
-/** One round, as its readers see it. */
+/** The state of one round, which its readers share. */
 static struct {
     struct storm storm;
     struct storm_plan plan;
     mmg_handle handle;
-    uint64_t offset; /* of the window */
+    uint64_t offset; /* offset of the window in the file */
     uint64_t length;
     pthread_barrier_t barrier;
     _Atomic bool writing;
@@ -46,7 +44,7 @@ static struct {
 } now;
 
 static struct {
-    _Atomic uint64_t losses; /* spans whose end reported one */
+    _Atomic uint64_t losses; /* the number of spans whose unpin reported a loss */
     uint64_t contained;
     uint64_t lost;
     uint64_t shrunk_unseen;
@@ -57,7 +55,7 @@ static struct {
 struct reader {
     uint64_t random;
     uint8_t *copy;
-    mmg_span span; /* held for the whole round */
+    mmg_span span; /* pinned during the whole round */
     uint64_t from;
 };
 
@@ -69,7 +67,10 @@ smaller(uint64_t one, uint64_t other)
 
 /* -------------------------------------------------------------------------------------------- bytes in mid-round -- */
 
-/** Judge bytes of one page, which were read at `place` of the file. Returns whether a zero among them proves a loss. */
+/**
+ * Checks bytes of one page, which were read at offset `place` of the file. Returns true when a zero among them proves a
+ * loss.
+ */
 static bool
 judge_page(const uint8_t *bytes, uint64_t place, uint64_t size)
 {
@@ -90,7 +91,7 @@ judge_page(const uint8_t *bytes, uint64_t place, uint64_t size)
     return zero && storm_zero_means_loss(&now.plan, place / page * page, (place / page + 1) * page);
 }
 
-/** The same for any bytes, which were read at `at` of the region. */
+/** Does the same for any number of bytes, which were read at offset `at` of the region. */
 static bool
 judge(const uint8_t *bytes, uint64_t at, uint64_t size)
 {
@@ -105,7 +106,7 @@ judge(const uint8_t *bytes, uint64_t at, uint64_t size)
     return lost;
 }
 
-/** Read a span page by page, each page once, and judge what was read. */
+/** Reads a span page by page, each page once, and checks the bytes. Returns true when a zero proves a loss. */
 static bool
 read_span(const struct reader *reader, const mmg_span *span, uint64_t at)
 {
@@ -133,7 +134,7 @@ may_be_lost(uint64_t end)
     return now.plan.least < now.offset + end;
 }
 
-/** A status of a call that looks at the region up to `end`. */
+/** Checks the status of a call that has read the region up to `end`. */
 static void
 judge_status(mmg_status status, uint64_t end)
 {
@@ -187,7 +188,7 @@ search(struct reader *reader)
 }
 
 /**
- * Open and close amid the storm; what is there to open is anybody's guess, but it is opened or refused with a reason.
+ * Opens and closes the file in the storm. The file may have any state, but it must be opened or refused with a reason.
  */
 static void
 open_another(struct reader *reader)
@@ -258,10 +259,10 @@ read_something(struct reader *reader)
 
 /* -------------------------------------------------------------------------------------------- the end of a round -- */
 
-/** Which bytes of the region the file has not, or has otherwise. */
+/** True for each byte of the region that differs from the file, or that the file does not have. */
 static bool differs[STORM_MOST];
 
-/** The span that a reader held all through the round, after mmg_check() told what is lost. */
+/** Ends the span that a reader had during the whole round, after mmg_check() has recorded the losses. */
 static void
 end_long_span(struct reader *reader)
 {
@@ -287,7 +288,7 @@ read_in_storm(void *argument)
         pthread_barrier_wait(&now.barrier);
         do {
             read_something(reader);
-            /* Let the writer have its turn where there are fewer processors than readers. */
+            /* Let the writer run where there are fewer processors than readers. */
             if (check_random_below(&reader->random, 4) == 0) {
                 sched_yield();
             }
@@ -297,10 +298,10 @@ read_in_storm(void *argument)
     }
 }
 
-/** What the quiet after the round shows: the mapping beside the file. */
+/** The result of comparing the mapping with the file after the round. */
 struct finding {
-    uint64_t first; /* in the region: the first byte that the file has not, or has otherwise; else its size */
-    bool faulted;   /* a difference that a contained fault must have made */
+    uint64_t first; /* the first byte of the region that differs from the file; the size if there is none */
+    bool faulted;   /* true when only a contained fault can have made a difference */
 };
 
 static struct finding
@@ -319,7 +320,7 @@ compare(int file, const mmg_span *whole, uint8_t *mapped, uint8_t *read_back)
         differs[at] = missing || mapped[at] != read_back[at];
         if (differs[at]) {
             finding.first = smaller(finding.first, at);
-            /* Behind the end, on the page that the end is in, bytes go without a signal. */
+            /* Bytes behind the end of the file, on its last page, become zeros without a signal. */
             uint64_t last_page = (now.plan.size + page - 1) / page * page;
             finding.faulted = finding.faulted || !missing || now.offset + at >= last_page;
             CHECK_U64(mapped[at], 0);
@@ -404,7 +405,7 @@ run_round(uint64_t *random, struct reader *readers, bool coarse, uint8_t *mapped
     REQUIRE_STATUS(mmg_pin(now.handle, 0, MMG_TO_END, &whole), MMG_OK);
     CHECK_U64(whole.size, now.length);
     if (coarse) {
-        usleep(12000); /* file times that move with the clock tick would not show a change within it */
+        usleep(12000); /* where file times advance in clock ticks, two changes in one tick would have equal times */
     }
     atomic_store(&now.writing, true);
     pthread_barrier_wait(&now.barrier);
@@ -418,7 +419,7 @@ run_round(uint64_t *random, struct reader *readers, bool coarse, uint8_t *mapped
     close(file);
 }
 
-/** Returns true when the times of the file differ after two changes in a row, with a look at them in between. */
+/** Returns true when a change of the file may leave its modification time as it was. */
 static bool
 times_are_coarse(void)
 {
@@ -481,7 +482,7 @@ storm(void)
            " with a change that was told, %" PRIu64 " left alone\n    ",
            round, tally.lost, tally.contained, atomic_load(&tally.losses), tally.shrunk_unseen, tally.changed,
            tally.still);
-    /* A storm in which nothing happened proves nothing. */
+    /* A storm without losses and changes would prove nothing. */
     CHECK(rounds < 100 || (tally.lost > 0 && tally.contained > 0 && tally.changed > tally.lost && tally.still > 0));
 }
 

@@ -65,7 +65,7 @@ storm_write_version(const struct storm *storm, int descriptor, unsigned version,
     return 0;
 }
 
-/** Returns a file in memory with the bytes of a version, or -1. */
+/** Returns the descriptor of a file in memory with the bytes of a version, or -1. */
 static int
 source_of(struct storm_writer *writer, unsigned version)
 {
@@ -94,7 +94,9 @@ write_by_ring(struct storm_writer *writer, unsigned version, uint64_t from, uint
     return 0;
 }
 
-/** Has io_uring read into pages of the file; into ones that it holds where the kernel holds such, as those of tmpfs. */
+/**
+ * Makes io_uring read into pages of the file. Where the kernel can hold such pages, as those of tmpfs, it holds them.
+ */
 static int
 read_by_ring(struct storm_writer *writer, unsigned version, uint8_t *pages, uint64_t from, uint64_t to)
 {
@@ -112,7 +114,7 @@ read_by_ring(struct storm_writer *writer, unsigned version, uint8_t *pages, uint
     return error;
 }
 
-/** Stores bytes into a mapping of the file, which is long enough already. */
+/** Stores bytes into a mapping of the file. The file is long enough already. */
 static int
 store(struct storm_writer *writer, const struct storm_step *step)
 {
@@ -251,7 +253,7 @@ storm_carry_out(struct storm_writer *writer, const struct storm_step *step)
         shared->by_hand[step->hand]++;
         return 0;
     }
-    /* EACCES: NFS refuses to cut a file that is opened for reading only. */
+    /* NFS refuses with EACCES to cut a file that is opened read-only. */
     bool is_lacking = error == ENOSYS || error == EOPNOTSUPP || error == EINVAL || error == ENODEV || error == EACCES;
     if (step->hand == STORM_BY_CALL || !is_lacking) {
         return error;

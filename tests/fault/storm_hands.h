@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The means by which the storm's writer carries a step out: each way in which a program can change a file.
+ * Carries out the steps of the storm's writer, in each way in which a program can change a file.
  */
 #ifndef MMAPGUARD_TESTS_STORM_HANDS_H
 #define MMAPGUARD_TESTS_STORM_HANDS_H
@@ -11,13 +11,13 @@
 #include "ring.h"
 #include "storm_plan.h"
 
-/** What the writer keeps from one step to the next. */
+/** The state that the writer keeps from one step to the next. */
 struct storm_writer {
     const struct storm *storm;
-    int descriptor; /* of the file; -1 until a step needs it, so that the steps before break leases by other calls */
+    int descriptor; /* -1 until a step needs it, so that earlier steps break leases by other calls */
     struct ring ring;
     int sources
-        [STORM_VERSIONS]; /* files in memory with the bytes of each version, for the ring to read from; -1: none yet */
+        [STORM_VERSIONS]; /* files in memory with the bytes of each version, from which the ring reads; -1: not made yet */
 };
 
 void storm_writer_start(struct storm_writer *writer, const struct storm *storm);
@@ -31,8 +31,8 @@ void storm_writer_close(struct storm_writer *writer);
 bool storm_goes_by_path(const struct storm_step *step);
 
 /**
- * Carries a step out. What this system does not have (io_uring, zeroing of ranges) is done by the plain calls. The hand
- * that did the work is counted in the shared memory. Returns 0 or an errno.
+ * Carries out a step. Where this system lacks a way (io_uring, zeroing of ranges), the function uses plain calls. It
+ * counts the way that it has used in the shared memory. Returns 0 or an errno.
  */
 int storm_carry_out(struct storm_writer *writer, const struct storm_step *step);
 

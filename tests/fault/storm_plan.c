@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The storm's writer: draws plans, carries them out in a process of its own, and says which bytes a reader may see.
+ * The writer of the storm. It draws plans, carries them out in a process of its own, and tells which bytes a reader may
+ * see.
  */
 #include "storm_plan.h"
 
@@ -27,7 +28,7 @@ draw(uint64_t *state, uint64_t from, uint64_t to)
     return from + check_random_below(state, to - from);
 }
 
-/** Sizes at which something may go wrong: nothing, whole pages, a byte beside them, anything. */
+/** Draws a size that may cause trouble: 0, whole pages, one byte more or less, or any other. */
 static uint64_t
 draw_size(uint64_t *state, uint64_t below)
 {
@@ -125,7 +126,7 @@ storm_draw(struct storm_plan *plan, uint64_t *random_state, bool can_punch)
     derive(plan);
 }
 
-/** A hand for a step; `has_name`: the file still has its name. */
+/** Draws a way to carry out a step. `has_name` says that the file still has its name. */
 static enum storm_hand
 draw_hand(const struct storm_step *step, uint64_t *state, bool has_name)
 {
@@ -212,7 +213,7 @@ storm_zero_means_loss(const struct storm_plan *plan, uint64_t from, uint64_t to)
     }
     for (unsigned index = 0; index < plan->steps; index++) {
         const struct storm_step *step = &plan->step[index];
-        /* A cut inside the range leaves a page whose end reads as zeros without a fault. */
+        /* After a cut inside the range, the rest of the page reads as zeros without a fault. */
         if (step->kind == STORM_TRUNCATE ? step->from > from && step->from < to
                                          : step->kind != STORM_REPLACE && step->kind != STORM_UNLINK &&
                                                step->kind != STORM_REWRITE && step->from < to && step->to > from) {
@@ -236,9 +237,9 @@ pause_for(unsigned microseconds)
 }
 
 /**
- * Before a name goes, the file is opened, or the steps that follow would change another one. It is opened before it is
- * cut by who opens it for reading only as well, since no lease holds that back. And it is opened in the end, so that
- * every round has had a writer.
+ * Carries out the steps of a round. The file is opened before its name goes, since later steps would change another
+ * file. It is also opened before a read-only open cuts it, which no lease holds back. And it is opened at the end, so
+ * that every round has a writer.
  */
 static void
 work(struct storm_writer *writer)
@@ -278,7 +279,7 @@ can_punch(const struct storm *storm)
     return can;
 }
 
-/** Bytes that are never zero. A dozen of them in a row stand in one place of one version only. */
+/** The bytes are never zero. Any twelve bytes in a row occur only at one offset of one version. */
 void
 storm_fill_versions(struct storm *storm)
 {
@@ -317,7 +318,7 @@ storm_start(struct storm *storm, const char *path, const char *spare)
         while (read(commands[0], &byte, 1) == 1) {
             work(&writer);
             if (write(answers[1], &byte, 1) != 1) {
-                break; /* the reader died in the storm */
+                break; /* the reader has died */
             }
         }
         storm_writer_end(&writer);

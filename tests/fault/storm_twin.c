@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The storm's twin: the same writer, the same file, four threads that read it through a plain mapping, in a child. It
- * must die of SIGBUS, or else the storm proves nothing. Arguments: rounds, seed.
+ * The twin of the storm: the same writer and the same file, and four threads that read it through a plain mapping in a
+ * child process. The child must die of SIGBUS; otherwise the storm would prove nothing. Arguments: rounds, seed.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -51,7 +51,7 @@ storm_over_a_plain_mapping(void *argument)
         atomic_store(&bytes, mapped);
         storm_begin(storm, &plan);
         storm_end(storm);
-        close(file); /* the mapping stays: a reader may still be in it */
+        close(file); /* the file stays mapped, since a reader may still read it */
     }
     atomic_store(&over, true);
     for (unsigned index = 0; index < READERS; index++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A preloaded sigaction(2) that takes no handler for SIGBUS, as sanitizers, libjsig and sandboxes have one:
- * SWALLOW_SIGACTION=silently reports success and does nothing; any other value reports EPERM. Everything else, questions
- * about SIGBUS included, goes to the C library.
+ * A preloaded sigaction(2) that installs no handler for SIGBUS, like that of sanitizers, libjsig and sandboxes. With
+ * SWALLOW_SIGACTION=silently it returns success and does nothing; with any other value it fails with EPERM. All other
+ * calls, including reads of the action of SIGBUS, go to the C library.
  */
 #include <dlfcn.h>
 #include <errno.h>

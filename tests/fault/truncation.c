@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Files that shrink under a reader: the process lives, the bytes before the cut are true, the bytes behind it read as
- * zeros, and pin, unpin, check and info tell it. Beside every loss that raises a signal stands the same access to a
- * plain mapping, in a child, which dies of SIGBUS.
+ * Tests files that shrink under a reader. The process lives, the bytes before the cut are true, the bytes behind it
+ * read as zeros, and pin, unpin, check and info report the loss. Every access that raises a signal has a twin on a
+ * plain mapping in a child, which must die of SIGBUS.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +47,10 @@ struct plain {
     uint64_t to;
 };
 
-/** The same with open(2) and mmap(2): map, cut, read [from, to) and demand that what lies behind the cut is zero. */
+/**
+ * Does the same with open(2) and mmap(2): maps, cuts, reads [from, to), and checks that the bytes behind the cut are
+ * zero.
+ */
 static void
 read_plain(void *argument)
 {
@@ -72,7 +75,10 @@ twin_dies(const char *path, uint64_t cut, uint64_t from, uint64_t to)
 
 /* ------------------------------------------------------------------------------------------------------ truncation -- */
 
-/** Returns true when [offset, offset + length) of a region that starts at `from_file` is right, with the file cut at `cut`. */
+/**
+ * Checks `size` bytes that start at `file_offset` of the file: the pattern before the offset `lost`, and zeros from
+ * there on.
+ */
 static void
 check_cut_bytes(const uint8_t *bytes, uint64_t size, uint64_t file_offset, uint64_t lost)
 {
@@ -85,8 +91,8 @@ check_cut_bytes(const uint8_t *bytes, uint64_t size, uint64_t file_offset, uint6
 }
 
 /**
- * One reader of the window, one cut of the file, both outcomes: behind the cut lie whole pages of the window, so that
- * reading them faults; or only bytes of the page that the cut is in, which read as zeros without a signal.
+ * Tests one window and one cut of the file. Either the window has whole pages behind the cut, so that reading them
+ * faults; or it has only bytes of the page with the cut, which read as zeros without a signal.
  */
 static void
 cut_window(uint64_t offset, uint64_t length, uint64_t cut)
@@ -134,7 +140,7 @@ cut_window(uint64_t offset, uint64_t length, uint64_t cut)
     CHECK_STATUS(mmg_unpin(&behind), MMG_E_TRUNCATED);
     CHECK_STATUS(mmg_unpin(&last), MMG_E_TRUNCATED);
 
-    /* What is known to be lost is not handed out again; what is not lost is. */
+    /* Bytes that are known to be lost cannot be pinned again; other bytes can. */
     mmg_span again = MMG_SPAN_INIT;
     CHECK_STATUS(mmg_pin(handle, lost, 1, &again), MMG_E_TRUNCATED);
     CHECK_STATUS(mmg_pin(handle, 0, MMG_TO_END, &again), MMG_E_TRUNCATED);
@@ -196,7 +202,10 @@ cut_inside_the_last_page(void)
     cut_window(0, 10 * page - 7, 9 * page + 8);
 }
 
-/** A plain mapping reads zeros there and is told nothing: the twin of the case above ends well, with wrong bytes. */
+/**
+ * A reader of a plain mapping gets zeros there without any report. So the twin of the case above survives with wrong
+ * bytes.
+ */
 static void
 a_plain_mapping_is_not_told(void)
 {
@@ -260,7 +269,7 @@ write_pattern(const char *path, uint64_t offset, uint64_t size)
     free(bytes);
 }
 
-/** Cut, be noticed in one of two ways, and grow again with the very bytes that were there. */
+/** Cuts the file, lets the library notice it in one of two ways, and lets the file grow again with the same bytes. */
 static void
 cut_and_grow(bool by_fault)
 {
@@ -281,7 +290,7 @@ cut_and_grow(bool by_fault)
     CHECK_U64(check_info(handle).fault_offset, cut);
     CHECK_U64(check_info(handle).faults, by_fault ? 1 : 0);
     if (by_fault) {
-        /* The page of the cut is the file's again; those behind it were replaced, and stay zero. */
+        /* The page with the cut shows the file again. The pages behind it were replaced, and stay zero. */
         CHECK(check_is_pattern(whole.data, 0, 21 * page));
         CHECK(check_is_zero(whole.data + 21 * page, whole.size - 21 * page));
     }
@@ -292,7 +301,7 @@ cut_and_grow(bool by_fault)
     CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 
-    /* Another handle, opened now, knows nothing of it. */
+    /* A handle that is opened now does not report the old loss. */
     handle = open_window(path, 0, WHOLE);
     whole = check_pin(handle, 0, MMG_TO_END);
     CHECK(check_is_pattern(whole.data, 0, whole.size));
@@ -313,7 +322,7 @@ grown_after_a_check_stays_reported(void)
     cut_and_grow(false);
 }
 
-/** Only the times of the file tell of this one: no page was touched while it was short. */
+/** No page was touched while the file was short, so only its times show the cut. */
 static void
 grown_unseen_is_seen_by_changed(void)
 {
@@ -324,7 +333,7 @@ grown_unseen_is_seen_by_changed(void)
     uint32_t what = 0;
     CHECK_STATUS(mmg_changed(handle, &what), MMG_OK);
     CHECK_U64(what, 0);
-    usleep(20000); /* more than a clock tick, for file systems whose times move with it */
+    usleep(20000); /* longer than a clock tick, in which file times advance */
     check_truncate(path, page);
     check_truncate(path, whole_file());
     check_cut_bytes(whole.data, whole.size, 0, page);
@@ -515,7 +524,7 @@ sparse_file(void)
     return path;
 }
 
-/** A reader that scans is cut off; then it goes on, and looks at every gibibyte up to the end. */
+/** Cuts the file in the middle of a scan. The reader goes on, and reads a byte of every gibibyte up to the end. */
 static void
 cut_sparse(uint64_t cut)
 {
@@ -566,7 +575,7 @@ static const struct check_case cases[] = {
     {"a file cut at a page is contained and reported", cut_at_a_page, 0},
     {"a file cut inside a page is contained and reported", cut_inside_a_page, 0},
     {"a cut inside the last page is reported by check", cut_inside_the_last_page, 0},
-    {"a plain mapping cut inside the last page is told nothing", a_plain_mapping_is_not_told, 0},
+    {"a plain mapping that is cut inside the last page gets no report", a_plain_mapping_is_not_told, 0},
     {"a cut outside the window is no loss", a_cut_outside_the_window_is_no_loss, 0},
     {"a second, deeper cut is reported too", a_second_cut_is_reported_too, 0},
     {"a file grown again after a fault stays reported", grown_after_a_fault_stays_reported, 0},
@@ -575,7 +584,7 @@ static const struct check_case cases[] = {
     {"a replaced or removed file keeps its bytes", a_replaced_or_removed_file_keeps_its_bytes, 0},
     {"growth is no loss", growth_is_no_loss, 0},
     {"read, find and populate give statuses", read_find_and_populate_give_statuses, 0},
-    {"a copy does not care about truncation", a_copy_does_not_care, 0},
+    {"a copy does not change when its file is cut", a_copy_does_not_care, 0},
     {"pinned bytes of a closed region are contained", pinned_bytes_of_a_closed_region_are_contained, 0},
     {"memory files are contained", memory_files_are_contained, 0},
     {"two regions of one file know their own losses", two_regions_of_one_file_know_their_own_losses, 0},

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A plugin with a copy of the library inside is unloaded while its handler is installed, or while its thread runs. The
- * process goes on, and the host's own SIGBUS still reaches the host. Loading alone is a case of its own: not every C
- * library loads every model of thread-local variables late.
+ * Tests a plugin with a copy of the library that is unloaded while its handler is installed, or while its thread runs.
+ * The process must go on, and a SIGBUS of the host must still reach the host. A separate case only loads the library
+ * late, since not every C library can load every model of thread-local variables late.
  */
 #include <dlfcn.h>
 #include <signal.h>
@@ -23,7 +23,7 @@ host_handler(int signo __attribute__((unused)))
     caught++;
 }
 
-/* Unload a plugin that has opened a file. */
+/* Unloads a plugin that has opened a file. */
 static void
 open_and_unload(void *argument)
 {
@@ -38,20 +38,20 @@ open_and_unload(void *argument)
     REQUIRE(run != NULL);
     CHECK_STATUS(run(path, guarantee), MMG_OK);
     REQUIRE(dlclose(library) == 0);
-    usleep(300000); /* the thread of a lease ends 100 ms after the last */
+    usleep(300000); /* the lease thread ends 100 ms after the last lease */
     raise(SIGBUS);
     CHECK_I64(caught, guarantee == MMG_GUARANTEE_CONTAINED ? 1 : caught);
 }
 
 static void
-a_plugin_may_go_while_its_handler_stays(void)
+a_plugin_may_be_unloaded_while_its_handler_is_installed(void)
 {
     uint32_t guarantee = MMG_GUARANTEE_CONTAINED;
     CHECK_EXITED(check_child(open_and_unload, &guarantee));
 }
 
 static void
-a_plugin_may_go_while_its_thread_runs(void)
+a_plugin_may_be_unloaded_while_its_thread_runs(void)
 {
     uint32_t guarantee = MMG_GUARANTEE_STABLE;
     CHECK_EXITED(check_child(open_and_unload, &guarantee));
@@ -83,8 +83,9 @@ a_library_that_is_loaded_late_contains_faults(void)
 
 static const struct check_case cases[] = {
     {"a library that is loaded late contains faults", a_library_that_is_loaded_late_contains_faults, 0},
-    {"a plugin may go while its handler stays", a_plugin_may_go_while_its_handler_stays, 0},
-    {"a plugin may go while its thread runs", a_plugin_may_go_while_its_thread_runs, 0},
+    {"a plugin may be unloaded while its handler is installed", a_plugin_may_be_unloaded_while_its_handler_is_installed,
+     0},
+    {"a plugin may be unloaded while its thread runs", a_plugin_may_be_unloaded_while_its_thread_runs, 0},
 };
 
 CHECK_MAIN(cases)

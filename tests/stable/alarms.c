@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A STABLE region that is intact is never called lost, and its bytes are never replaced, whatever else goes on during
- * the break: reads, signals that the host raises, writers that need no descriptor.
+ * Tests that an intact STABLE region never reports a loss, and that its bytes are never replaced, whatever happens
+ * during the break: reads, signals that the host raises, or writers without a descriptor.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +41,7 @@ check_still(mmg_handle handle)
     CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
 }
 
-/** Another process cuts the file, and so breaks its lease. */
+/** Cuts the file in another process, which breaks its lease. */
 static void
 cut_elsewhere(const char *path, off_t size)
 {
@@ -73,13 +73,16 @@ read_all_the_time(void *argument)
     return NULL;
 }
 
-/** No file may become so long, so the bytes are secured in memory, and mmg_read() changes from the file to them. */
+/**
+ * The limit on file sizes forbids a snapshot file, so the bytes are secured in memory, and mmg_read() changes from the
+ * file to the memory.
+ */
 static void
 a_read_in_the_midst_of_a_break_is_whole(void)
 {
     struct rlimit before;
     if (check_under_valgrind()) {
-        check_skip("Valgrind does not let memory be moved to where a file is mapped");
+        check_skip("Valgrind does not allow memory to be moved over a mapped file");
         return;
     }
     void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
@@ -106,7 +109,7 @@ a_read_in_the_midst_of_a_break_is_whole(void)
         REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
         if (status != MMG_OK) {
             CHECK_STATUS(status, MMG_E_UNSTABLE);
-            check_skip("neither a lease nor a file in memory is to be had");
+            check_skip("neither a lease nor a file in memory is possible");
             break;
         }
     }
@@ -131,15 +134,15 @@ raise_all_the_time(void *unused)
 }
 
 /**
- * Of a signal that is raised, the guard does not know the address, so it looks for mappings that lost their tail. One
- * whose file was cut and that shows a snapshot by now is none.
+ * A raised signal has no address, so the guard looks for mappings that have lost their tail. A mapping whose file was
+ * cut, but that shows a snapshot, has lost nothing.
  */
 static void
 a_signal_that_the_host_raises_replaces_no_bytes(void)
 {
     pthread_t raising;
 #if defined(__SANITIZE_THREAD__)
-    check_skip("ThreadSanitizer delivers signals late, and answers sigaction(2) from a table of its own");
+    check_skip("ThreadSanitizer delivers signals late, and answers sigaction(2) from its own table");
     return;
 #endif
     struct sigaction host = {.sa_handler = ignore_signal};
@@ -147,7 +150,8 @@ a_signal_that_the_host_raises_replaces_no_bytes(void)
     REQUIRE(sigaction(SIGBUS, &host, &before) == 0);
     atomic_store(&is_over, false);
     mmg_options options = stable_options(MMG_BACKING_MAP);
-    CHECK_STATUS(mmg_close(check_open(check_file("first", SIZE), &options), 0), MMG_OK); /* the guard is on top now */
+    CHECK_STATUS(mmg_close(check_open(check_file("first", SIZE), &options), 0),
+                 MMG_OK); /* this puts the guard on top */
     REQUIRE(pthread_create(&raising, NULL, raise_all_the_time, NULL) == 0);
     for (unsigned round = 0; round < 24 && check_failures() == 0; round++) {
         const char *path = check_file("file", 256 << 10);
@@ -162,7 +166,7 @@ a_signal_that_the_host_raises_replaces_no_bytes(void)
 
 /* -------------------------------------------------------------------------------------------------- pinned pages -- */
 
-/** The kernel holds the pages of the file for io_uring, and no descriptor and no mapping shows it. */
+/** The kernel holds the pages of the file for io_uring, although no descriptor and no mapping of a writer exists. */
 static void
 pages_that_io_uring_holds_change_no_bytes(void)
 {
@@ -191,13 +195,13 @@ pages_that_io_uring_holds_change_no_bytes(void)
         mmg_handle handle = check_open(path, &options);
         bool may_be_seen = (check_info(handle).exceptions & MMG_EXCEPT_PINNED_PAGES) != 0;
         CHECK(ring_read(&ring, source, pages, size, 0, true) > 0);
-        if (!may_be_seen) { /* else the region says by name that this is not held back */
+        if (!may_be_seen) { /* otherwise the region lists this among its exceptions */
             check_still(handle);
         }
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
         ring_unpin(&ring);
     } else {
-        check_skip("this kernel holds no pages of files of this file system");
+        check_skip("this kernel does not hold pages of this file system");
     }
     ring_end(&ring);
     close(source);

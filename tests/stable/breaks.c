@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Breaks of leases against everything else that may go on in the process at the same time: closes, forks, other breaks,
- * opens of the same file, writers among the process's own threads. What the library's thread and its callers share is
- * what ThreadSanitizer looks at here.
+ * Tests breaks of leases while other things happen in the process: closes, forks, other breaks, opens of the same file,
+ * and writers among the threads of the process. With ThreadSanitizer the cases check the data that the thread of the
+ * library shares with its callers.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@ stable_options(void)
     return options;
 }
 
-/** A region under a lease; 0, and the case is skipped, where the file system has none. */
+/** Opens a region with a lease. Where the file system has no leases, skips the case and returns 0. */
 static mmg_handle
 open_leased(const char *path)
 {
@@ -36,9 +36,8 @@ open_leased(const char *path)
     mmg_handle handle = check_open(path, &options);
     if (check_info(handle).means != MMG_MEANS_LEASE) {
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-        check_skip(check_under_qemu()
-                       ? "qemu-user cannot have the break of a lease told by the highest signal, SIGRTMAX"
-                       : "the file system under TMPDIR gives no lease, or the file is not ours");
+        check_skip(check_under_qemu() ? "qemu-user cannot deliver the signal of a lease break, which is SIGRTMAX - 1"
+                                      : "the file system under TMPDIR gives no lease, or another user owns the file");
         return 0;
     }
     return handle;
@@ -61,7 +60,7 @@ overwrite_in_thread(void *path)
     return NULL;
 }
 
-/** Returns true when the region still shows the pattern. */
+/** Checks that the region is STABLE and still shows the pattern. */
 static void
 check_still(mmg_handle handle)
 {
@@ -111,7 +110,8 @@ a_close_during_the_break_ends_the_copy_and_lets_the_writer_in(void)
 }
 
 /**
- * The copy is read through the region that was opened last. When that one ends, the copy begins anew for the others.
+ * The keeper reads the copy through the region that was opened last. When that region is closed, the keeper begins a
+ * new copy for the others.
  */
 static void
 a_close_during_the_break_leaves_the_other_regions_stable(void)
@@ -174,7 +174,7 @@ static struct {
     uint64_t rounds;
 } crowd;
 
-/** Open, write oneself, look, close; the other threads do the same with other files and with this one. */
+/** Opens a file, writes to it, checks it and closes it, while other threads do the same with this file and others. */
 static void *
 live_in_a_crowd(void *number)
 {
@@ -187,7 +187,7 @@ live_in_a_crowd(void *number)
         uint8_t first[512];
         mmg_status status = mmg_open(crowd.path[check_random_below(&random, THREADS)], &options, &handle, NULL);
         if (status == MMG_E_UNSTABLE) {
-            continue; /* the others wrote to it during every attempt */
+            continue; /* other threads wrote to the file during every attempt */
         }
         if (!CHECK_STATUS(status, MMG_OK)) {
             break;
@@ -227,7 +227,7 @@ many_threads_may_open_break_and_close_at_once(void)
 
 static pthread_barrier_t start;
 
-/** One of several threads that take the first leases of all, at the same time. */
+/** Takes a lease at the same time as other threads. They are the first leases of the process. */
 static void *
 take_one_of_the_first(void *path)
 {
@@ -253,7 +253,7 @@ the_first_leases_may_be_taken_by_several_threads_at_once(void)
             snprintf(crowd.path[index], sizeof crowd.path[index], "%s", check_path(name));
             (void)check_file(name, 300000);
         }
-        usleep(150000); /* the library's thread waits a while for the next lease; here it shall have ended */
+        usleep(150000); /* wait until the thread of the library has ended, which comes some time after the last lease */
         for (unsigned index = 0; index < THREADS; index++) {
             REQUIRE(pthread_create(&threads[index], NULL, take_one_of_the_first, crowd.path[index]) == 0);
         }
@@ -271,7 +271,7 @@ look_as_a_child(void *argument)
 {
     mmg_handle handle = *(mmg_handle *)argument;
     mmg_info info = check_info(handle);
-    /* Forked before the break was over, or after it. */
+    /* The fork came before the end of the break, or after it. */
     CHECK((info.guarantee == MMG_GUARANTEE_CONTAINED && info.shortfall == MMG_SHORT_FORKED) ||
           (info.guarantee == MMG_GUARANTEE_STABLE && info.means != MMG_MEANS_LEASE));
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
@@ -297,7 +297,7 @@ a_fork_during_the_break_disturbs_neither_side(void)
 }
 
 static void
-the_last_lease_and_the_next_first_one_follow_each_other_at_once(void)
+a_new_first_lease_may_follow_the_last_one_at_once(void)
 {
     const char *path = check_file("file", 300000);
     uint64_t rounds = check_scaled(300);
@@ -308,7 +308,7 @@ the_last_lease_and_the_next_first_one_follow_each_other_at_once(void)
         }
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
         if (round % 64 == 63) {
-            usleep(99000 + (useconds_t)round * 10); /* about as long as the thread waits for another */
+            usleep(99000 + (useconds_t)round * 10); /* about as long as the thread waits for another lease */
         }
     }
 }
@@ -324,8 +324,7 @@ static const struct check_case cases[] = {
      the_first_leases_may_be_taken_by_several_threads_at_once, CHECK_ONCE},
     {"many threads may open, break and close at once", many_threads_may_open_break_and_close_at_once, CHECK_ONCE},
     {"a fork during the break disturbs neither side", a_fork_during_the_break_disturbs_neither_side, 0},
-    {"the last lease and the next first one follow each other at once",
-     the_last_lease_and_the_next_first_one_follow_each_other_at_once, 0},
+    {"a new first lease may follow the last one at once", a_new_first_lease_may_follow_the_last_one_at_once, 0},
 };
 
 CHECK_MAIN(cases)

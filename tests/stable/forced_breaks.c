@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Breaks in orders that are forced and not hoped for. The program stands between the library and the kernel: in
- * mmap(2), which is called after a lease was taken and before the lease gets its region, and in fcntl(2), which gives a
- * lease up.
+ * Tests breaks in a forced order of events. The program defines mmap(2), which the library calls after it has taken a
+ * lease and before the lease gets its region, and fcntl(2), which gives a lease up. So it can break a lease between two
+ * steps of the library.
  */
-#undef _FILE_OFFSET_BITS /* with it, the name mmap would be mmap64 */
+#undef _FILE_OFFSET_BITS /* with the macro, mmap would become mmap64 */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -20,11 +20,11 @@
 
 #define SIZE ((UINT64_C(1) << 20) + 77)
 
-static const char *path_to_break; /* NULL: mmap(2) is nothing but mmap(2) */
-static bool is_refused;           /* the mapping fails, after the writer has arrived */
+static const char *path_to_break; /* NULL: mmap(2) does nothing else */
+static bool is_refused;           /* mmap(2) fails after the writer has begun */
 static pid_t writer;
 
-/** In the writer: begins the break, tells so, and waits for its turn to write. */
+/** Runs in the writer: begins the break, reports that, and waits until the kernel lets it write. */
 static _Noreturn void
 write_when_let_in(const char *path, int told)
 {
@@ -38,7 +38,8 @@ write_when_let_in(const char *path, int told)
 }
 
 /**
- * The hooks that a fork runs would wait for what the thread that calls mmap(2) may hold, so it is done without them.
+ * Starts a writer, whose open breaks the lease, and waits until the break has begun. The thread that calls mmap(2) may
+ * hold locks for which fork hooks would wait, so the fork is made without hooks.
  */
 static void
 have_it_broken(void)
@@ -68,7 +69,7 @@ map(void *address, size_t length, int protection, int flags, int fd, off_t offse
             return MAP_FAILED;
         }
     }
-#ifdef __s390x__ /* whose system call has the arguments in memory */
+#ifdef __s390x__ /* the system call takes its arguments in memory there */
     unsigned long arguments[] = {(unsigned long)address,    length,
                                  (unsigned long)protection, (unsigned long)flags,
                                  (unsigned long)fd,         (unsigned long)offset};
@@ -142,7 +143,9 @@ a_break_before_the_lease_has_a_region_is_not_forgotten(void)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
-/** The mapping fails, so the lease goes, the writer is let in, and the bytes come by the next means that holds. */
+/**
+ * When the mapping fails, the library gives the lease up, the writer can go on, and the bytes come by the next means.
+ */
 static void
 a_mapping_that_fails_in_the_midst_of_a_break_lets_the_writer_in(void)
 {
@@ -157,7 +160,7 @@ a_mapping_that_fails_in_the_midst_of_a_break_lets_the_writer_in(void)
     mmg_status status = mmg_open(path, &options, &handle, NULL);
     is_refused = false;
     check_writer_was_let_in();
-    CHECK(status == MMG_OK || status == MMG_E_UNSTABLE); /* the file changes while it is copied */
+    CHECK(status == MMG_OK || status == MMG_E_UNSTABLE); /* the file may change while it is copied */
     if (status == MMG_OK) {
         mmg_info info = check_info(handle);
         CHECK_U64(info.guarantee, MMG_GUARANTEE_STABLE);
@@ -172,14 +175,14 @@ a_mapping_that_fails_in_the_midst_of_a_break_lets_the_writer_in(void)
 
 /* -------------------------------------------------------------------------------------------------- handing over -- */
 
-static atomic_bool is_watching;     /* somebody wants to know when a lease is given up */
-static atomic_bool is_handing_over; /* one is */
+static atomic_bool is_watching;     /* the test waits until a lease is given up */
+static atomic_bool is_handing_over; /* a lease is being given up */
 
-/** Holds the first lease that is given up for a while, so that a question meets the moment before. */
+/** Delays the first lease that is given up, so that a question comes just before. */
 static int
 control(int fd, int command, va_list arguments)
 {
-    void *argument = va_arg(arguments, void *); /* a number arrives in the same register */
+    void *argument = va_arg(arguments, void *); /* a number is in the same register */
     if (command == F_SETLEASE && (long)(intptr_t)argument == F_UNLCK && atomic_exchange(&is_watching, false)) {
         atomic_store(&is_handing_over, true);
         usleep(50000);
@@ -217,8 +220,8 @@ open_for_writing(void *path)
 }
 
 /**
- * What the library knows of a lease is out of date after 0.9 s. A question then meets a region that shows its snapshot
- * already and whose lease is not given up yet: it has lost nothing.
+ * After 0.9 s the library must ask the kernel about a lease again. Here the question comes when the region shows its
+ * snapshot already, and its lease is not given up yet. It must find no loss.
  */
 static void
 a_question_in_the_midst_of_the_hand_over_finds_no_loss(void)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The storm against a read-only medium, where nobody can write: root tries it all the same. It opens for writing, cuts,
- * punches, removes and replaces the file, asks for the medium to be writable, mounts another version over the file or
- * over all of it, takes the medium out of the tree and puts it back, and has the page cache dropped, while four threads
- * read a region that was opened STABLE before. Nothing of that may show:
+ * The storm against a read-only medium, to which no process can write. Root tries it nevertheless: it opens the file
+ * for writing, cuts, punches, removes and replaces it, remounts the medium as writable, mounts another version over the
+ * file or the medium, unmounts the medium and mounts it again, and drops the page cache. Meanwhile four threads read a
+ * region that was opened STABLE before. They must not notice any of that:
  *
  *  - the kernel refuses every change, which is why the library may say "read-only medium";
  *  - every byte, through spans, mmg_read() and mmg_find(), is at all times the one of the medium;
@@ -38,13 +38,13 @@
 static uint64_t rounds;
 static uint64_t seed;
 static const char *who;
-static const char *medium, *other; /* where they are mounted */
-static char where[4096];           /* where the former is seen, and what is done to it is done */
-static char path[8192];            /* of the file there */
+static const char *medium, *other; /* the folders where they are mounted */
+static char where[4096];           /* the folder under which the tests see and change the medium */
+static char path[8192];            /* the path of the file there */
 static uint8_t *original;
 static uint64_t size;
 
-/** One round, as its readers see it. */
+/** The state of one round, which its readers share. */
 static struct {
     mmg_handle handle;
     uint64_t offset;
@@ -65,7 +65,7 @@ is_refused(int result)
     return result < 0 && errno == EROFS;
 }
 
-/** Whatever changes a file. */
+/** Tries every call that changes a file. */
 static void
 try_to_change(void)
 {
@@ -88,7 +88,10 @@ try_to_change(void)
     close(file);
 }
 
-/** Ask for the medium, or this mount of it, to be writable. The kernel may say yes: it stays what it is. */
+/**
+ * Tries to make the medium, or this mount of it, writable. The kernel may report success, but the medium stays
+ * read-only.
+ */
 static void
 try_to_remount(void)
 {
@@ -101,7 +104,7 @@ static void
 drop_caches(void)
 {
     int file = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
-    if (file >= 0) { /* else in a container that may not */
+    if (file >= 0) { /* a container may not be allowed to do it */
         CHECK(write(file, "3", 1) == 1);
         close(file);
     }
@@ -123,13 +126,13 @@ enum {
     CHANGE,
     REMOUNT,
     DROP,
-    COVER_ALL,  /* another version over the medium, */
-    COVER_FILE, /* over the file, */
-    EXCHANGE,   /* in its place */
+    COVER_ALL,  /* mounts another version over the medium */
+    COVER_FILE, /* mounts another version over the file */
+    EXCHANGE,   /* mounts another version in place of the medium */
     DEEDS
 };
 
-/** Returns true when the change puts another version at the path, until it is undone. */
+/** Returns true when a deed puts another version at the path until it is undone. */
 static bool
 replaces(int deed)
 {
@@ -165,7 +168,7 @@ do_deed(int deed, bool undo)
 
 /* ------------------------------------------------------------------------------------------------ the other side -- */
 
-/** A process with the rights that the program was started with. A command is a deed, or one to be undone. */
+/** The process that keeps the rights of the program at its start. Each command makes it do or undo a deed. */
 static struct {
     pid_t process;
     int commands;
@@ -260,7 +263,7 @@ judge(bool is_replaced)
     CHECK_U64(info.size, now.length);
     CHECK_STATUS(mmg_changed(now.handle, &what), MMG_OK);
     CHECK_I64((what & MMG_CHANGED_PATH) != 0, is_replaced);
-    CHECK_U64(what & ~(uint64_t)MMG_CHANGED_PATH, 0); /* the file itself cannot have */
+    CHECK_U64(what & ~(uint64_t)MMG_CHANGED_PATH, 0); /* the file itself cannot have changed */
 }
 
 static void
@@ -269,7 +272,7 @@ run_round(uint64_t *random)
     mmg_options options = MMG_OPTIONS_INIT;
     int deed = (int)check_random_below(random, DEEDS);
     options.guarantee = MMG_GUARANTEE_STABLE;
-    options.copy_threshold = 1; /* as a large file is treated */
+    options.copy_threshold = 1; /* the file is treated like a large one */
     now.offset = options.offset = check_random_below(random, size / 2);
     now.length = options.length = size - now.offset - check_random_below(random, size / 4);
     now.handle = check_open(path, &options);
@@ -279,7 +282,7 @@ run_round(uint64_t *random)
     root_tell(deed, false);
     judge(replaces(deed));
     if (replaces(deed)) {
-        root_tell(DROP, false); /* with it gone from the tree, all has to come from the medium anew */
+        root_tell(DROP, false); /* while the medium is not mounted, all bytes must be read from it again */
         root_tell(deed, true);
         judge(false);
     }
@@ -301,9 +304,8 @@ read_original(const char *name)
 }
 
 /**
- * A tree of mounts of our own, so that nothing stays behind whatever happens, with the medium where it can be taken
- * away. In a chroot(2), whose root is no mount, what we do may be seen outside, and is gone there once we have undone
- * it.
+ * Makes a mount namespace, so that no mounts stay behind whatever happens, and mounts the medium where it can be
+ * unmounted. In a chroot(2) whose root is not a mount, other processes may see the mounts until they are undone.
  */
 static void
 prepare_tree(void)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The storm against STABLE: a writer in another process truncates, extends, rewrites, punches, replaces and removes a
- * file at random while four threads read a region of it that was opened STABLE before. Nothing of that may show:
+ * file at random, while four threads read a region of it that was opened STABLE before. The readers must not notice any
+ * of that:
  *
  *  - every byte, through spans, mmg_read() and mmg_find(), is at all times the one that the file held when it was
  *    opened;

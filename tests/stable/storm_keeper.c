@@ -31,7 +31,7 @@ static void
 empty_and_write_another(const struct storm *storm)
 {
     int file = open(storm->path, O_RDONLY | O_TRUNC | O_CLOEXEC);
-    REQUIRE(file >= 0 || errno == EACCES); /* NFS refuses it */
+    REQUIRE(file >= 0 || errno == EACCES); /* NFS refuses the call */
     if (file >= 0) {
         close(file);
     }
@@ -41,7 +41,7 @@ empty_and_write_another(const struct storm *storm)
     close(file);
 }
 
-/** Does what a command says. Returns the descriptor that is kept open for writing, or -1. */
+/** Carries out a command. Returns the descriptor that stays open for writing, or -1. */
 static int
 obey(const struct storm *storm, enum storm_command command)
 {
@@ -98,7 +98,7 @@ storm_keeper_start(struct storm_keeper *keeper, const struct storm *storm, bool 
     if (keeper->process == 0) {
         close(commands[1]);
         close(answers[0]);
-        close(storm->commands); /* or the writer would wait for us */
+        close(storm->commands); /* otherwise the writer would wait for this process */
         keep(storm, commands[0], answers[1]);
         if (removes) {
             remove_files(storm);
