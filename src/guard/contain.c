@@ -90,22 +90,40 @@ static enum replaced
 replace(const struct held *held, size_t from, size_t to, size_t fault)
 {
     unsigned char *start = held->r.start;
+    /* A spare page cannot replace a huge page. */
+    bool has_fault = fault < held->r.length && held->r.page == mmgi_map_page_size();
+    unsigned char *touched = has_fault ? start + fault : NULL;
 
     if ((held->r.traits & MAPPING_IS_ADOPTED) != 0)
         return mmgi_adopted_replace(&held->r, from, to, fault);
-    if (held->r.page != mmgi_map_page_size()) /* a spare page cannot replace a huge page */
-        fault = held->r.length;
-    return mmgi_spares_replace(start + from, to - from, fault < held->r.length ? start + fault : NULL, MAP_ACCESS_READ);
+    if (from == held->r.secured && to == held->r.length)
+        return mmgi_spares_replace_whole(start + from, to - from, touched, MAP_ACCESS_READ);
+    return mmgi_spares_replace(start + from, to - from, touched, MAP_ACCESS_READ);
+}
+
+/*
+ * Replaces everything in a mapping that comes from the file. To replace a part of a mapping takes one or two mappings more,
+ * which the process may not have. This takes none. All replaced bytes are recorded as lost.
+ */
+static enum replaced
+contain_all(const struct held *held, mmg_status cause)
+{
+    lose(held, held->r.secured, held->r.length, cause);
+    return replace(held, held->r.secured, held->r.length, held->r.length);
 }
 
 static bool
 contain_tail(const struct held *held, size_t fault)
 {
-    const size_t from = tail_start(held);
+    size_t from = tail_start(held);
 
     /* All bytes behind the end of the file are lost, also those on its last page, which the kernel shows as zeros. */
     lose(held, present_bytes(held), held->r.length, MMG_E_TRUNCATED);
     enum replaced done = replace(held, from, held->r.length, fault);
+    if (done == REPLACED_NOTHING) {
+        from = held->r.secured;
+        done = contain_all(held, MMG_E_TRUNCATED);
+    }
     if (done == REPLACED_ALL) {
         struct repairs *repairs = mmgi_registry_repairs(held->number);
         size_t known = atomic_load_explicit(&repairs->tail, memory_order_relaxed);
@@ -124,12 +142,9 @@ contain_pages(const struct held *held, size_t from, size_t to, size_t fault, mmg
     if (replace(held, from, to, fault) != REPLACED_NOTHING)
         return true;
     /* Replacing pages in the middle takes two more mappings, which the process may not have. Replacing all pages from
-       there to the end takes one more, and replacing the whole mapping takes none. All replaced bytes are recorded as lost. */
+       there to the end takes one more. */
     lose(held, from, length, cause);
-    if (replace(held, from, length, length) != REPLACED_NOTHING)
-        return true;
-    lose(held, 0, length, cause);
-    return replace(held, 0, length, length) != REPLACED_NOTHING;
+    return replace(held, from, length, length) != REPLACED_NOTHING || contain_all(held, cause) != REPLACED_NOTHING;
 }
 
 /*

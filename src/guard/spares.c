@@ -16,25 +16,56 @@
 _Atomic uint32_t mmgi_spares_missing = SPARES;
 static _Atomic(unsigned char *) spares[SPARES];
 
+/* Stores a fresh spare in a place. Returns false when another thread has filled this place. */
+static bool
+spare_store(uint32_t place, unsigned char *fresh) /* NOLINT(readability-non-const-parameter): stored as it is */
+{
+    unsigned char *none = NULL;
+
+    if (!atomic_compare_exchange_strong(&spares[place], &none, fresh))
+        return false;
+    atomic_fetch_sub(&mmgi_spares_missing, 1);
+    return true;
+}
+
 void
 mmgi_spares_fill(void)
 {
     if (spares_are_full())
         return;
     unsigned char *fresh = mmgi_map_spares(SPARES);
-    for (uint32_t i = 0; fresh != NULL && i < SPARES; i++, fresh += mmgi_map_page_size()) {
-        unsigned char *none = NULL;
-        if (atomic_compare_exchange_strong(&spares[i], &none, fresh))
-            atomic_fetch_sub(&mmgi_spares_missing, 1);
-        else
-            mmgi_map_spare_release(fresh); /* another thread has filled this place */
-    }
+    for (uint32_t i = 0; fresh != NULL && i < SPARES; i++, fresh += mmgi_map_page_size())
+        if (!spare_store(i, fresh))
+            mmgi_map_spare_release(fresh);
 }
 
-/* Takes a spare page for the caller. Returns NULL when none is left. */
-static unsigned char *
-spare_take(void)
+/* Returns true when no more than `kept` spares are left. */
+static bool
+are_few(uint32_t kept)
 {
+    return atomic_load(&mmgi_spares_missing) + kept >= SPARES;
+}
+
+/* Makes one spare again where too few are left for the next mapping that has to be replaced as a whole. */
+static void
+spare_renew(void)
+{
+    unsigned char *fresh = are_few(SPARES_FOR_WHOLE - 1) ? mmgi_map_spare_again() : NULL;
+
+    if (fresh == NULL)
+        return;
+    for (uint32_t i = 0; i < SPARES; i++)
+        if (spare_store(i, fresh))
+            return;
+    mmgi_map_spare_release(fresh);
+}
+
+/* Takes a spare page for the caller. Returns NULL when no more than `kept` spares are left. */
+static unsigned char *
+spare_take(uint32_t kept)
+{
+    if (are_few(kept)) /* two threads that ask at once may take one that was to be kept */
+        return NULL;
     for (uint32_t i = 0; i < SPARES; i++) {
         unsigned char *spare = atomic_exchange(&spares[i], NULL);
         if (spare == NULL)
@@ -48,7 +79,7 @@ spare_take(void)
 static bool
 replace_page(unsigned char *page, unsigned access)
 {
-    unsigned char *spare = spare_take();
+    unsigned char *spare = spare_take(0);
 
     if (spare == NULL || mmgi_map_spare_move(spare, page, access) == 0)
         return spare != NULL;
@@ -56,9 +87,9 @@ replace_page(unsigned char *page, unsigned access)
     return false;
 }
 
-/* Replaces pages when the process has no address space or no mapping left. */
+/* Replaces pages when the process has no address space or no mapping left. Leaves `kept` spares to others. */
 static enum replaced
-replace_at_limit(unsigned char *start, size_t length, unsigned char *fault, unsigned access)
+replace_at_limit(unsigned char *start, size_t length, unsigned char *fault, unsigned access, uint32_t kept)
 {
     struct process_space limit;
     int os_code = ENOMEM;
@@ -77,7 +108,7 @@ replace_at_limit(unsigned char *start, size_t length, unsigned char *fault, unsi
         break;
     }
     for (int i = 0; i < MAX_GIVEN_UP && os_code == ENOMEM; i++) {
-        unsigned char *spare = spare_take();
+        unsigned char *spare = spare_take(kept);
         if (spare == NULL)
             break;
         mmgi_map_spare_release(spare);
@@ -86,8 +117,8 @@ replace_at_limit(unsigned char *start, size_t length, unsigned char *fault, unsi
     return os_code == 0 ? REPLACED_ALL : REPLACED_NOTHING;
 }
 
-enum replaced
-mmgi_spares_replace(unsigned char *start, size_t length, unsigned char *fault, unsigned access)
+static enum replaced
+replace(unsigned char *start, size_t length, unsigned char *fault, unsigned access, uint32_t kept)
 {
     int os_code = mmgi_map_replace_with_zeros(start, length, access);
 
@@ -98,5 +129,22 @@ mmgi_spares_replace(unsigned char *start, size_t length, unsigned char *fault, u
     }
     if (os_code == 0)
         return REPLACED_ALL;
-    return os_code == ENOMEM ? replace_at_limit(start, length, fault, access) : REPLACED_NOTHING;
+    return os_code == ENOMEM ? replace_at_limit(start, length, fault, access, kept) : REPLACED_NOTHING;
+}
+
+enum replaced
+mmgi_spares_replace(unsigned char *start, size_t length, unsigned char *fault, unsigned access)
+{
+    return replace(start, length, fault, access, SPARES_FOR_WHOLE);
+}
+
+enum replaced
+mmgi_spares_replace_whole(unsigned char *start, size_t length, unsigned char *fault, unsigned access)
+{
+    enum replaced done = replace(start, length, fault, access, 0);
+
+    /* The kernel needed room for one mapping more, and now has it again. */
+    if (done == REPLACED_ALL)
+        spare_renew();
+    return done;
 }

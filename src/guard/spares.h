@@ -15,6 +15,8 @@
 
 /** The number of spares. One loss at the limit of mappings takes at most four. */
 #define SPARES 16u
+/** So many of them are kept for whole mappings, each of which takes one at most. */
+#define SPARES_FOR_WHOLE 2u
 
 /** The number of missing spares. The function below reads it. */
 extern _Atomic uint32_t mmgi_spares_missing __attribute__((visibility("hidden")));
@@ -44,5 +46,11 @@ enum replaced {
  * Async-signal-safe.
  */
 enum replaced mmgi_spares_replace(unsigned char *start, size_t length, unsigned char *fault, unsigned access);
+
+/**
+ * Does the same for pages that begin and end where mappings do. The kernel then cuts no mapping in two, so this works when
+ * nothing but the last spares is left. Async-signal-safe.
+ */
+enum replaced mmgi_spares_replace_whole(unsigned char *start, size_t length, unsigned char *fault, unsigned access);
 
 #endif

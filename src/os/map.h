@@ -54,10 +54,12 @@ void mmgi_map_unlock(unsigned char *start, size_t length);
 
 /**
  * Spare pages. The first call returns `count` pages of zeros side by side, each of which is a mapping of its own, or NULL when
- * there is no room. The second call gives one page back, so that the process may make one more mapping. The third call moves
- * one page onto a lost page, which takes no address space. The last two calls are async-signal-safe.
+ * there is no room. The second call returns one such page. The third call gives one page back, so that the process may make
+ * one more mapping. The fourth call moves one page onto a lost page, which takes no address space. All but the first call are
+ * async-signal-safe.
  */
 unsigned char *mmgi_map_spares(size_t count);
+unsigned char *mmgi_map_spare_again(void);
 void mmgi_map_spare_release(unsigned char *spare);
 int mmgi_map_spare_move(unsigned char *spare, unsigned char *lost, unsigned access);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Tests a process at its limits: no mapping, no address space, or no lockable memory is left. A loss is contained
- * nevertheless, and an open copies where it cannot map. Limits belong to the process, so every case runs in a child.
+ * Tests a process at its limits: no mapping, no address space, or no lockable memory is left, or a small stack. A loss is
+ * contained nevertheless, and an open copies where it cannot map. Limits belong to the process, so every case runs in a
+ * child.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 #include "check.h"
 
 #define PAGES 64
+#define MANY 32 /* more mappings than the guard has spares */
 
 static mmg_handle handle;
 static mmg_span span;
@@ -87,6 +90,41 @@ run_out_of_mappings_with_a_hole(void *argument __attribute__((unused)))
     CHECK_STATUS(mmg_unpin(&span), MMG_E_IO);
 }
 
+/**
+ * Many files are cut in the middle, each of which takes a mapping more. When the spares are used up, a mapping is given up
+ * as a whole, and told as lost as a whole.
+ */
+static void
+run_out_of_mappings_and_spares(void *argument __attribute__((unused)))
+{
+    mmg_handle handles[MANY];
+    mmg_span spans[MANY];
+    int descriptors[MANY];
+    const uint64_t kept = 8;
+    unsigned given_up = 0;
+    for (unsigned i = 0; i < MANY; i++) {
+        open_and_pin(PAGES);
+        handles[i] = handle;
+        spans[i] = span;
+        descriptors[i] = open(path, O_RDWR | O_CLOEXEC);
+        REQUIRE(descriptors[i] >= 0 && unlink(path) == 0);
+    }
+    use_up_mappings();
+    for (unsigned i = 0; i < MANY; i++) {
+        REQUIRE(ftruncate(descriptors[i], (off_t)(kept * check_page())) == 0);
+        for (uint64_t at = kept; at < PAGES; at++) {
+            REQUIRE(*(const volatile uint8_t *)(spans[i].data + at * check_page()) == 0);
+        }
+        const uint64_t first = check_info(handles[i]).fault_offset;
+        REQUIRE(first == 0 || first == kept * check_page());
+        given_up += first == 0;
+        REQUIRE(first == 0 ? check_is_zero(spans[i].data, kept * check_page())
+                           : check_is_pattern(spans[i].data, 0, kept * check_page()));
+        CHECK_STATUS(mmg_unpin(&spans[i]), MMG_E_TRUNCATED);
+    }
+    CHECK(given_up > 0 && given_up < MANY - 8);
+}
+
 static void
 open_without_mappings(void *argument __attribute__((unused)))
 {
@@ -124,6 +162,7 @@ without_a_mapping_left_a_loss_is_contained(void)
     }
     CHECK_EXITED(check_child(run_out_of_mappings, NULL));
     CHECK_EXITED(check_child(run_out_of_mappings_with_a_hole, NULL));
+    CHECK_EXITED(check_child(run_out_of_mappings_and_spares, NULL));
     CHECK_EXITED(check_child(open_without_mappings, NULL));
 }
 
@@ -203,10 +242,67 @@ where_all_memory_is_locked_a_loss_is_contained(void)
     }
 }
 
+/* ---------------------------------------------------------------------------------------------------------- stacks -- */
+
+#define SMALL_STACK ((size_t)64 << 10)
+
+/** Opens, searches and closes a file that has no name, by each means that maps. */
+static void *
+open_on_a_small_stack(void *argument)
+{
+    const int descriptor = *(const int *)argument;
+    static const struct {
+        uint32_t guarantee;
+        uint64_t flags;
+    } ways[] = {{0, 0}, {MMG_GUARANTEE_STABLE, 0}, {MMG_GUARANTEE_STABLE, MMG_FLAG_NO_LEASE}};
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        mmg_options options = check_backing(MMG_BACKING_MAP);
+        mmg_handle opened = 0;
+        uint64_t position = 0;
+        options.guarantee = ways[i].guarantee;
+        options.flags = ways[i].flags;
+        REQUIRE_STATUS(mmg_open_fd(descriptor, &options, &opened, NULL), MMG_OK);
+        CHECK_STATUS(mmg_find(opened, 0, MMG_TO_END, "not there", 9, &position), MMG_OK);
+        CHECK_STATUS(mmg_verify(opened), MMG_OK);
+        CHECK_STATUS(mmg_close(opened, 0), MMG_OK);
+    }
+    return NULL;
+}
+
+static void
+open_in_a_thread(void *argument)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    REQUIRE(pthread_attr_init(&attributes) == 0);
+    REQUIRE(pthread_attr_setstacksize(&attributes, SMALL_STACK) == 0);
+    REQUIRE(pthread_create(&thread, &attributes, open_on_a_small_stack, argument) == 0);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    pthread_attr_destroy(&attributes);
+}
+
+/** A snapshot of a memfd goes to a disk, so it is copied by way of a buffer. */
+static void
+a_thread_with_a_small_stack_can_open(void)
+{
+    if (!may_run()) {
+        return;
+    }
+    int on_disk = open(check_file("file", PAGES * check_page()), O_RDONLY | O_CLOEXEC);
+    int in_memory = memfd_create("limits", MFD_CLOEXEC);
+    REQUIRE(on_disk >= 0 && in_memory >= 0);
+    REQUIRE(ftruncate(in_memory, (off_t)(PAGES * check_page())) == 0);
+    CHECK_EXITED(check_child(open_in_a_thread, &on_disk));
+    CHECK_EXITED(check_child(open_in_a_thread, &in_memory));
+    close(on_disk);
+    close(in_memory);
+}
+
 static const struct check_case cases[] = {
     {"without a mapping left a loss is contained, and an open copies", without_a_mapping_left_a_loss_is_contained, 0},
     {"below the limit on address space a loss is contained", below_the_limit_on_address_space_a_loss_is_contained, 0},
     {"where all memory is locked a loss is contained", where_all_memory_is_locked_a_loss_is_contained, 0},
+    {"a thread with a small stack can open", a_thread_with_a_small_stack_can_open, 0},
 };
 
 CHECK_MAIN(cases)

@@ -30,24 +30,24 @@
 #define MMAP2_UNIT 4096
 
 /*
- * Calls mmap(2) over existing pages, without the C library. Sanitizers and preloaded tools intercept the function of the C
+ * Calls mmap(2) without the C library, in a handler or over existing pages. Sanitizers and preloaded tools intercept the function of the C
  * library, and their code is not async-signal-safe. A race detector would also report the replacement as a write, although
  * no reader can see a difference. On 32-bit systems the call is mmap2, because mmap takes other arguments there; on s390x
  * mmap takes its arguments in memory.
  */
 static void *
-mmap_over(void *start, size_t length, int access, int flags, int fd, off_t offset)
+mmap_directly(void *start, size_t length, int access, int flags, int fd, off_t offset)
 {
     /* SAFETY: each caller has its own reason. The cast is needed since syscall(2) returns an address as a long. */
 #if defined(SYS_mmap2)
-    return (void *)syscall(SYS_mmap2, start, length, access, flags | MAP_FIXED, fd, (long)(offset / MMAP2_UNIT));
+    return (void *)syscall(SYS_mmap2, start, length, access, flags, fd, (long)(offset / MMAP2_UNIT));
 #elif defined(__s390x__)
     unsigned long arguments[] = {(unsigned long)start,  length,
-                                 (unsigned long)access, (unsigned long)(flags | MAP_FIXED),
+                                 (unsigned long)access, (unsigned long)flags,
                                  (unsigned long)fd,     (unsigned long)offset};
     return (void *)syscall(SYS_mmap, arguments);
 #else
-    return (void *)syscall(SYS_mmap, start, length, access, flags | MAP_FIXED, fd, offset);
+    return (void *)syscall(SYS_mmap, start, length, access, flags, fd, offset);
 #endif
 }
 
@@ -151,7 +151,8 @@ mmgi_map_replace_with_zeros(unsigned char *start, size_t length, unsigned access
      * the new pages are hardly ever written to, so a range of 100 GB takes no memory, and the kernel must not refuse it
      * for its size.
      */
-    void *base = mmap_over(start, length, protection_of(access), MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *base = mmap_directly(start, length, protection_of(access),
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
     return base == MAP_FAILED ? errno : 0;
 }
@@ -181,6 +182,17 @@ mmgi_map_spares(size_t count)
             return NULL;
         }
     return first;
+}
+
+unsigned char *
+mmgi_map_spare_again(void)
+{
+    /* SAFETY: new memory at an address of the kernel's choice, to which nothing refers. Shared memory of its own never becomes
+       one mapping with its neighbours. */
+    void *page = mmap_directly(NULL, mmgi_map_page_size(), PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                               0);
+
+    return page == MAP_FAILED ? NULL : page;
 }
 
 void
@@ -227,7 +239,7 @@ mmgi_map_replace_with_file(const struct mapping *mapping, size_t length, int fd,
      * reader sees a difference. MAP_FIXED replaces the pages in one step, so that no other thread can map anything
      * there in between.
      */
-    void *base = mmap_over(mapping->base, length, PROT_READ, MAP_SHARED, fd, (off_t)offset);
+    void *base = mmap_directly(mapping->base, length, PROT_READ, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
 
     return base == MAP_FAILED ? errno : 0;
 }

@@ -143,7 +143,7 @@ write_fully(int fd, const unsigned char *bytes, size_t size, uint64_t offset)
 static int
 copy_through_buffer(int from, int to, uint64_t offset, size_t size)
 {
-    unsigned char buffer[65536];
+    unsigned char buffer[16384]; /* a thread may have a stack of 64 KiB */
 
     while (size > 0) {
         size_t want = size < sizeof buffer ? size : sizeof buffer, got;

@@ -61,6 +61,12 @@ mmgi_map_spares(size_t count)
     return NULL;
 }
 
+unsigned char *
+mmgi_map_spare_again(void)
+{
+    return NULL;
+}
+
 void
 mmgi_map_spare_release(unsigned char *spare)
 {
