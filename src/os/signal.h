@@ -33,7 +33,7 @@ enum signal_cause {
     SIGNAL_CAUSE_OTHER,  /* not the fault signal, or nothing that this library could contain */
     SIGNAL_CAUSE_PAGE,   /* a page could not be delivered */
     SIGNAL_CAUSE_POISON, /* the hardware lost the bytes around an address */
-    SIGNAL_CAUSE_RAISED  /* this process sent the signal by raise(3) or kill(2) */
+    SIGNAL_CAUSE_RAISED  /* this process sent the signal by raise(3), kill(2) or sigqueue(3) */
 };
 
 struct signal_report {

@@ -299,7 +299,8 @@ mmgi_signal_describe(int signo, const void *about, struct signal_report *report)
         report->address = info->si_addr;
         report->poisoned = (size_t)1
                            << info->si_addr_lsb; /* si_addr_lsb is the number of the lowest valid bit of the address */
-    } else if ((info->si_code == SI_TKILL || info->si_code == SI_USER) && info->si_pid == getpid()) {
+    } else if ((info->si_code == SI_TKILL || info->si_code == SI_USER || info->si_code == SI_QUEUE) &&
+               info->si_pid == getpid()) {
         report->cause = SIGNAL_CAUSE_RAISED;
     }
 }
