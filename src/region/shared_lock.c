@@ -73,12 +73,41 @@ find(uint64_t device, uint64_t inode, uint32_t kind)
     return lock;
 }
 
+static int
+descriptor_of(const struct shared_lock *lock)
+{
+    return lock->duplicate >= 0 ? lock->duplicate : lock->first_fd;
+}
+
+/* Returns true when the descriptor of a lock still names the file. The host may have closed it, and may have its number for a
+   file of its own. */
+static bool
+is_ours(const struct shared_lock *lock)
+{
+    struct file_status status;
+
+    return mmgi_file_status_if(descriptor_of(lock), lock->device, lock->inode, &status) != EBADF;
+}
+
 /* Makes the lock outlive the region that took it, by a duplicate of its descriptor. Returns false when the process has no
    descriptor left. */
 static bool
 keep(struct shared_lock *lock)
 {
     return lock->duplicate >= 0 || mmgi_file_duplicate(lock->first_fd, &lock->duplicate) == 0;
+}
+
+/* Takes the lock once more, on the descriptor of a new region, where the host has closed the one that had it. */
+static int
+take_again(struct shared_lock *lock, int fd)
+{
+    int os_code = mmgi_lock_try(fd, lock->kind);
+
+    if (os_code == 0) {
+        lock->first_fd = fd;
+        lock->duplicate = -1;
+    }
+    return os_code;
 }
 
 static struct shared_lock *
@@ -105,10 +134,12 @@ share_take(int fd, uint32_t kind, uint64_t device, uint64_t inode, struct shared
         return mmgi_lock_try(fd, kind);
     mmgi_mutex_lock(&mutex);
     struct shared_lock *lock = find(device, inode, kind);
-    if (lock != NULL && keep(lock)) {
+    if (lock != NULL && !is_ours(lock))
+        os_code = take_again(lock, fd);
+    if (lock != NULL && os_code == 0 && keep(lock)) {
         lock->shares++;
         *out = lock;
-    } else {
+    } else if (os_code == 0) {
         os_code = mmgi_lock_try(fd, kind);
         if (os_code == 0 && lock == NULL)
             *out = lock_new(fd, kind, device,
@@ -179,12 +210,12 @@ unlink_lock(struct shared_lock *lock)
 }
 
 static void
-share_drop(struct shared_lock *lock, int fd, bool unlock)
+share_drop(struct shared_lock *lock, bool unlock)
 {
     mmgi_mutex_lock(&mutex);
     if (--lock->shares == 0) {
-        if (unlock)
-            mmgi_lock_drop(lock->duplicate >= 0 ? lock->duplicate : fd, lock->kind);
+        if (unlock && is_ours(lock))
+            mmgi_lock_drop(descriptor_of(lock), lock->kind);
         if (lock->duplicate >= 0)
             mmgi_file_close_if(lock->duplicate, lock->device, lock->inode);
         unlink_lock(lock);
@@ -198,7 +229,7 @@ mmgi_shared_lock_drop(struct lock_share *share, uint32_t kind, int fd, bool unlo
 {
     count_down(share);
     if (share->lock != NULL) {
-        share_drop(share->lock, fd, unlock);
+        share_drop(share->lock, unlock);
         share->lock = NULL;
     } else if (unlock && kind != MMG_LOCK_NONE) {
         mmgi_lock_drop(fd, kind);

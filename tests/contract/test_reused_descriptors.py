@@ -6,6 +6,7 @@ The bytes of another file are never told to be the region's, and what has the nu
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +115,33 @@ def close_many(path: Path, other: Path) -> None:
 def test_regions_that_share_a_lock_leave_the_host_its_descriptors(large: Sample, tmp_path: Path) -> None:
     other = files.sample(tmp_path / "other", LARGE, seed=2)
     in_child(close_many, large.path, other.path)
+
+
+def open_one_more(path: Path, before: int) -> None:
+    handles = [mmg.accepted(mmg.try_open(path, lock=abi.MMG_LOCK_SHARED)) for _ in range(before)]
+    inlet, outlet = os.pipe()
+    numbers = close_behind_its_back(path)
+    occupy(numbers, lambda: os.dup(outlet))
+    later = [mmg.accepted(mmg.try_open(path, lock=abi.MMG_LOCK_SHARED)) for _ in range(4)]
+    for handle in handles:
+        assert mmg.close(handle) == abi.MMG_OK
+    assert {mmg.info(handle).lock for handle in later} == {abi.MMG_LOCK_SHARED}
+    with path.open("rb") as writer, pytest.raises(BlockingIOError):
+        fcntl.flock(writer, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    for number in {*numbers, outlet}:
+        os.close(number)
+    assert os.read(inlet, 1) == b"", "a descriptor of the host was duplicated, and its pipe never ends"
+    for handle in later:
+        assert mmg.close(handle) == abi.MMG_OK
+    assert watch.descriptors_of(path) == []
+    with path.open("rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("before", [9, 10, 20])
+def test_a_lock_that_the_host_has_closed_is_taken_again(large: Sample, before: int) -> None:
+    """Up to eight regions each have a lock of their own, the ninth has one to share, the tenth a duplicate of it."""
+    in_child(open_one_more, large.path, before)
 
 
 @pytest.mark.parametrize("guarantee", [abi.MMG_GUARANTEE_CONTAINED, abi.MMG_GUARANTEE_STABLE])
