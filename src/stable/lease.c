@@ -37,7 +37,7 @@ os_condition mmgi_lease_changed = OS_CONDITION_INIT;
 static struct leased_file *buckets[BUCKETS];
 static struct lease **by_fd; /* indexed by descriptor */
 static size_t by_fd_room;
-static uint64_t leases;
+static _Atomic uint64_t leases; /* mmg_stats_get() reads it without the mutex, also in a signal handler */
 static _Atomic uint64_t refusals;
 
 /* ------------------------------------------------------------------------------------------------------ the tables -- */
@@ -390,11 +390,11 @@ mmgi_lease_count_refusal(void)
 void
 mmgi_lease_count(mmg_stats *stats)
 {
+    /* Without the mutex: a signal handler may have interrupted the thread that holds it. In a child that has taken no lease
+       the numbers are the parent's. */
     if (fork_mark() != 0) {
-        mmgi_mutex_lock(&mmgi_lease_mutex);
-        stats->leases = leases;
+        stats->leases = atomic_load_explicit(&leases, memory_order_relaxed); /* statistics, ordered with nothing */
         stats->leases_breaking = mmgi_keeper_breaking();
-        mmgi_mutex_unlock(&mmgi_lease_mutex);
     }
     stats->lease_refusals = atomic_load_explicit(&refusals, memory_order_relaxed);
     stats->snapshot_bytes = mmgi_snapshot_bytes();

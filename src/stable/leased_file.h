@@ -77,7 +77,7 @@ void mmgi_keeper_rest(void);
 /** Forgets the thread and all breaks, in a child process, which has neither. */
 void mmgi_keeper_reset(void);
 
-/** Returns the number of files for which a writer waits. The caller holds the mutex. */
+/** Returns the number of files for which a writer waits. Async-signal-safe. */
 uint64_t mmgi_keeper_breaking(void);
 
 /*

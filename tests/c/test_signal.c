@@ -5,11 +5,13 @@
  */
 #include "check.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/time.h>
+#include <unistd.h>
 
 static mmg_handle handles[2];
 static volatile sig_atomic_t wrong;
@@ -137,10 +139,185 @@ a_handler_may_pin_while_handles_come_and_go(void)
     CHECK_STATUS(mmg_close(handles[1], MMG_CLOSE_STRICT), MMG_OK);
 }
 
+/* ------------------------------------------------------------------------------------------------ with lost bytes -- */
+
+#define LOSSY 65536 /* the size of the file; all but the first page is cut off */
+
+static uint64_t page;
+
+/** Calls everything that may be called from a handler, on a region that has lost all pages but the first. */
+static void
+on_alarm_with_losses(int signal_number)
+{
+    (void)signal_number;
+    mmg_span span = MMG_SPAN_INIT;
+    mmg_info info = MMG_INFO_INIT;
+    mmg_stats stats = MMG_STATS_INIT;
+    mmg_options options;
+    mmg_loss loss = MMG_LOSS_INIT;
+    const uint32_t *counter = NULL;
+    uint8_t buffer[32];
+    uint64_t got = 0, count = 0, next = 0;
+    interruptions++;
+    wrong |= mmg_pin(handles[0], 0, page, &span) != MMG_OK || span.data[page - 1] != check_byte(page - 1);
+    wrong |= mmg_unpin(&span) != MMG_OK;
+    wrong |= mmg_pin(handles[0], page, 1, &span) != MMG_E_TRUNCATED;
+    wrong |= mmg_read(handles[0], page - 8, buffer, sizeof buffer, &got) != MMG_E_TRUNCATED || got != 8;
+    wrong |= mmg_check(handles[0]) != MMG_E_TRUNCATED;
+    wrong |= mmg_loss_counter(handles[0], &counter) != MMG_OK || *(const volatile uint32_t *)counter == 0;
+    wrong |= mmg_info_get(handles[0], &info) != MMG_OK || info.fault_offset != page;
+    wrong |= mmg_stats_get(&stats) != MMG_OK || stats.losses_truncated == 0;
+    wrong |= mmg_losses_get(0, &loss, 1, &count, &next) != MMG_OK || count != 1 || loss.cause != MMG_E_TRUNCATED;
+    wrong |= mmg_options_init(&options, sizeof options) != MMG_OK;
+    wrong |= mmg_status_message(MMG_E_IO)[0] == '\0' || mmg_term(MMG_TERM_MEANS, MMG_MEANS_LEASE)[0] != 'l';
+    wrong |= mmg_abi_version() != MMG_ABI || mmg_version()[0] != '1';
+}
+
+/** The code below the handler makes the same calls, and finds one new loss after another. */
+CHECK_IN_A_CHILD(what_is_safe_is_safe_while_bytes_are_lost)
+{
+    const struct sigaction handler = {.sa_handler = on_alarm_with_losses, .sa_flags = SA_RESTART};
+    const struct itimerval often = {{0, period()}, {0, period()}};
+    mmg_options map = check_backing(MMG_BACKING_MAP);
+    const char *lossy = check_file("lossy", LOSSY);
+    int wanted = check_is_slow() ? 200 : 3000;
+    page = check_page();
+    handles[0] = check_open(lossy, &map);
+    mmg_span all = check_pin(handles[0], 0, MMG_TO_END);
+    check_truncate(lossy, page);
+    REQUIRE(check_touch(all.data, page) == 0);
+    REQUIRE(sigaction(SIGALRM, &handler, NULL) == 0);
+    REQUIRE(setitimer(ITIMER_REAL, &often, NULL) == 0);
+    while (interruptions < wanted) {
+        const char *path = check_file("file", 3 * page);
+        mmg_handle handle = check_open(path, &map);
+        mmg_span span = check_pin(handle, 0, MMG_TO_END);
+        check_truncate(path, 0);
+        REQUIRE(check_touch(span.data, 2 * page) == 0);
+        REQUIRE_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+        REQUIRE_STATUS(mmg_pin(handles[0], page, 1, &span), MMG_E_TRUNCATED);
+        REQUIRE_STATUS(mmg_pin(handles[0], 0, page, &span), MMG_OK);
+        REQUIRE_STATUS(mmg_unpin(&span), MMG_OK);
+        REQUIRE_STATUS(mmg_close(handle, 0), MMG_OK);
+    }
+    REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR);
+    CHECK_I64(wrong, 0);
+    CHECK_STATUS(mmg_unpin(&all), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_close(handles[0], MMG_CLOSE_STRICT), MMG_OK);
+}
+
+/* ---------------------------------------------------------------------------------------------- with other threads -- */
+
+static void
+on_alarm_with_leases(int signal_number)
+{
+    (void)signal_number;
+    mmg_stats stats = MMG_STATS_INIT;
+    interruptions++;
+    wrong |= mmg_stats_get(&stats) != MMG_OK || stats.leases > 1;
+}
+
+/** Opening and closing hold a mutex that the counters must do without. */
+static void
+the_counters_may_be_read_while_leases_come_and_go(void)
+{
+    const struct sigaction handler = {.sa_handler = on_alarm_with_leases, .sa_flags = SA_RESTART};
+    const struct itimerval often = {{0, period()}, {0, period()}};
+    mmg_options stable = check_backing(MMG_BACKING_MAP);
+    const char *path = check_file("file", 300000);
+    int wanted = check_is_slow() ? 200 : 3000;
+    stable.guarantee = MMG_GUARANTEE_STABLE;
+    wrong = 0;
+    interruptions = 0;
+    REQUIRE(sigaction(SIGALRM, &handler, NULL) == 0);
+    REQUIRE(setitimer(ITIMER_REAL, &often, NULL) == 0);
+    while (interruptions < wanted) {
+        mmg_handle handle = check_open(path, &stable);
+        if (check_info(handle).means != MMG_MEANS_LEASE) {
+            check_skip("the file system under TMPDIR gives no lease, or the file is not ours");
+            interruptions = wanted;
+        }
+        REQUIRE_STATUS(mmg_close(handle, 0), MMG_OK);
+    }
+    REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR);
+    CHECK_I64(wrong, 0);
+}
+
+static atomic_bool is_stopped, may_go_on, is_over;
+
+/** Stops the thread wherever it is, until it may go on. */
+static void
+on_stop(int signal_number)
+{
+    (void)signal_number;
+    atomic_store(&is_stopped, true);
+    while (!atomic_load(&may_go_on)) {
+        usleep(50);
+    }
+    atomic_store(&is_stopped, false);
+}
+
+/** Pins and unpins, by cells of the slot and by the pins of the second table. */
+static void
+pin_often(void)
+{
+    mmg_span spans[12];
+    for (size_t index = 0; index < 12; index++) {
+        REQUIRE_STATUS(mmg_pin(handles[0], index, 50, &spans[index]), MMG_OK);
+    }
+    for (size_t index = 0; index < 12; index++) {
+        REQUIRE_STATUS(mmg_unpin(&spans[index]), MMG_OK);
+    }
+}
+
+static void *
+pin_until_it_is_over(void *unused)
+{
+    while (!atomic_load(&is_over)) {
+        pin_often();
+    }
+    return unused;
+}
+
+/** What pins and unpins is lock-free: wherever one thread is stopped, the others get on. */
+CHECK_IN_A_CHILD(a_thread_that_is_stopped_in_a_pin_holds_nobody_up)
+{
+    const struct sigaction handler = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
+    mmg_options map = check_backing(MMG_BACKING_MAP);
+    uint64_t random = check_seed(), stops = check_scaled(1000);
+    pthread_t thread;
+    handles[0] = check_open(check_file("file", 100000), &map);
+    REQUIRE(sigaction(SIGUSR1, &handler, NULL) == 0);
+    REQUIRE(pthread_create(&thread, NULL, pin_until_it_is_over, NULL) == 0);
+    for (uint64_t stop = 0; stop < stops; stop++) {
+        atomic_store(&may_go_on, false);
+        usleep((useconds_t)check_random_below(&random, 100));
+        REQUIRE(pthread_kill(thread, SIGUSR1) == 0);
+        while (!atomic_load(&is_stopped)) {
+            usleep(10);
+        }
+        for (int round = 0; round < 100; round++) {
+            pin_often();
+        }
+        atomic_store(&may_go_on, true);
+        while (atomic_load(&is_stopped)) {
+            usleep(10);
+        }
+    }
+    atomic_store(&is_over, true);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    CHECK_STATUS(mmg_close(handles[0], MMG_CLOSE_STRICT), MMG_OK);
+}
+
 static const struct check_case cases[] = {
     {"pins of a handler and of the code it interrupts do not meet",
      pins_of_a_handler_and_of_the_code_it_interrupts_do_not_meet, 0},
     {"a handler may pin while handles come and go", a_handler_may_pin_while_handles_come_and_go, 0},
+    {"what is safe is safe while bytes are lost", what_is_safe_is_safe_while_bytes_are_lost, CHECK_ONCE},
+    {"the counters may be read while leases come and go", the_counters_may_be_read_while_leases_come_and_go,
+     CHECK_ONCE},
+    {"a thread that is stopped in a pin holds nobody up", a_thread_that_is_stopped_in_a_pin_holds_nobody_up,
+     CHECK_ONCE | CHECK_THREADS},
 };
 
 CHECK_MAIN(cases)
