@@ -290,6 +290,21 @@ CHECK_IN_A_CHILD(the_environment_switches_it_off)
     mmg_close(handle, 0);
 }
 
+CHECK_IN_A_CHILD(an_empty_value_and_0_switch_nothing_off)
+{
+    static const char *const values[] = {"", "0"};
+    for (size_t index = 0; index < 2; index++) {
+        const char *path = check_file("big", file_size());
+        REQUIRE(setenv("MMAPGUARD_NO_SIGNAL", values[index], 1) == 0);
+        CHECK_I64(mmg_guard_state(), index == 0 ? MMG_GUARD_NONE : MMG_GUARD_TOP);
+        mmg_handle handle = open_with(path, MMG_BACKING_MAP, MMG_FLAG_REQUIRE_GUARD);
+        CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+        CHECK_U64(check_info(handle).means, MMG_MEANS_FAULT_GUARD);
+        lose(path, handle);
+        mmg_close(handle, 0);
+    }
+}
+
 static void
 read_disabled(void *argument __attribute__((unused)))
 {
@@ -684,6 +699,7 @@ static const struct check_case everywhere[] = {
     {"a fault while SIGBUS is blocked kills", a_fault_while_blocked_kills, 0},
     {"a displaced guard is reported, and goes back on top on demand", displaced_is_told_and_mended, 0},
     {"the environment switches the guard off", the_environment_switches_it_off, 0},
+    {"an empty value and 0 in the environment switch nothing off", an_empty_value_and_0_switch_nothing_off, 0},
     {"switched off by the environment a region is a plain mapping",
      switched_off_by_the_environment_a_region_is_a_plain_mapping, 0},
     {"a refusal is noticed", a_refusal_is_noticed, 0},

@@ -7,6 +7,7 @@ Beside each stands the same with the standard library's mmap, which dies of SIGB
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
 import mmap
 import os
@@ -207,6 +208,63 @@ def lose_plainly_under(name: str, sample: Sample) -> None:
 def test_whoever_reads_the_bytes_survives(name: str, sample: Sample) -> None:
     in_child(lose_under, name, sample)
     run_child(lose_plainly_under, name, sample).died_of(signal.SIGBUS)
+
+
+# ----------------------------------------------------------------------------------------- who lets the kernel read --
+
+
+EFAULT = os.strerror(errno.EFAULT)
+
+
+def sent(view: memoryview, path: Path) -> bytes:
+    """The bytes that one write(2) with a buffer moves into a new file."""
+    with open(path, "wb", buffering=0) as stream:
+        count = stream.write(view)
+    data = path.read_bytes()
+    assert count == len(data)
+    return data
+
+
+def lose_under_system_calls(sample: Sample, out: Path) -> None:
+    """Neither of the first two reads raises a signal, so neither contains the loss."""
+    size = 10 * PAGE
+    with mmg.opened(mmg.try_open(sample.path, **MAPPED)) as handle:
+        status, span = mmg.pin(handle)
+        assert status == abi.MMG_OK
+        view = buffer_of(span)
+        cut(sample.path, size)
+        with pytest.raises(OSError, match=EFAULT):
+            sent(view[size : size + PAGE], out)
+        assert sent(view[size - 2 * PAGE : size + 2 * PAGE], out) == sample.data[size - 2 * PAGE : size]
+        assert mmg.info(handle).faults == 0
+        assert view[size] == 0  # now a reader meets the loss
+        assert sent(view[size - PAGE : size + PAGE], out) == sample.data[size - PAGE : size] + bytes(PAGE)
+        assert mmg.info(handle).faults == 1
+        view.release()
+        assert mmg.unpin(span) == abi.MMG_E_TRUNCATED
+        assert mmg.check(handle) == abi.MMG_E_TRUNCATED
+
+
+def lose_before_a_check(sample: Sample, out: Path) -> None:
+    """The check tells of the loss that no reader has met, and the system call still fails."""
+    with mmg.opened(mmg.try_open(sample.path, **MAPPED)) as handle:
+        status, span = mmg.pin(handle)
+        assert status == abi.MMG_OK
+        cut(sample.path, 0)
+        view = buffer_of(span)
+        with pytest.raises(OSError, match=EFAULT):
+            sent(view[:PAGE], out)
+        view.release()
+        assert mmg.check(handle) == abi.MMG_E_TRUNCATED
+        assert mmg.info(handle).faults == 0
+        assert mmg.unpin(span) == abi.MMG_E_TRUNCATED
+
+
+@pytest.mark.parametrize("lose", [lose_under_system_calls, lose_before_a_check])
+def test_a_system_call_on_a_span_fails_before_containment_and_moves_zeros_after_it(
+    lose: Callable[[Sample, Path], None], sample: Sample, tmp_path: Path
+) -> None:
+    in_child(lose, sample, tmp_path / "out")
 
 
 # ------------------------------------------------------------------------------------------------------- in a scan --

@@ -33,15 +33,17 @@ def test_without_leases_no_writer_is_refused_or_kept_waiting(places: Places) -> 
         is_still(handle, one.data)
 
 
-def _by_environment(path: Path) -> int:
-    os.environ["MMAPGUARD_NO_LEASE"] = "1"
+def _by_environment(path: Path, value: str) -> int:
+    os.environ["MMAPGUARD_NO_LEASE"] = value
     with stable(path) as handle:
         return means(handle)
 
 
 def test_the_environment_keeps_leases_out(places: Places) -> None:
     one = files.sample(places("ext4") / "file", files.LARGE)
-    assert in_child(_by_environment, one.path) != abi.MMG_MEANS_LEASE
+    assert in_child(_by_environment, one.path, "1") != abi.MMG_MEANS_LEASE
+    for value in ("", "0"):
+        assert in_child(_by_environment, one.path, value) == abi.MMG_MEANS_LEASE
 
 
 def test_the_number_of_leases_has_a_limit(places: Places) -> None:

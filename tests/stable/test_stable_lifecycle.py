@@ -6,7 +6,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,6 +71,37 @@ def test_the_thread_lives_from_the_first_lease_to_the_last(leasing_folder: Path)
         until(lambda: watch.threads() == before, "the thread ends with the lease, though the handle is open")
         is_still(handle, one.data)
     assert watch.threads() == before
+
+
+def _is_traced(thread: int) -> bool:
+    status = Path(f"/proc/self/task/{thread}/status").read_text()
+    return "\nTracerPid:\t0\n" not in status
+
+
+def test_the_thread_waits_100_ms_for_another_lease_before_it_ends(
+    leasing_folder: Path, tmp_path: Path
+) -> None:
+    """No clock is read: the last system call that the thread waits in has this limit, and reaches it."""
+    tool = shutil.which("strace")
+    if tool is None:
+        pytest.skip("strace is not installed")
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    before, log = watch.threads(), tmp_path / "log"
+    with stable(one.path):
+        thread = helper_thread()
+        tracer = subprocess.Popen(
+            [tool, "-qq", "-e", "trace=rt_sigtimedwait", "-o", log, "-p", str(thread)],
+            stderr=subprocess.DEVNULL,
+        )
+        until(lambda: _is_traced(thread) or tracer.poll() is not None, "strace is attached, or cannot be")
+        if tracer.poll() is not None:
+            pytest.skip("this system lets no process trace another one of the same user")
+    until(lambda: watch.threads() == before, "the thread ends")
+    tracer.wait()
+    waits = re.findall(
+        r"rt_sigtimedwait\(.*\{tv_sec=(\d+), tv_nsec=(\d+)\}.* = (-?\w+ ?\w*)", log.read_text()
+    )
+    assert waits[-1] == ("0", "100000000", "-1 EAGAIN")
 
 
 def test_who_asks_for_no_lease_gets_no_thread(leasing_folder: Path) -> None:
