@@ -163,3 +163,47 @@ def test_a_sandbox_of_what_the_document_lists_is_the_one_that_is_tested(name: st
     rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \|$", (ROOT / "docs" / "SAFETY.md").read_text(), re.M)
     named = next(calls for what, calls in rows if re.sub(r" \(.*\)", "", what) == SANDBOX_ROWS[name])
     assert set(re.findall(r"X\((\w+)\)", listed[1])) == set(re.findall(r"`(\w+)`", named))
+
+
+def file_systems() -> dict[str, tuple[str, str, str, str]]:
+    """The table of file systems in SAFETY.md: locks, STABLE for the owner, for a stranger, and remarks, by name."""
+    text = (ROOT / "docs" / "SAFETY.md").read_text().partition("## File systems")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \| ([^|]*) \| ([^|]*) \|(?: ([^|]*))? ?\|$", text, re.M)
+    return {
+        name: (locks, owner, owner if stranger == "as the owner" else stranger, remarks)
+        for names, locks, owner, stranger, remarks in rows
+        for name in re.split(r",? and |, ", names)
+    }
+
+
+def test_the_table_of_file_systems_is_that_of_the_library() -> None:
+    source = (ROOT / "src" / "os" / "linux" / "file_system.c").read_text()
+    known = {
+        name: (set(facts.split(" | ")), lock)
+        for name, facts, lock in re.findall(
+            r'^    \{"(\w+)", ([\w |]+), FILE_SYSTEM_LOCK_(\w+)\},$', source, re.M
+        )
+    }
+    table = file_systems()
+    assert len(known) > 40
+    told = {name for name, (facts, _) in known.items() if facts & {"LEASES", "MEDIUM", "VERITY"}}
+    assert told - set(table) == set(), "without a row"
+    for name in known.keys() & table.keys():
+        facts, lock = known[name]
+        locks, owner, stranger, remarks = table[name]
+        assert (locks == "local") == (lock == "ADVISORY"), name
+        assert (owner == "lease") == ("LEASES" in facts), name
+        assert (owner == "read-only medium") == ("MEDIUM" in facts), name
+        assert ("verity" in stranger) == ("VERITY" in facts), name
+        assert ("coarse times" in remarks) == ("COARSE" in facts), name
+        if lock == "ADVISORY" and "MEDIUM" not in facts:
+            assert ("reflink" in stranger) == ("NO_REFLINK" not in facts), name
+    leases = re.search(
+        r"^- The file system is ((?:[\w, ]|\n)*), by its name",
+        (ROOT / "docs" / "SAFETY.md").read_text(),
+        re.M,
+    )
+    assert leases
+    assert set(re.split(r", | or |\s+", leases[1])) == {
+        name for name, (facts, _) in known.items() if "LEASES" in facts
+    }

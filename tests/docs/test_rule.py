@@ -7,11 +7,12 @@ What the words promise is held by tests/contract/test_verify.py, and by the test
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from support.documents import words_of
+from support.library import ROOT
+
 RULE = "What you computed from a region holds if mmg_verify reports nothing afterwards."
 LIMITS = (
     "The times of a file set a limit: mmg_verify does not see a write within the same clock tick, a write through a "
@@ -30,12 +31,6 @@ PLACES = (
     "bindings/rust/mmapguard/README.md",
     "bindings/rust/mmapguard/src/region.rs",
 )
-
-
-def words_of(text: str) -> str:
-    """Return a text without the marks of comments and of Markdown, and with single spaces."""
-    plain = re.sub(r"(?m)^\s*(?:\*|///?|//!|--+|>)\s?", " ", text)
-    return " ".join(re.sub(r"[`*]", "", plain).split())
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -375,6 +375,41 @@ a_handler_that_repairs_comes_first(void)
     CHECK_EXITED(check_child(two_mappings, &stranger));
 }
 
+/* The action below the handler. A signal handler uses it, so it is static. */
+static struct sigaction found_action;
+
+/** Restores the action that was found, and raises the signal again, as Python's faulthandler does. */
+static void
+restore_and_raise(int signo)
+{
+    sigaction(SIGBUS, &found_action, NULL);
+    raise(signo);
+}
+
+static void
+read_below_such_a_handler(void *argument)
+{
+    const struct sigaction action = {.sa_handler = restore_and_raise, .sa_flags = SA_NODEFER};
+    const uint8_t *bytes = foreign_map(argument, PROT_READ, MAP_SHARED, whole(), 0);
+    guard(0);
+    REQUIRE(sigaction(SIGBUS, &action, &found_action) == 0);
+    check_truncate(argument, 0);
+    CHECK(touch(bytes, 0) == 0);
+}
+
+/** The raised signal has no address, and only for a region the guard can look for what was cut. */
+static void
+a_handler_that_raises_anew_hides_the_address(void)
+{
+    char path[4096];
+
+    if (is_unsupported()) {
+        return;
+    }
+    snprintf(path, sizeof path, "%s", check_file("foreign", whole()));
+    CHECK_KILLED(check_child(read_below_such_a_handler, path), SIGBUS);
+}
+
 static const struct check_case cases[] = {
     {"a shared mapping lives, and the ledger names the file", a_shared_mapping, 0},
     {"a private mapping lives", a_private_mapping, 0},
@@ -388,6 +423,7 @@ static const struct check_case cases[] = {
     {"a flag adds shared writable mappings", a_flag_adds_shared_writable_mappings, 0},
     {"calls nest", calls_nest, 0},
     {"a handler that repairs its own mappings comes first", a_handler_that_repairs_comes_first, 0},
+    {"a handler that raises the signal anew hides the address", a_handler_that_raises_anew_hides_the_address, 0},
 };
 
 CHECK_MAIN(cases)
