@@ -36,11 +36,18 @@ static struct reserved_fd reserved = {.fd = -1};
  * ------------------------------------------------------------------------------------------------- breaking leases --
  */
 
+/* Returns true when a lease is in force. The host may have closed its descriptor; then a younger lease may have the number. */
+static bool
+is_whole(const struct lease *lease)
+{
+    return mmgi_lease_of(lease->fd) == lease && mmgi_lease_state(lease->fd) == LEASE_WHOLE;
+}
+
 /* Puts a file on the list `broken` if one of its leases is breaking. */
 static void
 note_if_broken(struct leased_file *file)
 {
-    if (file->is_queued || file->is_busy || file->leases == NULL || mmgi_lease_state(file->leases->fd) == LEASE_WHOLE)
+    if (file->is_queued || file->is_busy || file->leases == NULL || is_whole(file->leases))
         return;
     if (file->broken_ns == 0)
         file->broken_ns = mmgi_clock_monotonic_ns();
@@ -62,8 +69,13 @@ note(int fd)
         return;
     }
     struct lease *lease = mmgi_lease_of(fd);
-    if (lease != NULL)
-        note_if_broken(lease->file);
+    if (lease == NULL)
+        return;
+    note_if_broken(lease->file);
+    /* The kernel names the descriptor on which the lease was taken. If the host has closed it, and a younger lease has got its
+       number, the signal is about a lease that no number leads to. */
+    if (is_whole(lease))
+        mmgi_leased_files_each(note_if_broken);
 }
 
 /* Takes the smallest file off the list `broken`. Returns NULL when it is larger than `largest`. */

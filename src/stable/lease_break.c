@@ -138,6 +138,8 @@ ask_file(const struct lease *lease)
 {
     struct file_status status;
 
+    if (mmgi_lease_of(lease->fd) != lease)
+        return EBADF; /* a younger lease has got the number */
     return mmgi_file_status_if(lease->fd, lease->file->device, lease->file->inode, &status);
 }
 
@@ -212,30 +214,45 @@ reader_of(const struct leased_file *file)
     return lease;
 }
 
+/*
+ * Takes a snapshot for the reader of a file. When the host has closed the reader's descriptor, the bytes are read from the
+ * mapping. The lease itself ends with that mapping, so without a snapshot in its place the writer would have to wait until
+ * the kernel takes the lease by force.
+ */
+static struct window
+take_snapshot(const struct leased_file *file, struct snapshot_order *order, struct snapshot *snapshot)
+{
+    const struct lease *reader = file->reader;
+    const struct region *region = reader->region;
+    const bool has_descriptor = ask_file(reader) != EBADF;
+    uint64_t cap = reader->cap;
+    const struct window window = has_descriptor ? window_to_secure(file, &cap) : window_of(region);
+    const uint64_t lead = (uint64_t)(region->data - region->mapping.base);
+
+    order->fd = reader->fd;
+    order->mapped = has_descriptor ? NULL : region->mapping.base;
+    order->from = window.from;
+    order->length = (size_t)(window.end - window.from); /* fits: the window is mapped */
+    order->cap = cap < MMG_NO_LIMIT - lead ? cap + lead : MMG_NO_LIMIT;
+    order->with_reflink = has_descriptor; /* a failed attempt takes only microseconds */
+    order->with_memory = true;
+    mmgi_mutex_unlock(&mmgi_lease_mutex);
+    mmgi_snapshot_take(order, snapshot);
+    mmgi_mutex_lock(&mmgi_lease_mutex);
+    if (has_descriptor && ask_file(reader) != 0)
+        snapshot->secured = 0; /* the bytes may be another file's */
+    return window;
+}
+
 void
 mmgi_lease_break_secure(struct leased_file *file, bool (*may_continue)(void *context), void *context)
 {
     bool has_done = false;
 
     while ((file->reader = reader_of(file)) != NULL) {
-        uint64_t cap;
-        struct window window = window_to_secure(file, &cap);
-        uint64_t lead = (uint64_t)(file->reader->region->data - file->reader->region->mapping.base);
-        struct snapshot_order order = {.fd = file->reader->fd,
-                                       .from = window.from,
-                                       .length = (size_t)(window.end - window.from), /* fits: the window is mapped */
-                                       .cap = cap < MMG_NO_LIMIT - lead ? cap + lead : MMG_NO_LIMIT,
-                                       .with_reflink = true, /* a failed attempt takes only microseconds */
-                                       .with_memory = true,
-                                       .may_continue = may_continue,
-                                       .context = context};
+        struct snapshot_order order = {.may_continue = may_continue, .context = context};
         struct snapshot snapshot;
-
-        mmgi_mutex_unlock(&mmgi_lease_mutex);
-        mmgi_snapshot_take(&order, &snapshot);
-        mmgi_mutex_lock(&mmgi_lease_mutex);
-        if (ask_file(file->reader) != 0)
-            snapshot.secured = 0; /* the bytes may be another file's */
+        struct window window = take_snapshot(file, &order, &snapshot);
         bool has_reader_gone = atomic_load(&file->reader->is_closing);
         file->reader = NULL;
         /* The copy may have ended early only because the reader's region was closed. Then it is of no use to the others. */

@@ -67,6 +67,10 @@ copy_piece(const struct snapshot_order *order, const struct snapshot *snapshot, 
 {
     size_t got;
 
+    if (order->mapped != NULL) {
+        int failure = mmgi_map_copy_out(order->mapped + at, snapshot->memory + at, size, &got);
+        return failure == EFAULT ? EIO : failure;
+    }
     if (snapshot->fd >= 0)
         return mmgi_snapshot_file_copy(order->fd, snapshot->fd, order->from + at, size);
     int os_code = mmgi_file_read_at(order->fd, order->from + at, snapshot->memory + at, size, &got);
@@ -171,7 +175,7 @@ mmgi_snapshot_take(const struct snapshot_order *order, struct snapshot *snapshot
         return;
     }
     snapshot->means = MMG_MEANS_SNAPSHOT;
-    for (enum place place = BESIDE; place <= IN_MEMORY; place++)
+    for (enum place place = order->mapped == NULL ? BESIDE : IN_MEMORY; place <= IN_MEMORY; place++)
         if (copy_to(order, place, length, snapshot))
             break;
     if (length < order->length && snapshot->os_code == 0)

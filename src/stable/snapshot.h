@@ -11,12 +11,13 @@
 
 /** Which bytes to secure, and by what effort. */
 struct snapshot_order {
-    int fd;            /* the file to read from */
-    uint64_t from;     /* offset of the first byte, a multiple of the page size */
-    size_t length;     /* number of bytes, which the file has there */
-    uint64_t cap;      /* copy at most so many bytes; a reflink copies none */
-    bool with_reflink; /* try a reflink first */
-    bool with_memory;  /* copy to memory when no file system has room */
+    int fd;                      /* the file to read from */
+    const unsigned char *mapped; /* where the bytes are mapped, if the file has no descriptor any more; else NULL */
+    uint64_t from;               /* offset of the first byte, a multiple of the page size */
+    size_t length;               /* number of bytes, which the file has there */
+    uint64_t cap;                /* copy at most so many bytes; a reflink copies none */
+    bool with_reflink;           /* try a reflink first */
+    bool with_memory;            /* copy to memory when no file system has room */
     bool (*may_continue)(
         void *
             context); /* called before every piece; when it returns false, the copy stops with the bytes copied so far. NULL: never stop */

@@ -36,7 +36,7 @@ from stable.others import (
 )
 from support import files, watch
 from support import library as mmg
-from support.children import in_child
+from support.children import Helper, Line, in_child
 
 
 def _open(flags: int) -> Callable[[Path], None]:
@@ -529,3 +529,42 @@ def test_a_host_that_closes_all_descriptors_gets_no_bytes_of_another_file(
     other.write_bytes(mmg.pattern(files.LARGE, seed=2))
     with mounts.setting(mounts.LEASE_BREAK_TIME, 1):
         in_child(_broken_without_its_descriptor if not is_leased else _broken_beside_a_lease, path, other)
+
+
+def _overwrite_when_told(line: Line, path: Path) -> None:
+    line.say("ready")
+    assert line.hear() == "now"
+    line.say(str(overwrite(path)))
+
+
+def _close_all_and_be_written_to(path: Path, other: Path, reuse: str) -> float:
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(
+            Helper(_overwrite_when_told, path)
+        )  # this process has no part of the mapping
+        assert writer.hear() == "ready"
+        handle = stack.enter_context(stable(path, **MAPPED))
+        status, span = mmg.pin(handle)
+        assert status == abi.MMG_OK
+        for number in watch.descriptors_of(path):
+            os.close(number)
+        if reuse == "the same file":
+            second = stack.enter_context(stable(path, **MAPPED))
+        elif reuse == "another file":
+            second = stack.enter_context(stable(other, **MAPPED))
+        writer.say("now")
+        waited = float(writer.hear())
+        assert mmg.span_bytes(span) == mmg.pattern(files.LARGE, seed=1), "the bytes were there to be secured"
+        assert mmg.unpin(span) == abi.MMG_E_UNSTABLE, "nobody can vouch for a lease without a descriptor"
+        if reuse != "nothing":
+            is_still(second, mmg.pattern(files.LARGE, seed=1 if reuse == "the same file" else 2))
+    return waited
+
+
+@pytest.mark.parametrize("reuse", ["nothing", "the same file", "another file"])
+def test_a_host_that_closes_all_descriptors_keeps_no_writer_waiting(leasing_folder: Path, reuse: str) -> None:
+    """The lease ends with the mapping where no descriptor is left to give it up. Otherwise the kernel waits for 45 s."""
+    path, other = leasing_folder / "file", leasing_folder / "other"
+    path.write_bytes(mmg.pattern(files.LARGE, seed=1))
+    other.write_bytes(mmg.pattern(files.LARGE, seed=2))
+    assert in_child(_close_all_and_be_written_to, path, other, reuse) < 20
