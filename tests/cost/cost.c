@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Repeats one operation as often as it is told, and does nothing else. The difference between two runs under
- * `valgrind --tool=callgrind` or `strace -c` is what the operation costs, to the last instruction and system call.
+ * Repeats one operation TIMES times, and does nothing else. The difference between two runs under `valgrind
+ * --tool=callgrind` or `strace -c` is the exact cost of the operation, in instructions or system calls.
  */
 #define _GNU_SOURCE /* memmem(3) */
 #include <fcntl.h>
@@ -50,7 +50,7 @@ pin_and_unpin(const char *path, unsigned long times)
     mmg_close(region, 0);
 }
 
-/* Has a region lose everything, of a file beside FILE. */
+/* Makes a region of a file beside FILE lose all its bytes. */
 static mmg_handle
 lose_beside(const char *path)
 {
@@ -72,7 +72,7 @@ lose_beside(const char *path)
     return region;
 }
 
-/* Finds the same byte at the start of the file again and again: the cost of a call, without a search to speak of. */
+/* Finds the same byte at the start of the file again and again. This measures the call with hardly any search. */
 static void
 find(const char *path, unsigned long times)
 {
@@ -88,11 +88,11 @@ find(const char *path, unsigned long times)
     mmg_close(region, 0);
 }
 
-/* What a walk over hits looks for: it stands in the file every few bytes. */
+/* The needle of a walk over hits. The file has it every few bytes. */
 static const char needle[] = "needle";
 #define NEEDLE_SIZE (sizeof needle - 1)
 
-/* Walks from hit to hit, `times` hits in all, and begins anew at the end of the file. */
+/* Walks from hit to hit, `times` hits in all. At the end of the file it starts again. */
 static void
 walk(const char *path, unsigned long times)
 {
@@ -109,7 +109,7 @@ walk(const char *path, unsigned long times)
     mmg_close(region, 0);
 }
 
-/* The same by memmem(3). */
+/* Does the same with memmem(3). */
 static void
 walk_by_memmem(const char *path, unsigned long times)
 {
@@ -131,8 +131,8 @@ walk_by_memmem(const char *path, unsigned long times)
 }
 
 /*
- * Breaks a lease again and again while so many others are held, each on a file of its own beside FILE. The others are
- * opened in each run, and so do not count in the difference of two.
+ * Breaks a lease again and again while `others` other leases are held, each on a file of its own beside FILE. Every run
+ * takes the other leases, so they do not count in the difference between two runs.
  */
 static void
 break_beside(const char *path, unsigned long times, const mmg_options *options, unsigned long others)
@@ -158,7 +158,8 @@ break_beside(const char *path, unsigned long times, const mmg_options *options, 
         close(fd);
         mmg_close(region, 0);
     }
-    mmg_stats stats = MMG_STATS_INIT; /* asking each region would ask the kernel, now and then */
+    mmg_stats stats =
+        MMG_STATS_INIT; /* the counters of the process, since questions about a region may ask the kernel */
     if (mmg_stats_get(&stats) != MMG_OK || stats.leases != others)
         exit(8);
     for (unsigned long i = 0; i < others; i++)
@@ -167,7 +168,8 @@ break_beside(const char *path, unsigned long times, const mmg_options *options, 
 }
 
 /*
- * Maps so many pages of a file one by one, cuts the file, and touches `times` of them: the cost of a loss among many.
+ * Maps `regions` pages of a file one by one, cuts the file, and touches `times` of them. This measures a loss among
+ * many mappings.
  */
 static void
 lose(const char *path, unsigned long times, unsigned long regions)
@@ -186,7 +188,7 @@ lose(const char *path, unsigned long times, unsigned long regions)
     options.lock = MMG_LOCK_NONE;
     options.length = page;
     for (unsigned long i = 0; i < regions; i++) {
-        mmg_span span; /* never ended: the program ends */
+        mmg_span span; /* not unpinned, since the program ends */
         options.offset = i * page;
         if (mmg_pin(region_open(path, &options), 0, MMG_TO_END, &span) != MMG_OK)
             exit(4);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Random calls against the model: calls [COUNT [SEED]]. The same seed makes the same calls; without one a new seed is
- * drawn, and printed first, so that a run which fails can be repeated.
+ * Makes random calls and compares them with the model: calls [COUNT [SEED]]. The same seed makes the same calls.
+ * Without a seed the program draws one, and prints it first, so that a failed run can be repeated.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 
 #include "model.h"
 
-/** Calls between two times at which everything is closed and counted. */
+/** After so many calls, everything is closed and counted. */
 #define ROUND 20000
 
 int

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The libFuzzer target: an input is a string of choices, and the model judges every call that they lead to.
+ * The target of libFuzzer. An input is a string of choices, and the model checks every call that follows from them.
  */
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The model. An expectation is a set of statuses: where a call is wrong in several ways at once, which of them is
- * told is the library's choice; where it is right, MMG_OK is the only member.
+ * The model of the library. An expectation is a set of statuses. When a call has several mistakes, the library may
+ * report any of them. When a call has none, MMG_OK is the only member of the set.
  */
 #include "model.h"
 
@@ -31,66 +31,66 @@
 #define ROOM (LARGEST_STRUCT + 64)
 #define NONE UINT64_MAX
 
-/** A file as an inode: it lives for as long as its name or a region needs it. */
+/** The inode of a file. It lives as long as its name or a region uses it. */
 struct inode {
     unsigned users;
     int descriptor;
     uint64_t size;
     uint64_t device;
     uint64_t number;
-    bool locked;             /* by us, exclusively */
-    bool is_fresh;           /* as model_start() or reset_files() made it */
-    unsigned flocks;         /* regions that hold it shared */
+    bool locked;             /* the model holds an exclusive lock */
+    bool is_fresh;           /* unchanged since model_start() or reset_files() made it */
+    unsigned flocks;         /* the number of regions that hold a shared lock */
     uint8_t bytes[CAPACITY]; /* zero behind `size` */
 };
 
-/** What a page of a mapping shows. */
+/** The contents that a page of a mapping shows. */
 enum shown {
     SHOWN_FILE,
-    SHOWN_OWN, /* what was stored into a private mapping */
-    SHOWN_ZERO /* what took the place of a lost page, and what was stored there since */
+    SHOWN_OWN, /* bytes that were stored into a private mapping */
+    SHOWN_ZERO /* zeros in place of a lost page, and bytes that were stored there since */
 };
 
 /** A mapping that the library has not made. */
 struct foreigner {
     uint8_t *base; /* NULL: none */
     struct inode *inode;
-    int file; /* the name it was opened by */
+    int file; /* the index of the path by which it was opened */
     uint64_t offset;
     uint64_t size;
     bool is_shared;
     bool is_writable;
-    bool has_parts;        /* an advice about a part of it has made it several for the kernel */
-    struct region *region; /* that has adopted it; meanwhile only the region is used */
+    bool has_parts;        /* for the kernel it is several mappings, after advice about a part */
+    struct region *region; /* the region that has adopted it; as long as it lives, only the region is used */
     uint8_t shown[CAPACITY / SMALLEST_PAGE];
-    uint8_t own[CAPACITY]; /* the bytes, where they are not the file's */
+    uint8_t own[CAPACITY]; /* the bytes where the mapping does not show the file */
 };
 
 struct region {
     bool used;
-    mmg_handle handle; /* 0: closed, kept by its pins */
+    mmg_handle handle; /* 0: the handle is closed, and pins keep the region */
     struct inode *inode;
     uint64_t offset;
     uint64_t size;
-    uint64_t page;   /* of a mapping that shows the file; 0: the bytes are stable */
+    uint64_t page;   /* the page size of a mapping of the file; 0 when the bytes are stable */
     uint64_t mapped; /* bytes of address space */
     uint8_t *copy;   /* the bytes, if they are stable */
-    bool contained;  /* a fault in it is */
+    bool contained;  /* a fault in the region is contained */
     bool has_flock;
-    int file;              /* the name it was opened by, or -1 */
-    bool supports_changed; /* surely */
+    int file;              /* the index of the path by which it was opened, or -1 */
+    bool supports_changed; /* mmg_changed() certainly works */
     bool may_support_changed;
     unsigned pins;
     uint64_t faults;
     uint64_t lost;   /* first byte known to be lost, or NONE */
     uint64_t zeroed; /* first page of the mapping that was replaced by zeroes, or NONE */
     const uint8_t *base;
-    struct foreigner *foreigner; /* whose mapping it is; NULL: its own */
+    struct foreigner *foreigner; /* the mapping that the region has adopted; NULL when it was opened */
     mmg_info opened;
 };
 
 struct pin {
-    mmg_span span; /* pin 0: free */
+    mmg_span span; /* the pin is 0 when the entry is free */
     struct region *region;
     uint64_t offset;
 };
@@ -106,7 +106,7 @@ static struct {
     unsigned guards[2]; /* calls of mmg_guard_process() that have not ended, by flags */
     uint64_t foreign_losses;
     uint64_t page;
-    bool can_ask; /* the kernel tells what is mapped where */
+    bool can_ask; /* the kernel tells what is mapped at an address */
     mmg_handle stale[STALE];
     uint64_t stale_tokens[STALE];
     size_t stale_count;
@@ -148,7 +148,7 @@ must_equal(uint64_t actual, uint64_t expected, const char *what)
     }
 }
 
-/** The statuses that a call may return; empty: MMG_OK and nothing else. */
+/** The statuses that a call may return. When the set is empty, the call must return MMG_OK. */
 struct expected {
     mmg_status any[16];
     size_t count;
@@ -208,7 +208,7 @@ has_chance(void)
     return model.chance->bytes == NULL || model.chance->left > 0;
 }
 
-/** A number below `bound`. */
+/** Returns a random number below `bound`. */
 static uint64_t
 below(uint64_t bound)
 {
@@ -221,7 +221,10 @@ one_in(uint64_t count)
     return below(count) == 0;
 }
 
-/** A place or length in something of `size` bytes: mostly inside, often at an edge, now and then absurd. */
+/**
+ * Return a random offset in `size` bytes, and a random length. Most are inside, many are at an edge, and a few are
+ * absurd.
+ */
 static uint64_t
 some_offset(uint64_t size)
 {
@@ -276,7 +279,7 @@ some_length(uint64_t size, uint64_t offset)
 
 static const uint64_t first_sizes[FILES] = {0, 100, 4096, 3 * 4096 + 17, 131073, CAPACITY};
 
-/** Write an empty file full of few different bytes, among which a search has something to do. */
+/** Fills an empty file with only a few different bytes, so that searches have many near misses. */
 static void
 fill(struct inode *inode, uint64_t size)
 {
@@ -319,7 +322,7 @@ some_file_size(void)
     return one_in(3) ? below(CAPACITY + 1) : sizes[below(sizeof sizes / sizeof *sizes)];
 }
 
-/** What was stored into a private mapping goes with the file's pages. */
+/** Updates private mappings after a cut: bytes that were stored into cut pages are lost. */
 static void
 cut_foreigners(const struct inode *inode, uint64_t size)
 {
@@ -370,7 +373,9 @@ replace(size_t file)
     model.names[file] = inode;
 }
 
-/** Take an exclusive lock on a file, which must succeed exactly if no region holds a shared one; or give it back. */
+/**
+ * Takes an exclusive lock on a file, or releases it. Taking it must succeed exactly when no region holds a shared lock.
+ */
 static void
 toggle_lock(struct inode *inode)
 {
@@ -452,7 +457,7 @@ some_region(void)
     return NULL;
 }
 
-/** A handle: mostly a live one, often a closed one, and every way to get one wrong. */
+/** Returns a handle. Most are live, many are closed, and some are wrong in any other way. */
 static mmg_handle
 some_handle(void)
 {
@@ -475,7 +480,7 @@ some_handle(void)
     }
 }
 
-/** Give an adopted mapping back to its owner: what was lost meanwhile is zeros for good. */
+/** Gives an adopted mapping back to its owner. Pages that were lost meanwhile stay zeros. */
 static void
 foreigner_return(const struct region *region)
 {
@@ -505,7 +510,7 @@ region_end(struct region *region)
     memset(region, 0, sizeof *region);
 }
 
-/** Bytes of the region that the file still has. */
+/** Returns how many bytes of the region the file still has. */
 static uint64_t
 bytes_left(const struct region *region)
 {
@@ -514,14 +519,14 @@ bytes_left(const struct region *region)
     return left < region->size ? left : region->size;
 }
 
-/** Bytes of the mapping in front of the region. */
+/** Returns how many bytes of the mapping are before the region. */
 static uint64_t
 lead(const struct region *region)
 {
     return region->offset % region->page;
 }
 
-/** First page of the mapping that lies wholly behind the end of the file. */
+/** Returns the first page of the mapping that lies wholly behind the end of the file. */
 static uint64_t
 first_missing_page(const struct region *region)
 {
@@ -536,7 +541,7 @@ is_known_lost(const struct region *region, uint64_t offset, uint64_t length)
     return region->lost != NONE && length > 0 && offset + length > region->lost;
 }
 
-/** The bytes behind the end of the file are now known to be lost. */
+/** Records that the library knows now that the bytes behind the end of the file are lost. */
 static void
 learn_loss(struct region *region)
 {
@@ -546,7 +551,9 @@ learn_loss(struct region *region)
     }
 }
 
-/** What the library knows now: as much as the model, or, where `may` says so, the present end of the file as well. */
+/**
+ * Updates the model by what the library knows now. With `may`, the library may also know the present end of the file.
+ */
 static void
 sync_losses(struct region *region, bool may)
 {
@@ -559,7 +566,7 @@ sync_losses(struct region *region, bool may)
         learn_loss(region);
     }
     must_equal(info.fault_offset, region->lost, "fault_offset");
-    must(info.fault_cause == (region->lost == NONE ? MMG_OK : MMG_E_TRUNCATED), "the cause of the loss is another");
+    must(info.fault_cause == (region->lost == NONE ? MMG_OK : MMG_E_TRUNCATED), "the cause of the loss is wrong");
     if (may && info.faults == region->faults + 1) {
         region->faults++;
         region->zeroed = region->zeroed < first_missing_page(region) ? region->zeroed : first_missing_page(region);
@@ -569,14 +576,14 @@ sync_losses(struct region *region, bool may)
 
 /* ----------------------------------------------------------------------------------------------------- opening -- */
 
-/** An options struct as some caller compiled it, and how it is to be understood. */
+/** The options of a caller of some release, and their meaning. */
 struct request {
     union {
         mmg_options options;
         uint8_t bytes[ROOM];
     } given;
     bool is_null;
-    mmg_options meant; /* with defaults for what the caller does not know */
+    mmg_options meant; /* with defaults for the members that the caller does not know */
 };
 
 static bool
@@ -585,7 +592,7 @@ is_size_of(uint32_t size, uint32_t first)
     return size >= first && size <= LARGEST_STRUCT && size % 8 == 0;
 }
 
-/** Some size for a struct whose full size is `full`: right, older, newer, or nonsense. */
+/** Returns a size for a struct with the full size `full`: the right, an older, a newer or an invalid one. */
 static uint32_t
 some_struct_size(uint32_t full)
 {
@@ -656,7 +663,7 @@ make_request(struct request *request, uint64_t file_size, struct expected *expec
     }
 }
 
-/** What may go wrong with this file and these options, once both are accepted. */
+/** Adds the statuses that are possible for this file and these options, when both are valid. */
 static void
 expect_of_file(const struct inode *inode, const mmg_options *meant, uint64_t start, bool streams,
                struct expected *expected)
@@ -683,7 +690,7 @@ expect_of_file(const struct inode *inode, const mmg_options *meant, uint64_t sta
     uint64_t length = meant->length == 0 ? size - meant->offset : meant->length;
     if (length == 0 && (meant->flags & MMG_FLAG_REJECT_EMPTY) != 0) {
         expect(expected, MMG_E_EMPTY);
-        if (size > 0) { /* a file that is not empty, and a window that is */
+        if (size > 0) { /* the window is empty, although the file is not */
             expect(expected, MMG_OK);
         }
     }
@@ -710,7 +717,7 @@ may_succeed(const struct expected *expected)
     return expected->count == 0;
 }
 
-/** Enter what was opened into the model, and hold its description against the truth. */
+/** Adds an opened region to the model, and checks its description. */
 static void
 adopt(mmg_handle handle, struct inode *inode, const mmg_options *meant, uint64_t start, int file, bool streams)
 {
@@ -742,7 +749,7 @@ adopt(mmg_handle handle, struct inode *inode, const mmg_options *meant, uint64_t
     must(info.fault_cause == MMG_OK, "fault_cause");
     must(info.lock_error == 0, "lock_error");
     must(streams || (info.file_size == inode->size && info.device == inode->device && info.inode == inode->number),
-         "the identity of the file is another");
+         "the identity of the file is wrong");
     region->may_support_changed = !streams;
     region->supports_changed = !streams && (file >= 0 || info.guarantee != MMG_GUARANTEE_STABLE);
     must(!(meant->guarantee == MMG_GUARANTEE_STABLE && info.guarantee != MMG_GUARANTEE_STABLE), "STABLE is not upheld");
@@ -752,14 +759,14 @@ adopt(mmg_handle handle, struct inode *inode, const mmg_options *meant, uint64_t
          "it is a copy");
     if (info.backing == MMG_BACKING_COPY) {
         must_equal(info.lock, MMG_LOCK_NONE, "lock");
-    } else if (info.guarantee != MMG_GUARANTEE_STABLE || info.lock != MMG_LOCK_NONE) { /* a snapshot needs none */
+    } else if (info.guarantee != MMG_GUARANTEE_STABLE || info.lock != MMG_LOCK_NONE) { /* a snapshot needs no lock */
         must_equal(info.lock, meant->lock == MMG_LOCK_AUTO ? MMG_LOCK_SHARED : meant->lock, "lock");
     }
     region->has_flock = info.lock == MMG_LOCK_SHARED;
     inode->flocks += region->has_flock;
     must(!region->has_flock || !inode->locked, "the lock was held elsewhere");
     region->mapped = info.mapped_bytes;
-    must((region->mapped > 0) == (info.backing == MMG_BACKING_MAP), "mapped_bytes are those of another backing");
+    must((region->mapped > 0) == (info.backing == MMG_BACKING_MAP), "mapped_bytes do not fit the backing");
     if (info.guarantee == MMG_GUARANTEE_STABLE) {
         region->contained = true;
         region->copy = malloc(region->size + 1);
@@ -769,7 +776,7 @@ adopt(mmg_handle handle, struct inode *inode, const mmg_options *meant, uint64_t
         must(info.backing == MMG_BACKING_MAP, "a copy is stable");
         region->page = info.page_size;
         region->contained = info.guarantee == MMG_GUARANTEE_CONTAINED;
-        must(region->contained == ((meant->flags & MMG_FLAG_NO_FAULT_GUARD) == 0), "the guarantee is another");
+        must(region->contained == ((meant->flags & MMG_FLAG_NO_FAULT_GUARD) == 0), "the guarantee is wrong");
         must_equal(region->mapped, (lead(region) + region->size + region->page - 1) / region->page * region->page,
                    "mapped_bytes");
     }
@@ -779,7 +786,7 @@ adopt(mmg_handle handle, struct inode *inode, const mmg_options *meant, uint64_t
     }
 }
 
-/** The same of what was adopted. */
+/** Does the same for an adopted mapping. */
 static void
 adopt_foreigner(mmg_handle handle, struct foreigner *f, uint64_t at, uint64_t size, bool by_path)
 {
@@ -787,7 +794,7 @@ adopt_foreigner(mmg_handle handle, struct foreigner *f, uint64_t at, uint64_t si
     mmg_info info = MMG_INFO_INIT;
     uint64_t offset = f->offset + at;
     uint64_t left = f->inode->size - offset;
-    must(handle < UINT64_C(1) << 53 && find_region(handle) == NULL, "the handle is none, or that of another region");
+    must(handle < UINT64_C(1) << 53 && find_region(handle) == NULL, "the handle is invalid, or that of another region");
     must(mmg_info_get(handle, &info) == MMG_OK, "mmg_info_get fails");
     *region = (struct region){.used = true,
                               .handle = handle,
@@ -816,12 +823,12 @@ adopt_foreigner(mmg_handle handle, struct foreigner *f, uint64_t at, uint64_t si
     must_equal(info.lock, MMG_LOCK_NONE, "lock");
     must_equal(info.fault_offset, NONE, "fault_offset");
     must(info.file_size == f->inode->size && info.device == f->inode->device && info.inode == f->inode->number,
-         "the identity of the file is another");
+         "the identity of the file is wrong");
     must_equal(region->mapped, (lead(region) + region->size + region->page - 1) / region->page * region->page,
                "mapped_bytes");
 }
 
-/** An error struct of some size, or none. */
+/** An error struct of a random size, or NULL. */
 struct complaint {
     union {
         mmg_error error;
@@ -860,9 +867,9 @@ check_complaint(const struct complaint *complaint, mmg_status status)
     for (size_t at = sizeof *error; at < size; at++) {
         must(complaint->given.bytes[at] == 0, "the unknown part of the error struct is not zero");
     }
-    must(error->status == status, "the error struct holds another status");
-    must(memchr(error->operation, 0, sizeof error->operation) != NULL, "the operation has no end");
-    must(memchr(error->message, 0, sizeof error->message) != NULL, "the message has no end");
+    must(error->status == status, "the error struct has a wrong status");
+    must(memchr(error->operation, 0, sizeof error->operation) != NULL, "the operation does not end with a NUL");
+    must(memchr(error->message, 0, sizeof error->message) != NULL, "the message does not end with a NUL");
     must((error->message[0] == '\0') == (status == MMG_OK), "the message is wrong");
     must((error->operation[0] == '\0') == (status == MMG_OK), "the operation is wrong");
 }
@@ -922,9 +929,9 @@ step_open(void)
     }
     must_be(status, &expected);
     check_complaint(&complaint, status);
-    must((status == MMG_OK) == (handle != 0), "a handle goes with success and with nothing else");
+    must((status == MMG_OK) == (handle != 0), "there must be a handle exactly after a success");
     if (status == MMG_OK) {
-        must(may_succeed(&expected), "it cannot have succeeded");
+        must(may_succeed(&expected), "the call must not succeed");
         adopt(handle, inode, &request.meant, start, by_path ? (int)file : -1, streams);
     }
 }
@@ -972,7 +979,7 @@ describe_range(mmg_handle handle, const struct region *region, uint64_t offset, 
              region == NULL ? 0 : region->inode->size, region == NULL ? 0 : region->lost);
 }
 
-/** The part of a range call that all of them share. Returns whether the range is good; resolves MMG_TO_END. */
+/** Adds the statuses that all calls on a range share, and resolves MMG_TO_END. Returns true when the range is valid. */
 static bool
 expect_range(const struct region *region, uint64_t offset, uint64_t *length, struct expected *expected)
 {
@@ -1061,7 +1068,7 @@ step_pin(void)
     *pin = (struct pin){.span = span, .region = region, .offset = offset};
 }
 
-/* An export is a pin that the receiver ends; here at once. */
+/* An export is a pin that its receiver ends. Here that happens at once. */
 static void
 step_export(void)
 {
@@ -1110,7 +1117,7 @@ step_unpin(void)
     model.doing = "mmg_unpin";
     model.details[0] = '\0';
     if (pin == NULL || way < 3) {
-        /* Nothing, a token that was good once, or one that never was. */
+        /* An empty span, a token that was valid before, or one that never was. */
         uint8_t byte = 0;
         span.data = one_in(2) ? NULL : &byte;
         span.size = one_in(2) ? below(100) : draw(8);
@@ -1149,7 +1156,8 @@ step_unpin(void)
 }
 
 /**
- * A byte of a region as its reader sees it now. `any`: what is lost but was not replaced may show the file or zero.
+ * Returns the byte of a region that a reader sees now. Sets `*any` when a lost byte was not replaced, so that it may be
+ * that of the file or zero.
  */
 static uint8_t
 byte_of(const struct region *region, uint64_t at, bool *any)
@@ -1165,7 +1173,7 @@ byte_of(const struct region *region, uint64_t at, bool *any)
     return region->inode->bytes[region->offset + at];
 }
 
-/** Touch part of a span, and foresee the fault if there is one. */
+/** Reads a part of a span, and predicts the fault if there is one. */
 static void
 step_touch(void)
 {
@@ -1186,7 +1194,7 @@ step_touch(void)
             uint64_t missing = first_missing_page(region);
             if (page >= missing && page < region->zeroed) {
                 if (!region->contained) {
-                    return; /* this one would kill us, as it says */
+                    return; /* this fault would kill the process, as documented */
                 }
                 learn_loss(region);
                 region->zeroed = missing;
@@ -1230,7 +1238,7 @@ step_read(void)
             regrown = is_known_lost(region, offset, want) && present == want;
             if (present < want) {
                 expect(&expected, MMG_E_TRUNCATED);
-            } else if (regrown) { /* the bytes are others, and back; they may be told as lost */
+            } else if (regrown) { /* bytes were cut off and are back, so they may be reported as lost */
                 expect(&expected, MMG_OK);
                 expect(&expected, MMG_E_TRUNCATED);
             }
@@ -1243,21 +1251,21 @@ step_read(void)
         must_equal(got, 0xabcdef, "got");
         return;
     }
-    /* Where the bytes are read from the mapping, those behind a known loss are lost, whatever the file has by now. */
+    /* When the bytes are read from the mapping, those behind a known loss are lost, whatever the file has now. */
     bool keeps_losses = region->foreigner != NULL && !region->foreigner->is_shared &&
                         is_known_lost(region, offset, want);
     if ((regrown || keeps_losses) && status == MMG_E_TRUNCATED) {
-        must(got < want && (got <= present || regrown), "a loss was told and everything was read");
+        must(got < want && (got <= present || regrown), "a loss was reported although all bytes were read");
     } else {
         must_equal(got, present, "got");
     }
     const uint8_t *truth = region->page == 0 ? region->copy + offset : region->inode->bytes + region->offset + offset;
-    must(got == 0 || memcmp(buffer, truth, (size_t)got) == 0, "what was read is not what is there");
-    must(buffer[want] == 0xee, "more was written than was to be read");
+    must(got == 0 || memcmp(buffer, truth, (size_t)got) == 0, "the bytes that were read are wrong");
+    must(buffer[want] == 0xee, "the call has written more than it should read");
     sync_losses(region, status == MMG_E_TRUNCATED);
 }
 
-/** The first place of a needle, the simple way, or NONE. */
+/** Returns the first position of a needle, by a simple search, or NONE. */
 static uint64_t
 naive(const uint8_t *bytes, uint64_t size, const uint8_t *needle, uint64_t needle_size)
 {
@@ -1293,7 +1301,7 @@ step_find(void)
                                                  : region->inode->bytes + region->offset + offset;
         uint64_t left = region->page == 0 ? region->size : bytes_left(region);
         uint64_t present = left <= offset ? 0 : left - offset < real ? left - offset : real;
-        if (one_in(2) && present > 0) { /* something that does occur, perhaps with a wrong end */
+        if (one_in(2) && present > 0) { /* a needle that occurs, perhaps with a wrong end */
             uint64_t at = below(present);
             uint64_t part = present - at < needle_size ? present - at : needle_size;
             memcpy(needle, truth + at, (size_t)part);
@@ -1303,10 +1311,11 @@ step_find(void)
         if (is_known_lost(region, offset, real)) {
             expect(&expected, MMG_E_TRUNCATED);
         } else if (present < real) {
-            /* A search for a long needle need not look at the bytes behind the last place where the needle can begin. */
+            /* A search for a long needle need not read the bytes behind the last position at which the needle can
+               start. */
             uint64_t last = needle_size > real ? 0 : real - needle_size;
             bool faults = (lead(region) + offset + last) / region->page >= first_missing_page(region);
-            if (first == NONE && needle_size > 0) { /* zeros behind the end of the file may be taken for its bytes */
+            if (first == NONE && needle_size > 0) { /* the search may find zeros behind the end of the file */
                 unseen = naive(truth, real, needle, needle_size);
             }
             expect(&expected, MMG_E_TRUNCATED);
@@ -1321,7 +1330,7 @@ step_find(void)
     mmg_status status = mmg_find(handle, offset, length, needle, needle_size, &position);
     must_be(status, &expected);
     if (status == MMG_OK && unseen != NONE && position == offset + unseen) {
-        /* A cut inside a page is seen when the file is looked at the next time. */
+        /* The library notices a cut inside a page when it looks at the file the next time. */
     } else if (status == MMG_OK) {
         must_equal(position, first == NONE ? MMG_NOT_FOUND : offset + first, "the position");
     } else {
@@ -1434,7 +1443,7 @@ step_changed(void)
     mmg_status status = mmg_changed(handle, &what);
     must_be(status, &expected);
     if (status == MMG_OK && !known && what == MMG_CHANGED_PATH) {
-        return; /* of the file that had this path nothing is known */
+        return; /* nothing is known about the file that had this path */
     }
     must_equal(what, status == MMG_OK ? truth : 0xabcdef, "what changed");
 }
@@ -1462,7 +1471,8 @@ step_advise(void)
             uint64_t last = (lead(region) + offset + real - 1) / region->page;
             uint64_t missing = first_missing_page(region);
             expect(&expected, MMG_E_TRUNCATED);
-            if (last < missing || first >= region->zeroed || region->zeroed <= missing) { /* none is missing */
+            if (last < missing || first >= region->zeroed ||
+                region->zeroed <= missing) { /* none is missing in the range */
                 expect(&expected, MMG_OK);
             }
         }
@@ -1497,7 +1507,7 @@ step_resident(void)
     mmg_status status = mmg_resident(handle, offset, length, &bytes);
     must_be(status, &expected);
     if (status == MMG_OK) {
-        must(bytes <= real, "more is resident than there is");
+        must(bytes <= real, "more bytes are resident than the range has");
         must(region->mapped != 0 || bytes == real, "a copy is not resident");
     } else {
         must_equal(bytes, NONE, "bytes");
@@ -1531,7 +1541,7 @@ check_stats(void)
     must_equal(stats.foreign_faults, model.start.foreign_faults, "foreign_faults");
     must_equal(stats.losses_foreign, model.start.losses_foreign + model.foreign_losses, "losses_foreign");
     must_equal(stats.losses_truncated + stats.losses_io + stats.losses_poisoned + stats.losses_unstable, stats.losses,
-               "the causes of all losses");
+               "the sum over the causes of losses");
 }
 
 /* ----------------------------------------------------------------------------------- mappings that others made -- */
@@ -1559,7 +1569,10 @@ describe_foreigner(const struct foreigner *f, uint64_t at, uint64_t size)
              f->offset, f->inode->size);
 }
 
-/** Map a file as any program would, often beyond its end; a descriptor of its own keeps it apart from others. */
+/**
+ * Maps a file as any program would, often beyond its end. A separate descriptor keeps the kernel from joining it with
+ * other mappings.
+ */
 static void
 step_map_foreign(void)
 {
@@ -1616,7 +1629,7 @@ step_guard(void)
     uint32_t scope = one_in(20) ? (uint32_t)draw(4) : (uint32_t)below(2);
     uint32_t flags = one_in(20) ? (uint32_t)draw(4) : (uint32_t)below(2);
     struct expected expected = {.count = 0};
-    if (scope == MMG_SCOPE_FILES && flags <= 3) { /* a handler that came first would end the process */
+    if (scope == MMG_SCOPE_FILES && flags <= 3) { /* a previous handler would end the process */
         flags &= ~(uint32_t)MMG_PROCESS_CHAIN_FIRST;
     }
     model.doing = "mmg_guard_process";
@@ -1651,7 +1664,10 @@ newest_loss(void)
     return next;
 }
 
-/** A page behind the end of the file was touched: everything there, as far as it was one mapping, is lost and told once. */
+/**
+ * Checks the ledger after a page behind the end of the file was touched: all bytes of that mapping behind the end are
+ * lost, and one record says so.
+ */
 static void
 lose_foreign(struct foreigner *f, uint64_t place, uint64_t missing, uint64_t mark)
 {
@@ -1669,7 +1685,7 @@ lose_foreign(struct foreigner *f, uint64_t place, uint64_t missing, uint64_t mar
     }
     uint64_t zeroed = missing > first ? missing : first;
     uint64_t lost = f->offset + zeroed * model.page;
-    if (is_named && f->inode->size > f->offset + first * model.page) { /* else only whole pages are known */
+    if (is_named && f->inode->size > f->offset + first * model.page) { /* otherwise the guard knows only whole pages */
         lost = f->inode->size;
     }
     model.foreign_losses++;
@@ -1678,11 +1694,12 @@ lose_foreign(struct foreigner *f, uint64_t place, uint64_t missing, uint64_t mar
     must_equal(newest_loss(), mark + 1, "the number of the last loss");
     must_equal(loss.sequence, mark + 1, "the number of the loss");
     must(loss.cause == MMG_E_TRUNCATED && loss.origin == MMG_ORIGIN_FOREIGN && loss.handle == 0,
-         "another loss is told");
+         "the record is about another loss");
     must_equal(loss.inode, f->inode->number, "the file of the loss");
     if (f->has_parts) {
-        must(loss.offset >= lost && loss.offset <= f->offset + place * model.page, "the part of the loss is another");
-        must(loss.length <= f->offset + end * model.page - loss.offset, "the part of the loss is too long");
+        must(loss.offset >= lost && loss.offset <= f->offset + place * model.page,
+             "the offset of the partial loss is wrong");
+        must(loss.length <= f->offset + end * model.page - loss.offset, "the partial loss is too long");
         lost = loss.offset;
         zeroed = (lost - f->offset + model.page - 1) / model.page;
         end = (lost + loss.length - f->offset) / model.page;
@@ -1715,7 +1732,7 @@ store_foreign(struct foreigner *f, uint64_t at, uint8_t value)
     f->own[at] = value;
 }
 
-/** Read or write a byte of a mapping of somebody else, and foresee the fault if there is one. */
+/** Reads or writes a byte of a mapping of other code, and predicts the fault if there is one. */
 static void
 step_touch_foreign(void)
 {
@@ -1729,12 +1746,13 @@ step_touch_foreign(void)
     uint64_t end = f->inode->size;
     uint64_t missing = end <= f->offset ? 0 : (end - f->offset + model.page - 1) / model.page;
     bool is_lost = f->shown[place] == SHOWN_FILE && place >= missing;
-    /* What is stored behind the end of a file that ends in this page, nobody is promised to find again. */
+    /* When the file ends in this page, bytes that are stored behind its end may disappear, so the model does not store
+       there. */
     bool stores = f->is_writable && one_in(3) && (is_lost || f->offset + at < end || f->shown[place] != SHOWN_FILE);
     uint8_t value = (uint8_t)draw(1);
     describe_foreigner(f, at, 1);
     if (is_lost && !is_guarded(f)) {
-        return; /* this one would kill us, as it says */
+        return; /* this fault would kill the process, as documented */
     }
     const uint64_t mark = newest_loss();
     volatile uint8_t *byte = f->base + at;
@@ -1753,7 +1771,7 @@ step_touch_foreign(void)
     must_equal(found, f->shown[place] == SHOWN_FILE ? f->inode->bytes[f->offset + at] : f->own[at], "the byte");
 }
 
-/** What stands against the adoption of a part of a mapping. */
+/** Adds the statuses that are possible when a part of a mapping is adopted. */
 static void
 expect_adoption(const struct foreigner *f, uint64_t at, uint64_t size, bool by_path, uint64_t flags,
                 struct expected *expected)
@@ -1767,7 +1785,7 @@ expect_adoption(const struct foreigner *f, uint64_t at, uint64_t size, bool by_p
     }
     if (size > f->size - at) {
         expect(expected, MMG_E_RANGE);
-        expect(expected, MMG_E_NOT_MAPPABLE); /* there may be anything behind it */
+        expect(expected, MMG_E_NOT_MAPPABLE); /* any other mapping may follow */
         return;
     }
     for (uint64_t page = at / model.page; page <= (at + size - 1) / model.page; page++) {
@@ -1797,7 +1815,7 @@ step_adopt(void)
     }
     for (uint64_t page = 0; page < f->size / model.page; page++) {
         if (f->shown[page] == SHOWN_OWN) {
-            return; /* for the model a region shows its file */
+            return; /* in the model a region must show its file */
         }
     }
     uint64_t at = one_in(3) ? 0 : below(f->size);
@@ -1809,14 +1827,14 @@ step_adopt(void)
     expect_adoption(f, at, size, by_path, options.flags, &expected);
     mmg_status status = mmg_adopt(f->base + at, size, by_path ? -1 : f->inode->descriptor, &options, &handle, &error);
     must_be(status, &expected);
-    must((status == MMG_OK) == (handle != 0), "a handle goes with success and with nothing else");
+    must((status == MMG_OK) == (handle != 0), "there must be a handle exactly after a success");
     must_equal((uint64_t)(uint32_t)error.status, (uint64_t)(uint32_t)status, "the status of the error");
     if (status == MMG_OK) {
         adopt_foreigner(handle, f, at, size, by_path);
     }
 }
 
-/** Read the ledger from any mark, with any capacity and size of a record. */
+/** Reads the ledger from any mark, with any capacity and any size of a record. */
 static void
 step_losses(void)
 {
@@ -1850,8 +1868,9 @@ step_losses(void)
         must(count == 0xabcdef && next == 0xabcdef, "the counts were touched");
         return;
     }
-    must(count <= capacity && next >= since + count && next <= newest, "the counts do not fit");
-    must(next == newest || (count > 0 && count == capacity), "there are more records and more room");
+    must(count <= capacity && next >= since + count && next <= newest,
+         "the counts do not fit the mark and the capacity");
+    must(next == newest || (count > 0 && count == capacity), "the call has returned too few records");
     uint64_t last = since;
     for (uint64_t index = 0; index < count; index++) {
         mmg_loss loss;
@@ -1863,7 +1882,7 @@ step_losses(void)
     }
     must(count == 0 || next == last || next == newest, "the mark is not behind the last record");
     for (uint64_t at = capacity == 0 ? 4 : count == 0 ? 4 : count * size; at < sizeof given; at++) {
-        must(given.bytes[at] == 0x66, "more was written than was told");
+        must(given.bytes[at] == 0x66, "the call has written more records than it has counted");
     }
 }
 
@@ -1903,7 +1922,7 @@ step_rest(void)
     must(mmg_status_name((mmg_status)(uint32_t)draw(4)) != NULL, "a status without a name");
     must(mmg_status_message((mmg_status)(uint32_t)draw(4)) != NULL, "a status without a message");
     must(mmg_term((uint32_t)below(12), (uint32_t)draw(4) >> below(32)) != NULL, "a value without a word");
-    must(mmg_supports(9 + (uint32_t)draw(2)) == 0, "a feature from nowhere");
+    must(mmg_supports(9 + (uint32_t)draw(2)) == 0, "an unknown feature is supported");
     memset(bytes, 0x33, sizeof bytes);
     must(mmg_options_init((mmg_options *)(void *)bytes, size) == (possible ? MMG_OK : MMG_E_ABI_SIZE),
          "mmg_options_init");
@@ -1911,8 +1930,8 @@ step_rest(void)
     for (size_t at = 0; at < sizeof siginfo; at++) {
         siginfo[at] = (uint8_t)draw(1);
     }
-    must(mmg_handle_fault((int32_t)(uint32_t)draw(4), siginfo, NULL) == 0, "a fault from nowhere");
-    must(mmg_handle_fault(7, NULL, NULL) == 0, "a fault without information");
+    must(mmg_handle_fault((int32_t)(uint32_t)draw(4), siginfo, NULL) == 0, "a random signal was handled as a fault");
+    must(mmg_handle_fault(7, NULL, NULL) == 0, "a signal without siginfo was handled as a fault");
 }
 
 /* --------------------------------------------------------------------------------------------------------- run -- */
@@ -1975,7 +1994,7 @@ close_everything(void)
     check_stats();
 }
 
-/** The files as they were at the start, so that the same bytes always lead to the same calls. */
+/** Makes the files as they were at the start, so that equal bytes always lead to equal calls. */
 static void
 reset_files(void)
 {

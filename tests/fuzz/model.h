@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A model of the library, and calls chosen at random that are held against it: which handles live, what their regions
- * contain, which pins there are, what is lost. Beside them are mappings that the library has not made, which are guarded or
- * not, adopted or not. Files are cut, extended, rewritten and replaced in between. Any disagreement prints what was called
- * and aborts.
+ * A model of the library, which makes random calls and checks their results. The model knows which handles live, the
+ * bytes of their regions, the pins and the losses. It also has mappings that the library has not made, which may be
+ * guarded or adopted. Between the calls it cuts, extends, rewrites and replaces files. When a result is wrong, the
+ * model prints the call and aborts.
  *
- * Chance comes from a seed or from a string of bytes, so that a long run and a fuzzer walk the same ground.
+ * The random choices come from a seed or from a string of bytes, so that a long run and a fuzzer can make the same
+ * calls.
  */
 #ifndef MMAPGUARD_TESTS_MODEL_H
 #define MMAPGUARD_TESTS_MODEL_H
@@ -14,20 +15,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Where chance comes from: the bytes, or the state of a generator if there are none. */
+/** The source of random choices: a string of bytes, or else the state of a generator. */
 struct chance {
     const uint8_t *bytes;
     size_t left;
     uint64_t state;
 };
 
-/** Make the files that the calls work on, in a directory of their own. Once per process. */
+/** Makes the files for the calls, in a new directory. A process may call this function once. */
 void model_start(void);
 
-/** Up to `count` calls; with a string of bytes, until it ends. Everything is closed and counted at the end. */
+/** Makes up to `count` calls, or until the string of bytes ends. Closes and counts everything at the end. */
 void model_run(struct chance *chance, uint64_t count);
 
-/** Remove the files. */
+/** Removes the files. */
 void model_stop(void);
 
 #endif

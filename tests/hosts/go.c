@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A C program that loads Go as a shared library, so that the guard can be there before it: go ORDER LIBRARY.
+ * A C program that loads Go as a shared library, so that the guard can be installed before Go: go ORDER LIBRARY.
  */
 #include <dlfcn.h>
 #include <string.h>

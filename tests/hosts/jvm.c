@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A Java virtual machine inside a C program, so that the guard can be there before it: jvm ORDER CLASSPATH. The classes
- * are those of Host.java.
+ * A C program that starts a Java virtual machine, so that the guard can be installed before the machine: jvm ORDER
+ * CLASSPATH. The classes are those of Host.java.
  */
 #include <jni.h>
 #include <string.h>
@@ -12,7 +12,7 @@ static jobject
 native_begin(JNIEnv *environment, jclass class)
 {
     (void)class;
-    /* Java buffers are writable; nobody writes to this one. */
+    /* Java buffers are writable, but no code writes to this one. */
     return (*environment)->NewDirectByteBuffer(environment, (void *)(uintptr_t)lose_begin(), (jlong)LOSE_SIZE);
 }
 
@@ -65,5 +65,5 @@ main(int argc, char **argv)
     }
     puts("end");
     fflush(stdout);
-    _exit(0); /* what the machine does at its end is its own affair */
+    _exit(0); /* the test does not cover the end of the machine */
 }

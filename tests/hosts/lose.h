@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A loss, in two steps for hosts that read the bytes themselves: lose_begin() maps a file and cuts it to one page,
- * lose_end() says what the library reports. lose_here() does both and reads in C between them.
+ * Causes a loss. For hosts that read the bytes themselves, lose_begin() maps a file and cuts it to one page, and
+ * lose_end() returns the status that the library reports. lose_here() does both and reads the bytes in C.
  */
 #ifndef HOSTS_LOSE_H
 #define HOSTS_LOSE_H
@@ -19,7 +19,7 @@
 static mmg_handle lose_handle;
 static mmg_span lose_span;
 
-/* Maps a file of ones in the working directory, makes sure that the library says "contained", and cuts it. */
+/* Maps a file of ones in the working directory, checks that the region is CONTAINED, and cuts the file. */
 static inline const uint8_t *
 lose_begin(void)
 {
@@ -52,7 +52,7 @@ lose_end(void)
     return status;
 }
 
-/* Ends the program unless a loss is contained and told. */
+/* Ends the program unless a loss is contained and reported. */
 static inline void
 lose_here(void)
 {

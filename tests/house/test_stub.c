@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The library on the stub platform: whatever is opened, the answer is that it is unsupported, and nothing else works less
- * well than it must.
+ * Tests the library on the stub platform. Every open returns MMG_E_UNSUPPORTED, and calls that need no system work as
+ * usual.
  */
 #include <mmapguard.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Every system call and every allocation that the library makes is made to fail, one after another, in every way in
- * which it may. A scenario is run once to see which calls it makes; then, for each of these and each plausible errno,
- * a child runs it with that one failure. The process must live, each call must return a status that fits, nothing may
- * be left behind, and the same scenario must work again afterwards.
+ * Makes every system call and every allocation of the library fail, one after another, with every plausible errno. A
+ * scenario runs once to count its calls. Then, for each call and each errno, a child runs the scenario with that one
+ * failure. The process must live, each call must return a fitting status, nothing may leak, and the scenario must work
+ * again afterwards.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,14 +21,14 @@
 #include "check.h"
 #include "shim.h"
 
-/* Coverage builds have it. */
+/* Only coverage builds have this symbol. */
 void __gcov_init(void *unused) __attribute__((weak));
 
 #define SIZE 140000
 
-/* ---------------------------------------------------------------------------------- what may go wrong, and how -- */
+/* ---------------------------------------------------------------------------------- failures -- */
 
-/** The ways in which one function may fail, as far as a kernel or a C library would; 0 ends the list. */
+/** A function, and the errors with which a kernel or a C library may make it fail. 0 ends the list. */
 struct failing {
     enum shim_function function;
     int codes[12];
@@ -90,11 +90,14 @@ static const struct failing failings[] = {
 };
 #define FAILINGS (sizeof failings / sizeof *failings)
 
-/** Returns true when nobody may notice the failure: interruptions, transfers in pieces, a close or an unmapping. */
+/**
+ * Returns true when the failure must not be visible to a caller: an interruption, a partial transfer, or a failed close
+ * or unmapping.
+ */
 static bool
 is_invisible(enum shim_function function, int code)
 {
-    if (code == SHIM_HOOK) { /* the file has another size, whichever call that was before */
+    if (code == SHIM_HOOK) { /* the size of the file changes before the call, so any status may follow */
         return false;
     }
     return code == EINTR || code == SHIM_ONE_BYTE || code == SHIM_HALF || function == SHIM_close ||
@@ -104,9 +107,9 @@ is_invisible(enum shim_function function, int code)
 
 /* ------------------------------------------------------------------------------------------------- observation -- */
 
-/* Nothing fails: every call must do what the scenario says. */
+/* True when no failure is injected, so every call must succeed. */
 static bool strict;
-/* How the failure under test was made. */
+/* The error that was injected. */
 static int injected;
 
 enum call {
@@ -124,7 +127,7 @@ enum call {
     EXPORT
 };
 
-/** The statuses that the header allows, for failures that are not of the caller's making. 0 ends the list. */
+/** The statuses that the header allows for failures that are not the caller's fault. 0 ends the list. */
 static const mmg_status allowed[][16] = {
     [OPEN] = {MMG_E_NOT_FOUND, MMG_E_PERMISSION, MMG_E_NOT_MAPPABLE, MMG_E_WOULD_BLOCK, MMG_E_LIMIT, MMG_E_NO_MEMORY,
               MMG_E_UNSTABLE, MMG_E_TRUNCATED, MMG_E_IO, MMG_E_UNSUPPORTED, MMG_E_GUARD, MMG_E_SYSTEM, MMG_E_RANGE,
@@ -155,7 +158,7 @@ is_allowed(enum call call, mmg_status status)
     return false;
 }
 
-/** Judge the status of a call; returns whether it succeeded. */
+/** Checks the status of a call. Returns true when the call has succeeded. */
 static bool
 observe(enum call call, mmg_status status, const char *what)
 {
@@ -193,7 +196,7 @@ fits(mmg_status status, int os_code)
     }
 }
 
-/** Judge a call that opens, whose good end is `expected`. Returns whether there is a handle. */
+/** Checks a call that opens, which returns `expected` without a failure. Returns true when there is a handle. */
 static bool
 observe_open(enum call call, mmg_status status, mmg_status expected, mmg_handle handle, const mmg_error *error)
 {
@@ -207,11 +210,12 @@ observe_open(enum call call, mmg_status status, mmg_status expected, mmg_handle 
     CHECK(error->operation[0] != '\0' && error->message[0] != '\0');
     if (status != expected) {
         if (!observe(call, status, error->message) && injected > 0 && error->os_code == injected) {
-            /* Whatever a lock call says but contention means that there is no lock, which is an error if one is required. */
+            /* Every error of a lock call but contention means that there is no lock, which is an error if a lock is
+               required. */
             bool is_lock = strcmp(error->operation, "flock") == 0 || strcmp(error->operation, "fcntl") == 0;
-            /* Where the kernel does not tell what is mapped, nothing can be adopted. */
+            /* When the kernel does not tell what is mapped, no mapping can be adopted. */
             bool is_list = strcmp(error->operation, "maps") == 0;
-            /* What is to be STABLE in place has one status for all means that failed. */
+            /* When all means of STABLE in place have failed, there is one status for all their errors. */
             bool is_means = call == ADOPT && status == MMG_E_UNSTABLE;
             CHECK(fits(status, injected) || is_means || ((is_lock || is_list) && status == MMG_E_UNSUPPORTED));
         }
@@ -224,7 +228,7 @@ observe_open(enum call call, mmg_status status, mmg_status expected, mmg_handle 
 static const char *path;
 
 /**
- * Use a region in every way, and close it. `from`: where in the file it starts, or MMG_TO_END if it is not the
+ * Uses a region in every way, and closes it. `from` is its offset in the file, or MMG_TO_END when its bytes are not the
  * pattern.
  */
 static void
@@ -388,7 +392,7 @@ mapped_descriptor(void)
     descriptor_of(SIZE);
 }
 
-/** A stream of many bytes: a regular file, read as one. */
+/** A long stream, for which a regular file is read as a stream. */
 static void
 long_stream(void)
 {
@@ -400,13 +404,13 @@ long_stream(void)
     options.offset = 1000;
     mmg_status status = mmg_read_fd(descriptor, &options, &handle, &error);
     if (observe_open(READ_FD, status, MMG_OK, handle, &error)) {
-        /* A premature end of a stream is an end: what there is was read. */
+        /* A premature end cannot be distinguished from the end of the stream, so the region has fewer bytes then. */
         use(handle, 1000, strict || injected != SHIM_END ? SIZE - 1000 : check_info(handle).size);
     }
     close(descriptor);
 }
 
-/** A pipe that has bytes and no writer any more, read without blocking. */
+/** A non-blocking pipe that has bytes, and whose writer is gone. */
 static void
 pipe_stream(void)
 {
@@ -425,7 +429,7 @@ pipe_stream(void)
     close(ends[0]);
 }
 
-/** A FIFO whose writer has written and gone. */
+/** A FIFO whose writer has written and is gone. */
 static void
 fifo(void)
 {
@@ -453,7 +457,7 @@ fifo_without_writer(void)
     open_path(NULL, MMG_E_WOULD_BLOCK, MMG_TO_END, 0);
 }
 
-/** Cut the file of a STABLE region short: whatever the means, it holds or says that it does not. */
+/** Cuts the file of a STABLE region. The bytes must stay, or the region must report that they may have changed. */
 static void
 cut_stable(mmg_handle handle)
 {
@@ -463,7 +467,7 @@ cut_stable(mmg_handle handle)
     check_truncate(path, SIZE / 2);
     CHECK(!pinned || check_is_pattern(span.data, 0, SIZE / 2));
     bool kept = !pinned || check_is_pattern(span.data + SIZE / 2, SIZE / 2, SIZE / 2);
-    /* A snapshot that could not be made leaves the handle contained, or less where the guard does not watch either. */
+    /* When no snapshot can be made, the region becomes CONTAINED, or NONE where the guard is not in place either. */
     const uint32_t left = mmg_guard_state() == MMG_GUARD_TOP ? MMG_GUARANTEE_CONTAINED : MMG_GUARANTEE_NONE;
     CHECK(kept || (!strict && check_info(handle).guarantee == left));
     mmg_status status = mmg_unpin(&span);
@@ -485,7 +489,7 @@ stable_file(void)
     }
 }
 
-/** Search with SIGBUS blocked, where the library reads through the kernel into memory of its own. */
+/** Searches with SIGBUS blocked. The library then lets the kernel copy the bytes into its own memory. */
 static void
 guardless_search(void)
 {
@@ -509,7 +513,7 @@ guardless_search(void)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
-/** More handles and pins at once than the tables start with. */
+/** Uses more handles and pins at once than the first chunks of the tables have. */
 static void
 many_handles_and_pins(void)
 {
@@ -544,7 +548,7 @@ many_handles_and_pins(void)
     }
 }
 
-/** A fault in a file that was cut short, and the calls of the handler. */
+/** Causes a fault in a file that was cut short, so that calls of the handler can fail. */
 static void
 contained_fault(void)
 {
@@ -575,7 +579,7 @@ contained_fault(void)
 
 /* ---------------------------------------------------------------------------------- mappings that others made -- */
 
-/** Map the file as any program would. */
+/** Maps the file as any program would. */
 static uint8_t *
 map_plainly(void)
 {
@@ -587,7 +591,9 @@ map_plainly(void)
     return bytes;
 }
 
-/** What was lost behind a mark: the first byte in the file, or SIZE; every record is of this file. */
+/**
+ * Returns the first byte of the file that was lost behind a mark, or SIZE. Checks that every record is about this file.
+ */
 static uint64_t
 lost_since(uint64_t mark, uint32_t origin)
 {
@@ -614,7 +620,10 @@ mark_of_now(void)
     return next;
 }
 
-/** Cut the file below its mapping, and touch every page. What reads as zeros is told, and what is not lost is true. */
+/**
+ * Cuts the file below its mapping, and touches every page. Bytes that read as zeros must be reported, and all other
+ * bytes must be true.
+ */
 static void
 cut_and_touch(const uint8_t *bytes, uint32_t origin)
 {
@@ -631,7 +640,7 @@ cut_and_touch(const uint8_t *bytes, uint32_t origin)
     }
 }
 
-/** A fault in a mapping of somebody else, and the questions and calls of the handler. */
+/** Causes a fault in a mapping of other code, so that questions and calls of the handler can fail. */
 static void
 foreign_fault(void)
 {
@@ -645,7 +654,7 @@ foreign_fault(void)
     munmap(bytes, SIZE);
 }
 
-/** The same where the kernel lists all mappings, and answers for none. */
+/** Does the same where the kernel has only the list of all mappings. */
 static void
 listed_foreign_fault(void)
 {
@@ -653,7 +662,7 @@ listed_foreign_fault(void)
     foreign_fault();
 }
 
-/** The same of a file whose path is gone, where the mapping itself is asked which pages can be read. */
+/** Does the same with a file whose path is gone, so that the guard must find out which pages can be read. */
 static void
 nameless_foreign_fault(void)
 {
@@ -666,7 +675,8 @@ nameless_foreign_fault(void)
         REQUIRE(unlink(path) == 0);
         for (uint64_t at = 0; at < SIZE; at += check_page()) {
             const uint8_t byte = ((const volatile uint8_t *)bytes)[at];
-            CHECK_U64(byte, at < SIZE / 2 ? check_byte(at) : 0); /* no page that is there is ever given up */
+            CHECK_U64(byte,
+                      at < SIZE / 2 ? check_byte(at) : 0); /* the guard must never give up a page that can be read */
         }
         CHECK(lost_since(mark, MMG_ORIGIN_FOREIGN) >= SIZE / 2);
         CHECK_STATUS(mmg_guard_process(MMG_SCOPE_NONE, 0), MMG_OK);
@@ -691,7 +701,7 @@ adopted_mapping(void)
     if (handle != 0) {
         use(handle, 77, SIZE - 77);
     }
-    CHECK(check_is_pattern(bytes, 0, SIZE)); /* it is still its owner's */
+    CHECK(check_is_pattern(bytes, 0, SIZE)); /* the owner still has the mapping */
     munmap(bytes, SIZE);
 }
 
@@ -711,7 +721,7 @@ adopted_fault(void)
     munmap(bytes, SIZE);
 }
 
-/** STABLE by a lease, and by a copy that is put in the place of the pages at once. */
+/** Adopts a mapping as STABLE, by a lease or by a copy that replaces the pages at once. */
 static void
 stable_adoption(uint64_t flags)
 {
@@ -743,15 +753,16 @@ copied_adoption(void)
 
 struct scenario {
     void (*run)(void);
-    int implausible;    /* an errno that these calls cannot meet */
-    bool only_memory;   /* only allocations fail: there are too many other calls, and all are alike */
-    bool may_be_killed; /* by SIGBUS, when the kernel cannot be asked, or has no mapping for the pages that are lost */
+    int implausible;  /* an errno that is impossible in this scenario */
+    bool only_memory; /* only allocations fail, since the scenario has too many equal other calls */
+    bool
+        may_be_killed; /* SIGBUS may kill the child, when the kernel does not answer or has no mapping left for lost pages */
 };
 
-/* What a child finds, for its parent. */
+/* The results of a child, for its parent. */
 static struct findings {
     unsigned calls[SHIM_COUNT];
-    long numbers[SHIM_NUMBERS]; /* of the calls by syscall(2) */
+    long numbers[SHIM_NUMBERS]; /* the numbers of the calls by syscall(2) */
     int64_t blocks;
     unsigned descriptors;
     bool fired;
@@ -765,7 +776,7 @@ static struct {
     bool lasts;
 } injection;
 
-/** Nothing of the library's is left. */
+/** Checks that the library has leaked nothing. */
 static void
 check_clean(void)
 {
@@ -778,7 +789,7 @@ check_clean(void)
     CHECK_U64(check_mappings_of(path), 0);
 }
 
-/** Make every table that is only ever made once, so that all children end alike. */
+/** Makes every table that is made only once, so that all children end in the same state. */
 static void
 make_tables(void)
 {
@@ -797,7 +808,7 @@ make_tables(void)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
-/** In a child: without failure, twice; tell the parent what was called and what is left. */
+/** Runs the scenario twice without a failure, in a child, and tells the parent which calls it has made. */
 static void
 rehearse(void *unused)
 {
@@ -819,7 +830,7 @@ rehearse(void *unused)
     findings->descriptors = check_descriptors();
 }
 
-/** In a child: with one failure, then without. */
+/** Runs the scenario in a child, first with one failure and then without. */
 static void
 perform(void *unused)
 {
@@ -857,8 +868,8 @@ is_allocation(enum shim_function function)
 }
 
 /**
- * Returns true when the failure can last for ever. Interruptions end, and so do short transfers. What a file system or a
- * limit refuses, it refuses every time.
+ * Returns true when every later call may fail in the same way. Interruptions and short transfers do not repeat for
+ * ever, but a file system or a limit may refuse every call.
  */
 static bool
 may_last(enum shim_function function, int code)
@@ -866,7 +877,10 @@ may_last(enum shim_function function, int code)
     return !is_invisible(function, code) && code != SHIM_END && code != EAGAIN;
 }
 
-/** Run the scenario with one failure, or one from which on all fail. Returns whether it came about. */
+/**
+ * Runs the scenario with one failed call, or (`lasts`) with all later calls failed, too. Returns true when the failure
+ * was reached.
+ */
 static bool
 inject(enum shim_function function, unsigned nth, int code, bool lasts)
 {
@@ -901,7 +915,7 @@ run_scenario(const struct scenario *chosen, const char *file)
         if (chosen->only_memory && !is_allocation(failing->function)) {
             continue;
         }
-        /* Of many calls of one kind the first and the last dozen stand for the rest. */
+        /* When a function is called many times, only the first and the last dozen calls are made to fail. */
         unsigned count = findings->calls[failing->function];
         for (unsigned nth = 1; nth <= count; nth += nth == 12 && count > 24 ? count - 24 : 1) {
             for (size_t at = 0; at < sizeof failing->codes / sizeof *failing->codes && failing->codes[at] != 0; at++) {
@@ -952,7 +966,7 @@ SCENARIO(many_handles_and_pins, 5000, true)
 static void
 inject_fifo(void)
 {
-    /* A FIFO that has had its last writer does not tell a reader to wait. */
+    /* A FIFO whose last writer is gone never returns EAGAIN. */
     static const struct scenario this_one = {.run = fifo, .implausible = EAGAIN};
     const char *name = check_path("fifo");
     REQUIRE(mkfifo(name, 0600) == 0);
@@ -1003,9 +1017,9 @@ inject_copied_adoption(void)
     run_scenario(&this_one, check_path("stable"));
 }
 
-/* ----------------------------------------------------------------------------------- files that move meanwhile -- */
+/* ----------------------------------------------------------------------------------- files that change meanwhile -- */
 
-/* How the file is opened, and the size that it suddenly has. */
+/* The options for opening the file, and the size to which it suddenly changes. */
 static mmg_options moving_options;
 static uint64_t moving_size;
 
@@ -1015,7 +1029,7 @@ move_file(void)
     check_truncate(path, moving_size);
 }
 
-/** Returns true when every byte shows the pattern or is known to be lost. */
+/** Checks that every byte shows the pattern or is known to be lost. */
 static void
 judge_moved(mmg_handle handle)
 {
@@ -1030,10 +1044,10 @@ judge_moved(mmg_handle handle)
     mmg_status status = mmg_pin(handle, 0, MMG_TO_END, &span);
     CHECK(status == MMG_OK || (left < info.size && status == MMG_E_TRUNCATED));
     if (status == MMG_OK) {
-        uint64_t written = info.offset + left < SIZE ? left : SIZE - info.offset; /* what it grew by is a hole */
+        uint64_t written = info.offset + left < SIZE ? left : SIZE - info.offset; /* the file has grown by a hole */
         CHECK(check_is_pattern(span.data, info.offset, written));
         CHECK(check_is_zero(span.data + written, span.size - written));
-        status = mmg_unpin(&span); /* the end of a last page is lost without a fault, and only mmg_check() sees it */
+        status = mmg_unpin(&span); /* the end of the last page is lost without a fault, so only mmg_check() finds it */
         CHECK(status == MMG_OK || (left < info.size && status == MMG_E_TRUNCATED));
     }
     CHECK_STATUS(mmg_check(handle), left < info.size ? MMG_E_TRUNCATED : MMG_OK);
@@ -1048,7 +1062,7 @@ moving_file(void)
     mmg_error error = MMG_ERROR_INIT;
     check_file("moving", SIZE);
     mmg_status status = mmg_open(path, &moving_options, &handle, &error);
-    shim_disarm(); /* what comes now is judged, and is to stand still */
+    shim_disarm(); /* the file must not change while the result is checked */
     CHECK_STATUS(error.status, status);
     if (status == MMG_OK) {
         judge_moved(handle);
@@ -1058,7 +1072,7 @@ moving_file(void)
     }
 }
 
-/** Let the file move before every single call that the opening makes. */
+/** Changes the size of the file before each call that the opening makes, one at a time. */
 static void
 move_at_every_call(void)
 {
@@ -1116,14 +1130,14 @@ static void
 whatever_the_library_calls_is_covered(void)
 {
     if (__gcov_init != NULL) {
-        check_skip("a library that counts its own coverage calls much that is not its own");
+        check_skip("the code that counts coverage makes other calls");
         return;
     }
     CHECK_I64(shim_unknown_imports(tell_unknown), 0);
 }
 
 static const struct check_case cases[] = {
-    {"whatever the library calls is covered", whatever_the_library_calls_is_covered, CHECK_ONCE},
+    {"every call of the library is covered", whatever_the_library_calls_is_covered, CHECK_ONCE},
     {"a small file", inject_small_file, CHECK_ONCE},
     {"a mapped file", inject_mapped_file, CHECK_ONCE},
     {"a copied file", inject_copied_file, CHECK_ONCE},
@@ -1143,9 +1157,9 @@ static const struct check_case cases[] = {
     {"many handles and pins", inject_many_handles_and_pins, CHECK_ONCE},
     {"a file that must be stable", inject_stable_file, CHECK_ONCE},
     {"a fault", inject_contained_fault, CHECK_ONCE},
-    {"a fault in a mapping of somebody else", inject_foreign_fault, CHECK_ONCE},
-    {"the same where the kernel lists all mappings", inject_listed_foreign_fault, CHECK_ONCE},
-    {"the same of a file without a path", inject_nameless_foreign_fault, CHECK_ONCE},
+    {"a fault in a mapping of other code", inject_foreign_fault, CHECK_ONCE},
+    {"a foreign fault where the kernel only lists all mappings", inject_listed_foreign_fault, CHECK_ONCE},
+    {"a foreign fault in a file without a path", inject_nameless_foreign_fault, CHECK_ONCE},
     {"a mapping that is adopted", inject_adopted_mapping, CHECK_ONCE},
     {"a fault in an adopted mapping", inject_adopted_fault, CHECK_ONCE},
     {"an adopted mapping under a lease", inject_leased_adoption, CHECK_ONCE},
@@ -1159,6 +1173,6 @@ static const struct check_case cases[] = {
 int
 main(int argc, char **argv)
 {
-    signal(SIGBUS, SIG_DFL); /* below the guard is to be the system's default, not a sanitizer's handler */
+    signal(SIGBUS, SIG_DFL); /* installs the default action below the guard, in place of a sanitizer's handler */
     return check_main(argc, argv, cases, sizeof cases / sizeof *cases);
 }

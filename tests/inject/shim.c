@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Every function here has libc's name for the linker and one of its own for C, so that no header is in the way. A
- * failed close() or munmap() has done its work all the same, as on Linux; every other failure has no effect.
+ * For the linker, every function here has the name of a function of libc. For C it has another name, so that no
+ * declaration of a header conflicts. A failed close() or munmap() still does its work, as on Linux. Every other failed
+ * call has no effect.
  */
 #include "shim.h"
 
@@ -36,7 +37,7 @@ const char *const shim_names[SHIM_COUNT] = {
 };
 
 static struct {
-    atomic_int function; /* the one that fails, or -1 */
+    atomic_int function; /* the function that fails, or -1 */
     atomic_uint nth;
     atomic_int code;
     atomic_bool lasts;
@@ -49,7 +50,7 @@ static atomic_long numbers[SHIM_NUMBERS];
 static atomic_bool map_query_is_unknown;
 static atomic_llong blocks;
 
-/* The library's code in memory. */
+/* The addresses of the library's code. */
 static atomic_uintptr_t library_start;
 static atomic_uintptr_t library_end;
 static char library_path[4096];
@@ -131,11 +132,11 @@ find_library(struct dl_phdr_info *info, size_t size, void *unused)
 static bool
 is_library(const void *caller)
 {
-    uintptr_t address = (uintptr_t)caller; /* compared only */
+    uintptr_t address = (uintptr_t)caller; /* the address is only compared */
     return address >= atomic_load(&library_start) && address < atomic_load(&library_end);
 }
 
-/** Count the call; 0, or how it is to fail. */
+/** Counts the call. Returns 0, or the error with which it must fail. */
 static int
 ask(enum shim_function function, const void *caller)
 {
@@ -156,7 +157,7 @@ ask(enum shim_function function, const void *caller)
     return atomic_load(&armed.code);
 }
 
-/* Of its many commands each fails in ways of its own: fcntl(2). */
+/* Returns true when a command of fcntl(2) may fail with this error. */
 static bool
 is_plausible(int command, long word, int code)
 {
@@ -167,7 +168,7 @@ is_plausible(int command, long word, int code)
         return code == EMFILE || code == EBADF;
     case F_OFD_SETLK:
         return code == EINTR || code == EAGAIN || code == EACCES || code == ENOLCK || code == EINVAL;
-    case F_SETLEASE: /* to give one up does not fail */
+    case F_SETLEASE: /* giving a lease up does not fail */
         return word != F_UNLCK && (code == EAGAIN || code == EACCES || code == EINVAL || code == ENOMEM);
     case F_GET_SEALS:
     case F_SETSIG:
@@ -238,7 +239,7 @@ shim_may_answer(long number, int code)
     }
 }
 
-/** As ask(), for a call by number. */
+/** Does the same as ask() for a call by syscall(2). */
 static int
 ask_number(long number, const void *caller)
 {
@@ -257,8 +258,8 @@ ask_number(long number, const void *caller)
 }
 
 /*
- * What is allocated before main() is nearly called: by the dynamic linker, by sanitizers that are not ready
- * themselves. It is never freed. In front of each block stands its size.
+ * Memory for allocations long before main(), by the dynamic linker and by sanitizers that are not ready yet. It is
+ * never freed. Each block has its size in front.
  */
 static _Alignas(max_align_t) unsigned char early[1 << 20];
 static atomic_size_t early_used;
@@ -286,7 +287,7 @@ early_allocate(size_t size)
 static bool
 is_early(const void *block)
 {
-    uintptr_t address = (uintptr_t)block; /* compared only */
+    uintptr_t address = (uintptr_t)block; /* the address is only compared */
     return address >= (uintptr_t)early && address < (uintptr_t)early + sizeof early;
 }
 
@@ -298,7 +299,7 @@ early_size(const void *block)
     return size;
 }
 
-/* After the constructors of all libraries. */
+/* This runs after the constructors of all libraries. */
 __attribute__((constructor)) static void
 set_up(void)
 {
@@ -306,14 +307,14 @@ set_up(void)
     dl_iterate_phdr(find_library, NULL);
 }
 
-/* Any function; the language lets this be converted to the true type and back. */
+/* The type for pointers to any function. C allows converting such a pointer to the real type and back. */
 typedef void anything(void);
 
 enum {
     SHIM_free = SHIM_COUNT
 };
 
-/* libc's own function of that name. */
+/* Returns the function of libc with that name. */
 static anything *
 real_of(unsigned function)
 {
@@ -326,7 +327,7 @@ real_of(unsigned function)
         if (found == NULL) {
             abort();
         }
-        memcpy(&real, &found, sizeof real); /* POSIX: dlsym() gives functions as pointers to data */
+        memcpy(&real, &found, sizeof real); /* dlsym() of POSIX returns a function as a pointer to data */
         atomic_store(&known[function], real);
     }
     return real;
@@ -339,7 +340,7 @@ real_of(unsigned function)
     type shim_##name parameters __asm__(#name);                                                                        \
     type shim_##name parameters
 
-/* A function that returns -1 and sets errno. */
+/* Defines a function that fails by returning -1 and setting errno. */
 #define FAILING(type, name, parameters, arguments)                                                                     \
     SHIM(type, name, parameters)                                                                                       \
     {                                                                                                                  \
@@ -351,7 +352,7 @@ real_of(unsigned function)
         return REAL(name) arguments;                                                                                   \
     }
 
-/* The same, with effect. */
+/* Defines such a function that does its work even when it fails. */
 #define FAILING_LATE(name, parameters, arguments)                                                                      \
     SHIM(int, name, parameters)                                                                                        \
     {                                                                                                                  \
@@ -364,7 +365,7 @@ real_of(unsigned function)
         return result;                                                                                                 \
     }
 
-/* A transfer of `size` bytes, which may fall short as well. */
+/* Defines a transfer of `size` bytes, which may also be short. */
 #define TRANSFERRING(name, parameters, arguments)                                                                      \
     SHIM(ssize_t, name, parameters)                                                                                    \
     {                                                                                                                  \
@@ -380,7 +381,7 @@ real_of(unsigned function)
         return REAL(name) arguments;                                                                                   \
     }
 
-/* The last argument of these is a word or absent; passing one more than there is does no harm. */
+/* The last argument of these functions is a word or missing. Passing one more argument than needed is harmless. */
 #define WITH_WORD(name, first, second, question)                                                                       \
     SHIM(int, name, (first one, second other, ...))                                                                    \
     {                                                                                                                  \
@@ -455,7 +456,7 @@ SHIM(void *, mremap, (void *at, size_t size, size_t new_size, int flags, ...))
 {
     va_list rest;
     va_start(rest, flags);
-    void *target = va_arg(rest, void *); /* a word or absent, as above */
+    void *target = va_arg(rest, void *); /* a word or missing, as above */
     va_end(rest);
     int code = ask(SHIM_mremap, CALLER);
     if (code > 0) {
@@ -471,12 +472,12 @@ SHIM(long, syscall, (long number, ...))
     va_list rest;
     va_start(rest, number);
     for (unsigned index = 0; index < 6; index++) {
-        words[index] = va_arg(rest, long); /* words or absent, as above */
+        words[index] = va_arg(rest, long); /* words or missing, as above */
     }
     va_end(rest);
     int code = ask_number(number, CALLER);
     if (code > 0) {
-        if (number == SYS_close) { /* which has done its work */
+        if (number == SYS_close) { /* a failed close still closes */
             REAL(syscall)(number, words[0]);
         }
         errno = code;
@@ -524,7 +525,7 @@ SHIM(void *, malloc, (size_t size))
 SHIM(void *, calloc, (size_t count, size_t size))
 {
     if (is_early_time()) {
-        return early_allocate(count * size); /* zero, as all of it */
+        return early_allocate(count * size); /* the early memory is zero */
     }
     if (ask(SHIM_calloc, CALLER) > 0) {
         errno = ENOMEM;
@@ -573,8 +574,7 @@ SHIM(void, free, (void *block))
 /* ----------------------------------------------------------------------------------------------------- imports -- */
 
 /*
- * What the library may call besides: it works on memory or on the thread alone, or cannot fail in a way that
- * matters.
+ * Other functions that the library may call. They use only memory or the thread, or cannot fail in a way that matters.
  */
 static const char harmless[] =
     " __cxa_finalize __errno_location __libc_current_sigrtmax __libc_current_sigrtmin __memcpy_chk __memset_chk "
@@ -592,7 +592,7 @@ static const char harmless[] =
 static bool
 is_known(const char *name)
 {
-    /* What compilers and sanitizers put in is not the library's. */
+    /* Compilers and sanitizers add calls of these functions. */
     static const char *const foreign[] = {"_ITM_",       "__gmon", "__asan", "__ubsan", "__tsan",
                                           "__sanitizer", "__gcov", "__llvm", "mmg_"};
     for (size_t index = 0; index < SHIM_COUNT; index++) {
@@ -613,11 +613,14 @@ is_known(const char *name)
     return false;
 }
 
-/** Walk the dynamic symbols of the file that is mapped at `file`. */
+/**
+ * Calls `tell` for each unknown import among the dynamic symbols of the file that is mapped at `file`. Returns their
+ * number.
+ */
 static int
 walk_symbols(const unsigned char *file, void (*tell)(const char *name))
 {
-    const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)(const void *)file; /* a file starts with its header */
+    const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)(const void *)file; /* the file starts with this header */
     const ElfW(Shdr) *sections = (const ElfW(Shdr) *)(const void *)(file + header->e_shoff);
     int unknown = 0;
     for (unsigned index = 0; index < header->e_shnum; index++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The shim between the library and libc. A program that defines open(), malloc() and so on is asked before libc is,
- * by the shared library as well; what comes from elsewhere than the library is passed on untouched. So the n-th call
- * of one function can be made to fail, and every allocation is counted.
+ * The shim between the library and libc. When a program defines open(), malloc() and so on, the shared library calls
+ * these functions, too, in place of those of libc. The shim passes calls of all other code on unchanged. So it can make
+ * the n-th call of a function fail, and count every allocation.
  */
 #ifndef MMAPGUARD_TESTS_SHIM_H
 #define MMAPGUARD_TESTS_SHIM_H
@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** The functions that can be made to fail, by the name that the dynamic linker knows. */
+/** The functions that can be made to fail, with their names for the dynamic linker. */
 #define SHIM_FUNCTIONS(X)                                                                                              \
     X(__fxstat64)                                                                                                      \
     X(__lxstat64)                                                                                                      \
@@ -75,7 +75,7 @@ enum shim_function {
 extern const char *const shim_names[SHIM_COUNT];
 
 /**
- * Instead of an errno: the transfer moves one byte, half of what was asked, or nothing and says that it is the end.
+ * Values in place of an errno: the transfer moves one byte, half of the bytes, or nothing, as at the end of a file.
  */
 enum {
     SHIM_ONE_BYTE = -1,
@@ -84,27 +84,29 @@ enum {
     SHIM_HOOK = -4
 };
 
-/** From now on the n-th call (from 1) of this function by the library fails so, and if it `lasts` every later one, too.
- *  Counting starts anew. */
+/**
+ * Makes the library's n-th call of this function fail, counted from 1. With `lasts` every later call fails, too. The
+ * counts start again.
+ */
 void shim_arm(enum shim_function function, unsigned nth, int code, bool lasts);
-/** What SHIM_HOOK calls, before the call goes on as if nothing had been. */
+/** Sets the function that SHIM_HOOK calls before the call itself goes on normally. */
 void shim_set_hook(void (*hook)(void));
-/** Let everything through; counting goes on. */
+/** Lets all calls through. They are still counted. */
 void shim_disarm(void);
-/** Returns true when the call has been made to fail. */
+/** Returns true when a call was made to fail. */
 bool shim_has_fired(void);
-/** Calls that the library made since counting began. */
+/** Returns how many calls of this function the library has made since the counts started. */
 unsigned shim_calls(enum shim_function function);
 
-/** Calls by syscall(2) whose numbers are kept. */
+/** The numbers of at most so many calls by syscall(2) are stored. */
 #define SHIM_NUMBERS 4096U
-/** The number of the n-th call by syscall(2) since counting began, or -1. */
+/** Returns the system call number of the n-th call by syscall(2) since the counts started, or -1. */
 long shim_number(unsigned nth);
-/** Returns true when the kernel, or a filter in front of it, may answer the system call of this number so. */
+/** Returns true when the kernel or a filter may answer this system call with this error. */
 bool shim_may_answer(long number, int code);
-/** From now on the kernel does not know PROCMAP_QUERY, as before Linux 6.11. */
+/** From now on the kernel seems not to know PROCMAP_QUERY, as before Linux 6.11. */
 void shim_forget_map_query(void);
-/** Blocks of memory that the library has allocated and not freed. */
+/** Returns the number of blocks that the library has allocated and not freed. */
 int64_t shim_blocks(void);
 
 /** Look at everything that the library asks of libc. Calls `tell` with each name that is not one of the above and not

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A program that knows nothing of mmapguard, and does step by step what its arguments say: victim STEP...
+ * A program that does not know of mmapguard. Its arguments are the steps that it takes: victim STEP...
  *
  *   lose            map a file, cut it, read it, print the number of bytes that are left
  *   lose-shared     the same with a shared mapping that can be written to, which the launcher leaves alone
@@ -35,7 +35,7 @@
 
 extern char **environ;
 
-/* What signal(3) is under strict feature macros; every C library has it, and not every one declares it. */
+/* With strict feature macros signal(3) is this function. Every C library has it, but not every one declares it. */
 sighandler_t __sysv_signal(int signo, sighandler_t handler);
 
 static char *self;
@@ -67,7 +67,7 @@ own_handler(int signo)
         siglongjmp(way_out, signo);
 }
 
-/* Maps a file that holds ones, and cuts it to LEFT bytes; counts the ones that can be read. */
+/* Maps a file full of ones, cuts it to LEFT bytes, and counts the ones that it can read. */
 static void
 lose(bool is_shared)
 {
@@ -152,7 +152,7 @@ tell_end(pid_t child)
     fflush(stdout);
 }
 
-/* Puts the program itself in front of the steps that are left. */
+/* Returns a command line: the program itself, followed by the steps that are left. */
 static char **
 command_of(char **steps)
 {
@@ -224,7 +224,7 @@ be_child(const char *step, char **steps)
     }
     if (strcmp(step, "vfork") == 0 || strcmp(step, "vfork-ignored") == 0) {
         char **command = command_of(steps);
-        child = vfork(); /* NOLINT: what is to be tried */
+        child = vfork(); /* NOLINT: the step tests vfork(2) */
         if (child == 0) {
             if (step[5] == '\0')
                 signal(SIGBUS, SIG_DFL);
@@ -268,7 +268,7 @@ enter_sandbox(const char *step)
     return true;
 }
 
-/* Returns the exit status. */
+/* Takes the steps. Returns the exit status. */
 static int
 perform(char **steps)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A host of Lua for the tests, so that sanitizers and valgrind see the module in a program of ours:
+ * A host of Lua for the tests, so that sanitizers and valgrind can check the module:
  *
  *     host SCRIPT [ARGUMENT...]            run a script as `lua` does
  *     host --memory SCRIPT [ARGUMENT...]   the script returns a function; call it again and again, with each
@@ -8,7 +8,7 @@
  *                                          Lua failing in turn, alone and with all that follow
  *     host --memory-all ...                the same, while the script itself is loaded and run, too
  *
- * After each run nothing may be left: no block of the allocator, no handle, no region.
+ * After each run nothing may be left: no block of memory, no handle, no region.
  */
 #include <lauxlib.h>
 #include <lua.h>
@@ -21,11 +21,11 @@
 
 #include "mmapguard.h"
 
-/* Lua's memory, and the allocation that is to fail. */
+/* The memory of Lua, and the allocation that must fail. */
 struct memory {
     long blocks;
-    long number; /* of allocations so far, while `armed` */
-    long fails;  /* the number of the one that fails; 0: none */
+    long number; /* the number of allocations so far, while `armed` is true */
+    long fails;  /* the number of the allocation that fails; 0: none */
     bool all_after, armed, failed;
 };
 
@@ -40,7 +40,7 @@ allocate(void *data, void *block, size_t old_size, size_t new_size)
         free(block);
         return NULL;
     }
-    /* Lua may rely on being able to shrink. */
+    /* Shrinking a block never fails, since Lua relies on that. */
     if (memory->armed && (block == NULL || new_size > old_size)) {
         memory->number++;
         if (memory->fails != 0 &&
@@ -58,7 +58,7 @@ allocate(void *data, void *block, size_t old_size, size_t new_size)
 static int
 fail(const char *what, const char *why)
 {
-    fprintf(stderr, "host: %s: %s\n", what, why != NULL ? why : "an error that is no string");
+    fprintf(stderr, "host: %s: %s\n", what, why != NULL ? why : "an error that is not a string");
     return EXIT_FAILURE;
 }
 
@@ -89,7 +89,7 @@ run_script(char **arguments)
     return result;
 }
 
-/* A state that takes its memory from us, if this Lua allows that. */
+/* Makes a state that uses the allocator above, if this Lua allows that. */
 static lua_State *
 new_state(struct memory *memory)
 {
@@ -100,7 +100,7 @@ new_state(struct memory *memory)
     return L;
 }
 
-/* The run of a script, for lua_pcall(): even loading it may fail for want of memory. */
+/* Runs a script inside lua_pcall(), since even loading it may run out of memory. */
 static int
 run_protected(lua_State *L)
 {
@@ -115,7 +115,7 @@ run_protected(lua_State *L)
     return 0;
 }
 
-/* Run the script with one allocation failing. Returns false when something is wrong. */
+/* Runs the script with one failing allocation. Returns false when something is left. */
 static bool
 run_once(char **arguments, struct memory *memory, bool from_the_start)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A module that maps files and knows nothing of mmapguard, as other people's modules do: the mappings that guard_process
- * guards. `local map = require "mapper"; print(map(path, size)(position))`.
+ * A module that maps files without mmapguard, as modules of other authors do. guard_process guards such mappings.
+ * Usage: `local map = require "mapper"; print(map(path, size)(position))`.
  */
 #define _POSIX_C_SOURCE 200809L /* O_CLOEXEC */
 

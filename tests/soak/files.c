@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The files of the soak: each page is filled with one byte that says which file and page it is.
+ * The files of the soak. Each page is filled with one byte, which depends on the file and the page.
  */
 #include "soak.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A service under a storm, for as long as is wanted: `soak MINUTES FOLDER`.
+ * Runs a service under a storm for a number of minutes: `soak MINUTES FOLDER`.
  *
- * Eight threads read 10 000 mappings that know nothing of the library, in a process that mmg_guard_process() guards; four
- * open, read and close regions of the same files; children are forked and read as well. Meanwhile one file after another is
- * cut and written anew. For every round the ledger must name the file. At the end descriptors, mappings and memory must be
- * what they were after the first moments.
+ * Eight threads read 10 000 foreign mappings in a process that mmg_guard_process() guards. Four threads open, read and
+ * close regions of the same files. Forked children read, too. Meanwhile one file after another is cut and written
+ * again. In every round the ledger must name the file. At the end the process must have the same numbers of descriptors
+ * and mappings, and about as much memory, as after the first moments.
  */
 #include "soak.h"
 
@@ -21,9 +21,9 @@
 #define FOREIGN_READERS 8
 #define REGION_READERS 4
 
-/* Memory may grow by this much between the first moments and the end: what the C library keeps for threads. */
+/* Memory may grow by so much, since the C library keeps memory for threads. */
 #define MOST_GROWTH_KIB 16384
-/* So many more descriptors and, for each thread, mappings than at the beginning are no leak: the library keeps a few. */
+/* The library keeps a few descriptors and mappings, so this many more (mappings: for each thread) are not a leak. */
 #define MOST_MORE 8
 
 struct state {
@@ -84,7 +84,7 @@ show(const struct soak *soak, double seconds, const struct state *state)
     fflush(stdout);
 }
 
-/* A child reads a mapping of a file that it cuts, and must live. */
+/* Forks a child that cuts a file and reads its mapping. The child must live. */
 static void
 fork_reader(struct soak *soak, uint64_t *random)
 {
@@ -95,7 +95,7 @@ fork_reader(struct soak *soak, uint64_t *random)
     pthread_rwlock_wrlock(&file->lock);
     pid_t child = fork();
     if (child < 0)
-        soak_fail("no child can be had");
+        soak_fail("fork(2) has failed");
     if (child == 0) {
         if (ftruncate(file->fd, 0) != 0)
             _exit(2);
@@ -108,7 +108,7 @@ fork_reader(struct soak *soak, uint64_t *random)
     atomic_fetch_add(&soak->children, 1);
 }
 
-/* Compares what the process has at the end with what it had before the threads began, and soon after. */
+/* Compares the state of the process at the end with the states before the threads began and soon after. */
 static void
 judge(const struct soak *soak, const struct state *begun, const struct state *settled, const struct state *now)
 {
@@ -118,7 +118,7 @@ judge(const struct soak *soak, const struct state *begun, const struct state *se
         soak_fail("%llu handles and %llu mappings are left", (unsigned long long)stats.handles,
                   (unsigned long long)stats.mappings);
     if (soak->rounds == 0 || atomic_load(&soak->zeros) == 0 || atomic_load(&soak->regions) == 0)
-        soak_fail("too little was done");
+        soak_fail("the threads have done too little");
     if (settled->mappings != 0 && now->resident_kib - settled->resident_kib > MOST_GROWTH_KIB)
         soak_fail("memory grew by %ld KiB", now->resident_kib - settled->resident_kib);
     if (now->descriptors > begun->descriptors + MOST_MORE)
@@ -127,7 +127,7 @@ judge(const struct soak *soak, const struct state *begun, const struct state *se
         soak_fail("%ld mappings became %ld", begun->mappings, now->mappings);
 }
 
-/* Cuts one file after another until the time is up. Returns what the process had once every part was at work. */
+/* Cuts one file after another until the time is up. Returns the state of the process when all parts had started. */
 static struct state
 storm(struct soak *soak, double seconds)
 {
@@ -168,7 +168,7 @@ main(int argc, char **argv)
     const struct state begun = state_now();
     for (int i = 0; i < FOREIGN_READERS + REGION_READERS; i++)
         if (pthread_create(&threads[i], NULL, i < FOREIGN_READERS ? soak_read_foreign : soak_open_regions, &soak) != 0)
-            soak_fail("no thread can be had");
+            soak_fail("no thread can be started");
     const struct state settled = storm(&soak, seconds);
     atomic_store(&soak.has_ended, true);
     for (int i = 0; i < FOREIGN_READERS + REGION_READERS; i++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the parts of the soak share: the files, the numbers that it shows, and the end.
+ * The data that the parts of the soak share: the files, the counters, and the end.
  */
 #ifndef MMAPGUARD_TESTS_SOAK_H
 #define MMAPGUARD_TESTS_SOAK_H
@@ -15,7 +15,7 @@
 #define MAPPINGS_OF_FILE 20u
 #define PAGES 16u
 
-/** A file, and mappings of it that know nothing of the library. Readers hold the lock for reading, the storm for writing. */
+/** A file and its foreign mappings. Readers hold the lock for reading, and the storm holds it for writing. */
 struct soak_file {
     pthread_rwlock_t lock;
     char path[96];
@@ -28,37 +28,37 @@ struct soak {
     struct soak_file files[FILES];
     size_t page;
     _Atomic bool has_ended;
-    _Atomic uint64_t reads;   /* pages that readers looked at */
-    _Atomic uint64_t zeros;   /* of these, the ones that were lost */
-    _Atomic uint64_t regions; /* regions that were opened and closed */
-    _Atomic uint64_t told;    /* of these, the ones that told of a loss or a change */
+    _Atomic uint64_t reads;   /* number of pages that readers have read */
+    _Atomic uint64_t zeros;   /* how many of these were lost */
+    _Atomic uint64_t regions; /* number of regions that were opened and closed */
+    _Atomic uint64_t told;    /* how many of these have reported a loss or a change */
     _Atomic uint64_t children;
-    uint64_t rounds; /* cuts, each of which the ledger told */
+    uint64_t rounds; /* number of cuts, each of which is in the ledger */
 };
 
-/** Says what is wrong, and ends the process. */
+/** Prints what is wrong, and ends the process. */
 _Noreturn void soak_fail(const char *what, ...);
 
-/** The byte that fills a page of a file. Never 0. */
+/** Returns the byte that fills a page of a file, which is never 0. */
 unsigned char soak_byte(const struct soak *soak, unsigned file, unsigned page);
 
 /** Makes the files in a folder, and maps them. */
 void soak_begin(struct soak *soak, const char *folder);
 
-/** Writes a file anew, and maps it again where a mapping has lost pages. The caller has the lock for writing. */
+/** Writes a file again, and maps it again where a mapping has lost pages. The caller has the lock for writing. */
 void soak_renew(struct soak *soak, unsigned number);
 
 /** Unmaps and removes everything. */
 void soak_end(struct soak *soak);
 
-/** Threads: they end when `has_ended` is true. The argument is the soak. */
+/** The bodies of threads, which end when `has_ended` is true. The argument is the soak. */
 void *soak_read_foreign(void *argument);
 void *soak_open_regions(void *argument);
 
-/** One round of the storm: a file is cut, the loss is looked for in the ledger, and the file is renewed. */
+/** Runs one round of the storm: cuts a file, checks that the ledger has the loss, and renews the file. */
 void soak_round(struct soak *soak, uint64_t *random);
 
-/** A random number. */
+/** Returns a random number. */
 uint64_t soak_random(uint64_t *state);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What goes on in the soak: readers of foreign mappings, readers of regions, and the storm.
+ * The work of the soak: readers of foreign mappings, readers of regions, and the storm.
  */
 #include "soak.h"
 
@@ -9,7 +9,7 @@
 
 #define ROOM 32
 
-/* Looks at one byte of a page of a foreign mapping. Every answer but the file's byte and 0 is wrong. */
+/* Reads one byte of a page of a foreign mapping. It must be the byte of the file or 0. */
 static void
 look(struct soak *soak, unsigned number, unsigned mapping, unsigned page)
 {
@@ -30,7 +30,7 @@ soak_read_foreign(void *argument)
     uint64_t random = (uint64_t)(uintptr_t)&random | 1;
 
     while (!atomic_load(&soak->has_ended)) {
-        /* The square makes some files much more popular than others. */
+        /* The square makes readers choose some files much more often than others. */
         uint64_t draw = soak_random(&random) % FILES;
         unsigned number = (unsigned)(draw * draw / FILES);
         pthread_rwlock_rdlock(&soak->files[number].lock);
@@ -43,7 +43,7 @@ soak_read_foreign(void *argument)
     return NULL;
 }
 
-/* Opens a file as a region, reads it all, and asks whether that was true. */
+/* Opens a file as a region, reads all of it, and checks whether the bytes were true. */
 static void
 region_read(struct soak *soak, unsigned number, uint64_t draw)
 {
@@ -68,7 +68,7 @@ region_read(struct soak *soak, unsigned number, uint64_t draw)
         if (status == MMG_OK && got == sizeof bytes && bytes[0] != soak_byte(soak, number, page))
             soak_fail("page %u of %s is read as %u", page, soak->files[number].path, bytes[0]);
         if (status == MMG_OK && got < sizeof bytes)
-            break; /* the file was that short when it was opened */
+            break; /* the file was shorter when it was opened */
     }
     if (mmg_verify(region) != MMG_OK || status != MMG_OK)
         atomic_fetch_add(&soak->told, 1);
@@ -90,7 +90,10 @@ soak_open_regions(void *argument)
     return NULL;
 }
 
-/* Returns true when the ledger has a record behind a mark of this file, lost from `left` on, in a foreign mapping. */
+/*
+ * Returns true when the ledger has a record behind a mark for a foreign mapping of this file with a loss from `left`
+ * on.
+ */
 static bool
 is_in_ledger(const struct soak_file *file, uint64_t mark, uint64_t left)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A program as somebody may have compiled it once: C99, against a recorded header, which goes on working with every
- * later library. It makes FILE, opens, pins, reads, searches and describes it, and meets errors. It says nothing when
- * all is well; else it prints what is wrong and exits with 1.
+ * A program that was compiled as C99 against a recorded header, and must work with every later library. It makes FILE,
+ * opens, pins, reads, searches and describes it, and causes errors. When a result is wrong, the program prints it and
+ * exits with 1; otherwise it prints nothing.
  */
 #include <stdio.h>
 #include <string.h>
@@ -92,7 +92,7 @@ check_errors(const char *path)
     mmg_handle handle = 1;
     mmg_error error = MMG_ERROR_INIT;
     mmg_options options = MMG_OPTIONS_INIT;
-    mmg_info *volatile nowhere = NULL; /* a compiler that sees the NULL refuses it */
+    mmg_info *volatile nowhere = NULL; /* volatile, since a compiler that sees the NULL rejects the call */
 
     CHECK(mmg_open("/nonexistent/file", NULL, &handle, &error) == MMG_E_NOT_FOUND);
     CHECK(handle == 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A program made for a later version than 1.0: it knows a member, a status, an option bit and, with -DCALL_SHIM, a
- * function more. The header that has these is made by test_gate_shims.py. It prints what the library that it meets says
- * to each, a line each.
+ * A program for a later version than 1.0. It uses one more member, status, option bit and, with -DCALL_SHIM, function
+ * than 1.0 has. test_gate_shims.py makes the header for it. The program prints a line for each of these, with the
+ * answer of the library.
  */
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +29,7 @@ say(const char *what, mmg_status status, const uint64_t *detail)
     printf("%s: %s, %s behind it\n", what, mmg_status_name(status), *detail == 0 ? "zero" : "noise");
 }
 
-/* Only struct_size of an out struct is set, as the header asks; the rest is whatever was on the stack. */
+/* Only struct_size of an out struct is set, as the header says. The other bytes are left as they are on the stack. */
 static void
 ask(const char *path)
 {

@@ -38,7 +38,7 @@ ready(void)
         _exit(2);
 }
 
-/* The program's own mapping: alone, or in a process that the library guards. */
+/* Reads a mapping that the program has made itself, with or without the guard for the process. */
 static int
 twin(const char *path, bool is_guarded)
 {

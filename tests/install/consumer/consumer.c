@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A program that uses the library: maps a file by STABLE, which needs the library's thread, and prints its first line.
+ * A program that uses the library. It maps a file as STABLE, which needs the thread of the library, and prints its
+ * first line.
  */
 #include <mmapguard.h>
 #include <stdio.h>
