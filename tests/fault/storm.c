@@ -14,7 +14,6 @@
  */
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -24,8 +23,8 @@
 
 #include "check.h"
 #include "storm_plan.h"
+#include "storm_readers.h"
 
-#define READERS 4
 #define NEEDLE 24
 
 static uint64_t rounds = 300;
@@ -38,9 +37,7 @@ static struct {
     mmg_handle handle;
     uint64_t offset; /* offset of the window in the file */
     uint64_t length;
-    pthread_barrier_t barrier;
-    _Atomic bool writing;
-    _Atomic bool over;
+    struct storm_readers readers;
 } now;
 
 static struct {
@@ -51,13 +48,6 @@ static struct {
     uint64_t changed;
     uint64_t still;
 } tally;
-
-struct reader {
-    uint64_t random;
-    uint8_t *copy;
-    mmg_span span; /* pinned during the whole round */
-    uint64_t from;
-};
 
 static uint64_t
 smaller(uint64_t one, uint64_t other)
@@ -108,7 +98,7 @@ judge(const uint8_t *bytes, uint64_t at, uint64_t size)
 
 /** Reads a span page by page, each page once, and checks the bytes. Returns true when a zero proves a loss. */
 static bool
-read_span(const struct reader *reader, const mmg_span *span, uint64_t at)
+read_span(const struct storm_reader *reader, const mmg_span *span, uint64_t at)
 {
     const uint64_t page = check_page();
     bool lost = false;
@@ -142,7 +132,7 @@ judge_status(mmg_status status, uint64_t end)
 }
 
 static void
-pin_and_read(struct reader *reader)
+pin_and_read(struct storm_reader *reader)
 {
     mmg_span span = MMG_SPAN_INIT;
     uint64_t at = check_random_below(&reader->random, now.length);
@@ -161,7 +151,7 @@ pin_and_read(struct reader *reader)
 }
 
 static void
-read_by_copy(struct reader *reader)
+read_by_copy(struct storm_reader *reader)
 {
     uint64_t got = 0;
     uint64_t at = check_random_below(&reader->random, now.length);
@@ -175,7 +165,7 @@ read_by_copy(struct reader *reader)
 }
 
 static void
-search(struct reader *reader)
+search(struct storm_reader *reader)
 {
     uint64_t position = 0;
     uint64_t at = check_random_below(&reader->random, now.length - NEEDLE);
@@ -191,7 +181,7 @@ search(struct reader *reader)
  * Opens and closes the file in the storm. The file may have any state, but it must be opened or refused with a reason.
  */
 static void
-open_another(struct reader *reader)
+open_another(struct storm_reader *reader)
 {
     mmg_options options = check_backing(MMG_BACKING_MAP);
     mmg_handle handle = 0;
@@ -216,7 +206,7 @@ open_another(struct reader *reader)
 }
 
 static void
-advise(struct reader *reader)
+advise(struct storm_reader *reader)
 {
     uint64_t at = check_random_below(&reader->random, now.length);
     uint64_t bytes = 0;
@@ -228,7 +218,7 @@ advise(struct reader *reader)
 }
 
 static void
-read_something(struct reader *reader)
+read_something(struct storm_reader *reader)
 {
     switch (check_random_below(&reader->random, 12)) {
     case 0:
@@ -264,7 +254,7 @@ static bool differs[STORM_MOST];
 
 /** Ends the span that a reader had during the whole round, after mmg_check() has recorded the losses. */
 static void
-end_long_span(struct reader *reader)
+end_long_span(struct storm_reader *reader)
 {
     uint64_t size = reader->span.size;
     bool lost = memchr(differs + reader->from, true, size) != NULL;
@@ -276,25 +266,24 @@ end_long_span(struct reader *reader)
 static void *
 read_in_storm(void *argument)
 {
-    struct reader *reader = argument;
+    struct storm_reader *reader = argument;
     for (;;) {
-        pthread_barrier_wait(&now.barrier);
-        if (atomic_load(&now.over)) {
+        if (!storm_readers_begin(&now.readers)) {
             return NULL;
         }
         reader->from = check_random_below(&reader->random, now.length);
         uint64_t size = 1 + check_random_below(&reader->random, now.length - reader->from);
         CHECK_STATUS(mmg_pin(now.handle, reader->from, size, &reader->span), MMG_OK);
-        pthread_barrier_wait(&now.barrier);
+        storm_readers_meet(&now.readers);
         do {
             read_something(reader);
             /* Let the writer run where there are fewer processors than readers. */
             if (check_random_below(&reader->random, 4) == 0) {
                 sched_yield();
             }
-        } while (atomic_load(&now.writing));
+        } while (atomic_load(&now.readers.writing));
         read_span(reader, &reader->span, reader->from);
-        pthread_barrier_wait(&now.barrier);
+        storm_readers_meet(&now.readers);
     }
 }
 
@@ -363,7 +352,7 @@ judge_changes(void)
 }
 
 static void
-end_round(int file, mmg_span *whole, struct reader *readers, bool span_first, uint8_t *mapped, uint8_t *read_back)
+end_round(int file, mmg_span *whole, bool span_first, uint8_t *mapped, uint8_t *read_back)
 {
     struct finding finding = compare(file, whole, mapped, read_back);
     mmg_status told = MMG_OK;
@@ -381,14 +370,14 @@ end_round(int file, mmg_span *whole, struct reader *readers, bool span_first, ui
     if (!span_first) {
         CHECK_STATUS(mmg_unpin(whole), status);
     }
-    for (unsigned index = 0; index < READERS; index++) {
-        end_long_span(&readers[index]);
+    for (unsigned index = 0; index < STORM_READERS; index++) {
+        end_long_span(&now.readers.reader[index]);
     }
     CHECK_U64(check_info(now.handle).pins, 0);
 }
 
 static void
-run_round(uint64_t *random, struct reader *readers, bool coarse, uint8_t *mapped, uint8_t *read_back)
+run_round(uint64_t *random, bool coarse, uint8_t *mapped, uint8_t *read_back)
 {
     mmg_options options = check_backing(MMG_BACKING_MAP);
     mmg_span whole = MMG_SPAN_INIT;
@@ -407,73 +396,39 @@ run_round(uint64_t *random, struct reader *readers, bool coarse, uint8_t *mapped
     if (coarse) {
         usleep(12000); /* where file times advance in clock ticks, two changes in one tick would have equal times */
     }
-    atomic_store(&now.writing, true);
-    pthread_barrier_wait(&now.barrier);
-    pthread_barrier_wait(&now.barrier);
+    atomic_store(&now.readers.writing, true);
+    storm_readers_meet(&now.readers);
+    storm_readers_meet(&now.readers);
     storm_begin(&now.storm, &now.plan);
     storm_end(&now.storm);
-    atomic_store(&now.writing, false);
-    pthread_barrier_wait(&now.barrier);
-    end_round(file, &whole, readers, check_random_below(random, 2) == 0, mapped, read_back);
+    atomic_store(&now.readers.writing, false);
+    storm_readers_meet(&now.readers);
+    end_round(file, &whole, check_random_below(random, 2) == 0, mapped, read_back);
     CHECK_STATUS(mmg_close(now.handle, 0), MMG_OK);
     close(file);
-}
-
-/** Returns true when a change of the file may leave its modification time as it was. */
-static bool
-times_are_coarse(void)
-{
-    struct stat before;
-    struct stat after;
-    bool coarse = false;
-    memset(&before, 0, sizeof before);
-    memset(&after, 0, sizeof after);
-    int file = storm_restore(&now.storm);
-    for (int round = 0; round < 50 && !coarse; round++) {
-        REQUIRE(fstat(file, &before) == 0 && pwrite(file, "x", 1, 0) == 1 && fstat(file, &after) == 0);
-        coarse = before.st_mtim.tv_nsec == after.st_mtim.tv_nsec && before.st_mtim.tv_sec == after.st_mtim.tv_sec;
-    }
-    close(file);
-    return coarse;
 }
 
 static void
 storm(void)
 {
-    pthread_t threads[READERS];
-    struct reader readers[READERS];
     uint64_t random = seed;
     uint8_t *mapped = malloc(STORM_MOST);
     uint8_t *read_back = malloc(STORM_MOST);
     uint64_t round = 0;
     memset(&tally, 0, sizeof tally);
-    memset(readers, 0, sizeof readers);
     REQUIRE(mapped != NULL && read_back != NULL);
     storm_start(&now.storm, check_path("storm"), check_path("spare"));
-    bool coarse = times_are_coarse();
-    REQUIRE(pthread_barrier_init(&now.barrier, NULL, READERS + 1) == 0);
-    atomic_store(&now.over, false);
-    for (unsigned index = 0; index < READERS; index++) {
-        readers[index].random = seed + 1 + index;
-        readers[index].copy = malloc(STORM_MOST);
-        REQUIRE(readers[index].copy != NULL);
-        REQUIRE(pthread_create(&threads[index], NULL, read_in_storm, &readers[index]) == 0);
-    }
+    bool coarse = storm_times_are_coarse(&now.storm);
+    storm_readers_start(&now.readers, seed, read_in_storm);
     for (; round < rounds && check_failures() == 0; round++) {
-        run_round(&random, readers, coarse, mapped, read_back);
+        run_round(&random, coarse, mapped, read_back);
     }
     if (check_failures() != 0) {
         fprintf(stderr, "    in round %" PRIu64 " of seed %" PRIu64 ", window [%" PRIu64 ", %" PRIu64 "):\n", round - 1,
                 seed, now.offset, now.offset + now.length);
         storm_print(&now.plan);
     }
-    atomic_store(&now.over, true);
-    pthread_barrier_wait(&now.barrier);
-    for (unsigned index = 0; index < READERS; index++) {
-        REQUIRE(pthread_join(threads[index], NULL) == 0);
-        free(readers[index].copy);
-    }
-    pthread_barrier_destroy(&now.barrier);
+    storm_readers_stop(&now.readers);
     storm_stop(&now.storm);
     free(mapped);
     free(read_back);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -371,4 +372,19 @@ storm_stop(struct storm *storm)
     for (unsigned version = 0; version < STORM_VERSIONS; version++) {
         free(storm->versions[version]);
     }
+}
+
+bool
+storm_times_are_coarse(const struct storm *storm)
+{
+    struct stat before = {0};
+    struct stat after = {0};
+    bool coarse = false;
+    int file = storm_restore(storm);
+    for (int round = 0; round < 50 && !coarse; round++) {
+        REQUIRE(fstat(file, &before) == 0 && pwrite(file, "x", 1, 0) == 1 && fstat(file, &after) == 0);
+        coarse = before.st_mtim.tv_nsec == after.st_mtim.tv_nsec && before.st_mtim.tv_sec == after.st_mtim.tv_sec;
+    }
+    close(file);
+    return coarse;
 }

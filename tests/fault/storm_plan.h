@@ -120,6 +120,12 @@ void storm_end(const struct storm *storm);
 /** Ends the process of the writer. */
 void storm_stop(struct storm *storm);
 
+/**
+ * Returns true when two changes of the file in a row may leave the same modification time, since file times advance in
+ * clock ticks. The function changes the file to find out.
+ */
+bool storm_times_are_coarse(const struct storm *storm);
+
 /** Prints a plan, to help find the cause of a failure. */
 void storm_print(const struct storm_plan *plan);
 

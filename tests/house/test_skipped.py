@@ -9,7 +9,7 @@ from skipped import reasons, summary
 
 CTEST = """<testsuite><testcase name="test_lock" status="run"><system-out>
 a lock is seen ... PASS
-a lock of another user is seen ... SKIP: needs root, to become somebody else
+a lock of another user is seen ... SKIP: needs root, to become another user
 a case that prints something ... and goes on
 SKIP: this kernel has no such locks
 </system-out></testcase><testcase name="test_place" status="notrun"><skipped message="SKIP_RETURN_CODE=77"/>
@@ -23,7 +23,7 @@ def test_cases_of_c_programs_and_tests_of_pytest_are_counted_with_their_reasons(
     (tmp_path / "ctest.xml").write_text(CTEST)
     (tmp_path / "pytest.xml").write_text(PYTEST)
     assert reasons(tmp_path / "ctest.xml") == [
-        "needs root, to become somebody else",
+        "needs root, to become another user",
         "this kernel has no such locks",
         "an emulator chooses",
     ]

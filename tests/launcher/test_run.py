@@ -65,7 +65,7 @@ def test_abort_ends_at_the_first_loss(tmp_path: Path) -> None:
         ended = run_victim("query", "lose", "query", folder=tmp_path, options=option)
         assert (ended.code, ended.lines) == (LOST, ["default"]), str(ended)
         assert losses(ended.errors) == [the_loss(tmp_path)]
-        assert "ended at the first loss" in ended.errors
+        assert "ends at its first loss, because of --on-loss=abort" in ended.errors
 
 
 def test_without_a_loss_nothing_is_different(tmp_path: Path) -> None:

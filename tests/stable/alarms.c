@@ -16,30 +16,11 @@
 
 #include "../fault/ring.h"
 #include "check.h"
+#include "leases.h"
 
 #define SIZE ((UINT64_C(8) << 20) + 77)
 
 static atomic_bool is_over;
-
-static mmg_options
-stable_options(uint32_t backing)
-{
-    mmg_options options = MMG_OPTIONS_INIT;
-    options.guarantee = MMG_GUARANTEE_STABLE;
-    options.backing = backing;
-    return options;
-}
-
-static void
-check_still(mmg_handle handle)
-{
-    mmg_span span = MMG_SPAN_INIT;
-    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
-    CHECK(check_is_pattern(span.data, 0, span.size));
-    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
-    CHECK_STATUS(mmg_check(handle), MMG_OK);
-    CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
-}
 
 /** Cuts the file in another process, which breaks its lease. */
 static void
@@ -103,7 +84,7 @@ a_read_in_the_midst_of_a_break_is_whole(void)
             usleep(2000);
             atomic_store(&is_over, true);
             REQUIRE(pthread_join(reading, NULL) == 0);
-            check_still(handle);
+            check_stable(handle);
             CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
         }
         REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
@@ -157,7 +138,7 @@ a_signal_that_the_host_raises_replaces_no_bytes(void)
         const char *path = check_file("file", 256 << 10);
         mmg_handle handle = check_open(path, &options);
         cut_elsewhere(path, 0);
-        check_still(handle);
+        check_stable(handle);
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
     }
     atomic_store(&is_over, true);
@@ -196,7 +177,7 @@ pages_that_io_uring_holds_change_no_bytes(void)
         bool may_be_seen = (check_info(handle).exceptions & MMG_EXCEPT_PINNED_PAGES) != 0;
         CHECK(ring_read(&ring, source, pages, size, 0, true) > 0);
         if (!may_be_seen) { /* otherwise the region lists this among its exceptions */
-            check_still(handle);
+            check_stable(handle);
         }
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
         ring_unpin(&ring);

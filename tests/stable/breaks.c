@@ -14,33 +14,19 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "leases.h"
 
 #define SIZE ((UINT64_C(3) << 20) + 77)
 #define LARGE (UINT64_C(192) << 20)
 #define THREADS 4
 
-static mmg_options
-stable_options(void)
-{
-    mmg_options options = MMG_OPTIONS_INIT;
-    options.guarantee = MMG_GUARANTEE_STABLE;
-    options.backing = MMG_BACKING_MAP;
-    return options;
-}
-
 /** Opens a region with a lease. Where the file system has no leases, skips the case and returns 0. */
 static mmg_handle
 open_leased(const char *path)
 {
-    mmg_options options = stable_options();
+    mmg_options options = stable_options(MMG_BACKING_MAP);
     mmg_handle handle = check_open(path, &options);
-    if (check_info(handle).means != MMG_MEANS_LEASE) {
-        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-        check_skip(check_under_qemu() ? "qemu-user cannot deliver the signal of a lease break, which is SIGRTMAX - 1"
-                                      : "the file system under TMPDIR gives no lease, or another user owns the file");
-        return 0;
-    }
-    return handle;
+    return has_lease(handle) ? handle : 0;
 }
 
 static void
@@ -60,18 +46,6 @@ overwrite_in_thread(void *path)
     return NULL;
 }
 
-/** Checks that the region is STABLE and still shows the pattern. */
-static void
-check_still(mmg_handle handle)
-{
-    mmg_span span = MMG_SPAN_INIT;
-    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
-    CHECK(check_is_pattern(span.data, 0, span.size));
-    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
-    CHECK_STATUS(mmg_check(handle), MMG_OK);
-    CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
-}
-
 static void
 a_thread_of_the_process_itself_may_write(void)
 {
@@ -81,7 +55,7 @@ a_thread_of_the_process_itself_may_write(void)
         return;
     }
     overwrite(path);
-    check_still(handle);
+    check_stable(handle);
     CHECK(check_info(handle).means == MMG_MEANS_SNAPSHOT || check_info(handle).means == MMG_MEANS_REFLINK);
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
@@ -181,7 +155,7 @@ live_in_a_crowd(void *number)
     unsigned self = (unsigned)(uintptr_t)number;
     uint64_t random = check_seed() + self;
     for (uint64_t round = 0; round < crowd.rounds && check_failures() == 0; round++) {
-        mmg_options options = stable_options();
+        mmg_options options = stable_options(MMG_BACKING_MAP);
         mmg_handle handle = 0;
         mmg_span span = MMG_SPAN_INIT;
         uint8_t first[512];
@@ -235,7 +209,7 @@ take_one_of_the_first(void *path)
     mmg_handle handle = open_leased(path);
     if (handle != 0) {
         overwrite(path);
-        check_still(handle);
+        check_stable(handle);
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
     }
     return NULL;
@@ -291,7 +265,7 @@ a_fork_during_the_break_disturbs_neither_side(void)
         usleep(pause);
         CHECK_EXITED(check_child(look_as_a_child, &handle));
         REQUIRE(pthread_join(writer, NULL) == 0);
-        check_still(handle);
+        check_stable(handle);
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
     }
 }

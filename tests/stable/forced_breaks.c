@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "leases.h"
 
 #define SIZE ((UINT64_C(1) << 20) + 77)
 
@@ -91,27 +92,16 @@ mmap64(void *address, size_t length, int protection, int flags, int fd, off_t of
     return map(address, length, protection, flags, fd, offset);
 }
 
+/** Returns true when the file can have a lease. Otherwise skips the case. */
 static bool
 has_leases(const char *path, const mmg_options *options)
 {
     mmg_handle handle = check_open(path, options);
-    bool has = check_info(handle).means == MMG_MEANS_LEASE;
-    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-    if (!has) {
-        check_skip(check_under_qemu()
-                       ? "qemu-user cannot have the break of a lease told by the highest signal, SIGRTMAX"
-                       : "the file system under TMPDIR gives no lease, or the file is not ours");
+    bool has = has_lease(handle);
+    if (has) {
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
     }
     return has;
-}
-
-static mmg_options
-leased_options(uint32_t backing)
-{
-    mmg_options options = MMG_OPTIONS_INIT;
-    options.guarantee = MMG_GUARANTEE_STABLE;
-    options.backing = backing;
-    return options;
 }
 
 static void
@@ -126,7 +116,7 @@ static void
 a_break_before_the_lease_has_a_region_is_not_forgotten(void)
 {
     const char *path = check_file("file", SIZE);
-    mmg_options options = leased_options(MMG_BACKING_MAP);
+    mmg_options options = stable_options(MMG_BACKING_MAP);
     if (!has_leases(path, &options)) {
         return;
     }
@@ -150,7 +140,7 @@ static void
 a_mapping_that_fails_in_the_midst_of_a_break_lets_the_writer_in(void)
 {
     const char *path = check_file("file", SIZE);
-    mmg_options options = leased_options(MMG_BACKING_AUTO);
+    mmg_options options = stable_options(MMG_BACKING_AUTO);
     if (!has_leases(path, &options)) {
         return;
     }
@@ -227,7 +217,7 @@ static void
 a_question_in_the_midst_of_the_hand_over_finds_no_loss(void)
 {
     const char *path = check_file("file", SIZE);
-    mmg_options options = leased_options(MMG_BACKING_MAP);
+    mmg_options options = stable_options(MMG_BACKING_MAP);
     mmg_handle handles[2];
     pthread_t opening;
     if (!has_leases(path, &options)) {

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Helpers for the programs that break leases.
+ */
+#ifndef MMAPGUARD_TESTS_LEASES_H
+#define MMAPGUARD_TESTS_LEASES_H
+
+#include "check.h"
+
+/** Returns options for a STABLE region with this backing. */
+static inline mmg_options
+stable_options(uint32_t backing)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    options.backing = backing;
+    return options;
+}
+
+/** Returns true when a region is held by a lease. Otherwise closes its handle, and skips the case. */
+static inline bool
+has_lease(mmg_handle handle)
+{
+    if (check_info(handle).means == MMG_MEANS_LEASE) {
+        return true;
+    }
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    check_skip(check_under_qemu() ? "qemu-user does not deliver the signal of a lease break"
+                                  : "the file system under TMPDIR gives no lease, or another user owns the file");
+    return false;
+}
+
+/** Checks that a region is STABLE and still shows the pattern. */
+static inline void
+check_stable(mmg_handle handle)
+{
+    mmg_span span = MMG_SPAN_INIT;
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    CHECK(check_is_pattern(span.data, 0, span.size));
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    CHECK_STATUS(mmg_check(handle), MMG_OK);
+    CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
+}
+
+#endif
