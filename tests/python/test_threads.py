@@ -87,6 +87,42 @@ def test_opening_and_closing_in_many_threads_leaves_nothing(either: Path) -> Non
             done.result()
 
 
+def _read_into(region: mmapguard.Region, size: int) -> bytes:
+    buffer = bytearray(size)
+    return bytes(buffer[: region.readinto(buffer)])
+
+
+SHARED_OUT: dict[str, Callable[[mmapguard.Region, int], bytes]] = {
+    "read": lambda region, size: region.read(size),
+    "readinto": _read_into,
+    "readline": lambda region, _: region.readline(),
+}
+
+
+@pytest.mark.parametrize("size", [16, 1000, 70_000, 256 << 10, 2 << 20])
+@pytest.mark.parametrize("how", SHARED_OUT)
+def test_threads_that_read_get_each_chunk_once(how: str, size: int, tmp_path: Path) -> None:
+    """A region is a queue of chunks for its threads, as a mapping of mmap's is, whose calls hold the GIL."""
+    count, path, take = max(24, min(4000, (16 << 20) // size)), tmp_path / "chunks", SHARED_OUT[how]
+    path.write_bytes(b"".join(b"%010d" % number + b"." * (size - 11) + b"\n" for number in range(count)))
+
+    def work(region: mmapguard.Region, start: threading.Barrier) -> list[bytes]:
+        start.wait()
+        return list(iter(lambda: take(region, size), b""))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with mmapguard.open(path) as region, ThreadPoolExecutor(4) as pool:
+            start = threading.Barrier(4)
+            taken = [pool.submit(work, region, start) for _ in range(4)]
+            chunks = [chunk for one in taken for chunk in one.result()]
+    finally:
+        sys.setswitchinterval(before)
+    assert {len(chunk) for chunk in chunks} == {size}
+    assert sorted(int(chunk[:10]) for chunk in chunks) == list(range(count))
+
+
 @pytest.mark.parametrize(
     "use",
     [
