@@ -36,7 +36,8 @@ int mmgi_lease_take(int fd, int thread_id);
 enum lease_state mmgi_lease_state(int fd);
 
 /**
- * Gives a lease up, and so lets a waiting writer in. Async-signal-safe. Does not block.
+ * Gives a lease up, and so lets a waiting writer in. Where this process has lost the right to do so, the descriptor is good for
+ * fstat(2) only from then on, or is closed. Async-signal-safe. Does not block.
  *
  * @return 0, or EAGAIN when there was no lease any more: the kernel has taken it by force
  */

@@ -355,6 +355,43 @@ def test_who_has_dropped_privileges_since_still_keeps_the_bytes(places: Places) 
     assert in_child(_leased_as_root_used_as_nobody, one.path, one.data) in FILE_MEANS
 
 
+def _overwrite_when_told(line: Line, path: Path) -> None:
+    line.say("ready")
+    assert line.hear() == "now"
+    line.say(str(overwrite(path)))
+
+
+def _leased_as_root_used_in_a_jail(path: Path, jail: Path) -> float:
+    with contextlib.ExitStack() as stack:
+        writer = stack.enter_context(Helper(_overwrite_when_told, path))
+        assert writer.hear() == "ready"
+        handle = stack.enter_context(stable(path, **MAPPED))
+        assert means(handle) == abi.MMG_MEANS_LEASE
+        status, span = mmg.pin(handle)
+        assert status == abi.MMG_OK
+        os.chroot(jail)
+        os.chdir("/")
+        os.setgroups([])
+        os.setgid(STRANGER)
+        os.setuid(STRANGER)
+        writer.say("now")
+        waited = float(writer.hear())
+        assert mmg.span_bytes(span) == mmg.pattern(files.LARGE, seed=1)
+        assert mmg.unpin(span) == abi.MMG_E_UNSTABLE, (
+            "without /proc nobody knows whether the lease held until then"
+        )
+    return waited
+
+
+def test_a_jail_without_proc_keeps_no_writer_waiting(places: Places) -> None:
+    """Who has dropped its privileges may not give a lease up. Otherwise the kernel waits for 45 s."""
+    path = places("ext4") / "file"
+    path.write_bytes(mmg.pattern(files.LARGE, seed=1))
+    jail = path.with_name("jail")
+    jail.mkdir()
+    assert in_child(_leased_as_root_used_in_a_jail, path, jail) < 20
+
+
 # ------------------------------------------------------------------------------------ readers in mid-break --
 
 
@@ -529,12 +566,6 @@ def test_a_host_that_closes_all_descriptors_gets_no_bytes_of_another_file(
     other.write_bytes(mmg.pattern(files.LARGE, seed=2))
     with mounts.setting(mounts.LEASE_BREAK_TIME, 1):
         in_child(_broken_without_its_descriptor if not is_leased else _broken_beside_a_lease, path, other)
-
-
-def _overwrite_when_told(line: Line, path: Path) -> None:
-    line.say("ready")
-    assert line.hear() == "now"
-    line.say(str(overwrite(path)))
 
 
 def _close_all_and_be_written_to(path: Path, other: Path, reuse: str) -> float:

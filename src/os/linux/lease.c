@@ -18,7 +18,11 @@
 
 /* Any real-time signal would do, since only the waiting thread gets it. Valgrind uses the last one itself. */
 #define BREAK_SIGNAL (SIGRTMAX - 1)
-#define DEFAULT_BREAK_SECONDS 45 /* the default of the kernel, see proc(5) */
+/* open_tree(2), Linux 5.2: opens the file behind a descriptor as open(2) with O_PATH does. It has this number on every processor
+   but one. */
+#define OPEN_TREE_NUMBER 428
+#define OPEN_TREE_OF_DESCRIPTOR (O_CLOEXEC | 0x1000) /* OPEN_TREE_CLOEXEC, AT_EMPTY_PATH */
+#define DEFAULT_BREAK_SECONDS 45                     /* the default of the kernel, see proc(5) */
 
 int
 mmgi_lease_take(int fd, int thread_id)
@@ -86,26 +90,36 @@ mmgi_lease_state(int fd)
     return state;
 }
 
+/* Returns a descriptor with another open file description, which is good for fstat(2) only, or -1. */
+static int
+open_for_status(int fd)
+{
+    char path[48] = "/proc/thread-self/fd/";
+
+    append_number(path, (unsigned)fd);
+    int fresh = open(path, O_PATH | O_CLOEXEC);
+    if (fresh < 0) /* /proc is not there, as after chroot(2) */
+        fresh = (int)syscall(OPEN_TREE_NUMBER, fd, "", OPEN_TREE_OF_DESCRIPTOR);
+    return fresh;
+}
+
 /*
  * A process that has dropped its privileges since it took a lease may not give it up (EACCES). Then the descriptor gets
- * another open file description, which still serves fstat(2). The lease ends with the old description, once its mapping
- * is gone, too.
+ * another open file description, which still serves fstat(2), or is closed where there is none to be had. The lease ends
+ * with the old description, once its mapping is gone, too.
  */
 static int
 exchange_description(int fd)
 {
-    char path[48] = "/proc/thread-self/fd/";
-
     if (fcntl(fd, F_GETLEASE) != F_UNLCK)
         return EACCES;
     bool was_breaking = is_listed_as_breaking(fd);
-    append_number(path, (unsigned)fd);
-    int fresh = open(path, O_PATH | O_CLOEXEC);
-    if (fresh < 0)
-        return EACCES;
-    int result = dup3(fresh, fd, O_CLOEXEC) < 0 ? EACCES : was_breaking ? 0 : EAGAIN;
-    close(fresh);
-    return result;
+    int fresh = open_for_status(fd);
+    if (fresh < 0 || dup3(fresh, fd, O_CLOEXEC) < 0)
+        close(fd);
+    if (fresh >= 0)
+        close(fresh);
+    return was_breaking ? 0 : EAGAIN;
 }
 
 int
