@@ -66,7 +66,7 @@ class BareDebian:
         """Run commands as a user would type them into a new login shell."""
         settings = {name: os.environ[name] for name in NETWORK if name in os.environ}
         if (self.folder / "etc/ssl/certs/of-the-host.crt").exists():
-            for name in ("PIP_CERT", "SSL_CERT_FILE"):
+            for name in ("PIP_CERT", "SSL_CERT_FILE", "CARGO_HTTP_CAINFO"):
                 settings[name] = "/etc/ssl/certs/of-the-host.crt"
         exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in settings.items())
         login = ["su", "--login", user, "--command", exports + "set -e\n" + commands]
