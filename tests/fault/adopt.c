@@ -8,16 +8,6 @@
 
 #include "foreign.h"
 
-static bool
-is_unsupported(void)
-{
-    if (mmg_supports(MMG_FEATURE_FOREIGN) == 1) {
-        return false;
-    }
-    check_skip("the kernel does not tell what is mapped");
-    return true;
-}
-
 static mmg_handle
 adopt(const uint8_t *data, uint64_t size, int descriptor, const mmg_options *options)
 {
@@ -56,7 +46,7 @@ map_shared(const char *path)
 static void
 the_handle_is_like_any_other(void)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     const uint64_t page = check_page(), from = 3 * page + 77, size = 20 * page + 5;
@@ -99,7 +89,7 @@ the_handle_is_like_any_other(void)
 static void
 what_lies_behind_the_end_is_left_out(void)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     const char *path = check_file("adopted", 5 * check_page() + 9);
@@ -115,7 +105,7 @@ what_lies_behind_the_end_is_left_out(void)
 static void
 a_private_mapping_shows_what_its_owner_wrote(void)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     const char *path = check_file("adopted", whole());
@@ -148,7 +138,7 @@ plain_reader(void *path)
 static void
 cut_below(int protection, int flags, bool has_parts)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     const uint64_t page = check_page(), lead = 33;
@@ -200,7 +190,7 @@ a_cut_is_contained_and_reported(void)
 static void
 zeros_of_a_private_mapping_are_not_read(void)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     const uint64_t page = check_page(), left = 2 * page + 5;
@@ -235,7 +225,7 @@ parts_are_replaced_each_with_its_protection(void)
 static void
 a_file_without_a_path_is_given_as_a_descriptor(void)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     const char *path = check_file("adopted", whole());
@@ -261,7 +251,7 @@ a_file_without_a_path_is_given_as_a_descriptor(void)
 static void
 a_mapping_that_cannot_be_a_region_is_refused(void)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     const uint64_t page = check_page();
@@ -283,11 +273,6 @@ a_mapping_that_cannot_be_a_region_is_refused(void)
     munmap(memory, page);
     is_refused(MMG_E_NOT_MAPPABLE, "nothing is mapped", memory, page, -1, NULL);
 
-    uint8_t *code = foreign_map(path, PROT_READ | PROT_EXEC, MAP_PRIVATE, whole(), 0);
-    is_refused(MMG_E_NOT_MAPPABLE, "executable", code, whole(), -1, NULL);
-    is_refused(MMG_E_NOT_MAPPABLE, "part of a program", bytes, whole(), -1, NULL);
-    munmap(code, whole());
-
     uint8_t *shared = foreign_map(path, PROT_READ | PROT_WRITE, MAP_SHARED, whole(), 0);
     is_refused(MMG_E_NOT_MAPPABLE, "SHARED_WRITABLE", shared, whole(), -1, NULL);
     mmg_options writable = MMG_OPTIONS_INIT;
@@ -308,6 +293,21 @@ a_mapping_that_cannot_be_a_region_is_refused(void)
     is_refused(MMG_E_NOT_MAPPABLE, "", device, page, -1, NULL);
     munmap(device, page);
     close(zero);
+    REQUIRE(munmap(bytes, whole()) == 0);
+}
+
+static void
+code_is_refused(void)
+{
+    if (foreign_is_unsupported() || foreign_hides_code()) {
+        return;
+    }
+    const char *path = check_file("adopted", whole());
+    uint8_t *bytes = map_shared(path);
+    uint8_t *code = foreign_map(path, PROT_READ | PROT_EXEC, MAP_PRIVATE, whole(), 0);
+    is_refused(MMG_E_NOT_MAPPABLE, "executable", code, whole(), -1, NULL);
+    is_refused(MMG_E_NOT_MAPPABLE, "part of a program", bytes, whole(), -1, NULL);
+    munmap(code, whole());
     REQUIRE(munmap(bytes, whole()) == 0);
 }
 
@@ -356,7 +356,7 @@ puts_memory_there(void *unused)
 static void
 pages_that_the_owner_has_exchanged_are_not_replaced(void)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     check_file("adopted", whole());
@@ -372,7 +372,7 @@ pages_that_the_owner_has_exchanged_are_not_replaced(void)
 static void
 stays_as_it_was(uint64_t flags, uint32_t means)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     const uint64_t page = check_page(), from = 2 * page + 100, size = 30 * page;
@@ -425,7 +425,7 @@ stable_by_a_snapshot(void)
 static void
 stable_is_refused_where_nothing_can_be_put(void)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     const char *path = check_file("adopted", whole());
@@ -450,6 +450,7 @@ static const struct check_case cases[] = {
     {"parts are replaced, each with its protection", parts_are_replaced_each_with_its_protection, 0},
     {"a file without a path is given as a descriptor", a_file_without_a_path_is_given_as_a_descriptor, 0},
     {"a mapping that cannot be a region is refused", a_mapping_that_cannot_be_a_region_is_refused, 0},
+    {"code is refused", code_is_refused, 0},
     {"pages that the owner has exchanged are not replaced", pages_that_the_owner_has_exchanged_are_not_replaced, 0},
     {"a lease keeps the region STABLE, and a snapshot replaces its pages", stable_by_a_lease, CHECK_THREADS},
     {"a snapshot in place keeps the region STABLE", stable_by_a_snapshot, 0},

@@ -22,20 +22,6 @@ unguard(uint32_t flags)
     REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_NONE, flags), MMG_OK);
 }
 
-/**
- * Skips the case and returns true where the kernel does not tell what is mapped, as under an emulator of another
- * processor.
- */
-static bool
-is_unsupported(void)
-{
-    if (mmg_supports(MMG_FEATURE_FOREIGN) == 1) {
-        return false;
-    }
-    check_skip("the kernel does not tell what is mapped");
-    return true;
-}
-
 /* ------------------------------------------------------------------------------------------------------- a cut file -- */
 
 /** A mapping of a file that is cut, and the access to it. */
@@ -84,7 +70,7 @@ play_twin(void *argument)
 static void
 lives_and_is_told(struct scene scene)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     const uint64_t page = check_page();
@@ -148,7 +134,7 @@ a_huge_file_among_many_mappings(void)
     static uint8_t *neighbours[NEIGHBOURS];
     char path[4096];
 
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     if (sizeof(size_t) < sizeof(uint64_t) || check_is_slow() || check_under_valgrind() || check_under_qemu()) {
@@ -176,7 +162,7 @@ a_huge_file_among_many_mappings(void)
         ledger_has_one(mark, MMG_E_TRUNCATED, path, 0, huge);
         CHECK_U64(check_stats().faults, faults + 1);
         unguard(0);
-        REQUIRE(munmap(bytes, huge) == 0);
+        REQUIRE(munmap(bytes, (size_t)huge) == 0);
     }
     close(descriptor);
     for (int i = 0; i < NEIGHBOURS; i++) {
@@ -206,6 +192,9 @@ a_private_mapping_that_is_written_to(void)
 static void
 a_file_without_a_path(void)
 {
+    if (foreign_has_no_question()) {
+        return;
+    }
     struct scene scene = {.protection = PROT_READ, .flags = MAP_SHARED, .cut = 5 * check_page(), .is_removed = true};
     lives_and_is_told(scene);
     scene.cut = 0;
@@ -228,7 +217,7 @@ play_guarded(void *argument)
 static void
 is_passed_on(struct scene scene)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     scene.path = check_file("foreign", whole());
@@ -240,6 +229,9 @@ is_passed_on(struct scene scene)
 static void
 an_executable_mapping(void)
 {
+    if (foreign_hides_code()) {
+        return;
+    }
     is_passed_on((struct scene){.protection = PROT_READ | PROT_EXEC, .flags = MAP_PRIVATE, .cut = check_page()});
 }
 
@@ -262,7 +254,7 @@ static void
 a_flag_adds_shared_writable_mappings(void)
 {
     struct scene scene = {.protection = PROT_READ | PROT_WRITE, .flags = MAP_SHARED, .cut = check_page()};
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     scene.path = check_file("foreign", whole());
@@ -287,7 +279,7 @@ static void
 calls_nest(void)
 {
     struct scene scene = {.protection = PROT_READ, .flags = MAP_SHARED, .cut = check_page()};
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     CHECK_STATUS(mmg_guard_process(MMG_SCOPE_NONE, 0), MMG_E_ARGUMENT);
@@ -353,7 +345,7 @@ a_handler_that_repairs_comes_first(void)
     struct repair told = {"MMAPGUARD_STRANGER", MMG_PROCESS_CHAIN_FIRST, true, 7};
     struct repair stranger = {"MMAPGUARD_STRANGER", 0, true, 0};
 
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     if (CHECK_UNDER_TSAN) {
@@ -403,7 +395,7 @@ a_handler_that_raises_anew_hides_the_address(void)
 {
     char path[4096];
 
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     snprintf(path, sizeof path, "%s", check_file("foreign", whole()));

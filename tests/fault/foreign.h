@@ -8,8 +8,10 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -42,6 +44,59 @@ static inline uint8_t
 touch(const uint8_t *bytes, uint64_t at)
 {
     return *(const volatile uint8_t *)(bytes + at);
+}
+
+/** Skips the case where the kernel does not say what is mapped: the guard then passes every fault on. */
+static inline bool
+foreign_is_unsupported(void)
+{
+    if (mmg_supports(MMG_FEATURE_FOREIGN) == 1) {
+        return false;
+    }
+    check_skip("the kernel does not tell what is mapped");
+    return true;
+}
+
+/**
+ * Skips the case where no system call reads the memory of a process, so that nobody can ask whether a page is lost. The
+ * emulator qemu-user knows no process_vm_readv(2).
+ */
+static inline bool
+foreign_has_no_question(void)
+{
+    uint8_t from = 42, to = 0;
+    struct iovec local = {.iov_base = &to, .iov_len = 1}, remote = {.iov_base = &from, .iov_len = 1};
+    if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1 && to == from) {
+        return false;
+    }
+    check_skip("process_vm_readv(2), which asks whether a page is lost, is not to be had here");
+    return true;
+}
+
+/**
+ * Skips the case where the list of mappings does not say which of them can be executed. The emulator qemu-user maps the
+ * code of the program that it runs as data, and lets the program read its own list.
+ */
+static inline bool
+foreign_hides_code(void)
+{
+    FILE *list = fopen("/proc/thread-self/maps", "re");
+    uintptr_t code = (uintptr_t)foreign_hides_code;
+    bool is_shown = false;
+    char line[4096 + 200];
+    while (list != NULL && fgets(line, sizeof line, list) != NULL) {
+        char *rest = line;
+        uintptr_t start = (uintptr_t)strtoull(rest, &rest, 16);
+        uintptr_t end = (uintptr_t)strtoull(rest + 1, &rest, 16);
+        is_shown |= start <= code && code < end && strncmp(rest, " r-x", 4) == 0;
+    }
+    if (list != NULL) {
+        fclose(list);
+    }
+    if (!is_shown) {
+        check_skip("the list of mappings does not show here that the code of this program is code");
+    }
+    return !is_shown;
 }
 
 /** Returns the mark of the newest record. */

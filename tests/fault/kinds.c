@@ -43,16 +43,6 @@ guard(enum guarding how)
     }
 }
 
-static bool
-is_unsupported(void)
-{
-    if (mmg_supports(MMG_FEATURE_FOREIGN) == 1) {
-        return false;
-    }
-    check_skip("the kernel does not tell what is mapped");
-    return true;
-}
-
 /** Run a case that ends in a fault: in each way of guarding it is killed. */
 static void
 is_killed_in_each_way(void (*body)(void *))
@@ -155,7 +145,7 @@ static void
 code_of_a_loaded_object(void)
 {
     wants_code = true;
-    if (!is_unsupported()) {
+    if (!foreign_is_unsupported()) {
         of_a_loaded_object(cut_a_loaded_object);
     }
 }
@@ -164,7 +154,7 @@ static void
 constants_of_a_loaded_object(void)
 {
     wants_code = false;
-    if (!is_unsupported()) {
+    if (!foreign_is_unsupported()) {
         of_a_loaded_object(cut_a_loaded_object);
     }
 }
@@ -172,7 +162,7 @@ constants_of_a_loaded_object(void)
 static void
 data_of_the_file_of_a_loaded_object(void)
 {
-    if (!is_unsupported()) {
+    if (!foreign_is_unsupported()) {
         of_a_loaded_object(cut_the_file_of_a_loaded_object);
     }
 }
@@ -183,7 +173,7 @@ static void
 a_device_is_left_alone(void)
 {
     static const int sharing[] = {MAP_PRIVATE, MAP_SHARED};
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     for (size_t index = 0; index < 2; index++) {
@@ -220,7 +210,7 @@ cut_a_memfd(void *how)
 static void
 a_memfd_is_passed_on(void)
 {
-    if (!is_unsupported()) {
+    if (!foreign_is_unsupported()) {
         is_killed_in_each_way(cut_a_memfd);
     }
 }
@@ -228,7 +218,7 @@ a_memfd_is_passed_on(void)
 static void
 a_memfd_is_adopted_with_its_descriptor(void)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     mmg_handle handle = 0;
@@ -283,7 +273,7 @@ free_huge_pages(void)
 static void
 missing_huge_pages_are_passed_on(void)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     void *probe = mmap(NULL, (size_t)1 << 30, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE, -1,
@@ -339,7 +329,7 @@ cut_a_file_of_huge_pages(void *how)
 static void
 a_file_of_huge_pages_is_passed_on(void)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     folder = check_path("huge");
@@ -415,7 +405,7 @@ cut_transparent_huge_pages(void *how)
 static void
 transparent_huge_pages_are_no_difference(void)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     folder = check_path("tmpfs");
@@ -483,7 +473,7 @@ ranges_of_userfaultfd_are_passed_on(void)
 {
     char path[] = "/dev/shm/mmapguard-kinds-XXXXXX";
     int userfault = userfault_open();
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     if (userfault < 0) {
@@ -561,7 +551,7 @@ lose_an_adopted_page_to_the_hardware(void *how)
 static void
 a_memory_error_costs_its_page(void)
 {
-    if (is_unsupported()) {
+    if (foreign_is_unsupported()) {
         return;
     }
     if (check_under_valgrind() || check_under_qemu()) {
