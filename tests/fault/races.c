@@ -783,10 +783,10 @@ the_first_mappings_of_many_threads(void)
 static const struct check_case cases[] = {
     /* This case is the first, since its children must come from a process without the guard. */
     {"many threads that open their first mapping at once install one guard", the_first_mappings_of_many_threads, 0},
-    {"two threads that fault on one page are both served", two_threads_on_one_page, 0},
-    {"no zero is seen before its loss is reported", no_zero_is_seen_before_its_loss_is_reported, 0},
-    {"closing a region while it faults loses nothing", closing_races_faults, 0},
-    {"sixty mappings cut at once are all contained", sixty_mappings_at_once, 0},
+    {"two threads that fault on one page are both served", two_threads_on_one_page, CHECK_THREADS},
+    {"no zero is seen before its loss is reported", no_zero_is_seen_before_its_loss_is_reported, CHECK_THREADS},
+    {"closing a region while it faults loses nothing", closing_races_faults, CHECK_THREADS},
+    {"sixty mappings cut at once are all contained", sixty_mappings_at_once, CHECK_THREADS},
     {"sixty mappings cut at once survive a signal without an address", sixty_mappings_and_a_raised_signal, 0},
     {"find is a status while SIGBUS is blocked", find_with_sigbus_blocked, 0},
     {"find is a status while the guard is displaced", find_with_the_guard_displaced, 0},
@@ -794,8 +794,9 @@ static const struct check_case cases[] = {
     {"a small stack is enough", small_stacks_are_enough, 0},
     {"a fault in a handler of another signal is contained", faults_in_a_handler_of_another_signal, 0},
     {"a forked child contains its own faults", a_forked_child_contains_its_own, 0},
-    {"a child forked amid faults can close", a_child_forked_amid_faults_can_close, 0},
-    {"a handler never touches what comes after the region", a_handler_never_touches_what_comes_after_the_region, 0},
+    {"a child forked amid faults can close", a_child_forked_amid_faults_can_close, CHECK_THREADS},
+    {"a handler never touches what comes after the region", a_handler_never_touches_what_comes_after_the_region,
+     CHECK_THREADS},
 };
 
 CHECK_MAIN(cases)
