@@ -311,10 +311,7 @@ code_is_refused(void)
     REQUIRE(munmap(bytes, whole()) == 0);
 }
 
-/*
- * ------------------------------------------------------------------------------------------------ an owner who breaks
- * the promise --
- */
+/* ----------------------------------------------------------------------------------- an owner who breaks the promise -- */
 
 /** The owner unmaps the file and maps a second one there, which is cut. A fault there does not concern the library. */
 static void
