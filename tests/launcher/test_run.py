@@ -68,6 +68,16 @@ def test_abort_ends_at_the_first_loss(tmp_path: Path) -> None:
         assert "ends at its first loss, because of --on-loss=abort" in ended.errors
 
 
+def test_a_child_without_the_environment_is_not_guarded_and_nothing_says_so(tmp_path: Path) -> None:
+    ended = run(*guarded("env", "-i", victim(), "lose"), folder=tmp_path)
+    assert (ended.code, ended.output, ended.errors) == (KILLED, "", ""), str(ended)
+
+
+def test_a_program_that_a_signal_ends_reports_nothing(tmp_path: Path) -> None:
+    ended = run_victim("lose", "signal=9", folder=tmp_path)
+    assert (ended.code, ended.lines, ended.errors) == (-signal.SIGKILL, [LEFT_LINE], ""), str(ended)
+
+
 def test_without_a_loss_nothing_is_different(tmp_path: Path) -> None:
     for option in ("fail", "report", "abort"):
         for status in (0, 1, 75, 126):

@@ -286,6 +286,8 @@ perform(char **steps)
             query();
         else if (strcmp(step, "raise") == 0)
             raise(SIGBUS);
+        else if (strncmp(step, "signal=", 7) == 0)
+            raise(atoi(step + 7));
         else if (strncmp(step, "return=", 7) == 0)
             return atoi(step + 7);
         else if (be_child(step, steps + 1))
