@@ -163,15 +163,17 @@ def has_kvm(kernel: Path) -> bool:
 
 
 def play_host(shared: Path, ended: threading.Event) -> None:
-    """The other side of 9p: overwrites a file in place whenever the guest asks for it."""
+    """The other side of 9p: overwrites a file in place whenever the guest asks for it.
+
+    The guest takes its wish back. A host that removes it may do so while the guest's kernel is still creating it.
+    """
+    wish, done = shared / "please", shared / "done"
     while not ended.is_set():
-        wish = shared / "please"
-        if wish.exists():
-            wish.unlink()
+        if wish.exists() and not done.exists():
             path = shared / "file"
             with open(path, "r+b") as stream:
                 stream.write(b"B" * path.stat().st_size)
-            (shared / "done").touch()
+            done.touch()
         time.sleep(0.05)
 
 
