@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -229,6 +230,14 @@ check_tells_address(void)
         known = WEXITSTATUS(wait_status);
     }
     return known == 0;
+}
+
+bool
+check_reads_itself(void)
+{
+    uint8_t from = 42, to = 0;
+    struct iovec local = {.iov_base = &to, .iov_len = 1}, remote = {.iov_base = &from, .iov_len = 1};
+    return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1 && to == from;
 }
 
 bool

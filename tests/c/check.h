@@ -122,6 +122,11 @@ bool check_under_qemu(void);
  * big-endian processor with 64 bits, and then no handler can know which page is lost.
  */
 bool check_tells_address(void);
+/**
+ * Returns true when process_vm_readv(2) reads the memory of this process. Without it nobody can ask whether a page is
+ * lost; qemu-user does not have it.
+ */
+bool check_reads_itself(void);
 /** Returns true when ThreadSanitizer, AddressSanitizer or Valgrind slows this program down. */
 bool check_is_slow(void);
 /**

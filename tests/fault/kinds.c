@@ -145,7 +145,7 @@ static void
 code_of_a_loaded_object(void)
 {
     wants_code = true;
-    if (!foreign_is_unsupported()) {
+    if (!foreign_is_unsupported() && !foreign_hides_code()) {
         of_a_loaded_object(cut_a_loaded_object);
     }
 }
@@ -154,7 +154,7 @@ static void
 constants_of_a_loaded_object(void)
 {
     wants_code = false;
-    if (!foreign_is_unsupported()) {
+    if (!foreign_is_unsupported() && !foreign_hides_code()) {
         of_a_loaded_object(cut_a_loaded_object);
     }
 }
@@ -162,7 +162,7 @@ constants_of_a_loaded_object(void)
 static void
 data_of_the_file_of_a_loaded_object(void)
 {
-    if (!foreign_is_unsupported()) {
+    if (!foreign_is_unsupported() && !foreign_hides_code()) {
         of_a_loaded_object(cut_the_file_of_a_loaded_object);
     }
 }
@@ -326,6 +326,24 @@ cut_a_file_of_huge_pages(void *how)
     touch(bytes, huge);
 }
 
+/** Returns true when a file in the folder can be mapped. qemu-user looks for a place that suits small pages. */
+static bool
+maps_huge_pages(void)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/probe", folder);
+    const size_t huge = (size_t)2 << 20;
+    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    REQUIRE(descriptor >= 0 && ftruncate(descriptor, (off_t)huge) == 0);
+    uint8_t *bytes = mmap(NULL, huge, PROT_READ, MAP_SHARED, descriptor, 0);
+    if (bytes != MAP_FAILED) {
+        REQUIRE(munmap(bytes, huge) == 0);
+    }
+    close(descriptor);
+    REQUIRE(unlink(path) == 0);
+    return bytes != MAP_FAILED;
+}
+
 static void
 a_file_of_huge_pages_is_passed_on(void)
 {
@@ -341,6 +359,8 @@ a_file_of_huge_pages_is_passed_on(void)
     const long before = reserve_huge_pages(2 + (long)free_huge_pages());
     if (before < 0 || free_huge_pages() < 2) {
         check_skip("no huge pages can be reserved");
+    } else if (!maps_huge_pages()) {
+        check_skip("a file of huge pages cannot be mapped here");
     } else {
         is_killed_in_each_way(cut_a_file_of_huge_pages);
     }

@@ -15,6 +15,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "mmapguard_arrow.h"
@@ -106,7 +107,8 @@ static struct {
     unsigned guards[2]; /* calls of mmg_guard_process() that have not ended, by flags */
     uint64_t foreign_losses;
     uint64_t page;
-    bool can_ask; /* the kernel tells what is mapped at an address */
+    bool can_ask;       /* the kernel tells what is mapped at an address */
+    bool can_ask_pages; /* the kernel tells whether a page can be read; qemu-user does not */
     mmg_handle stale[STALE];
     uint64_t stale_tokens[STALE];
     size_t stale_count;
@@ -1754,6 +1756,9 @@ step_touch_foreign(void)
     if (is_lost && !is_guarded(f)) {
         return; /* this fault would kill the process, as documented */
     }
+    if (is_lost && !model.can_ask_pages && model.names[f->file] != f->inode) {
+        return; /* the file has no path, so that only its pages tell where it ends */
+    }
     const uint64_t mark = newest_loss();
     volatile uint8_t *byte = f->base + at;
     if (stores) {
@@ -2044,6 +2049,9 @@ model_start(void)
     must(page != MAP_FAILED, "mmap");
     model.page = (uint64_t)sysconf(_SC_PAGESIZE);
     model.can_ask = mmg_supports(MMG_FEATURE_FOREIGN) == 1;
+    uint8_t from = 42, to = 0;
+    struct iovec local = {.iov_base = &to, .iov_len = 1}, remote = {.iov_base = &from, .iov_len = 1};
+    model.can_ask_pages = process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1;
     model.can_populate = madvise(page, 4096, 22) == 0;
     munmap(page, 4096);
     snprintf(model.missing, sizeof model.missing, "%s/missing", model.directory);
