@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support import checkout
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -22,24 +24,14 @@ def run(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
-def sources() -> list[str]:
-    """Return the files that belong to the sources: what git tracks, or all of an unpacked archive."""
-    if (ROOT / ".git").exists():
-        return run("git", "ls-files", cwd=ROOT).splitlines()
-    made_here = {"build", ".venv", ".venv-python", ".ruff_cache", "target", "__pycache__"}
-    names = [path.relative_to(ROOT) for path in ROOT.rglob("*")]
-    return [str(name) for name in names if not made_here.intersection(name.parts)]
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the packages."""
     folder = tmp_path_factory.mktemp("debian")
     tree = folder / "mmapguard-1.0.0"
-    for name in sources():
-        if (ROOT / name).is_file() or (ROOT / name).is_symlink():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
+    for name in checkout.names():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
     run("dpkg-buildpackage", "--unsigned-source", "--unsigned-changes", cwd=tree)
     return folder
 

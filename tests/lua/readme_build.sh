@@ -10,7 +10,7 @@ source=$1 folder=$2
 
 rm -rf "$folder"
 mkdir -p "$folder/checkout"
-(cd "$source" && git ls-files -z --cached --others --exclude-standard |
+(cd "$source" && python3 tests/support/checkout.py --cached --others --exclude-standard |
     xargs -0 cp -d --parents --target-directory "$folder/checkout")
 cd "$folder/checkout"
 export PATH="$source/.venv/bin:$PATH" DESTDIR="$folder/root" # the README says: pip install swig

@@ -17,7 +17,8 @@ export HOME="$folder" GIT_CONFIG_NOSYSTEM=1
 PATH="$source/.venv/bin:$PATH" # has SWIG
 
 # A repository with what the checkout has now stands in for the published one.
-(cd "$source" && git ls-files -z --cached --others --exclude-standard | xargs -0 cp -d --parents --target-directory "$folder/checkout")
+(cd "$source" && python3 tests/support/checkout.py --cached --others --exclude-standard |
+    xargs -0 cp -d --parents --target-directory "$folder/checkout")
 cd "$folder/checkout"
 git init --quiet .
 git add --all

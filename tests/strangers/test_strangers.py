@@ -6,31 +6,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from strangers.bare_debian import ROOT, USER, BareDebian
+from support import checkout
 
 SUITES = ("bookworm", "trixie")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # The compilers with which Debian builds the web browsers are the newer ones in Debian 12.
 RUST = {"bookworm": "cargo-web rustc-web", "trixie": "cargo rustc"}
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-def files_of_the_checkout() -> list[str]:
-    """Return the files that git tracks; without git, all but what building leaves behind."""
-    if (ROOT / ".git").exists():
-        listed = subprocess.run(
-            ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-        return [name for name in listed if (ROOT / name).exists()]
-    made_here = {"build", ".venv", ".venv-python", "target", "__pycache__"}
-    found = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
-    return [str(name) for name in found if not made_here.intersection(name.parts)]
 
 
 @pytest.fixture(scope="module", params=SUITES)
@@ -44,7 +32,7 @@ def debian(request: pytest.FixtureRequest) -> Iterator[BareDebian]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = BareDebian(folder, request.param)
-    made.bring("mmapguard", files_of_the_checkout())
+    made.bring("mmapguard", checkout.names())
     yield made
     shutil.rmtree(folder)
 

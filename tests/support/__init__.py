@@ -2,6 +2,7 @@
 """Helpers shared by the pytest suites. Everything here drives the built shared library through ctypes.
 
 library     the loaded library, and calls that return plain Python values
+checkout    the files that belong to the sources, with git or without
 children    child processes whose end, death by signal included, is asserted
 elf         what a shared object asks of the C library
 files       files with bytes that can be told apart, and ways to replace, race and lock them
