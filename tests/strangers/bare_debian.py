@@ -14,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MIRROR = os.environ.get("MMAPGUARD_DEBIAN_MIRROR", "http://deb.debian.org/debian")
+SCRIPTS = Path("/usr/share/debootstrap/scripts")
 USER = "visitor"
 
 # How this machine reaches the network, which a system inside it has to do the same way.
@@ -33,15 +34,20 @@ exec chroot "$0" "$@"
 class BareDebian:
     """A minimal Debian in a folder, with a user and a copy of this checkout in that user's home."""
 
-    def __init__(self, folder: Path, suite: str) -> None:
-        """Make the system; this takes a minute, and the network."""
+    def __init__(self, folder: Path, suite: str, *options: str) -> None:
+        """Make the system; this takes a minute, and the network. The options are those of debootstrap."""
         self.folder = folder
-        subprocess.run(
-            ["debootstrap", "--variant=minbase", suite, folder, MIRROR],
-            check=True,
-            stdout=subprocess.DEVNULL,
+        script = (
+            [] if (SCRIPTS / suite).exists() else [SCRIPTS / "sid"]
+        )  # an older debootstrap knows no new names
+        made = subprocess.run(
+            ["debootstrap", "--variant=minbase", *options, suite, folder, MIRROR, *script],
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
+        assert made.returncode == 0, made.stdout[-6000:]
         for name in ("hosts", "resolv.conf"):
             shutil.copy(Path("/etc") / name, folder / "etc" / name)
         if CERTIFICATES.exists():
