@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 import mmapguard
+import mmapguard.__main__ as command
 from support import children, files
 
 
@@ -66,6 +68,16 @@ def test_it_is_readable_in_a_terminal(large: Path, small: Path) -> None:
     assert "\033" not in out
     code, out, _ = run(small)
     assert code == 0 and "stable" in out and "2.9 KiB" in out
+
+
+def test_a_long_reason_goes_on_in_the_next_lines(large: Path) -> None:
+    """As on a file system without leases and reflinks, where every means has a reason of its own."""
+    found = command.examine(str(large))
+    reason = " ".join(f"means-{number}: not possible;" for number in range(20))
+    told = dataclasses.replace(found, attempts=[command.Attempt("stable, mapped", False, None, None, reason)])
+    lines = command._told(told, False)
+    assert max(map(len, lines)) < 120
+    assert " ".join(" ".join(lines).split()).endswith(f"no stable, mapped {reason}")
 
 
 def test_a_demand_that_cannot_be_met_is_exit_code_3(large: Path) -> None:

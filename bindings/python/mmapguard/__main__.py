@@ -13,6 +13,7 @@ import os
 import signal
 import stat
 import sys
+import textwrap
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -25,6 +26,10 @@ EXIT_NOT_PROMISED: Final = 3
 EXIT_LOCKED: Final = 4
 EXIT_NOT_WRITTEN: Final = 5
 EXIT_NOT_GUARDED: Final = 126
+
+#: Where a line of the report has the details of an attempt, and how wide they are. What is longer goes on below.
+DETAIL_COLUMN: Final = 32
+DETAIL_WIDTH: Final = 86
 
 _EXITS = """\
 exit codes:
@@ -211,7 +216,9 @@ def _told(report: Report, colour: bool) -> list[str]:
         detail = (
             one.reason if one.reason else (f"by {one.means}" if not one.demand.startswith("lock") else "")
         )
-        lines.append(f"    {verdict} {one.demand:<24}{detail}".rstrip())
+        first, *more = textwrap.wrap(detail, DETAIL_WIDTH) or [""]
+        lines.append(f"    {verdict} {one.demand:<24}{first}".rstrip())
+        lines += [" " * DETAIL_COLUMN + rest for rest in more]
     return lines
 
 
