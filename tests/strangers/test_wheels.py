@@ -19,8 +19,7 @@ from pathlib import Path
 import pytest
 
 from strangers.bare_debian import ROOT, USER, BareDebian
-from strangers.test_strangers import files_of_the_checkout
-from support import elf
+from support import checkout, elf
 
 REGISTRY = Path("/proc/sys/fs/binfmt_misc")
 HOW_TO_RUN = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
@@ -92,7 +91,7 @@ def debian(system: System) -> Iterator[BareDebian]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with emulator():
         made = BareDebian(folder, system.suite, system.option, f"--include={INCLUDED}")
-        made.bring("mmapguard", files_of_the_checkout())
+        made.bring("mmapguard", checkout.names())
         yield made
     shutil.rmtree(folder)
 
