@@ -17,6 +17,7 @@
 enum lease_state {
     LEASE_WHOLE,    /* no writer has tried, so none can have written */
     LEASE_BREAKING, /* a writer waits; none can have written yet */
+    LEASE_HIDDEN,   /* a writer waits, or the lease is gone: no descriptor is left to find out which */
     LEASE_GONE      /* the lease was given up or taken by force, or its state is not known */
 };
 

@@ -28,6 +28,8 @@ static bool is_lingering;              /* the thread waits for LINGER_NS, and th
 static int thread_id;                  /* 0 until the thread has stored its number */
 static struct leased_file *broken;     /* files that writers wait for */
 static _Atomic uint64_t number_broken; /* mmg_stats_get() reads it without the mutex */
+/* How long the kernel lets the writers wait that the thread works for; 0 while it works for none. Read without the mutex. */
+static _Atomic int64_t patience_ns;
 /* A descriptor that is kept open while there are lasting leases. The thread closes it for a snapshot when a lease breaks and
    the process has no descriptor left. */
 static struct reserved_fd reserved = {.fd = -1};
@@ -115,6 +117,7 @@ deadline_of(const struct leased_file *file)
     const int64_t margin = LEASE_MIN_BREAK_NS / 2;
     int64_t allowed = mmgi_lease_break_ns();
 
+    atomic_store(&patience_ns, allowed);
     if (allowed != INT64_MAX)
         allowed -= margin;
     for (const struct lease *lease = file->leases; lease != NULL; lease = lease->next)
@@ -167,6 +170,7 @@ thread_main(void *unused)
         if (broken != NULL) {
             mmgi_file_unreserve(&reserved); /* a snapshot may need this descriptor */
             do_jobs(UINT64_MAX);
+            atomic_store(&patience_ns, 0);
         }
         bool is_idle = is_lingering = mmgi_lease_number() == 0;
         bool is_settled = !is_idle && reserved.fd >= 0;
@@ -235,6 +239,7 @@ mmgi_keeper_reset(void)
     thread_id = 0;
     broken = NULL;
     number_broken = 0;
+    atomic_store(&patience_ns, 0);
     mmgi_file_unreserve(&reserved); /* the descriptor of the parent, which this process has inherited */
 }
 
@@ -242,4 +247,10 @@ uint64_t
 mmgi_keeper_breaking(void)
 {
     return atomic_load_explicit(&number_broken, memory_order_relaxed); /* a statistic, ordered with nothing */
+}
+
+int64_t
+mmgi_keeper_patience_ns(void)
+{
+    return atomic_load(&patience_ns);
 }

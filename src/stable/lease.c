@@ -221,14 +221,28 @@ disown(uint32_t number, int fd)
 static void
 vouch_in_child(uint32_t number, int fd)
 {
-    bool is_gone = mmgi_lease_state(fd) == LEASE_GONE;
+    const enum lease_state state = mmgi_lease_state(fd);
 
     if (!mmgi_vouch_no_more(number))
         return;
-    if (is_gone)
+    if (state == LEASE_GONE || state == LEASE_HIDDEN)
         mmgi_registry_lose(number, 0, MMG_TO_END, MMG_E_UNSTABLE);
     else
         disown(number, fd);
+}
+
+/*
+ * Returns true when the kernel cannot have taken a lease yet, although its state is hidden. `until` is the moment up to which the
+ * lease was known to be whole. The kernel lets writers wait for so long as it told the keeper at the start of this break.
+ */
+static bool
+must_be_in_force(int64_t until, int64_t now)
+{
+    const int64_t patience = mmgi_keeper_patience_ns();
+
+    if (until <= 0 || patience <= LEASE_MIN_BREAK_NS)
+        return false;
+    return patience == INT64_MAX || now < until - LEASE_MIN_BREAK_NS + patience;
 }
 
 /* Finds out whether a lease is still in force. If it is, vouches for the mapping for longer; if not, records the loss. */
@@ -237,9 +251,8 @@ vouch(uint32_t number, int fd)
 {
     int64_t now = mmgi_clock_tick_ns();
     bool is_own;
-    int64_t until;
+    int64_t until = mmgi_vouched(number, &is_own);
 
-    mmgi_vouched(number, &is_own);
     if (!is_own) {
         vouch_in_child(number, fd);
         return;
@@ -253,6 +266,10 @@ vouch(uint32_t number, int fd)
         return;
     case LEASE_BREAKING:
         return;
+    case LEASE_HIDDEN:
+        if (must_be_in_force(until, now))
+            return;
+        break;
     case LEASE_GONE:
         break;
     }

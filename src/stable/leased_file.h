@@ -80,6 +80,10 @@ void mmgi_keeper_reset(void);
 /** Returns the number of files for which a writer waits. Async-signal-safe. */
 uint64_t mmgi_keeper_breaking(void);
 
+/** Returns for how many nanoseconds the kernel lets the writers wait that the keeper works for now, or 0 when it works for none.
+ * Async-signal-safe. */
+int64_t mmgi_keeper_patience_ns(void);
+
 /*
  * -------------------------------------------------------------------------------------------- lease_break.c, for both
  * --

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -189,10 +190,95 @@ pages_that_io_uring_holds_change_no_bytes(void)
     free(other);
 }
 
+/* --------------------------------------------------------------------------------------------------- descriptors -- */
+
+#define LONG_COPY (UINT64_C(96) << 20)
+#define DESCRIPTORS 256
+
+static mmg_stats
+stats_now(void)
+{
+    mmg_stats stats = MMG_STATS_INIT;
+    REQUIRE_STATUS(mmg_stats_get(&stats), MMG_OK);
+    return stats;
+}
+
+static void *
+cut_in_a_thread(void *path)
+{
+    cut_elsewhere(path, 0);
+    return NULL;
+}
+
+/** Breaks the lease of a fresh file while no descriptor is left. Returns how often the region was asked about in mid-break. */
+static unsigned
+ask_in_mid_break(void)
+{
+    const char *path = check_file("file", LONG_COPY);
+    mmg_options options = stable_options(MMG_BACKING_MAP);
+    mmg_handle handle = check_open(path, &options);
+    pthread_t cutting;
+    const uint64_t breaks = stats_now().lease_breaks;
+    unsigned asked = 0;
+    usleep(1100000); /* what was known of the lease is no longer good, and the thread of the library has its reserve */
+    int taken[DESCRIPTORS];
+    size_t count = 0;
+    while (count < DESCRIPTORS && (taken[count] = dup(STDERR_FILENO)) >= 0) {
+        count++;
+    }
+    REQUIRE(count < DESCRIPTORS && errno == EMFILE);
+    REQUIRE(pthread_create(&cutting, NULL, cut_in_a_thread, (void *)(uintptr_t)path) == 0);
+    /* Nobody asks about the region itself until then: that would be an answer good for almost a second. */
+    while (stats_now().leases_breaking == 0 && stats_now().lease_breaks == breaks) {
+        sched_yield();
+    }
+    for (; stats_now().leases_breaking != 0; asked++) {
+        REQUIRE_STATUS(mmg_check(handle), MMG_OK);
+    }
+    REQUIRE(pthread_join(cutting, NULL) == 0);
+    check_stable(handle);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    while (count > 0) {
+        close(taken[--count]);
+    }
+    return asked;
+}
+
+/** A lease that breaks can be told from one that is gone by reading from /proc, for which no descriptor is left. */
+static void
+break_without_descriptors(void *unused)
+{
+    unsigned asked = 0;
+    (void)unused;
+    for (unsigned round = 0; round < 20 && asked == 0; round++) {
+        asked = ask_in_mid_break();
+    }
+    CHECK(asked > 0);
+}
+
+static void
+a_break_without_descriptors_is_no_loss(void)
+{
+    struct rlimit before;
+    mmg_options options = stable_options(MMG_BACKING_MAP);
+    mmg_handle handle = check_open(check_file("file", SIZE), &options);
+    const uint32_t means = check_info(handle).means;
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    if (means != MMG_MEANS_LEASE) {
+        check_skip("no lease is possible here");
+        return;
+    }
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &(struct rlimit){DESCRIPTORS, before.rlim_max}) == 0);
+    CHECK_EXITED(check_child(break_without_descriptors, NULL));
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+}
+
 static const struct check_case cases[] = {
     {"a read in the midst of a break is whole", a_read_in_the_midst_of_a_break_is_whole, CHECK_ONCE},
     {"a signal that the host raises replaces no bytes", a_signal_that_the_host_raises_replaces_no_bytes, CHECK_ONCE},
     {"pages that io_uring holds change no bytes", pages_that_io_uring_holds_change_no_bytes, 0},
+    {"a break without descriptors is no loss", a_break_without_descriptors_is_no_loss, CHECK_ONCE},
 };
 
 CHECK_MAIN(cases)

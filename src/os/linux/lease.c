@@ -53,11 +53,11 @@ append_number(char *text, unsigned number)
 }
 
 /*
- * Returns true when the kernel lists the lease of this descriptor as one that is breaking (proc(5), fdinfo). F_GETLEASE
- * cannot tell such a lease from one that is gone.
+ * Returns the state of a lease that is not whole. The kernel lists the lease of this descriptor while it is breaking
+ * (proc(5), fdinfo). F_GETLEASE cannot tell such a lease from one that is gone.
  */
-static bool
-is_listed_as_breaking(int fd)
+static enum lease_state
+state_by_list(int fd)
 {
     char path[48] = "/proc/thread-self/fdinfo/", text[1024];
     size_t used = 0;
@@ -65,7 +65,7 @@ is_listed_as_breaking(int fd)
     append_number(path, (unsigned)fd);
     int info = open(path, O_RDONLY | O_CLOEXEC);
     if (info < 0)
-        return false;
+        return errno == EMFILE || errno == ENFILE ? LEASE_HIDDEN : LEASE_GONE;
     for (ssize_t n; used < sizeof text - 1; used += (size_t)n) {
         n = read(info, text + used, sizeof text - 1 - used);
         if (n < 0 && errno == EINTR)
@@ -75,7 +75,7 @@ is_listed_as_breaking(int fd)
     }
     close(info);
     text[used] = '\0';
-    return strstr(text, "LEASE  BREAKING") != NULL;
+    return strstr(text, "LEASE  BREAKING") != NULL ? LEASE_BREAKING : LEASE_GONE;
 }
 
 enum lease_state
@@ -85,7 +85,7 @@ mmgi_lease_state(int fd)
     enum lease_state state = LEASE_WHOLE;
 
     if (fcntl(fd, F_GETLEASE) != F_RDLCK)
-        state = is_listed_as_breaking(fd) ? LEASE_BREAKING : LEASE_GONE;
+        state = state_by_list(fd);
     errno = before;
     return state;
 }
@@ -113,7 +113,7 @@ exchange_description(int fd)
 {
     if (fcntl(fd, F_GETLEASE) != F_UNLCK)
         return EACCES;
-    bool was_breaking = is_listed_as_breaking(fd);
+    bool was_breaking = state_by_list(fd) == LEASE_BREAKING;
     int fresh = open_for_status(fd);
     if (fresh < 0 || dup3(fresh, fd, O_CLOEXEC) < 0)
         close(fd);
