@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -152,3 +154,20 @@ def test_truncation_outside_the_window_loses_nothing_of_it(tmp_path: Path) -> No
         os.truncate(file.path, 100 + 5000)
         assert mmg.check(handle) == abi.MMG_OK
         assert mmg.content(handle) == file.data[100:5100]
+
+
+def test_a_window_larger_than_the_address_space_is_a_limit_and_its_copy_too_big() -> None:
+    """2^60 bytes, more than any processor of 64 bits has addresses for; a file system in memory has such files."""
+    folder = Path("/dev/shm")
+    if not os.access(folder, os.W_OK):
+        pytest.skip("/dev/shm is not there, and other file systems have no file so large")
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        try:
+            file.truncate(1 << 60)
+        except OSError as error:
+            pytest.skip(f"the file system of /dev/shm has no file so large: {error}")
+        found = mmg.refused(mmg.try_open(file.name, backing=abi.MMG_BACKING_MAP), abi.MMG_E_LIMIT)
+        assert found.os_code == errno.ENOMEM
+        mmg.refused(mmg.try_open(file.name, backing=abi.MMG_BACKING_COPY), abi.MMG_E_TOO_BIG)
+        with mmg.opened(mmg.try_open(file.name, offset=(1 << 59) + 1, length=100_000)) as handle:
+            assert mmg.content(handle) == bytes(100_000)
