@@ -337,8 +337,16 @@ order_for(uint64_t length)
     return orders[i].means;
 }
 
+/* Returns true when the process had no room for a mapping, and a copy in memory would do. */
+static bool
+wants_copy(const struct source *source, mmg_status status)
+{
+    return status == MMG_E_LIMIT && source->options->backing != MMG_BACKING_MAP && source->adoption == NULL;
+}
+
+/* `has_no_room` says that there is no room for a mapping, so that only a copy in memory is left to try. */
 static mmg_status
-try_in_order(struct attempt *attempt, struct region **out)
+try_in_order(struct attempt *attempt, bool has_no_room, struct region **out)
 {
     const uint8_t *order = order_for(attempt->length);
     mmg_status status = MMG_E_UNSTABLE;
@@ -346,13 +354,16 @@ try_in_order(struct attempt *attempt, struct region **out)
     for (unsigned i = 0; i < MAX_MEANS; i++)
         attempt->order |= (uint64_t)order[i] << (4 * i);
     for (unsigned i = 0; i < MAX_MEANS; i++) {
-        if (!try_means(attempt, order[i], &status, out))
+        if ((has_no_room && order[i] != MMG_MEANS_PRIVATE_COPY) || !try_means(attempt, order[i], &status, out))
             continue;
-        if (status != MMG_E_NOT_MAPPABLE)
+        bool is_at_limit = wants_copy(attempt->source, status);
+        if (status != MMG_E_NOT_MAPPABLE && !is_at_limit)
             return status;
-        note(attempt, "; its file system does not map files");
+        note(attempt, is_at_limit ? "; no room for a mapping" : "; its file system does not map files");
+        has_no_room = has_no_room || is_at_limit;
     }
-    return mmgi_error_tell(attempt->source->report, MMG_E_UNSTABLE, "stable", 0, 0, attempt->reasons);
+    return mmgi_error_tell(attempt->source->report, has_no_room ? MMG_E_LIMIT : MMG_E_UNSTABLE, "stable", 0, 0,
+                           attempt->reasons);
 }
 
 mmg_status
@@ -362,5 +373,8 @@ mmgi_stable_open(struct source *source, uint64_t length, struct region **out)
     uint32_t means = means_by_nature(source);
 
     attempt.used = sizeof NOT_BY_NATURE - 1;
-    return means != MMG_MEANS_NONE ? map_source(&attempt, means, out) : try_in_order(&attempt, out);
+    if (means == MMG_MEANS_NONE)
+        return try_in_order(&attempt, false, out);
+    mmg_status status = map_source(&attempt, means, out);
+    return wants_copy(source, status) ? try_in_order(&attempt, true, out) : status;
 }

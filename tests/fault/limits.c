@@ -133,7 +133,11 @@ open_without_mappings(void *argument __attribute__((unused)))
     const char *big = check_file("big", UINT64_C(1) << 20);
     free(malloc(UINT64_C(2) << 20)); /* makes room in the heap, which grows by mappings, too */
     open_and_pin(PAGES);
+    map.guarantee = MMG_GUARANTEE_STABLE; /* with a lease, if there are any here: the library has its thread then */
+    check_open(path, &map);
     use_up_mappings();
+    CHECK_STATUS(mmg_open(big, &map, &other, NULL), MMG_E_LIMIT);
+    map.guarantee = MMG_GUARANTEE_NONE;
     CHECK_STATUS(mmg_open(big, &map, &other, NULL), MMG_E_LIMIT);
     mmg_options options = MMG_OPTIONS_INIT;
     options.copy_threshold = 1;
@@ -144,6 +148,14 @@ open_without_mappings(void *argument __attribute__((unused)))
         CHECK_U64(check_info(other).backing, MMG_BACKING_COPY);
         CHECK_U64(check_info(other).backing_reason, MMG_REASON_NO_ROOM);
     }
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    status = mmg_open(small, &options, &other, NULL);
+    CHECK(status == MMG_OK || status == MMG_E_NO_MEMORY);
+    if (status == MMG_OK) {
+        CHECK_U64(check_info(other).means, MMG_MEANS_PRIVATE_COPY);
+    }
+    options.max_snapshot_bytes = check_page();
+    CHECK_STATUS(mmg_open(small, &options, &other, NULL), MMG_E_LIMIT);
 }
 
 static void
