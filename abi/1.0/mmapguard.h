@@ -786,7 +786,8 @@ mmg_status mmg_unpin(mmg_span *span);
  * @retval MMG_E_HANDLE
  * @retval MMG_E_RANGE `offset` beyond the region
  * @retval MMG_E_TRUNCATED the file ends before the region does
- * @retval MMG_E_IO the medium does not deliver bytes that are inside the file; mmg_info.os_error has the errno
+ * @retval MMG_E_IO the medium does not deliver bytes that are inside the file; mmg_info.os_error has the errno, if there is
+ *   one
  * @retval MMG_E_POISONED
  * @retval MMG_E_UNSTABLE STABLE was demanded and no longer holds here
  * @retval MMG_E_SYSTEM the descriptor is gone or names another file, because the host has closed it; or the buffer cannot

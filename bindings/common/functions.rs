@@ -607,7 +607,7 @@ functions! {
     /// - `MMG_E_RANGE`: `offset` beyond the region
     /// - `MMG_E_TRUNCATED`: the file ends before the region does
     /// - `MMG_E_IO`: the medium does not deliver bytes that are inside the file; `mmg_info.os_error` has the
-    ///   errno
+    ///   errno, if there is one
     /// - `MMG_E_POISONED`
     /// - `MMG_E_UNSTABLE`: STABLE was demanded and no longer holds here
     /// - `MMG_E_SYSTEM`: the descriptor is gone or names another file, because the host has closed it; or the
