@@ -94,7 +94,6 @@ next_job(uint64_t largest)
     struct leased_file *file = *smallest;
     *smallest = file->next_break;
     file->is_queued = false;
-    number_broken--;
     return file;
 }
 
@@ -134,11 +133,10 @@ do_jobs(uint64_t largest)
     while ((file = next_job(largest)) != NULL) {
         struct job job = {.file = file, .deadline = deadline_of(file)};
         file->is_busy = true;
-        number_broken++;
         mmgi_lease_break_secure(file, may_continue, &job);
-        number_broken--;
         file->is_busy = false;
         mmgi_leased_file_free_if_idle(file);
+        number_broken--; /* comes last, so that 0 means that the keeper has nothing left to do */
     }
 }
 

@@ -157,10 +157,10 @@ a_mapping_that_fails_in_the_midst_of_a_break_lets_the_writer_in(void)
         CHECK(info.means != MMG_MEANS_LEASE);
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
     }
-    mmg_stats stats = MMG_STATS_INIT;
-    CHECK_STATUS(mmg_stats_get(&stats), MMG_OK);
-    CHECK_U64(stats.leases, 0);
-    CHECK_U64(stats.leases_breaking, 0);
+    while (check_stats().leases_breaking > 0) { /* the writer goes on a moment before the keeper is done */
+        usleep(1000);
+    }
+    CHECK_U64(check_stats().leases, 0);
 }
 
 /* -------------------------------------------------------------------------------------------------- handing over -- */

@@ -13,7 +13,7 @@ import pytest
 
 from mmapguard import abi
 from stable import mounts
-from stable.others import FILE_MEANS, Places, is_still, leases_on, means, overwritten_elsewhere, stable
+from stable.others import FILE_MEANS, Places, is_still, leases_on, means, overwritten_elsewhere, stable, until
 from support import files
 from support import library as mmg
 from support.children import Helper, Line, in_child
@@ -66,6 +66,7 @@ def test_twenty_regions_of_a_file_share_one_snapshot(places: Places) -> None:
         handles = [stack.enter_context(stable(one.path)) for _ in range(20)]
         before = mmg.stats()
         overwritten_elsewhere(one.path)
+        until(lambda: mmg.stats().leases_breaking == 0, "the keeper is done, a moment after the writer")
         after = mmg.stats()
         for handle in handles:
             is_still(handle, one.data)
