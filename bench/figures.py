@@ -51,12 +51,12 @@ class Series:
 
     @property
     def median(self) -> float:
-        """What is reported of a contender."""
+        """Return what is reported of a contender."""
         return statistics.median(self.samples)
 
     @property
     def where(self) -> str:
-        """The figure in words."""
+        """Return the figure in words."""
         parts = [self.task, size(self.bytes) if self.bytes else ""]
         parts.append(f"{self.threads} threads" if self.work == "W7" else "")
         return ", ".join(part for part in parts if part)

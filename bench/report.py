@@ -47,7 +47,7 @@ QUICK = ("open", "held", "page", "find", "pin", "contain", "memory", "survival",
 
 
 def file_system(path: Path) -> str:
-    """The type of the file system that `path` is on, from the longest mount point that leads to it."""
+    """Return the type of the file system that `path` is on, from the longest mount point that leads to it."""
     best, kind = "", "unknown"
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/mounts").read_text().splitlines():
@@ -59,13 +59,13 @@ def file_system(path: Path) -> str:
 
 
 def available_memory() -> int:
-    """Bytes that are free for page cache and copies."""
+    """Return bytes that are free for page cache and copies."""
     match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
     return int(match[1]) * KIB if match else GIB
 
 
 def processor() -> str:
-    """What the processor calls itself."""
+    """Return what the processor calls itself."""
     with contextlib.suppress(OSError):
         if match := re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()):
             return match[1]
@@ -115,7 +115,7 @@ def write_json(path: Path, results: Results, about: dict[str, Any]) -> None:
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Return the command line."""
     parser = argparse.ArgumentParser(prog="./dev bench", description="Measure mmapguard beside its peers.")
     parser.add_argument("works", nargs="*", metavar="WORK", help="of these works only: " + ", ".join(WORKS))
     parser.add_argument(

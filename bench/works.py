@@ -51,7 +51,7 @@ class Run:
 
     @property
     def program(self) -> Path:
-        """The program that measures."""
+        """Return the program that measures."""
         return self.build / "bench" / "mmapguard-bench"
 
     def measure(self, work: str, share: float = 1.0) -> None:

@@ -109,7 +109,7 @@ class Screen(Console):
             self.line(start + value.ljust(self.VALUE + 2) + self.dim(remark))
 
     def bar(self, part: float, end: float = 1.0) -> str:
-        """A track of which `part` is gone through; the file ends at `end` of what it was."""
+        """Return a track of which `part` is gone through; the file ends at `end` of what it was."""
         last = min(round(end * self.bar_width), self.bar_width - (end < 1))
         done = min(round(part * self.bar_width), last)
         track = "━" * done + self.dim("─" * (last - done))
@@ -122,7 +122,7 @@ class Screen(Console):
 
 
 def shown(path: str) -> str:
-    """A path as people can read it: what is no text appears escaped, whatever bytes the name is made of."""
+    """Return a path as people can read it: what is no text appears escaped, whatever bytes the name is made of."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -144,7 +144,7 @@ def check_build(build: Path) -> None:
 
 
 def open_region(path: str) -> mmapguard.Region:
-    """The file as a region, or Refused with the sentence that the exception has for it."""
+    """Return the file as a region, or Refused with the sentence that the exception has for it."""
     try:
         return mmapguard.open(path, reject_empty=True)
     except (OSError, ValueError) as error:
@@ -207,7 +207,7 @@ class Reader:
             child.stderr.close()
 
     def ending(self) -> str:
-        """How the process ended, in words."""
+        """Return how the process ended, in words."""
         if self.exit_code < 0:
             return "killed by " + signal.Signals(-self.exit_code).name
         said = self.errors.splitlines()[-1] if self.errors else "and said nothing"
@@ -235,7 +235,7 @@ class Demo:
         force_map: bool = False,
         stable: bool = False,
     ) -> Reader:
-        """A reader of `kind` ("plain" or "guarded"), to be run; `stable` is for the one in Python."""
+        """Return a reader of `kind` ("plain" or "guarded"), to be run; `stable` is for the one in Python."""
         if language == "C":
             command = [str(self.build / "demo" / f"{kind}-reader")]
         else:
@@ -251,7 +251,7 @@ class Demo:
 
 
 def largest_file(screen: Screen) -> str:
-    """The largest regular file that can be read under SEARCHED."""
+    """Return the largest regular file that can be read under SEARCHED."""
     best, best_size, looked = "", 0, 0
     pending = [path for path in SEARCHED if os.path.isdir(path)]
     while pending:
@@ -326,7 +326,7 @@ def scene_file(screen: Screen, build: Path, path: str, found: bool) -> Demo:
 
 
 def moment(timestamp: int) -> str:
-    """A file time for people; as a number where it is beyond what a calendar holds."""
+    """Return a file time for people; as a number where it is beyond what a calendar holds."""
     try:
         return f"{datetime.fromtimestamp(timestamp):%Y-%m-%d %H:%M:%S}"
     except (OverflowError, OSError, ValueError):
@@ -334,7 +334,7 @@ def moment(timestamp: int) -> str:
 
 
 def sha256sum(path: str, length: int) -> tuple[str, float]:
-    """What the system's own sha256sum says about the first `length` bytes (a log may have grown), and its time."""
+    """Return what the system's own sha256sum says about the first `length` bytes (a log may have grown), and its time."""
     begin = time.perf_counter()
     with (
         open(path, "rb") as file,
@@ -402,7 +402,7 @@ def copy(source: str, target: Path, length: int, start: int = 0) -> None:
 
 @contextlib.contextmanager
 def working_copy(demo: Demo) -> Iterator[tuple[Path, int]]:
-    """A copy in a temporary folder that may be cut, and its size; gone afterwards."""
+    """Provide a copy in a temporary folder that may be cut, and its size; gone afterwards."""
     screen = demo.screen
     size = len(demo.region)
     folder = Path(tempfile.mkdtemp(prefix="mmapguard-demo-"))
@@ -429,7 +429,7 @@ def working_copy(demo: Demo) -> Iterator[tuple[Path, int]]:
 
 
 def cut_point(size: int, page: int) -> int:
-    """Where to cut: in the middle of a page, somewhat past the half, with a page or more lost; all of a small file."""
+    """Return where to cut: in the middle of a page, somewhat past the half, with a page or more lost; all of a small file."""
     cut = size * 5 // 8 // page * page + page // 3
     return cut if cut + page < size else 0
 
@@ -629,7 +629,7 @@ end, "", 100000)
 def run_script(
     build: Path, *arguments: str, before: str = "", cut: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """The example in Lua, with the module that was just built."""
+    """Return the example in Lua, with the module that was just built."""
     lua = shutil.which("lua5.4")
     if lua is None:
         raise Refused("there is no Lua 5.4 (./dev demo installs it)")

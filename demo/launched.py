@@ -31,7 +31,7 @@ class Ending:
 
 
 def command_for(path: Path) -> list[str]:
-    """The first of these programs that this machine has, with what it shall do to the file."""
+    """Return the first of these programs that this machine has, with what it shall do to the file."""
     if shutil.which("rg"):
         return ["rg", "--mmap", "--text", "--count", "line", str(path)]
     if shutil.which("b3sum"):

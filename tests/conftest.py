@@ -25,10 +25,10 @@ def nothing_is_left_behind() -> Iterator[None]:
     before = watch.picture()
     yield
     left = watch.difference(before, watch.picture())
-    if left:  # what the test itself forgot may still be waiting for the collector
+    if left:  # objects that the test has dropped may still wait for the collector
         gc.collect()
         left = watch.difference(before, watch.picture())
-    # A thread that was joined leaves /proc a moment later: only that is waited for.
+    # A thread that was joined leaves /proc a moment later. The loop waits only for that.
     until = time.monotonic() + 10
     while left and all(line.startswith("threads:") for line in left) and time.monotonic() < until:
         time.sleep(0.001)
@@ -38,24 +38,24 @@ def nothing_is_left_behind() -> Iterator[None]:
 
 @pytest.fixture
 def small(tmp_path: Path) -> files.Sample:
-    """A file that is copied by default."""
+    """Return a file that is copied by default."""
     return files.sample(tmp_path / "small", files.SMALL)
 
 
 @pytest.fixture
 def large(tmp_path: Path) -> files.Sample:
-    """A file that is mapped by default."""
+    """Return a file that is mapped by default."""
     return files.sample(tmp_path / "large", files.LARGE, seed=2)
 
 
 @pytest.fixture
 def empty(tmp_path: Path) -> files.Sample:
-    """A file without bytes."""
+    """Return a file without bytes."""
     return files.sample(tmp_path / "empty", 0)
 
 
 @pytest.fixture(params=["copied", "mapped"])
 def either(request: pytest.FixtureRequest, tmp_path: Path) -> files.Sample:
-    """A file that is copied by default, then one that is mapped."""
+    """Return a file that is copied by default, then one that is mapped."""
     size = files.SMALL if request.param == "copied" else files.LARGE
     return files.sample(tmp_path / str(request.param), size, seed=3)

@@ -13,7 +13,7 @@ CASE = re.compile(r"(?: \.\.\. |^)SKIP: (.+)$", re.MULTILINE)
 
 
 def reasons(report: Path) -> list[str]:
-    """Return the reason of each skipped test: of pytest's, and of the cases inside the C programs."""
+    """Return the reason of each skipped test of pytest and of each skipped case in the C programs."""
     found = []
     for test in ElementTree.parse(report).iter("testcase"):
         cases = CASE.findall(test.findtext("system-out") or "")

@@ -60,7 +60,7 @@ def measure(output: Path, sizes: list[int], fast: bool) -> pyperf.BenchmarkSuite
 
 
 def target_of(work: str) -> float:
-    """The target of a work, by the longest beginning of its name."""
+    """Return the target of a work, by the longest beginning of its name."""
     return TARGETS[max((start for start in TARGETS if work.startswith(start)), key=len)]
 
 
@@ -87,7 +87,7 @@ def report(suite: pyperf.BenchmarkSuite) -> int:
 
 
 def main() -> int:
-    """The command."""
+    """Return the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

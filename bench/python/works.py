@@ -36,7 +36,7 @@ def small_by_mmapguard(path: str) -> object:
 
 
 def small_by_mmap(path: str) -> object:
-    """As the documentation of mmap has it."""
+    """Return as the documentation of mmap has it."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         return mapped[:]
 
@@ -51,7 +51,7 @@ def hash_by_mmapguard(path: str) -> object:
 
 
 def hash_by_file_digest(path: str) -> object:
-    """The standard library's own way."""
+    """Return the standard library's own way."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
@@ -88,7 +88,7 @@ def sum_by_fromfile(path: str) -> object:
 
 
 def sum_by_mmap(path: str) -> object:
-    """A plain mapping."""
+    """Return a plain mapping."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         return np.frombuffer(mapped, np.float32).sum()
 

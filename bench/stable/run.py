@@ -40,7 +40,7 @@ TURNS, BUDGET = (
 
 
 def fastest(work: object) -> float:
-    """The fastest of the rounds that fit into the budget, in microseconds."""
+    """Return the fastest of the rounds that fit into the budget, in microseconds."""
     best, until = float("inf"), time.perf_counter() + BUDGET
     while True:
         begun = time.perf_counter()

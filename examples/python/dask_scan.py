@@ -46,7 +46,7 @@ def count(window: mmapguard.Region, word: bytes, own: int) -> Found:
 
 
 def windows(path: Path, word: bytes) -> Iterator[tuple[mmapguard.Region, int]]:
-    """References to the pieces of the file, and how much of each is its own: they overlap, so that no word is cut in two.
+    """Provide references to the pieces of the file, and how much of each is its own: they overlap, so that no word is cut in two.
 
     All of them mean the one file that was opened here.
     """
@@ -75,7 +75,7 @@ def scan(client: Any, path: Path, word: bytes) -> list[Found]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command."""
+    """Return the command."""
     from distributed import Client, LocalCluster
 
     parser = argparse.ArgumentParser(

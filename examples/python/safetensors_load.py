@@ -28,7 +28,7 @@ DTYPES = {
 
 
 def load(region: mmapguard.Region) -> dict[str, np.ndarray[Any, Any]]:
-    """The tensors of an open file, by name. They keep the bytes, also when the region is closed."""
+    """Return the tensors of an open file, by name. They keep the bytes, also when the region is closed."""
     (length,) = struct.unpack("<Q", region[:8])
     header: dict[str, Any] = json.loads(region[8 : 8 + length])
     header.pop("__metadata__", None)
@@ -40,7 +40,7 @@ def load(region: mmapguard.Region) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command."""
+    """Return the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

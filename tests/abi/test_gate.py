@@ -45,12 +45,12 @@ class House:
 
     @property
     def paths(self) -> gate.Paths:
-        """Where the gate finds things here."""
+        """Return where the gate finds things here."""
         return gate.Paths(self.root, self.root / "build" / "release")
 
     @property
     def record(self) -> Path:
-        """The folder of the record."""
+        """Return the folder of the record."""
         return self.paths.baseline(0x10000)
 
     def build(
@@ -87,14 +87,14 @@ class House:
         path.write_text(changed(path.read_text(encoding="utf-8"), *changes), encoding="utf-8")
 
     def gate(self) -> gate.Gate:
-        """The gate, having read everything as it is now."""
+        """Return the gate, having read everything as it is now."""
         scratch = self.root / "scratch"
         scratch.mkdir(exist_ok=True)
         return gate.Gate(self.paths, scratch)
 
 
 def changed(text: str, *changes: tuple[str, str]) -> str:
-    """The text with each change made once."""
+    """Return the text with each change made once."""
     for old, new in changes:
         assert old in text, f"not there to be changed: {old}"
         text = text.replace(old, new, 1)
@@ -102,7 +102,7 @@ def changed(text: str, *changes: tuple[str, str]) -> str:
 
 
 def definitions(header: Header, answers: dict[str, str]) -> str:
-    """A body for every function that the header declares: the right answers about itself, nothing otherwise."""
+    """Return a body for every function that the header declares: the right answers about itself, nothing otherwise."""
     statuses = re.findall(r"\b(MMG_OK|MMG_E_\w+) =", header.text)
     bodies = {
         "mmg_abi_version": "return MMG_ABI;",
@@ -119,13 +119,13 @@ def definitions(header: Header, answers: dict[str, str]) -> str:
 
 
 def everything(run: gate.Gate) -> list[str]:
-    """All findings of a run."""
+    """Return all findings of a run."""
     return [finding for check, _ in gate.CONSISTENCY + gate.RECORD for finding in check(run)]
 
 
 @pytest.fixture(scope="module")
 def sound_house(tmp_path_factory: pytest.TempPathFactory) -> House:
-    """A house whose gate finds nothing; tests change copies of it."""
+    """Return a house whose gate finds nothing; tests change copies of it."""
     house = House(tmp_path_factory.mktemp("house"))
     for path in (
         house.paths.header,
@@ -146,7 +146,7 @@ def sound_house(tmp_path_factory: pytest.TempPathFactory) -> House:
 
 @pytest.fixture
 def house(sound_house: House, tmp_path: Path) -> House:
-    """A copy of the sound house, to be broken."""
+    """Return a copy of the sound house, to be broken."""
     return House(Path(shutil.copytree(sound_house.root, tmp_path / "house")))
 
 
@@ -524,7 +524,7 @@ def declare_release(house: House) -> None:
 
 
 def recorded(house: House) -> dict[Path, bytes]:
-    """Every recorded file with its contents."""
+    """Return every recorded file with its contents."""
     files = [path for path in (house.root / "abi").rglob("*") if path.is_file()]
     return {path: path.read_bytes() for path in [*files, house.paths.declarations]}
 

@@ -47,12 +47,12 @@ class Shim:
 
     @property
     def paths(self) -> gate.Paths:
-        """Where the gate finds things here."""
+        """Return where the gate finds things here."""
         return gate.Paths(self.root, self.root / "build" / "release")
 
     @property
     def library(self) -> Path:
-        """What is built."""
+        """Return what is built."""
         return self.paths.library
 
     @classmethod
@@ -100,7 +100,7 @@ class Shim:
         return done.stderr if done.returncode != 0 else ""
 
     def gate(self) -> gate.Gate:
-        """The gate, having read everything as it is now."""
+        """Return the gate, having read everything as it is now."""
         scratch = self.root / "scratch"
         scratch.mkdir(exist_ok=True)
         return gate.Gate(self.paths, scratch)
@@ -112,20 +112,20 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def built(shim: Shim) -> Shim:
-    """The shim with its library, which has to be built."""
+    """Return the shim with its library, which has to be built."""
     assert shim.build() == ""
     return shim
 
 
 @pytest.fixture(scope="module")
 def today(tmp_path_factory: pytest.TempPathFactory) -> Shim:
-    """The library as it is, built in the same way as the others."""
+    """Return the library as it is, built in the same way as the others."""
     return built(Shim.make(tmp_path_factory.mktemp("today") / "shim"))
 
 
 @pytest.fixture(scope="module")
 def old_program(today: Shim, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program as it was compiled against the record and linked with the library of then."""
+    """Return the program as it was compiled against the record and linked with the library of then."""
     program = tmp_path_factory.mktemp("old") / "consumer"
     assert compile_program("cc", CONSUMERS / "consumer.c", RECORD, today.library, program) == ""
     return program
@@ -179,13 +179,13 @@ ADDS: Patches = {
 
 @pytest.fixture(scope="module")
 def later(tmp_path_factory: pytest.TempPathFactory) -> Shim:
-    """A later library: a function, a member, a status and an option bit more."""
+    """Return a later library: a function, a member, a status and an option bit more."""
     return built(Shim.make(tmp_path_factory.mktemp("later") / "shim", ADDS))
 
 
 @pytest.fixture
 def released(later: Shim, tmp_path: Path) -> Shim:
-    """The same, after 1.0 was declared a release."""
+    """Return the same, after 1.0 was declared a release."""
     shim = Shim(Path(shutil.copytree(later.root, tmp_path / "released")))
     (shim.root / "abi" / "1.0" / "status").write_text("release\n", encoding="utf-8")
     return shim
@@ -227,7 +227,7 @@ def test_old_luajit_programs_work_with_the_later_library(later: Shim, tmp_path: 
 
 
 def newer_program(later: Shim, folder: Path, *more: str) -> tuple[Path, str]:
-    """A program compiled and linked with the later library, and a file for it."""
+    """Return a program compiled and linked with the later library, and a file for it."""
     program, file = folder / "newer", folder / "file"
     file.write_bytes(b"some bytes")
     headers = later.root / "include"
@@ -366,7 +366,7 @@ MEANS = ("abidiff", "symbols", "layout", "program", "bindings")
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shim]:
-    """Every breakage, built."""
+    """Return every breakage, built."""
     return {
         kind: built(Shim.make(tmp_path_factory.mktemp("broken") / "shim", breakage.change, breakage.unpinned))
         for kind, breakage in BREAKAGES.items()

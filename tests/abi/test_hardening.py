@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def readelf(*words: str) -> str:
-    """What readelf says of the library."""
+    """Return what readelf says of the library."""
     command = ["readelf", "--wide", *words, str(mmg.library_path())]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 

@@ -30,7 +30,7 @@ NOT_DECLARED = {"mmg_export_arrow", "MMG_E_UNKNOWN", "MMG_CDEF_BEGIN", "MMG_CDEF
 
 
 def compilers(*names: str) -> list[str]:
-    """Those of the compilers that are installed."""
+    """Return those of the compilers that are installed."""
     return [name for name in names if shutil.which(name)]
 
 
@@ -41,12 +41,12 @@ WAYS += [(compiler, standard) for compiler in CXX_COMPILERS for standard in CXX_
 
 
 def struct_of(initialiser: str) -> str:
-    """The structure that an initialiser is for: mmg_info for MMG_INFO_INIT."""
+    """Return the structure that an initialiser is for: mmg_info for MMG_INFO_INIT."""
     return initialiser.removesuffix("_INIT").lower()
 
 
 def program(header: Path) -> str:
-    """A translation unit that includes the header first and twice, and uses every initialiser."""
+    """Return a translation unit that includes the header first and twice, and uses every initialiser."""
     lines = [f'#include "{header}"', f'#include "{header}"']
     lines += [f"extern {struct_of(name)} made_by_{name};" for name in HEADER.initialisers]
     lines += [f"{struct_of(name)} made_by_{name} = {name};" for name in HEADER.initialisers]
@@ -176,7 +176,7 @@ def test_32_bit_systems_lay_it_out_as_the_description_says(
 
 
 def described(compiler: str, folder: Path) -> Description:
-    """What the header means to a compiler."""
+    """Return what the header means to a compiler."""
     return describe_header(HEADER, compiler, folder)
 
 
@@ -216,7 +216,7 @@ def told(compiler: str, arguments: dict[str, str], folder: Path, *options: str) 
 
 
 def call_of(name: str, null: str = "") -> str:
-    """A call with room for every pointer, but NULL for one of them."""
+    """Return a call with room for every pointer, but NULL for one of them."""
     values = [
         "NULL" if p["name"] == null else "room" if p["type"].endswith("*") else "0" for p in CALLS[name]
     ]

@@ -49,12 +49,12 @@ print("mmg_status_name(-2)", ffi.string(library.mmg_status_name(ffi.C.MMG_E_HAND
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory: pytest.TempPathFactory) -> Description:
-    """What the header means to the C compiler."""
+    """Return what the header means to the C compiler."""
     return describe_header(HEADER, "cc", tmp_path_factory.mktemp("probe"))
 
 
 def numbers(described: Description) -> dict[str, int]:
-    """Every size, alignment, offset and constant, by the question that the readers are asked."""
+    """Return every size, alignment, offset and constant, by the question that the readers are asked."""
     wanted = {}
     for name, struct in described.structs.items():
         wanted[f"size {name}"] = struct.size

@@ -37,16 +37,16 @@ class Block:
 
     @property
     def struct(self) -> Any:
-        """The members; only those inside `size` mean anything."""
+        """Return the members; only those inside `size` mean anything."""
         return self._kind.from_buffer(self.memory)
 
     @property
     def pointer(self) -> Any:
-        """What a call takes."""
+        """Return what a call takes."""
         return ctypes.cast(self.memory, ctypes.POINTER(self._kind))
 
     def member(self, name: str) -> int:
-        """A member as it stands in memory."""
+        """Return a member as it stands in memory."""
         return int(getattr(self.struct, name))
 
     def untouched_outside(self) -> bool:

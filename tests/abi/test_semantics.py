@@ -28,7 +28,7 @@ def users() -> list[dict[str, Any]]:
 
 
 def plain(kind: str) -> str:
-    """The number type behind a name or a pointer."""
+    """Return the number type behind a name or a pointer."""
     kind = kind.removesuffix(" *")
     return str(DOCUMENT["types"].get(kind, {"type": kind})["type"])
 

@@ -21,7 +21,7 @@ from support.files import Sample
 
 lib = mmg.lib
 
-# The calls that open, each with a target that would do.
+# The calls that open a region, each with a target that works.
 OPENERS: dict[str, Callable[[Sample], tuple[Any, Any]]] = {
     "open": lambda file: (lib.mmg_open, mmg.raw_path(file.path)),
     "load": lambda file: (lib.mmg_load, mmg.raw_path(file.path)),
@@ -32,7 +32,7 @@ OPENERS: dict[str, Callable[[Sample], tuple[Any, Any]]] = {
 
 @pytest.fixture(params=list(OPENERS))
 def opener(request: pytest.FixtureRequest, either: Sample) -> Iterator[Callable[..., int]]:
-    """One of the calls that open, with its target: `opener(options, handle, error)`."""
+    """Provide one of the calls that open, with its target: `opener(options, handle, error)`."""
     call, target = OPENERS[request.param](either)
 
     def use(options: Any, handle: Any, error: Any) -> int:
@@ -44,7 +44,7 @@ def opener(request: pytest.FixtureRequest, either: Sample) -> Iterator[Callable[
 
 
 def attempt_with(opener: Callable[..., int], options: Any) -> mmg.Details:
-    """Try to open with these options; the details, with the status among them."""
+    """Try to open with these options. Return the details, which hold the status."""
     handle, error = ctypes.c_uint64(0xDEAD), mmg.new_error()
     status = opener(ctypes.byref(options), ctypes.byref(handle), ctypes.byref(error))
     if status == abi.MMG_OK:
@@ -148,7 +148,7 @@ def test_outputs_are_not_touched_by_a_failure(either: Sample) -> None:
 
 
 def beyond(largest: int) -> list[int]:
-    """Values that mean nothing when `largest` is the last that means something."""
+    """Return values that mean nothing when `largest` is the last that means something."""
     return [largest + 1, largest + 2, 255, 2**31, 2**32 - 1]
 
 
@@ -199,7 +199,7 @@ ERROR_SIZE = ctypes.sizeof(abi.mmg_error)
 
 
 class Longer(ctypes.Structure):
-    """Options of a later header."""
+    """The options of a later header."""
 
     _fields_ = [("known", abi.mmg_options), ("more", ctypes.c_uint64 * 8)]
 
@@ -361,7 +361,7 @@ def test_a_write_only_mode_is_no_hindrance_to_root_and_a_permission_error_to_oth
 
 
 def message_for(path: bytes) -> str:
-    """The message for a file that is missing. Decoding it strictly is part of the test."""
+    """Return the message for a file that is missing. Decoding it strictly is part of the test."""
     return mmg.refused(mmg.try_open(path), abi.MMG_E_NOT_FOUND, abi.MMG_E_SYSTEM).message
 
 
@@ -381,7 +381,7 @@ def message_for(path: bytes) -> str:
     ],
 )
 def test_bytes_that_are_no_utf_8_appear_escaped(raw: bytes, shown: str) -> None:
-    # Under both spellings of the hexadecimal digits.
+    # The hexadecimal digits may be spelt in either case.
     assert shown.lower() in message_for(b"/nonexistent-" + raw).lower()
 
 
@@ -448,7 +448,7 @@ def test_a_shorter_message_leaves_nothing_of_a_longer_one(tmp_path: Path) -> Non
 
 
 def failures(folder: Path) -> dict[str, mmg.Attempt]:
-    """One failure of each kind that can be had by plain means."""
+    """Return one failure of each kind that a test can cause by plain means."""
     large = files.sample(folder / "large", files.LARGE)
     empty = files.sample(folder / "empty", 0)
     os.mkfifo(folder / "fifo")

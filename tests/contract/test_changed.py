@@ -34,7 +34,7 @@ def test_a_write_of_the_same_length_changes_the_times(either: Sample) -> None:
     with mmg.opened(mmg.try_open(either.path)) as handle:
         until_stamped(either.path, lambda: files.overwrite(either.path, b"XYZ"))
         assert mmg.changed(handle) == (abi.MMG_OK, MTIME | CTIME)
-        assert mmg.changed(handle) == (abi.MMG_OK, MTIME | CTIME), "the answer changes by being asked"
+        assert mmg.changed(handle) == (abi.MMG_OK, MTIME | CTIME), "the question itself changes the answer"
 
 
 def test_a_truncation_changes_the_size(either: Sample) -> None:
@@ -215,4 +215,4 @@ def test_check_sees_a_file_that_is_shorter_than_the_region_without_a_fault(large
         assert found.fault_cause == abi.MMG_E_TRUNCATED
         assert found.fault_offset == large.size - 1
         os.truncate(large.path, large.size)
-        assert mmg.check(handle) == abi.MMG_E_TRUNCATED, "a loss once seen stays reported"
+        assert mmg.check(handle) == abi.MMG_E_TRUNCATED, "a loss that was seen stays reported"

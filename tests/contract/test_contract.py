@@ -30,7 +30,7 @@ MAPPING_FILE = SOURCES / "os" / "linux" / "map.c"
 
 
 def flags_of(fd: int) -> int:
-    """The open flags of a descriptor, as the kernel shows them."""
+    """Return the open flags of a descriptor, as the kernel shows them."""
     for line in Path(f"/proc/self/fdinfo/{fd}").read_text().splitlines():
         if line.startswith("flags:"):
             return int(line.split()[1], 8)
@@ -133,7 +133,7 @@ def test_a_mapping_cannot_be_made_writable_afterwards(large: Sample) -> None:
 
 
 def write_through(file: Sample, members: dict[str, int]) -> Ended:
-    """What becomes of a process that writes to a span."""
+    """Return how a process ends that writes to a span."""
 
     def within() -> None:
         signal.signal(signal.SIGSEGV, signal.SIG_DFL)
@@ -161,7 +161,7 @@ MAPPING_CALLS = re.compile(r"\b(mmap|mmap64|munmap|mremap|madvise|mprotect|remap
 
 
 def code_of(path: Path) -> str:
-    """A C file with comments and strings blanked, line by line."""
+    """Return a C file with comments and strings blanked, line by line."""
     text = path.read_text(encoding="utf-8")
 
     def blank(found: re.Match[str]) -> str:
@@ -171,7 +171,7 @@ def code_of(path: Path) -> str:
 
 
 def calls_in(path: Path) -> list[tuple[int, str]]:
-    """Line and name of each mapping call in a C file."""
+    """Return line and name of each mapping call in a C file."""
     return [
         (number, found.group(1))
         for number, line in enumerate(code_of(path).splitlines(), 1)
@@ -190,7 +190,7 @@ def test_every_mapping_call_is_in_one_file() -> None:
 def test_every_mapping_call_has_a_comment_that_says_why_it_is_sound() -> None:
     lines = MAPPING_FILE.read_text(encoding="utf-8").splitlines()
     sites = calls_in(MAPPING_FILE)
-    # A new site is a new obligation: raise the number with the argument for it.
+    # Each new mapping call needs a reason why it is sound: give the reason there, and raise the number here.
     assert len(sites) <= 16
     for number, name in sites:
         above = "\n".join(lines[max(0, number - 12) : number])
@@ -208,7 +208,7 @@ def caught():
 
 
 def lines_of(ended: Ended) -> list[str]:
-    """What a fresh interpreter printed."""
+    """Return what a fresh interpreter printed."""
     return str(ended.returned()).split()
 
 
@@ -290,7 +290,7 @@ before = held()
 ctypes.CDLL(sys.argv[1])
 print(held() == before)
 """
-    # Straight to the interpreter: the usual preamble would have loaded the library already.
+    # The program has no preamble, since the usual one would load the library before.
     import subprocess
     import sys
 
@@ -338,5 +338,5 @@ def test_a_region_survives_exec_of_another_program_elsewhere(large: Sample) -> N
 
 
 def test_the_sample_is_larger_than_any_copy_threshold() -> None:
-    # The whole suite rests on it: what is called large here is mapped by default.
+    # The whole suite needs this: the file that is called large here is mapped by default.
     assert LARGE > 8 * 128 * 1024

@@ -203,7 +203,7 @@ def test_a_fork_in_the_middle_of_a_storm_leaves_the_child_a_working_library(
 
 
 def lose_without_hooks(path: Path) -> None:
-    """In the child of _Fork(3), which calls no hooks: only calls that are signal-safe, and the guard."""
+    """Run in the child of _Fork(3), which calls no fork hooks. Use only signal-safe calls and the guard."""
     libc = ctypes.CDLL(None)
     with mmg.opened(mmg.try_open(path, backing=abi.MMG_BACKING_MAP)) as handle:
         status, span = mmg.pin(handle)
@@ -270,7 +270,7 @@ def idle(line: Line, handle: int) -> None:
 
 @pytest.mark.parametrize("lock", sorted(EXCLUSIVE))
 def test_a_child_that_idles_keeps_the_lock_until_it_closes(large: Sample, lock: int) -> None:
-    """The lock belongs to the open file, which both processes have. SAFETY.md says so."""
+    """The lock belongs to the open file, which both processes share. SAFETY.md says so."""
     handle = mmg.accepted(mmg.try_open(large.path, lock=lock))
     with Helper(idle, handle) as child:
         assert child.hear() == "forked"

@@ -27,7 +27,10 @@ ARRAY = (ctypes.c_uint64 * 10)()
 
 
 def every_call(handle: int) -> Iterator[tuple[str, int]]:
-    """Every call that takes a handle, made with this one and otherwise in order."""
+    """Make every call that takes a handle with this one and with valid arguments.
+
+    Yield the name and the status of each.
+    """
     number, span, what = ctypes.c_uint64(), abi.mmg_span(), ctypes.c_uint32()
     described = abi.mmg_info(struct_size=ctypes.sizeof(abi.mmg_info))
     yield "pin", mmg.lib.mmg_pin(handle, 0, 0, ctypes.byref(span))
@@ -44,7 +47,7 @@ def every_call(handle: int) -> Iterator[tuple[str, int]]:
 
 
 def expect_dead(handle: int) -> None:
-    """Every call must say that this is no handle."""
+    """Check that every call says that this is no handle."""
     for name, status in every_call(handle):
         assert status == abi.MMG_E_HANDLE, f"{name} of {handle:#x} says {mmg.status_name(status)}"
 
@@ -59,7 +62,7 @@ def test_handles_are_below_two_to_the_53_and_never_zero(small: Sample) -> None:
     assert all(int(float(handle)) == handle for handle in handles), "a handle does not survive as a double"
     for handle in handles:
         assert mmg.close(handle) == abi.MMG_OK
-    # Slots come back under other names.
+    # The library uses a slot again under another handle.
     for _ in range(5000):
         handle = mmg.accepted(mmg.try_open(small.path))
         assert 0 < handle < 2**53
@@ -184,7 +187,7 @@ def test_a_strict_close_is_refused_while_pins_live(either: Sample) -> None:
     spans = [mmg.pin(handle, index, 1)[1] for index in range(3)]
     for span in spans:
         assert mmg.close(handle, abi.MMG_CLOSE_STRICT) == abi.MMG_E_BUSY
-        assert mmg.content(handle, 0, 10) == either.data[:10], "a refused close left its mark"
+        assert mmg.content(handle, 0, 10) == either.data[:10], "a refused close changed the region"
         assert mmg.unpin(span) == abi.MMG_OK
     assert mmg.close(handle, abi.MMG_CLOSE_STRICT) == abi.MMG_OK
     expect_dead(handle)
@@ -263,7 +266,7 @@ def test_a_second_copy_of_a_span_has_no_pin_to_end(either: Sample) -> None:
         assert mmg.unpin(span) == abi.MMG_OK
         for second in (twin, third):
             assert mmg.unpin(second) == abi.MMG_E_HANDLE
-        assert mmg.info(handle).pins == 1, "the second copy took another's pin"
+        assert mmg.info(handle).pins == 1, "the second copy ended the pin of another span"
         assert mmg.unpin(other) == abi.MMG_OK
 
 
@@ -381,7 +384,7 @@ def test_a_million_small_files_open_at_once(tmp_path: Path) -> None:
 
 
 def test_thousands_of_mapped_files_open_at_once(tmp_path: Path) -> None:
-    """As many as there are descriptors and mappings for, less what the process itself needs."""
+    """The test opens as many as limits allow for descriptors and mappings, less what the process itself needs."""
     made = [files.sample(tmp_path / str(index), LARGE // 2, seed=index) for index in range(50)]
     most = int(Path("/proc/sys/vm/max_map_count").read_text())
 

@@ -19,7 +19,7 @@ ADVICE = [*OPENING, "DONTNEED", "POPULATE"]
 
 
 def advice_of(name: str) -> int:
-    """The number of an advice."""
+    """Return the number of an advice."""
     return int(getattr(abi, f"MMG_ADVICE_{name}"))
 
 
@@ -143,7 +143,7 @@ def test_huge_pages_are_asked_for_where_the_kernel_can_and_forgotten_where_it_ca
 
 
 def vm_flags(place: int) -> list[str]:
-    """The VmFlags of the mapping at an address."""
+    """Return the VmFlags of the mapping at an address."""
     mapping = watch.mapping_at(place)
     assert mapping is not None
     here = False

@@ -83,7 +83,7 @@ def test_the_default_cap_is_a_gibibyte_to_the_byte(tmp_path: Path) -> None:
 
 
 def use_up_descriptors() -> list[int]:
-    """Open what there is room for, under a limit of 64; what was opened."""
+    """Open files up to a limit of 64 descriptors. Return what was opened."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     ballast: list[int] = []
     try:
@@ -111,7 +111,7 @@ def test_out_of_descriptors_is_a_limit_and_nothing_is_leaked(either: Sample) -> 
         os.close(ballast.pop())
         with mmg.opened(mmg.try_open(either.path)) as handle:
             assert mmg.content(handle) == either.data
-        ballast.append(os.open("/dev/null", os.O_RDONLY))  # the one that was free is free again
+        ballast.append(os.open("/dev/null", os.O_RDONLY))  # the library has closed its own descriptor
         return len(attempts), attempts[0].status, watch.counters() == before
 
     assert in_child(within) == (3, abi.MMG_E_LIMIT, True)
@@ -177,7 +177,10 @@ def test_a_window_that_no_address_space_holds_is_a_limit(bits: int) -> None:
 
 
 def use_up_mappings() -> tuple[int, int]:
-    """Split one reservation into mappings of alternating protection until the kernel refuses. Start and pages."""
+    """Split one reservation into mappings of alternating protection until the kernel refuses.
+
+    Return its start and its pages.
+    """
     most = int(Path("/proc/sys/vm/max_map_count").read_text())
     pages = 2 * most + 10
     anonymous = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE
@@ -186,7 +189,7 @@ def use_up_mappings() -> tuple[int, int]:
     for index in range(1, pages, 2):
         if LIBC.mprotect(start + index * PAGE, PAGE, mmap.PROT_READ) != 0:
             assert ctypes.get_errno() == errno.ENOMEM
-            # Fill what an odd count leaves: one more mapping, if there is room for one.
+            # An odd limit leaves room for one more mapping: fill it.
             LIBC.mmap(None, PAGE, mmap.PROT_READ, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, -1, 0)
             LIBC.mmap(None, PAGE, mmap.PROT_READ, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, -1, 0)
             return start, pages
@@ -200,7 +203,7 @@ def test_out_of_mappings_is_a_limit_and_nothing_is_leaked(large: Sample) -> None
         pytest.skip("sanitizers and valgrind need mappings of their own and stop when there are none")
 
     def within() -> tuple[list[int], bool]:
-        # The guard and the interpreter have what they need before the mappings run out.
+        # Before the mappings run out, the guard and the interpreter make those that they need.
         with mmg.opened(mmg.try_open(large.path, backing=abi.MMG_BACKING_MAP)) as handle:
             mmg.content(handle, 0, 10)
         attempts: list[mmg.Attempt] = [mmg.try_open("/nonexistent") for _ in range(4)]
@@ -248,7 +251,7 @@ def test_out_of_mappings_leaves_the_default_backing_with_a_defined_outcome(large
 
 
 def squeeze(room: int) -> None:
-    """Leave `room` bytes of address space."""
+    """Use up the address space except for `room` bytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmSize:"):
             used = int(line.split()[1]) * 1024
@@ -315,8 +318,8 @@ def test_locked_memory_limits_do_not_concern_the_library(large: Sample) -> None:
 
 def test_file_size_limits_do_not_concern_the_library(large: Sample) -> None:
     def within() -> bool:
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # the interpreter ignores what kills other hosts
-        writer = os.open(large.path, os.O_RDWR)  # no lease: a snapshot it must be
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores this signal, which kills other hosts
+        writer = os.open(large.path, os.O_RDWR)  # a writer: no lease, so it must be a snapshot
         assert writer >= 0
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         copying = mmg.try_open(large.path, guarantee=abi.MMG_GUARANTEE_STABLE)
@@ -330,7 +333,7 @@ def test_file_size_limits_do_not_concern_the_library(large: Sample) -> None:
 
 
 def _shaker(line: Line, path: Path) -> None:
-    """Cut and grow a file as fast as it goes until the test hangs up."""
+    """Cut and grow a file as fast as possible until the test hangs up."""
     draw = random.Random(3)
     fd = os.open(path, os.O_RDWR)
     line.say("shaking")
@@ -458,14 +461,14 @@ class Mallinfo(ctypes.Structure):
 
 
 def heap_in_use() -> int:
-    """Bytes that malloc has handed out."""
+    """Return the number of bytes in blocks of malloc."""
     LIBC.mallinfo2.restype = Mallinfo
     found = LIBC.mallinfo2()
     return int(found.uordblks + found.hblkhd)
 
 
 def test_neither_success_nor_failure_leaks_memory(tmp_path: Path) -> None:
-    """Ten thousand of each: were one in a hundred to leak a block, it would show."""
+    """With ten thousand of each, even a leak in one of a hundred calls would show."""
     if sanitizers():
         pytest.skip("sanitizers and valgrind count memory themselves")
     if not hasattr(LIBC, "mallinfo2"):

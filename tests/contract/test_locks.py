@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""An advisory lock is taken before the mapping, is held for its whole life, and meets everybody else's locks."""
+"""An advisory lock is taken before the mapping, is held for its whole life, and excludes the locks of other
+programs."""
 
 from __future__ import annotations
 
@@ -122,7 +123,8 @@ def test_a_mapping_with_ofd_keeps_posix_writers_out_for_its_whole_life(large: Sa
             assert not files.obtainable(large.path, kind)
         for kind in ("posix shared", "ofd shared", "flock exclusive"):
             assert files.obtainable(large.path, kind)
-        # POSIX locks of this process vanish when any descriptor of the file is closed; ours is of the other kind.
+        # POSIX locks of this process vanish when any descriptor of the file is closed. The lock of the library is of
+        # the other kind.
         os.close(os.open(large.path, os.O_RDONLY))
         assert not files.obtainable(large.path, "posix exclusive")
     assert files.obtainable(large.path, "posix exclusive")
@@ -220,7 +222,7 @@ def test_waiting_ends_with_the_lock(either: Sample, lock: int, limit: int) -> No
 
 
 def test_waiting_shows_the_file_as_it_is_when_the_lock_is_had(large: Sample) -> None:
-    """What is mapped is what the writer left when it unlocked, and not what was there before the wait."""
+    """The region shows the bytes that the writer left when it unlocked, and not those from before the wait."""
     fd = os.open(large.path, os.O_RDWR)
     fcntl.flock(fd, fcntl.LOCK_EX)
     with ThreadPoolExecutor(1) as pool:
@@ -269,7 +271,7 @@ def test_signals_do_not_stretch_a_limited_wait(large: Sample) -> None:
         return status
 
     with files.held_elsewhere(large.path, "flock exclusive"):
-        # Were each interruption to begin the wait anew, it would never end.
+        # If each interruption started the wait again, the wait would never end.
         assert in_child(within, deadline=60) == abi.MMG_E_WOULD_BLOCK
 
 
@@ -282,7 +284,7 @@ DATA = mmg.pattern(LARGE)
 
 @pytest.fixture(scope="module")
 def lockless() -> Iterator[Path]:
-    """A mounted folder whose files refuse every lock, each in its own way."""
+    """Provide a mounted folder whose files refuse every lock, each in its own way."""
     with fuse.mounted({name: fuse.File(DATA, lock_error=code) for code, name in NAMES.items()}) as folder:
         yield folder
 
@@ -337,7 +339,10 @@ def test_demanding_a_lock_and_declining_one_is_a_contradiction(large: Sample) ->
 
 
 def test_no_lock_is_taken_by_default_where_a_server_would_be_asked(lockless: Path) -> None:
-    """A FUSE server may never answer. The default asks it nothing; MMG_LOCK_SHARED does."""
+    """A FUSE server may never answer, so by default the library requests no lock of it.
+
+    MMG_LOCK_SHARED requests one.
+    """
     for name in NAMES.values():
         with mmg.opened(mmg.try_open(lockless / name)) as handle:
             found = mmg.info(handle)
@@ -354,7 +359,8 @@ def test_a_local_file_system_is_locked_by_default(large: Sample) -> None:
 
 
 def test_whatever_a_file_system_answers_to_a_lock_the_file_opens(large: Sample) -> None:
-    """EIO, EPERM, EBADF: whatever is not contention means that there is no such lock."""
+    """Every error that does not say that another program has the lock (EIO, EPERM, EBADF) means that there is no such
+    lock."""
     codes = [errno.EIO, errno.EBUSY, errno.EPERM, errno.ENODEV, errno.EBADF, errno.EACCES, errno.ESTALE]
     with fuse.mounted({str(code): fuse.File(large.data, lock_error=code) for code in codes}) as folder:
         for code in codes:
@@ -377,7 +383,7 @@ def test_a_stream_cannot_give_a_lock_that_is_demanded(large: Sample) -> None:
     os.close(inlet)
 
 
-# The variable is read once, so a process that has opened nothing yet is needed.
+# The library reads the variable once, so this needs a process that has opened nothing yet.
 OPEN_TWICE = """
 handle = mmg.accepted(mmg.try_open(sys.argv[1]))
 other = mmg.accepted(mmg.try_open(sys.argv[1], lock=abi.MMG_LOCK_OFD))
@@ -400,7 +406,10 @@ def test_the_environment_takes_the_place_of_the_default(
 
 
 def test_many_regions_of_a_file_share_a_lock_that_lasts_as_long_as_the_last(large: Sample) -> None:
-    """The kernel walks over all locks of a file for each new one; so there are only few, however many regions."""
+    """For each new lock, the kernel walks over all locks of the file.
+
+    So the library takes only few, however many regions exist.
+    """
     inode = os.stat(large.path).st_ino
 
     def locks() -> int:

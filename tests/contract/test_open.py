@@ -100,7 +100,7 @@ def test_backing_copy_maps_nothing_however_large_the_file(large: Sample) -> None
 
 
 def test_populate_reads_the_whole_mapping_in_at_open(tmp_path: Path) -> None:
-    """A hole that nobody has read is in memory nowhere, so only the flag can bring it there."""
+    """No page of a hole is in memory before it is read, so only the flag can bring it there."""
     size = 4 << 20
     for flags, resident in ((0, 0), (abi.MMG_FLAG_POPULATE, size)):
         path = files.sparse(tmp_path / f"sparse {flags}", size)

@@ -21,7 +21,7 @@ from support.files import LARGE, PAGE, Sample
 
 @pytest.fixture
 def descriptor(either: Sample) -> Iterator[int]:
-    """A descriptor of `either`, open for reading."""
+    """Provide a descriptor of `either`, open for reading."""
     fd = os.open(either.path, os.O_RDONLY)
     yield fd
     os.close(fd)
@@ -60,7 +60,7 @@ def test_the_descriptor_is_not_locked(large: Sample) -> None:
         with mmg.opened(mmg.try_open_fd(fd)) as handle:
             assert mmg.info(handle).lock == abi.MMG_LOCK_SHARED
             assert not files.obtainable(large.path, "flock exclusive")
-        # Were the lock on the caller's open file, it would outlive the region.
+        # A lock on the caller's open file would outlive the region.
         assert files.obtainable(large.path, "flock exclusive")
     finally:
         os.close(fd)
@@ -70,7 +70,7 @@ def test_a_shared_lock_of_the_callers_own_is_no_hindrance(either: Sample, descri
     fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     with mmg.opened(mmg.try_open_fd(descriptor)) as handle:
         assert mmg.content(handle) == either.data
-    # Still the caller's.
+    # The descriptor still belongs to the caller.
     assert not files.obtainable(either.path, "flock exclusive")
 
 
@@ -284,7 +284,7 @@ def test_anonymous_kernel_objects_are_refused() -> None:
 
 
 def test_a_mapping_of_a_descriptor_shows_later_writes_through_it(large: Sample) -> None:
-    # CONTAINED promises no more, and no copy was made behind the caller's back.
+    # CONTAINED promises no more, and the library made no copy without a request.
     fd = os.open(large.path, os.O_RDWR)
     try:
         with mmg.opened(mmg.try_open_fd(fd)) as handle:

@@ -21,7 +21,7 @@ from support.files import LARGE, PAGE, Sample
 
 @pytest.fixture
 def handle(either: Sample) -> Iterator[int]:
-    """An open region over `either`."""
+    """Provide an open region over `either`."""
     with mmg.opened(mmg.try_open(either.path)) as opened:
         yield opened
 
@@ -66,7 +66,7 @@ def test_read_writes_nothing_beyond_what_it_got(either: Sample, handle: int) -> 
 def test_read_of_a_huge_size_stops_at_the_region(either: Sample, handle: int) -> None:
     buffer = ctypes.create_string_buffer(either.size)
     got = ctypes.c_uint64()
-    # The buffer need only hold what the region has left.
+    # The buffer need only have room for the rest of the region.
     assert mmg.lib.mmg_read(handle, 0, buffer, 2**64 - 1, ctypes.byref(got)) == abi.MMG_OK
     assert (got.value, buffer.raw) == (either.size, either.data)
 
@@ -109,7 +109,7 @@ def test_readers_in_many_threads_get_their_own_bytes(either: Sample, handle: int
 
 
 def expected(data: bytes, needle: bytes, offset: int, length: int) -> int:
-    """Where the needle is, as Python sees it."""
+    """Return where the needle is, as Python sees it."""
     end = len(data) if length == mmg.TO_END else offset + length
     place = data.find(needle, offset, end)
     return mmg.NOT_FOUND if place < 0 else place
@@ -235,7 +235,10 @@ def test_find_reports_bytes_that_are_gone(tmp_path: Path) -> None:
 
 
 def test_find_reports_a_cut_inside_a_page_as_soon_as_it_looks_again(tmp_path: Path) -> None:
-    """What a thread has found out about the file is good for 10 ms; the rest of the page reads as zeros without a fault."""
+    """A thread relies for 10 ms on what it knows about the file.
+
+    The rest of the page reads as zeros without a fault.
+    """
     file = files.sample(tmp_path / "file", LARGE)
     zeros = bytes(8)
     with mmg.opened(mmg.try_open(file.path)) as handle:
@@ -247,7 +250,7 @@ def test_find_reports_a_cut_inside_a_page_as_soon_as_it_looks_again(tmp_path: Pa
 
 
 def test_find_asks_again_for_a_search_that_goes_far(tmp_path: Path) -> None:
-    """However lately the thread has asked."""
+    """The library does so however recently the thread has looked at the file."""
     file = files.sample(tmp_path / "file", LARGE)
     with mmg.opened(mmg.try_open(file.path)) as handle:
         for _ in range(100):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """A host closes descriptors that are not its own, as closefrom(3) does, and gets their numbers for files of its own.
 
-The bytes of another file are never told to be the region's, and what has the number now is neither closed nor read.
+The library never takes the bytes of another file for the region's, and it neither closes nor reads a file of the
+host.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from support.files import LARGE, PAGE, Sample
 
 
 def close_behind_its_back(path: Path) -> list[int]:
-    """Close every descriptor of a file, as a host does that closes all of them. Return their numbers."""
+    """Close every descriptor of a file, as a host does that closes all descriptors. Return their numbers."""
     found = watch.descriptors_of(path)
     for fd in found:
         os.close(fd)
@@ -29,7 +30,7 @@ def close_behind_its_back(path: Path) -> list[int]:
 
 
 def occupy(numbers: list[int], opened: Callable[[], int]) -> None:
-    """Have each of these numbers name something else."""
+    """Let each of these numbers name another file."""
     for number in numbers:
         fd = opened()
         if fd != number:
@@ -96,7 +97,7 @@ def lose_after_reuse(path: Path, other: Path) -> None:
 
 
 def test_a_loss_is_contained_without_the_descriptor(large: Sample, tmp_path: Path) -> None:
-    """The size of the other file, which is longer, must not be taken for the region's."""
+    """The library must not take the size of the other file, which is longer, for the size of the region's file."""
     other = files.sample(tmp_path / "other", 2 * LARGE, seed=2)
     in_child(lose_after_reuse, large.path, other.path)
 
@@ -140,7 +141,10 @@ def open_one_more(path: Path, before: int) -> None:
 
 @pytest.mark.parametrize("before", [9, 10, 20])
 def test_a_lock_that_the_host_has_closed_is_taken_again(large: Sample, before: int) -> None:
-    """Up to eight regions each have a lock of their own, the ninth has one to share, the tenth a duplicate of it."""
+    """Up to eight regions each have a lock of their own.
+
+    The ninth has one to share, the tenth a duplicate of that one.
+    """
     in_child(open_one_more, large.path, before)
 
 

@@ -22,7 +22,7 @@ SIZE = 3 << 20
 
 @dataclass(frozen=True)
 class Device:
-    """A loop device and what it holds."""
+    """A loop device and its contents."""
 
     path: Path
     data: bytes
@@ -30,7 +30,7 @@ class Device:
 
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
-    """A loop device over a file."""
+    """Provide a loop device over a file."""
     files.require_root("sets up a loop device")
     command = shutil.which("losetup", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if command is None:

@@ -24,7 +24,7 @@ REFUSALS = [errno.ENODEV, errno.EINVAL, errno.EACCES, errno.EOPNOTSUPP]
 
 @pytest.fixture(autouse=True)
 def filters_can_be_written() -> None:
-    """Everything here is about system calls that are made to fail."""
+    """Skip the tests where no filter can make system calls fail."""
     seccomp.require()
     if sanitizers():
         pytest.skip("sanitizers and valgrind make these system calls for themselves")
@@ -87,7 +87,7 @@ def test_a_window_is_copied_alone_where_mappings_are_refused(large: Sample) -> N
     assert in_child(within) == large.data[12_345:512_345]
 
 
-# In a fresh interpreter: here the guard is in place already, and is never taken away.
+# The test needs a new interpreter: this one has the guard already, and nothing removes the guard.
 NO_HANDLER = """
 from support import seccomp, watch
 path, code = sys.argv[1], int(sys.argv[2])
@@ -120,7 +120,7 @@ with mmg.opened(mmg.try_open(path, **unguarded)) as handle:
 """
 
 
-# Code 0: the call claims success and does nothing, as sanitizers and libjsig have it.
+# With code 0 the call reports success and does nothing, as sanitizers and libjsig do.
 @pytest.mark.parametrize("code", [errno.EPERM, errno.ENOSYS, 0])
 def test_where_the_guard_is_refused_a_large_file_is_copied_and_says_so(large: Sample, code: int) -> None:
     fresh_python(NO_HANDLER + COPIED_INSTEAD, large.path, str(code)).returned()

@@ -29,7 +29,7 @@ from support.files import Sample
 
 @contextlib.contextmanager
 def pipe_with(data: bytes, *, keep_open: bool = False) -> Iterator[int]:
-    """The reading end of a pipe into which a thread writes `data` and then hangs up, or does not."""
+    """Provide the reading end of a pipe into which a thread writes `data` and then hangs up, or does not."""
     inlet, outlet = os.pipe()
 
     def feed() -> None:
@@ -55,7 +55,7 @@ def pipe_with(data: bytes, *, keep_open: bool = False) -> Iterator[int]:
 
 
 def expect_stream(handle: int, data: bytes) -> None:
-    """The region must hold these bytes and know where they came from."""
+    """Check that the region holds these bytes and knows where they came from."""
     assert mmg.content(handle) == data
     found = mmg.info(handle)
     assert (found.backing, found.backing_reason) == (abi.MMG_BACKING_COPY, abi.MMG_REASON_STREAM)
@@ -137,7 +137,7 @@ def test_a_slow_writer_is_waited_for_through_a_storm_of_signals() -> None:
             os._exit(0)
         os.close(outlet)
         signal.signal(signal.SIGALRM, lambda *_: None)
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)  # one byte a signal, written by the C handler
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)  # the C handler writes one byte for each signal
         signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
         attempt = mmg.try_read_fd(inlet)
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -182,7 +182,7 @@ def test_the_default_cap_is_a_gibibyte() -> None:
         fd = os.open("/dev/zero", os.O_RDONLY)
         return mmg.try_read_fd(fd).status
 
-    # An endless stream stops at the cap instead of eating the machine.
+    # An endless stream stops at the cap, before it uses up all memory.
     assert in_child(endless) == abi.MMG_E_TOO_BIG
 
 
@@ -289,7 +289,7 @@ def test_read_fd_of_the_null_and_zero_devices() -> None:
 
 @pytest.fixture
 def fifo(tmp_path: Path) -> Path:
-    """A FIFO that nobody has open."""
+    """Return a FIFO that nobody has open."""
     path = tmp_path / "fifo"
     os.mkfifo(path)
     return path
@@ -306,7 +306,7 @@ def test_a_fifo_without_a_writer_does_not_hang(fifo: Path) -> None:
 
 
 def writer_of(fifo: Path, data: bytes) -> None:
-    """Wait until somebody reads the FIFO, then write and hang up. The proof that a reader waited for a writer."""
+    """Wait until somebody reads the FIFO, then write and hang up. This proves that a reader waited for a writer."""
     until = time.monotonic() + 60
     while True:
         try:
@@ -416,7 +416,7 @@ def test_a_connected_socket_is_read_to_its_end(call: mmg.Opener, kind: socket.So
         ours.shutdown(socket.SHUT_WR)
         with mmg.opened(call(theirs.fileno())) as handle:
             expect_stream(handle, b"hello world")
-        # Still the caller's, and still connected the other way.
+        # The socket still belongs to the caller, and is still connected in the other direction.
         theirs.send(b"back")
         assert ours.recv(10) == b"back"
 
@@ -566,7 +566,7 @@ def test_the_null_device_is_empty_or_not_mappable() -> None:
 
 
 def test_a_reader_that_waits_for_a_stream_dies_of_an_ordinary_signal(fifo: Path) -> None:
-    """Waiting does not swallow the signals of the host: Ctrl-C ends it."""
+    """The wait blocks no signal of the host: Ctrl-C ends it."""
 
     def within() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

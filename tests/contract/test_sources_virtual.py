@@ -18,7 +18,7 @@ from support.files import LARGE
 
 
 def readable(path: str) -> Path:
-    """The path, or a skip where this kernel does not show it."""
+    """Return the path. Skip the test where this kernel does not have the file."""
     if not os.access(path, os.R_OK):
         pytest.skip(f"this system has no readable {path}")
     return Path(path)
@@ -44,7 +44,7 @@ def test_a_file_of_proc_or_sys_is_read_to_its_end(path: str) -> None:
         with mmg.opened(attempt) as handle:
             assert mmg.content(handle) == data
             found = mmg.info(handle)
-            # Some say how much they hold; they are small files like any other.
+            # Some files report their size. These are small files like any other.
             reason = abi.MMG_REASON_SMALL if os.stat(path).st_size == len(data) else abi.MMG_REASON_VIRTUAL
             assert (found.backing, found.backing_reason) == (abi.MMG_BACKING_COPY, reason)
             assert (found.guarantee, found.means) == (abi.MMG_GUARANTEE_STABLE, abi.MMG_MEANS_PRIVATE_COPY)
@@ -53,7 +53,7 @@ def test_a_file_of_proc_or_sys_is_read_to_its_end(path: str) -> None:
 
 
 def test_a_file_of_proc_longer_than_a_page_is_read_whole() -> None:
-    # /proc gives no more than a page or so at a read, whatever is asked.
+    # A read from /proc returns no more than about a page, whatever its length.
     path = readable("/proc/kallsyms")
     data = path.read_bytes()
     assert len(data) > 100_000
@@ -98,7 +98,7 @@ def test_the_cap_of_a_virtual_file_is_exact() -> None:
 
 
 def test_a_virtual_file_of_absurd_size_is_stopped_by_the_cap() -> None:
-    # Terabytes by its own account; reading it to the default cap would take a gigabyte.
+    # The file reports terabytes. A read up to the default cap would take a gigabyte.
     path = readable("/proc/kcore")
     mmg.refused(mmg.try_open(path, max_bytes=1 << 16), abi.MMG_E_TOO_BIG, abi.MMG_E_PERMISSION)
 
@@ -133,7 +133,7 @@ def test_a_mapping_of_a_virtual_file_cannot_be_had() -> None:
 
 
 def test_a_size_beyond_the_contents_is_virtual() -> None:
-    # st_size of these is a page, whatever they hold.
+    # st_size of these files is a page, whatever they hold.
     path = readable("/sys/devices/system/cpu/online")
     data = path.read_bytes()
     assert path.stat().st_size > len(data)
@@ -143,7 +143,7 @@ def test_a_size_beyond_the_contents_is_virtual() -> None:
 
 
 def refusing_both() -> Path:
-    """A real file of true size that neither MAP_SHARED nor MAP_PRIVATE can map."""
+    """Return a real file of true size that neither MAP_SHARED nor MAP_PRIVATE can map."""
     candidates = [
         Path("/sys/kernel/btf/vmlinux"),
         *Path("/sys/firmware").glob("*/tables/*"),
@@ -193,7 +193,7 @@ DATA = mmg.pattern(LARGE)
 
 @pytest.fixture(scope="module")
 def stubborn() -> Iterator[Path]:
-    """A mounted folder of files with faults."""
+    """Provide a mounted folder of files with faults."""
     shown = {
         "private": fuse.File(DATA, direct_io=True),
         "plain": fuse.File(DATA),

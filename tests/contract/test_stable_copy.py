@@ -18,7 +18,7 @@ from support.files import Sample
 
 STABLE = abi.MMG_GUARANTEE_STABLE
 
-# What upholds STABLE for a file that is mapped; which of them is to be had depends on the file system.
+# The means that uphold STABLE for a mapped file. The file system decides which of them works.
 MAPPED_MEANS = {
     abi.MMG_MEANS_SEALED,
     abi.MMG_MEANS_READ_ONLY_MEDIUM,
@@ -30,7 +30,7 @@ MAPPED_MEANS = {
 
 @contextlib.contextmanager
 def writer_of(path: Path) -> Iterator[int]:
-    """Somebody has the file open for writing, so that no lease can be had: what is left is a copy of some kind."""
+    """Open the file for writing, so that no lease can be taken. Only a copy of some kind is left."""
     fd = os.open(path, os.O_RDWR)
     try:
         yield fd
@@ -88,7 +88,7 @@ def test_the_bytes_stay_through_whatever_happens_to_the_file(either: Sample) -> 
 
 
 def refused_or_cloned(attempt: mmg.Attempt) -> str | None:
-    """The message of a refusal; None where the file system clones files, which needs no cap."""
+    """Return the message of a refusal; None where the file system clones files, which needs no cap."""
     if attempt.status == abi.MMG_OK:
         with mmg.opened(attempt) as handle:
             assert mmg.info(handle).means == abi.MMG_MEANS_REFLINK
@@ -126,7 +126,7 @@ def test_a_file_that_somebody_may_write_to_is_stable_all_the_same(either: Sample
     with writer_of(either.path) as fd, mmg.opened(mmg.try_open(either.path, guarantee=STABLE)) as handle:
         found = mmg.info(handle)
         assert found.guarantee == STABLE
-        assert found.means != abi.MMG_MEANS_LEASE, "a lease with a writer about"
+        assert found.means != abi.MMG_MEANS_LEASE, "a lease although a writer has the file open"
         with mmg.pinned(handle) as span:
             os.pwrite(fd, b"X" * either.size, 0)
             assert mmg.span_bytes(span) == either.data
@@ -210,7 +210,7 @@ def _counter_writer(line: Line, path: Path, size: int) -> None:
 
 
 def one_moment(data: bytes) -> bool:
-    """Could the file have held this at one moment?"""
+    """Return true when the file could have held these bytes at one moment."""
     numbers = [int.from_bytes(data[place : place + 8], "little") for place in range(0, len(data), STEP)]
     return numbers == sorted(numbers, reverse=True) and numbers[0] - numbers[-1] <= 1
 
@@ -238,7 +238,7 @@ def test_a_copy_taken_while_the_file_is_written_to_is_of_one_moment_or_refused(
 
 
 def test_a_copy_of_a_file_that_stands_still_again_is_taken(either: Sample) -> None:
-    # Written a moment ago, which is no reason to refuse.
+    # The file was written a moment ago, which is no reason to refuse.
     for turn in range(20):
         data = mmg.pattern(either.size, turn)
         either.path.write_bytes(data)

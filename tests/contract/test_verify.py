@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""mmg_verify() and its neighbours: does what was computed hold, and if it does not, what happened?
+"""mmg_verify() says whether a result that was computed holds, and mmg_explain() says what happened if it does not.
 
-A sentence of the rule in SAFETY.md is held by each of the first tests.
+Each of the first tests holds one sentence of the rule in SAFETY.md.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def verify(handle: int) -> str:
-    """The name of what mmg_verify() returns."""
+    """Return the name of what mmg_verify() returns."""
     return mmg.status_name(mmg.lib.mmg_verify(handle))
 
 
 def explained(handle: int) -> mmg.Details:
-    """What mmg_explain() says; it returns what mmg_verify() does."""
+    """Return what mmg_explain() says. Its status must be that of mmg_verify()."""
     error = mmg.new_error()
     status = mmg.lib.mmg_explain(handle, ctypes.byref(error))
     assert mmg.status_name(status) == verify(handle)
@@ -106,7 +106,7 @@ def test_a_dead_handle_is_refused_with_a_sentence() -> None:
 
 
 def counter(handle: int) -> ctypes._Pointer[ctypes.c_uint32]:
-    """Where the losses of a region are counted."""
+    """Return a pointer to the counter of the losses of a region."""
     place = ctypes.POINTER(ctypes.c_uint32)()
     assert mmg.lib.mmg_loss_counter(handle, ctypes.byref(place)) == abi.MMG_OK
     return place
@@ -220,7 +220,7 @@ def test_a_file_that_somebody_has_open_for_writing_is_refused_where_that_is_dema
     with (
         mmg.opened(attempt) as handle,
         open(either.path, "r+b"),
-    ):  # no lease stays behind that would hold this up
+    ):  # no lease is left that would delay the write
         assert mmg.content(handle) == either.data
 
 

@@ -101,7 +101,7 @@ MOST_TIMES_MEMMEM = 2.0
 
 
 def needs(tool: str) -> str:
-    """The path of a tool, or a skip that says which package has it."""
+    """Return the path of a tool, or a skip that says which package has it."""
     path = shutil.which(tool)
     if path is None:
         pytest.skip(f"counts with {tool}, which is not installed")
@@ -111,7 +111,7 @@ def needs(tool: str) -> str:
 
 
 def run(command: list[str]) -> str:
-    """What a counting tool prints on standard error."""
+    """Return what a counting tool prints on standard error."""
     environment = {**os.environ, "LD_LIBRARY_PATH": str(FOLDER)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -211,7 +211,7 @@ def test_a_scan_faults_once_for_sixteen_pages_at_most(tmp_path: Path) -> None:
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    """A folder beside the library, for what the temporary folder cannot do: tmpfs has no leases."""
+    """Provide a folder beside the library, for what the temporary folder cannot do: tmpfs has no leases."""
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         yield Path(folder)
 

@@ -29,7 +29,7 @@ def compile_it(compiler: str, standard: str, source: Path, program: Path) -> sub
 
 @pytest.fixture(scope="module", params=WAYS, ids=" ".join)
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The test program, compiled one way, warnings being errors."""
+    """Return the test program, compiled one way, warnings being errors."""
     path = tmp_path_factory.mktemp("cpp") / "raii"
     compiler, standard = request.param
     done = compile_it(compiler, standard, ROOT / "tests" / "cpp" / "raii.cpp", path)

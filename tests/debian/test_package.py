@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """What a command prints; it must succeed."""
+    """Return what a command prints; it must succeed."""
     done = subprocess.run(
         [str(word) for word in command], cwd=cwd, capture_output=True, text=True, check=False
     )
@@ -26,7 +26,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the packages."""
+    """Return the folder with the packages."""
     folder = tmp_path_factory.mktemp("debian")
     tree = folder / "mmapguard-1.0.0"
     for name in checkout.names():
@@ -37,7 +37,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def contents(built: Path, package: str) -> set[str]:
-    """The files in a package, without their folder for the processor."""
+    """Return the files in a package, without their folder for the processor."""
     (found,) = built.glob(f"{package}_*.deb")
     listed = run("dpkg", "-c", found, cwd=built)
     names = {line.split()[5].removeprefix("./") for line in listed.splitlines() if not line.startswith("d")}

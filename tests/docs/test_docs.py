@@ -21,7 +21,7 @@ FUNCTIONS = sorted(HEADER.functions)
 
 
 def shown(page: Path) -> str:
-    """A page as man shows it, on one line."""
+    """Return a page as man shows it, on one line."""
     done = subprocess.run(["mandoc", "-T", "ascii", str(page)], capture_output=True, text=True, check=True)
     plain = re.sub(r".\x08", "", done.stdout)  # bold and underlined
     return " ".join(re.sub(r"-\n\s*", "-", plain).split())
@@ -84,7 +84,7 @@ DOCUMENTS = sorted(
 
 
 def anchors(document: Path) -> set[str]:
-    """The names by which the headings of a document are linked to."""
+    """Return the names by which the headings of a document are linked to."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -166,7 +166,7 @@ def test_a_sandbox_of_what_the_document_lists_is_the_one_that_is_tested(name: st
 
 
 def file_systems() -> dict[str, tuple[str, str, str, str]]:
-    """The table of file systems in SAFETY.md: locks, STABLE for the owner, for a stranger, and remarks, by name."""
+    """Return the table of file systems in SAFETY.md: locks, STABLE for the owner, for a stranger, and remarks, by name."""
     text = (ROOT / "docs" / "SAFETY.md").read_text().partition("## File systems")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| ([^|]*) \| ([^|]*) \| ([^|]*) \| ([^|]*) \|(?: ([^|]*))? ?\|$", text, re.M)
     return {

@@ -40,7 +40,7 @@ def build(source: Path, program: Path) -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with every example in it."""
+    """Return a folder with every example in it."""
     folder = tmp_path_factory.mktemp("examples")
     for name in PROGRAMS:
         build(EXAMPLES / f"{name}.c", folder / name)
@@ -53,7 +53,7 @@ def run(*command: str | Path) -> tuple[int, str, str]:
 
 
 def start(*command: str | Path) -> subprocess.Popen[str]:
-    """A program that prints a line and waits for one."""
+    """Return a program that prints a line and waits for one."""
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 

@@ -36,13 +36,13 @@ NEEDLE = b"needle"
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """The fenced blocks of one language."""
+    """Return the fenced blocks of one language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
 def big_bin(tmp_path: Path) -> Path:
-    """The file that the programs open, large enough to be mapped."""
+    """Return the file that the programs open, large enough to be mapped."""
     path = tmp_path / "big.bin"
     path.write_bytes(b"PK\3\4" + b"line of text\n" * 10_000 + NEEDLE + b"\n")
     return path
@@ -139,7 +139,7 @@ sudo() { "$@"; }
 
 
 def installed(commands: str, folder: Path) -> list[str]:
-    """The lines that commands print which install below /usr/local of a machine of their own."""
+    """Return the lines that commands print which install below /usr/local of a machine of their own."""
     if os.geteuid() != 0:
         pytest.skip("installing below /usr/local, even for show, needs root")
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
@@ -236,7 +236,7 @@ def test_the_command_with_the_launcher_keeps_the_program_alive(big_bin: Path) ->
 
 
 def words_of(line: str) -> str:
-    """A line without what differs from run to run: numbers, and the bars."""
+    """Return a line without what differs from run to run: numbers, and the bars."""
     return " ".join(re.sub(r"[━─╳]+|[\d,]*\d", " ", line).split())
 
 

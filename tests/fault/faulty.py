@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A file whose device fails on demand: one page, many, after a while, or for good.
+"""Serves a file whose device fails on demand: for one page or for many, after a while, or for good.
 
-It is served by support.fuse, whose server is another process; what the test wants of it stands in memory that both
-share. The server asks for slices of the file's contents, and so gets them from here: bytes, fewer bytes, or an errno.
+support.fuse serves the file in another process. What the test wants stands in memory that both processes share. The
+server takes slices of a Device as the contents of the file. A slice is bytes, fewer bytes than wanted, or an errno.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STATUS_ERROR = _PAGES + 25
 
 
 class Device:
-    """The contents of the file, and what becomes of whoever reads them."""
+    """The contents of the file, and what happens to a reader of each page."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -44,7 +44,7 @@ class Device:
         return len(self.data)
 
     def __getitem__(self, part: slice) -> bytes | int:
-        """What a read gets. Runs in the server."""
+        """Return what a read gets. This runs in the server."""
         start, stop, _ = part.indices(len(self.data))
         self._shared[_READS : _READS + 8] = struct.pack("Q", self.reads + 1)
         for page in range(start // PAGE, (stop + PAGE - 1) // PAGE):
@@ -67,19 +67,19 @@ class Device:
 
     @property
     def reads(self) -> int:
-        """How often the kernel has asked for contents."""
+        """Return how often the kernel has asked for contents."""
         return int(struct.unpack("Q", self._shared[_READS : _READS + 8])[0])
 
     def status_error(self) -> int:
-        """What becomes of whoever asks for the size of the file: an errno, or 0. Runs in the server."""
+        """Return the errno with which a question for the size of the file fails, or 0. This runs in the server."""
         return self._shared[_STATUS_ERROR]
 
     def hide_status(self, code: int) -> None:
-        """Have every question for the size of the file fail with an errno; 0: answer again."""
+        """Make every question for the size of the file fail with an errno. With 0 the device answers again."""
         self._shared[_STATUS_ERROR] = code
 
     def close(self) -> None:
-        """Give up the memory shared with the server."""
+        """Release the memory that is shared with the server."""
         self._shared.close()
 
     def _mark(self, state: int, pages: tuple[int, ...]) -> None:
@@ -87,43 +87,46 @@ class Device:
             self._shared[page] = state
 
     def fail(self, *pages: int, code: int = errno.EIO) -> None:
-        """Reads of these pages fail with an errno, the same for all."""
+        """Make reads of these pages fail with this errno."""
         self._shared[_READ_ERROR] = code
         self._mark(_BAD, pages)
 
     def shorten(self, *pages: int) -> None:
-        """Reads end where these pages begin."""
+        """Make reads end where these pages begin."""
         self._mark(_SHORT, pages)
 
     def delay(self, *pages: int) -> None:
-        """Reads of these pages wait for release(), and all reads behind them: the server does one thing at a time."""
+        """Make reads of these pages wait for release().
+
+        All later reads wait as well: the server does one thing at a time.
+        """
         self._mark(_SLOW, pages)
 
     def die(self, *pages: int) -> None:
-        """The read of one of these pages is the end of the server."""
+        """Make the server die when one of these pages is read."""
         self._mark(_DEADLY, pages)
 
     def heal(self, *pages: int) -> None:
-        """These pages can be read."""
+        """Make these pages readable again."""
         self._mark(_GOOD, pages)
 
     def wait_until_asked(self) -> None:
-        """Return when somebody waits for a slow page."""
+        """Wait until a reader waits for a slow page."""
         until = time.monotonic() + DEADLINE
         while self._shared[_ASKED : _ASKED + 8] == bytes(8):
             assert time.monotonic() < until, "nobody reads the slow page"
             time.sleep(0.0005)
 
     def release(self) -> None:
-        """Let those go on who wait for a slow page."""
+        """Let the readers of a slow page go on."""
         self._shared[_RELEASED] = 1
 
 
 @contextlib.contextmanager
 def served(pages: int) -> Iterator[tuple[Path, Device]]:
-    """A file of so many pages and its device. Skips where the system cannot mount one."""
+    """Provide a file of `pages` pages and its device. Skip the test where the system cannot mount them."""
     device = Device(pattern(pages * PAGE, seed=5))
-    # Whatever has a length and slices is good enough for the server.
+    # The server needs only an object that has a length and slices.
     try:
         file = fuse.File(cast(bytes, device), status_error=device.status_error)
         with fuse.mounted({NAME: file}) as folder:

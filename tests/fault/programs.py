@@ -18,7 +18,7 @@ from support.library import library_path
 
 
 def program(name: str) -> Path:
-    """A program of this build: CMake puts it where the library is, in tests/fault."""
+    """Return the path of a program of this build. CMake puts it into tests/fault beside the library."""
     path = library_path().parent / "tests" / "fault" / name
     if not path.exists():
         pytest.fail(f"{path} is not built: cmake --build builds it beside the library")
@@ -34,7 +34,10 @@ class Signal:
     address: int  # for a signal that was sent: the sender's process and user
 
     def like(self) -> tuple[int, ...]:
-        """What must be the same in two runs that are to be alike: mappings lie elsewhere, but not within their pages."""
+        """Return what must be the same in two runs.
+
+        A mapping may be at another address, so of an address only its place in its page counts.
+        """
         return (self.number, self.code, *([self.address % 4096] if self.code > 0 else []))
 
 
@@ -50,7 +53,7 @@ class End:
     core: Signal | None  # what the dump says, where it could be read
 
     def like(self) -> tuple[int | None, int | None, bool, str]:
-        """What must be the same in two runs that are to be alike."""
+        """Return what must be the same in two runs."""
         return self.code, self.signal, self.dumped, self.output
 
     def __str__(self) -> str:
@@ -63,7 +66,7 @@ _SIGINFO_NOTE = 0x53494749
 
 
 def _notes(core: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """The notes of a 64-bit ELF core dump: type and contents."""
+    """Provide the notes of a 64-bit ELF core dump: type and contents."""
     table, size, count = struct.unpack_from(f"{order}32xQ14xHH", core)
     for index in range(count):
         kind, _, at, _, _, length = struct.unpack_from(f"{order}IIQQQQ", core, table + index * size)
@@ -76,7 +79,7 @@ def _notes(core: bytes, order: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _read_core(folder: Path) -> Signal | None:
-    """The signal in the only core dump of a folder; None when there is none that can be read."""
+    """Return the signal in the only core dump of a folder; None when there is none that can be read."""
     dumps = [path.read_bytes() for path in folder.glob("core*")]
     if len(dumps) != 1 or dumps[0][:5] != b"\x7fELF\x02":
         return None
@@ -91,7 +94,10 @@ def _read_core(folder: Path) -> Signal | None:
 def run_command(
     command: Sequence[str | os.PathLike[str]], folder: Path, environment: Mapping[str, str] | None = None
 ) -> End:
-    """Run a command in `folder`, with the library under test at hand. It must end itself, even if it hangs."""
+    """Run a command in `folder`, with the library under test in its path.
+
+    The command must end itself, even when it hangs.
+    """
     variables = {name: value for name, value in os.environ.items() if not name.startswith("MMAPGUARD_")}
     variables |= {"MMAPGUARD_LIBRARY": str(library_path().absolute()), **(environment or {})}
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,12 +126,12 @@ def run_command(
 
 
 def run(name: str, *arguments: str, folder: Path, environment: Mapping[str, str] | None = None) -> End:
-    """Run a program of this folder. They end themselves when they hang."""
+    """Run a program of this folder. Each of the programs ends itself when it hangs."""
     return run_command([program(name), *arguments], folder, environment)
 
 
 def _difference(without: End, with_it: End) -> str:
-    """Where two runs part, in a few lines."""
+    """Return a few lines that show where two runs differ."""
     before, after = str(without).splitlines(), str(with_it).splitlines()
     told = list(difflib.unified_diff(before, after, "without the library", "with it", lineterm="", n=2))
     return "\n".join(told[:40] + (["..."] if len(told) > 40 else []))
@@ -134,7 +140,7 @@ def _difference(without: End, with_it: End) -> str:
 def run_with_and_without(
     name: str, *steps: str, folder: Path, environment: Mapping[str, str] | None = None
 ) -> End:
-    """Run a host with the library, and its twin without; the two must not differ in what the host sees."""
+    """Run a host with the library, and its twin without the library. The host must see the same in both runs."""
     without = run(name, "--twin", *steps, folder=folder / "without", environment=environment)
     with_it = run(name, *steps, folder=folder / "with", environment=environment)
     assert with_it.like() == without.like(), _difference(without, with_it)

@@ -27,7 +27,7 @@ SIZE = 12 * MIB
 
 @pytest.fixture(params=["ext4", "xfs"])
 def failing(request: pytest.FixtureRequest) -> Iterator[Failing]:
-    """A file on a loop device whose image will be cut in the middle of the file."""
+    """Provide a file on a loop device whose image will be cut in the middle of the file."""
     try:
         with mounts.image(request.param) as (where, image):
             one = files.sample(where / "file", SIZE)

@@ -31,7 +31,7 @@ MAPPED = {"backing": abi.MMG_BACKING_MAP}
 
 @pytest.fixture
 def faulty() -> Iterator[tuple[Path, Device]]:
-    """A file on a device that can be told to fail."""
+    """Provide a file on a device that can be told to fail."""
     with served(PAGES) as (path, device):
         yield path, device
 
@@ -41,7 +41,7 @@ def page_of(data: bytes, number: int) -> bytes:
 
 
 def view(span: object, number: int) -> bytes:
-    """One page, read through a span that starts at page 0."""
+    """Return one page, read through a span that starts at page 0."""
     return ctypes.string_at(mmg.address(span) + number * PAGE, PAGE)
 
 
@@ -49,7 +49,10 @@ def view(span: object, number: int) -> bytes:
 
 
 def read_all_but(path: Path, data: bytes, bad: list[int], tell: bool = True) -> None:
-    """Read page after page: those in `bad` are zeros, the rest are true. All of it is told, with `tell` exactly."""
+    """Read page after page: pages in `bad` are zeros, the others are right.
+
+    All losses are reported, with `tell` exactly.
+    """
     with mmg.opened(mmg.try_open(path, **MAPPED)) as handle:
         before = mmg.stats().faults
         status, span = mmg.pin(handle)
@@ -85,7 +88,10 @@ def test_unreadable_pages_at_both_ends_and_side_by_side_cost_these_only(faulty: 
 
 
 def test_however_many_pages_are_unreadable_each_is_told(faulty: tuple[Path, Device]) -> None:
-    """Beyond some number of separate losses more may be called lost than is; the bytes are there all the same."""
+    """Beyond some number of separate losses, the library may report more pages than are lost.
+
+    Their bytes stay right.
+    """
     path, device = faulty
     bad = list(range(3, PAGES, 4))
     device.fail(*bad)
@@ -138,7 +144,7 @@ def lose_and_heal(path: Path, device: Device) -> None:
         assert status == abi.MMG_OK
         assert view(span, BAD) == bytes(PAGE)
         device.heal(BAD)
-        assert view(span, BAD) == bytes(PAGE), "what was told to be lost does not come back"
+        assert view(span, BAD) == bytes(PAGE), "bytes that were reported lost do not come back"
         assert mmg.unpin(span) == abi.MMG_E_IO
         assert mmg.check(handle) == abi.MMG_E_IO
     with mmg.opened(mmg.try_open(path, **MAPPED)) as handle:
@@ -214,7 +220,7 @@ def test_a_file_that_cannot_be_read_is_not_copied(faulty: tuple[Path, Device]) -
 
 
 def read_short(path: Path, data: bytes) -> None:
-    """A short answer means the end of the file to the kernel, which reads as zeros what it did not get."""
+    """The kernel takes a short answer for the end of the file, and fills the rest with zeros."""
     with mmg.opened(mmg.try_open(path, **MAPPED)) as handle:
         status, span = mmg.pin(handle)
         assert status == abi.MMG_OK
@@ -224,7 +230,9 @@ def read_short(path: Path, data: bytes) -> None:
             assert found[number * PAGE : (number + 1) * PAGE] in (bytes(PAGE), page_of(data, number))
         ended, checked = mmg.unpin(span), mmg.check(handle)
         told = (ended, checked, mmg.changed(handle)[1])
-        assert found == data or told != (abi.MMG_OK, abi.MMG_OK, 0), "zeros were read, and nobody was told"
+        assert found == data or told != (abi.MMG_OK, abi.MMG_OK, 0), (
+            "zeros were read, and no loss was reported"
+        )
         assert {ended, checked} <= {abi.MMG_OK, abi.MMG_E_TRUNCATED, abi.MMG_E_IO}
 
 
@@ -235,13 +243,13 @@ def test_short_answers_do_not_kill(faulty: tuple[Path, Device]) -> None:
 
 
 def close_while_waiting(path: Path, device: Device) -> None:
-    """Nobody waits for the reader who waits for the device: pins come and go, and the handle is closed."""
+    """While one reader waits for the device, other threads pin, unpin and close the handle without waiting."""
     handle = mmg.accepted(mmg.try_open(path, **MAPPED))
     status, span = mmg.pin(handle)
     assert status == abi.MMG_OK
     assert view(span, 0) == page_of(device.data, 0)
     copy = ctypes.create_string_buffer(PAGE)
-    # A function of the C library is called without the interpreter's lock.
+    # ctypes calls a function of the C library without the interpreter's lock.
     copy_memory = ctypes.CDLL(None).memcpy
     copy_memory.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
     reader = threading.Thread(target=copy_memory, args=(copy, mmg.address(span) + BAD * PAGE, PAGE))
@@ -296,7 +304,7 @@ def lose_the_device(path: Path, data: bytes) -> None:
         assert view(span, 0) == page_of(data, 0)
         assert view(span, PAGES - 1) == bytes(PAGE)
         assert view(span, PAGES // 2) == bytes(PAGE)
-        assert view(span, 0) == page_of(data, 0), "what had been read is still there"
+        assert view(span, 0) == page_of(data, 0), "bytes that were read before are still right"
         assert mmg.unpin(span) == abi.MMG_E_IO
         assert mmg.check(handle) == abi.MMG_E_IO
         assert mmg.read(handle, (PAGES - 3) * PAGE, 1)[0] not in (abi.MMG_OK, abi.MMG_E_HANDLE)
@@ -329,7 +337,7 @@ READS_A_FAULT = 3
 
 @pytest.fixture
 def dead() -> Iterator[tuple[Path, Device]]:
-    """A file of 4 MiB of which nothing can be read once it is open, on a device that counts the attempts."""
+    """Provide a file of 4 MiB of which nothing can be read once it is open, on a device that counts the attempts."""
     with served(4 * PAGES) as (path, device):
         yield path, device
 
@@ -396,7 +404,7 @@ def name_the_cause(path: Path, device: Device, code: int) -> None:
         device.fail(*range(BAD, PAGES), code=code)
         assert mmg.read(handle, 0, PAGES * PAGE) == (abi.MMG_E_IO, device.data[: BAD * PAGE])
         assert mmg.info(handle).os_error == code
-        assert mmg.check(handle) == abi.MMG_OK, "nothing of what was handed out is lost"
+        assert mmg.check(handle) == abi.MMG_OK, "no byte that the caller got is lost"
         assert mmg.find(handle, needle)[0] == abi.MMG_E_IO
         status, span = mmg.pin(handle, (PAGES - 1) * PAGE)
         if status == abi.MMG_OK:
@@ -442,7 +450,7 @@ def ask_a_server_that_is_gone(path: Path, device: Device) -> None:
         info = mmg.info(handle)
         assert (info.os_error, info.fault_cause, info.fault_offset) == (errno.ESTALE, abi.MMG_OK, mmg.TO_END)
         assert mmg.span_bytes(span) == device.data
-        assert mmg.unpin(span) == abi.MMG_OK, "nothing is known to be lost"
+        assert mmg.unpin(span) == abi.MMG_OK, "the library knows of no loss"
         device.hide_status(0)
         assert mmg.check(handle) == abi.MMG_OK
         assert mmg.changed(handle) == (abi.MMG_OK, 0)
@@ -467,7 +475,7 @@ def lose_and_ask(path: Path, device: Device) -> None:
         os.close(next(iter(watch.descriptors_of(path))))
         status, span = mmg.pin(handle)
         assert view(span, BAD) == bytes(PAGE)
-        assert mmg.check(handle) == abi.MMG_E_IO, "a loss once seen stays reported"
+        assert mmg.check(handle) == abi.MMG_E_IO, "a loss that was seen stays reported"
         assert mmg.unpin(span) == abi.MMG_E_IO
 
 
@@ -489,7 +497,7 @@ def read_holes(path: Path) -> None:
 
 
 def test_a_hole_that_cannot_be_filled_is_no_truncation() -> None:
-    """A touch of a hole in tmpfs takes a page, and there is none."""
+    """A read of a hole in tmpfs needs a new page, and there is none."""
     try:
         with mounts.folder() as folder, mounts.mount("tmpfs", folder, "tmpfs", "size=1m"):
             holes = files.sparse(folder / "holes", 64 * PAGE)
@@ -512,7 +520,7 @@ def map_plainly(path: Path) -> mmap.mmap:
 
 
 def ledger(mark: int) -> tuple[list[tuple[int, int, int, int, str]], int]:
-    """The records behind a mark: cause, origin, offset, length and path of each. And the mark of now."""
+    """Return the records after a mark (cause, origin, offset, length and path of each), and the mark of now."""
     records = (abi.mmg_loss * 64)()
     records[0].struct_size = ctypes.sizeof(abi.mmg_loss)
     count, following = ctypes.c_uint64(), ctypes.c_uint64()
@@ -523,7 +531,8 @@ def ledger(mark: int) -> tuple[list[tuple[int, int, int, int, str]], int]:
 
 
 def read_foreign(path: Path, device: Device, bad: list[int]) -> None:
-    """Each page that fails is zeros and one record of a page, its neighbours are true, and the file has its length."""
+    """Each failing page reads as zeros and makes one record, its neighbours are right, and the file keeps its
+    length."""
     assert mmg.lib.mmg_guard_process(abi.MMG_SCOPE_FILES, 0) == abi.MMG_OK
     mark = ledger(0)[1]
     with map_plainly(path) as mapped:

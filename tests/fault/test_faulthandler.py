@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Python's faulthandler, which installs a SIGBUS handler of its own: before the library's, after it, and both.
 
-It prints a traceback, puts back the action that it found, and raises the signal anew. So where it comes later, and on top,
-a loss in one of the library's mappings costs a traceback on standard error, once, but not the process.
+faulthandler prints a traceback, puts back the action that it found, and raises the signal again. So where
+faulthandler is installed later, and is on top, a loss in one of the library's mappings causes one traceback on
+standard error, and the process lives.
 """
 
 from __future__ import annotations
@@ -104,14 +105,17 @@ print("end")
 
 
 def run(folder: Path, *arguments: str) -> End:
-    """Run the steps in a fresh interpreter, with the library or, first of all `twin`, without."""
+    """Run the steps in a new interpreter: with the library, or without it when the first argument is `twin`."""
     paths = [str(ROOT / "bindings" / "python"), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONFAULTHANDLER": ""}
     return run_command([sys.executable, "-c", SOURCE, *arguments], folder, variables)
 
 
 def dump(ended: End) -> list[str]:
-    """What faulthandler printed of the fault and its thread, without addresses. Where the others stood is chance."""
+    """Return what faulthandler printed about the fault and its thread, without addresses.
+
+    The other threads are left out, since their place at that moment is chance.
+    """
     blocks = re.sub(r"0x[0-9a-f]+", "0x", ended.errors).split("\n\n")
     return [block.strip() for block in blocks if block.startswith(("Fatal", "Current thread"))]
 
@@ -121,9 +125,10 @@ ORDERS = {
     "before, and the guard put on top": "enable open guard state:top",
     "after": "open enable state:displaced",
     "after, and the guard put on top": "open enable guard state:top",
-    # Enabling it twice is enabling it once.
+    # A second faulthandler.enable() changes nothing.
     "before and after": "enable open enable state:top",
-    # Switching it off puts back what it found, and so takes the guard out with it: only the host can know.
+    # faulthandler.disable() puts back the action that it found, and so takes the guard out as well: only the host can
+    # know.
     "off and on again": "enable open disable enable state:displaced",
     "off and on again, and the guard put on top": "enable open disable enable guard state:top",
     "after, off, and the guard put on top": "open enable disable guard state:top",
@@ -167,7 +172,7 @@ def test_after_a_contained_loss_the_hosts_own_is_dumped_as_ever(
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("order", ["after"])
 def test_a_loss_is_contained_where_faulthandler_is_on_top(order: str, place: str, tmp_path: Path) -> None:
-    """It gets to print its dump first, and takes itself off; nobody dies."""
+    """faulthandler prints its dump first, and removes its own handler; the process lives."""
     ended = run(tmp_path, "with", *ORDERS[order].split(), f"{place}ours", "state:top", f"{place}ours", "ours")
     assert (ended.code, ended.output) == (0, "end\n"), str(ended)
     assert ended.errors.count(DUMP) == 1
@@ -191,7 +196,8 @@ def test_disabling_it_puts_the_guard_back_where_the_guard_was_first(place: str, 
 def test_disabling_it_takes_the_guard_out_where_it_was_there_before_the_guard(
     place: str, tmp_path: Path
 ) -> None:
-    """It restores what it found before the guard came, and nothing passes faults on: the next loss kills."""
+    """faulthandler restores the action from before the guard, and nothing passes faults to the guard: the next loss
+    kills."""
     steps = ["enable", "open", "disable", "state:displaced"]
     ended = run(tmp_path / "lost", "with", *steps, f"{place}ours")
     assert ended.signal == signal.SIGBUS, str(ended)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """The host's own SIGBUS reaches the host as if the library were not there, and the library's faults are contained.
 
-Every scenario is a list of steps for the program fault_host (see host.c). It is run twice, with the library and, as its
-twin, without: what the host's handlers see (signal, code, address, sender, value, mask, stack, how often), whether system
-calls are interrupted, how the process ends and what the kernel notes in the core dump must be the same. The steps that
-are the library's are no steps in the twin; `ours` cuts a mapped file under the library and demands containment.
+Every scenario is a list of steps for the program fault_host (see host.c). The program is run twice, with the library
+and, as its twin, without it: what the host's handlers see (signal, code, address, sender, value, mask, stack, how
+often), whether system calls are interrupted, how the process ends and what the kernel notes in the core dump must be
+the same. The twin leaves out the steps that use the library. The step `ours` cuts a file that the library has mapped,
+and demands containment.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ HANDLERS = [
 ]
 PREDECESSORS = ["default", "ignore", *HANDLERS]
 
-# What happens to the host. The codes of memory errors and misaligned accesses can only be sent, not caused, here; for
-# handlers that is all the same, but a process without one is killed by a fault and not by a signal that looks like one.
+# What happens to the host. A test cannot cause memory errors and misaligned accesses, so their codes are sent. A
+# handler sees no difference, but a process without a handler is killed by a real fault and not by a sent signal that
+# looks like one.
 SENT = ["raise", "kill", "sigqueue:-3", "thread:raise", "mce-ao", "read"]
 FAULTS = ["fault:a", "thread:fault:a", "blocked:a"]
 LOOKALIKES = ["mce-ar", "adraln"]
@@ -50,7 +52,7 @@ EVERYTHING = ["fault:a", *SENT, *LOOKALIKES, "thread:fault:a", "fault:a", "mask"
 
 
 def between(what: str, steps: list[str]) -> Iterator[str]:
-    """The steps with `what` before, between and behind them."""
+    """Provide the steps with `what` before, between and behind them."""
     for step in steps:
         yield what
         yield step
@@ -58,7 +60,7 @@ def between(what: str, steps: list[str]) -> Iterator[str]:
 
 
 def installed(kind: str) -> list[str]:
-    """The steps that install a handler; one that asks for an alternate stack gets a small one."""
+    """Return the steps that install a handler; one that asks for an alternate stack gets a small one."""
     return (["altstack"] if kind == "onstack" else []) + [f"install:{kind}"]
 
 
@@ -148,7 +150,7 @@ def test_the_core_dump_of_a_fault_shows_the_fault(tmp_path: Path) -> None:
 # ----------------------------------------------------------------------------------------------------- successors --
 
 CHAINS = ["call", "restore-return", "restore-raise", "hook"]
-# A handler of one argument has nothing to call a saved function of three with.
+# A handler of one argument has not the arguments for a saved handler of three.
 WAYS = [
     (kind, chain)
     for kind in HANDLERS
@@ -249,7 +251,7 @@ def test_handlers_that_call_each_other_do_not_run_in_a_circle(above: str, chain:
 
 @pytest.mark.parametrize(
     ("above", "chain"),
-    # One that puts itself on top and then what it found there is its own circle.
+    # A handler that installs itself again, and then calls the handler that it found, calls itself in a circle.
     [
         *((above, chain) for above in ("three", "nodefer") for chain in CHAINS),
         ("reinstalling", "call"),
@@ -263,7 +265,10 @@ def test_a_circle_ends_in_death_when_nobody_owns_the_fault(above: str, chain: st
 
 
 def test_a_circle_of_raised_signals_ends_in_death(tmp_path: Path) -> None:
-    """One that goes back on top, then puts back what it found there and raises: how often it does is not the point."""
+    """The handler installs itself again, then restores the action that it found and raises.
+
+    How often it does so does not matter.
+    """
     steps = ["install:default", "open", "install:reinstalling,owns=b,chain=restore-raise", "guard", "ours"]
     end = run(HOST, *steps, "fault:b", "guard", "fault:a", folder=tmp_path)
     assert end.signal == signal.SIGBUS, str(end)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """A host built with AddressSanitizer, which has a SIGBUS handler of its own.
 
-With handle_sigbus=1 that handler can be replaced, and is the guard's predecessor. With handle_sigbus=2 the sanitizer
-makes sigaction(3) report success and do nothing; the guard asks the kernel and is installed all the same. Either way the
-host's own SIGBUS ends in the sanitizer's report, as it does without the library. ThreadSanitizer has no handler for SIGBUS
-but stands between the host's handlers and the kernel.
+With handle_sigbus=1 the guard replaces that handler, and passes signals on to it. With handle_sigbus=2 the sanitizer
+makes sigaction(3) report success and do nothing; the guard makes the system call itself and is installed all the
+same. Either way the host's own SIGBUS ends in the sanitizer's report, as it does without the library. ThreadSanitizer
+has no handler for SIGBUS but stands between the host's handlers and the kernel.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Files that shrink under a reader in Python: the interpreter lives, and the status says what was lost and from where.
 
-Beside each stands the same with the standard library's mmap, which dies of SIGBUS.
+Beside each test, a twin does the same with mmap of the standard library, and dies of SIGBUS.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAPPED = {"backing": abi.MMG_BACKING_MAP}
 
 @pytest.fixture
 def sample(tmp_path: Path) -> Sample:
-    """A file of many pages whose last one is partial."""
+    """Return a file of many pages whose last one is partial."""
     return files.sample(tmp_path / "sample", SIZE, seed=7)
 
 
@@ -45,12 +45,12 @@ def cut(path: Path, size: int) -> None:
 
 
 def buffer_of(span: Any) -> memoryview:
-    """What a span shows, as a buffer without a copy."""
+    """Return the bytes of a span as a buffer, without a copy."""
     return memoryview((ctypes.c_ubyte * span.size).from_address(mmg.address(span))).cast("B").toreadonly()
 
 
 def map_plainly(path: Path) -> memoryview:
-    """The same by the standard library."""
+    """Return the bytes of the file as a buffer, mapped by the standard library."""
     signal.signal(signal.SIGBUS, signal.SIG_DFL)
     with open(path, "rb") as stream:
         return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
@@ -217,7 +217,7 @@ EFAULT = os.strerror(errno.EFAULT)
 
 
 def sent(view: memoryview, path: Path) -> bytes:
-    """The bytes that one write(2) with a buffer moves into a new file."""
+    """Return the bytes that one write(2) with a buffer moves into a new file."""
     with open(path, "wb", buffering=0) as stream:
         count = stream.write(view)
     data = path.read_bytes()
@@ -226,7 +226,7 @@ def sent(view: memoryview, path: Path) -> bytes:
 
 
 def lose_under_system_calls(sample: Sample, out: Path) -> None:
-    """Neither of the first two reads raises a signal, so neither contains the loss."""
+    """The first two reads raise no signal, so the library does not learn of the loss from them."""
     size = 10 * PAGE
     with mmg.opened(mmg.try_open(sample.path, **MAPPED)) as handle:
         status, span = mmg.pin(handle)
@@ -237,7 +237,7 @@ def lose_under_system_calls(sample: Sample, out: Path) -> None:
             sent(view[size : size + PAGE], out)
         assert sent(view[size - 2 * PAGE : size + 2 * PAGE], out) == sample.data[size - 2 * PAGE : size]
         assert mmg.info(handle).faults == 0
-        assert view[size] == 0  # now a reader meets the loss
+        assert view[size] == 0  # this read meets the loss
         assert sent(view[size - PAGE : size + PAGE], out) == sample.data[size - PAGE : size] + bytes(PAGE)
         assert mmg.info(handle).faults == 1
         view.release()
@@ -246,7 +246,7 @@ def lose_under_system_calls(sample: Sample, out: Path) -> None:
 
 
 def lose_before_a_check(sample: Sample, out: Path) -> None:
-    """The check tells of the loss that no reader has met, and the system call still fails."""
+    """mmg_check() reports the loss before any reader meets it, and the system call still fails."""
     with mmg.opened(mmg.try_open(sample.path, **MAPPED)) as handle:
         status, span = mmg.pin(handle)
         assert status == abi.MMG_OK

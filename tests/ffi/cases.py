@@ -20,7 +20,7 @@ NEEDLE_AT = 123_456
 
 
 def contents() -> bytes:
-    """Bytes that do not repeat within a page, with one needle."""
+    """Return bytes that do not repeat within a page, with one needle."""
     data = bytearray((i * 7 + i // 251 + i // 65_521) % 251 for i in range(SIZE))
     data[NEEDLE_AT : NEEDLE_AT + 6] = b"NEEDLE"
     return bytes(data)
@@ -42,7 +42,7 @@ class Talk:
     signal: signal.Signals
 
     def line(self) -> str:
-        """The next line that the program prints; empty at its end."""
+        """Return the next line that the program prints; empty at its end."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().rstrip("\n")
 
@@ -58,7 +58,7 @@ class Talk:
         self.process.stdin.flush()
 
     def rest(self) -> str:
-        """How the program ended, and what it said to that."""
+        """Return how the program ended, and what it said to that."""
         out, errors = self.process.communicate(timeout=PATIENCE)
         return f"\n{out}{errors}\nexit code {self.process.returncode}"
 

@@ -45,6 +45,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def library() -> Path:
-    """The shared library under test."""
+    """Return the shared library under test."""
     named = os.environ.get("MMAPGUARD_LIBRARY")
     return Path(named) if named else ROOT / "build" / "release" / "libmmapguard.so.1"

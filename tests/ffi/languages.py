@@ -53,11 +53,11 @@ class Language:
 
     @property
     def number(self) -> Signals:
-        """The signal that the runtime leaves to programs."""
+        """Return the signal that the runtime leaves to programs."""
         return Signals["SIG" + self.signal]
 
     def words(self, words: list[str], library: Path, out: Path) -> list[str]:
-        """A command with its paths filled in."""
+        """Return a command with its paths filled in."""
         places = {
             "library": library,
             "libdir": library.parent,
@@ -70,12 +70,12 @@ class Language:
         return [word.format_map(places) for word in words]
 
     def environment(self, library: Path, out: Path) -> dict[str, str]:
-        """The environment that its commands run in."""
+        """Return the environment that its commands run in."""
         own = dict(zip(self.env, self.words(list(self.env.values()), library, out), strict=True))
         return os.environ | {"LD_LIBRARY_PATH": str(library.parent)} | own
 
     def reported_version(self, library: Path, out: Path) -> str:
-        """The first line of what its tool says of itself."""
+        """Return the first line of what its tool says of itself."""
         done = subprocess.run(
             self.words(self.version, library, out), capture_output=True, text=True, check=False
         )

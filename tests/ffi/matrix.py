@@ -18,7 +18,7 @@ versions: dict[str, str] = {}
 
 
 def matrix() -> str:
-    """The table in Markdown: a row a case, a column a language."""
+    """Return the table in Markdown: a row a case, a column a language."""
     names = [language.name for language in LANGUAGES]
     marks = {"x": "✓", "-": "–"}
     rows = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]

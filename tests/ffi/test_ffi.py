@@ -20,7 +20,7 @@ built: dict[str, str | None] = {}
 
 
 def missing_tool(language: Language) -> str | None:
-    """The tool without which a language cannot be tried, unless the suite installs everything."""
+    """Return the tool without which a language cannot be tried, unless the suite installs everything."""
     words = [*(command[0] for command in language.build), language.run[0]]
     absent = [word for word in words if "{" not in word and shutil.which(word) is None]
     return absent[0] if absent else None
@@ -28,7 +28,7 @@ def missing_tool(language: Language) -> str | None:
 
 @pytest.fixture
 def program(language: Language, library: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder where the language's program is built; once for all cases."""
+    """Return the folder where the language's program is built; once for all cases."""
     out = tmp_path_factory.getbasetemp() / language.folder.name
     if language.name not in built:
         absent = missing_tool(language)

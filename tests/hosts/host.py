@@ -17,7 +17,7 @@ caught: list[int] = []
 
 
 def lose() -> None:
-    """End with an exception unless a loss is contained and told."""
+    """Lose bytes of a mapping. Raise an exception unless the loss is contained and reported."""
     with open("lost", "wb") as stream:
         stream.write(b"\x01" * SIZE)
     handle, span = abi.mmg_handle(), abi.mmg_span()
@@ -35,7 +35,7 @@ def lose() -> None:
 
 
 def host(name: str) -> None:
-    """What the program does with SIGBUS."""
+    """Install the SIGBUS handler of this host."""
     if name == "faulthandler":
         faulthandler.enable()
     else:
@@ -58,4 +58,4 @@ if name == "signal":
     lose()
 print("end", flush=True)
 if name == "faulthandler":
-    os.kill(os.getpid(), signal.SIGBUS)  # which it reports, and which then ends the program
+    os.kill(os.getpid(), signal.SIGBUS)  # faulthandler reports the signal, which then ends the program

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Every host that has a SIGBUS handler of its own, in every order: guard first, host first, guard again.
 
-In each case lost reads are contained and told in mmg_info, in the host's own code and in C, and the host's own SIGBUS
-handling works as it does without the library. The hosts under sanitizers are in tests/fault.
+In each case lost reads, in the host's own code and in C, are contained and reported in mmg_info. The host's own
+SIGBUS handling works as it does without the library. The hosts under sanitizers are in tests/fault.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ORDERS = ["guard-first", "host-first", "guard-again"]
 
 
 def needs(*tools: str) -> None:
-    """Skip, or fail where ./dev has installed everything, when a tool is missing."""
+    """Skip the test when a tool is missing. Fail instead where ./dev has installed everything."""
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing and os.environ.get("MMAPGUARD_HOSTS") == "all":
         pytest.fail(f"not installed: {' '.join(missing)}")
@@ -54,7 +54,7 @@ def run(*command: str | Path, folder: Path, **environment: str) -> End:
 
 
 def works(end: End) -> None:
-    """The host has gone through all its steps."""
+    """Check that the host has gone through all its steps."""
     assert (end.code, end.output.splitlines()[-1:]) == (0, ["end"]), str(end)
 
 
@@ -78,7 +78,7 @@ def test_cpython(host: str, order: str, tmp_path: Path) -> None:
 
 
 def machines() -> list[Path]:
-    """The Java machines of this system: one folder each."""
+    """Return the Java machines of this system: one folder each."""
     return sorted(
         path.parent.parent.parent
         for path in Path("/usr/lib/jvm").glob("*/lib/server/libjvm.so")
@@ -123,7 +123,7 @@ def go(*arguments: str | Path) -> None:
 
 
 def test_go_as_a_program(tmp_path: Path) -> None:
-    """The runtime is always there first."""
+    """The Go runtime always installs its handler first."""
     needs("go", "cc")
     go("-o", OUT / "host-go")
     works(run(OUT / "host-go", folder=tmp_path))

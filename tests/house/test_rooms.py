@@ -21,7 +21,7 @@ OBJECTS = mmg.library_path().parent / "CMakeFiles" / "mmapguard_objects.dir" / "
 
 @pytest.fixture(scope="module")
 def tree() -> Tree:
-    """The sources, and the objects of the build that is tested."""
+    """Return the sources, and the objects of the build that is tested."""
     if not OBJECTS.is_dir():
         pytest.skip(f"the object files of {mmg.library_path()} are not beside it")
     return Tree(SOURCES, OBJECTS)
@@ -57,7 +57,7 @@ def test_a_file_is_at_most_450_lines(tree: Tree) -> None:
 
 
 def planted(tmp_path: Path, name: str, addition: str) -> Tree:
-    """The tree with lines added to one file, compiled alone beside the objects that are there."""
+    """Return the tree with lines added to one file, compiled alone beside the objects that are there."""
     root, objects = tmp_path / "src", tmp_path / "objects"
     shutil.copytree(SOURCES, root)
     shutil.copytree(OBJECTS, objects)

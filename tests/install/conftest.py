@@ -10,7 +10,7 @@ import pytest
 
 @pytest.fixture
 def text(tmp_path: Path) -> Path:
-    """A file to read."""
+    """Return a file to read."""
     path = tmp_path / "text"
     path.write_text("the first line\n" + "another\n" * 10_000)
     return path

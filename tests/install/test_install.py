@@ -21,7 +21,7 @@ BUILD = Path(os.environ.get("MMAPGUARD_BUILD", ROOT / "build" / "release"))
 
 @pytest.fixture(scope="module")
 def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An installation that was moved after it was made: nothing in it may know where it was."""
+    """Return an installation that was moved after it was made: nothing in it may know where it was."""
     first = tmp_path_factory.mktemp("first") / "usr"
     run("cmake", "--install", BUILD, "--prefix", first)
     second = tmp_path_factory.mktemp("moved") / "usr"
@@ -69,7 +69,7 @@ def test_a_cmake_project_that_needs_another_major_version_does_not_find_it(
 
 
 def pkg_config(prefix: Path, *words: str) -> list[str]:
-    """What pkg-config answers."""
+    """Return what pkg-config answers."""
     folder = library_folder(prefix) / "pkgconfig"
     return shlex.split(run("pkg-config", *words, "mmapguard", environment={"PKG_CONFIG_PATH": str(folder)}))
 

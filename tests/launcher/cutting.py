@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Runs a program and cuts a file short at the very moment at which the program has mapped it.
 
-The program and its children are traced with ptrace(2) from one system call to the next until the mapping is there: then
-they stand still, the file is cut, and they are let go. So no test depends on who is faster, and no program is changed.
+ptrace(2) stops the program and its children at each system call until one of them has mapped the file. While they
+stand still, the file is cut, and then they go on. So no test depends on which process is faster, and no program is
+changed.
 """
 
 from __future__ import annotations
@@ -80,14 +81,14 @@ class _Tracer:
             self.was_cut = True
         is_new = pid not in self.known
         self.known.add(pid)
-        # Neither our own stops nor the first one of a child is a signal for the program.
+        # The stops of ptrace(2) itself, and the first stop of a child, are no signals for the program.
         passed = 0 if number == _SYSCALL_STOP or event or (is_new and number == signal.SIGSTOP) else number
         with contextlib.suppress(ProcessLookupError):
             _ptrace(_DETACH if self.was_cut else _SYSCALL, pid, passed)
 
     def run(self) -> int:
-        """The status that the program ends with."""
-        _, status = os.waitpid(self.root, _WALL)  # stopped by its own execve(2)
+        """Run the program to its end, and return its wait status."""
+        _, status = os.waitpid(self.root, _WALL)  # the program stops at its own execve(2)
         assert os.WIFSTOPPED(status)
         _ptrace(_SETOPTIONS, self.root, _FOLLOW)
         _ptrace(_SYSCALL, self.root)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What the tests of the launcher have in common: the program, the report that it prints, and its victim."""
+"""Shared by the tests of the launcher: the program, the report that it prints, and its victim."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZE, LEFT = 1 << 20, 5000
 
 
 def launcher() -> Path:
-    """The program of this build."""
+    """Return the path of the launcher of this build."""
     path = BUILD / "launcher" / "mmapguard"
     if not path.exists():
         pytest.fail(f"{path} is not built: cmake --build builds it beside the library")
@@ -28,12 +28,12 @@ def launcher() -> Path:
 
 
 def victim() -> Path:
-    """The program that does what its arguments say."""
+    """Return the program that does what its arguments say."""
     return BUILD / "tests" / "launcher" / "victim"
 
 
 def guarded(*command: str | Path, options: Sequence[str] = ()) -> list[str]:
-    """The command line that runs a command in the launcher."""
+    """Return the command line that runs a command in the launcher."""
     return [str(launcher()), "run", *options, "--", *map(str, command)]
 
 
@@ -52,13 +52,13 @@ _LINE = re.compile(r"^mmapguard:   (.*): (\d+) bytes? from offset (\d+), (.*) \(
 
 
 def losses(errors: str) -> list[Loss]:
-    """The files that a report names."""
+    """Return the files that a report names."""
     found = map(_LINE.match, errors.splitlines())
     return [Loss(m[1], int(m[2]), int(m[3]), m[4], int(m[5])) for m in found if m]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment without what concerns the library and the loader."""
+    """Return the environment without the variables of the library and of the loader."""
     own = {
         name: value for name, value in os.environ.items() if not name.startswith(("MMAPGUARD_", "LD_PRELOAD"))
     }
@@ -108,10 +108,10 @@ def run_victim(*steps: str, folder: Path, options: Sequence[str] = (), **variabl
 
 
 def run_twin(*steps: str, folder: Path) -> Ended:
-    """Run the victim alone."""
+    """Run the victim without the launcher."""
     return run(victim(), *steps, folder=folder)
 
 
 def the_loss(folder: Path) -> Loss:
-    """What the report says of the victim's file."""
+    """Return what the report says of the victim's file."""
     return Loss(str(folder / "lost"), SIZE - LEFT, LEFT, "the file was cut short", 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Programs of Debian that map files, each with a file to map and a command that reads it to the end."""
+"""Lists programs of Debian that map files, each with a file to map and a command that reads it to the end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Program:
 
 
 def needs(program: Program) -> None:
-    """Skip, or fail where ./dev has installed everything, when a program is missing."""
+    """Skip the test when a program is missing. Fail instead where ./dev has installed everything."""
     missing = [tool for tool in program.tools if shutil.which(tool) is None]
     if (
         not missing

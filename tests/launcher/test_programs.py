@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Unmodified programs whose file is cut when they have mapped it: each dies alone, and lives in the launcher."""
+"""Unmodified programs live in the launcher when their mapped file is cut, and die without the launcher."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def cut_while(program: Program, command: list[str], path: Path, keeps: int) -> c
 
 
 def told(end: cutting.End, path: Path, keeps: int) -> None:
-    """The report names the file, and the first byte that is gone."""
+    """Check that the report names the file and the first byte that is gone."""
     (loss,) = losses(end.errors)
     assert (loss.path, loss.offset, loss.cause) == (str(path), keeps, "the file was cut short"), str(end)
     assert loss.length > 0 and loss.count >= 1
@@ -90,7 +90,7 @@ public class Victim {
 
 
 def test_a_java_machine_tells_its_losses_itself(tmp_path: Path) -> None:
-    """OpenJDK makes an error of a fault in a buffer of its own, which is better than zeros."""
+    """OpenJDK turns a fault in its own buffer into an error, which is better than zeros."""
     if shutil.which("java") is None:
         pytest.skip("not installed: java (default-jdk-headless); ./dev test launcher installs it")
     (tmp_path / "Victim.java").write_text(JAVA)
@@ -123,7 +123,10 @@ class Storm:
 
 @pytest.mark.parametrize("program", STORMED)
 def test_it_lives_through_a_storm(program: Program, tmp_path: Path) -> None:
-    """In even rounds one cut at a random place, which must be told; in odd ones cuts all the time."""
+    """In even rounds, the file is cut once at a random place, and the loss must be reported.
+
+    In odd rounds, it is cut all the time.
+    """
     needs(program)
     seed = random.randrange(1 << 32)
     print("seed", seed)  # shown when the test fails

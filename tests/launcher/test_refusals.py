@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What cannot be guarded is refused in one sentence; and odd programs and places that can be guarded are."""
+"""The launcher refuses in one sentence what it cannot guard, and guards unusual programs and places where it can."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_LEAKS = {"ASAN_OPTIONS": "detect_leaks=0"}
 
 
 def refused(ended: Ended, *told: str) -> None:
-    """The launcher has executed nothing, and says why in a line."""
+    """Check that the launcher has executed nothing, and says why in one line."""
     assert (ended.code, ended.output) == (NOT_GUARDED, ""), str(ended)
     assert ended.errors.startswith("mmapguard: ") and ended.errors.count("\n") == 1, ended.errors
     for words in told:
@@ -30,7 +30,7 @@ def refused(ended: Ended, *told: str) -> None:
 
 
 def compiled(folder: Path, *options: str, name: str = "program") -> Path:
-    """The victim, compiled in another way."""
+    """Return the victim, compiled with other options."""
     path = folder / name
     command = ["cc", "-D_GNU_SOURCE", "-w", *options, "-o", str(path), str(SOURCE), "-pthread"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -95,7 +95,7 @@ def test_a_set_user_id_program(tmp_path: Path) -> None:
         os.chown(path, user, group)
         path.chmod(mode)
         refused(run(*guarded(path, "query"), folder=tmp_path), "set-user-ID")
-        # Where the kernel gives no rights, the program is like any other.
+        # Where the kernel gives the program no further rights, the launcher guards it like any other.
         ended = run("setpriv", "--no-new-privs", *guarded(path, "query"), folder=tmp_path)
         assert (ended.code, ended.output) == (0, "default\n"), str(ended)
     os.chown(path, 0, 0)
@@ -139,7 +139,7 @@ def test_a_file_that_is_no_program(tmp_path: Path) -> None:
 
 
 def launcher_copy(folder: Path) -> Path:
-    """The program and its object, elsewhere."""
+    """Return a copy of the launcher, with its shared object, in another folder."""
     folder.mkdir(parents=True)
     for name in ("mmapguard", "mmapguard-preload.so"):
         shutil.copy(launcher().parent / name, folder / name)
@@ -190,7 +190,7 @@ def test_a_sandbox_in_which_the_kernel_answers_for_all_mappings_only(tmp_path: P
 
 
 def without_proc() -> list[str]:
-    """A command prefix that hides /proc; skips the test where that cannot be done."""
+    """Return a command prefix that hides /proc; skips the test where that cannot be done."""
     hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
     if subprocess.run([*hide, "true"], capture_output=True).returncode != 0:
         pytest.skip("needs the right to mount (root)")

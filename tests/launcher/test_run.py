@@ -106,7 +106,7 @@ def test_a_name_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     ended = run_victim("lose", folder=folder)
     assert ended.code == LOST
     assert "\x1b" not in ended.errors
-    # The kernel spells a line feed in octal by itself.
+    # The kernel itself writes a line feed in octal.
     assert losses(ended.errors)[0].path.startswith(f"{tmp_path}/a\\x1b[31m"), ended.errors
 
 

@@ -46,7 +46,7 @@ class Mutant:
 
     @property
     def room(self) -> str:
-        """The room of src/ that the file is in."""
+        """Return the room of src/ that the file is in."""
         return Path(self.file).parts[1]
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class Mutant:
 
 
 def git_files() -> list[str]:
-    """The files of the checkout that exist."""
+    """Return the files of the checkout that exist."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [name for name in listed.splitlines() if (ROOT / name).is_file()]
 
@@ -71,7 +71,7 @@ def copy_checkout() -> None:
 
 
 def mutants_of(file: str) -> list[Mutant]:
-    """All mutants of a file of src/."""
+    """Return all mutants of a file of src/."""
     folder = PLACE / "mutants"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -100,7 +100,7 @@ def mutants_of(file: str) -> list[Mutant]:
 
 
 def contained(command: list[str]) -> list[str]:
-    """The command in name spaces of its own where we may, so that a mutant leaves no process and no mount behind."""
+    """Return the command in name spaces of its own where we may, so that a mutant leaves no process and no mount behind."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         return command
     return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
@@ -134,7 +134,7 @@ def build(log: Path) -> bool:
 
 
 def code_of_library() -> bytes:
-    """The machine code of the library, without what is only for debuggers."""
+    """Return the machine code of the library, without what is only for debuggers."""
     stripped = PLACE / "stripped"
     library = TREE / "build/release/libmmapguard.so.1"
     subprocess.run(["strip", "-o", stripped, "-R", ".note.gnu.build-id", library], check=True)
@@ -153,7 +153,7 @@ def test_commands() -> list[list[str]]:
 
 
 def noticed_by(log: Path) -> str | None:
-    """The first of the tests that fails, or None."""
+    """Return the first of the tests that fails, or None."""
     for command in test_commands():
         if not succeeds(command, log):
             return command[-1] if command[0] != "ctest" else "C tests"
@@ -161,7 +161,7 @@ def noticed_by(log: Path) -> str | None:
 
 
 def justified() -> set[tuple[str, str, str]]:
-    """What equivalents.txt excuses: the file, the line before and the line after."""
+    """Return what equivalents.txt excuses: the file, the line before and the line after."""
     blocks = (HERE / "equivalents.txt").read_text(encoding="utf-8").split("\n\n")
     found = set()
     for block in blocks:
@@ -172,7 +172,7 @@ def justified() -> set[tuple[str, str, str]]:
 
 
 def try_out(mutant: Mutant, untouched: bytes, log: Path) -> str:
-    """What became of a mutant: "broken", "same", "survived", or who noticed it."""
+    """Return what became of a mutant: "broken", "same", "survived", or who noticed it."""
     copy = TREE / mutant.file
     lines = copy.read_text(encoding="utf-8").split("\n")
     lines[mutant.line - 1] = mutant.after

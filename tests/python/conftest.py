@@ -22,7 +22,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def _installed() -> Path:
-    """The folder of the installed package; it must have the extension."""
+    """Return the folder of the installed package; it must have the extension."""
     try:
         import mmapguard._mmapguard as extension
     except ModuleNotFoundError as missing:
@@ -47,7 +47,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
-    """Descriptors, mappings of files and the library's counters are after every test what they were before."""
+    """Provide descriptors, mappings of files and the library's counters are after every test what they were before."""
     from support import watch
 
     gc.collect()
@@ -60,7 +60,7 @@ def nothing_is_left_behind() -> Iterator[None]:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A file that is copied by default."""
+    """Return a file that is copied by default."""
     from support import files
 
     return files.sample(tmp_path / "small", files.SMALL).path
@@ -68,7 +68,7 @@ def small(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Path:
-    """A file that is mapped by default."""
+    """Return a file that is mapped by default."""
     from support import files
 
     return files.sample(tmp_path / "large", files.LARGE, seed=2).path
@@ -76,7 +76,7 @@ def large(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["copied", "mapped"])
 def either(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A file that is copied by default, then one that is mapped."""
+    """Return a file that is copied by default, then one that is mapped."""
     from support import files
 
     size = files.SMALL if request.param == "copied" else files.LARGE

@@ -297,7 +297,7 @@ def _read(name: str, path: str) -> None:
 
 
 def _guarded(name: str, path: str) -> dict[str, Any]:
-    """What the end of the block raised."""
+    """Return what the end of the block raised."""
     import mmapguard
 
     try:

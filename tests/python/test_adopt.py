@@ -23,7 +23,7 @@ SIZE = 64 * PAGE
 
 
 def mapped(path: Path, size: int = SIZE) -> mmap.mmap:
-    """A mapping of the standard library of a new file."""
+    """Return a mapping of the standard library of a new file."""
     files.sample(path, size)
     with open(path, "rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -36,7 +36,7 @@ def nothing_is_left_behind() -> None:
 
 
 def outcome(call: Callable[[], Any]) -> tuple[str, Any]:
-    """What a call returns or raises."""
+    """Return what a call returns or raises."""
     try:
         return "value", call()
     except Exception as error:

@@ -24,19 +24,19 @@ SIZE = 300_000
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A file of bytes that do not repeat soon; large enough to be mapped."""
+    """Return a file of bytes that do not repeat soon; large enough to be mapped."""
     path = tmp_path / "file"
     path.write_bytes(np.random.default_rng(1).integers(0, 256, SIZE, np.uint8).tobytes())
     return path
 
 
 def address_of(region: mmapguard.Region) -> int:
-    """Where the first byte of a region is."""
+    """Return where the first byte of a region is."""
     return np.frombuffer(region, np.uint8).ctypes.data
 
 
 def by_pyarrow(region: mmapguard.Region) -> tuple[Any, int, bytes]:
-    """The array, the address of its bytes, and the bytes."""
+    """Return the array, the address of its bytes, and the bytes."""
     made = pa.array(region)
     assert made.type == pa.uint8()
     return made, made.buffers()[1].address, made.to_numpy().tobytes()

@@ -50,7 +50,7 @@ for text in {work!r}:
 
 
 def _instructions(side: str, path: Path, folder: Path) -> list[int]:
-    """The instructions of each piece of work on one side."""
+    """Return the instructions of each piece of work on one side."""
     source = PROGRAM.replace("{work!r}", repr([text.replace("rounds", "2000") for text, _ in WORK.values()]))
     command = ["valgrind", "--tool=callgrind", "--dump-before=getppid", f"--callgrind-out-file={folder}/out"]
     done = subprocess.run(

@@ -26,7 +26,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "python"
 
 
 def haystack(path: Path, size: int) -> int:
-    """A file of `size` bytes in which 'needle' stands now and then, also across the edges of pieces."""
+    """Return a file of `size` bytes in which 'needle' stands now and then, also across the edges of pieces."""
     with path.open("wb") as file:
         file.truncate(size)
         places = {*range(1000, size - 6, 777_777), *range((8 << 20) - 3, size - 6, 8 << 20)}
@@ -83,7 +83,7 @@ def _address(file: Path, scheduler: subprocess.Popen[bytes]) -> str:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The address of a scheduler that sees the folder of the data empty, with two workers; and that folder."""
+    """Provide the address of a scheduler that sees the folder of the data empty, with two workers; and that folder."""
     files.require_root("mounts an empty file system over a folder, for one process")
     data, rest = tmp_path / "data", tmp_path / "cluster"
     data.mkdir()
@@ -236,5 +236,5 @@ if __name__ == "__main__":
 
 
 def _with(folder: Path) -> str:
-    """A PYTHONPATH that has the folder as well, for the workers."""
+    """Return a PYTHONPATH that has the folder as well, for the workers."""
     return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])

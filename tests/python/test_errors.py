@@ -20,7 +20,7 @@ from support import children, files, fuse
 
 
 def both(path: Any) -> tuple[OSError, OSError]:
-    """The exceptions of open() and of mmapguard.open()."""
+    """Return the exceptions of open() and of mmapguard.open()."""
     with pytest.raises(OSError) as theirs:  # noqa: PT011, the comparison is the test
         open(path, "rb").close()
     with pytest.raises(OSError) as ours:  # noqa: PT011

@@ -27,7 +27,7 @@ SIZE = PAGES * mmap.PAGESIZE
 
 
 def mapped(path: Path, size: int = SIZE) -> mmap.mmap:
-    """A mapping of the standard library, which knows nothing of mmapguard, of a new file."""
+    """Return a mapping of the standard library, which knows nothing of mmapguard, of a new file."""
     files.sample(path, size)
     with open(path, "rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -23,7 +23,7 @@ CUT = WHOLE - 1000
 
 @pytest.fixture
 def cut_in_its_last_page(tmp_path: Path) -> Iterator[tuple[mmapguard.Region, Path]]:
-    """A region whose file ends a thousand bytes early by now, in the same page: no byte of it faults."""
+    """Provide a region whose file ends a thousand bytes early by now, in the same page: no byte of it faults."""
     path = tmp_path / "file"
     path.write_bytes(b"x" * (WHOLE - 3) + b"END")
     region = mmapguard.open(path)

@@ -42,7 +42,7 @@ def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> st
 
 
 def folder_of_the_package() -> Path:
-    """Where the package is installed."""
+    """Return where the package is installed."""
     return Path(str(mmapguard.__file__)).parent
 
 
@@ -96,7 +96,7 @@ print(mmapguard.guard_state())
 
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The source distribution, and the wheel that was built from it."""
+    """Return the source distribution, and the wheel that was built from it."""
     folder = tmp_path_factory.mktemp("dist")
     run(sys.executable, "-m", "build", "--outdir", folder, ROOT)
     (sdist,) = folder.glob("*.tar.gz")
@@ -106,7 +106,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
 
 @pytest.fixture(scope="module")
 def repaired(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, as auditwheel makes it fit for other machines."""
+    """Return the wheel, as auditwheel makes it fit for other machines."""
     folder = tmp_path_factory.mktemp("repaired")
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     run(sys.executable, "-m", "auditwheel", "repair", "-w", folder, distributions[1], PATH=tools)
@@ -218,7 +218,7 @@ def test_functions_that_files_share_have_one_prefix() -> None:
 
 
 def pythons() -> list[str]:
-    """Every CPython from 3.11 on that this machine has, one of each version, free-threaded ones left out."""
+    """Return every CPython from 3.11 on that this machine has, one of each version, free-threaded ones left out."""
     folders = [Path(part) for part in os.environ.get("PATH", "").split(os.pathsep) if part]
     roots = [
         Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions",

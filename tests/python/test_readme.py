@@ -21,7 +21,7 @@ README = (ROOT / "bindings" / "python" / "README.md").read_text(encoding="utf-8"
 
 
 def _programs() -> dict[str, str]:
-    """The blocks of Python, by the heading before each."""
+    """Return the blocks of Python, by the heading before each."""
     found, heading = {}, ""
     for title, block in re.findall(r"^#+ (.*?)$|^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL):
         heading = title or heading
@@ -36,7 +36,7 @@ PROGRAMS = _programs()
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The files that the programs open."""
+    """Return the files that the programs open."""
     numbers = np.arange(100_000, dtype="<u2")
     (tmp_path / "big.bin").write_bytes(numbers.tobytes() * 20)
     np.save(tmp_path / "array.npy", np.arange(300_000.0).reshape(3, 100, 1000))

@@ -21,7 +21,7 @@ CONFIGURATION = {
 
 
 def mypy(file: Path, tmp_path: Path) -> list[int]:
-    """The lines in which mypy finds errors. With no configuration but strictness, and away from the sources."""
+    """Return the lines in which mypy finds errors. With no configuration but strictness, and away from the sources."""
     done = subprocess.run(
         [
             sys.executable,
@@ -47,7 +47,7 @@ def mypy(file: Path, tmp_path: Path) -> list[int]:
 
 
 def pyright(file: Path, tmp_path: Path) -> list[int]:
-    """The lines in which pyright finds errors."""
+    """Return the lines in which pyright finds errors."""
     pytest.importorskip("pyright", reason="pyright is not installed")
     shutil.copy(file, tmp_path)
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(CONFIGURATION | {"include": [file.name]}))

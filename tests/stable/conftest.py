@@ -18,7 +18,7 @@ from stable.others import Places
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """What is not to be had on this system skips the test, with the reason."""
+    """Skip a test that needs what this system does not have, with the reason."""
     try:
         return (yield)
     except mounts.Unavailable as reason:
@@ -27,7 +27,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 @pytest.fixture(scope="session")
 def mounted_places() -> Iterator[Places]:
-    """A new folder, in which everybody may make files, on a file system of mounts.WRITABLE."""
+    """Provide a new folder, in which everybody may make files, on a file system of mounts.WRITABLE."""
     mounted: dict[str, Path | mounts.Unavailable] = {}
     numbers = itertools.count()
     with contextlib.ExitStack() as stack:
@@ -51,7 +51,7 @@ def mounted_places() -> Iterator[Places]:
 
 @pytest.fixture
 def places(mounted_places: Places) -> Iterator[Places]:
-    """The same; what is made there goes with the test, since the file systems are small."""
+    """Provide a new folder of that kind, and delete its contents after the test, since the file systems are small."""
     made: list[Path] = []
 
     def place(kind: str) -> Path:
@@ -65,7 +65,7 @@ def places(mounted_places: Places) -> Iterator[Places]:
 
 @pytest.fixture(params=mounts.WRITABLE)
 def folder(request: pytest.FixtureRequest, places: Places) -> Path:
-    """A folder on each of the writable file systems in turn."""
+    """Return a folder on each of the writable file systems in turn."""
     try:
         return places(request.param)
     except mounts.Unavailable as reason:
@@ -74,7 +74,7 @@ def folder(request: pytest.FixtureRequest, places: Places) -> Path:
 
 @pytest.fixture(params=mounts.LEASING)
 def leasing_folder(request: pytest.FixtureRequest, places: Places) -> Path:
-    """A folder on each of the file systems where a lease holds off every writer."""
+    """Return a folder on each of the file systems where a lease holds off every writer."""
     try:
         return places(request.param)
     except mounts.Unavailable as reason:

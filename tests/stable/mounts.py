@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""File systems of the tests' own: small images, made with the tools of each, mounted for a `with` block.
+"""Makes file systems for the tests: small images, made with the tools of each, and mounted for a `with` block.
 
-Knows nothing of pytest, since storm.py uses it as well: what is not to be had here is `Unavailable`, with the
-reason.
+This module knows nothing of pytest, since storm.py uses it as well. `Unavailable` says what this system does not
+have.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ _SIZES = {"ext4": 96 << 20, "xfs": 320 << 20, "btrfs": 256 << 20}
 
 
 class Unavailable(Exception):
-    """This cannot be had here; the text says why."""
+    """This system does not have what the test needs; the text says why."""
 
 
 def need_root() -> None:
-    """Only root may mount."""
+    """Raise Unavailable unless this is root: only root may mount."""
     if os.geteuid() != 0:
         raise Unavailable("needs root: mounts a file system")
 
 
 def need_kernel(kind: str) -> None:
-    """The kernel must know the file system; a module for it is loaded."""
+    """Raise Unavailable unless the kernel knows the file system. A module for it is loaded."""
     for attempt in (True, False):
         with open("/proc/filesystems") as known:
             if kind in known.read().split():
@@ -58,7 +58,7 @@ def need_kernel(kind: str) -> None:
 
 
 def tool(name: str) -> str:
-    """The path of a program, also for users whose PATH has no sbin."""
+    """Return the path of a program, also for users whose PATH has no sbin."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
     if found is None:
         raise Unavailable(f"{name} is not installed (Debian: {_PACKAGES.get(name, name)})")
@@ -66,7 +66,7 @@ def tool(name: str) -> str:
 
 
 def run(*command: str | os.PathLike[str]) -> None:
-    """A command that must succeed."""
+    """Run a command that must succeed."""
     done = subprocess.run([os.fspath(word) for word in command], capture_output=True, text=True)
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]}: {done.stderr.strip() or done.stdout.strip()}")
@@ -74,7 +74,7 @@ def run(*command: str | os.PathLike[str]) -> None:
 
 @contextlib.contextmanager
 def mount(what: str | os.PathLike[str], where: Path, kind: str, options: str) -> Iterator[None]:
-    """A mount that is gone at the end, or the error of the unmounting."""
+    """Mount something for a `with` block. A mount that cannot be removed at the end is an error."""
     try:
         run("mount", "-t", kind, "-o", options, what, where)
     except RuntimeError as failure:
@@ -90,7 +90,7 @@ def mount(what: str | os.PathLike[str], where: Path, kind: str, options: str) ->
 
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
-    """A folder that everybody can look into."""
+    """Provide a folder that everybody can look into."""
     made = Path(tempfile.mkdtemp(prefix="mmapguard-mounts-"))
     made.chmod(0o755)
     try:
@@ -116,7 +116,7 @@ def _packed(path: Path, kind: str, source: Path) -> None:
 
 @contextlib.contextmanager
 def image(kind: str, size: int | None = None, options: str = "loop") -> Iterator[tuple[Path, Path]]:
-    """A file system on a loop device that everybody may write to: where it is mounted, and its image."""
+    """Provide a file system on a loop device that everybody may write to: where it is mounted, and its image."""
     need_root()
     need_kernel(kind)
     with folder() as place:
@@ -130,7 +130,7 @@ def image(kind: str, size: int | None = None, options: str = "loop") -> Iterator
 
 @contextlib.contextmanager
 def small_image(kind: str, arguments: list[str]) -> Iterator[Path]:
-    """A file system of 64 MiB that everybody may write to, made with arguments of its own: where it is mounted."""
+    """Provide the folder of a file system of 64 MiB that everybody may write to, made with these arguments."""
     need_root()
     need_kernel(kind)
     with folder() as place:
@@ -154,7 +154,7 @@ def _memory(size: int) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def overlay() -> Iterator[tuple[Path, Path]]:
-    """An overlay, as containers have it: where it is mounted, and its lower layer, empty so far."""
+    """Provide an overlay as containers have it: its folder, and its lower layer, which is empty so far."""
     need_kernel("overlay")
     with image("ext4") as (base, _), folder() as where:
         layers = [base / name for name in ("lower", "upper", "work")]
@@ -169,7 +169,7 @@ def overlay() -> Iterator[tuple[Path, Path]]:
 
 @contextlib.contextmanager
 def layered(fill: Callable[[Path], None], size: int) -> Iterator[Path]:
-    """An overlay whose lower layer was filled before it was mounted; where everybody may make files."""
+    """Provide an overlay whose lower layer was filled before it was mounted; where everybody may make files."""
     need_kernel("overlay")
     with image("ext4", size) as (base, _), folder() as where:
         for name in ("lower", "upper", "work"):
@@ -183,7 +183,7 @@ def layered(fill: Callable[[Path], None], size: int) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def fuse() -> Iterator[Path]:
-    """A folder of an ext4 file system, served by a process."""
+    """Provide a folder of an ext4 file system, served by a process."""
     need_kernel("fuse")
     program = tool("bindfs")
     with image("ext4") as (base, _), folder() as where:
@@ -196,7 +196,7 @@ def fuse() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def packed(kind: str, files: Mapping[str, bytes], owner: int = 0) -> Iterator[Path]:
-    """A read-only medium with these files, which everybody may read."""
+    """Provide a read-only medium with these files, which everybody may read."""
     need_root()
     need_kernel(kind)
     with folder() as place:
@@ -214,7 +214,7 @@ def packed(kind: str, files: Mapping[str, bytes], owner: int = 0) -> Iterator[Pa
 
 @contextlib.contextmanager
 def writable(kind: str, size: int | None = None) -> Iterator[Path]:
-    """One of WRITABLE or MORE, where everybody may make files."""
+    """Provide one of WRITABLE or MORE, where everybody may make files."""
     if kind == "tmpfs":
         with _memory(size or 256 << 20) as where:
             yield where
@@ -236,7 +236,7 @@ def writable(kind: str, size: int | None = None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def setting(path: str, value: int) -> Iterator[None]:
-    """A setting of the kernel's, put back at the end whatever happens."""
+    """Change a setting of the kernel for a `with` block, and put the old value back whatever happens."""
     if os.geteuid() != 0:
         raise Unavailable(f"needs root: sets {path}")
     before = Path(path).read_text()
@@ -253,7 +253,7 @@ def _words(path: Path) -> list[str]:
 
 @contextlib.contextmanager
 def memory_group(limit: int) -> Iterator[Path]:
-    """A control group with a limit of memory: the file to which a process writes 0 to join it."""
+    """Provide a control group with a limit of memory: the file to which a process writes 0 to join it."""
     if os.geteuid() != 0:
         raise Unavailable("needs root: makes a control group")
     first, second = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
@@ -279,6 +279,6 @@ LEASE_BREAK_TIME = "/proc/sys/fs/lease-break-time"
 
 
 def free_blocks(where: Path) -> int:
-    """Free blocks of a file system, with everything written back that may change them."""
+    """Return the number of free blocks of a file system, after everything that may change it is written back."""
     os.sync()
     return os.statvfs(where).f_bfree

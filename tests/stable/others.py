@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Plays the others: who writes to a file that is being read, who owns it, and what the kernel knows of it."""
+"""Plays the other processes that write to a file or own it, and asks the kernel what it knows of the file."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ MAPPED = {"backing": abi.MMG_BACKING_MAP}
 
 
 def stable(path: str | os.PathLike[str], **members: int) -> contextlib.AbstractContextManager[int]:
-    """The handle of a file that must open STABLE, closed at the end."""
+    """Return the handle of a file that must open STABLE, closed at the end."""
     return mmg.opened(mmg.try_open(path, guarantee=STABLE, **members))
 
 
 def means(handle: int) -> int:
-    """By what the guarantee is upheld."""
+    """Return the means by which the guarantee is upheld."""
     return int(mmg.info(handle).means)
 
 
 def beside(path: Path) -> int:
-    """What a snapshot beside a file is, if one can be made there."""
+    """Return the means of a snapshot beside a file, if one can be made there."""
     kind = subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True).stdout.strip()
     return abi.MMG_MEANS_REFLINK if kind in mounts.REFLINKING else abi.MMG_MEANS_SNAPSHOT
 
 
 def is_still(handle: int, data: bytes) -> None:
-    """The region shows `data` in every way there is, and says that it is STABLE."""
+    """Check that every way of reading gives `data`, and that the region says that it is STABLE."""
     assert mmg.content(handle) == data
     assert mmg.read(handle, 0, len(data)) == (abi.MMG_OK, data)
     assert mmg.find(handle, data[-24:]) == (abi.MMG_OK, data.index(data[-24:]))
@@ -82,26 +82,29 @@ class Writer:
         self._line = line
 
     def overwrite(self) -> None:
-        """Every byte becomes zero, in place."""
+        """Overwrite every byte with zero, in place."""
         self._line.say("overwrite")
         assert self._line.hear() == "done"
 
     def cut(self) -> None:
-        """The file becomes empty."""
+        """Cut the file to nothing."""
         self._line.say("cut")
         assert self._line.hear() == "done"
 
 
 @contextlib.contextmanager
 def writing(path: Path, flags: int = os.O_RDWR) -> Iterator[Writer]:
-    """Another process that has `path` open for writing; waits for a lease that is held to be given up."""
+    """Provide another process that has `path` open for writing.
+
+    Its open(2) waits while somebody has a lease on the file.
+    """
     with Helper(_write, path, flags) as line:
         assert line.hear() == "open"
         yield Writer(line)
 
 
 def overwrite(path: Path) -> float:
-    """Open in this process or child, and overwrite every byte. The seconds that the opening took."""
+    """Open the file in this process or child, and overwrite every byte. Return the seconds that open(2) took."""
     begun = time.monotonic()
     fd = os.open(path, os.O_RDWR)
     waited = time.monotonic() - begun
@@ -111,13 +114,13 @@ def overwrite(path: Path) -> float:
 
 
 def overwritten_elsewhere(path: Path) -> float:
-    """Have another process overwrite every byte."""
+    """Let another process overwrite every byte."""
     return float(children.in_child(overwrite, path))
 
 
 @contextlib.contextmanager
 def mapped_for_writing(path: Path) -> Iterator[Any]:
-    """A writable mapping of the first page in this process. Its descriptor is closed."""
+    """Provide a writable mapping of the first page in this process. Its descriptor is closed."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
@@ -136,7 +139,7 @@ def mapped_for_writing(path: Path) -> Iterator[Any]:
 
 
 def having_become(user: int, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Give up root for another user for good, then call `function`: for children."""
+    """Become another user for good, then call `function`. This is for child processes."""
     os.setgroups([])
     os.setgid(user)
     os.setuid(user)
@@ -144,7 +147,7 @@ def having_become(user: int, function: Callable[..., Any], *arguments: Any) -> A
 
 
 def as_user(user: int, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call `function` in a child process that has given up root for another user."""
+    """Call `function` in a child process that has become another user."""
     files.require_root("becomes another user")
     return children.in_child(having_become, user, function, *arguments)
 
@@ -153,7 +156,10 @@ def as_user(user: int, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def leases_on(path: str | os.PathLike[str]) -> int:
-    """Leases on a file: those of this process, as the kernel lists them for each descriptor, or 1 for others'."""
+    """Return the number of leases on a file.
+
+    The kernel lists the leases of this process for each descriptor. A lease of another process counts as 1.
+    """
     wanted, found = os.stat(path), 0
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # the listing's own descriptor is gone
@@ -175,7 +181,7 @@ def _is_leased_elsewhere(path: str | os.PathLike[str]) -> bool:
 
 
 def helper_thread() -> int:
-    """The library's thread in this process: the one that is not Python's own."""
+    """Return the library's thread in this process: the one that is not Python's own."""
     known = {thread.native_id for thread in threading.enumerate()}
     others = [int(name) for name in os.listdir("/proc/self/task") if int(name) not in known]
     assert len(others) == 1, f"expected one thread that is not Python's, found {others}"
@@ -183,7 +189,7 @@ def helper_thread() -> int:
 
 
 def until(happened: Callable[[], bool], what: str) -> None:
-    """Wait for something that is bound to happen; the deadline only guards against hanging."""
+    """Wait for something that must happen. The deadline only ends a test that hangs."""
     deadline = time.monotonic() + children.DEADLINE
     while not happened():
         assert time.monotonic() < deadline, f"never happened: {what}"

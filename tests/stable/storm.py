@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The storm on every file system that can be made and mounted here, as everybody who may read a file.
+"""Runs the storm on every file system that can be made and mounted here, as the owner of the file and as a stranger.
 
     storm.py PROGRAM [ROUNDS [FILE_SYSTEM...]]
 
-PROGRAM is stable_storm of the build; for read-only media, stable_media beside it. CTest runs this at length. Without root there is only the temporary folder,
-and only one's own identity.
+PROGRAM is stable_storm of the build; stable_media beside it is used for read-only media. CTest runs this at length.
+Without root, the storm runs only in the temporary folder, as the own user.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def blow(
 def blow_at_medium(
     program: Path, kind: str, rounds: int, reader: str, size: int = 1 << 20
 ) -> subprocess.CompletedProcess[str]:
-    """Run that of read-only media, with two versions of one."""
+    """Run the storm of read-only media, with two versions of one medium."""
     versions = [os.urandom(size) for _ in range(2)]
     with contextlib.ExitStack() as stack:
         media = [stack.enter_context(mounts.packed(kind, {"file": data}, OWNER)) for data in versions]
@@ -72,7 +72,7 @@ def blow_at_layers(program: Path, kind: str, rounds: int, reader: str) -> subpro
         files = lower / "files"
         files.mkdir()
         subprocess.run([program, "original", files / "0"], check=True)
-        for number in range(1, rounds):  # no hard links: copying one of those up gives it another inode
+        for number in range(1, rounds):  # no hard links: the copy of one in the upper layer has another inode
             shutil.copy(files / "0", files / str(number))
         for path in (files, *files.iterdir()):
             os.chown(path, OWNER if reader == "owner" else 0, -1)
@@ -90,7 +90,7 @@ def _report(kind: str, reader: str, done: subprocess.CompletedProcess[str]) -> b
 
 
 def main() -> int:
-    """0: it held everywhere; 77: there was nowhere to try it; 1: it did not hold."""
+    """Return 0 when the guarantee held everywhere, 1 when it did not, 77 when there was no place to try it."""
     program = Path(sys.argv[1]).resolve()
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 2000
     good, tried = True, 0

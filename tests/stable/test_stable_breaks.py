@@ -111,17 +111,18 @@ def test_every_way_of_writing_finds_the_bytes_secured(leasing_folder: Path, way:
 
 
 def test_the_one_cut_that_the_kernel_does_not_hold_is_reported(leasing_folder: Path) -> None:
-    """open(2) with O_RDONLY and O_TRUNC, unspecified by POSIX, cuts and breaks no lease (Linux 6.18)."""
+    """open(2) with O_RDONLY and O_TRUNC, which POSIX does not specify, cuts the file and breaks no lease (Linux
+    6.18)."""
     one = files.sample(leasing_folder / "file", files.LARGE)
     with stable(one.path) as handle:
         in_child(_open(os.O_RDONLY | os.O_TRUNC), one.path)
         if (
             os.path.getsize(one.path) > 0 or means(handle) != abi.MMG_MEANS_LEASE
-        ):  # held after all, or refused
+        ):  # the kernel held the cut back after all, or refused it
             is_still(handle, one.data)
             return
         assert mmg.check(handle) == abi.MMG_E_TRUNCATED, (
-            "nothing was touched yet, and check() does not see it"
+            "no byte was read yet, and check() does not see the cut"
         )
         assert mmg.info(handle).fault_offset == 0
         assert mmg.pin(handle)[0] == abi.MMG_E_TRUNCATED
@@ -272,7 +273,10 @@ def _ten_thousand(folder: Path, count: int) -> tuple[int, int, list[int]]:
 
 
 def test_ten_thousand_files_are_leased_at_once(places: Places) -> None:
-    """And broken at once. Where that takes more descriptors than there may be, memory takes their place."""
+    """All leases break at once.
+
+    Where this takes more descriptors than the process may have, copies in memory are used.
+    """
     count = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 300)
     leased, good, upheld = in_child(_ten_thousand, places("ext4"), count)
     assert (leased, good) == (count, count)
@@ -280,7 +284,7 @@ def test_ten_thousand_files_are_leased_at_once(places: Places) -> None:
 
 
 def _without_descriptors(path: Path, data: bytes) -> int:
-    """Open, use up every descriptor, have the lease broken."""
+    """Open the file, use up every descriptor, and let another process break the lease."""
     with stable(path) as handle:
         assert means(handle) == abi.MMG_MEANS_LEASE
         most = max(int(name) for name in os.listdir("/proc/self/fd")) + 2
@@ -315,9 +319,11 @@ def _where_nothing_can_be_made(path: Path, data: bytes) -> int:
         is_still(handle, data)
         here = watch.mapping_at(place)
         assert here is not None
-        assert here.path == "/dev/zero (deleted)"  # what Linux calls memory that can be in two places
+        assert (
+            here.path == "/dev/zero (deleted)"
+        )  # the name that Linux shows for memory that can be mapped twice
         assert "w" not in here.permissions
-        # Such pages exist nowhere else: the advice to drop them must not be taken.
+        # These pages exist nowhere else, so the library must not take the advice to drop them.
         assert mmg.advise(handle, abi.MMG_ADVICE_DONTNEED) == abi.MMG_OK
         assert mmg.span_bytes(span) == data
         is_still(handle, data)
@@ -442,7 +448,7 @@ def test_readers_never_stop_while_the_bytes_are_secured(leasing_folder: Path) ->
 
 
 def test_closing_during_the_break_lets_the_writer_in_at_once(tmp_path: Path) -> None:
-    """No span is left, so nobody needs the rest of the copy; nothing of it is left behind either."""
+    """No span is left, so nobody needs the rest of the copy, and no part of the copy is left behind."""
     path = files.sparse(tmp_path / "large", 1 << 30)
     attempt = mmg.try_open(path, guarantee=STABLE)
     handle = mmg.accepted(attempt)
@@ -459,7 +465,7 @@ def test_closing_during_the_break_lets_the_writer_in_at_once(tmp_path: Path) -> 
 
 
 def overwrite_one_byte(path: Path) -> None:
-    """A writer of little."""
+    """Overwrite one byte."""
     fd = os.open(path, os.O_RDWR)
     os.pwrite(fd, b"x", 0)
     os.close(fd)
@@ -483,7 +489,7 @@ def test_spans_outlive_the_handle_and_the_break(leasing_folder: Path) -> None:
 def test_the_lock_outlives_the_break(leasing_folder: Path) -> None:
     one = files.sample(leasing_folder / "file", files.LARGE)
     with stable(one.path) as handle:
-        assert not files.obtainable(one.path, "flock exclusive")  # trying it opens the file for writing
+        assert not files.obtainable(one.path, "flock exclusive")  # the attempt opens the file for writing
         assert means(handle) in FILE_MEANS
         assert mmg.info(handle).lock == abi.MMG_LOCK_SHARED
         assert not files.obtainable(one.path, "flock exclusive")
@@ -530,9 +536,9 @@ def _broken_without_its_descriptor(path: Path, other: Path) -> None:
                 os.dup2(fd, number)
                 os.close(fd)
         overwritten_elsewhere(path)
-        time.sleep(1)  # for so long the kernel lets nobody in, and what it said before is taken for true
+        time.sleep(1)  # the kernel lets no writer in for so long, and the library relies on its last answer
         shown = mmg.span_bytes(span)
-        assert other.read_bytes()[:100] not in shown, "the bytes of another file stand in the region"
+        assert other.read_bytes()[:100] not in shown, "the region shows the bytes of another file"
         assert mmg.unpin(span) == abi.MMG_E_UNSTABLE
         assert mmg.check(handle) != abi.MMG_OK
     for number in numbers:
@@ -560,7 +566,7 @@ def _broken_beside_a_lease(path: Path, other: Path) -> None:
 def test_a_host_that_closes_all_descriptors_gets_no_bytes_of_another_file(
     leasing_folder: Path, is_leased: bool
 ) -> None:
-    """The number may even be that of another lease, which says nothing about this one."""
+    """The number of the closed descriptor may even belong to another lease, which says nothing about this one."""
     path, other = leasing_folder / "file", leasing_folder / "other"
     path.write_bytes(mmg.pattern(files.LARGE, seed=1))
     other.write_bytes(mmg.pattern(files.LARGE, seed=2))
@@ -586,7 +592,9 @@ def _close_all_and_be_written_to(path: Path, other: Path, reuse: str) -> float:
         writer.say("now")
         waited = float(writer.hear())
         assert mmg.span_bytes(span) == mmg.pattern(files.LARGE, seed=1), "the bytes were there to be secured"
-        assert mmg.unpin(span) == abi.MMG_E_UNSTABLE, "nobody can vouch for a lease without a descriptor"
+        assert mmg.unpin(span) == abi.MMG_E_UNSTABLE, (
+            "without its descriptor, nothing proves that a lease still holds"
+        )
         if reuse != "nothing":
             is_still(second, mmg.pattern(files.LARGE, seed=1 if reuse == "the same file" else 2))
     return waited

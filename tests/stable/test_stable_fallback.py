@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A break for which cap, time, room or device do not suffice is told by the handle, with the place.
+"""When cap, time, room or device do not suffice for a break, the handle reports this, with the place.
 
-The handle says so before anybody writes. The bytes before that place stay right for good.
+The handle reports it before anybody writes. The bytes before that place stay right for good.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MIB = 1 << 20
 
 
 def has_fallen_back(handle: int, shortfall: int, least: int, most: int) -> int:
-    """The place from where on the handle says that it promises nothing; between `least` and `most`."""
+    """Return the place from which on the handle promises nothing. It must be between `least` and `most`."""
     found = mmg.info(handle)
     assert (found.guarantee, found.means) == (abi.MMG_GUARANTEE_CONTAINED, abi.MMG_MEANS_FAULT_GUARD)
     assert found.shortfall == shortfall, mmg.lib.mmg_term(abi.MMG_TERM_SHORTFALL, found.shortfall)
@@ -42,7 +42,7 @@ def has_fallen_back(handle: int, shortfall: int, least: int, most: int) -> int:
 
 
 def is_right_up_to(handle: int, place: int, data: bytes, cut: bool = False) -> None:
-    """Every byte before `place` is the original, and no call lets anybody have one behind it."""
+    """Check that every byte before `place` is the original, and that no call returns a byte behind it."""
     size = len(data)
     no_bytes = (abi.MMG_E_UNSTABLE, abi.MMG_E_TRUNCATED) if cut else (abi.MMG_E_UNSTABLE,)
     assert mmg.check(handle) == abi.MMG_E_UNSTABLE
@@ -60,7 +60,7 @@ def is_right_up_to(handle: int, place: int, data: bytes, cut: bool = False) -> N
 
 
 def overwrite_start(path: Path) -> float:
-    """A writer of the first bytes. The seconds it waited."""
+    """Overwrite the first bytes. Return the seconds that the writer waited."""
     begun = time.monotonic()
     fd = os.open(path, os.O_RDWR)
     waited = time.monotonic() - begun
@@ -110,8 +110,10 @@ def test_over_the_cap_the_beginning_stays_right_when_the_file_is_cut(
             assert status == abi.MMG_OK
             os.truncate(one.path, keep)
             place = has_fallen_back(handle, abi.MMG_SHORT_CAP, 300_000 - PAGE, 300_000)
-            mmg.span_bytes(span)  # touches what is gone
-            assert mmg.span_bytes(span)[:place] == one.data[:place], "the beginning was secured, and is gone"
+            mmg.span_bytes(span)  # reads what is gone
+            assert mmg.span_bytes(span)[:place] == one.data[:place], (
+                "the beginning was secured, and yet it is gone"
+            )
             assert mmg.check(handle) == abi.MMG_E_UNSTABLE
             assert mmg.info(handle).fault_offset == place, "what was secured is called lost"
             is_right_up_to(handle, place, one.data, cut=keep < one.size)
@@ -122,7 +124,7 @@ def test_over_the_cap_the_beginning_stays_right_when_the_file_is_cut(
 
 
 def _blocked(path: Path) -> int:
-    """mmg_read() of what is gone, with SIGBUS blocked: the kernel copies, or the process dies."""
+    """Read bytes that are gone by mmg_read(), with SIGBUS blocked: the kernel must copy, or the process dies."""
     children.become_nobody()
     os.environ["TMPDIR"] = "/nowhere/at/all"
     with stable(path, max_snapshot_bytes=300_000) as handle:
@@ -204,7 +206,7 @@ def test_a_full_disk_alone_is_met_by_memory() -> None:
 
 
 def _read_on(line: Line, path: Path, data: bytes) -> None:
-    """Open; after every order, say what the region says and whether its bytes are still the first ones."""
+    """Open the file. After every order, send what the region says and whether its bytes are still the first ones."""
     with stable(path) as handle:
         status, span = mmg.pin(handle)
         assert status == abi.MMG_OK
@@ -225,7 +227,7 @@ def _state(line: Line) -> dict[str, int]:
 
 @contextlib.contextmanager
 def stopped(pid: int) -> Iterator[None]:
-    """A process that does not run."""
+    """Stop a process for a `with` block."""
     os.kill(pid, signal.SIGSTOP)
     until(lambda: _run_state(pid) == "T", "the process stops")
     try:
@@ -246,7 +248,7 @@ def test_a_process_that_was_stopped_for_too_long_learns_that_the_bytes_changed(p
         assert line.pid is not None
         with stopped(line.pid):
             waited = overwrite(one.path)
-        assert waited > 0.5, "the kernel let the writer in by force, or else there is nothing to see here"
+        assert waited > 0.5, "the kernel must let the writer in by force, or the test shows nothing"
         state = _state(line)
         assert not state["right"]
         until(lambda: _state(line)["check"] == abi.MMG_E_UNSTABLE, "the report")
@@ -267,7 +269,10 @@ def _ptrace(request: int, task: int) -> None:
 
 
 def test_check_is_right_even_while_the_thread_that_should_know_does_not_run(places: Places) -> None:
-    """On a busy machine the readers may run before the library's thread does, and must not be deceived."""
+    """On a busy machine the readers may run before the library's thread.
+
+    They must not take changed bytes for right.
+    """
     one = files.sample(places("ext4") / "file", files.LARGE)
     with mounts.setting(mounts.LEASE_BREAK_TIME, 1), children.Helper(_read_on, one.path, one.data) as line:
         assert int(line.hear()) == abi.MMG_MEANS_LEASE
@@ -307,7 +312,7 @@ def _large_copy(path: Path) -> dict[str, Any]:
 
 
 def test_a_copy_that_takes_longer_than_the_kernel_waits_is_given_up_in_time(tmp_path: Path) -> None:
-    """The readers are warned before the writer is let in, and what was copied by then stays right."""
+    """The region reports the fallback before the writer is let in, and the bytes copied by then stay right."""
     path = files.sparse(tmp_path / "sparse", 6 << 30)
     if os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize < 8 << 30:
         raise mounts.Unavailable("there is no room for a copy that takes that long")
@@ -317,7 +322,7 @@ def test_a_copy_that_takes_longer_than_the_kernel_waits_is_given_up_in_time(tmp_
         assert (state["check"], state["place"]) == (
             abi.MMG_OK,
             mmg.TO_END,
-        )  # a machine that is faster than that
+        )  # this machine is too fast for the test
         assert state["start"] == b"\0" * 100
         return
     assert state["check"] == abi.MMG_E_UNSTABLE
@@ -332,7 +337,7 @@ _FIEMAP = 0xC020660B
 
 
 def _extents(path: Path) -> list[tuple[int, int, int]]:
-    """Where the bytes of a file are: logical, physical, length."""
+    """Return where the bytes of a file are: logical, physical, length."""
     fd = os.open(path, os.O_RDONLY)
     try:
         room = bytearray(struct.pack("=QQLLLL", 0, 2**64 - 1, 1, 0, 64, 0) + bytes(56 * 64))
@@ -347,7 +352,7 @@ def _unreadable(path: Path, data: bytes, image: str, cut: int) -> None:
     os.environ["TMPDIR"] = "/dev/shm"
     with stable(path) as handle:
         assert means(handle) == abi.MMG_MEANS_LEASE
-        os.truncate(image, cut)  # the medium ends here now: what lies behind cannot be read
+        os.truncate(image, cut)  # the medium ends here now, so the bytes behind cannot be read
         os.close(os.open(path, os.O_RDWR))
         place = has_fallen_back(handle, abi.MMG_SHORT_READ, 0, len(data) - 1)
         if place > 0:
@@ -361,7 +366,7 @@ def test_a_medium_that_fails_during_the_break_is_reported() -> None:
         one = files.sample(where / "file", 12 * MIB)
         os.sync()
         fd = os.open(one.path, os.O_RDONLY)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # so that the break has to read the medium
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # the break then has to read the medium
         os.close(fd)
         place = one.path.stat().st_size // 2
         middle = [

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""STABLE costs others as little as can be: leases can be kept out and counted, writers wait for one snapshot, disks and
-control groups keep what they need."""
+"""STABLE costs other processes as little as possible.
+
+Leases can be switched off and counted, a writer waits for one snapshot only, and disks and control groups
+keep what they need.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +97,7 @@ def test_the_wait_of_a_writer_has_a_limit_if_one_is_set(places: Places) -> None:
 
 
 def test_a_snapshot_leaves_the_disk_to_its_writers() -> None:
-    """It takes at most half of what is free beside the file, and goes elsewhere otherwise."""
+    """A snapshot takes at most half of the free room beside the file. A larger one is made elsewhere."""
     try:
         with mounts.image("ext4", 100 << 20) as (where, _):
             one = files.sample(where / "file", 40 << 20)
@@ -109,7 +112,7 @@ def test_a_snapshot_leaves_the_disk_to_its_writers() -> None:
 
 
 def _reader_in_a_group(line: Line, path: Path, procs: Path, tmpdir: Path) -> None:
-    """Joins a control group, opens the file, and says what has become of it when the lease is broken."""
+    """Join a control group, open the file, and say what the region is after the lease broke."""
     procs.write_text("0")
     os.environ["TMPDIR"] = str(tmpdir)
     handle = mmg.accepted(mmg.try_open(path, guarantee=abi.MMG_GUARANTEE_STABLE))
@@ -123,7 +126,10 @@ def _reader_in_a_group(line: Line, path: Path, procs: Path, tmpdir: Path) -> Non
 def test_a_full_disk_and_a_limit_of_memory_cost_the_guarantee_and_not_the_reader(
     where_temporary: str,
 ) -> None:
-    """The file is larger than what disk and group have left. A copy in memory would have the kernel kill the reader."""
+    """The file is larger than what disk and group have left.
+
+    With a copy in memory, the kernel would kill the reader.
+    """
     try:
         with contextlib.ExitStack() as stack:
             where, _ = stack.enter_context(mounts.image("ext4", 230 << 20))
@@ -186,7 +192,7 @@ def _is_small_served_first(where: Path) -> bool:
 
 
 def test_the_writer_of_a_small_file_does_not_wait_for_the_copy_of_a_large_one() -> None:
-    """The copy of the large file may be over before the small one's writer comes; not each time."""
+    """The copy of the large file may end before the writer of the small one comes, but not each time."""
     try:
         with mounts.image("ext4", 900 << 20) as (where, _):
             assert any(_is_small_served_first(where) for _ in range(5))

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The thread behind the leases lives while leases do: whom it hears, what it leaves, and what fork and exec do."""
+"""The thread that keeps the leases lives as long as they do.
+
+The tests show which signals it takes, what it leaves behind, and what fork and exec do.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ def test_the_thread_lives_from_the_first_lease_to_the_last(leasing_folder: Path)
         thread = helper_thread()
         with stable(other.path):
             assert watch.threads() == before + 1
-        time.sleep(0.3)  # longer than it lingers
+        time.sleep(0.3)  # longer than the thread lives on without a lease
         assert helper_thread() == thread
     until(lambda: watch.threads() == before, "the thread ends")
     with stable(one.path) as handle:
@@ -81,7 +84,7 @@ def _is_traced(thread: int) -> bool:
 def test_the_thread_waits_100_ms_for_another_lease_before_it_ends(
     leasing_folder: Path, tmp_path: Path
 ) -> None:
-    """No clock is read: the last system call that the thread waits in has this limit, and reaches it."""
+    """The test reads no clock: the last system call in which the thread waits has this limit, and times out."""
     tool = shutil.which("strace")
     if tool is None:
         pytest.skip("strace is not installed")
@@ -121,7 +124,7 @@ def test_the_thread_takes_no_signal_of_the_applications(leasing_folder: Path) ->
     with stable(one.path) as handle:
         with open(f"/proc/self/task/{helper_thread()}/status") as status:
             blocked = next(int(line.split()[1], 16) for line in status if line.startswith("SigBlk:"))
-        awaited = {signal.SIGIO, BREAK_SIGNAL}  # with sigwaitinfo(2), whatever the mask says meanwhile
+        awaited = {signal.SIGIO, BREAK_SIGNAL}  # the thread waits for them in sigwaitinfo(2)
         for number in signal.valid_signals() - awaited - {signal.SIGKILL, signal.SIGSTOP, 32, 33}:
             assert blocked >> (number - 1) & 1, f"signal {number} is open in the library's thread"
         is_still(handle, one.data)
@@ -162,7 +165,7 @@ class _Info(ctypes.Structure):
 
 
 def forge(process: int, thread: int, number: int, code: int, fd: int) -> int:
-    """Send a signal to a thread with contents of our choice; 0 or an errno."""
+    """Send a signal with these contents to a thread. Return 0 or an errno."""
     libc = ctypes.CDLL(None, use_errno=True)
     info = _Info(signo=number, code=code, band_low=1, fd=fd)
     machine = os.uname().machine
@@ -185,7 +188,7 @@ def test_forged_signals_break_no_lease(leasing_folder: Path) -> None:
     one = files.sample(leasing_folder / "file", files.LARGE)
     with stable(one.path) as handle:
         in_child(_forge_all, os.getpid(), helper_thread(), FORGED_FDS)
-        for fd in FORGED_FDS:  # a process may send itself what looks as if it came from the kernel
+        for fd in FORGED_FDS:  # a process may send itself a signal that looks like one of the kernel
             forge(os.getpid(), helper_thread(), BREAK_SIGNAL, 1, fd)
         time.sleep(0.05)
         assert means(handle) == abi.MMG_MEANS_LEASE
@@ -235,7 +238,7 @@ def _with_a_full_queue(path: Path, data: bytes, more: list[Path]) -> set[int]:
 
 
 def test_where_no_signal_can_be_queued_breaks_are_noticed_all_the_same(leasing_folder: Path) -> None:
-    """RLIMIT_SIGPENDING of 0: the kernel then sends a plain SIGIO that names no file."""
+    """With RLIMIT_SIGPENDING of 0, the kernel sends a plain SIGIO that names no file."""
     samples = [files.sample(leasing_folder / f"file-{number}", files.LARGE) for number in range(20)]
     left = in_child(_with_a_full_queue, samples[0].path, samples[0].data, [one.path for one in samples[1:]])
     assert left <= set(FILE_MEANS)
@@ -334,7 +337,10 @@ def _open_fork_and_die(line: Line, path: Path) -> None:
 
 
 def test_the_child_of_a_parent_that_has_died_holds_up_no_writer(places: Places) -> None:
-    """A daemon: the parent, with the thread, is gone. The child uses the region once, and so lets go of the lease."""
+    """The child is a daemon, and the parent with the thread is gone.
+
+    The child uses the region once, and so gives up the lease.
+    """
     one = files.sample(places("ext4") / "file", files.LARGE)
     with Helper(_open_fork_and_die, one.path) as line:
         told = line.hear().split()
@@ -344,7 +350,7 @@ def test_the_child_of_a_parent_that_has_died_holds_up_no_writer(places: Places) 
         until(lambda: _has_ended(parent), "the parent dies")
         waited = overwritten_elsewhere(one.path)
         line.say("done")
-    assert waited < PROMPT, f"the writer was held for {waited:.0f} s by a lease that nobody answers for"
+    assert waited < PROMPT, f"the writer was held for {waited:.0f} s by a lease that no thread gives up"
 
 
 def _has_ended(process: int) -> bool:
@@ -447,10 +453,10 @@ def _break_and_close(paths: list[Path], early: bool) -> None:
 
 @pytest.mark.parametrize("kind", mounts.WRITABLE)
 def test_nothing_is_left_on_the_file_system(kind: str) -> None:
-    """Unlinked files give their room back: neither the folder nor the free blocks tell of anything."""
+    """Unlinked files give their room back: the folder is empty, and the free blocks are as before."""
     with mounts.writable(kind) as where:
         one = [files.sample(where / f"file-{number}", files.LARGE).path for number in range(4)]
-        for path in one:  # the state that is compared with: every block of the files is the writer's own
+        for path in one:  # the state before: the files share no block with a snapshot
             overwrite(path)
         _break_and_close(one, False)  # xfs and btrfs set blocks aside when files are first shared
         before = mounts.free_blocks(where)
@@ -464,7 +470,7 @@ def test_nothing_is_left_on_the_file_system(kind: str) -> None:
         )
         assert watch.descriptors() == descriptors
         assert not [line for line in _locks() if "LEASE" in line and f" {os.getpid()} " in line]
-        slack = 300 if kind in mounts.REFLINKING else 0  # as much as one of the sixteen snapshots
+        slack = 300 if kind in mounts.REFLINKING else 0  # the room of one of the sixteen snapshots
         until(
             lambda: abs(mounts.free_blocks(where) - before) <= slack, "the blocks of the snapshots come back"
         )
@@ -487,7 +493,7 @@ def test_a_failed_open_leaves_no_lease(places: Places) -> None:
 def _beyond_the_address_space(path: Path) -> None:
     with open("/proc/self/statm") as statm:
         pages = int(statm.read().split()[0])
-    with stable(path, length=200_000, lock=abi.MMG_LOCK_NONE):  # the thread and its stack are there
+    with stable(path, length=200_000, lock=abi.MMG_LOCK_NONE):  # now the thread and its stack exist
         resource.setrlimit(resource.RLIMIT_AS, (pages * files.PAGE + (16 << 20), resource.RLIM_INFINITY))
         mmg.refused(
             mmg.try_open(path, guarantee=STABLE, max_snapshot_bytes=mmg.NO_LIMIT, lock=abi.MMG_LOCK_NONE),

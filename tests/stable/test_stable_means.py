@@ -196,7 +196,7 @@ _IMMUTABLE = 0x10
 
 @contextlib.contextmanager
 def immutable(path: Path) -> Iterator[None]:
-    """A file that nobody may change, until root says otherwise."""
+    """Make a file immutable for a `with` block."""
     flags = array.array("l", [0])
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -226,7 +226,7 @@ def test_an_immutable_file_is_no_read_only_medium(places: Places) -> None:
             handle = stack.enter_context(stable(one.path, **MAPPED))
             assert means(handle) == abi.MMG_MEANS_LEASE
             as_user(STRANGER, _immutable_file_of_another, one.path, one.data)
-        overwritten_elsewhere(one.path)  # root has lifted it
+        overwritten_elsewhere(one.path)  # root has removed the attribute
         is_still(handle, one.data)
 
 
@@ -280,7 +280,7 @@ COMBINATIONS = [names for count in range(len(SEALS) + 1) for names in itertools.
 
 @contextlib.contextmanager
 def memory_file(data: bytes, seals: tuple[str, ...] = ()) -> Iterator[int]:
-    """A memfd with these seals."""
+    """Provide a memfd with these seals."""
     fd = os.memfd_create("mmapguard-test", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.write(fd, data)
@@ -356,7 +356,7 @@ def test_a_file_of_a_server_that_cannot_read_it_is_an_error() -> None:
 
 
 class _Liar(fuse._Server):
-    """Answers FS_IOC_GETFLAGS with fs-verity, and serves other bytes each time."""
+    """A server that says that its file has fs-verity (FS_IOC_GETFLAGS), and serves other bytes each time."""
 
     reads = 0
 
@@ -380,7 +380,7 @@ def test_a_server_in_user_space_is_not_believed_that_nobody_can_write(
             raise mounts.Unavailable(f"the kernel does not ask the server for flags: {failure}") from failure
         finally:
             os.close(fd)
-        assert flags[0] & 0x00100000, "the lie did not arrive"
+        assert flags[0] & 0x00100000, "the library did not get the false answer"
         with stable(where / "file") as handle:
             assert means(handle) != abi.MMG_MEANS_READ_ONLY_MEDIUM
 

@@ -37,7 +37,7 @@ def test_the_document_has_a_row_for_each_size() -> None:
 @pytest.mark.parametrize("beyond", [0, 1])
 @pytest.mark.parametrize("number", range(len(LIMITS)))
 def test_the_order_of_means_is_that_of_the_document(number: int, beyond: int, places: Places) -> None:
-    """A lease is taken in each case, since the order is told for what is mapped, and no byte is read."""
+    """The file is one that can be leased in each case, and no byte is read: the order is for a mapped file."""
     path = files.sparse(places("ext4") / "file", LIMITS[number] + beyond)
     with stable(path, **MAPPED) as handle:
         order = mmg.info(handle).means_order

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What is read as STABLE is true, or it is said not to be: a stopped process, a lease taken by force, coarse file times,
-a layer that was copied up, a child that nobody announced."""
+"""Bytes that are read as STABLE are right, or the region says that they may not be.
+
+The cases: a stopped process, a lease that the kernel takes by force, coarse file times, a layer that was
+copied up, and a child of _Fork(3).
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ from support.children import Helper, Line, in_child
 
 
 def mounted_or_skip(places: Places, kind: str) -> Path:
-    """A folder on a file system, or a skip that says why there is none."""
+    """Return a folder on a file system, or a skip that says why there is none."""
     try:
         return places(kind)
     except mounts.Unavailable as reason:
@@ -43,7 +46,7 @@ def mounted_or_skip(places: Places, kind: str) -> Path:
 
 
 def _read_for_ever(line: Line, path: Path) -> None:
-    """Looks at the first byte again and again, until it is no longer said to be true; says what was seen before."""
+    """Read the first byte until the region no longer says that it is right. Send what was read before."""
     handle = mmg.accepted(mmg.try_open(path, guarantee=STABLE))
     first = path.read_bytes()[:1]
     line.say(str(means(handle)))
@@ -79,7 +82,7 @@ def test_a_process_that_was_stopped_never_shows_changed_bytes_as_true(places: Pl
 
 
 def test_a_truncation_that_no_lease_holds_back_is_never_forgotten(places: Places) -> None:
-    """open(O_RDONLY|O_TRUNC) empties a leased file. That the file is filled again does not make its bytes those."""
+    """open(O_RDONLY|O_TRUNC) empties a leased file. New bytes in the file are not the bytes that were opened."""
     one = files.sample(mounted_or_skip(places, "ext4") / "file", files.LARGE)
 
     def empty() -> None:
@@ -126,7 +129,7 @@ def test_a_touch_and_a_writer_that_writes_nothing_are_no_change(places: Places) 
 
 
 def _count_up(path: Path, size: int) -> None:
-    """Writes a number to the last page first, then to the first: they never differ by more than one."""
+    """Write a number to the last page, then to the first, again and again: the two never differ by more than one."""
     fd = os.open(path, os.O_RDWR)
     until = time.monotonic() + 30
     number = 0
@@ -160,7 +163,7 @@ def test_no_copy_mixes_two_versions_where_times_are_coarse(kind: str) -> None:
                         first, last = (struct.unpack_from("<I", data, at)[0] for at in (0, size - 4096))
                         assert 0 <= last - first <= 1
                         whole += 1
-                assert whole > 0, "no copy was ever to be had"
+                assert whole > 0, "no copy could be made"
             finally:
                 os.kill(writer, signal.SIGKILL)
                 os.waitpid(writer, 0)
@@ -172,7 +175,7 @@ def test_no_copy_mixes_two_versions_where_times_are_coarse(kind: str) -> None:
 
 
 def test_a_layer_that_is_copied_up_is_no_loss_and_every_way_of_reading_agrees() -> None:
-    """What a container does to a file of its image: the mapping goes on showing the lower file."""
+    """A container does this to a file of its image. The mapping goes on showing the lower file."""
     data = mmg.pattern(files.LARGE)
     try:
         with mounts.overlay() as (where, lower):
@@ -189,7 +192,7 @@ def test_a_layer_that_is_copied_up_is_no_loss_and_every_way_of_reading_agrees() 
                 assert mmg.span_bytes(span) == data
                 assert mmg.check(handle) == abi.MMG_OK
                 assert mmg.read(handle, 0, 64) == (abi.MMG_OK, data[:64])
-            path.write_bytes(data)  # on the upper layer now, where a cut is a cut
+            path.write_bytes(data)  # the file is on the upper layer now, where a cut loses bytes
             with mmg.opened(mmg.try_open(path, **members)) as handle:
                 os.truncate(path, 4096)
                 assert mmg.check(handle) == abi.MMG_E_TRUNCATED
@@ -202,7 +205,10 @@ def test_a_layer_that_is_copied_up_is_no_loss_and_every_way_of_reading_agrees() 
 
 
 def _in_unannounced_child(path: Path, data: bytes) -> None:
-    """_Fork(3) calls no handlers. The parent gives its lease up; the child must not take changed bytes for true."""
+    """_Fork(3) calls no fork handlers.
+
+    The parent gives its lease up, and the child must not take changed bytes for right.
+    """
     libc = ctypes.CDLL(None)
     handle = mmg.accepted(mmg.try_open(path, guarantee=STABLE))
     assert means(handle) == abi.MMG_MEANS_LEASE
@@ -212,7 +218,7 @@ def _in_unannounced_child(path: Path, data: bytes) -> None:
         os.read(inlet, 1)
         code = 0 if mmg.pin(handle, 0, 4096)[0] == abi.MMG_E_UNSTABLE else 1
         code += 0 if mmg.info(handle).guarantee == abi.MMG_GUARANTEE_CONTAINED else 2
-        with stable(path) as own:  # the child has a keeper of its own
+        with stable(path) as own:  # the child has a thread of its own for leases
             code += 0 if means(own) == abi.MMG_MEANS_LEASE else 4
             overwrite_in = os.fork()
             if overwrite_in == 0:
@@ -237,7 +243,7 @@ def test_a_child_that_nobody_announced_finds_out_at_its_first_use(places: Places
 
 
 def test_no_descriptor_leads_another_process_to_a_snapshot(places: Places) -> None:
-    """/proc/PID/fd would let every process of the same user write to it."""
+    """Through /proc/PID/fd, every process of the same user could write to the snapshot."""
     one = files.sample(mounted_or_skip(places, "ext4") / "file", files.LARGE)
     with stable(one.path) as handle:
         overwritten_elsewhere(one.path)

@@ -23,7 +23,7 @@ BLOCKS = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 @pytest.fixture(scope="module", params=SUITES)
 def debian(request: pytest.FixtureRequest) -> Iterator[BareDebian]:
-    """A new system without sudo, and with an unpacked archive of the sources."""
+    """Provide a new system without sudo, and with an unpacked archive of the sources."""
     if os.geteuid() != 0:
         pytest.skip("needs root: makes a Debian system and enters it")
     if shutil.which("debootstrap") is None:
@@ -39,7 +39,7 @@ def debian(request: pytest.FixtureRequest) -> Iterator[BareDebian]:
 
 @pytest.fixture(scope="module")
 def with_sudo(debian: BareDebian) -> BareDebian:
-    """The same system, with sudo for the user. Tests without sudo stand before those that ask for this."""
+    """Return the same system, with sudo for the user. Tests without sudo stand before those that ask for this."""
     debian.allow_sudo()
     return debian
 

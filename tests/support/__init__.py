@@ -4,9 +4,9 @@
 library     the loaded library, and calls that return plain Python values
 checkout    the files that belong to the sources, with git or without
 children    child processes whose end, death by signal included, is asserted
-elf         what a shared object asks of the C library
+elf         the functions of the C library that a shared object needs
 files       files with bytes that can be told apart, and ways to replace, race and lock them
-fuse        a small file system in user space that misbehaves on request
+fuse        a small file system in user space that fails on request
 seccomp     system calls that fail on request
 watch       descriptors, mappings, threads and memory counted before and after
 """

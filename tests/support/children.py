@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Runs child processes for what a test must not do to its own process: limits, identities, signals, death.
+"""Runs child processes for what a test must not do to its own process: limits, other users, signals, death.
 
 `in_child` forks and runs a function with everything loaded already. `fresh_python` starts a new interpreter for what
-depends on the environment, on standard input or on a process that has not used the library before. A deadline
-only guards against hanging: it is far above what any of it takes, and passing it fails the test.
+depends on the environment, on standard input or on a process that has not used the library before. A deadline only
+ends a child that hangs. It is far above the time that any child takes. When it passes, the test fails.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Ended:
         return self.value
 
     def died_of(self, expected: signal.Signals) -> None:
-        """The child must have been killed by this signal, and by no other."""
+        """Check that this signal, and no other, killed the child."""
         assert self.killed_by == expected, f"expected death by {expected.name}, but the child {self}"
 
 
@@ -74,7 +74,7 @@ def _run(function: Callable[..., Any], arguments: Sequence[Any], outlet: int) ->
     code = 0
     try:
         reply: tuple[str, Any] = ("value", function(*arguments))
-    except BaseException:  # the report must reach the parent, whatever it was
+    except BaseException:  # the report must reach the parent, whatever was raised
         reply = ("failure", traceback.format_exc())
         code = 1
     try:
@@ -146,7 +146,7 @@ def run_child(function: Callable[..., Any], *arguments: Any, deadline: float = D
 
 
 def in_child(function: Callable[..., Any], *arguments: Any, deadline: float = DEADLINE) -> Any:
-    """The value of `function` called in a forked child. An assertion that fails there fails here."""
+    """Return the value of `function` called in a forked child. An assertion that fails there fails here."""
     return run_child(function, *arguments, deadline=deadline).returned()
 
 
@@ -187,7 +187,7 @@ class Helper:
     """A child that runs `function(line, *arguments)` and talks to the test in short messages.
 
     `line.say(text)` and `line.hear()` exist on both ends. The child ends when `function` returns, or when the test
-    leaves the `with` block and so hangs up. What it ended with must be success.
+    leaves the `with` block and so hangs up. The child must end well.
     """
 
     def __init__(self, function: Callable[..., None], *arguments: Any) -> None:
@@ -263,7 +263,7 @@ class Line:
 
 
 def become_nobody() -> None:
-    """Give up root for good: for children only."""
+    """Become a user without rights for good. This is for child processes only."""
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)

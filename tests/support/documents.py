@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Reads what documents and comments say, whatever marks stand around the words."""
+"""Reads the words of documents and comments without the marks around them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Which versions of the C library's functions a shared object asks for."""
+"""Finds the versions of the C library's functions that a shared object needs."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def symbols_of_glibc(shared_object: Path) -> dict[str, tuple[int, ...]]:
 def too_new(shared_object: Path) -> dict[str, tuple[int, ...]]:
     """Return the symbols that an older system does not have; a shared object without any symbol is an error."""
     needed = symbols_of_glibc(shared_object)
-    assert needed, f"{shared_object} asks for nothing of glibc, which cannot be"
+    assert needed, f"{shared_object} needs no symbol of glibc, which is not possible"
     return {name: version for name, version in needed.items() if version > OLDEST_GLIBC}

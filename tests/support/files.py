@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Makes files whose bytes tell their place, and tells which locks other processes hold on them."""
+"""Makes files whose bytes show their place, and finds the locks that other processes hold on them."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ LARGE = (1 << 20) + 123
 
 @dataclass(frozen=True)
 class Sample:
-    """A file and what it holds."""
+    """A file and its contents."""
 
     path: Path
     data: bytes
 
     @property
     def size(self) -> int:
-        """Bytes in the file when it was made."""
+        """Return the number of bytes that the file had when it was made."""
         return len(self.data)
 
 
 def sample(path: Path, size: int, seed: int = 1) -> Sample:
-    """Write `size` telling bytes to `path`."""
+    """Write `size` bytes to `path` that show their place."""
     data = pattern(size, seed)
     path.write_bytes(data)
     return Sample(path, data)
 
 
 def append(path: Path, data: bytes) -> None:
-    """Write after the end of a file."""
+    """Append bytes to a file."""
     with open(path, "ab") as stream:
         stream.write(data)
 
@@ -66,7 +66,10 @@ def overwrite(path: Path, data: bytes, offset: int = 0) -> None:
 
 
 def sparse(path: Path, size: int) -> Path:
-    """A file of `size` bytes that takes no room. Skips where the file system cannot hold one that long."""
+    """Return a file of `size` bytes that takes no room.
+
+    Skip the test where the file system cannot hold a file so long.
+    """
     with open(path, "wb") as stream:
         try:
             os.ftruncate(stream.fileno(), size)
@@ -79,7 +82,7 @@ def sparse(path: Path, size: int) -> Path:
 
 @contextlib.contextmanager
 def public_folder() -> Iterator[Path]:
-    """A folder that every user can look into, which pytest's own are not."""
+    """Provide a folder that every user can look into, which pytest's own are not."""
     folder = tempfile.mkdtemp(prefix="mmapguard-public-")
     os.chmod(folder, 0o755)
     try:
@@ -124,7 +127,7 @@ def _holder(line: Line, path: Path, kind: str) -> None:
 
 
 class Held:
-    """A lock that another process holds until told otherwise."""
+    """A lock that another process holds until the test ends it."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
@@ -141,7 +144,7 @@ class Held:
 
 @contextlib.contextmanager
 def held_elsewhere(path: Path, kind: str) -> Iterator[Held]:
-    """Another process holds a lock on `path`: a key of LOCKS."""
+    """Let another process hold a lock on `path` for a `with` block. The kind is a key of LOCKS."""
     with Helper(_holder, path, kind) as line:
         assert line.hear() == "held"
         yield Held(line)
@@ -183,7 +186,7 @@ def obtainable_by_flock_command(path: Path, exclusive: bool) -> bool:
 def until_stamped(path: Path, change: Callable[[], Any]) -> None:
     """Repeat a change to a file until its ctime, as the file system stamps it, differs from the one before.
 
-    On kernels whose file times move with the clock tick one change may fall into the tick of the last one.
+    On kernels whose file times change only with the clock tick, two changes may get the same time.
     """
     before = os.stat(path).st_ctime_ns
     deadline = time.monotonic() + 60
@@ -194,7 +197,7 @@ def until_stamped(path: Path, change: Callable[[], Any]) -> None:
         assert time.monotonic() < deadline, "the file system does not stamp changes"
 
 
-# What takes the ground from under the rule "what you computed holds", as far as a file is concerned:
+# The changes to a file after which a result that was computed from it may not hold:
 
 
 def rewrite(path: Path) -> None:
@@ -210,7 +213,7 @@ def cut_and_grow(path: Path) -> None:
 
 
 def cut_in_the_last_page(path: Path) -> None:
-    """Take the last byte off, whose page stays readable."""
+    """Cut off the last byte. Its page stays readable."""
     os.truncate(path, path.stat().st_size - 1)
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Serves a small file system in user space, straight over /dev/fuse, that misbehaves on request.
+"""Serves a small file system in user space, directly over /dev/fuse, that fails on request.
 
-The file system has one folder of files. Each file says how it wants to fail: mappings refused (direct I/O), locks refused with an errno, reads
-that fail from some offset on, a size that is not that of the contents. A child process serves it, so a reader stuck in
-the kernel never waits for its own interpreter. Needs root, since mounting does.
+The file system has one folder of files. Each file says how it fails: mappings refused (direct I/O), locks refused
+with an errno, reads that fail from some offset on, a size that is not that of the contents. A child process serves
+it, so a reader stuck in the kernel never waits for its own interpreter. Needs root, since mounting does.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class File:
     """One file and its faults."""
 
     data: bytes
-    size: int | None = None  # what stat says; None: the truth
+    size: int | None = None  # the size that stat reports; None: the true one
     direct_io: bool = False  # the kernel refuses MAP_SHARED, and caches nothing
     lock_error: int = 0  # errno of every attempt to lock
     fail_from: int | None = None  # reads at this offset and after it fail with EIO
@@ -76,7 +76,7 @@ class _Server:
         return struct.pack("<QQQQII", found, 0, 60, self.validity(found), 0, 0) + self.attributes(found)
 
     def validity(self, node: int) -> int:
-        """For so many seconds the kernel need not ask for attributes again."""
+        """Return for how many seconds the kernel need not ask for attributes again."""
         return 60 if node == 1 or self.files[node - 2].status_error is None else 0
 
     def status(self, node: int) -> bytes | int:
@@ -148,7 +148,7 @@ class _Server:
 
 @contextlib.contextmanager
 def mounted(files: Mapping[str, File]) -> Iterator[Path]:
-    """A folder with these files. Skips where the system cannot mount one."""
+    """Mount a folder with these files. Skip the test where the system cannot mount it."""
     if os.geteuid() != 0:
         pytest.skip("needs root: mounts a file system")
     try:
@@ -169,7 +169,7 @@ def mounted(files: Mapping[str, File]) -> Iterator[Path]:
         try:
             os.close(end)
             for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(signo, signal.SIG_IGN)  # meant for the test; its end is seen by the tie
+                signal.signal(signo, signal.SIG_IGN)  # the signals are for the test, whose end closes the tie
             _Server(device, files).serve(tie)
             code = 0
         except BaseException:
@@ -186,7 +186,7 @@ def mounted(files: Mapping[str, File]) -> Iterator[Path]:
     finally:
         os.close(end)
         status = os.waitpid(server, 0)[1]
-        # Only where the server was made to die before it could do so itself.
+        # This is needed only when the server was made to die before it could unmount.
         if _LIBC.umount2(folder.encode(), _MNT_DETACH) == 0:
             os.rmdir(folder)
     assert status == 0, f"the file system's server ended with wait status {status}"

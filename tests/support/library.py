@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def library_path() -> Path:
-    """The shared library under test: MMAPGUARD_LIBRARY, else the release build."""
+    """Return the shared library under test: MMAPGUARD_LIBRARY, else the release build."""
     named = os.environ.get("MMAPGUARD_LIBRARY")
     return Path(named) if named else ROOT / "build" / "release" / "libmmapguard.so.1"
 
@@ -39,7 +39,7 @@ lib = abi.load(str(library_path()))
 
 @dataclass(frozen=True)
 class Details:
-    """An `mmg_error` after a call, decoded strictly: undecodable bytes raise here."""
+    """The members of an `mmg_error` after a call. Bytes that are not UTF-8 raise an exception here."""
 
     status: int
     os_code: int
@@ -59,7 +59,7 @@ class Attempt:
 
     @property
     def name(self) -> str:
-        """The name of the status, as the library gives it."""
+        """Return the name of the status, as the library gives it."""
         return status_name(self.status)
 
     def __str__(self) -> str:
@@ -71,12 +71,12 @@ Opener = Callable[..., Attempt]
 
 
 def status_name(status: int) -> str:
-    """MMG_OK, MMG_E_...: for messages."""
+    """Return the name of a status, such as MMG_OK, for messages."""
     return str(lib.mmg_status_name(status).decode("ascii"))
 
 
 def new_error(**members: Any) -> Any:
-    """An `mmg_error` with its size set and the given members."""
+    """Return an `mmg_error` with its size set and the given members."""
     error = abi.mmg_error(struct_size=ctypes.sizeof(abi.mmg_error))
     for key, value in members.items():
         setattr(error, key, value)
@@ -84,7 +84,7 @@ def new_error(**members: Any) -> Any:
 
 
 def details(error: Any) -> Details:
-    """The members of an `mmg_error`; the texts must be terminated, and ASCII and UTF-8 as documented."""
+    """Return the members of an `mmg_error`; the texts must be terminated, and ASCII and UTF-8 as documented."""
     raw = bytes(error)
     texts = {}
     for member, codec in (("operation", "ascii"), ("message", "utf-8")):
@@ -103,7 +103,7 @@ def details(error: Any) -> Details:
 
 
 def options(**members: int) -> Any:
-    """An `mmg_options` with defaults and the given members."""
+    """Return an `mmg_options` with defaults and the given members."""
     made = abi.mmg_options(struct_size=ctypes.sizeof(abi.mmg_options))
     known = {field[0] for field in abi.mmg_options._fields_}
     for key, value in members.items():
@@ -127,32 +127,32 @@ def _attempt(call: Any, target: Any, members: dict[str, int]) -> Attempt:
 
 
 def raw_path(path: str | bytes | os.PathLike[Any]) -> bytes:
-    """A path as the library takes it."""
+    """Return a path as the library takes it."""
     return os.fsencode(path)
 
 
 def try_open(path: str | bytes | os.PathLike[Any], **members: int) -> Attempt:
-    """mmg_open(), whatever it says. NULL options when no member is given."""
+    """Call mmg_open(), whatever it returns. Without members the options are NULL."""
     return _attempt(lib.mmg_open, raw_path(path), members)
 
 
 def try_open_fd(fd: int, **members: int) -> Attempt:
-    """mmg_open_fd(), whatever it says."""
+    """Call mmg_open_fd(), whatever it returns."""
     return _attempt(lib.mmg_open_fd, fd, members)
 
 
 def try_load(path: str | bytes | os.PathLike[Any], **members: int) -> Attempt:
-    """mmg_load(), whatever it says."""
+    """Call mmg_load(), whatever it returns."""
     return _attempt(lib.mmg_load, raw_path(path), members)
 
 
 def try_read_fd(fd: int, **members: int) -> Attempt:
-    """mmg_read_fd(), whatever it says."""
+    """Call mmg_read_fd(), whatever it returns."""
     return _attempt(lib.mmg_read_fd, fd, members)
 
 
 def accepted(attempt: Attempt) -> int:
-    """The handle of an attempt that must have succeeded."""
+    """Return the handle of an attempt that must have succeeded."""
     assert attempt.status == abi.MMG_OK, str(attempt)
     return attempt.handle
 
@@ -164,7 +164,7 @@ def close(handle: int, flags: int = 0) -> int:
 
 @contextlib.contextmanager
 def opened(attempt: Attempt) -> Iterator[int]:
-    """The handle of an attempt that must have succeeded, closed at the end; closing must succeed too."""
+    """Provide the handle of an attempt that must have succeeded, closed at the end; closing must succeed too."""
     handle = accepted(attempt)
     try:
         yield handle
@@ -173,7 +173,7 @@ def opened(attempt: Attempt) -> Iterator[int]:
 
 
 def refused(attempt: Attempt, *expected: int) -> Details:
-    """The details of an attempt that must have failed with one of `expected`."""
+    """Return the details of an attempt that must have failed with one of `expected`."""
     if attempt.status == abi.MMG_OK:
         close(attempt.handle)
     names = " or ".join(status_name(status) for status in expected)
@@ -197,23 +197,23 @@ def unpin(span: Any) -> int:
 
 
 def address(span: Any) -> int:
-    """Where the bytes of a span are."""
+    """Return where the bytes of a span are."""
     return ctypes.cast(span.data, ctypes.c_void_p).value or 0
 
 
 def span_bytes(span: Any) -> bytes:
-    """A copy of what a span shows."""
+    """Return a copy of what a span shows."""
     return ctypes.string_at(address(span), span.size)
 
 
 def copy_span(span: Any) -> Any:
-    """A second copy of the same span: a plain value, as in C."""
+    """Return a second copy of the same span: a plain value, as in C."""
     return abi.mmg_span.from_buffer_copy(span)
 
 
 @contextlib.contextmanager
 def pinned(handle: int, offset: int = 0, length: int = TO_END) -> Iterator[Any]:
-    """A span that must be had, and whose end must report no loss."""
+    """Provide a span that must be had, and whose end must report no loss."""
     status, span = pin(handle, offset, length)
     assert status == abi.MMG_OK, status_name(status)
     try:
@@ -223,7 +223,7 @@ def pinned(handle: int, offset: int = 0, length: int = TO_END) -> Iterator[Any]:
 
 
 def content(handle: int, offset: int = 0, length: int = TO_END) -> bytes:
-    """The bytes through a span; nothing may be lost."""
+    """Return the bytes through a span; nothing may be lost."""
     with pinned(handle, offset, length) as span:
         return span_bytes(span)
 
@@ -285,12 +285,12 @@ def resident(handle: int, offset: int = 0, length: int = TO_END) -> tuple[int, i
 
 
 def constants(prefix: str) -> dict[str, int]:
-    """Every constant of the ABI whose name starts with `prefix`."""
+    """Return every constant of the ABI whose name starts with `prefix`."""
     return {name: getattr(abi, name) for name in dir(abi) if name.startswith(prefix)}
 
 
 def defined_statuses() -> frozenset[int]:
-    """Every status that the header declares."""
+    """Return every status that the header declares."""
     return frozenset({abi.MMG_OK, *constants("MMG_E_").values()})
 
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Every way of reading, on a device that fails under the reader: what was lost is told, what was not lost is right.
+"""Every way of reading, on a device that fails under the reader: lost bytes are reported, all others are right.
 
-A way opens the file, has the device fail, reads, and judges. It ends the process by SIGBUS if the loss is not contained, so it runs in a child.
-Knows nothing of pytest, since the guest of the virtual machine uses it as well.
+Each function opens the file, lets the device fail, reads, and checks the result. SIGBUS ends the process if the loss
+is not contained, so the function runs in a child. This module knows nothing of pytest, since the guest of the virtual
+machine uses it as well.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ UNIT = 4 << 20
 
 
 def place_on_device(path: Path, offset: int) -> int:
-    """Where a byte of a file lies on its device."""
+    """Return where a byte of a file lies on its device."""
     fd = os.open(path, os.O_RDONLY)
     try:
         room = bytearray(struct.pack("=QQLLLL", 0, 2**64 - 1, 1, 0, 64, 0) + bytes(56 * 64))
@@ -40,7 +41,7 @@ def place_on_device(path: Path, offset: int) -> int:
 
 
 def drop_from_cache(path: Path) -> None:
-    """Forgets what was read of a file."""
+    """Remove a file from the page cache."""
     fd = os.open(path, os.O_RDONLY)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
     os.close(fd)
@@ -48,7 +49,10 @@ def drop_from_cache(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Failing:
-    """A file, where the device under it will fail, and how to have it fail. Nothing of the file is in the page cache."""
+    """A file, the place where its device will fail, and the call that makes it fail.
+
+    No byte of the file is in the page cache.
+    """
 
     path: Path
     data: bytes
@@ -67,7 +71,7 @@ def _judge_loss(handle: int, failing: Failing) -> None:
 
 
 def through_a_span(failing: Failing) -> None:
-    """Page after page."""
+    """Read page after page through a span."""
     with mmg.opened(mmg.try_open(failing.path, backing=abi.MMG_BACKING_MAP)) as handle:
         status, span = mmg.pin(handle)
         assert status == abi.MMG_OK
@@ -82,7 +86,7 @@ def through_a_span(failing: Failing) -> None:
 
 
 def by_copying_out(failing: Failing) -> None:
-    """mmg_read() raises no signal, and says how far it came."""
+    """Read by mmg_read(), which raises no signal and says how far it came."""
     with mmg.opened(mmg.try_open(failing.path, backing=abi.MMG_BACKING_MAP)) as handle:
         failing.fail()
         status, got = mmg.read(handle, 0, len(failing.data))
@@ -93,14 +97,14 @@ def by_copying_out(failing: Failing) -> None:
 
 
 def by_searching(failing: Failing) -> None:
-    """Bytes that cannot be read are not said to be absent."""
+    """Search. The library must not say that a needle is absent from bytes that it cannot read."""
     with mmg.opened(mmg.try_open(failing.path, backing=abi.MMG_BACKING_MAP)) as handle:
         failing.fail()
         assert mmg.find(handle, failing.data[failing.lost + 77 : failing.lost + 109])[0] == abi.MMG_E_IO
 
 
 def by_a_copy(failing: Failing) -> None:
-    """A copy is whole or there is none."""
+    """Copy the file. A copy is complete, or the call fails."""
     failing.fail()
     for members in (
         {"backing": abi.MMG_BACKING_COPY},
@@ -114,7 +118,7 @@ def by_a_copy(failing: Failing) -> None:
 
 
 def by_a_stream(failing: Failing) -> None:
-    """A descriptor that is read to its end."""
+    """Read a descriptor to its end."""
     failing.fail()
     fd = os.open(failing.path, os.O_RDONLY)
     mmg.refused(mmg.try_read_fd(fd), abi.MMG_E_IO)
@@ -122,14 +126,14 @@ def by_a_stream(failing: Failing) -> None:
 
 
 def _judge_reflink(handle: int, failing: Failing) -> None:
-    """A clone shares the blocks, and is read from the same device."""
+    """Judge a clone, which shares the blocks and is read from the same device."""
     assert mmg.info(handle).means == abi.MMG_MEANS_REFLINK
     status, got = mmg.read(handle, failing.lost, 4096)
     assert (status, got) == (abi.MMG_E_IO, b"")
 
 
 def by_a_snapshot(failing: Failing) -> None:
-    """A snapshot of what cannot be read is none, and the file is not called stable."""
+    """Take a snapshot. Without bytes that can be read there is no snapshot, and the region is not called stable."""
     os.environ["TMPDIR"] = "/dev/shm"
     failing.fail()
     attempt = mmg.try_open(
@@ -146,7 +150,7 @@ def by_a_snapshot(failing: Failing) -> None:
 
 
 def under_a_lease(failing: Failing) -> None:
-    """A lease holds writers back, and not the device."""
+    """Read under a lease, which holds writers back but does not protect from the device."""
     with mmg.opened(
         mmg.try_open(failing.path, guarantee=abi.MMG_GUARANTEE_STABLE, backing=abi.MMG_BACKING_MAP)
     ) as handle:
@@ -160,7 +164,7 @@ def under_a_lease(failing: Failing) -> None:
 
 
 def when_the_lease_breaks(failing: Failing) -> None:
-    """What the library cannot copy for the reader is told before the writer is let in."""
+    """Break the lease. Bytes that the library cannot copy for the reader are reported before the writer is let in."""
     os.environ["TMPDIR"] = "/dev/shm"
     with mmg.opened(
         mmg.try_open(failing.path, guarantee=abi.MMG_GUARANTEE_STABLE, backing=abi.MMG_BACKING_MAP)

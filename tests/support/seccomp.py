@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Makes system calls fail on request, by a seccomp filter. A filter is for good, so it is for child processes only.
+"""Makes system calls fail on request, by a seccomp filter.
 
-A filter needs no privilege and no special file system. It shows the library a kernel, sandbox or file system that refuses.
+Nothing removes a filter, so it is for child processes only.
+
+A filter needs no privilege and no special file system. To the library it looks like a kernel, sandbox or file system
+that refuses a call.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from pathlib import Path
 #: and `handle` are on one floor, and neither knows the other.
 FLOORS = {"api": 0, "stable": 1, "region": 2, "guard": 3, "handle": 3, "base": 4, "os": 5}
 
-#: Headers of the C library that know no kernel. Any other header in angle brackets belongs to src/os/<platform>/.
+#: Headers of the C library that do not depend on a kernel. Any other header in angle brackets belongs to
+#: src/os/<platform>/.
 PLAIN_HEADERS = {
     "errno.h",
     "limits.h",
@@ -56,14 +57,14 @@ PLAIN_FUNCTIONS = {
     *("_GLOBAL_OFFSET_TABLE_", "__tls_get_addr", "__cpu_model"),
 }
 
-#: Headers that programs include, too; they stand in include/.
+#: The headers in include/, which programs include as well.
 PUBLIC_HEADERS = {"mmapguard.h", "mmapguard_arrow.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]', re.M)
 
 
 def room_of(path: str) -> str:
-    """The room of a path below src/: its first folder."""
+    """Return the room of a path below src/: its first folder."""
     return path.split("/", 1)[0]
 
 
@@ -78,7 +79,7 @@ def points_down(source: str, target: str) -> bool:
 
 
 def code_of(text: str) -> str:
-    """The text of a C file with its comments blanked, line by line."""
+    """Return the text of a C file with its comments blanked, line by line."""
     return re.sub(r"/\*.*?\*/|//[^\n]*", lambda found: re.sub(r"[^\n]", " ", found.group()), text, flags=re.S)
 
 
@@ -97,13 +98,13 @@ class Tree:
         }
 
     def includes(self) -> Iterator[tuple[str, str, bool]]:
-        """Each include: the file, what it names, and whether it stands in quotes."""
+        """Provide each include: the file, what it names, and whether it stands in quotes."""
         for name, text in self.texts.items():
             for found in INCLUDE.finditer(code_of(text)):
                 yield name, found[2], found[1] == '"'
 
     def wrong_includes(self) -> list[str]:
-        """Includes that go up, sideways, or name no room."""
+        """Return includes that go up, sideways, or name no room."""
         wrong = []
         for name, target, quoted in self.includes():
             if not quoted or target in PUBLIC_HEADERS:
@@ -117,7 +118,7 @@ class Tree:
         return wrong
 
     def circles(self) -> list[str]:
-        """Headers that include themselves by way of others."""
+        """Return headers that include themselves by way of others."""
         arrows: dict[str, set[str]] = {}
         for name, target, quoted in self.includes():
             if quoted and target in self.texts:
@@ -136,7 +137,7 @@ class Tree:
         return sorted(name for name in self.texts if name in reach(name))
 
     def kernel_words(self) -> list[str]:
-        """Places outside src/os/<platform>/ that include a header of the kernel or name /proc."""
+        """Return places outside src/os/<platform>/ that include a header of the kernel or name /proc."""
         wrong = []
         for name, target, quoted in self.includes():
             thread_types = name == "os/thread.h" and target == "pthread.h"
@@ -150,14 +151,14 @@ class Tree:
     # ------------------------------------------------------------------------------------------- what was compiled --
 
     def symbols(self) -> tuple[dict[str, str], list[tuple[str, str]]]:
-        """Where each global symbol is defined, and what each object needs from outside itself."""
+        """Return where each global symbol is defined, and what each object needs from outside itself."""
         assert self.objects is not None
         defined: dict[str, str] = {}
         needed: list[tuple[str, str]] = []
         for path in sorted(self.objects.rglob("*.o")):
             name = str(path.relative_to(self.objects)).removesuffix(".o")
             if name not in self.texts:
-                continue  # of an earlier build: the source is gone
+                continue  # the object is of an earlier build, and its source is gone
             listing = subprocess.run(
                 ["nm", "-g", str(path)], capture_output=True, text=True, check=True
             ).stdout
@@ -170,7 +171,7 @@ class Tree:
         return defined, needed
 
     def wrong_calls(self) -> list[str]:
-        """References between object files that go up or sideways."""
+        """Return references between object files that go up or sideways."""
         defined, needed = self.symbols()
         return [
             f"{name} uses {symbol} of {defined[symbol]}"
@@ -179,7 +180,7 @@ class Tree:
         ]
 
     def system_calls(self) -> list[str]:
-        """Functions outside the library that a file outside src/os/<platform>/ uses, and that may ask the kernel."""
+        """Return functions outside the library that a file outside src/os/<platform>/ uses, and that may ask the kernel."""
         defined, needed = self.symbols()
         return [
             f"{name} uses {symbol}()"
@@ -193,6 +194,6 @@ class Tree:
         ]
 
     def foreign_names(self) -> list[str]:
-        """Global symbols that could collide with those of a program."""
+        """Return global symbols that could collide with those of a program."""
         defined, _ = self.symbols()
         return sorted(symbol for symbol in defined if not re.match(r"mmgi?_", symbol))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Pictures of what the process holds: descriptors, mappings of files, threads, and the library's own counters.
+"""Takes pictures of what the process holds: descriptors, mappings of files, threads, and the library's own counters.
 
 Two pictures, one taken before a test and one after it, must be the same.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import library
 
-# What the interpreter may map by itself in the middle of a test: modules, locales, conversion tables.
+# Files that the interpreter may map by itself during a test: modules, locales, conversion tables.
 _INTERPRETER = re.compile(r"\.so[.0-9]*$|/locale/|/gconv/|/python3|\.pyc$|/ld-")
 
 
@@ -32,7 +32,7 @@ class Mapping:
 
 
 def mappings(pid: int | str = "self") -> list[Mapping]:
-    """Every mapping of a process."""
+    """Return every mapping of a process."""
     found = []
     for line in Path(f"/proc/{pid}/maps").read_bytes().splitlines():
         fields = os.fsdecode(line).split(None, 5)
@@ -52,18 +52,18 @@ def mappings(pid: int | str = "self") -> list[Mapping]:
 
 
 def file_mappings() -> list[Mapping]:
-    """The mappings of files that are not the interpreter's own."""
+    """Return the mappings of files that are not the interpreter's own."""
     return [one for one in mappings() if one.inode and not _INTERPRETER.search(one.path)]
 
 
 def mappings_of(path: str | os.PathLike[str]) -> list[Mapping]:
-    """The mappings of one file, found by its inode."""
+    """Return the mappings of one file, found by its inode."""
     inode = os.stat(path).st_ino
     return [one for one in mappings() if one.inode == inode]
 
 
 def mapping_at(place: int) -> Mapping | None:
-    """The mapping that holds an address."""
+    """Return the mapping that holds an address."""
     for one in mappings():
         if one.start <= place < one.end:
             return one
@@ -71,7 +71,7 @@ def mapping_at(place: int) -> Mapping | None:
 
 
 def descriptors() -> dict[int, str]:
-    """Every open descriptor and what it is."""
+    """Return every open descriptor and what it is."""
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -82,7 +82,7 @@ def descriptors() -> dict[int, str]:
 
 
 def descriptors_of(path: str | os.PathLike[str]) -> list[int]:
-    """The descriptors open on one file, found by device and inode."""
+    """Return the descriptors open on one file, found by device and inode."""
     wanted = os.stat(path)
     found = []
     for fd in descriptors():
@@ -96,7 +96,7 @@ def descriptors_of(path: str | os.PathLike[str]) -> list[int]:
 
 
 def threads() -> int:
-    """Threads of this process."""
+    """Return threads of this process."""
     return len(os.listdir("/proc/self/task"))
 
 
@@ -114,7 +114,7 @@ COUNTERS = ("handles", "regions", "mappings", "mapped_bytes", "heap_bytes")
 
 
 def counters() -> dict[str, int]:
-    """The library's counters of what is alive."""
+    """Return the library's counters of what is alive."""
     current = library.stats()
     return {name: getattr(current, name) for name in COUNTERS}
 

@@ -31,7 +31,7 @@ failures = 0
 
 
 def sh(command: str) -> str:
-    """Run a command of the shell; what it prints."""
+    """Run a command of the shell. Return what it prints."""
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
     if done.returncode != 0:
         raise RuntimeError(f"{command}: {done.returncode} {done.stdout}{done.stderr}")
@@ -40,7 +40,7 @@ def sh(command: str) -> str:
 
 @contextlib.contextmanager
 def mounted(what: str, kind: str, options: str) -> Iterator[Path]:
-    """A file system, mounted for a `with` block."""
+    """Provide a file system, mounted for a `with` block."""
     where = WORK / "mounted"
     where.mkdir(exist_ok=True)
     sh(f"mount -t {kind} -o {options} {what} {where}")
@@ -53,7 +53,7 @@ def mounted(what: str, kind: str, options: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def image(kind: str, make: str, options: str = "loop") -> Iterator[Path]:
-    """A file system in a fresh image, mounted."""
+    """Provide a file system in a fresh image, mounted."""
     path = WORK / "image"
     sh(f"rm -f {path}; truncate -s 200M {path}; {make} {path}")
     with mounted(str(path), kind, options) as where:
@@ -62,7 +62,7 @@ def image(kind: str, make: str, options: str = "loop") -> Iterator[Path]:
 
 @contextlib.contextmanager
 def nfs(version: str) -> Iterator[Path]:
-    """The guest's own server, over loopback."""
+    """Provide the guest's own server, over loopback."""
     export = WORK / "export"
     export.mkdir(exist_ok=True)
     if not any("nfsd" in line for line in Path("/proc/mounts").read_text().splitlines()):
@@ -77,7 +77,7 @@ def nfs(version: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def cifs() -> Iterator[Path]:
-    """The guest's own Samba, over loopback."""
+    """Provide the guest's own Samba, over loopback."""
     export = WORK / "smb"
     export.mkdir(exist_ok=True)
     export.chmod(0o777)
@@ -94,14 +94,14 @@ def cifs() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def ninep() -> Iterator[Path]:
-    """A folder of the host, whose file system number 9p passes on as its own."""
+    """Provide a folder of the host, whose file system number 9p passes on as its own."""
     with mounted("shared", "9p", "trans=virtio,version=9p2000.L,msize=262144") as where:
         yield where
 
 
 @contextlib.contextmanager
 def overlay() -> Iterator[Path]:
-    """An overlay of two folders, mounted."""
+    """Provide an overlay of two folders, mounted."""
     base = WORK / "layers"
     for name in ("lower", "upper", "work"):
         (base / name).mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def overlay() -> Iterator[Path]:
 
 
 def writers_go_on(where: Path, lock: int, reason: int) -> None:
-    """With default options no writer is refused, delayed or cut short by an open region."""
+    """Check that with default options an open region refuses, delays or interrupts no writer."""
     path, other = where / "file", WORK / "other"
     path.write_bytes(b"A" * SIZE)
     other.write_bytes(b"C" * SIZE)
@@ -136,7 +136,7 @@ def writers_go_on(where: Path, lock: int, reason: int) -> None:
 
 
 def outcome_of(change: Callable[[], object]) -> int:
-    """The errno of what another process does, or 0."""
+    """Return the errno of what another process does, or 0."""
     child = os.fork()
     if child == 0:
         try:
@@ -148,7 +148,8 @@ def outcome_of(change: Callable[[], object]) -> int:
 
 
 def names_go_as_with_a_plain_reader(where: Path) -> None:
-    """A file is replaced and removed under a region wherever it is under a plain open descriptor."""
+    """Check that a file can be replaced and removed under a region wherever it can be under a plain open
+    descriptor."""
     path, other = where / "file", where / "other"
     for change in (lambda: os.replace(other, path), lambda: os.unlink(path)):
         outcomes = []
@@ -168,7 +169,7 @@ def names_go_as_with_a_plain_reader(where: Path) -> None:
 
 
 def stable_holds(where: Path, means: set[int]) -> None:
-    """Bytes that were opened STABLE stay, whoever writes to the file in whatever way."""
+    """Check that bytes that were opened STABLE stay, whoever writes to the file in whatever way."""
     path = where / "file"
 
     def empty() -> None:
@@ -193,7 +194,7 @@ def stable_holds(where: Path, means: set[int]) -> None:
 
 
 def no_lease_is_taken(where: Path) -> None:
-    """Not every writer of this file system is in this kernel."""
+    """Check that no lease is taken, since not every writer of this file system is in this kernel."""
     path = where / "file"
     path.write_bytes(b"A" * SIZE)
     with mmg.opened(
@@ -203,7 +204,7 @@ def no_lease_is_taken(where: Path) -> None:
 
 
 def the_host_changes_nothing(where: Path) -> None:
-    """The host writes to the shared file behind the guest's kernel."""
+    """Check that STABLE bytes stay when the host writes to the shared file without the guest's kernel."""
     path = where / "file"
     path.write_bytes(b"A" * SIZE)
     with mmg.opened(mmg.try_open(path, guarantee=abi.MMG_GUARANTEE_STABLE)) as handle:
@@ -220,7 +221,7 @@ def the_host_changes_nothing(where: Path) -> None:
 
 
 def storm(where: Path, **settings: str) -> None:
-    """Every byte compared, while others write in every way."""
+    """Run the storm, which compares every byte while others write in every way."""
     place = where / "storm"
     place.mkdir(exist_ok=True)
     done = subprocess.run(
@@ -242,7 +243,8 @@ def storm(where: Path, **settings: str) -> None:
 
 
 def storm_of_named_files(where: Path) -> None:
-    """The same with default locks, where a removed file can no longer be written to: a round ends when the name goes."""
+    """Run the storm with default locks, where a removed file can no longer be written to: a round ends when the name
+    is gone."""
     storm(where, STORM_NAME_GOES_LAST="1", STORM_DEFAULT_LOCK="1")
 
 
@@ -251,7 +253,7 @@ def storm_of_named_files(where: Path) -> None:
 
 @contextlib.contextmanager
 def device(target: str) -> Iterator[Failing]:
-    """A file on a mapped device whose sectors under the second half of the file become a target of the device mapper."""
+    """Provide a file on a mapped device whose sectors under the second half of the file become a target of the device mapper."""
     disk, size = WORK / "disk", 12 << 20
     sh(
         f"rm -f {disk}; truncate -s 200M {disk}; mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 {disk}"
@@ -291,7 +293,7 @@ def device(target: str) -> Iterator[Failing]:
 
 
 def each_way_of_reading_tells(target: str) -> None:
-    """Each in a child, so that a signal would be noticed."""
+    """Try each way of reading in a child, so that a signal would be noticed."""
     for name, way in readers.WAYS.items():
         with device(target) as failing:
             try:
@@ -301,7 +303,7 @@ def each_way_of_reading_tells(target: str) -> None:
 
 
 def read_a_slow_device(failing: Failing) -> None:
-    """Slow is not lost, whoever reads."""
+    """Check that a slow read is no loss in any way of reading."""
     with mmg.opened(mmg.try_open(failing.path, backing=abi.MMG_BACKING_MAP)) as handle:
         failing.fail()
         middle = slice(failing.lost, failing.lost + 4096)
@@ -314,7 +316,7 @@ def read_a_slow_device(failing: Failing) -> None:
 
 
 def break_on_a_slow_device(failing: Failing) -> None:
-    """The kernel's time runs out while the bytes are copied: no byte is then called good that is not the original one."""
+    """Check that no changed byte is called good when the kernel's time runs out while the bytes are copied."""
     Path("/proc/sys/fs/lease-break-time").write_text("1")
     members = {"guarantee": abi.MMG_GUARANTEE_STABLE, "backing": abi.MMG_BACKING_MAP}
     try:
@@ -334,7 +336,7 @@ def break_on_a_slow_device(failing: Failing) -> None:
                     seen = mmg.span_bytes(span)
                     status = mmg.unpin(span)
                     assert status != abi.MMG_OK or seen == failing.data[:4096], (
-                        "a changed byte was called good"
+                        "the region calls a changed byte good"
                     )
                 assert status in (abi.MMG_OK, abi.MMG_E_UNSTABLE), status
             assert mmg.check(handle) == abi.MMG_E_UNSTABLE
@@ -361,7 +363,7 @@ Check = Callable[[Path], None]
 
 
 def remote(reason: int, *more: Check) -> list[Check]:
-    """What holds on a file system with writers elsewhere."""
+    """Return the checks for a file system with writers elsewhere."""
     return [
         lambda where: writers_go_on(where, NONE, reason),
         lambda where: stable_holds(where, COPIED),
@@ -372,7 +374,7 @@ def remote(reason: int, *more: Check) -> list[Check]:
 
 
 def local(*more: Check) -> list[Check]:
-    """What holds on a local one."""
+    """Return the checks for a local file system."""
     return [
         lambda where: writers_go_on(where, HELD, abi.MMG_LOCKING_HELD),
         lambda where: stable_holds(where, COPIED),
@@ -396,7 +398,7 @@ CASES: list[tuple[str, Callable[[], contextlib.AbstractContextManager[Path]], li
 
 
 def report(name: str, work: Callable[[], None]) -> None:
-    """Run one check and print what came of it."""
+    """Run one check and print its result."""
     global failures
     begun = time.monotonic()
     try:
@@ -412,7 +414,7 @@ def report(name: str, work: Callable[[], None]) -> None:
 def try_case(
     name: str, place: Callable[[], contextlib.AbstractContextManager[Path]], checks: list[Check]
 ) -> None:
-    """All checks of one file system."""
+    """Run all checks of one file system."""
     try:
         with place() as where:
             for number, check in enumerate(checks, 1):
@@ -427,7 +429,7 @@ def try_case(
 
 
 def is_wanted(name: str) -> bool:
-    """Without arguments each case is."""
+    """Return true when the arguments name this case, or when there are none."""
     return not sys.argv[2:] or any(wanted in name for wanted in sys.argv[2:])
 
 

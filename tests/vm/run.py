@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""./dev test vm: file systems that need a kernel of one's own: NFS, CIFS, 9p, vfat, exfat, overlay, failing devices.
+"""./dev test vm: tests file systems that need a kernel of their own: NFS, CIFS, 9p, vfat, exfat, overlay, failing
+devices.
 
-A small Debian with Debian's kernel is made once and kept in build/vm. It boots under qemu with KVM where that works, and
-with emulation elsewhere; the guest runs tests/vm/guest.py, which exports and mounts over its own loopback. The host plays
-the other side of 9p: it writes to a shared file when the guest asks for it.
+A small Debian with Debian's kernel is made once and kept in build/vm. It boots under qemu with KVM where that works,
+and with emulation elsewhere; the guest runs tests/vm/guest.py, which exports and mounts over its own loopback. The
+host is the other side of 9p: it writes to a shared file when the guest asks for it.
 
 usage: run.py FOLDER_OF_THE_BUILD CACHE [ROUNDS [CASE...]]
 
@@ -25,7 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = "python3,nfs-kernel-server,samba,cifs-utils,e2fsprogs,dosfstools,exfatprogs,kmod,iproute2,dmsetup"
-#: What the guest cannot do without; the modules that they need come along.
+#: The kernel modules that the guest needs. Modules that these depend on are copied as well.
 MODULES = (
     "9p 9pnet_virtio virtio_pci nfs nfsv3 nfsv4 nfsd cifs vfat nls_ascii nls_cp437 nls_utf8 exfat ext4 overlay loop "
     "dm-mod dm-delay dm-flakey fuse xfs btrfs cmac hmac md5 sha256_generic sha512_generic aes_generic ecb ctr ccm gcm ghash_generic"
@@ -43,12 +44,12 @@ def run(*command: str | os.PathLike[str], **rest: object) -> None:
 
 
 def missing() -> list[str]:
-    """The tools that are not here."""
+    """Return the tools that are not here."""
     return [tool for tool in ("debootstrap", "qemu-system-x86_64", "cpio") if shutil.which(tool) is None]
 
 
 def base_system(cache: Path) -> Path:
-    """A Debian of the smallest kind with its kernel unpacked, made once."""
+    """Return the folder of a minimal Debian with its kernel unpacked. It is made once."""
     root = cache / "root"
     complete = cache / f"complete-{zlib.crc32((PACKAGES + MODULES).encode())}"
     if complete.exists():
@@ -71,7 +72,7 @@ def base_system(cache: Path) -> Path:
 
 
 def adopt_kernel(unpacked: Path, root: Path, cache: Path) -> None:
-    """Modules go below /usr, as /lib is a link there in the system."""
+    """Move the modules below /usr, since /lib is a link to it in the system."""
     release = next((unpacked / "lib/modules").iterdir()).name
     shutil.rmtree(root / "usr/lib/modules", ignore_errors=True)
     shutil.move(unpacked / "lib/modules", root / "usr/lib/modules")
@@ -81,7 +82,7 @@ def adopt_kernel(unpacked: Path, root: Path, cache: Path) -> None:
 
 
 def prune(root: Path, release: str) -> None:
-    """The system is loaded into memory as a whole: only the modules that are needed stay, and no documentation."""
+    """Delete documentation and the modules that are not needed, since the whole system is loaded into memory."""
     wanted = set()
     for module in MODULES.split():
         found = subprocess.run(
@@ -108,7 +109,8 @@ def prune(root: Path, release: str) -> None:
 
 
 def install(root: Path, build: Path, arguments: list[str]) -> None:
-    """What is tested: the library, the storm, the tests' own Python, and the arguments of guest.py."""
+    """Install into the guest what is tested: the library, the storm, the Python tests, and the arguments of
+    guest.py."""
     target = root / "test"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
@@ -122,7 +124,7 @@ def install(root: Path, build: Path, arguments: list[str]) -> None:
         target / "mmapguard",
         ignore=shutil.ignore_patterns("*.so", "__pycache__"),
     )
-    # Only the ctypes declarations are needed; the package itself wants its extension.
+    # The tests need only the ctypes declarations. The package itself would need its extension.
     (target / "mmapguard/__init__.py").write_text("")
     init = root / "init"
     init.write_text(
@@ -163,9 +165,9 @@ def has_kvm(kernel: Path) -> bool:
 
 
 def play_host(shared: Path, ended: threading.Event) -> None:
-    """The other side of 9p: overwrites a file in place whenever the guest asks for it.
+    """Overwrite a file of the 9p folder in place whenever the guest asks for it.
 
-    The guest takes its wish back. A host that removes it may do so while the guest's kernel is still creating it.
+    The guest removes the file by which it asks. The host could remove it while the guest's kernel still creates it.
     """
     wish, done = shared / "please", shared / "done"
     while not ended.is_set():

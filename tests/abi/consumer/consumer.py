@@ -48,7 +48,7 @@ class Declared:
             self.calls[name] = call
 
     def type(self, kind: str) -> Any:
-        """The ctypes type for one of the header."""
+        """Return the ctypes type for one of the header."""
         kind = kind.removeprefix("const ")
         if array := re.fullmatch(r"(.+)\[(\d+)\]", kind):
             return self.type(array[1]) * int(array[2])
@@ -61,7 +61,7 @@ class Declared:
         return self.types[kind]
 
     def sized(self, name: str) -> Any:
-        """A structure that says how large it is."""
+        """Return a structure that says how large it is."""
         return self.types[name](struct_size=ctypes.sizeof(self.types[name]))
 
     def call(self, name: str, *arguments: Any) -> Any:

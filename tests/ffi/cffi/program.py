@@ -19,7 +19,7 @@ lib = ffi.dlopen(sys.argv[2])
 
 
 def name(status: int) -> str:
-    """The name of a status."""
+    """Return the name of a status."""
     return str(ffi.string(lib.mmg_status_name(status)).decode())
 
 
@@ -30,7 +30,7 @@ def ready() -> None:
 
 
 def main(what: str, path: str) -> str:
-    """What the case gives."""
+    """Return what the case gives."""
     if what in ("twin", "guarded"):
         with open(path, "rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -15,7 +15,7 @@ lib = abi.load()
 
 
 def name(status: int) -> str:
-    """The name of a status."""
+    """Return the name of a status."""
     return str(lib.mmg_status_name(status).decode())
 
 
@@ -26,7 +26,7 @@ def ready() -> None:
 
 
 def main(what: str, path: str) -> str:
-    """What the case gives."""
+    """Return what the case gives."""
     if what in ("twin", "guarded"):
         with open(path, "rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

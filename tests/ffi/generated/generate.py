@@ -24,7 +24,7 @@ def opaque(abi: Abi, kind: str) -> bool:
 
 
 def pointee(kind: str) -> str:
-    """What a pointer points to, as C spells it."""
+    """Return what a pointer points to, as C spells it."""
     return kind.removesuffix("*").strip().removeprefix("const ")
 
 
@@ -43,7 +43,7 @@ def by_reference(abi: Abi, parameter: dict[str, Any]) -> bool:
 
 
 def first_sentence(text: str) -> str:
-    """The first sentence of a comment, on one line, with nothing in it that ends a comment somewhere."""
+    """Return the first sentence of a comment, on one line, with nothing in it that ends a comment somewhere."""
     text = re.split(r"(?<=[.?]) ", " ".join(text.split()))[0]
     return text.replace("{", "(").replace("}", ")").replace("*/", "* /")
 
@@ -76,12 +76,12 @@ PASCAL_RESERVED = {
 
 
 def pascal_name(name: str) -> str:
-    """A name that is no reserved word."""
+    """Return a name that is no reserved word."""
     return name + "_" if name in PASCAL_RESERVED else name
 
 
 def pascal_type(abi: Abi, kind: str) -> str:
-    """A type of C in Pascal."""
+    """Return a type of C in Pascal."""
     if array := re.fullmatch(r"(\w+)\[(\d+)\]", kind):
         return f"array[0..{int(array[2]) - 1}] of {pascal_type(abi, array[1])}"
     if not kind.endswith("*"):
@@ -93,7 +93,7 @@ def pascal_type(abi: Abi, kind: str) -> str:
 
 
 def pascal(abi: Abi) -> str:
-    """The unit for Free Pascal."""
+    """Return the unit for Free Pascal."""
     out = ["{ Made by generate.py from abi.json. }", "unit mmapguard;", "{$mode objfpc}{$packrecords c}"]
     out += [f"{{$linklib {abi['library']}}}", "interface", "type"]
     for name, kind in abi["types"].items():
@@ -126,7 +126,7 @@ def pascal(abi: Abi) -> str:
 
 
 def pascal_function(abi: Abi, name: str, function: dict[str, Any]) -> str:
-    """The declaration of one function."""
+    """Return the declaration of one function."""
     parameters = []
     for p in function["parameters"]:
         if by_reference(abi, p):
@@ -151,7 +151,7 @@ NIM_TYPES = {
 
 
 def nim_type(abi: Abi, kind: str) -> str:
-    """A type of C in Nim."""
+    """Return a type of C in Nim."""
     if array := re.fullmatch(r"(\w+)\[(\d+)\]", kind):
         return f"array[{array[2]}, {nim_type(abi, array[1])}]"
     if not kind.endswith("*"):
@@ -167,7 +167,7 @@ def nim_type(abi: Abi, kind: str) -> str:
 
 
 def nim(abi: Abi) -> str:
-    """The module for Nim."""
+    """Return the module for Nim."""
     out = ["# Made by generate.py from abi.json.", "type"]
     out += [f"  {name}* = {NIM_TYPES[kind['type']]}" for name, kind in abi["types"].items()]
     for name, struct in abi["structs"].items():
