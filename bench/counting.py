@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Counts beside the times: the measuring program runs again, and strace and callgrind look on.
+"""Counts system calls and instructions: the measuring program runs again, under strace and under callgrind.
 
 The program marks where the work of one contender begins and ends: by a write that fails, which strace shows, and by a
-function, at whose end callgrind writes down what it has counted since it began.
+function, at whose end callgrind writes down what it has counted in that function.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def counted_lines(output: str) -> list[dict[str, Any]]:
 
 
 def calls_between_marks(trace: Path) -> Iterator[int]:
-    """Return how many system calls stand between each pair of marks; the two looks at the faults are ours."""
+    """Return how many system calls stand between each pair of marks, without the two that this program makes
+    itself."""
     calls = 0
     for line in trace.read_text(errors="replace").splitlines():
         if BEGIN in line:
@@ -49,7 +50,7 @@ def instructions_by_part(output: Path) -> Iterator[int]:
 
 
 def run_looked_at(prefix: list[str], command: list[str], results: Results) -> list[dict[str, Any]]:
-    """Run the program under a tool. The lines that it prints."""
+    """Run the program under a tool. Return the lines that it prints."""
     done = subprocess.run([*prefix, *command], capture_output=True, text=True, check=False)
     if done.returncode:
         results.failures.append(f"{prefix[0]}: ended with {done.returncode}")
@@ -57,7 +58,7 @@ def run_looked_at(prefix: list[str], command: list[str], results: Results) -> li
 
 
 def count(program: Path, work: str, folder: Path, most_bytes: int, results: Results) -> list[str]:
-    """Count one work with the tools that there are. The names of those that are missing."""
+    """Count one work with the installed tools. Return the names of the missing ones."""
     command = [str(program), "--count", work, str(folder), "1", str(most_bytes)]
     missing = [tool for tool in ("strace", "valgrind") if shutil.which(tool) is None]
     for line in run_looked_at(["env"], command, results):

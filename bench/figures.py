@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What a run of the benchmarks found out: series of times, counts, outcomes; ratios, targets and verdicts."""
+"""Holds the results of a run of the benchmarks: series of times, counts, outcomes, ratios, targets and verdicts."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Series:
 
     @property
     def median(self) -> float:
-        """Return what is reported of a contender."""
+        """Return the median of the series, which is what the reports show."""
         return statistics.median(self.samples)
 
     @property
@@ -68,7 +68,10 @@ Figure = dict[str, Series]
 
 @dataclass
 class Ratio:
-    """Ours divided by theirs in the same round: the least, the quartiles, and where the median lies with 95 %."""
+    """Our time divided by that of the other contender in the same round.
+
+    Kept are the least ratio, the quartiles, and the interval in which the median lies with 95 %.
+    """
 
     least: float
     lower: float
@@ -91,7 +94,7 @@ class Ratio:
 
 @dataclass
 class Verdict:
-    """A target and what became of it."""
+    """A target, and whether it was met."""
 
     what: str
     value: float
@@ -100,14 +103,14 @@ class Verdict:
 
     @classmethod
     def of(cls, what: str, value: float, limit: float, low: float | None = None) -> Verdict:
-        """Judge a value, and with `low`, what the value may be with some luck."""
+        """Judge a value. With `low`, judge also the lowest value that the spread allows."""
         if value <= limit:
             return cls(what, value, limit, "met")
         return cls(what, value, limit, "close" if low is not None and low <= limit else "missed")
 
 
 def targets(ours: Series) -> list[tuple[str, str, float]]:
-    """Return what is asked of a figure: whose time, divided by whose, and the most that this may be."""
+    """Return the targets of a figure: whose time is divided by whose, and the highest ratio that is allowed."""
     small = ours.bytes <= 64 * KIB
     if ours.work == "W1":
         found = [(COMPAT, MMAP_GUARD, 1.00)]
@@ -177,6 +180,6 @@ class Results:
 
 
 def fastest(figure: Figure) -> Series | None:
-    """Return the fastest of the others, or None where there is no other."""
+    """Return the fastest of the other contenders, or None where there is no other."""
     others = [one for name, one in figure.items() if not is_ours(name) and one.samples]
     return min(others, key=lambda one: one.median) if others else None

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What `mmapguard run` costs where nothing is lost: `launcher.py [--build DIR] [--size MIB] [--rounds N]`.
+"""Measures what `mmapguard run` costs where nothing is lost: `launcher.py [--build DIR] [--size MIB] [--rounds N]`.
 
-Runs a program alone and in the launcher, in turn, and prints both times and their ratio: the start of a program that does
-nothing, and ripgrep (where it is installed) over a file that it maps. Compared are the medians, the fastest runs, the
-processor time, which says more on a busy machine, and the page faults, which say the same on every run.
+Runs a program alone and in the launcher, in turn, and prints both times and their ratio: the start of a program that
+does nothing, and ripgrep (where it is installed) over a file that it maps. It compares the medians, the fastest runs,
+the processor time, which is more reliable on a busy machine, and the page faults, which are the same in every run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LINE = b"2026-11-28 12:00:00 a line of a log that says nothing of interest\n"
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run took."""
+    """The costs of a run."""
 
     clock: float
     processor: float
@@ -48,7 +48,7 @@ def cost(command: Sequence[str]) -> Cost:
 def compare(name: str, command: Sequence[str], run: Sequence[str], rounds: int) -> None:
     """Print the lines of the table for one program."""
     alone, guarded = [], []
-    cost([*run, *command])  # so that both find everything in memory
+    cost([*run, *command])  # then both find everything in memory
     for _ in range(rounds):
         alone.append(cost(command))
         guarded.append(cost([*run, *command]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What ./dev bench --report writes: bench/REPORT.md, its plots, and the best and the worst rows in the README.
+"""Writes for ./dev bench --report: bench/REPORT.md, its plots, and the best and the worst rows in the README.
 
 The rows of the README are taken from the table "All figures" of REPORT.md, and `./dev test docs` compares the two.
 """
@@ -163,7 +163,7 @@ def _count_word(value: float) -> str:
 
 
 def plots(folder: Path, results: Results) -> dict[str, str]:
-    """Write the plots. The file of each work that has one."""
+    """Write the plots. Return the file of each work that has one."""
     folder.mkdir(exist_ok=True)
     files = {}
     for work, title in (

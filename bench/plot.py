@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Plots as SVG: cost against size or count, both logarithmic, one line a contender, its name at the end of the line."""
+"""Draws plots as SVG: cost against size or count, both logarithmic, with one line for each contender and its name at
+the end."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ Points = list[tuple[float, float]]
 
 
 def _ticks(low: float, high: float, base: int, most: int) -> list[float]:
-    """Return the powers of the base in an interval, thinned out to so many."""
+    """Return the powers of the base in an interval, at most so many of them."""
     first, last = math.ceil(math.log(low, base) - 1e-9), math.floor(math.log(high, base) + 1e-9)
     step = max(1, math.ceil((last - first + 1) / most))
     return [float(base) ** power for power in range(first, last + 1, step)]

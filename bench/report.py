@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Run the benchmarks and print what came out: ratios, counts, targets.
+"""Run the benchmarks and print the results: ratios, counts, targets.
 
     report.py [WORK...] [--quick] [--report] [--directory DIR] [--build DIR] [--json FILE]
 
-mmapguard-bench does the measuring, all contenders of a figure in turn in one process; this program runs it once for each
-work, compares, and writes the same as JSON beside it. A ratio is the median over the rounds of our time divided by
-theirs in the same round. A target that the ratio misses by less than the spread of the rounds allows to tell (95 %) is
-called close. No time decides about the exit code: it is 0 unless something did not run.
+mmapguard-bench does the measuring, all contenders of a figure in turn in one process; this program runs it once for
+each work, compares, and writes the same as JSON beside it. A ratio is the median over the rounds of our time divided
+by theirs in the same round. A missed target is called close when the ratio misses it by less than the spread of the
+rounds (95 %). The exit code does not depend on times: it is 0 unless something did not run.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ def file_system(path: Path) -> str:
 
 
 def available_memory() -> int:
-    """Return bytes that are free for page cache and copies."""
+    """Return the number of bytes that are free for page cache and copies."""
     match = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
     return int(match[1]) * KIB if match else GIB
 
 
 def processor() -> str:
-    """Return what the processor calls itself."""
+    """Return the name that the processor has for itself."""
     with contextlib.suppress(OSError):
         if match := re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()):
             return match[1]
@@ -73,7 +73,7 @@ def processor() -> str:
 
 
 def versions(build: Path) -> dict[str, str]:
-    """Who is being compared, as the measuring program was built, and the system."""
+    """Return the versions of the contenders, as the measuring program was built, and of the system."""
     program = [str(build / "bench" / "mmapguard-bench"), "versions"]
     found: dict[str, str] = json.loads(subprocess.run(program, capture_output=True, check=True).stdout)
     if "Rust" in found:
@@ -93,7 +93,7 @@ def versions(build: Path) -> dict[str, str]:
 
 
 def write_json(path: Path, results: Results, about: dict[str, Any]) -> None:
-    """The medians, quartiles and counts of every series, the outcomes and the verdicts, for machines."""
+    """Write the medians, quartiles and counts of every series, the outcomes and the verdicts as JSON."""
     series = []
     for one in results.series:
         quartiles = statistics.quantiles(one.samples, n=4) if len(one.samples) > 1 else [one.median] * 3
@@ -115,7 +115,7 @@ def write_json(path: Path, results: Results, about: dict[str, Any]) -> None:
 
 
 def parse() -> argparse.Namespace:
-    """Return the command line."""
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(prog="./dev bench", description="Measure mmapguard beside its peers.")
     parser.add_argument("works", nargs="*", metavar="WORK", help="of these works only: " + ", ".join(WORKS))
     parser.add_argument(
@@ -144,7 +144,7 @@ def parse() -> argparse.Namespace:
 
 
 def print_about(screen: Screen, about: dict[str, Any], folder: Path) -> None:
-    """Who is compared, and on what."""
+    """Print the contenders and the system."""
     screen.heading("mmapguard beside its peers", about["started"])
     for name, version in about["versions"].items():
         screen.line(f"  {name:18} {version}")

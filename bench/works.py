@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The works that are measured, and the table of each on the screen.
+"""Measures the works, and prints the table of each.
 
 Most tables are alike: a row for each contender, a column for each size, and in the cells the time of mmapguard divided by
 that of the contender.
@@ -28,7 +28,7 @@ COUNTED_UP_TO = MIB
 
 
 class Screen(Console):
-    """The console, with the words for what became of a target."""
+    """The console, with a word for the outcome of each target."""
 
     def verdict(self, verdict: Verdict) -> str:
         """Return the word for an outcome, in its colour."""
@@ -51,7 +51,7 @@ class Run:
 
     @property
     def program(self) -> Path:
-        """Return the program that measures."""
+        """Return the path of the measuring program."""
         return self.build / "bench" / "mmapguard-bench"
 
     def measure(self, work: str, share: float = 1.0) -> None:
@@ -153,7 +153,7 @@ def show(run: Run, figures: list[Figure], label: Callable[[Series], str], turned
 
 
 def report_open(run: Run) -> None:
-    """W1: open, touch all, close."""
+    """Report W1: open, touch every page, close."""
     run.measure("open")
     run.count("open")
     run.screen.heading("W1  open, touch all, close", "every byte up to 1 MiB, one byte of each page above")
@@ -161,7 +161,7 @@ def report_open(run: Run) -> None:
 
 
 def report_held(run: Run) -> None:
-    """The same with 200 files open."""
+    """Report W1 with 200 files open."""
     run.measure("held")
     run.count("held")
     run.screen.heading("Held  200 files open at once", "open, touch every byte, close; for each file")
@@ -169,7 +169,7 @@ def report_held(run: Run) -> None:
 
 
 def report_page(run: Run) -> None:
-    """One page touched."""
+    """Report the touch of one page."""
     run.measure("page")
     run.count("page")
     run.screen.heading("Page  open, touch one page, close")
@@ -177,7 +177,7 @@ def report_page(run: Run) -> None:
 
 
 def report_find(run: Run) -> None:
-    """Searches."""
+    """Report the searches."""
     run.measure("find")
     run.count("find")
     run.screen.heading("Find  mmg_find", "in 4 MiB of text; the others search a span")
@@ -185,14 +185,14 @@ def report_find(run: Run) -> None:
 
 
 def report_scan(run: Run) -> None:
-    """W3: sequential scans."""
+    """Report W3: sequential scans."""
     run.measure("scan", share=2.0)
     run.screen.heading("W3  sequential scan, warm", "by hand and read with the flock that mmapguard takes")
     show(run, list(run.results.figures("W3")), by_task)
 
 
 def report_storm(run: Run) -> None:
-    """W7: open and close from several threads."""
+    """Report W7: open and close from several threads."""
     run.measure("storm", share=0.5)
     run.screen.heading(
         "W7  open/close storm", f"size × threads, wall time for a file; {os.cpu_count()} processors"
@@ -201,21 +201,21 @@ def report_storm(run: Run) -> None:
 
 
 def report_contain(run: Run) -> None:
-    """Containment among many mappings."""
+    """Report the containment of a loss among many mappings."""
     run.measure("contain")
     run.screen.heading("Containment", "from the touch of a lost page to its result")
     show(run, list(run.results.figures("contain")), by_task, turned=True)
 
 
 def report_losses(run: Run) -> None:
-    """One of many mappings is lost, and then a thousand files in turn."""
+    """Report the loss of one of many mappings, and then of a thousand files in turn."""
     run.measure("losses")
     run.screen.heading("Losses", "from the touch to the recovery, among 60 000 mappings")
     show(run, list(run.results.figures("losses")), by_task, turned=True)
 
 
 def report_memory(run: Run) -> None:
-    """W6: what a live handle costs."""
+    """Report W6: what a live handle costs."""
     run.measure("memory")
     run.screen.heading("W6  live handles", "beside the data itself")
     for kind in ("small copies", "mappings"):
@@ -234,7 +234,7 @@ def report_memory(run: Run) -> None:
 
 
 def report_survival(run: Run) -> None:
-    """W14: who dies of what."""
+    """Report W14: which contender survives which loss."""
     run.measure("survival")
     run.screen.heading("W14  who dies of what", "a reader of 1 MiB, and what happens to its file")
     names = list(next(iter(run.results.outcomes.values()), {}))
@@ -250,7 +250,7 @@ def report_survival(run: Run) -> None:
 
 
 def report_threshold(run: Run) -> None:
-    """The sweep behind the default copy threshold."""
+    """Report the times from which the default copy threshold was chosen."""
     run.measure("threshold", share=0.5)
     run.screen.heading("Copy threshold", "mmapguard with a copy, divided by mmapguard with a mapping")
     tasks = ("touch every byte", "touch every byte, 200 held open", "touch one byte")
@@ -274,7 +274,7 @@ def report_threshold(run: Run) -> None:
 
 
 def report_guard(run: Run) -> None:
-    """Containment armed against containment off."""
+    """Compare times with containment on and off."""
     run.measure("guard", share=2.0)
     run.screen.heading("Containment", "the same scan with the fault guard armed and off; nothing faults")
     rows = []
@@ -292,7 +292,7 @@ def report_guard(run: Run) -> None:
 
 
 def report_pin(run: Run) -> None:
-    """pin + unpin, in time and in instructions."""
+    """Report pin and unpin, in time and in instructions."""
     run.measure("pin")
     run.screen.heading("pin + unpin", "a pair, against an atomic add and sub")
     rows = []
@@ -319,7 +319,7 @@ def report_pin(run: Run) -> None:
 
 
 def count_instructions(run: Run) -> float | None:
-    """Instructions of one pair, its loop included, counted by callgrind as the difference of two runs."""
+    """Return the instructions of one pair with its loop, counted by callgrind as the difference of two runs."""
     if shutil.which("valgrind") is None:
         run.screen.line("  Instructions are not counted: valgrind is not installed.")
         return None
@@ -338,11 +338,13 @@ def count_instructions(run: Run) -> float | None:
         counts.append(int(match[1]))
     run.screen.erase()
     target.unlink()
-    return round((counts[1] - counts[0]) / 10_000, 1)  # the two starts differ by a few, which are nobody's
+    return round(
+        (counts[1] - counts[0]) / 10_000, 1
+    )  # the starts of the two runs differ by a few instructions
 
 
 def report_truncation(run: Run) -> None:
-    """A 100 GB sparse map, cut to nothing."""
+    """Report a sparse file of 100 GB that is mapped and cut to nothing."""
     run.measure("truncation")
     run.screen.heading("Truncation to 0 of a sparse map of 100 GB")
     rows = []

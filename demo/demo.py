@@ -3,15 +3,15 @@
 
     demo.py [--build DIR] [--picture SVG] [FILE]
 
-Maps FILE (without one: a large file of this machine), prints what the library can say about it, hashes it through spans
-and compares with sha256sum. Then readers go through a temporary copy while another process cuts that copy short: the
-ones on plain mmap die of SIGBUS, the ones on mmapguard are told what is lost. At last the copy is rewritten in place,
-which a reader that demanded STABLE does not see; and a program that knows nothing of the library goes through the
-same alone and under `mmapguard run`. FILE itself is only ever read. --picture writes the lines of the
-scene in which the copy is cut to an SVG as well.
+Maps FILE (without one: a large file of this machine), prints what the library can say about it, hashes it through
+spans and compares with sha256sum. Then readers go through a temporary copy while another process cuts that copy
+short: the readers on plain mmap die of SIGBUS, and the readers on mmapguard learn what is lost. Then the copy is
+rewritten in place, which a reader that demanded STABLE does not see. At last a program that knows nothing of the
+library reads a file that is cut, alone and under `mmapguard run`. FILE itself is only read. --picture writes the
+lines of the scene in which the copy is cut to an SVG as well.
 
-Exit code: 0 when everything went as promised, 1 when a promise was broken, 2 when FILE is nothing to show this on or
-the programs of the demo are missing, 130 after an interrupt.
+Exit code: 0 when everything went as promised, 1 when a promise was broken, 2 when FILE does not suit the demo or the
+programs of the demo are missing, 130 after an interrupt.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ try:
     from mmapguard.abi import MMG_ABI
     from picture import svg
     from readers import LOST
-except ImportError as missing:  # built by ./dev demo, which also sets PYTHONPATH, here and for the readers
+except ImportError as missing:  # ./dev demo builds the package and sets PYTHONPATH, also for the readers
     print(f"demo: {missing} (./dev demo builds what is missing)", file=sys.stderr)
     sys.exit(2)
 
@@ -69,11 +69,11 @@ while block := os.pread(file, 1 << 20, offset):
 
 
 class Refused(Exception):
-    """There is nothing to show on this file; the message says why. Exit code 2."""
+    """The demo cannot use this file; the message says why. The exit code is 2."""
 
 
 class Broken(Exception):
-    """Something the library promises did not happen. Exit code 1."""
+    """The library broke a promise. The exit code is 1."""
 
 
 # ------------------------------------------------------------------------------------------------------------ screen
@@ -89,7 +89,7 @@ class Screen(Console):
         self.bar_width = max(12, min(32, self.width - self.LABEL - 44))
 
     def text(self, text: str) -> None:
-        """A paragraph, wrapped by words."""
+        """Print a paragraph, wrapped at words."""
         line = ""
         for word in text.split():
             if line and len(line) + 1 + len(word) > self.width - 6:
@@ -99,7 +99,7 @@ class Screen(Console):
         self.line("    " + line)
 
     def row(self, label: str, value: str, remark: str = "") -> None:
-        """`label  value  remark`, the remark on a line of its own where there is no room beside the value."""
+        """Print `label  value  remark`. The remark gets a line of its own where it has no room beside the value."""
         start = "    " + self.dim(label.ljust(self.LABEL))
         beside = len(value) <= self.VALUE and 6 + self.LABEL + self.VALUE + len(remark) <= self.width
         if remark and not beside:
@@ -109,7 +109,7 @@ class Screen(Console):
             self.line(start + value.ljust(self.VALUE + 2) + self.dim(remark))
 
     def bar(self, part: float, end: float = 1.0) -> str:
-        """Return a track of which `part` is gone through; the file ends at `end` of what it was."""
+        """Return a bar that is filled up to `part`. The file ends at `end` of its old size."""
         last = min(round(end * self.bar_width), self.bar_width - (end < 1))
         done = min(round(part * self.bar_width), last)
         track = "━" * done + self.dim("─" * (last - done))
@@ -122,7 +122,7 @@ class Screen(Console):
 
 
 def shown(path: str) -> str:
-    """Return a path as people can read it: what is no text appears escaped, whatever bytes the name is made of."""
+    """Return a path that people can read: bytes that are no text appear escaped."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -135,7 +135,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def check_build(build: Path) -> None:
-    """Raise Refused unless everything is there that the scenes need."""
+    """Raise Refused unless everything exists that the scenes need."""
     for program in ("demo/plain-reader", "demo/guarded-reader", "launcher/mmapguard"):
         if not (build / program).exists():
             raise Refused(f"{build / program} is missing (./dev demo builds it)")
@@ -144,7 +144,7 @@ def check_build(build: Path) -> None:
 
 
 def open_region(path: str) -> mmapguard.Region:
-    """Return the file as a region, or Refused with the sentence that the exception has for it."""
+    """Open the file as a region. Raise Refused with the message of the exception when this fails."""
     try:
         return mmapguard.open(path, reject_empty=True)
     except (OSError, ValueError) as error:
@@ -173,7 +173,7 @@ class Reader:
     errors: str = ""
 
     def run(self, listener: Callable[[Reader], bool]) -> None:
-        """Run to the end; `listener` hears of every step, and ends the reader by returning False."""
+        """Run the reader to its end. `listener` is called for every step, and stops the reader by returning False."""
         child = subprocess.Popen(
             self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
         )
@@ -216,7 +216,7 @@ class Reader:
 
 @dataclass
 class Demo:
-    """Everything the scenes share."""
+    """The data that the scenes share."""
 
     screen: Screen
     build: Path
@@ -235,7 +235,10 @@ class Demo:
         force_map: bool = False,
         stable: bool = False,
     ) -> Reader:
-        """Return a reader of `kind` ("plain" or "guarded"), to be run; `stable` is for the one in Python."""
+        """Return a reader of `kind` ("plain" or "guarded"), not yet started.
+
+        Only the one in Python takes `stable`.
+        """
         if language == "C":
             command = [str(self.build / "demo" / f"{kind}-reader")]
         else:
@@ -275,7 +278,7 @@ def largest_file(screen: Screen) -> str:
 
 
 def require_regular(path: str) -> None:
-    """Refuse what cannot be cut short, before the library is asked to open it (which could read a pipe empty)."""
+    """Refuse a file that cannot be cut, before the library opens it: the library would read a pipe to its end."""
     with contextlib.suppress(OSError):
         mode = os.stat(path).st_mode
         kinds: tuple[tuple[Callable[[int], bool], str], ...] = (
@@ -291,7 +294,7 @@ def require_regular(path: str) -> None:
 
 
 def scene_file(screen: Screen, build: Path, path: str, found: bool) -> Demo:
-    """Open the file and say everything that the library knows about it."""
+    """Open the file and print everything that the library knows about it."""
     begin = time.perf_counter()
     region = open_region(path)
     opened = time.perf_counter() - begin
@@ -326,7 +329,7 @@ def scene_file(screen: Screen, build: Path, path: str, found: bool) -> Demo:
 
 
 def moment(timestamp: int) -> str:
-    """Return a file time for people; as a number where it is beyond what a calendar holds."""
+    """Return a file time for people, or a number where no calendar has the date."""
     try:
         return f"{datetime.fromtimestamp(timestamp):%Y-%m-%d %H:%M:%S}"
     except (OverflowError, OSError, ValueError):
@@ -334,7 +337,10 @@ def moment(timestamp: int) -> str:
 
 
 def sha256sum(path: str, length: int) -> tuple[str, float]:
-    """Return what the system's own sha256sum says about the first `length` bytes (a log may have grown), and its time."""
+    """Return the digest of the first `length` bytes by the system's own sha256sum, and its time.
+
+    A log may have grown meanwhile.
+    """
     begin = time.perf_counter()
     with (
         open(path, "rb") as file,
@@ -380,7 +386,8 @@ def scene_hash(demo: Demo) -> None:
 
 
 def copy(source: str, target: Path, length: int, start: int = 0) -> None:
-    """Copy bytes `start` to `length`, in the kernel and by reflink where the file systems can, else by hand."""
+    """Copy bytes `start` to `length`, in the kernel and by reflink where the file systems can, else by read and
+    write."""
     with (
         open(source, "rb", buffering=0) as reader,
         open(target, "r+b" if target.exists() else "xb", 0) as writer,
@@ -402,7 +409,7 @@ def copy(source: str, target: Path, length: int, start: int = 0) -> None:
 
 @contextlib.contextmanager
 def working_copy(demo: Demo) -> Iterator[tuple[Path, int]]:
-    """Provide a copy in a temporary folder that may be cut, and its size; gone afterwards."""
+    """Provide a copy that may be cut, and its size. The copy is deleted afterwards."""
     screen = demo.screen
     size = len(demo.region)
     folder = Path(tempfile.mkdtemp(prefix="mmapguard-demo-"))
@@ -429,13 +436,17 @@ def working_copy(demo: Demo) -> Iterator[tuple[Path, int]]:
 
 
 def cut_point(size: int, page: int) -> int:
-    """Return where to cut: in the middle of a page, somewhat past the half, with a page or more lost; all of a small file."""
+    """Return where to cut the file.
+
+    The place is in the middle of a page, somewhat behind the middle of the file, and at least a page is lost.
+    A small file loses everything.
+    """
     cut = size * 5 // 8 // page * page + page // 3
     return cut if cut + page < size else 0
 
 
 def cut_short(path: Path, size: int) -> None:
-    """Cut the file from yet another process, which asks nobody: truncate(1) where there is one."""
+    """Cut the file from another process, by truncate(1) where the system has it."""
     truncate = shutil.which("truncate")
     script = "import os, sys; os.truncate(sys.argv[1], int(sys.argv[2]))"
     if truncate:
@@ -445,9 +456,9 @@ def cut_short(path: Path, size: int) -> None:
 
 
 def watch(demo: Demo, reader: Reader, path: Path, cut: int) -> None:
-    """Run a reader and cut the file under it when it is well on its way. Three rounds after that it is stopped."""
+    """Run a reader and cut the file under it after a few steps. Stop the reader three rounds later."""
     screen = demo.screen
-    rounds: int | None = None  # how many the reader had done at the cut
+    rounds: int | None = None  # the rounds that the reader had done at the cut
 
     def listen(reader: Reader) -> bool:
         nonlocal rounds
@@ -462,7 +473,7 @@ def watch(demo: Demo, reader: Reader, path: Path, cut: int) -> None:
 
 
 def scene_cut(demo: Demo) -> None:
-    """Cut the file under one reader after the other, and see who lives."""
+    """Cut the file under one reader after the other, and show which of them live."""
     screen, info = demo.screen, demo.region.info
     copied = info.backing == "copy"
     screen.heading("Now another process cuts the file short, while it is being read")
@@ -477,7 +488,7 @@ def scene_cut(demo: Demo) -> None:
                 "see, all readers but the last map it."
             )
         screen.line()
-        as_map = copied or size < info.size  # a short copy could be a small file
+        as_map = copied or size < info.size  # the library may copy a file that is so short
         readers: list[tuple[Reader, Judge]] = [
             (demo.reader("plain", "C", path, size, ROUND_MS), died),
             (demo.reader("plain", "Python", path, size, ROUND_MS), died),
@@ -511,12 +522,12 @@ Judge = Callable[[Reader, int], tuple[str, bool]]
 
 
 def died(reader: Reader, cut: int) -> tuple[str, bool]:
-    """Without the library: SIGBUS, and nothing that anybody could do about it."""
+    """Check and print that a reader without the library died of SIGBUS."""
     return reader.ending(), reader.exit_code == -signal.SIGBUS
 
 
 def was_told(reader: Reader, cut: int) -> tuple[str, bool]:
-    """With the library: a status, and the first byte that is gone."""
+    """Check and print that a reader with the library got a status, and the first byte that is gone."""
     if reader.exit_code != LOST or reader.lost is None:
         return reader.ending(), False
     name, offset, signals = reader.lost
@@ -525,20 +536,23 @@ def was_told(reader: Reader, cut: int) -> tuple[str, bool]:
 
 
 def did_not_notice(reader: Reader, cut: int) -> tuple[str, bool]:
-    """With a copy: the same bytes as before, in every round."""
+    """Check and print that a reader with a copy got the same bytes in every round."""
     same = len(reader.digests) >= 3 and len(set(reader.digests)) == 1
     return ("reads on, the same hash each time", True) if same else (reader.ending(), False)
 
 
 def rewrite_under(demo: Demo, reader: Reader, path: Path) -> float:
-    """Run a reader and rewrite the file under it after its first round; return how long the writer was in open(2).
+    """Run a reader and rewrite the file under it after its first round.
 
-    Two more rounds follow the rewriting, and some more where the reader is yet to notice: its lines may come late.
+    Return the time that open(2) of the writer took.
+
+    Two more rounds follow, and some more where the reader has not yet noticed the change, since its lines may come
+    late.
     """
     screen = demo.screen
     writer: subprocess.Popen[str] | None = None
     started = 0.0
-    rounds: int | None = None  # how many the reader had done when the writer was through
+    rounds: int | None = None  # the rounds that the reader had done when the writer was ready
 
     def listen(reader: Reader) -> bool:
         nonlocal writer, started, rounds
@@ -629,7 +643,7 @@ end, "", 100000)
 def run_script(
     build: Path, *arguments: str, before: str = "", cut: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Return the example in Lua, with the module that was just built."""
+    """Run the example in Lua, with the module that was just built."""
     lua = shutil.which("lua5.4")
     if lua is None:
         raise Refused("there is no Lua 5.4 (./dev demo installs it)")
@@ -645,7 +659,7 @@ def run_script(
 
 
 def scene_script(screen: Screen, build: Path) -> None:
-    """A script in Lua over a web log: what it finds, and what it says when the log is cut short under it."""
+    """Run a script in Lua over a web log, and show what it finds, and what it says when the log is cut."""
     screen.heading("A script in Lua finds the slowest requests of a web log")
     folder = Path(tempfile.mkdtemp(prefix="mmapguard-demo-"))
     try:
@@ -670,7 +684,7 @@ def scene_script(screen: Screen, build: Path) -> None:
 
 
 def scene_program(screen: Screen, build: Path) -> None:
-    """A program that nobody has changed, alone and in the launcher, when its file is cut short."""
+    """Cut the file of an unmodified program, alone and in the launcher, and show how the program ends."""
     folder = Path(tempfile.mkdtemp(prefix="mmapguard-demo-"))
     try:
         path = folder / "big.log"
@@ -713,7 +727,7 @@ def picture_of(screen: Screen, scene: Callable[[Demo], None], demo: Demo, pictur
 
 
 def show(screen: Screen, build: Path, path: str, picture: Path | None) -> None:
-    """All scenes in order."""
+    """Show all scenes in order."""
     check_build(build)
     found = not path
     number = MMG_ABI
@@ -747,14 +761,14 @@ def show(screen: Screen, build: Path, path: str, picture: Path | None) -> None:
 
 
 def on_signal(number: int, frame: FrameType | None) -> NoReturn:
-    """Turn a signal into an exception, so that the temporary copy and the reader go with us."""
+    """Turn a signal into an exception, so that the temporary copy and the reader are removed as well."""
     if number == signal.SIGALRM:
         raise Broken(f"a reader said nothing for {PATIENCE_S} s")
     raise KeyboardInterrupt
 
 
 def main() -> int:
-    """Parse the command line, run the scenes, and turn what went wrong into a sentence and an exit code."""
+    """Parse the command line, run the scenes, and turn an error into a sentence and an exit code."""
     parser = argparse.ArgumentParser(
         prog="./dev demo", description="What mmapguard is for, shown on a real file."
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A program that knows nothing of mmapguard, and a file that is cut short when that program has mapped it."""
+"""Runs a program that knows nothing of mmapguard, and cuts its file when the program has mapped it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Ending:
 
 
 def command_for(path: Path) -> list[str]:
-    """Return the first of these programs that this machine has, with what it shall do to the file."""
+    """Return the command line of the first of these programs that this machine has."""
     if shutil.which("rg"):
         return ["rg", "--mmap", "--text", "--count", "line", str(path)]
     if shutil.which("b3sum"):
@@ -40,7 +40,7 @@ def command_for(path: Path) -> list[str]:
 
 
 def make(path: Path) -> None:
-    """Write the file: lines of text, and a gap."""
+    """Write the file: lines of text and a hole."""
     path.write_bytes(b"one line of a log, and many more\n" * (KEPT // 33 + 1))
     os.truncate(path, SIZE)
 
@@ -73,7 +73,7 @@ def _run_once(command: list[str], path: Path) -> Ending:
 
 
 def run_and_cut(command: list[str], path: Path) -> Ending:
-    """Run a command, and cut the file when it is mapped. A program that was through before gets another chance."""
+    """Run a command, and cut the file when it is mapped. A program that ended before the cut is run again."""
     for _ in range(ATTEMPTS):
         ending = _run_once(command, path)
         if ending.was_cut and (ending.code != 0 or ending.errors):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Lines of the demo as a picture: an SVG that needs no font and no program of its own, for light and dark pages."""
+"""Draws lines of the demo as an SVG that needs no font and no program of its own, for light and dark pages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def svg(lines: Iterable[str], title: str) -> str:
         column, spans = 0, []
         for style, text in _pieces(line):
             for words in _WORDS.finditer(text):
-                # Each has its place and its length, so that a font of another width does not shift the columns.
+                # Each piece has its place and its length, so that a font of another width does not shift the columns.
                 x, length = _MARGIN + _WIDTH * (column + words.start()), _WIDTH * len(words[0])
                 kind = f' class="{style}"' if style else ""
                 spans.append(

@@ -5,9 +5,9 @@
     readers.py guarded [--map | --stable] FILE [LENGTH [MILLISECONDS]]
 
 They take the same arguments, write the same lines and end with the same exit codes as plain_reader.c and
-guarded_reader.c; --stable, which demands bytes that do not change and says before each digest by what means they are
-kept and whether the file has changed, is found here only. No copy is made in either: hashlib reads the bytes where the
-kernel keeps them.
+guarded_reader.c; Only the Python reader has --stable, which demands bytes that do not change, and prints before each
+digest by what means they are kept and whether the file has changed. Neither reader copies the bytes: hashlib reads
+them where the kernel keeps them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LOST = 3
 
 
 def blocks(size: int, milliseconds: int) -> Iterator[tuple[int, int]]:
-    """Offset and length of each block of one round, told and paced as progress.c does it."""
+    """Yield offset and length of each block of one round, reported and paced as progress.c does it."""
     step = min(max(size // 96, 4096), 4 << 20)
     started, told = time.monotonic(), 0.0
     for offset in range(0, size, step):
@@ -43,7 +43,10 @@ def blocks(size: int, milliseconds: int) -> Iterator[tuple[int, int]]:
 
 
 def plain(path: str, milliseconds: int) -> int:
-    """Hash what mmap.mmap shows, round and round if a pace is given. Dies of SIGBUS when the file is cut."""
+    """Hash the bytes of mmap.mmap, in endless rounds if a pace is given.
+
+    The process dies of SIGBUS when the file is cut.
+    """
     with open(path, "rb") as file:
         view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     while True:
@@ -56,12 +59,12 @@ def plain(path: str, milliseconds: int) -> int:
 
 
 def guarded(path: str, length: int, milliseconds: int, force_map: bool, stable: bool) -> int:
-    """Hash what a region shows, round and round if a pace is given. Ends with an exception when the file is cut."""
+    """Hash the bytes of a region, in endless rounds if a pace is given. Raises an exception when the file is cut."""
     backing: Literal["auto", "map"] = "map" if force_map else "auto"
     region = mmapguard.open(path, backing=backing, stable=stable, length=length)
 
     def tell_state() -> None:
-        """By what means the bytes are kept, and what has changed about the file, in the library's words."""
+        """Print by what means the bytes are kept, and what has changed about the file, in the library's words."""
         if stable:
             print("means", region.info.means, flush=True)
             print("changed", *sorted(region.changed()), flush=True)
@@ -73,7 +76,7 @@ def guarded(path: str, length: int, milliseconds: int, force_map: bool, stable: 
                 digest = hashlib.sha256()
                 for offset, size in blocks(len(view), milliseconds):
                     digest.update(view[offset : offset + size])
-                region.check()  # before the digest is believed; the end of the block would ask, too
+                region.check()  # the digest counts only after this check; the end of the block would check as well
                 tell_state()
                 print("digest", digest.hexdigest(), flush=True)
                 if not milliseconds:
@@ -98,7 +101,7 @@ def main() -> int:
     numbers: list[int] = [*arguments.numbers, 0, 0]
     warnings.simplefilter(
         "ignore", mmapguard.FileChangedWarning
-    )  # told by --stable, and the point of the others
+    )  # --stable reports the change, which the others would show in the digest
     if arguments.kind == "plain":
         return plain(arguments.file, numbers[0])
     try:

@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 from console import duration
 
 SIZES = (4096, 16 << 10, 1 << 20, 64 << 20, 1 << 30)
-#: The highest ratio that will do, by the beginning of the work's name. Never slower means within what the clock can tell.
+#: The highest allowed ratio, by the beginning of the work's name. "Never slower" allows what the clock cannot tell
+#: apart.
 TARGETS = {
     "W8 open": 0.80,
     "W8": 1.15,
@@ -40,7 +41,7 @@ TARGETS = {
 
 
 def samples(folder: Path, sizes: list[int]) -> None:
-    """Files of float32 values, one of each size."""
+    """Write files of float32 values, one of each size."""
     block = np.random.default_rng(1).random(1 << 18, np.float32).tobytes()
     for size in sizes:
         with (folder / str(size)).open("wb") as file:
@@ -65,7 +66,7 @@ def target_of(work: str) -> float:
 
 
 def report(suite: pyperf.BenchmarkSuite) -> int:
-    """Print the table. The number of targets missed."""
+    """Print the table. Return the number of missed targets."""
     works: dict[str, dict[str, float]] = {}
     for benchmark in suite.get_benchmarks():
         work, _, contender = benchmark.get_name().rpartition(": ")
@@ -87,7 +88,7 @@ def report(suite: pyperf.BenchmarkSuite) -> int:
 
 
 def main() -> int:
-    """Return the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The benchmarks themselves, for pyperf: each work by mmapguard and by everybody else, one after another in one run.
+"""Holds the benchmarks for pyperf: mmapguard and all other contenders do each work, one after another in one run.
 
-Started by report.py, which makes the sample files and reads the result. A benchmark is called "work: contender".
+report.py starts this program. It makes the sample files and reads the result. A benchmark is called "work:
+contender".
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ Work = Callable[[str], object]
 
 
 def small_by_mmapguard(path: str) -> object:
-    """With the block that users write, its check included."""
+    """Read a file in the block that users write, which includes the check at its end."""
     with mmapguard.open(path) as region:
         return region[:]
 
 
 def small_by_mmap(path: str) -> object:
-    """Return as the documentation of mmap has it."""
+    """Read a file as the documentation of mmap shows it."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         return mapped[:]
 
@@ -51,19 +52,19 @@ def hash_by_mmapguard(path: str) -> object:
 
 
 def hash_by_file_digest(path: str) -> object:
-    """Return the standard library's own way."""
+    """Hash a file by hashlib.file_digest()."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
 def hash_by_mmap(path: str) -> object:
-    """Through a plain mapping."""
+    """Hash a file through a plain mapping."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         return hashlib.sha256(mapped).digest()
 
 
 def hash_by_read(path: str) -> object:
-    """Through a copy of everything."""
+    """Hash a file through a copy of all its bytes."""
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).digest()
 
@@ -78,17 +79,17 @@ def sum_by_mmapguard(path: str) -> object:
 
 
 def sum_by_memmap(path: str) -> object:
-    """NumPy's own mapping."""
+    """Sum an array that NumPy has mapped."""
     return np.memmap(path, np.float32, "r").sum()
 
 
 def sum_by_fromfile(path: str) -> object:
-    """NumPy's own reading."""
+    """Sum an array that NumPy has read."""
     return np.fromfile(path, np.float32).sum()
 
 
 def sum_by_mmap(path: str) -> object:
-    """Return a plain mapping."""
+    """Sum an array over a plain mapping."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         return np.frombuffer(mapped, np.float32).sum()
 
@@ -123,7 +124,7 @@ EXPRESSIONS = {
 
 
 def main() -> None:
-    """Run as pyperf wants it."""
+    """Run the benchmarks in the way of pyperf."""
     runner = pyperf.Runner()
     large = str(SAMPLES / str(LARGE))
     with open(large, "rb") as file:

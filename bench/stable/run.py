@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What each means of STABLE costs to open and close, against a plain copy, by size; as root, on images of ext4, xfs and btrfs.
+"""Measures what opening and closing cost with each means of STABLE, by size, beside a plain copy.
+
+This needs root for images of ext4, xfs and btrfs.
 
 usage: run.py LIBRARY    for example: .venv/bin/python bench/stable/run.py build/release/libmmapguard.so.1
 
 The order of means in src/stable/stable.c is taken from this table. Each number is the fastest of many rounds, so that
-what else the machine does matters little. "chosen" is what the library takes by itself for a file that it may lease, and
-for one that somebody has open for writing.
+other work on the machine matters little. "chosen" is what the library takes by itself for a file that it may lease,
+and for one that somebody has open for writing.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ WAYS: dict[str, dict[str, int]] = {
 TURNS, BUDGET = (
     6,
     0.06,
-)  # the ways take turns, so that what else the machine does meets all of them; seconds for one
+)  # seconds for one way; the ways take turns, so that other work on the machine affects all of them
 
 
 def fastest(work: object) -> float:
@@ -52,7 +54,7 @@ def fastest(work: object) -> float:
 
 
 def plain_copy(path: bytes) -> object:
-    """open, fstat, malloc, read, close, free."""
+    """Copy a file by open, fstat, malloc, read, close and free."""
     libc = ctypes.CDLL(None)
     libc.malloc.restype = ctypes.c_void_p
     libc.malloc.argtypes = [ctypes.c_size_t]
@@ -71,7 +73,7 @@ def plain_copy(path: bytes) -> object:
 
 
 def opened(path: bytes, members: dict[str, int]) -> tuple[object, str]:
-    """Opening and closing by one way, and the means that it leads to."""
+    """Open and close a file in one way. Return the means that the library chose."""
     options = mmg.options(guarantee=abi.MMG_GUARANTEE_STABLE, copy_threshold=1, **members)
     handle = ctypes.c_uint64()
     library = mmg.lib
@@ -87,7 +89,7 @@ def opened(path: bytes, members: dict[str, int]) -> tuple[object, str]:
 
 
 def table(kind: str) -> None:
-    """One file system."""
+    """Measure on one file system, and print its table."""
     print(f"\n{kind}: microseconds to open and close; in brackets against the plain copy\n")
     print(
         "| size | plain copy | "
@@ -100,7 +102,7 @@ def table(kind: str) -> None:
             path = where / "file"
             path.write_bytes(os.urandom(1 << 16) * (size >> 16))
             os.sync()
-            time.sleep(0.1)  # so that its last change is no longer recent
+            time.sleep(0.1)  # the last change is then no longer recent
             works = {way: opened(os.fsencode(path), members) for way, members in WAYS.items()}
             works["plain"] = plain_copy(os.fsencode(path)), ""
             cost = dict.fromkeys(works, float("inf"))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""SHA-256 of many files in an asyncio program, without a moment in which the loop stands still.
+"""Compute SHA-256 of many files in an asyncio program, while the event loop never waits.
 
     python asyncio_digest.py FILE...
 
-What can block happens in a thread: opening (disk, lock), and the first touch of each page. hashlib and mmapguard both
-let other threads run meanwhile, so the loop goes on; here it shows how much is done.
+Calls that can block run in a thread: opening (disk, lock), and the first touch of each page. hashlib and mmapguard
+let other threads run meanwhile, so the loop goes on, and prints how much is done.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PIECE = 8 << 20
 
 
 def digest(path: Path, done: list[int]) -> str:
-    """Hash one file, for a thread. `done` gets the bytes that are through."""
+    """Hash one file. This runs in a thread. `done` is called with the number of bytes that are hashed."""
     hasher = hashlib.sha256()
     with mmapguard.open(path, access="sequential") as region:
         view = memoryview(region)
@@ -51,7 +51,7 @@ async def digests(paths: Sequence[Path]) -> list[str]:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     paths = [Path(name) for name in sys.argv[1:]]
     for path, result in zip(paths, asyncio.run(digests(paths)), strict=True):
         print(result, path)

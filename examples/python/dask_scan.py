@@ -3,11 +3,11 @@
 
     python dask_scan.py FILE [WORD] [--workers N]
 
-What travels to the workers is a reference, some hundred bytes: path, window, and which file it was. Each worker maps its
-own window of the file, and makes sure that it is the same file. If the file was replaced or rewritten meanwhile, the
-task fails with StaleError instead of counting in another file; if it was cut short under the worker, with
-TruncatedError. Either ends the scan with one line, and the cluster goes on. The scheduler needs no access to the file.
-Needs the package `distributed`.
+A worker gets a reference of some hundred bytes: the path, the window, and the identity of the file. Each worker maps
+its own window of the file, and makes sure that it is the same file. If the file was replaced or rewritten meanwhile,
+the task fails with StaleError instead of counting in another file; if it was cut short under the worker, with
+TruncatedError. Either error ends the scan with one line, and the cluster goes on. The scheduler needs no access to
+the file. Needs the package `distributed`.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ def scan(client: Any, path: Path, word: bytes) -> list[Found]:
             print(f"\r{done / 2**20:10.1f} of {size / 2**20:.1f} MiB", end="", file=sys.stderr, flush=True)
     finally:
         print(file=sys.stderr)
-        client.cancel(jobs)  # what is left after an error
+        client.cancel(jobs)  # the jobs that are left after an error
     return results
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return the command."""
+    """Run the command."""
     from distributed import Client, LocalCluster
 
     parser = argparse.ArgumentParser(

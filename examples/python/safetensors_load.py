@@ -20,7 +20,7 @@ import numpy as np
 
 import mmapguard
 
-#: How NumPy calls the types of the format. BF16 and the 8-bit floats have no name there; they stay plain integers.
+#: The names of the format's types in NumPy. NumPy has no BF16 and no 8-bit floats, so these stay plain integers.
 DTYPES = {
     "BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8",
     "I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2", "F8_E4M3": "u1", "F8_E5M2": "u1",
@@ -28,7 +28,7 @@ DTYPES = {
 
 
 def load(region: mmapguard.Region) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the tensors of an open file, by name. They keep the bytes, also when the region is closed."""
+    """Return the tensors of an open file, by name. They keep the bytes alive, also when the region is closed."""
     (length,) = struct.unpack("<Q", region[:8])
     header: dict[str, Any] = json.loads(region[8 : 8 + length])
     header.pop("__metadata__", None)
@@ -40,7 +40,7 @@ def load(region: mmapguard.Region) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Return the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

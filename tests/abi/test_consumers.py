@@ -22,7 +22,7 @@ every_record = pytest.mark.parametrize("record", RECORDS, ids=lambda record: rec
 
 
 def run(*command: str | Path) -> str:
-    """Run a program; what it complains of."""
+    """Run a program. Return its error messages."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     return "" if done.returncode == 0 else complaint(done)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The ABI gate lets a sound library through, and names what is wrong with every other.
+"""The ABI gate accepts a sound library, and names what is wrong with any other.
 
-Each test lays out a small house (header, version script, record, declarations) and a library in it that is generated
-from the header, so that one thing at a time can be broken as nobody would break the real one.
+Each test makes a small house: header, version script, record, declarations, and a library that is generated from the
+header. So a test can break one thing at a time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ SCRIPT = (ROOT / "abi" / "mmapguard.map").read_text(encoding="utf-8")
 DEBUG = ("-g", KEEP_TYPES)
 ARM_COMPILER = "aarch64-linux-gnu-gcc"
 
-#: In place of the program that is compiled against the recorded headers: this library can do no more.
+#: Stands in for the program that is compiled against the recorded headers, since this library has only the facts
+#: about itself.
 ASKS_VERSION = """
 #include "mmapguard.h"
 int main(void) { return mmg_abi_version() >= MMG_ABI ? 0 : 3; }
@@ -39,13 +40,13 @@ int main(void) { return mmg_abi_version() >= MMG_ABI ? 0 : 3; }
 
 @dataclass(frozen=True)
 class House:
-    """A place with everything that the gate compares."""
+    """A folder with everything that the gate compares."""
 
     root: Path
 
     @property
     def paths(self) -> gate.Paths:
-        """Return where the gate finds things here."""
+        """Return the paths of this house for the gate."""
         return gate.Paths(self.root, self.root / "build" / "release")
 
     @property
@@ -63,7 +64,7 @@ class House:
         debug: tuple[str, ...] = DEBUG,
         compiler: str = "cc",
     ) -> None:
-        """Build the library: from this header, with this version script, additional code and function bodies."""
+        """Build the library from this header, with this version script, additional code and function bodies."""
         build = self.paths.build if compiler == "cc" else self.root / "build" / compiler.partition("-")[0]
         folder = self.root / "source"
         folder.mkdir(exist_ok=True)
@@ -83,11 +84,11 @@ class House:
         subprocess.run(command, check=True)
 
     def rewrite(self, path: Path, *changes: tuple[str, str]) -> None:
-        """Change a file of the house; each text must be there."""
+        """Change a file of the house. Each text must be in the file."""
         path.write_text(changed(path.read_text(encoding="utf-8"), *changes), encoding="utf-8")
 
     def gate(self) -> gate.Gate:
-        """Return the gate, having read everything as it is now."""
+        """Return the gate, after it has read everything as it is now."""
         scratch = self.root / "scratch"
         scratch.mkdir(exist_ok=True)
         return gate.Gate(self.paths, scratch)
@@ -96,13 +97,16 @@ class House:
 def changed(text: str, *changes: tuple[str, str]) -> str:
     """Return the text with each change made once."""
     for old, new in changes:
-        assert old in text, f"not there to be changed: {old}"
+        assert old in text, f"the text to change is missing: {old}"
         text = text.replace(old, new, 1)
     return text
 
 
 def definitions(header: Header, answers: dict[str, str]) -> str:
-    """Return a body for every function that the header declares: the right answers about itself, nothing otherwise."""
+    """Return a body for every function of the header.
+
+    Only the functions about the library itself give right answers.
+    """
     statuses = re.findall(r"\b(MMG_OK|MMG_E_\w+) =", header.text)
     bodies = {
         "mmg_abi_version": "return MMG_ABI;",
@@ -505,7 +509,7 @@ def test_a_library_that_answers_wrongly_is_caught(
 
 
 def renumber(house: House) -> None:
-    """Make an incompatible change, all the way to the library."""
+    """Make an incompatible change, and rebuild everything up to the library."""
     house.rewrite(house.paths.header, ("MMG_E_RANGE = -3", "MMG_E_RANGE = -6"))
     house.build()
 
@@ -519,7 +523,7 @@ def test_a_candidate_takes_any_change_when_told_to(house: House) -> None:
 
 
 def declare_release(house: House) -> None:
-    """What a person does once the header is reviewed."""
+    """Do what a person does after the review of the header."""
     (house.record / "status").write_text("release\n", encoding="utf-8")
 
 
@@ -542,7 +546,7 @@ def test_a_release_takes_none(house: House) -> None:
     assert "constant MMG_E_RANGE changed from -3 to -6" in house.gate().record()
 
 
-#: An addition as the rules want it: a new minor version, and the new function at a node of its own.
+#: An addition that follows the rules: a new minor version, and the new function at a node of its own.
 ADDITION = (
     ("MMG_ABI UINT32_C(0x00010000)", "MMG_ABI UINT32_C(0x00010001)"),
     ("    char file_system[24]; ", "    char file_system[24];\n    uint64_t more; "),
@@ -554,7 +558,7 @@ LATER_NODE = "MMAPGUARD_1.1 { global: mmg_late; } MMAPGUARD_1.0;\n"
 
 
 def add(house: House, *more: tuple[str, str], node: str = LATER_NODE) -> None:
-    """Make the addition, and more changes to the header, all the way to the library."""
+    """Make the addition and these changes to the header, and rebuild everything up to the library."""
     house.rewrite(house.paths.header, *ADDITION, *more)
     package = house.paths.declarations.parent
     house.rewrite(package / "_info.py", ("    faults: int\n", "    faults: int\n    more: int\n"))
@@ -776,6 +780,6 @@ def test_what_cannot_be_checked_is_not_called_sound(house: House, capsys: pytest
 
 
 def on_the_command_line(house: House, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """Run the gate's program on this house: its exit status and what it printed."""
+    """Run the gate's program on this house. Return its exit status and what it printed."""
     status = gate.main(["--root", str(house.root), *arguments])
     return status, capsys.readouterr().out

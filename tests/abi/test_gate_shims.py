@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The gate on real libraries: shims, built from changed copies of header and sources, as a release might bring them.
+"""The gate judges real libraries: shims, built from changed copies of header and sources, as a release might change
+them.
 
-One only adds, and works with old programs as new programs work with the old library. Each of the others breaks the ABI
-in one way; the five means (abidiff, the list of symbols, the layout that the sources pin, a program compiled against the
-record, the bindings beside abi.json) are shown to notice, each by itself.
+One shim only adds. It works with old programs, and new programs work with the old library. Each of the others breaks
+the ABI in one way; the five means (abidiff, the list of symbols, the layout that the sources pin, a program compiled
+against the record, the bindings beside abi.json) each notice this by themselves.
 """
 
 from __future__ import annotations
@@ -35,29 +36,29 @@ HEADER, LAYOUT, STATUS, API = (
 )
 SCRIPT = "abi/mmapguard.map"
 
-#: For each file, the texts that take the place of others; an empty one goes to the end.
+#: For each file, the texts to replace and their replacements. The replacement of an empty text is appended.
 Patches = dict[str, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True)
 class Shim:
-    """A copy of what the library is made of, to be changed and built."""
+    """A copy of the sources of the library, to be changed and built."""
 
     root: Path
 
     @property
     def paths(self) -> gate.Paths:
-        """Return where the gate finds things here."""
+        """Return the paths of this shim for the gate."""
         return gate.Paths(self.root, self.root / "build" / "release")
 
     @property
     def library(self) -> Path:
-        """Return what is built."""
+        """Return the path of the built library."""
         return self.paths.library
 
     @classmethod
     def make(cls, root: Path, *patches: Patches) -> Shim:
-        """Copy everything that counts, and change it."""
+        """Copy the sources, and change them."""
         copied = (
             "include",
             "src",
@@ -80,7 +81,7 @@ class Shim:
         return shim
 
     def build(self) -> str:
-        """Build the library; what the compiler objects to."""
+        """Build the library. Return the errors of the compiler."""
         build = self.paths.build
         build.mkdir(parents=True)
         (build / "CMakeCache.txt").write_text("CMAKE_C_COMPILER:FILEPATH=cc\n", encoding="utf-8")
@@ -100,19 +101,19 @@ class Shim:
         return done.stderr if done.returncode != 0 else ""
 
     def gate(self) -> gate.Gate:
-        """Return the gate, having read everything as it is now."""
+        """Return the gate, after it has read everything as it is now."""
         scratch = self.root / "scratch"
         scratch.mkdir(exist_ok=True)
         return gate.Gate(self.paths, scratch)
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a program, and see what becomes of it."""
+    """Run a program. Return how it ended."""
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 def built(shim: Shim) -> Shim:
-    """Return the shim with its library, which has to be built."""
+    """Return the shim with its library. The build must succeed."""
     assert shim.build() == ""
     return shim
 
@@ -292,7 +293,8 @@ def test_new_ctypes_declarations_refuse_the_old_library(released: Shim, today: S
 
 @dataclass(frozen=True)
 class Breakage:
-    """A way to break the ABI: the change, what the sources must lose for it to compile, and who says what of it."""
+    """A way to break the ABI: the change, the text that the sources must lose to compile, and the finding of each
+    means."""
 
     change: Patches
     unpinned: Patches

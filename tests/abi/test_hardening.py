@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The built file shows how it was linked: what a distribution, and whoever loads the library, may rely on."""
+"""The built file was linked as distributions, and programs that load the library, expect."""
 
 from __future__ import annotations
 

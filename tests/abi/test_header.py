@@ -25,7 +25,7 @@ HEADER = Header(ROOT / "include" / "mmapguard.h")
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wpadded", "-Wmissing-field-initializers", "-Werror")
 C_STANDARDS, CXX_STANDARDS = ("c99", "c11", "c2x"), ("c++11", "c++20")
 
-#: Named by the header, and not declared by it: what comes later, a text, and the marks of the section.
+#: Names in the header that it does not declare: later functions, a text, and the marks of the section.
 NOT_DECLARED = {"mmg_export_arrow", "MMG_E_UNKNOWN", "MMG_CDEF_BEGIN", "MMG_CDEF_END", "MMG_NO_ATTRIBUTES"}
 
 
@@ -182,7 +182,7 @@ def described(compiler: str, folder: Path) -> Description:
 
 # -------------------------------------------------------------------------------- what the compiler tells a caller
 
-#: What the status of these says is no news to a caller who passed valid arguments, or is told by another call as well.
+#: A caller need not look at the status of these: with valid arguments they succeed, or another call returns the same.
 MAY_BE_FORGOTTEN = {
     "mmg_advise",
     "mmg_close",
@@ -199,14 +199,17 @@ CALLS = {
 
 
 def told(compiler: str, arguments: dict[str, str], folder: Path, *options: str) -> dict[str, str]:
-    """Compile a call of each function, with these arguments, in functions of their own; the warnings for each."""
+    """Compile a call of each function with these arguments, each in a function of its own.
+
+    Return the warnings for each.
+    """
     source = folder / "unit.c"
     lines = [f'#include "{HEADER.path}"', "#include <stddef.h>"]
     lines += [
         f"void caller_of_{name}(void *room) {{ (void)room; {call}; }}" for name, call in arguments.items()
     ]
     source.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    # GCC looks for forgotten results when it makes code.
+    # GCC warns of unused results only when it generates code.
     command = [compiler, "-std=c11", "-Wall", "-S", "-o", str(folder / "unit.s"), *options, str(source)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     warnings = dict.fromkeys(arguments, "")

@@ -25,7 +25,10 @@ NOISE = 0xA5
 
 
 class Block:
-    """A structure that claims `size` bytes, zero but for the claim, with noise around it."""
+    """A structure that says that it has `size` bytes.
+
+    All other members are zero, and the bytes around it are noise.
+    """
 
     def __init__(self, kind: type[ctypes.Structure], size: int, noise: int = NOISE) -> None:
         self.memory = (ctypes.c_uint8 * ROOM)(*([noise] * ROOM))
@@ -37,12 +40,12 @@ class Block:
 
     @property
     def struct(self) -> Any:
-        """Return the members; only those inside `size` mean anything."""
+        """Return the members. Only those inside `size` are valid."""
         return self._kind.from_buffer(self.memory)
 
     @property
     def pointer(self) -> Any:
-        """Return what a call takes."""
+        """Return the pointer that a call takes."""
         return ctypes.cast(self.memory, ctypes.POINTER(self._kind))
 
     def member(self, name: str) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""abi.json says all that a generator of bindings needs; what it says of pointers is what the library does."""
+"""abi.json says all that a generator of bindings needs, and the library treats pointers as abi.json says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POINTERS = [(name, p) for name, p in PARAMETERS if p["type"].endswith("*")]
 
 
 def users() -> list[dict[str, Any]]:
-    """Everything that may take the constants of a group."""
+    """Return every parameter and member that may take the constants of a group."""
     members = [member for struct in STRUCTS.values() for member in struct["members"]]
     return members + [p for _, p in PARAMETERS] + [function["returns"] for function in FUNCTIONS.values()]
 
@@ -94,11 +94,11 @@ def test_everything_is_documented() -> None:
     assert [name for name, constant in constants if not constant["documentation"]] == []
 
 
-#: Where the release callback of an Arrow array stands.
+#: The offset of the release callback in an Arrow array.
 RELEASE = 5 * 8 + 3 * ctypes.sizeof(ctypes.c_void_p)
 
 
-#: A pointer that goes with a size may be NULL where the size is 0, as it is in the calls below.
+#: A pointer with a size may be NULL where the size is 0, as in the calls below.
 @pytest.mark.parametrize(
     ("name", "parameter"),
     [(name, p) for name, p in POINTERS if name != "mmg_handle_fault"],
@@ -141,7 +141,7 @@ def test_null_is_refused_exactly_where_it_is_said_to_be(
 
 
 def test_no_two_names_differ_in_case_alone() -> None:
-    """Many languages do not tell such names apart."""
+    """Many languages take such names for the same one."""
     names = [*FUNCTIONS, *STRUCTS, *DOCUMENT["types"], *DOCUMENT["macros"]]
     names += [constant for group in GROUPS.values() for constant in group["constants"]]
     taken = Counter(name.lower() for name in names)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What a call costs, in numbers that a busy machine does not move: instructions and system calls.
+"""Calls cost no more instructions and system calls than before. A busy machine does not change these numbers.
 
 Each number is the difference of two runs that repeat one operation. The bounds are what was measured with GCC 12 on
 x86-64. Another compiler has other numbers and gets a margin; another processor is not judged.
@@ -27,7 +27,7 @@ from support import library as mmg
 FOLDER = mmg.library_path().parent
 PROGRAM = FOLDER / "tests" / "cost" / "cost"
 
-#: Operation, size of the file, most instructions.
+#: Each operation, the size of the file, and the highest number of instructions.
 INSTRUCTIONS = [
     ("open", 4 << 10, 1869),
     ("open", 256 << 10, 2238),
@@ -36,13 +36,13 @@ INSTRUCTIONS = [
     ("find", 256 << 10, 350),
 ]
 
-#: How many times as many instructions the code of another compiler may take.
+#: The code of another compiler may take so many times the instructions.
 MARGIN_OF_OTHERS = 1.03
 
-#: The system calls of a file that is opened, copied and closed.
+#: The system calls of opening a file, copying it and closing it.
 COPIED = {"openat": 1, "flock": 1, "statx": 1, "fstat": 1, "pread64": 1, "close": 1}
 
-#: Operation, size of the file, the system calls of one round.
+#: Each operation, the size of the file, and the system calls of one round.
 SYSTEM_CALLS = [
     *(("open", size, COPIED) for size in (1, 4 << 10, 16 << 10, 64 << 10)),
     (
@@ -60,8 +60,8 @@ SYSTEM_CALLS = [
         },
     ),
     (
-        # open(2), flock(2), fstat(2) and mmap(2) as by hand, a look at the SIGBUS handler, and a look whose file the
-        # descriptor is when it is closed
+        # open(2), flock(2), fstat(2) and mmap(2) as by hand, one call to look at the SIGBUS handler, and one before
+        # the close to see that the descriptor is still of this file
         "locked",
         4 << 10,
         {
@@ -76,7 +76,7 @@ SYSTEM_CALLS = [
         },
     ),
     (
-        "stable",  # by a lease: nine to open it, and four to close it
+        "stable",  # the means is a lease: nine calls open the file, and four close it
         1 << 20,
         {
             "openat": 1,
@@ -92,16 +92,16 @@ SYSTEM_CALLS = [
     ),
     ("pin", 256 << 10, {}),
     ("find", 4 << 10, {}),
-    ("find", 256 << 10, {}),  # but for a look at the guard and the file every 10 ms
+    ("find", 256 << 10, {}),  # none, except for a look at the guard and the file every 10 ms
 ]
 
-#: Bytes between two hits that a search walks over; a call may cost at most so many times what memmem(3) does.
+#: The bytes between two hits, and how many times the instructions of memmem(3) a search may take.
 GAPS = [4, 16, 58, 250]
 MOST_TIMES_MEMMEM = 2.0
 
 
 def needs(tool: str) -> str:
-    """Return the path of a tool, or a skip that says which package has it."""
+    """Return the path of a tool. Skip the test where the tool is missing, and name its package."""
     path = shutil.which(tool)
     if path is None:
         pytest.skip(f"counts with {tool}, which is not installed")
@@ -119,7 +119,7 @@ def run(command: list[str]) -> str:
 
 
 def instructions(operation: str, path: Path) -> float:
-    """Instructions of one round of an operation."""
+    """Return the instructions of one round of an operation."""
     tool = needs("valgrind")
 
     def total(times: int) -> int:
@@ -141,7 +141,7 @@ def is_built_by_gcc_12() -> bool:
 
 
 def system_calls(operation: str, path: Path, rounds: int = 200) -> dict[str, float]:
-    """System calls of one round of an operation, by name."""
+    """Return the system calls of one round of an operation, by name."""
     tool = needs("strace")
 
     def total(times: int) -> Counter[str]:
@@ -162,7 +162,7 @@ def system_calls(operation: str, path: Path, rounds: int = 200) -> dict[str, flo
         return Counter({name: int(count) for name, count in re.findall(r"^ *(\w+) +(\d+)$", report, re.M)})
 
     few, many = total(100), total(100 + rounds)
-    # Rounded: the keeper of leases looks at a lease now and then.
+    # The number is rounded, since the thread that keeps the leases looks at a lease now and then.
     differences = {name: round((many[name] - few[name]) / rounds, 1) for name in many if name != "total"}
     return {name: count for name, count in differences.items() if count >= 0.1}
 
@@ -187,7 +187,7 @@ def test_a_walk_from_hit_to_hit_costs_at_most_twice_what_memmem_does(tmp_path: P
 
 
 def page_faults(operation: str, path: Path, times: int) -> int:
-    """Page faults of a whole run that repeats an operation so often."""
+    """Return the page faults of a whole run that repeats an operation so often."""
     if not PROGRAM.exists():
         pytest.skip(f"{PROGRAM.name} is not built beside this library")
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
@@ -202,7 +202,7 @@ def test_a_copy_that_is_closed_leaves_its_memory_to_the_next(tmp_path: Path, siz
 
 
 def test_a_scan_faults_once_for_sixteen_pages_at_most(tmp_path: Path) -> None:
-    """As a plain mapping does: the kernel maps what it has around the page that was touched."""
+    """A plain mapping faults as rarely: the kernel also maps cached pages around the one that is touched."""
     path, mib = tmp_path / "hits", 1 << 20
     path.write_bytes((b"needle" + b"x" * 58) * (9 * mib // 64))
     faults = page_faults("walk", path, 9 * mib // 64) - page_faults("walk", path, mib // 64)
@@ -211,7 +211,7 @@ def test_a_scan_faults_once_for_sixteen_pages_at_most(tmp_path: Path) -> None:
 
 @pytest.fixture
 def scratch() -> Iterator[Path]:
-    """Provide a folder beside the library, for what the temporary folder cannot do: tmpfs has no leases."""
+    """Provide a folder beside the library, since the temporary folder may be on tmpfs, which has no leases."""
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         yield Path(folder)
 
@@ -231,7 +231,7 @@ def test_a_call_makes_these_system_calls(
     if operation == "stable" and not has_leases(folder):
         pytest.skip("neither the temporary folder nor the build folder is on a file system with leases")
     found = system_calls(operation, files.sample(folder / "file", size).path)
-    # One word remembers where to map; now and then the library asks for room, which takes a pair of calls.
+    # The library remembers in one word where to map. Now and then it reserves new room, which takes two calls.
     for name in ("mmap", "munmap"):
         if name in expected:
             found[name] = min(found.get(name, 0), expected[name]) if found.get(name, 0) < 1.2 else found[name]
@@ -239,7 +239,10 @@ def test_a_call_makes_these_system_calls(
 
 
 def test_a_break_makes_as_many_system_calls_beside_ten_leases_as_beside_ten_thousand(tmp_path: Path) -> None:
-    """Opening, a writer that breaks the lease, closing. Threads that meet a lock or not make the number vary a little."""
+    """One round is opening, a writer that breaks the lease, and closing.
+
+    The number varies a little, since a thread may have to wait for a lock.
+    """
     one = files.sample(tmp_path / "file", 200 << 10)
     with mmg.opened(mmg.try_open(one.path, guarantee=abi.MMG_GUARANTEE_STABLE)) as handle:
         if mmg.info(handle).means != abi.MMG_MEANS_LEASE:
@@ -252,7 +255,8 @@ def test_a_break_makes_as_many_system_calls_beside_ten_leases_as_beside_ten_thou
     assert abs(few - all_of_them) < 2
 
 
-#: Regions of a process, few and many. With a search through all of them a loss among the many would cost ten times more.
+#: Few and many regions of a process. If a loss took a search through all regions, it would cost ten times more among
+#: many.
 MOST_REGIONS = 7000
 FEW, MANY = "lose-700", f"lose-{MOST_REGIONS}"
 MOST_A_LOSS = 2000.0
@@ -285,7 +289,9 @@ def test_a_loss_costs_the_same_however_many_regions_there_are(tmp_path: Path, de
 def test_a_loss_slows_pins_only_while_its_region_lives(tmp_path: Path) -> None:
     path = files.sample(tmp_path / "file", 256 << 10).path
     usual = instructions("pin", path)
-    assert instructions("pin-beside-loss", path) > usual + 10, "the comparison below would compare nothing"
+    assert instructions("pin-beside-loss", path) > usual + 10, (
+        "nothing was counted, so the test shows nothing"
+    )
     assert abs(instructions("pin-after-loss", path) - usual) <= 1
 
 

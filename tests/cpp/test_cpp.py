@@ -20,7 +20,7 @@ WAYS = [(compiler, standard) for compiler in COMPILERS for standard in STANDARDS
 
 
 def compile_it(compiler: str, standard: str, source: Path, program: Path) -> subprocess.CompletedProcess[str]:
-    """Compile and link with the library that was built."""
+    """Compile a program and link it with the library of this build."""
     library = library_path()
     command = [compiler, f"-std={standard}", *STRICT, "-I", str(ROOT / "include"), str(source)]
     command += ["-o", str(program), str(library), f"-Wl,-rpath,{library.parent}"]
@@ -29,7 +29,7 @@ def compile_it(compiler: str, standard: str, source: Path, program: Path) -> sub
 
 @pytest.fixture(scope="module", params=WAYS, ids=" ".join)
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the test program, compiled one way, warnings being errors."""
+    """Return the test program, compiled in one way, with warnings as errors."""
     path = tmp_path_factory.mktemp("cpp") / "raii"
     compiler, standard = request.param
     done = compile_it(compiler, standard, ROOT / "tests" / "cpp" / "raii.cpp", path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The Debian packages build from what git tracks, lintian has nothing to say, and what is in them is what belongs there."""
+"""The Debian packages build from the files that git tracks, lintian finds nothing, and they hold the right files."""
 
 from __future__ import annotations
 

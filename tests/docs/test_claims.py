@@ -21,7 +21,7 @@ REASONS = ("not a claim: ", "no test: ")
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: words of a document, and the tests that hold them, or why there is none."""
+    """One row of the table: words of a document, and the tests that hold them, or the reason why there is none."""
 
     document: str
     claim: str
@@ -53,7 +53,7 @@ def blocks_of(document: str) -> list[tuple[str, str]]:
     for line in [*(ROOT / document).read_text(encoding="utf-8").splitlines(), ""]:
         fenced ^= line.startswith("```")
         if re.match(r"\|[-| ]+$", line) and not fenced:
-            lines = []  # the row before it is the head of a table
+            lines = []  # the row before this one is the head of a table
         begins = re.match(r"#|\||- |\d+\. |\s*$|```", line) is not None
         if begins and lines:
             blocks.append((heading, words_of("\n".join(lines))))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The man pages say what the header says and are well made; what the documents name is there."""
+"""The man pages say what the header says and are well made, and everything that the documents name exists."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ FUNCTIONS = sorted(HEADER.functions)
 
 
 def shown(page: Path) -> str:
-    """Return a page as man shows it, on one line."""
+    """Return the text of a page as man shows it, in one line."""
     done = subprocess.run(["mandoc", "-T", "ascii", str(page)], capture_output=True, text=True, check=True)
-    plain = re.sub(r".\x08", "", done.stdout)  # bold and underlined
+    plain = re.sub(r".\x08", "", done.stdout)  # removes the marks of bold and underlined text
     return " ".join(re.sub(r"-\n\s*", "-", plain).split())
 
 
@@ -96,7 +96,7 @@ def test_what_a_document_links_to_is_there(document: Path) -> None:
     for target in targets:
         name, _, anchor = target.partition("#")
         if re.fullmatch(r"\w+(::\w+)*", target):
-            continue  # an item of the crate, whose links rustdoc resolves and checks
+            continue  # the link names an item of the crate, and rustdoc checks it
         path = document.parent / name if name else document
         if not path.exists() or (anchor and path.suffix == ".md" and anchor not in anchors(path)):
             missing.append(target)
@@ -105,7 +105,7 @@ def test_what_a_document_links_to_is_there(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_a_document_calls_by_name_is_in_the_header(document: Path) -> None:
-    # A row such as "| `OLD` | is `NEW` | ..." tells of a name that is no more.
+    # A row such as "| `OLD` | is `NEW` | ..." names a function that no longer exists.
     text = re.sub(r"^\| `\w+` \| is ", "", document.read_text(), flags=re.MULTILINE)
     words = set(re.findall(r"\bmmg_[a-z_]+|\bMMG_[A-Z0-9_]+", text))
     known = set(re.findall(r"\bmmg_[a-z_]+|\bMMG_[A-Z0-9_]+", HEADER.text))

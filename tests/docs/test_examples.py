@@ -32,7 +32,7 @@ STRICT = [
 
 
 def build(source: Path, program: Path) -> None:
-    """Build one of them on the library under test."""
+    """Build one of the examples with the library under test."""
     library = library_path()
     files: list[str | Path] = [source, library, f"-Wl,-rpath,{library.parent}", "-o", program]
     subprocess.run(["cc", *STRICT, f"-I{ROOT / 'include'}", *files], check=True)
@@ -40,7 +40,7 @@ def build(source: Path, program: Path) -> None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with every example in it."""
+    """Return the folder with the built examples."""
     folder = tmp_path_factory.mktemp("examples")
     for name in PROGRAMS:
         build(EXAMPLES / f"{name}.c", folder / name)
@@ -53,7 +53,7 @@ def run(*command: str | Path) -> tuple[int, str, str]:
 
 
 def start(*command: str | Path) -> subprocess.Popen[str]:
-    """Return a program that prints a line and waits for one."""
+    """Start a program that prints a line and waits for one."""
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
@@ -120,7 +120,7 @@ def test_a_host_with_its_own_handler_lives_when_its_file_is_cut(built: Path, tmp
 
 
 def test_without_the_library_in_its_handler_that_host_dies(built: Path, tmp_path: Path) -> None:
-    """The twin: the same program with the call taken out."""
+    """The twin is the same program without the call."""
     source = (EXAMPLES / "own_handler.c").read_text()
     twin = source.replace(
         "if (mmg_handle_fault(signo, info, context))\n", "if (signo == 0 || !info || !context)\n"
@@ -153,7 +153,7 @@ def test_mappings_of_other_code_live_and_the_ledger_tells(built: Path, tmp_path:
 
 
 def test_without_the_guard_that_program_dies(built: Path, tmp_path: Path) -> None:
-    """The twin: the same program with the call taken out."""
+    """The twin is the same program without the call."""
     source = (EXAMPLES / "foreign.c").read_text()
     twin = source.replace('    must(mmg_guard_process(MMG_SCOPE_FILES, 0), "guard");\n', "")
     assert twin != source
@@ -171,7 +171,7 @@ def test_without_the_guard_that_program_dies(built: Path, tmp_path: Path) -> Non
 
 
 def test_lines_tells_a_file_that_was_written_to(built: Path, tmp_path: Path) -> None:
-    """Another program writes to the file all the while, so that one of the readings is disturbed."""
+    """Another program writes to the file all the time, so that it disturbs one of the readings."""
     text = tmp_path / "text"
     text.write_bytes(b"some words\n" * 400_000)
     script = "import os, sys\nwhile True: os.pwrite(1, b'S', 0)\n"

@@ -25,7 +25,7 @@ import publication  # noqa: E402
 
 import markdown  # noqa: E402
 
-sys.path.remove(str(ROOT / "bench"))  # it has a launcher, too
+sys.path.remove(str(ROOT / "bench"))  # bench has a module `launcher`, too
 
 from launcher import cutting  # noqa: E402
 
@@ -36,7 +36,7 @@ NEEDLE = b"needle"
 
 
 def blocks(text: str, language: str) -> list[str]:
-    """Return the fenced blocks of one language."""
+    """Return the fenced blocks of one language in the README."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
@@ -87,7 +87,7 @@ def test_every_dev_command_that_a_document_names_is_there() -> None:
 
 
 def test_the_address_to_clone_from_is_the_one_of_the_publication(tmp_path: Path) -> None:
-    """With the checkout in the place of the address, the first block gives a folder in which ./dev is found."""
+    """With the checkout in place of the address, the first block makes a folder that has ./dev."""
     assert publication.main(["--check"]) == 0
     lines = blocks(README, "sh")[0].splitlines()
     clone = re.sub(r"(git clone) \S+", rf"\1 --quiet --depth 1 file://{ROOT}", lines[0])
@@ -139,7 +139,7 @@ sudo() { "$@"; }
 
 
 def installed(commands: str, folder: Path) -> list[str]:
-    """Return the lines that commands print which install below /usr/local of a machine of their own."""
+    """Run commands that install below /usr/local, in a /usr/local of their own. Return the lines that they print."""
     if os.geteuid() != 0:
         pytest.skip("installing below /usr/local, even for show, needs root")
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
@@ -158,7 +158,7 @@ def installed(commands: str, folder: Path) -> list[str]:
 
 def test_the_commands_to_install_build_and_run_work_as_they_stand(tmp_path: Path) -> None:
     commands = blocks(README, "sh")[1]
-    for word in ("-o ", "./"):  # the program itself goes elsewhere than into the checkout
+    for word in ("-o ", "./"):  # the program is built outside the checkout
         commands = commands.replace(f"{word}lines ", f"{word.replace('./', '')}{tmp_path}/lines ")
     assert installed(commands, tmp_path / "own")[-1] == f"{README.count(chr(10))} lines"
 
@@ -236,7 +236,7 @@ def test_the_command_with_the_launcher_keeps_the_program_alive(big_bin: Path) ->
 
 
 def words_of(line: str) -> str:
-    """Return a line without what differs from run to run: numbers, and the bars."""
+    """Return a line without the parts that differ from run to run: numbers and bars."""
     return " ".join(re.sub(r"[━─╳]+|[\d,]*\d", " ", line).split())
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The rule for users, and its limits, stand everywhere in the same words.
+"""The rule for users, and its limits, have the same words in every document.
 
-What the words promise is held by tests/contract/test_verify.py, and by the tests of each binding.
+tests/contract/test_verify.py and the tests of each binding show that the rule is true.
 """
 
 from __future__ import annotations

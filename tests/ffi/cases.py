@@ -28,26 +28,26 @@ def contents() -> bytes:
 
 CONTENTS = contents()
 CUT = SIZE // 2
-#: What is cut off is lost from there on; the rest of that page reads as zeros without a fault.
+#: The bytes from the cut on are lost. The rest of the last page reads as zeros without a fault.
 ALL = sum(CONTENTS) % 2**32
 LEFT = sum(CONTENTS[:CUT]) % 2**32
 
 
 @dataclass
 class Talk:
-    """One run of a program, as far as it has come."""
+    """One run of a program, and what it has printed so far."""
 
     process: subprocess.Popen[str]
     path: Path
     signal: signal.Signals
 
     def line(self) -> str:
-        """Return the next line that the program prints; empty at its end."""
+        """Return the next line that the program prints, or an empty string at its end."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().rstrip("\n")
 
     def wait_until_ready(self) -> None:
-        """Wait for the program to say that it is where it is wanted."""
+        """Wait until the program says that it is ready."""
         said = self.line()
         assert said == "ready", f"instead of 'ready': {said!r}{self.rest()}"
 
@@ -58,7 +58,7 @@ class Talk:
         self.process.stdin.flush()
 
     def rest(self) -> str:
-        """Return how the program ended, and what it said to that."""
+        """Return how the program ended, and its error messages."""
         out, errors = self.process.communicate(timeout=PATIENCE)
         return f"\n{out}{errors}\nexit code {self.process.returncode}"
 
@@ -67,7 +67,7 @@ Act = Callable[[Talk], None]
 
 
 def nothing(talk: Talk) -> None:
-    """Nothing happens meanwhile."""
+    """Change nothing while the program waits."""
 
 
 def cut(talk: Talk) -> None:
@@ -86,11 +86,12 @@ def rewrite(talk: Talk) -> None:
 
 
 def cut_then_signal(talk: Talk) -> None:
-    """Cut the file short, and send a signal when that is dealt with."""
+    """Cut the file short, and send a signal after the program has handled the cut."""
     cut(talk)
     talk.wait_until_ready()
     talk.process.send_signal(talk.signal)
-    # Where a handler runs between two steps of the program, waiting for a line is one; others have ended by now.
+    # Some languages run a handler between two steps of the program, and waiting for a line is such a step. Other
+    # programs have ended by now.
     time.sleep(0.2)
     with contextlib.suppress(BrokenPipeError):
         talk.go_on()
@@ -140,7 +141,7 @@ CASES = [
 
 
 def prepare(case: Case, path: Path) -> int | None:
-    """Make the file; the descriptor of a lock that is to be held meanwhile."""
+    """Make the file. Return the descriptor of a lock that is held meanwhile."""
     if case.file is not None:
         path.write_bytes(case.file)
     if not case.locked:

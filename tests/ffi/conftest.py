@@ -14,12 +14,12 @@ from ffi.matrix import MARKS, README, matrix, outcomes, versions
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What ./dev passes on."""
+    """Add the options that ./dev passes on."""
     parser.addoption("--write-matrix", action="store_true", help="put the matrix into tests/ffi/README.md")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Remember what became of each language and case."""
+    """Remember the result of each language and case."""
     if "test_a_language" not in report.nodeid or (report.when != "call" and report.passed):
         return
     language, case = report.nodeid.rpartition("[")[2].removesuffix("]").split("|")
@@ -27,7 +27,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Show it."""
+    """Print the matrix."""
     if not outcomes:
         return
     terminalreporter.section("languages and cases")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The languages: what ffi.toml says of each, and what becomes of it.
+"""The languages, as ffi.toml describes them.
 
 python3 tests/ffi/languages.py      the Debian packages that all of them need, for ./dev
 """
@@ -20,7 +20,7 @@ ROOT = HERE.parents[1]
 
 @dataclass(frozen=True)
 class Language:
-    """One folder."""
+    """One language and its folder."""
 
     folder: Path
     name: str
@@ -36,7 +36,7 @@ class Language:
 
     @classmethod
     def read(cls, folder: Path) -> Language:
-        """From ffi.toml."""
+        """Read ffi.toml."""
         given = tomllib.loads((folder / "ffi.toml").read_text())
         return cls(
             folder,

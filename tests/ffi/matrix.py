@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Remembers what became of each language and case in a run, and makes the table of README.md beside this file."""
+"""Remembers the result of each language and case in a run, and makes the table of README.md beside this file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ versions: dict[str, str] = {}
 
 
 def matrix() -> str:
-    """Return the table in Markdown: a row a case, a column a language."""
+    """Return the table in Markdown, with a row for each case and a column for each language."""
     names = [language.name for language in LANGUAGES]
     marks = {"x": "✓", "-": "–"}
     rows = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]

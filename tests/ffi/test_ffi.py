@@ -20,7 +20,7 @@ built: dict[str, str | None] = {}
 
 
 def missing_tool(language: Language) -> str | None:
-    """Return the tool without which a language cannot be tried, unless the suite installs everything."""
+    """Return the first missing tool of a language, or None when none is missing."""
     words = [*(command[0] for command in language.build), language.run[0]]
     absent = [word for word in words if "{" not in word and shutil.which(word) is None]
     return absent[0] if absent else None
@@ -28,7 +28,7 @@ def missing_tool(language: Language) -> str | None:
 
 @pytest.fixture
 def program(language: Language, library: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder where the language's program is built; once for all cases."""
+    """Return the folder in which the language's program is built, once for all cases."""
     out = tmp_path_factory.getbasetemp() / language.folder.name
     if language.name not in built:
         absent = missing_tool(language)
@@ -100,12 +100,12 @@ def test_a_language_does_what_it_must(
             os.close(lock)
     code = talk.process.returncode
     if case.own and language.twin_survives:
-        # The runtime's own handler makes an error of the fault, and is asked first.
+        # The runtime's own handler runs first, and turns the fault into an error.
         assert (code, out) == (0, f"error {language.twin_survives}\n"), f"{code}: {out}{errors}"
     elif not case.deaths:
         assert (code, case.holds(out.rstrip("\n"), path)) == (0, True), f"{code}: {out}{errors}"
     elif language.name == "Go":
-        # Its runtime makes the fault its own and ends the program with exit code 2.
+        # The runtime takes the fault for its own and ends the program with exit code 2.
         assert (code, "SIGBUS" in errors) == (2, True), f"{code}: {out}{errors}"
     else:
         assert -code in case.deaths, f"{code}: {out}{errors}"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The rooms of src/: arrows point down, one wing knows the kernel, and no name collides with a program's.
+"""The rooms of src/ use only lower rooms, only src/os/ knows the kernel, and no name collides with one of a program.
 
-Each rule is also held against a tree with a planted violation, so that a rule that sees nothing is noticed.
+Each rule is also applied to a tree with a planted violation, so that a rule that finds nothing is noticed.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def test_a_file_is_at_most_450_lines(tree: Tree) -> None:
 
 
 def planted(tmp_path: Path, name: str, addition: str) -> Tree:
-    """Return the tree with lines added to one file, compiled alone beside the objects that are there."""
+    """Return the tree with lines added to one file. Only this file is compiled again."""
     root, objects = tmp_path / "src", tmp_path / "objects"
     shutil.copytree(SOURCES, root)
     shutil.copytree(OBJECTS, objects)

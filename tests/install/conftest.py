@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What the installation tests have in common: the file that the consumers read."""
+"""Provides the file that the consumers in the installation tests read."""
 
 from __future__ import annotations
 

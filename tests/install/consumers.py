@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Commands that build and run other projects on the library, and what their programs ask for."""
+"""Builds and runs other projects with the library, and finds the libraries that their programs need."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ def works(program: Path, text: Path, libraries: Path | None = None) -> None:
 
 
 def needs(program: Path) -> set[str]:
-    """Return the names of the shared libraries that a program asks for."""
+    """Return the names of the shared libraries that a program needs."""
     return set(re.findall(r"\(NEEDED\).*\[(.+)\]", run("readelf", "-d", program)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The build as strangers run it: inside their project, with their compiler and settings, without Ninja, elsewhere."""
+"""The build works as strangers run it: inside their project, with their compiler and settings, and without Ninja."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pytest
 
 from install.consumers import CONSUMER, ROOT, needs, run, works
 
-# What other projects switch on for all that they build.
+# The settings that other projects use for everything that they build.
 STRICT = "-Wall -Wextra -Werror"
 
 
 def configure(source: Path, build: Path, *settings: str, generator: str = "Ninja") -> None:
-    """Configure a project for a build folder of its own."""
+    """Configure a project in a build folder of its own."""
     run("cmake", "-G", generator, "-S", source, "-B", build, "-DCMAKE_BUILD_TYPE=Release", *settings)
 
 
 def build_inside(how: str, build: Path, *settings: str, generator: str = "Ninja") -> None:
-    """Build the consumer, and within it the library."""
+    """Build the consumer, which also builds the library."""
     configure(CONSUMER, build, f"-DHOW={how}", f"-DMMAPGUARD_SOURCES={ROOT}", *settings, generator=generator)
     run("cmake", "--build", build, "--parallel", "2")
 
@@ -33,7 +33,7 @@ def files_below(folder: Path) -> set[str]:
 
 
 def compilers() -> list[str]:
-    """Return the C compilers of this machine, which all have to do."""
+    """Return the C compilers of this machine. The build must work with each."""
     return [name for name in ("gcc", "clang") if shutil.which(name)]
 
 
@@ -110,7 +110,7 @@ def test_make_does_as_well_as_ninja(text: Path, tmp_path: Path) -> None:
 
 
 def refusal(build: Path, *settings: str) -> str:
-    """Return what CMake says when it refuses to configure, as words with one space between them."""
+    """Return the message with which CMake refuses to configure, with single spaces."""
     done = subprocess.run(
         ["cmake", "-S", ROOT, "-B", build, *settings],
         env=os.environ | {"LC_ALL": "C"},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What `cmake --install` puts in place, used as other projects use it: by CMake, by pkg-config, shared and static."""
+"""Other projects can use the files that `cmake --install` installs: by CMake, by pkg-config, shared and static."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BUILD = Path(os.environ.get("MMAPGUARD_BUILD", ROOT / "build" / "release"))
 
 @pytest.fixture(scope="module")
 def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an installation that was moved after it was made: nothing in it may know where it was."""
+    """Return an installation that was moved after it was made. No file in it may depend on the old place."""
     first = tmp_path_factory.mktemp("first") / "usr"
     run("cmake", "--install", BUILD, "--prefix", first)
     second = tmp_path_factory.mktemp("moved") / "usr"
@@ -69,7 +69,7 @@ def test_a_cmake_project_that_needs_another_major_version_does_not_find_it(
 
 
 def pkg_config(prefix: Path, *words: str) -> list[str]:
-    """Return what pkg-config answers."""
+    """Return the output of pkg-config as words."""
     folder = library_folder(prefix) / "pkgconfig"
     return shlex.split(run("pkg-config", *words, "mmapguard", environment={"PKG_CONFIG_PATH": str(folder)}))
 
@@ -114,7 +114,7 @@ def test_destdir_and_absolute_directories_are_respected(tmp_path: Path) -> None:
 
 
 def guards(program: Path, folder: Path) -> None:
-    """The installed launcher keeps a program alive that maps a file which is cut, and says what was lost."""
+    """Check that the installed launcher keeps a program alive whose mapped file is cut, and reports the loss."""
     folder.mkdir(exist_ok=True)
     source = (
         "import mmap, os\n"

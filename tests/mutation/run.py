@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""./dev test mutation: change src/ on purpose, one line at a time, and count how many changes the tests notice.
+"""./dev test mutation: changes src/ on purpose, one line at a time, and counts how many changes the tests notice.
 
 usage: run.py [--count N] [--seed N] [--room ROOM] [--file PART]
 
-universalmutator writes the mutants by the rules in faults.rules; a sample of them is drawn with the seed. Each is built
-in a copy of the checkout. A mutant that does not compile, or that compiles to the same code, does not count. The others
-meet the C tests, the fastest first, and then the tests through ctypes, until one fails. A mutant that no test notices has
-survived, unless equivalents.txt says why nobody can notice it. The exit code is 0 when at least 90 of 100 were noticed.
+universalmutator writes the mutants by the rules in faults.rules; a sample of them is drawn with the seed. Each is
+built in a copy of the checkout. A mutant that does not compile, or that compiles to the same code, does not count.
+For each of the others, the C tests run, the fastest first, and then the tests through ctypes, until one fails. A
+mutant that no test notices has survived, unless equivalents.txt says why nobody can notice it. The exit code is 0
+when at least 90 of 100 were noticed.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ ROOT = HERE.parents[1]
 PLACE = ROOT / "build" / "mutation"
 TREE = PLACE / "tree"
 WANTED = 0.9
-#: A mutant may wait for ever. The whole suite takes a tenth of that.
+#: The limit of a command in seconds, since a mutant may wait for ever. The whole suite takes a tenth of this time.
 PATIENCE = 900.0
-#: C programs that take long, which run after the others.
+#: C programs that take long. They run after the others.
 SLOW = "storm|races|threads|media|truncation|sandbox|test_handle$"
-#: The tests through ctypes that a mutant of the library can fail, in the order of their time.
+#: The tests through ctypes that a mutant of the library can break, in the order of their time.
 FOLDERS = ("tests/contract", "tests/fault", "tests/stable", "tests/launcher")
 
 
@@ -60,7 +61,7 @@ def git_files() -> list[str]:
 
 
 def copy_checkout() -> None:
-    """Brings the copy up to date. Files that did not change keep their time, so that little is built."""
+    """Bring the copy up to date. Files that did not change keep their time, so that little is built."""
     for name in git_files():
         source, copy = ROOT / name, TREE / name
         if not copy.exists() or copy.read_bytes() != source.read_bytes():
@@ -100,7 +101,8 @@ def mutants_of(file: str) -> list[Mutant]:
 
 
 def contained(command: list[str]) -> list[str]:
-    """Return the command in name spaces of its own where we may, so that a mutant leaves no process and no mount behind."""
+    """Return the command with name spaces of its own where this is allowed, so that a mutant leaves no process and no
+    mount."""
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         return command
     return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
@@ -134,7 +136,7 @@ def build(log: Path) -> bool:
 
 
 def code_of_library() -> bytes:
-    """Return the machine code of the library, without what is only for debuggers."""
+    """Return the machine code of the library, without the data for debuggers."""
     stripped = PLACE / "stripped"
     library = TREE / "build/release/libmmapguard.so.1"
     subprocess.run(["strip", "-o", stripped, "-R", ".note.gnu.build-id", library], check=True)
@@ -142,7 +144,7 @@ def code_of_library() -> bytes:
 
 
 def test_commands() -> list[list[str]]:
-    """The tests, the fastest first; each command stops at its first failure."""
+    """Return the test commands, the fastest first. Each command stops at its first failure."""
     ctest = ["ctest", "--preset", "release", "--label-regex", "^unit$", "--parallel", "2", "--timeout", "300"]
     pytest = [".venv/bin/python", "-m", "pytest", "--quiet", "--exitfirst"]
     return [
@@ -161,7 +163,7 @@ def noticed_by(log: Path) -> str | None:
 
 
 def justified() -> set[tuple[str, str, str]]:
-    """Return what equivalents.txt excuses: the file, the line before and the line after."""
+    """Return the excuses of equivalents.txt: the file, the line before and the line after the change."""
     blocks = (HERE / "equivalents.txt").read_text(encoding="utf-8").split("\n\n")
     found = set()
     for block in blocks:
@@ -172,7 +174,7 @@ def justified() -> set[tuple[str, str, str]]:
 
 
 def try_out(mutant: Mutant, untouched: bytes, log: Path) -> str:
-    """Return what became of a mutant: "broken", "same", "survived", or who noticed it."""
+    """Return the result of a mutant: "broken", "same", "survived", or the test that noticed it."""
     copy = TREE / mutant.file
     lines = copy.read_text(encoding="utf-8").split("\n")
     lines[mutant.line - 1] = mutant.after
@@ -191,7 +193,7 @@ def try_out(mutant: Mutant, untouched: bytes, log: Path) -> str:
 def report(
     counts: dict[str, collections.Counter[str]], survivors: list[Mutant], excused: list[Mutant]
 ) -> float:
-    """Prints the score of each room and the survivors; returns the share that was noticed."""
+    """Print the score of each room and the survivors. Return the share that was noticed."""
     noticed = total = 0
     print(f"\n{'room':10}{'mutants':>9}{'noticed':>9}")
     for room, outcome in sorted(counts.items()):
@@ -210,7 +212,7 @@ def report(
 
 
 def main() -> int:
-    """Draws, tries and reports."""
+    """Draw the mutants, try each, and report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=100, help="how many mutants (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="which sample (default: %(default)s)")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Programs that run in a new interpreter with the installed package, and how they end."""
+"""Runs programs in a new interpreter with the installed package, and says how they end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def program(
     environment: Mapping[str, str] | None = None,
     feed: bytes = b"",
 ) -> Ended:
-    """Run `source` with `arguments` in sys.argv. The value is what it prints; `feed` is its standard input."""
+    """Run `source` with `arguments` in sys.argv and `feed` as its standard input. The value is what it prints."""
     done = subprocess.run(
         [sys.executable, *options, "-c", source, *map(os.fsdecode, arguments)],
         env={**os.environ, **(environment or {})},

@@ -17,7 +17,8 @@ HERE = Path(__file__).resolve().parent
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Not from the outside: the suites above take the sources of the package, these the installed one."""
+    """Skip this folder when pytest collects from a folder above: those suites use the sources of the package, not the
+    installed one."""
     return None if config.rootpath == HERE else True
 
 
@@ -40,14 +41,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """What the imported packages hold stays for good: no collection needs to look through it after every test."""
+    """Freeze the objects of the imported packages, so that the collection after each test does not look through
+    them."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
-    """Provide descriptors, mappings of files and the library's counters are after every test what they were before."""
+    """Compare descriptors, mappings of files and the library's counters after every test with those before it."""
     from support import watch
 
     gc.collect()

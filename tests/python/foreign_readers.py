@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Libraries that map files by themselves: each writes a file, maps it, and reads it after it was cut to one page.
+"""Runs libraries that map files by themselves: each writes a file, maps it, and reads it after it was cut to one
+page.
 
     python foreign_readers.py NAME PATH plain|guarded
 
-`plain` reads without mmapguard. `guarded` reads in a block of mmapguard.guard_process(), and prints as JSON what the block
-raised. Nothing here passes anything to mmapguard.
+`plain` reads without mmapguard. `guarded` reads in a block of mmapguard.guard_process(), and prints as JSON what the
+block raised. No reader passes anything to mmapguard.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-#: Numbers in a file: 8 MiB of them.
+#: The count of numbers in a file, which take 8 MiB.
 COUNT = 1 << 20
 LEFT = 4096
 
@@ -24,7 +25,7 @@ READERS: dict[str, Reader] = {}
 
 
 def reader(function: Reader) -> Reader:
-    """Register a reader. It yields when the file is mapped, and reads when it goes on."""
+    """Register a reader. The reader yields when the file is mapped, and then reads it."""
     READERS[function.__name__] = function
     return function
 
@@ -71,7 +72,7 @@ def numpy_memmap_copy_on_write(path: str) -> Iterator[None]:
     np.ones(COUNT).tofile(path)
     array = np.memmap(path, "f8", "c")
     yield
-    array[-1] = 7  # a page that was replaced can be written to, as the mapping could
+    array[-1] = 7  # the new page can be written to, as the mapping could
     assert array.sum() == LEFT / 8 + 7
 
 
@@ -297,7 +298,7 @@ def _read(name: str, path: str) -> None:
 
 
 def _guarded(name: str, path: str) -> dict[str, Any]:
-    """Return what the end of the block raised."""
+    """Run a reader in a block of guard_process(). Return what the end of the block raised."""
     import mmapguard
 
     try:
@@ -314,4 +315,4 @@ if __name__ == "__main__":
     else:
         result = _guarded(sys.argv[1], sys.argv[2])
         print(json.dumps(result), flush=True)
-        os._exit(0)  # what a library makes of zeros when the interpreter ends is its own affair
+        os._exit(0)  # a library may fail on the zeros when the interpreter ends, which is not under test

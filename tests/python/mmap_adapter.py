@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A module `mmap` for the standard library's own tests, whose mappings are read through mmapguard.
+"""Stands in for the module `mmap` in the standard library's own tests, and reads all mappings through mmapguard.
 
-Only reading is under test. What those tests write, as their preparation, this adapter puts into the file with pwrite(2);
-where they ask for anonymous memory, it takes a temporary file. So every byte that they see was read by a Region.
+Only reading is under test. When those tests write, as preparation, this adapter writes to the file with pwrite(2). In
+place of anonymous memory it uses a temporary file. So a Region has read every byte that they see.
 """
 
 # ruff: noqa: D102
@@ -20,7 +20,7 @@ _fds: dict[int, int] = {}
 
 
 class Mapping(mmapguard.Region):
-    """A Region with the constructor of mmap.mmap, and with a pen."""
+    """A Region with the constructor and the writing methods of mmap.mmap."""
 
     def __new__(
         cls,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Regions over mappings that somebody else has made: in place, contained, and kept from being unmapped."""
+"""Regions over mappings that another library has made use them in place, contain losses, and keep them mapped."""
 
 from __future__ import annotations
 

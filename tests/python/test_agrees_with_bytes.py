@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Whatever the arguments: a region answers as bytes and io.BytesIO do."""
+"""For any arguments, a region answers as bytes and io.BytesIO do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import mmapguard
 
 SIZES = (0, 1, 300, 70_000)
-#: Few different bytes, so that needles occur.
+#: Only few different bytes, so that needles occur.
 CONTENT = bytes((i * i // 7) % 3 + 97 for i in range(max(SIZES)))
 
 
@@ -36,7 +36,7 @@ def nothing_is_left_behind() -> None:
 
 
 def outcome(call: Callable[[], Any]) -> tuple[str, Any]:
-    """Return what a call returns or raises."""
+    """Return the value that a call returns, or the exception that it raises."""
     try:
         return "value", call()
     except Exception as error:
@@ -106,7 +106,7 @@ steps = st.lists(
 @given(steps=steps)
 @settings(max_examples=300, deadline=None)
 def test_reading_and_seeking(pair: tuple[mmapguard.Region, bytes], steps: list[tuple[Any, ...]]) -> None:
-    """As io.BytesIO, except that there is no place outside the region to seek to: that is ValueError, as with mmap."""
+    """A region does as io.BytesIO, except that seeking outside the region is a ValueError, as with mmap."""
     region, data = pair
     region.seek(0)
     file = io.BytesIO(data)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A region as an Arrow array, with the real packages: where its bytes are, whom they outlive, what a loss does to them."""
+"""A region is an Arrow array for the real packages: no byte is copied, the bytes live as long as the array, and a
+loss is reported."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def address_of(region: mmapguard.Region) -> int:
 
 
 def by_pyarrow(region: mmapguard.Region) -> tuple[Any, int, bytes]:
-    """Return the array, the address of its bytes, and the bytes."""
+    """Let pyarrow make an array. Return it, the address of its bytes, and the bytes."""
     made = pa.array(region)
     assert made.type == pa.uint8()
     return made, made.buffers()[1].address, made.to_numpy().tobytes()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Views: zero copy, read-only, each with a pin, alive past the end of their region."""
+"""Views copy nothing, are read-only, hold a pin each, and outlive the end of their region."""
 
 from __future__ import annotations
 

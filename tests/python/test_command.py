@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""python -m mmapguard FILE: what can be promised, by which means, and why not more; exit codes that mean something."""
+"""python -m mmapguard FILE: prints what can be promised, by which means, and why not more.
+
+Each exit code has a meaning.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,7 @@ def test_a_long_reason_goes_on_in_the_next_lines(large: Path) -> None:
 
 
 def test_a_demand_that_cannot_be_met_is_exit_code_3(large: Path) -> None:
-    with large.open("r+b"):  # a writer: no lease
+    with large.open("r+b"):  # with a writer there is no lease
         code, told = report("--copy-limit", "1", large)
         assert code == 0
         assert not attempt(told, "stable, mapped")["attained"]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What a call costs beside the standard library's mmap, in instructions: they are the same on a busy machine.
+"""Calls cost about as many instructions as those of the standard library's mmap.
+
+A busy machine does not change the numbers.
 
 One program runs under callgrind for each side. It calls getppid(2) between the pieces of work, and callgrind writes down what
 was executed until then.
@@ -16,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-#: The work, `rounds` times each, and how many of mmap's instructions it may take.
+#: Each piece of work, done `rounds` times, and how many times the instructions of mmap it may take.
 WORK: dict[str, tuple[str, float]] = {
     "iteration": ("for _ in itertools.islice(x, 20 * rounds): pass", 1.2),
     "readline": ("x.seek(0)\nfor _ in range(rounds): x.readline()", 1.1),

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A Dask cluster: references pass through a scheduler that does not have the file, and a file that changes is an error.
+"""In a Dask cluster, references pass through a scheduler that does not have the file, and a file that changes is an
+error.
 
-The scheduler runs in a mount namespace in which the folder of the file is empty. Client and workers run beside it. Dask leaves
-threads behind, so all of it is in programs of its own; the example runs as a user runs it.
+The scheduler runs in a mount namespace in which the folder of the file is empty. Client and workers run beside it.
+Dask leaves threads behind, so all of this runs in programs of its own. The example runs as a user runs it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "python"
 
 
 def haystack(path: Path, size: int) -> int:
-    """Return a file of `size` bytes in which 'needle' stands now and then, also across the edges of pieces."""
+    """Write a file of `size` bytes with 'needle' in some places, also across the edges of pieces.
+
+    Return how often.
+    """
     with path.open("wb") as file:
         file.truncate(size)
         places = {*range(1000, size - 6, 777_777), *range((8 << 20) - 3, size - 6, 8 << 20)}
@@ -83,7 +87,8 @@ def _address(file: Path, scheduler: subprocess.Popen[bytes]) -> str:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """Provide the address of a scheduler that sees the folder of the data empty, with two workers; and that folder."""
+    """Provide the address of a scheduler with two workers, and the folder of the data, which the scheduler sees
+    empty."""
     files.require_root("mounts an empty file system over a folder, for one process")
     data, rest = tmp_path / "data", tmp_path / "cluster"
     data.mkdir()
@@ -208,7 +213,10 @@ def test_a_file_that_changes_is_an_error_of_its_tasks(change: str, cluster: tupl
 
 
 def test_the_example_says_that_its_file_changed(tmp_path: Path) -> None:
-    """The file is cut while the cluster starts or searches: one line, and an exit status, within the time of a run."""
+    """The file is cut while the cluster starts or searches.
+
+    The example ends with one line and an exit status, within the time of a run.
+    """
     haystack(tmp_path / "big", 40 << 20)
     source = """
 import os, sys

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""With the real packages: a region goes wherever a buffer or a file is asked for, without a copy where that is possible.
+"""With the real packages, a region works wherever they take a buffer or a file, without a copy where that is
+possible.
 
-Each test also sees to it that the bytes come from the mapping: through the address of what the package made, or through
+Each test also checks that the bytes come from the mapping: through the address of what the package made, or through
 the pin that its buffer holds.
 """
 
@@ -36,7 +37,8 @@ from support import watch
 
 ROWS = 200_000
 
-# polars starts its threads, with descriptors of their own, at its first query: before anything is counted.
+# polars starts its threads, which have descriptors, at its first query. The query runs here, before the test counts
+# anything.
 for _write, _read in ((pl.DataFrame.write_parquet, pl.read_parquet), (pl.DataFrame.write_ipc, pl.read_ipc)):
     _write(pl.DataFrame({"a": [1]}), _file := io.BytesIO())
     _read(_file.getvalue())
@@ -167,10 +169,10 @@ def test_safetensors_loads_from_a_region(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     safetensors.numpy.save_file(tensors, path)
     with mmapguard.open(path) as region:
-        loaded = safetensors.numpy.load(region[:])  # it takes nothing but bytes
+        loaded = safetensors.numpy.load(region[:])  # it takes only bytes
         assert loaded.keys() == tensors.keys()
         assert all(np.array_equal(loaded[name], tensors[name]) for name in tensors)
-        # The format is meant to be read in place; so it can be.
+        # The format is made for reading in place, and a region allows this.
         (length,) = struct.unpack_from("<Q", region)
         header = json.loads(region[8 : 8 + length])
         start, stop = header["a"]["data_offsets"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Bad input: the exception that users of CPython expect, with errno and filename where there is one."""
+"""Bad input raises the exception that users of CPython expect, with errno and filename where there is one."""
 
 from __future__ import annotations
 

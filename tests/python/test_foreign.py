@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Mappings that others made: a guarded process lives on, and the block, the ledger and the log tell what was lost."""
+"""A guarded process lives on when a mapping of another library loses bytes.
+
+The block, the ledger and the log report the loss.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,7 @@ def lose(view: mmap.mmap, path: Path, left: int = 0) -> None:
 
 
 def guarded(work: Callable[[], object]) -> None:
-    """Do something in a block of guard_process()."""
+    """Run a function in a block of guard_process()."""
     with mmapguard.guard_process():
         work()
 
@@ -129,7 +132,7 @@ def test_a_loss_in_another_thread_is_told(tmp_path: Path) -> None:
 
 
 def test_a_region_tells_of_its_own_losses(tmp_path: Path) -> None:
-    """A loss that the block of the region has raised already is not raised once more."""
+    """The outer block does not raise a loss again that the block of the region has raised."""
     sample = files.sample(tmp_path / "file", files.LARGE)
     with mmapguard.guard_process(), mmapguard.open(sample.path) as region:
         os.truncate(sample.path, 0)
@@ -201,7 +204,7 @@ def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
 
 
 def test_records_that_were_overwritten_are_counted(tmp_path: Path) -> None:
-    """The newest 1024 are kept. Each file that is cut is one record here."""
+    """The ledger keeps the newest 1024 records. Each file that is cut makes one record here."""
     mark, many = mmapguard.losses().mark, 1100
     guard = mmapguard.guard_process().start()
     try:

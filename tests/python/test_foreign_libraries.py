@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Twenty libraries that map files by themselves live on while the process is guarded, and the block tells which file lost
-bytes. Each has a twin without the guard, which dies in the same test.
+"""A program lives on while it is guarded and one of twenty libraries reads a mapped file that was cut.\n\nThe block
+reports which file lost bytes. Each program has a twin without the guard, which dies in the same test.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ def test_a_program_is_guarded(tmp_path: Path) -> None:
 
 
 def test_signals_and_streams_are_those_of_the_caller(tmp_path: Path) -> None:
-    # An interpreter ignores some signals for itself, so a shell has to tell what it got.
+    # Python ignores some signals in its own process, so the test lets a shell print the ignored signals that it
+    # inherits.
     done = run(
         *COMMANDS["module"],
         "run",

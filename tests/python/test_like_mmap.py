@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A region reads like mmap.mmap: the standard library's own tests say so.
+"""A region reads like mmap.mmap, as the standard library's own tests show.
 
-They are the ones that come with the interpreter, test.test_mmap, run on the adapter in mmap_adapter.py. What is about
-writing is left out below; where a region differs on purpose, the test must fail, or the difference is no more.
+The tests are test.test_mmap of the interpreter, and run on the adapter in mmap_adapter.py. The tests of writing are
+left out below. Where a region differs on purpose, the test must fail; otherwise the difference no longer exists.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _cases() -> Iterator[tuple[str, str]]:
     for kind in ("MmapTests", "LargeMmapTests"):
         case = getattr(STDLIB, kind)
         for name in unittest.defaultTestLoader.getTestCaseNames(case):
-            # What the standard library skips here at once is for Windows.
+            # The tests that the standard library skips at once are for Windows.
             if name not in WRITING and not getattr(getattr(case, name), "__unittest_skip__", False):
                 yield kind, name
 
@@ -97,7 +97,7 @@ else:
             pytest.skip(f"the standard library skips it: {result.skipped[0][1]}")
         failures = [text for _, text in result.failures + result.errors]
         if name in DIFFERENT:
-            assert failures, f"no difference any more: {DIFFERENT[name]}"
+            assert failures, f"the region no longer differs: {DIFFERENT[name]}"
         else:
             assert not failures, failures[0]
 

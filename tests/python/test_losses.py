@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A loss is told once it matters: by each reading call, for each view, past close(), and at the end of the interpreter."""
+"""A loss is reported by each reading call, for each view, after close(), and at the end of the interpreter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ CUT = WHOLE - 1000
 
 @pytest.fixture
 def cut_in_its_last_page(tmp_path: Path) -> Iterator[tuple[mmapguard.Region, Path]]:
-    """Provide a region whose file ends a thousand bytes early by now, in the same page: no byte of it faults."""
+    """Provide a region whose file has lost its last thousand bytes.
+
+    They are in the last page, so no read of it faults.
+    """
     path = tmp_path / "file"
     path.write_bytes(b"x" * (WHOLE - 3) + b"END")
     region = mmapguard.open(path)
@@ -80,7 +83,10 @@ def test_bytes_before_the_cut_are_read_as_before(
 
 
 def test_zeros_of_the_file_are_no_loss(tmp_path: Path) -> None:
-    """A loss reads as zeros, and so do zeros: each end of a range that is one is asked for, and is true."""
+    """Lost bytes read as zeros, and so do zeros of the file.
+
+    A range may start or end in such zeros, and they are no loss.
+    """
     path = tmp_path / "zeros"
     path.write_bytes(bytes(300_000))
     with mmapguard.open(path, backing="map") as region:
@@ -93,7 +99,10 @@ def test_zeros_of_the_file_are_no_loss(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [1, 100, 4096, 4097, 10_000, 100_000])
 def test_a_cut_anywhere_is_found_by_a_read_that_ends_behind_it(length: int, tmp_path: Path) -> None:
-    """The cut is in the middle of the file, and of a page, of which the rest reads as zeros without a fault."""
+    """The cut is in the middle of the file and in the middle of a page.
+
+    The rest of that page reads as zeros without a fault.
+    """
     path = tmp_path / "file"
     for cut in (200_000, 200_704, 200_705, 204_799):
         path.write_bytes(b"x" * 400_000)
@@ -109,7 +118,7 @@ def test_a_cut_anywhere_is_found_by_a_read_that_ends_behind_it(length: int, tmp_
 
 
 def _until_lost(path: Path, seen: list[int]) -> None:
-    """Reads in rounds, in the third of which the file is cut."""
+    """Read in rounds. The file is cut in the third."""
     with mmapguard.open(path) as region, memoryview(region) as view:
         for at in range(0, len(view), 65_536):
             if region.lost:
@@ -184,7 +193,7 @@ def test_the_last_view_gives_everything_back(large: Path) -> None:
 
 
 class _Panic(BaseException):
-    """As pyo3's PanicException: no Exception, and yet no reason to hide a loss."""
+    """Stands in for pyo3's PanicException, which is no Exception. Such an exception must not hide a loss either."""
 
 
 def _lose_and_raise(path: Path, raised: type[BaseException]) -> None:
@@ -266,7 +275,10 @@ def test_no_loss_and_no_news_end_as_ever(body: str, large: Path) -> None:
 
 
 def test_a_loss_found_while_the_modules_end_is_one_line(large: Path) -> None:
-    """By a finalizer that reads after the last look: there is a line still, though the status is out of reach."""
+    """A finalizer reads after the library has looked for losses.
+
+    The line is still printed, though the exit status cannot change.
+    """
     body = """
 class Late:
     def __del__(self, truncate=os.truncate, path=path):

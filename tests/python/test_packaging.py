@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Packaging: the source distribution builds, the wheel is abi3 and manylinux with the library inside, and every CPython
-that is here runs the tests with that one wheel.
+"""The source distribution builds, and the wheel is abi3 and manylinux with the library inside.
+
+Every CPython of this machine runs the tests with that one wheel.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:
-    """Run a command that must succeed; what it prints."""
+    """Run a command that must succeed. Return what it prints."""
     done = subprocess.run(
         command,
         cwd=cwd,
@@ -42,7 +43,7 @@ def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> st
 
 
 def folder_of_the_package() -> Path:
-    """Return where the package is installed."""
+    """Return the folder of the installed package."""
     return Path(str(mmapguard.__file__)).parent
 
 
@@ -106,7 +107,7 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
 
 @pytest.fixture(scope="module")
 def repaired(distributions: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the wheel, as auditwheel makes it fit for other machines."""
+    """Return the wheel after auditwheel has made it fit for other machines."""
     folder = tmp_path_factory.mktemp("repaired")
     tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     run(sys.executable, "-m", "auditwheel", "repair", "-w", folder, distributions[1], PATH=tools)
@@ -185,7 +186,7 @@ def test_the_wheel_has_a_command_and_says_where_its_project_is(repaired: Path) -
 
 
 def test_the_build_refuses_a_free_threaded_cpython(tmp_path: Path) -> None:
-    """With an interpreter that says of itself that it is one; all else is the one that runs the tests."""
+    """A script answers the question of the build in place of the interpreter."""
     cmake = shutil.which("cmake")
     if cmake is None:
         pytest.skip("CMake is not here")
@@ -207,7 +208,7 @@ def test_the_build_refuses_a_free_threaded_cpython(tmp_path: Path) -> None:
 
 
 def test_functions_that_files_share_have_one_prefix() -> None:
-    """What a static build would show beside the program's own names."""
+    """In a static build, these names stand beside the names of the program."""
     shared = []
     for path in sorted((ROOT / "bindings" / "python").glob("*.c")):
         for before, name in re.findall(r"^([\w *]+)\n(\w+)\(", path.read_text(), re.MULTILINE):
@@ -218,7 +219,7 @@ def test_functions_that_files_share_have_one_prefix() -> None:
 
 
 def pythons() -> list[str]:
-    """Return every CPython from 3.11 on that this machine has, one of each version, free-threaded ones left out."""
+    """Return one CPython of each version from 3.11 on that this machine has, without free-threaded ones."""
     folders = [Path(part) for part in os.environ.get("PATH", "").split(os.pathsep) if part]
     roots = [
         Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions",
@@ -245,7 +246,7 @@ def pythons() -> list[str]:
 
 
 def needs(*packages: str) -> Sequence[str]:
-    """Packages with their pins."""
+    """Return the pinned requirements of these packages."""
     pins = (ROOT / "requirements-python.txt").read_text()
     return [re.search(rf"(?m)^{name}==\S+$", pins)[0] for name in packages]  # type: ignore[index]
 

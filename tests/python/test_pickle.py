@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Pickling passes a reference to the file, never its bytes; it opens where it is used, and only the same file."""
+"""Pickling passes a reference to the file and not its bytes.
+
+The reference opens the file at its first use, and only the same file.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ class _Named(mmapguard.Region):
 
 
 def test_pickling_and_unpickling_touch_no_file(large: Path) -> None:
-    """With the file away, and every opening told of by the interpreter."""
+    """The file is away, and an audit hook of the interpreter sees every opening."""
     source = """
 import os, pickle, sys, mmapguard
 path, opened = sys.argv[1], []
@@ -215,7 +218,7 @@ def test_windows_of_a_reference_are_ranges_of_the_region(large: Path) -> None:
 
 
 def test_all_windows_of_a_region_mean_one_file(large: Path) -> None:
-    """A replacement half-way is an error for the rest, never a second version."""
+    """When the file is replaced half-way, the other windows raise an error. They never read the new version."""
     with mmapguard.open(large) as region:
         first, second = region.reference(0, 70_000), region.reference(70_000)
     assert len(first) == 70_000
@@ -250,7 +253,7 @@ def _replace(path: Path) -> None:
 def test_another_file_is_stale_at_the_first_use(
     what: str, change: Callable[[Path], None], large: Path
 ) -> None:
-    """Also for a window that a file that was cut has no more: the identity is compared before the window."""
+    """This also holds for a window behind the end of a cut file: the identity is compared before the window."""
     with mmapguard.open(large, backing="copy") as region:
         window = pickle.loads(pickle.dumps(region.reference(100_000)))
         passed = pickle.dumps(region)
@@ -297,7 +300,8 @@ def test_what_has_no_path_cannot_be_pickled(large: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_worker_processes_map_the_same_file(method: str, large: Path) -> None:
-    """In a program of its own, for multiprocessing leaves its helpers running until the end of the process."""
+    """This runs in a program of its own, since multiprocessing leaves helpers running until the end of the
+    process."""
     source = """
 import concurrent.futures, multiprocessing, sys, zlib
 import mmapguard

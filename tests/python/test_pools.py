@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""References in pools of processes: a file that changes on the way is an error of the task, and the pool goes on.
+"""A reference whose file changes on the way to a pool of processes is an error of the task, and the pool goes on.
 
 Each pool runs in a program of its own, since it leaves helpers behind. The task gets a reference to a file that was changed in
 between; its error arrives, with the path, and the same workers then do the next task.
@@ -135,7 +135,7 @@ def _run(pool: str, change: str, path: Path) -> None:
     folder.mkdir()
     script = folder / "pool_program.py"
     script.write_text(source)
-    # From a file, and not by -c: the workers of a spawned pool import the main module.
+    # The program is run from a file and not by -c, since the workers of a spawned pool import the main module.
     done = subprocess.run(
         [sys.executable, script, path],
         env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"},

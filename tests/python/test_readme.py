@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The README of the package is true: each program in it runs, each name in its tables is there, and survives a cut."""
+"""The README of the package is true: each program in it runs and survives a cut, and each name in its tables
+exists."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ README = (ROOT / "bindings" / "python" / "README.md").read_text(encoding="utf-8"
 
 
 def _programs() -> dict[str, str]:
-    """Return the blocks of Python, by the heading before each."""
+    """Return the programs in Python, by the heading before each."""
     found, heading = {}, ""
     for title, block in re.findall(r"^#+ (.*?)$|^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL):
         heading = title or heading
@@ -91,7 +92,7 @@ def test_every_program_runs_and_prints_what_it_should(title: str, folder: Path) 
     assert done.stdout == _expected(folder)[title]
 
 
-#: Where a program has its file cut, so that it has begun to read.
+#: The line at which the test cuts the file of a program. The program has begun to read by then.
 CUTS = {
     "mmapguard for Python": ("digest =", "big.bin"),
     "Load a `.npy` file without a copy": ("total = load", "array.npy"),

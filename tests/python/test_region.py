@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What a region is and says: opening, options, information, blocks, and that there is no half-built one."""
+"""Regions: opening, options, information, blocks, and no region that is half built."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_every_option_of_the_library_has_its_keyword() -> None:
         "guarantee",
         "lock_wait_ms",
         "max_lease_wait_ms",
-        "stream_wait_ms",  # here it is `timeout`, which Python's own waits keep
+        "stream_wait_ms",  # in Python the option is `timeout`
         "reserved",
     }
     assert members <= keywords
@@ -296,7 +296,7 @@ def test_a_block_on_a_file_that_is_no_longer_what_it_was_ends_in_an_error(
 
 def test_a_change_is_a_warning_each_time_and_not_once_for_a_line(large: Path) -> None:
     with warnings.catch_warnings(record=True) as seen:
-        warnings.resetwarnings()  # the default filter shows a warning once for each line
+        warnings.resetwarnings()  # the default filter shows a warning only once for each line
         warnings.simplefilter("default")
         for _ in range(3):
             with mmapguard.open(large):

@@ -148,7 +148,10 @@ os._exit(0)
 
 @pytest.mark.parametrize("wait", WAITS)
 def test_control_c_ends_the_wait(wait: str, tmp_path: Path) -> None:
-    """It ends it at all; how soon is printed. Without the cure, the process has to be killed."""
+    """Ctrl-C must end the wait at all; the time is only printed.
+
+    Before this was mended, the process had to be killed.
+    """
     import fcntl
 
     os.mkfifo(tmp_path / "fifo")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Threads: what can block lets the others run, and closing at any moment is safe."""
+"""Calls that can block let other threads run, and closing at any moment is safe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "python"
 
 
 def test_waiting_for_a_writer_lets_other_threads_run(tmp_path: Path) -> None:
-    """With the GIL held, the thread that is to write would never get to it, and this would hang."""
+    """If the call held the GIL, the writing thread would never run, and the test would hang."""
     os.mkfifo(tmp_path / "fifo")
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(mmapguard.open, tmp_path / "fifo", fifo_wait=True)
@@ -54,7 +54,7 @@ def test_waiting_for_a_lock_lets_other_threads_run(large: Path) -> None:
 
 
 def test_a_signal_ends_the_wait_for_a_lock(large: Path) -> None:
-    """Ctrl-C must not have to wait until somebody else unlocks."""
+    """Ctrl-C must not wait until another process unlocks."""
     source = """
 import signal, sys, mmapguard
 signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """A file is cut short under a reader: the interpreter lives, and the end of the block says from which byte on.
 
-Each reader runs in a child, with the standard library's mmap doing the same in another child beside it, which dies of
-SIGBUS. It does so in the main thread and in worker threads, and with faulthandler off, on before mmapguard is imported, and on
-after the first file was opened.
+Each reader runs in a child. A twin in another child does the same with the standard library's mmap, and dies of
+SIGBUS. Readers run in the main thread and in worker threads, with faulthandler off, with it on before mmapguard is
+imported, and with it on after the first file was opened.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from children import program
 
 from support import files
 
-#: What a reader does with `region`, after the file was cut to two pages. Each must touch the lost part.
+#: Expressions over `region`, for after the file was cut to two pages. Each must touch the lost part.
 READERS = {
     "numpy sum": "import numpy as np; result = int(np.frombuffer(region, np.uint8).sum())",
     "numpy compare": "import numpy as np; result = int((np.frombuffer(region, '<u4', count=len(region) // 4) == 7).sum())",
@@ -39,7 +39,7 @@ READERS = {
     "write to a file": "result = sum(map(len, [bytes(memoryview(region)[at:at + 4096]) for at in range(0, len(region), 4096)]))",
 }
 
-#: And those that raise at once, before the end of the block. With mmap they die just the same.
+#: Expressions that raise at once, before the end of the block. With mmap the process dies as well.
 PROMPT_READERS = {
     "slice": "result = region[:]",
     "slice with a step": "result = region[::1000]",
@@ -156,7 +156,7 @@ plain[-1]
 
 
 def test_an_error_in_the_block_becomes_the_context_of_the_loss(large: Path) -> None:
-    """Zeros look like nonsense to a parser; its complaint is not the cause."""
+    """A parser fails on the zeros of a loss. Its error is not the cause."""
     source = """
 import os, sys, mmapguard
 try:

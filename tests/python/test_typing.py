@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Type checkers accept a program that uses the installed package, at their strictest, and find the mistakes in another."""
+"""Type checkers with the strictest settings accept one program that uses the installed package, and find the mistakes
+in another."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ CONFIGURATION = {
 
 
 def mypy(file: Path, tmp_path: Path) -> list[int]:
-    """Return the lines in which mypy finds errors. With no configuration but strictness, and away from the sources."""
+    """Return the lines in which mypy finds errors. mypy runs outside the sources, with no configuration except
+    strictness."""
     done = subprocess.run(
         [
             sys.executable,
@@ -111,7 +113,8 @@ def test_the_stub_declares_what_the_extension_has() -> None:
 
 def test_every_public_symbol_has_a_known_type() -> None:
     pytest.importorskip("pyright", reason="pyright is not installed")
-    # --verifytypes heeds no --pythonpath: the package is looked for in the environment of the first Python on the path.
+    # --verifytypes ignores --pythonpath: pyright looks for the package in the environment of the first Python on the
+    # path.
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
     done = subprocess.run(
         [sys.executable, "-m", "pyright", "--verifytypes", "mmapguard", "--ignoreexternal", "--outputjson"],

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Bare Debian systems in folders: made by debootstrap, entered by chroot(2) in namespaces of their own.
+"""Makes bare Debian systems in folders by debootstrap, and runs commands in them by chroot(2), in namespaces of their
+own.
 
-What is mounted for a command, and every process that the command starts, ends with the command.
+The mounts for a command, and every process that the command starts, end with the command.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ MIRROR = os.environ.get("MMAPGUARD_DEBIAN_MIRROR", "http://deb.debian.org/debian
 SCRIPTS = Path("/usr/share/debootstrap/scripts")
 USER = "visitor"
 
-# How this machine reaches the network, which a system inside it has to do the same way.
+# The files by which this machine reaches the network. The new system needs the same.
 NETWORK = ("http_proxy", "https_proxy", "no_proxy", "PIP_INDEX_URL", "PIP_CERT", "SSL_CERT_FILE", "GOPROXY")
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
-# Arguments: the folder, then the command with its words.
+# The arguments are the folder, and then the command with its words.
 ENTER = """
 mount -t proc proc "$0/proc"
 mount -t sysfs sysfs "$0/sys"
@@ -35,7 +36,7 @@ class BareDebian:
     """A minimal Debian in a folder, with a user and a copy of this checkout in that user's home."""
 
     def __init__(self, folder: Path, suite: str, *options: str) -> None:
-        """Make the system; this takes a minute, and the network. The options are those of debootstrap."""
+        """Make the system with these options of debootstrap. This takes a minute and needs the network."""
         self.folder = folder
         script = (
             [] if (SCRIPTS / suite).exists() else [SCRIPTS / "sid"]
@@ -64,7 +65,7 @@ class BareDebian:
         self.checked("root", f"chown -R {USER}: /home/{USER}/{name}")
 
     def allow_sudo(self) -> None:
-        """Install sudo, and let the user have it without a password."""
+        """Install sudo, and let the user use it without a password."""
         self.checked("root", "apt-get update -q && apt-get install -qy --no-install-recommends sudo")
         (self.folder / "etc/sudoers.d/visitor").write_text(f"{USER} ALL=(ALL) NOPASSWD: ALL\n")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What a stranger types on a bare Debian 12 or 13: the commands of the README, with sudo and without, from an archive."""
+"""The commands of the README work on a bare Debian 12 or 13, with sudo and without, from an archive."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_setup_leaves_nothing_to_install_for_the_demo_and_the_tests(with_sudo: B
 
 def test_the_first_commands_of_the_readme_work_as_a_user_with_sudo(with_sudo: BareDebian) -> None:
     clone, change, *rest = commands(0)
-    assert clone.startswith("git clone ")  # nothing is published there yet: the archive stands in its place
+    assert clone.startswith("git clone ")  # the address is not published yet, so the test uses the archive
     assert rest == ["./dev demo", "./dev test"]
     said = with_sudo.checked(USER, "\n".join([change, *rest]))
     assert re.search(r"^==> ./dev test: passed", said, re.MULTILINE)
@@ -110,7 +110,7 @@ def test_the_python_package_installs_as_the_readme_says(with_sudo: BareDebian) -
 
 
 def test_the_python_and_lua_programs_of_the_readme_run(with_sudo: BareDebian) -> None:
-    """On the packages that ./dev demo has built."""
+    """The programs use the packages that ./dev demo has built."""
     for language, command in (
         ("python", "PYTHONPATH=$HOME/mmapguard/build/demo/python python3"),
         ("lua", "LUA_CPATH=$HOME/mmapguard/build/demo/bindings/lua/lib/5.4/?.so lua5.4"),

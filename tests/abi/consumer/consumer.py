@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The same for ctypes: a program that knows nothing of the library but abi.json, from which it makes its declarations.
+"""The consumer in ctypes: a program that knows only abi.json of the library, and makes its declarations from it.
 
-usage: consumer.py DESCRIPTION LIBRARY FILE, which is written. Says nothing when all is well.
+usage: consumer.py DESCRIPTION LIBRARY FILE. The program writes FILE. It prints nothing when all is well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PLAIN = {"char": ctypes.c_char} | {
 
 
 class Declared:
-    """Types, constants and calls, as the description has them."""
+    """The types, constants and calls of the description."""
 
     def __init__(self, description: dict[str, Any], library: ctypes.CDLL) -> None:
         self.types: dict[str, Any] = dict(PLAIN)
@@ -48,24 +48,24 @@ class Declared:
             self.calls[name] = call
 
     def type(self, kind: str) -> Any:
-        """Return the ctypes type for one of the header."""
+        """Return the ctypes type for a type of the header."""
         kind = kind.removeprefix("const ")
         if array := re.fullmatch(r"(.+)\[(\d+)\]", kind):
             return self.type(array[1]) * int(array[2])
         if kind == "char *":
             return ctypes.c_char_p
-        if kind == "void *" or kind.startswith("struct "):  # what it points to is not ours
+        if kind == "void *" or kind.startswith("struct "):  # the program does not use what it points to
             return ctypes.c_void_p
         if kind.endswith("*"):
             return ctypes.POINTER(self.type(kind.removesuffix("*").strip()))
         return self.types[kind]
 
     def sized(self, name: str) -> Any:
-        """Return a structure that says how large it is."""
+        """Return a structure with its size filled in."""
         return self.types[name](struct_size=ctypes.sizeof(self.types[name]))
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """Call, with structures and numbers that are filled passed by reference."""
+        """Call a function. Structures and numbers that the call fills are passed by reference."""
         kinds = self.calls[name].argtypes
         return self.calls[name](
             *(
@@ -76,7 +76,7 @@ class Declared:
 
 
 def main(description: str, library: str, path: str) -> None:
-    """Go through the calls."""
+    """Make the calls."""
     data = bytes(at * 31 + at // 251 & 0xFF for at in range(SIZE))
     Path(path).write_bytes(data)
     abi = Declared(json.loads(Path(description).read_text(encoding="utf-8")), ctypes.CDLL(library))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The cases in Python, over cffi: it takes the declarations from the header as they stand."""
+"""The cases in Python, over cffi, which takes the declarations from the header unchanged."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def name(status: int) -> str:
 
 
 def ready() -> None:
-    """Say so, and wait for what happens meanwhile."""
+    """Print that the program is ready, and wait until the test has changed the file."""
     print("ready", flush=True)
     sys.stdin.readline()
 
 
 def main(what: str, path: str) -> str:
-    """Return what the case gives."""
+    """Run one case. Return its result."""
     if what in ("twin", "guarded"):
         with open(path, "rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

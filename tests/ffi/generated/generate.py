@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A binding made from abi.json alone: `generate.py pascal|nim ABI.JSON OUTPUT`.
+"""Makes a binding from abi.json alone: `generate.py pascal|nim ABI.JSON OUTPUT`.
 
-Nothing here knows a function, a structure or a constant of the library by name. What is generated is declarations, as
-the language would have them: what a call fills is a `var` or `out` parameter, an optional pointer stays a pointer, a
-structure with a size has a function that makes a fresh one, and a program that starts with another layout stops.
+This program knows no function, structure or constant of the library by name. It generates declarations in the style
+of the language: a value that a call fills is a `var` or `out` parameter, an optional pointer stays a pointer, a
+structure with a size has a function that makes a new one, and a program stops at its start when the layout is another
+one.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ Abi = dict[str, Any]
 
 
 def opaque(abi: Abi, kind: str) -> bool:
-    """Whether a type is a structure that somebody else declares."""
+    """Return true when a type is a structure that another header declares."""
     return kind.removeprefix("struct ") in abi["opaque"]
 
 
 def pointee(kind: str) -> str:
-    """Return what a pointer points to, as C spells it."""
+    """Return the type that a pointer points to, in C."""
     return kind.removesuffix("*").strip().removeprefix("const ")
 
 
 def by_reference(abi: Abi, parameter: dict[str, Any]) -> bool:
-    """Whether the call needs a variable of the caller's here, and nothing else will do."""
+    """Return true when this parameter must be a variable of the caller."""
     kind = parameter["type"]
     plain = pointee(kind)
     return (
@@ -43,7 +44,7 @@ def by_reference(abi: Abi, parameter: dict[str, Any]) -> bool:
 
 
 def first_sentence(text: str) -> str:
-    """Return the first sentence of a comment, on one line, with nothing in it that ends a comment somewhere."""
+    """Return the first sentence of a comment in one line, without marks that end a comment in some language."""
     text = re.split(r"(?<=[.?]) ", " ".join(text.split()))[0]
     return text.replace("{", "(").replace("}", ")").replace("*/", "* /")
 
@@ -76,7 +77,7 @@ PASCAL_RESERVED = {
 
 
 def pascal_name(name: str) -> str:
-    """Return a name that is no reserved word."""
+    """Return a name that is no reserved word of Pascal."""
     return name + "_" if name in PASCAL_RESERVED else name
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""A program that uses everything, as a type checker must accept it at its strictest."""
+"""A program that uses everything. A type checker with the strictest settings must accept it."""
 
 # ruff: noqa: D101, D102, D103
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Mistakes that a type checker must find: one in each line that ends with a mark."""
+"""Mistakes that a type checker must find. Each line that ends with a mark has one."""
 
 import mmapguard
 
