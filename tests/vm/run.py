@@ -116,7 +116,7 @@ def install(root: Path, build: Path, arguments: list[str]) -> None:
     target.mkdir()
     shutil.copy(build / "libmmapguard.so.1", target, follow_symlinks=True)
     shutil.copy(build / "tests/stable/stable_storm", target)
-    shutil.copy(ROOT / "tests/vm/guest.py", target)
+    shutil.copytree(ROOT / "tests/vm", target / "vm", ignore=shutil.ignore_patterns("__pycache__"))
     (target / "arguments").write_text(shlex.join(arguments))
     shutil.copytree(ROOT / "tests/support", target / "support")
     shutil.copytree(
@@ -132,7 +132,7 @@ def install(root: Path, build: Path, arguments: list[str]) -> None:
         "mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mkdir -p /dev/shm /run\n"
         "mount -t tmpfs run /run; mount -t tmpfs shm /dev/shm; mount -t tmpfs -o size=70% work /mnt\n"
         f"for m in {MODULES}; do modprobe -q $m; done\n"
-        "ip link set lo up; cd /test; xargs python3 guest.py < arguments 2>&1\n"
+        "ip link set lo up; cd /test; xargs python3 -m vm.guest < arguments 2>&1\n"
         "echo o > /proc/sysrq-trigger; sleep 100\n"
     )
     init.chmod(0o755)
