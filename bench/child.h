@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A child process that works when it is told to, and answers with numbers: for contenders that need the process for
- * themselves, such as a SIGBUS handler by hand.
+ * A child process that does work on request, and answers with numbers. It is for contenders that need a process of
+ * their own, such as a SIGBUS handler by hand.
  */
 #ifndef MMAPGUARD_BENCH_CHILD_H
 #define MMAPGUARD_BENCH_CHILD_H
@@ -14,16 +14,19 @@ struct child {
     int orders, answers;
 };
 
-/* What a child does for an order: stores `count` numbers. False: it ends, and the parent is told. */
+/*
+ * The work of a child for one order: it stores `count` numbers. When it returns false, the child ends, and the parent
+ * learns of this.
+ */
 typedef bool (*child_work)(void *context, char order, double *numbers, unsigned int count);
 
-/* Start a child that serves orders until child_end. False: errno. */
+/* Start a child that serves orders until child_end. Returns false with errno set when this fails. */
 bool child_start(struct child *child, child_work work, void *context);
 
-/* Give an order, and wait for `count` numbers. */
+/* Send an order to the child, and wait for `count` numbers. Returns false when the child does not answer. */
 bool child_ask(const struct child *child, char order, double *numbers, unsigned int count);
 
-/* Close the child's pipes and wait for its end. Returns how it ended, as waitpid(2) says it. */
+/* Close the child's pipes and wait for its end. Returns its wait status (waitpid(2)). */
 int child_end(struct child *child);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Containment in a process with many mappings: one of them loses its file; how long does the next touch take? Beside it,
- * in a process of its own, a handler by hand that finds the mapping by a binary search and replaces its tail.
+ * Containment in a process with many mappings: one of them loses its file, and the next touch is timed. For comparison,
+ * a process of its own has a handler by hand that finds the mapping by a binary search and replaces its tail.
  */
 #include "child.h"
 #include "contenders.h"
@@ -20,20 +20,20 @@
 #include <unistd.h>
 
 enum {
-    CUT_BYTES = 1 << 20, /* of the file that is cut */
+    CUT_BYTES = 1 << 20, /* the size of the file that is cut */
     STANDING_BYTES = 64 << 10,
-    CUTS = 20, /* in one turn */
+    CUTS = 20, /* the cuts in one turn */
     TURNS = 15,
-    SPARE = 64, /* descriptors that are for other things */
+    SPARE = 64, /* descriptors that are left for other uses */
     MOST = 60000,
 };
 
-/* Both processes hold the same: mappings of one file that stands, and now and then one of a file that is cut. */
+/* Both processes have the same mappings: many of one file that stays, and now and then one of a file that is cut. */
 struct crowd {
     char standing[4096], cut[4096];
-    int fd; /* of the file that is cut, for writing */
+    int fd; /* the file that is cut, open for writing */
     unsigned int live;
-    unsigned int held; /* so many mappings of the standing file are there already */
+    unsigned int held; /* the number of mappings of the standing file so far */
     mmg_handle *handles;
 };
 
@@ -70,7 +70,7 @@ hold_ours(struct crowd *crowd)
     return true;
 }
 
-/* A mapping of the file, which is cut; then a touch. */
+/* Map the file, cut it, and time a touch. */
 static bool
 cut_ours(const struct crowd *crowd, double *time)
 {
@@ -96,7 +96,7 @@ struct range {
     int fd;
 };
 
-static struct range *ranges; /* in the order of their addresses */
+static struct range *ranges; /* sorted by address */
 static unsigned int range_count;
 
 static int
@@ -143,7 +143,7 @@ replace(int number, siginfo_t *facts, void *context)
         _exit(1);
 }
 
-/* Take the mapping of the file that was cut out of the array, in which it stands anywhere. */
+/* Remove the mapping of the cut file from the array. */
 static void
 forget(const struct range *mapped)
 {
@@ -171,7 +171,7 @@ cut_mapped(const struct crowd *crowd, double *time)
     return true;
 }
 
-/* The child: `count` cuts, each of a mapping of its own. */
+/* The work of the child: `count` cuts, each of a new mapping. */
 static bool
 serve_by_hand(void *context, char order, double *times, unsigned int count)
 {
@@ -192,7 +192,7 @@ serve_by_hand(void *context, char order, double *times, unsigned int count)
 
 /* -------------------------------------------------------------------------------------------------------- the work -- */
 
-/* Both sides in turn. */
+/* Let both sides work in turn. */
 static bool
 compare(const struct figure *figure, struct crowd *crowd)
 {
@@ -224,7 +224,7 @@ compare(const struct figure *figure, struct crowd *crowd)
     return right;
 }
 
-/* Have as many descriptors as the system lets this process have. */
+/* Raise the limit of descriptors as far as the system allows, and return it. */
 static unsigned int
 most_descriptors(void)
 {
@@ -262,7 +262,7 @@ work_contain(void)
         snprintf(task, sizeof task, "one cut among %u mappings", crowd.live);
         figure.task = task;
         if (work_most_bytes < 1U << 30 && crowd.live == MOST)
-            continue; /* a short run */
+            continue; /* this figure is too large for a short run */
         if (crowd.live + SPARE > descriptors)
             print_failure(&figure, "mmapguard", "the limit of descriptors is too low");
         else

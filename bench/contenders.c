@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * mmapguard, and what a careful programmer writes by hand; see contenders.h.
+ * The contenders mmapguard and "by hand", which is code as a careful programmer writes it; see contenders.h.
  */
 #include "contenders.h"
 #include "measure.h"
@@ -177,7 +177,7 @@ open_hand_read_no_lock(const char *path, struct view *view)
     view->size = (uint64_t)facts.st_size;
     if (!read_view(view))
         return false;
-    close(view->fd); /* no lock hangs on it */
+    close(view->fd); /* the descriptor holds no lock */
     view->fd = -1;
     return true;
 }

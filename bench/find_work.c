@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Searches in an open region, against memchr::memmem and glibc's memmem on the bytes of its span: needles that do not
- * occur, of kinds that are hard on one search or another, and walks from hit to hit.
+ * Searches in an open region, compared with memchr::memmem and glibc's memmem on the bytes of its span. Some needles do
+ * not occur and are hard for one search or another; other searches walk from hit to hit.
  */
 #include "contenders.h"
 #include "measure.h"
@@ -18,7 +18,7 @@ enum {
     MOST_NEEDLE = 64
 };
 
-/* The file that is searched, and for what. */
+/* The file that is searched, and the needle. */
 struct find_job {
     mmg_handle region;
     mmg_span span;
@@ -91,7 +91,7 @@ find_rust(void *context, uint64_t times)
 }
 #endif
 
-/* Text in lines of words, in which "\nERROR", "zq" and the like do not occur and a near miss stands in each line. */
+/* Fill the text with lines of words. "\nERROR", "zq" and the like do not occur, and each line has a near miss. */
 static void
 fill_text(char *text)
 {
@@ -145,7 +145,7 @@ work_find(void)
         {"every hit of 3 bytes", "the", true},
     };
     char path[4096];
-    static struct find_job job; /* zeroed, so that an unused byte of the needle is none */
+    static struct find_job job; /* zeroed, so that unused bytes of the needle are zero */
     if (!make_text(path, sizeof path))
         return false;
     if (mmg_open(path, NULL, &job.region, NULL) != MMG_OK || mmg_pin(job.region, 0, MMG_TO_END, &job.span) != MMG_OK)

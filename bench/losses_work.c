@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A process with 60 000 mappings loses some of them. How long does a touch of a lost one take, from the load to its
- * (zero) result? Once a file that many mappings show is cut, once a thousand files in turn. Beside it, in a process of
- * its own, a handler by hand that looks its mapping up by a binary search in a sorted array, which nobody may change
- * meanwhile.
+ * A process with 60 000 mappings loses some of them. The time of a touch of a lost mapping is taken, from the load to
+ * its (zero) result: once after the cut of a file that many mappings show, once for a thousand files in turn. For
+ * comparison, a process of its own has a handler by hand that finds its mapping by a binary search in a sorted array,
+ * which must not change meanwhile.
  *
  * Where one table of descriptors has no room for so many, threads with tables of their own make the other mappings:
  * the address space is the same. The touched mappings are those of the thread that touches.
@@ -30,13 +30,13 @@
 enum {
     MAPPINGS = 60000,
     FILES = 1000,
-    WINDOWS = MAPPINGS - FILES, /* the windows are of one file, the rest of a file each */
-    SPARE = 500,                /* descriptors for everything else */
-    TOUCHED = 1000,             /* windows */
+    WINDOWS = MAPPINGS - FILES, /* the windows show one file, each other mapping a file of its own */
+    SPARE = 500,                /* descriptors for other uses */
+    TOUCHED = 1000,             /* the number of windows that are touched */
     SAMPLES = TOUCHED + FILES
 };
 
-static unsigned int table_room; /* mappings that one table of descriptors has room for */
+static unsigned int table_room; /* so many mappings fit into one table of descriptors */
 
 static const uint64_t window = 16384;
 static char folder[4096];
@@ -48,7 +48,10 @@ name_file(unsigned int number, char *path, uint64_t size)
     return length > 0 && (uint64_t)length < size;
 }
 
-/* Each side maps: the window of a file at that offset, and the descriptor to cut the file by. */
+/*
+ * Each side has such a function. It maps the window of a file at that offset, and returns the descriptor for cutting
+ * the file.
+ */
 typedef bool map_one(unsigned int number, const char *path, uint64_t offset, const uint8_t **data);
 
 static double
@@ -59,7 +62,7 @@ time_touch(const uint8_t *at)
     return (double)(now_ns() - start);
 }
 
-/* The mappings from `first` on, up to `end`, and whose they are. */
+/* The mappings from `first` up to `end`, and the side that makes them. */
 struct range {
     map_one *map;
     unsigned int first, end;
@@ -90,7 +93,10 @@ map_range(struct range *range)
     range->right = true;
 }
 
-/* A thread with a table of descriptors of its own: the table lives as long as the thread, which waits for the end. */
+/*
+ * The thread has a table of descriptors of its own. The table lives as long as the thread, so the thread waits for the
+ * end of the process.
+ */
 static void *
 map_in_own_table(void *argument)
 {
@@ -103,7 +109,7 @@ map_in_own_table(void *argument)
     return NULL;
 }
 
-/* Makes all the mappings. Those from `*own` on are made in other tables, except the last FILES. */
+/* Make all mappings. Those below `*own` and the last FILES are made by this thread, the others with other tables. */
 static bool
 map_all(map_one *map, unsigned int *own)
 {
@@ -129,7 +135,7 @@ map_all(map_one *map, unsigned int *own)
     return files.right;
 }
 
-/* Makes all the mappings, cuts the files, and takes the time of each touch. */
+/* Make all mappings, cut the files, and take the time of each touch. */
 static bool
 lose_in_turn(map_one *map, double *samples)
 {
@@ -156,7 +162,7 @@ map_by_us(unsigned int number, const char *path, uint64_t offset, const uint8_t 
     (void)number;
     mmg_options options = MMG_OPTIONS_INIT;
     mmg_handle region;
-    mmg_span span; /* never ended: this process ends */
+    mmg_span span; /* the pin is not ended, since this process ends */
     options.backing = MMG_BACKING_MAP;
     options.lock = MMG_LOCK_NONE;
     options.offset = offset;
@@ -222,7 +228,7 @@ map_by_hand(unsigned int number, const char *path, uint64_t offset, const uint8_
 
 /* -------------------------------------------------------------------------------------------------------- the work -- */
 
-/* One side, in a process of its own. */
+/* Measure one side in a process of its own. */
 static bool
 measure_side(const char *name, map_one *map)
 {

@@ -43,7 +43,7 @@ make_file(const char *name, uint64_t size, char *path, uint64_t path_size)
         state ^= state << 13, state ^= state >> 7, state ^= state << 17;
         block[i] = state;
     }
-    /* What was just written is in the page cache, and stays there: that is all the warming it needs. */
+    /* The bytes that were just written are in the page cache and stay there, so the file needs no warming. */
     for (uint64_t done = 0; done < size;) {
         const uint64_t part = size - done < sizeof block ? size - done : sizeof block;
         const ssize_t put = write(fd, block, part);

@@ -17,7 +17,7 @@
 enum {
     FEWEST_ROUNDS = 9,
     MOST_ROUNDS = 501,
-    BATCH_NS = 500000, /* long beside the clock and the scheduler's wake-ups, short beside a burst of other work */
+    BATCH_NS = 500000, /* long beside the scheduler's wake-ups, short beside a burst of other work */
 };
 
 uint64_t measure_budget_ms = 2000;
@@ -49,7 +49,7 @@ stay_on_processor(unsigned int number)
             continue;
         CPU_ZERO(&one);
         CPU_SET(processor, &one);
-        sched_setaffinity(0, sizeof one, &one); /* if not, the scheduler decides */
+        sched_setaffinity(0, sizeof one, &one); /* when this fails, the scheduler decides */
         return;
     }
 }
@@ -80,7 +80,7 @@ print_failure(const struct figure *figure, const char *name, const char *why)
     fflush(stdout);
 }
 
-/* Nanoseconds for `times` runs, or 0 when the runner failed. */
+/* Return the nanoseconds for `times` runs, or 0 when the runner failed. */
 static uint64_t
 time_batch(const struct figure *figure, const struct runner *runner, uint64_t times)
 {
@@ -94,7 +94,7 @@ time_batch(const struct figure *figure, const struct runner *runner, uint64_t ti
     return duration > 0 ? duration : 1;
 }
 
-/* How often the fastest has to run for its batch to be long enough; warms everybody up on the way. */
+/* Return how often the fastest runner has to run for a batch that is long enough. This warms up all runners as well. */
 static uint64_t
 calibrate(const struct figure *figure, const struct runner *const *runners, unsigned int count)
 {
@@ -121,7 +121,7 @@ shuffle(unsigned int *order, unsigned int count, uint64_t *seed)
     }
 }
 
-/* Drop, with a line that says so, the runners that cannot do this at all. */
+/* Leave out the runners that cannot do this at all, and print a line for each. */
 static unsigned int
 try_out(const struct figure *figure, const struct runner *runners, unsigned int count, const struct runner **able)
 {
@@ -145,7 +145,7 @@ mmapguard_bench_counted(const struct runner *runner, uint64_t times)
     return runner->run(runner->context, times);
 }
 
-/* A mark that strace shows: a write that fails. */
+/* Make a mark that strace shows: a write that fails. */
 static void
 mark(const char *word)
 {

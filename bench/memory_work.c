@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * W6: what a live handle costs: memory of the process beside the data, page tables, and the time to open one and to close
- * one among many. Each contender has a process of its own.
+ * W6, the cost of a live handle: memory of the process beside the data, page tables, and the time to open and to close
+ * one handle among many. Each contender has a process of its own.
  */
 #include "child.h"
 #include "contenders.h"
@@ -19,8 +19,8 @@
 
 enum {
     SMALL_BYTES = 64,
-    MAPPED_BYTES = (68 << 10) - 1, /* what everybody maps */
-    SPARE = 64,                    /* descriptors that are for other things */
+    MAPPED_BYTES = (68 << 10) - 1, /* every contender maps a file of this size */
+    SPARE = 64,                    /* descriptors that are left for other uses */
     ANSWERS = 5
 };
 
@@ -28,7 +28,7 @@ struct memory_job {
     const struct contender *contender;
     const char *path;
     unsigned int live;
-    uint64_t data; /* bytes in memory that are the file's */
+    uint64_t data; /* the bytes of the file in memory */
 };
 
 static double
@@ -53,8 +53,10 @@ processor_ns(void)
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
-/* Bytes of heap and of page tables for a handle, and nanoseconds to open and to close one; all for as many as there are.
- * The last number is how many could be opened. */
+/*
+ * Store the bytes of heap and of page tables for a handle, and the nanoseconds to open and to close one, as means over
+ * all handles. The last number is how many could be opened.
+ */
 static bool
 hold_all(void *context, char order, double *numbers, unsigned int count)
 {
@@ -64,7 +66,7 @@ hold_all(void *context, char order, double *numbers, unsigned int count)
     (void)order;
     if (views == NULL || count != ANSWERS)
         return false;
-    memset(views, 1, job->live * sizeof *views); /* so that its pages are there before anything is counted */
+    memset(views, 1, job->live * sizeof *views); /* then its pages exist before anything is counted */
     const double heap = process_kib("RssAnon:"), tables = process_kib("VmPTE:"), begun = processor_ns();
     while (held < job->live && job->contender->open(job->path, &views[held])) {
         keep(touch_first(views[held].data, views[held].size));

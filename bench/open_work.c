@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * W1: open a file, touch all of it, close it. Up to 1 MiB every byte is read, above one byte of each page. The same with
- * 200 files held open at once, and with one page touched. And the sweep that justifies the copy threshold: a copy and a
- * mapping, at sizes around it.
+ * W1: open a file, touch all of it, close it. Up to 1 MiB every byte is read; of larger files, one byte of each page.
+ * Further works do the same with 200 files open at once, and touch one page only. The last compares a copy and a
+ * mapping at sizes around the copy threshold, and justifies it.
  */
 #include "contenders.h"
 #include "measure.h"
@@ -13,8 +13,8 @@
 
 enum {
     EVERY_BYTE_UP_TO = 1 << 20,
-    COPIED_UP_TO = 16 << 20, /* larger files are for those that map */
-    HELD = 200,              /* files open at once */
+    COPIED_UP_TO = 16 << 20, /* only contenders that map take larger files */
+    HELD = 200,              /* the number of files that are open at once */
 };
 
 struct open_job {
@@ -37,7 +37,10 @@ open_touch_close(void *context, uint64_t times)
     return true;
 }
 
-/* The same, with HELD files open before the first is closed: memory that is given back cannot be used again at once. */
+/*
+ * Do the same with HELD files open before the first is closed, so that the memory of one cannot be used again for the
+ * next.
+ */
 static bool
 open_touch_hold(void *context, uint64_t times)
 {
@@ -59,7 +62,7 @@ open_touch_hold(void *context, uint64_t times)
     return opened;
 }
 
-/* One figure: these contenders on a file of `bytes`. */
+/* Measure one figure: these contenders on a file of `bytes`. */
 static bool
 compare(const struct figure *figure, const struct contender *const *contenders, unsigned int count,
         uint64_t (*touch)(const uint8_t *, uint64_t), bool (*run)(void *, uint64_t))
@@ -70,7 +73,7 @@ compare(const struct figure *figure, const struct contender *const *contenders, 
     struct open_job jobs[MOST_CONTENDERS];
     struct runner runners[MOST_CONTENDERS];
     for (unsigned int i = 0; i < count; i++) {
-        /* What is counted is the way to the bytes, so a byte of every page is enough there. */
+        /* Counts are for the way to the bytes, so a byte of every page is enough for them. */
         jobs[i] = (struct open_job){contenders[i], path, measure_counts && touch == touch_bytes ? touch_pages : touch};
         runners[i] = (struct runner){contenders[i]->name, run, &jobs[i], NULL};
     }

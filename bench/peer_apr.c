@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The Apache Portable Runtime's apr_mmap as a contender. It takes no lock and contains no fault.
+ * The contender apr_mmap of the Apache Portable Runtime. It takes no lock and contains no fault.
  */
 #include "contenders.h"
 

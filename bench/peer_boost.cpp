@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Boost.Iostreams' mapped_file_source, and Boost.Interprocess, as contenders. They take no lock and contain no fault.
+ * The contenders mapped_file_source of Boost.Iostreams, and Boost.Interprocess. They take no lock and contain no fault.
  */
 #include "contenders.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * LLVM's MemoryBuffer as a contender, through LLVM's C interface. Its library is large, so nobody installs it for this;
- * where one is there, it is loaded.
+ * LLVM's MemoryBuffer as a contender, through LLVM's C interface. The library is large, so it is not installed for
+ * this. It is loaded where the machine has it.
  */
 #include "contenders.h"
 
@@ -38,7 +38,7 @@ close_llvm(struct view *view)
     llvm.dispose(view->owner);
 }
 
-/* A function of a loaded library; dlsym(3) says how a pointer to one is got from it. */
+/* Store the address of a function of a loaded library, in the way that dlsym(3) describes. */
 static void
 look_up(void *library, const char *name, void *function)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Which other libraries take part; see contenders.h.
+ * Lists the other libraries that take part; see contenders.h.
  */
 #include "contenders.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Does as many pairs of pin and unpin as it is told, and nothing else, for `valgrind --tool=callgrind`: the difference
- * between two runs is what the pairs cost in instructions, to the last one.
+ * Makes so many pairs of pin and unpin, and does nothing else, for `valgrind --tool=callgrind`: the difference between
+ * two runs is the exact number of instructions of the pairs.
  */
 #include <mmapguard.h>
 #include <stdio.h>

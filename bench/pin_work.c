@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * pin + unpin, against the least that could keep bytes alive: an atomic increment and decrement that nobody contends
- * for. With two threads, on one region and on one each, to see what sharing costs.
+ * pin + unpin, compared with the cheapest operation that could keep bytes alive: an atomic increment and decrement
+ * without contention. The same is done by two threads, on one region and on a region each, to see what sharing costs.
  */
 #include "contenders.h"
 #include "measure.h"
@@ -17,7 +17,7 @@ enum {
     THREADS = 2
 };
 
-/* A counter with its cache line to itself. */
+/* A counter with a cache line of its own. */
 struct counter {
     _Alignas(128) _Atomic uint64_t value;
 };
@@ -42,14 +42,14 @@ count_pairs(void *context, uint64_t times)
 {
     struct counter *counter = context;
     for (uint64_t i = 0; i < times * PAIRS; i++) {
-        /* Acquire and release, as a pin would need them. */
+        /* A pin would need the orders acquire and release. */
         keep(atomic_fetch_add_explicit(&counter->value, 1, memory_order_acquire));
         atomic_fetch_sub_explicit(&counter->value, 1, memory_order_release);
     }
     return true;
 }
 
-/* The same from two threads at once. */
+/* The same work for two threads at once. */
 struct pair_job {
     bool (*run)(void *context, uint64_t times);
     void *contexts[THREADS];
@@ -79,11 +79,11 @@ run_threads(void *context, uint64_t times)
     struct pair_thread threads[THREADS];
     pthread_t ids[THREADS];
     bool done = true;
-    job->times = times * 20; /* so that starting the threads does not count */
+    job->times = times * 20; /* then the start of the threads does not count */
     for (unsigned int i = 0; i < THREADS; i++) {
         threads[i] = (struct pair_thread){job, job->contexts[i], i, false};
         if (pthread_create(&ids[i], NULL, thread_main, &threads[i]) != 0)
-            return false; /* reported; the process goes on with what did start, and ends with it */
+            return false; /* the failure is reported, and the threads that did start end with the process */
     }
     for (unsigned int i = 0; i < THREADS; i++) {
         pthread_join(ids[i], NULL);
@@ -110,7 +110,7 @@ work_pin(void)
                                    {"atomic add + sub", count_pairs, &counters[0], NULL}};
     measure(&figure, alone, 2);
 
-    /* Time per pair as each thread sees it: two threads do two pairs in that time. */
+    /* The time is that of a pair in each thread: two threads do two pairs in this time. */
     figure.threads = THREADS;
     figure.operations = PAIRS * 20.0;
     struct pair_job pins = {pin_pairs, {&regions[0], &regions[0]}, 0};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * W3: read a large file from end to end, every byte, from a warm page cache; once through a mapping that was just made
- * (its page faults included), once through one that stands. And what containment costs: the same with the fault guard
- * armed and off, where nothing ever faults.
+ * W3: read a large file from end to end, every byte, from a warm page cache; once through a new mapping (with its page
+ * faults), once through one that was touched before. A further work shows what containment costs: the same scan with
+ * the fault guard armed and off, without any fault.
  */
 #include "contenders.h"
 #include "measure.h"
@@ -17,18 +17,18 @@
 
 enum {
     READ_BLOCK = 1 << 20,
-    /* Where the mapping stands, the contenders go through the file side by side, a slice each in turn: a burst of other
-     * work then hits a few slices, and not the whole of somebody's scan. */
+    /* With a mapping that exists already, the contenders read the file side by side, one slice each in turn. A burst of
+       other work then affects a few slices, and not the whole scan of one contender. */
     SLICE = 8 << 20,
 };
 
 struct scan_job {
     const struct contender *contender;
     const char *path;
-    struct view view; /* when it stands */
-    uint64_t at;      /* where the next slice begins */
-    uint64_t bytes;   /* in the file, a multiple of the slice */
-    uint8_t *buffer;  /* of the reader in blocks */
+    struct view view; /* the open file, when the mapping exists already */
+    uint64_t at;      /* the place where the next slice begins */
+    uint64_t bytes;   /* the size of the file, a multiple of the slice */
+    uint8_t *buffer;  /* for the reader in blocks */
 };
 
 static bool
@@ -56,7 +56,7 @@ scan_slices(void *context, uint64_t times)
     return true;
 }
 
-/* Read `bytes` from where `fd` stands in blocks that fit the cache. */
+/* Read `bytes` from the position of `fd` on, in blocks that fit into the cache. */
 static bool
 read_blocks(const struct scan_job *job, int fd, uint64_t bytes)
 {
@@ -98,7 +98,7 @@ read_slices(void *context, uint64_t times)
     return true;
 }
 
-/* Both figures for these contenders; `with_read` adds the reader in blocks. */
+/* Measure both figures for these contenders. `with_read` adds the reader in blocks. */
 static bool
 compare(const char *work, uint64_t bytes, const struct contender *const *contenders, unsigned int count, bool with_read)
 {
@@ -123,7 +123,7 @@ compare(const char *work, uint64_t bytes, const struct contender *const *contend
     bool opened = true;
     unsigned int standing = 0;
     figure.task = "read every byte, mapped already";
-    figure.operations = (double)SLICE / (double)bytes; /* so that the times are those of the whole file */
+    figure.operations = (double)SLICE / (double)bytes; /* the times are then those of the whole file */
     while (opened && standing < count) {
         opened = contenders[standing]->open(path, &jobs[standing].view);
         runners[standing].run = scan_slices;
@@ -146,7 +146,7 @@ compare(const char *work, uint64_t bytes, const struct contender *const *contend
     return true;
 }
 
-/* So large a file, or the largest allowed; in slices, and one at least. */
+/* Return this size or the largest that is allowed, in whole slices and at least one. */
 static uint64_t
 at_most(uint64_t bytes)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * W7: threads that open, touch and close files as fast as they can, each a file of its own: a small one, which the
- * library copies, and one that it maps. The time of a run is that of its slowest thread.
+ * W7: threads open, touch and close files as fast as they can. Each thread has a file of its own: once a small one,
+ * which the library copies, once a large one, which the library maps. The time of a run is that of its slowest thread.
  */
 #include "contenders.h"
 #include "measure.h"
@@ -24,13 +24,13 @@ struct worker {
     bool failed;
 };
 
-/* The threads stay for all rounds and meet at two barriers: one to begin a run, one to end it. */
+/* The threads live for all rounds and meet at two barriers, which begin and end a run. */
 struct storm {
     pthread_barrier_t begin, end;
     unsigned int threads;
     bool over;
-    const struct contender *contender; /* of this run */
-    uint64_t times;                    /* of this run, for each thread */
+    const struct contender *contender; /* the contender of this run */
+    uint64_t times;                    /* the number of rounds of each thread in this run */
     struct worker workers[MOST_THREADS];
 };
 
@@ -97,7 +97,7 @@ compare(uint64_t bytes, unsigned int threads)
     for (unsigned int i = 0; made && i < threads; i++)
         made = pthread_create(&storm.workers[i].thread, NULL, worker_main, &storm.workers[i]) == 0;
     if (!made)
-        return false; /* the process ends with this, and the threads with it */
+        return false; /* the process ends, and its threads with it */
 
     struct storm_job jobs[MOST_CONTENDERS];
     struct runner runners[MOST_CONTENDERS];
@@ -127,7 +127,7 @@ bool
 work_storm(void)
 {
     if (measure_counts)
-        return true; /* several threads at once: nothing to count by itself */
+        return true; /* the counts of several threads cannot be told apart */
     static const uint64_t sizes[] = {4 << 10, 1 << 20};
     for (unsigned int i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         for (unsigned int threads = 1; threads <= MOST_THREADS; threads *= 2) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * W14: who dies of what. Each contender reads a file in a process of its own, while this one does the same to the file
- * for everybody; then it reads again, and what became of it is printed.
+ * W14: shows which change to a file kills which contender. Each contender reads a file in a process of its own, while
+ * this process changes the file in the same way for all. Then the contender reads again, and its outcome is printed.
  */
 #include "contenders.h"
 #include "measure.h"
@@ -20,7 +20,7 @@
 enum {
     BYTES = 1 << 20,
     STORM_ROUNDS = 200,
-    /* How a child ends. */
+    /* The exit codes of a child. */
     RIGHT = 0,
     TOLD = 40,
     WRONG,
@@ -91,7 +91,7 @@ remove_file(int fd, const char *path)
     keep((uint64_t)unlink(path));
 }
 
-/* All of these at random, the same for everybody. */
+/* All of these changes at random, in the same order for every contender. */
 static void
 storm(int fd, const char *path)
 {
@@ -101,14 +101,16 @@ storm(int fd, const char *path)
     for (unsigned int i = 0; i < STORM_ROUNDS; i++) {
         state ^= state << 13, state ^= state >> 7, state ^= state << 17;
         events[state % (sizeof events / sizeof events[0])](fd, path);
-        usleep(100); /* so that the reader reads in between */
+        usleep(100); /* the reader reads in between */
     }
     cut_in_half(fd, path);
 }
 
 /* ------------------------------------------------------------------------------------------------------- the child -- */
 
-/* Read a byte of each page while the other process works, until its pipe ends; then compare all with what was there. */
+/*
+ * Read a byte of each page until the other process closes the pipe. Then compare all bytes with those at the opening.
+ */
 static int
 read_through(const struct contender *contender, const char *path, int ready, int over)
 {
@@ -123,7 +125,7 @@ read_through(const struct contender *contender, const char *path, int ready, int
         return FAILED;
     while (read(over, &byte, 1) < 0 && errno == EAGAIN)
         keep(touch_pages(view.data, view.size));
-    keep(touch_pages(view.data, view.size)); /* memcmp(3) may stop before a page that is lost */
+    keep(touch_pages(view.data, view.size)); /* touch every page, since memcmp(3) may stop before a page that is lost */
     const bool same = memcmp(before, view.data, BYTES) == 0;
     const bool told = contender->intact != NULL && !contender->intact(&view);
     return same && !told ? RIGHT : told ? TOLD : WRONG;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A sparse file of 100 GB is mapped and cut to nothing; how long does the next touch take, from the load to its (zero)
- * result, and how many signals does it take for all of the mapping? Beside it, in a process of their own: the least that
- * any handler has to do for that, one fstat and one mmap over the tail, and the way of handlers that replace one page for
- * each signal.
+ * A sparse file of 100 GB is mapped and cut to nothing. The next touch is timed, from the load to its (zero) result,
+ * and the signals for the whole mapping are counted. For comparison, a process of its own has two handlers by hand. One
+ * does the least that any handler must do, one fstat and one mmap over the tail; the other replaces one page for each
+ * signal.
  */
 #include "child.h"
 #include "contenders.h"
@@ -22,7 +22,7 @@
 
 enum {
     GROUPS = 11,
-    GROUP = 10, /* rounds in a row for each side */
+    GROUP = 10, /* so many rounds of one side follow each other */
     ROUNDS = GROUPS * GROUP,
     PROBED_ROUNDS = 5,
     PROBES = 10000,
@@ -37,7 +37,7 @@ load(const uint8_t *at)
     return *(const volatile uint8_t *)at;
 }
 
-/* Nanoseconds from a touch to its result. */
+/* Return the nanoseconds from a touch to its result. */
 static double
 time_touch(const uint8_t *at)
 {
@@ -46,7 +46,10 @@ time_touch(const uint8_t *at)
     return (double)(now_ns() - start);
 }
 
-/* One round: nanoseconds to recovery, and the signals contained after touches all over. False: it went wrong. */
+/*
+ * Do one round. Store the nanoseconds to the recovery, and the number of signals after touches in all places. Returns
+ * false when the loss was not contained or not reported.
+ */
 static bool
 cut_and_touch(const char *path, int fd, unsigned int probes, double *nanoseconds, double *signals)
 {
@@ -70,7 +73,7 @@ cut_and_touch(const char *path, int fd, unsigned int probes, double *nanoseconds
 
 /* ---------------------------------------------------------------------------------------------- the child by hand -- */
 
-/* What the child's handler replaces: from the page that faulted, so much of its one mapping. */
+/* The part of its only mapping that the child's handler replaces, from the page that faulted on. */
 static struct {
     int fd;
     uint64_t length; /* 0: one page */
@@ -92,7 +95,7 @@ replace(int signal, siginfo_t *facts, void *context)
         _exit(1);
 }
 
-/* Nanoseconds a page over that many pages, with a handler that replaces `length` bytes at a time. */
+/* Return the nanoseconds for each of so many pages, with a handler that replaces `length` bytes at a time. */
 static double
 time_by_hand(int fd, uint64_t length, unsigned int pages)
 {
@@ -115,7 +118,7 @@ time_by_hand(int fd, uint64_t length, unsigned int pages)
     return sum / pages;
 }
 
-/* The child: a group of rounds in one go, or one page by page. */
+/* The work of the child: a group of rounds that replace the whole tail, or one round page by page. */
 static bool
 serve_by_hand(void *context, char order, double *times, unsigned int count)
 {
@@ -131,7 +134,7 @@ serve_by_hand(void *context, char order, double *times, unsigned int count)
 
 /* -------------------------------------------------------------------------------------------------------- the work -- */
 
-/* Both sides in turn. */
+/* Let both sides work in turn. */
 static bool
 compare(struct figure *figure, const char *path, int fd, const struct child *child)
 {
@@ -161,14 +164,14 @@ work_truncation(void)
     struct figure figure = {.work = "truncation", .task = "from touch to recovery", .bytes = hundred_gb};
     struct child child;
     char path[4096];
-    signal(SIGPIPE, SIG_IGN); /* a child that died shows in the status of a write */
+    signal(SIGPIPE, SIG_IGN); /* a write to a child that died must return an error */
     if (!make_file("sparse", 0, path, sizeof path))
         return false;
     int fd = open(path, O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return false;
     if (ftruncate(fd, (off_t)hundred_gb) != 0)
-        print_failure(&figure, "mmapguard", strerror(errno)); /* e.g. a file system whose files end before that */
+        print_failure(&figure, "mmapguard", strerror(errno)); /* e.g. files cannot be so large */
     else if (!child_start(&child, serve_by_hand, &fd))
         print_failure(&figure, "by hand", strerror(errno));
     else {

@@ -8,11 +8,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Where the files go, and how large one may get; set once from the command line. */
+/* The folder of the files, and their highest size, set once from the command line. */
 extern const char *work_directory;
 extern uint64_t work_most_bytes;
 
-/* Make a file of `size` random-looking bytes in the work directory, and have it in the page cache. False: errno. */
+/*
+ * Make a file of `size` random-looking bytes in the work directory, which is then in the page cache. Returns false with
+ * errno set when this fails.
+ */
 bool make_file(const char *name, uint64_t size, char *path, uint64_t path_size);
 
 bool work_open(void);       /* W1: open, touch all, close */
@@ -21,8 +24,8 @@ bool work_page(void);       /* the same with one page touched */
 bool work_find(void);       /* searches */
 bool work_contain(void);    /* from the touch of a lost page to the recovery, among up to 60 000 mappings */
 bool work_memory(void);     /* W6: bytes for a live handle, and closing one among many */
-bool work_survival(void);   /* W14: who dies of what */
-bool work_threshold(void);  /* the same with the copy threshold out of the way: copy against map */
+bool work_survival(void);   /* W14: which contender survives which change */
+bool work_threshold(void);  /* W1 for a copy and for a mapping, whatever the copy threshold */
 bool work_scan(void);       /* W3: sequential scans */
 bool work_guard(void);      /* a scan with containment armed and off */
 bool work_storm(void);      /* W7: open and close from several threads */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The same reader with mmapguard: it hashes the bytes where they are, and when somebody cuts the file short it is told
- * so, and from where. Its twin without the library is plain_reader.c.
+ * A reader with mmapguard. It hashes the bytes in place, and when another program cuts the file, it learns of the loss
+ * and of its offset. Its twin without the library is plain_reader.c.
  *
  *   guarded-reader [--map] FILE [LENGTH [MILLISECONDS]]
  *
  * hashes the first LENGTH bytes (0: all of them) once; with MILLISECONDS again and again, each round taking at least
- * that long, until it is stopped or bytes are lost. --map asks for a mapping even where a copy would be made. The exit
- * code is 0, 2 when the file cannot be opened, 3 when bytes were lost.
+ * that long, until it is stopped or bytes are lost. With --map the file is mapped even where the library would copy it.
+ * The exit code is 0, 2 when the file cannot be opened, 3 when bytes were lost.
  */
 #include "progress.h"
 #include "sha256.h"
@@ -18,7 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Hash the whole region through spans. What was computed counts only if every unpin, and the check at the end, agree. */
+/*
+ * Hash the whole region through spans. The digest counts only if every unpin, and the check at the end, return MMG_OK.
+ */
 static mmg_status
 hash_region(mmg_handle region, uint64_t size, unsigned int milliseconds, char hex[SHA256_HEX_SIZE])
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A reader as most programs have one: open, fstat, mmap, use the bytes. It is correct, and it dies of SIGBUS as soon as
- * anybody cuts the file short. Its twin with mmapguard is guarded_reader.c.
+ * A reader like that of most programs: open, fstat, mmap, use the bytes. It is correct, and yet it dies of SIGBUS when
+ * another program cuts the file. Its twin with mmapguard is guarded_reader.c.
  *
  *   plain-reader FILE [MILLISECONDS]
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Progress lines and the pace of a reader; see progress.h.
+ * Prints the progress of a reader and keeps its pace; see progress.h.
  */
 #include "progress.h"
 
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 enum {
-    BLOCKS_IN_ROUND = 96, /* fine enough for a smooth bar */
+    BLOCKS_IN_ROUND = 96, /* enough for a smooth bar */
     SMALLEST_BLOCK = 4096,
     LARGEST_BLOCK = 4 << 20,
     MILLISECOND = 1000000, /* in nanoseconds */
@@ -54,7 +54,7 @@ progress_at(struct progress *progress, uint64_t offset)
         char line[32];
         const int length = snprintf(line, sizeof line, "at %" PRIu64 "\n", offset);
         if (write(STDOUT_FILENO, line, (size_t)length) != length)
-            exit(EXIT_FAILURE); /* nobody listens any more */
+            exit(EXIT_FAILURE); /* the program that reads the lines is gone */
         progress->told = time;
     }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * SHA-256 as FIPS 180-4 writes it down, in plain C: no tables but the round constants, no assembly.
+ * SHA-256 as FIPS 180-4 defines it, in plain C. It has no tables except the round constants, and no assembly.
  */
 #include "sha256.h"
 

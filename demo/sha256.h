@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * SHA-256 (FIPS 180-4), small and portable: the demo's readers need something honest to do with the bytes, and a
- * result that `sha256sum` can confirm.
+ * SHA-256 (FIPS 180-4), small and portable: the demo's readers compute a result from the bytes that `sha256sum` can
+ * confirm.
  */
 #ifndef MMAPGUARD_DEMO_SHA256_H
 #define MMAPGUARD_DEMO_SHA256_H
@@ -14,7 +14,7 @@
 struct sha256 {
     uint32_t state[8];
     uint64_t bytes;    /* hashed so far */
-    uint8_t block[64]; /* what did not fill a block yet */
+    uint8_t block[64]; /* the bytes of a block that is not full yet */
 };
 
 void sha256_start(struct sha256 *hash);

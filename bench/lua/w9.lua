@@ -1,16 +1,16 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- Reading through a region against reading the same bytes from a Lua string, in one process and in turn: medians of
--- several rounds and their ratio. Every pair is checked to give the same result before it is timed.
+-- Compares reading through a region with reading the same bytes from a Lua string, in one process and in turn, and
+-- prints the medians of several rounds and their ratio. Both sides must give the same result before they are timed.
 --
 --     lua bench/lua/w9.lua [MODULE [MIB [ROUNDS]]]
 --
 -- MODULE is "mmapguard" (the default) or, for LuaJIT, "mmapguard.ffi". MIB is the size of the large file whose last
--- line is read; 1024 is what the targets speak of.
+-- line is read. The targets are for 1024.
 
 local name = arg[1] or "mmapguard"
 local large_mib = tonumber(arg[2] or 1024)
-if jit then large_mib = math.min(large_mib, 256) end -- what LuaJIT reads at once fits into 2 GiB several times
+if jit then large_mib = math.min(large_mib, 256) end -- LuaJIT has only 2 GiB for several copies of the file
 local rounds = tonumber(arg[3] or 7)
 
 local mg = require(name)
@@ -30,7 +30,8 @@ end
 
 local missed = 0
 
---- Time two functions in turn. Each returns a number, which must be the same for both, and is told how often to work.
+--- Time two functions in turn. Each function gets the number of repetitions and returns a number, which must be the
+--- same for both.
 local function compare(title, times, target, theirs, ours)
   local expected, got = theirs(times), ours(times)
   assert(expected == got, ("%s: %s and %s differ"):format(title, tostring(expected), tostring(got)))
@@ -162,7 +163,7 @@ for _, length in ipairs({ 4, 16, 200, 4096 }) do
     local sum = 0
     for k = 1, n do
       local i = places[k % 4096 + 1]
-      kept[1] = text:sub(i, i + length - 1) -- kept, or LuaJIT would not make it
+      kept[1] = text:sub(i, i + length - 1) -- kept, since otherwise LuaJIT would not make the string
       sum = sum + #kept[1]
     end
     return sum

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * One line for each error check: `must(mmg_check(file), "read");` ends the program when the call failed.
+ * Checks an error in one line: `must(mmg_check(file), "read");` ends the program when the call failed.
  */
 #ifndef EXAMPLES_ERRORS_H
 #define EXAMPLES_ERRORS_H

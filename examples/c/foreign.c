@@ -23,7 +23,7 @@ sum(const volatile unsigned char *bytes, size_t size)
     return total;
 }
 
-/* What code that knows nothing of the library does. */
+/* Map a file as code does that knows nothing of the library. */
 static const unsigned char *
 map(const char *path, size_t *size)
 {

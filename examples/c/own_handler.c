@@ -2,9 +2,9 @@
 /*
  * A host that keeps its own SIGBUS handler on top: `own_handler FILE`.
  *
- * The handler asks the library first. What the library does not know is the host's own affair; here the host says so
- * and ends. The program reads the file, waits for a line of standard input, and reads it again. So there is time to cut the
- * file short.
+ * The handler asks the library first. A fault that is not the library's is for the host to handle; this host prints a
+ * line and ends. The program reads the file, waits for a line of standard input, and reads it again. So there is time
+ * to cut the file short.
  */
 #include <signal.h>
 #include <string.h>
@@ -54,7 +54,7 @@ main(int argc, char **argv)
     options.backing = MMG_BACKING_MAP; /* a small file would be copied, and never fault */
 
     must_open(mmg_open(argv[1], &options, &file, &error), &error);
-    if (sigaction(SIGBUS, &action, NULL) != 0) { /* after the first mapping: on top of the guard */
+    if (sigaction(SIGBUS, &action, NULL) != 0) { /* after the first mapping, so the handler is on top of the guard */
         perror("sigaction");
         return 1;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Adds up the bytes of a file, and prints the sum only if it holds: `checksum FILE`. */
+/* Adds up the bytes of a file, and prints the sum only if the sum holds: `checksum FILE`. */
 #include <cstdint>
 #include <cstdio>
 #include <numeric>

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- The sections of an ELF file, as `readelf -SW` lists them, with nothing but Lua and mmapguard:
+-- Prints the sections of an ELF file as `readelf -SW` does, with nothing but Lua and mmapguard:
 --
 --     lua examples/lua/elf_sections.lua [FILE]
 --
--- Works with Lua 5.1 to 5.4 and LuaJIT, for files of 32 and 64 bits and of either byte order. Only the headers are
--- read, however large the file is. Without an argument, the file is the interpreter that runs this.
+-- Works with Lua 5.1 to 5.4 and LuaJIT, for files of 32 and 64 bits and of either byte order. The script reads only
+-- the headers, however large the file is. Without an argument, the file is the interpreter that runs this.
 
 local mg = require "mmapguard"
 
@@ -15,7 +15,7 @@ local TYPES = { [0] = "NULL", "PROGBITS", "SYMTAB", "STRTAB", "RELA", "HASH", "D
   [0x6ffffff6] = "GNU_HASH", [0x6ffffffd] = "VERDEF", [0x6ffffffe] = "VERNEED", [0x6fffffff] = "VERSYM" }
 local FLAGS = { { 1, "W" }, { 2, "A" }, { 4, "X" }, { 16, "M" }, { 32, "S" }, { 64, "I" }, { 128, "L" }, { 1024, "T" } }
 
---- The fields of the file header and of a section header, for the class and the byte order that the file says it has.
+--- Returns the formats of the file header and of a section header, for the class and the byte order of the file.
 local function formats(region)
   local order = region[6] == 1 and "<" or ">"
   if region[5] == 2 then
@@ -58,7 +58,7 @@ end
 local function interpreter()
   local lowest = 0
   while arg[lowest - 1] do lowest = lowest - 1 end
-  local found = mg.open("/proc/self/exe") -- where there is one; the name in `arg` needs a search in PATH
+  local found = mg.open("/proc/self/exe") -- on Linux; the name in `arg` would need a search in PATH
   if found then found:close() end
   return found and "/proc/self/exe" or arg[lowest]
 end
@@ -74,7 +74,7 @@ if region:sub(1, 4) ~= "\127ELF" then
   os.exit(1)
 end
 local good, problem = pcall(print_sections, region)
-local still_true, loss = pcall(region.close, region) -- an error if the file was cut short meanwhile
+local still_true, loss = pcall(region.close, region) -- close raises an error if the file was cut short meanwhile
 if not good or not still_true then
   io.stderr:write("elf_sections: ", tostring(good and loss or problem), "\n")
   os.exit(1)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- The slowest requests of a web log, with nothing but Lua and mmapguard:
+-- Prints the slowest requests of a web log, with nothing but Lua and mmapguard:
 --
 --     lua examples/lua/slow_requests.lua LOG [COUNT]
 --     lua examples/lua/slow_requests.lua --make LOG [MIB]
@@ -8,12 +8,12 @@
 -- The log is in the combined format with the time of the request in seconds as the last field, as nginx writes with
 --     log_format timed '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
 --                      '"$http_user_agent" $request_time';
--- and Apache with %T at the end. With --make such a log is written first, so that there is something to look at. A
--- log that is rotated away or cut short meanwhile is an error that says where, not the end of the process.
+-- and Apache with %T at the end. --make writes such a log for a first try. When the log is cut short meanwhile, the
+-- script ends with an error that says where, and the process does not die.
 
 local mg = require "mmapguard"
 
---- Keep the COUNT largest of what is added: a heap whose least element is on top.
+--- Keeps the COUNT largest of the added elements, in a heap whose least element is on top.
 local function largest(count)
   local heap = {}
   local function sift_up(i)
@@ -71,7 +71,7 @@ local function report(path, count)
   local info, begin = region:info(), os.clock()
   local slowest, lines, total = scan(region, count)
   local size = #region
-  region:close() -- raises if anything that was read is not true
+  region:close() -- raises an error if a byte that was read may be wrong
   print(("%s: %d requests in %.0f MiB, %s (%s), read in %.2f s"):format(path, lines, size / 1048576, info.backing,
     info.backing_reason, os.clock() - begin))
   print(("%.3f s on average; the slowest:"):format(lines > 0 and total / lines or 0))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The C++ header at work, case by case: `raii CASE FILE`. It exits with 0 when the case holds; test_cpp.py compiles it for
- * every standard and compiler.
+ * Uses the C++ header, one case for each run: `raii CASE FILE`. The program exits with 0 when the case holds.
+ * test_cpp.py compiles it for every standard and compiler.
  */
 #include <cstdio>
 #include <cstring>
@@ -59,7 +59,7 @@ everything_is_given_back(const std::string &path)
         moved.close();
         moved.close();
         CHECK(live_handles() == 0);
-        CHECK(live_regions() == 1); /* the view keeps its bytes */
+        CHECK(live_regions() == 1); /* the view keeps the region alive */
         CHECK(moved_bytes.size() > 0);
         bytes = std::move(moved_bytes);
     }
@@ -100,7 +100,7 @@ a_missing_file_is_an_exception(const std::string &path)
     return 1;
 }
 
-/* The plain mapping beside it dies: see tests/fault. */
+/* tests/fault shows that a plain mapping dies in this case. */
 int
 a_scan_of_a_file_that_is_cut_gives_no_result(const std::string &path)
 {
@@ -122,7 +122,7 @@ a_scan_of_a_file_that_is_cut_gives_no_result(const std::string &path)
     return 1;
 }
 
-/* A mapping that knows nothing of the library. */
+/* Map a file without the library. */
 const volatile std::uint8_t *
 mapped(const std::string &path, std::size_t size)
 {

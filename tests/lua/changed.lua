@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- Writes to a file under a region in this process, and then ends views in every way: lua changed.lua MODULE PATH WORD.
--- WORD is what warn(), where there is one, is told first: "@on" or "@off". Prints how many warnings there should be.
+-- Writes to a file under a region in this process, and then ends views in every way: lua changed.lua MODULE PATH
+-- WORD. The script first calls warn(WORD), where Lua has this function: "@on" or "@off". It prints the expected
+-- number of warnings.
 
 local mg, path = require(arg[1]), arg[2]
 if warn then warn(arg[3]) end
@@ -14,7 +15,7 @@ end
 
 local function changed_region()
   local region = assert(mg.open(path, { backing = "map", on_change = "warn" }))
-  repeat write("another text") until region:changed() -- on a coarse clock the times tell a tick later
+  repeat write("another text") until region:changed() -- with a coarse clock the file times change one tick later
   return region
 end
 
@@ -30,8 +31,8 @@ end
 
 local region = changed_region()
 local span = region:span(1, 10)
-assert(region:check() == region and span:check() == span) -- ask for losses only
-for _ = 1, 3 do one_more(region:verify(), region) end -- one line of code, again and again
+assert(region:check() == region and span:check() == span) -- these look for losses only
+for _ = 1, 3 do one_more(region:verify(), region) end -- the same line of code each time
 one_more(span:verify(), span)
 one_more(region:close(), true)
 assert(region:close() == true)

@@ -15,7 +15,7 @@ local function make()
   assert(file:close())
 end
 
--- Truncated to nothing and written anew, the file ends within a page.
+-- The file is cut to nothing and written again, so it ends within a page.
 local function cut(rest)
   local file = assert(io.open(path, "wb"))
   assert(file:write((line:rep(math.ceil(rest / #line)):sub(1, rest))))
@@ -73,7 +73,7 @@ local cases = {
     end)
     for text in reader do assert(text == line:sub(1, 63), "a line that is none") end
   end,
-  nothing = function() end, -- only check and close tell
+  nothing = function() end, -- only check and close report the loss
   twice = function()
     local first, message = pcall(region.sub, region, -5)
     assert(not first and message:find("MMG_E_TRUNCATED", 1, true))
@@ -83,7 +83,7 @@ local cases = {
 
 local span_before, span_across = region:span(1, 100), region:span(REST - 9, REST + 10)
 cut(REST)
-if case == "in_a_page" then -- no page is missing: nothing faults, and only the size tells
+if case == "in_a_page" then -- no page is missing, so no read faults, and only the size shows the loss
   cut(SIZE - 100)
   say("read", pcall(region.sub, region, -50))
 elseif case == "scope" then

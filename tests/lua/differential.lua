@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- Both modules for LuaJIT say and take the same: lua differential.lua [CALLS [SEED]]
+-- Both modules for LuaJIT take the same arguments and give the same results: lua differential.lua [CALLS [SEED]]
 --
--- Each call is made on a region of the C module as it comes and on one that mmapguard.ffi has made quick, with the same
--- arguments. Results have to be the same, errors too, to the last letter. Some of the files are cut short on the way.
+-- Each call is made with the same arguments on a region of the C module and on one of mmapguard.ffi. The results and
+-- the texts of errors must be the same. Some of the files are cut short meanwhile.
 
 package.path = (arg[0]:match("^(.*/)[^/]*$") or "./") .. "?.lua;" .. package.path
 local support = require "support"
@@ -22,7 +22,7 @@ local text = {}
 for k = 1, 300 do text[k] = pick { "a line of text\n", "\n", ("long "):rep(1200) .. "\n", "key=12;\0\0\0\n", ("\0"):rep(9000) } end
 text = table.concat(text)
 
--- One pair of regions for each way to hold bytes, spans of them, and closed ones.
+-- There is one pair of regions for each way to hold bytes, pairs of spans, and pairs of closed regions.
 local function pair_of(path, options)
   return { assert(plain.open(path, options)), assert(quick.open(path, options)) }
 end
@@ -61,14 +61,15 @@ local function argument()
   return pick(others)
 end
 
--- The same value on both sides, where a value is a region or a span of the two modules.
+-- Returns the same text on both sides for a value that is a region or a span.
 local show
 function show(value)
   if type(value) == "userdata" then return tostring(value) end
   if type(value) == "table" then
     local words = {}
+    -- The numbers of pins differ, since spans are only counted down when they are collected.
     for name, entry in pairs(value) do
-      if name ~= "pins" then words[#words + 1] = tostring(name) .. "=" .. tostring(show(entry)) end -- spans await the collector
+      if name ~= "pins" then words[#words + 1] = tostring(name) .. "=" .. tostring(show(entry)) end
     end
     table.sort(words)
     return table.concat(words, ",")
@@ -91,7 +92,7 @@ end
 
 local said, kinds = 0, { good = 0, bad = 0, lost = 0 }
 local function compare(name, pair, arguments, count)
-  -- With only one of the two the call is no method call, and then messages name it in another way.
+  -- Both are called as methods, since messages name a plain call in another way.
   local one = support.pack(pcall(run, name, pair[1], arguments, count))
   local two = support.pack(pcall(run, name, pair[2], arguments, count))
   local same = one.n == two.n
@@ -115,7 +116,7 @@ for k = 1, calls do
     local file = assert(io.open(cut_path, "wb"))
     assert(file:write(text:sub(1, 70000)))
     assert(file:close())
-    for _, pair in ipairs(pairs_of) do -- both sides know of the loss
+    for _, pair in ipairs(pairs_of) do -- now both sides know of the loss
       pcall(pair[1].sub, pair[1], -5)
       pcall(pair[2].sub, pair[2], -5)
     end
@@ -125,7 +126,7 @@ for k = 1, calls do
   compare(random(1, 3) > 1 and pick(hot) or pick(names), pick(pairs_of), arguments, count)
 end
 
--- Opening: options of every kind, the same region or the same message.
+-- open: options of every kind give the same region or the same message.
 for _, options in ipairs({ {}, { backing = "map" }, { backing = "none" }, { lock = 1.5 }, { offset = "x" }, { stable = 1 },
   { nonsense = true }, { offset = 2 ^ 60 }, { max_bytes = math.huge }, { [1] = "map" }, { lock_wait_ms = -1 } }) do
   for _, what in ipairs({ path, "/no/such/file", "a\0b", 7 }) do

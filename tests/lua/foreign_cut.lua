@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- Reads a file that another module has mapped, after it was cut: lua foreign_cut.lua PATH SIZE [MODULE]. With MODULE a
--- guard of that module came and went before. Either way the process is expected to be killed.
+-- Reads a file that another module has mapped, after it was cut: lua foreign_cut.lua PATH SIZE [MODULE]. With MODULE,
+-- a guard of that module has started and stopped before. The process must be killed in both cases.
 
 local path, size, module = arg[1], tonumber(arg[2]), arg[3]
 

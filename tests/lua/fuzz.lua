@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- Random calls on regions and spans whose files change under them: lua fuzz.lua MODULE SECONDS [SEED]. Where nothing was
--- lost, every result is compared with the same call on a string. Prints the seed, which makes the run again.
+-- Random calls on regions and spans whose files change under them: lua fuzz.lua MODULE SECONDS [SEED]. As long as
+-- nothing is lost, every result is compared with the same call on a string. The script prints the seed, with which a
+-- run can be repeated.
 
 package.path = (arg[0]:match("^(.*/)[^/]*$") or "./") .. "?.lua;" .. package.path
 local support = require "support"
@@ -32,7 +33,7 @@ local function write(path, text)
   assert(file:close())
 end
 
--- The methods that a string has as well.
+-- Compares the methods that a string has as well.
 local like_string = { byte = string.byte, sub = string.sub, find = string.find, unpack = string.unpack }
 local compared, calls, rounds, last = 0, 0, 0, os.time() + seconds
 
@@ -81,7 +82,7 @@ while os.time() < last do
     pcall(function() return view[1][argument(#text)] end)
     if random(1, 80) == 1 then
       write(path, text:sub(1, random(0, #text)))
-      for _, changed in ipairs(views) do changed[2] = nil end -- from here on only the process has to live
+      for _, changed in ipairs(views) do changed[2] = nil end -- from here on the process must only live
     end
     if random(1, 50) == 1 then
       pcall(view[1].close, view[1])

@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- What reading through a region costs beside reading by hand, in instructions, which no other load on the machine
--- changes: lua instructions.lua MODULE FOLDER. Counts with valgrind, and fails when a bound is exceeded.
+-- Compares the instructions of reading through a region and of reading by hand: lua instructions.lua MODULE FOLDER.
+-- Other load on the machine does not change these numbers. valgrind counts them, and the script fails when a bound is
+-- exceeded.
 
 package.path = (arg[0]:match("^(.*/)[^/]*$") or "./") .. "?.lua;" .. package.path
 local support = require "support"
@@ -9,8 +10,8 @@ local support = require "support"
 local module, folder = arg[1], arg[2]
 local path = folder .. "/work-" .. tostring({}):gsub("%W", "") .. ".txt"
 
--- The most that the region may take of what the work takes by hand. A call of a C function is what the C module costs
--- in LuaJIT, where the string library is compiled: there it has no bounds, and mmapguard.ffi is measured instead.
+-- The highest allowed ratio of the region to the work by hand. The C module has no bounds in LuaJIT, since a call of
+-- a C function costs more there than the compiled string library. mmapguard.ffi is measured instead.
 local bounds = {
   { "index", 1.2 }, { "byte", 1.6 }, { "sub", 1.5 }, { "find", 1.7 }, { "hits", 1.7 }, { "lines", 0.7 },
 }
@@ -34,7 +35,7 @@ local function per_piece(case, side)
 end
 
 local failed = 0
-count("index", "hand", 1) -- makes the file
+count("index", "hand", 1) -- this run makes the file
 print(("%-10s %10s %10s %6s"):format("", "by hand", "region", "ratio"))
 for _, bound in ipairs(bounds) do
   local case, most = bound[1], bound[2]

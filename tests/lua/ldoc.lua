@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- The pages that LDoc makes: each function, method and option has its place, and nothing of the markup is left as it is.
+-- Checks the pages that LDoc makes: each function, method and option has a place, and no markup is left in the text.
 -- The tables of the README name each function and method, too.
 --
 --     lua ldoc.lua LDOC BINDING FOLDER
@@ -49,7 +49,7 @@ end
 has("region.data")
 assert(count >= 21, count .. " functions")
 
--- Each member of the options that a script can set, and each flag that says how to open.
+-- Checks each member of the options that a script can set, and each flag for opening.
 local options = 0
 local function has_option(name)
   assert(page:find(("<code>%s</code>"):format(name), 1, true), "the option " .. name .. " is not on the page")

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- Everything that a script can do with a region, once: for `host --memory`, which lets each allocation in it fail.
--- host --memory memory.lua MODULE LARGE-FILE SMALL-FILE
+-- Does everything once that a script can do with a region. `host --memory` lets each allocation in it fail. host
+-- --memory memory.lua MODULE LARGE-FILE SMALL-FILE
 
 local mg = require(arg[1])
 local large, small = arg[2], arg[3]
 
--- Compiled code is made where there is memory for it; what is tested here is what it would call.
+-- LuaJIT compiles only when it has memory. This tests the functions that compiled code would call.
 if jit then jit.off() end
 
 return function()

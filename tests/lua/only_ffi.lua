@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- What only the FFI module can do. A part of suite.lua, in a file of its own because other versions of Lua cannot read
--- LuaJIT's 64-bit numbers.
+-- Tests what only the FFI module can do. This is a part of suite.lua, in a file of its own because other versions of
+-- Lua cannot read LuaJIT's 64-bit numbers.
 
 local support = require "support"
 local test, equal, raises, skip = support.test, support.equal, support.raises, support.skip

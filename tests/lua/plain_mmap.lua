@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- The twin of cut.lua with mmap(2) as it comes, for LuaJIT: luajit plain_mmap.lua PATH. It is expected to be killed.
+-- The twin of cut.lua with a plain mmap(2), for LuaJIT: luajit plain_mmap.lua PATH. The process must be killed.
 
 local ffi = require "ffi"
 

@@ -1,12 +1,12 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- What the Lua modules promise, for Lua 5.1 to 5.4 and LuaJIT and for both modules, unchanged:
+-- Tests the promises of the Lua modules. The same file runs with Lua 5.1 to 5.4 and LuaJIT, and for both modules:
 --
 --     lua tests/lua/suite.lua [MODULE [WORD]]
 --
--- MODULE is "mmapguard", the default, or "mmapguard.ffi"; with WORD only the tests with it in their name. In the
--- environment: MMAPGUARD_LUAJIT, a LuaJIT for the twin with mmap(2) as it comes; MMAPGUARD_LUA_OPENS, how many
--- regions are opened without being closed.
+-- MODULE is "mmapguard", the default, or "mmapguard.ffi". With WORD, only the tests with this word in their name run.
+-- The variable MMAPGUARD_LUAJIT names a LuaJIT for the twin with a plain mmap(2). MMAPGUARD_LUA_OPENS is the number
+-- of regions that are opened without being closed.
 
 package.path = (arg[0]:match("^(.*/)[^/]*$") or "./") .. "?.lua;" .. package.path
 local support = require "support"
@@ -25,7 +25,7 @@ local function is_integer(value)
   return type(value) == "number" and value % 1 == 0 and (not math.type or math.type(value) == "integer")
 end
 
--- Each kind of thing that reads like a string: a copy, a mapping, a window of it, and a span.
+-- Returns each kind of object that reads like a string: a copy, a mapping, a window of it, and a span.
 local function kinds_of(text)
   local path = support.file(text)
   local windowed = support.file("before" .. text .. "after")
@@ -62,7 +62,7 @@ local texts = {
 
 -------------------------------------------------------------------------------------------------------- like a string
 
--- string.sub, interpreted: what LuaJIT 2.1.0-beta3 makes of it in compiled code forgets to take away the last byte.
+-- string.sub, interpreted: in compiled code, LuaJIT 2.1.0-beta3 forgets to remove the last byte.
 local function sub(text, ...)
   return string.sub(text, ...)
 end
@@ -172,7 +172,7 @@ test("find with a pattern finds what string.find finds, captures too", function(
     local kinds = kinds_of(text)
     for kind, view in pairs(kinds) do
       for _, pattern in ipairs(patterns) do
-        -- From 5.2 on, %z is deprecated, and gone from some builds.
+        -- From Lua 5.2 on, %z is deprecated, and some builds do not have it.
         local skipped = pattern:find("%z", 1, true) and not is_51
         for init = -2, math.min(#text + 1, 12) do
           if not skipped then
@@ -205,7 +205,7 @@ test("find agrees with string.find on patterns made at random", function()
       same(ours, theirs, ("%q from %d"):format(pattern, init))
       compared = compared + 1
     else
-      -- What is wrong with a pattern is told at once, also where string.find has not come to it.
+      -- A wrong pattern is an error at once, also where string.find does not reach the wrong part.
       assert(ours[2]:find("bad argument #%d to '.-' %(.*%)$"), ours[2])
       assert(ours[2]:find("pattern") or ours[2]:find("capture"), ours[2])
       refused = refused + 1
@@ -268,7 +268,7 @@ test("lines are those that io.lines gives", function()
     local region = assert(mg.open(path))
     local expected = {}
     local file = assert(io.open(path, "rb"))
-    local is_simple = support.has_integers or not text:find("\0", 1, true) -- before 5.3, a zero ended what was read
+    local is_simple = support.has_integers or not text:find("\0", 1, true) -- before 5.3, a zero byte ended a line
     if is_simple then
       for line in file:lines() do expected[#expected + 1] = line end
       local got = {}
@@ -365,7 +365,7 @@ test("unpack agrees with string.unpack on formats made at random", function()
     local format = {}
     for k = 1, random(1, 6) do format[k] = pieces[random(1, #pieces)] end
     format = table.concat(format)
-    local pos = random(_VERSION == "Lua 5.3" and 1 or -410, 410) -- 5.3 refuses positions before the first
+    local pos = random(_VERSION == "Lua 5.3" and 1 or -410, 410) -- Lua 5.3 refuses positions before the first
     local theirs = pack(pcall(string.unpack, format, text, pos))
     local ours = pack(pcall(region.unpack, region, format, pos))
     equal(ours[1], theirs[1], ("%q at %d: %s and %s"):format(format, pos, tostring(theirs[2]), tostring(ours[2])))
@@ -790,7 +790,7 @@ test("a file that was written to is a warning at the end, or an error", function
     local path = support.file(support.numbered_lines(10000))
     local region = assert(mg.open(path, { backing = "map", on_change = "raise" }))
     equal(region:verify(), region)
-    repeat case[1](path) until region:changed()      -- on a coarse clock the times tell a tick later
+    repeat case[1](path) until region:changed()      -- with a coarse clock the file times change one tick later
     for _, method in ipairs({ "verify", "close" }) do
       local good, message = pcall(region[method], region)
       assert(not good and message:find(case[2], 1, true), tostring(message))
@@ -841,8 +841,7 @@ end)
 
 ----------------------------------------------------------------------------------------------------------------- life
 
--- Two rounds, since what has a finalizer may need them. Code that LuaJIT compiled keeps the iterators that it was
--- compiled for.
+-- Two rounds, since objects with a finalizer may need them. Code that LuaJIT compiled keeps its iterators alive.
 local function collect()
   if jit then jit.flush() end
   collectgarbage()
@@ -910,7 +909,7 @@ test("close and the finalizer may be called twice, in any order, through the met
   metatable.__close(region)
   metatable.__close(span, "an error")
   raises("attempt to use a closed region", region.sub, region, 1)
-  metatable.__gc(io.stdout) -- which is no view, and stays as it is
+  metatable.__gc(io.stdout) -- a file is no view, so the call changes nothing
   metatable.__gc({})
   metatable.__gc()
   raises("region or span expected", metatable.__len, "text")
@@ -940,7 +939,7 @@ test("regions work in coroutines and survive errors in them", function()
       local region = assert(mg.open(path, { backing = "map" }))
       for line in region:lines() do coroutine.yield(line) end
     end)
-    for _ = 1, 10 do assert(coroutine.resume(routine)) end -- and left like this
+    for _ = 1, 10 do assert(coroutine.resume(routine)) end -- the coroutine is left in this state
     local failing = coroutine.create(function()
       local region = assert(mg.open(path, { backing = "map" }))
       region:span(1, 10):find("%")
@@ -1020,8 +1019,8 @@ end)
 
 --------------------------------------------------------------------------------------------------------------- losses
 
--- What a read must say of bytes that are gone from a page that is gone; and of those gone within a page, which only the
--- size of the file tells, and so only check and close.
+-- A read must report the loss of a whole page. Only the size of the file shows a loss within a page, so only check
+-- and close report it.
 local told_at_once = { "index", "byte", "sub", "sub_of_few", "sub_of_pages", "find_far", "find_near", "find_pattern",
   "find_balanced", "lines", "unpack", "unpack_counted", "coroutine", "twice" }
 local told_at_the_end = { "bytes", "sub_over_the_edge", "find_anchored", "unpack_string", "unpack_to_zero", "nothing",

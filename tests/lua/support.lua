@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- What the Lua tests share: a list of tests that all run, checks that say what they saw, files that go away, and child
--- processes. Plain Lua, for 5.1 to 5.4 and LuaJIT.
+-- Shared by the Lua tests: the list of tests, checks that print the values, temporary files, and child processes.
+-- This is plain Lua for 5.1 to 5.4 and LuaJIT.
 
 local support = {}
 
@@ -21,7 +21,7 @@ end
 
 local skipped = {}
 
---- Leave the running test, for a reason that a user would accept.
+--- Skip the running test, for a reason that a user would accept.
 function support.skip(reason)
   error({ skip = reason }, 0)
 end
@@ -67,7 +67,7 @@ function support.equal(got, expected, what)
   end
 end
 
---- The same number of results, and each the same.
+--- Checks that both have the same number of results and the same values.
 function support.same(got, expected, what)
   if got.n ~= expected.n then error(("%s: got %d results, expected %d"):format(what, got.n, expected.n), 2) end
   for i = 1, got.n do
@@ -84,7 +84,7 @@ function support.pack(...)
   return { n = select("#", ...), ... }
 end
 
---- A call must raise an error whose message has every one of the given parts. Returns the message.
+--- Checks that a call raises an error whose message has all the given parts. Returns the message.
 function support.raises(parts, body, ...)
   local good, message = pcall(body, ...)
   if good then error("no error was raised", 2) end
@@ -108,7 +108,7 @@ function support.path()
   return path
 end
 
---- A temporary file with these contents.
+--- Makes a temporary file with these contents. Returns its path.
 function support.file(contents)
   local path = support.path()
   local file = assert(io.open(path, "wb"))
@@ -122,7 +122,7 @@ function support.remove_files()
   files = {}
 end
 
---- Contents of any size in which every line says where it is.
+--- Returns a text in which every line has its number.
 function support.numbered_lines(count)
   local lines = {}
   for i = 1, count do lines[i] = ("line %09d of the text\n"):format(i) end
@@ -131,7 +131,7 @@ end
 
 ------------------------------------------------------------------------------------------------------------- children
 
---- The interpreter that runs this.
+--- Returns the path of the interpreter that runs this script.
 function support.interpreter()
   local named = os.getenv("MMAPGUARD_LUA")
   if named then return named end
@@ -145,8 +145,8 @@ local function quote(word)
 end
 support.quote = quote
 
---- Run a command line. Returns what it wrote and its exit status as a shell tells it: 128 and the signal if one
---- killed it.
+--- Run a command line. Returns its output and its exit status as in a shell: 128 plus the signal if a signal killed
+--- it.
 function support.execute(command)
   local pipe = assert(io.popen("{ " .. command .. "; } 2>&1; echo \"status:$?\"", "r"))
   local output = pipe:read("*a")
@@ -164,7 +164,7 @@ end
 
 support.directory = (arg and arg[0] or ""):match("^(.*/)[^/]*$") or "./"
 
--- Pseudo-random numbers that are the same everywhere.
+-- Returns a function for pseudo-random numbers that are the same on every machine.
 function support.random(seed)
   local state = seed
   return function(least, most)

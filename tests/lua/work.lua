@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- One piece of work, done on a region or done by hand, so that instructions can be counted:
+-- Does one piece of work on a region or by hand, so that its instructions can be counted:
 --
 --     lua work.lua MODULE CASE region|hand TIMES PATH
 --
--- PATH is a file that is made when it is not there. By hand means on a Lua string that was read from the file, or in
--- LuaJIT with the module mmapguard.ffi on a raw pointer.
+-- The script makes the file PATH when it does not exist. "hand" uses a Lua string that was read from the file; in
+-- LuaJIT with the module mmapguard.ffi, it uses a raw pointer.
 
 local name, case, side, times, path = arg[1], arg[2], arg[3], tonumber(arg[4]), arg[5]
 local mg = require(name)
@@ -58,7 +58,7 @@ local function hits(where, word)
   end
 end
 
--- Each gives a number, the same on both sides.
+-- Each piece of work returns a number, which must be the same on both sides.
 local works = {
   index = {
     region = function(n)

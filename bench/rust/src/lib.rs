@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Rust's ways to read a file, for the benchmarks in C: memmap2 with fs4's lock, mmap-guard, its drop-in on our library,
-//! and std::fs::read; and memchr's search. Each pair of functions opens a file into a `View`, and closes it.
+//! Gives the ways of Rust to read a file to the benchmarks in C: memmap2 with fs4's lock, mmap-guard, its
+//! replacement on mmapguard, and std::fs::read. Each pair of functions opens a file into a `View`, and closes
+//! it. The search of memchr is here as well.
 
 use std::ffi::{c_char, c_void, CStr, OsStr};
 use std::fs::File;
@@ -8,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 
-/// `struct view` of bench/contenders.h. Its owner stands behind what belongs to the contenders in C.
+/// `struct view` of bench/contenders.h. The owner stands behind the members that the contenders in C use.
 #[repr(C)]
 pub struct View {
     data: *const u8,
@@ -25,7 +26,7 @@ unsafe fn path_of<'a>(path: *const c_char) -> &'a Path {
     Path::new(OsStr::from_bytes(unsafe { CStr::from_ptr(path) }.to_bytes()))
 }
 
-/// Hand out what was opened, and keep its owner on the heap as a contender in C would.
+/// Fill the view with the bytes of the opened file, and keep the owner on the heap, as a contender in C does.
 fn fill<T>(view: &mut View, opened: Option<T>, bytes: impl Fn(&T) -> &[u8]) -> bool {
     let Some(opened) = opened else { return false };
     let owner = Box::new(opened);
@@ -45,13 +46,13 @@ unsafe fn give_back<T>(view: &mut View) {
 
 struct Locked {
     mapped: memmap2::Mmap,
-    _file: File, // after the mapping, so that the lock outlives it
+    _file: File, // dropped after the mapping, so that the lock outlives the mapping
 }
 
 fn open_locked(path: &Path) -> Option<Locked> {
     let file = File::open(path).ok()?;
     fs4::FileExt::try_lock_shared(&file).ok()?;
-    // SAFETY: what happens when the file shrinks is what is compared.
+    // SAFETY: the benchmark compares what happens when the file shrinks.
     let mapped = unsafe { memmap2::Mmap::map(&file) }.ok()?;
     Some(Locked { mapped, _file: file })
 }
@@ -98,7 +99,7 @@ unsafe fn bytes<'a>(data: *const u8, size: u64) -> &'a [u8] {
     unsafe { std::slice::from_raw_parts(data, size as usize) }
 }
 
-/// The first place where the needle stands, or `u64::MAX`.
+/// Returns the first place of the needle, or `u64::MAX`.
 ///
 /// # Safety
 /// The pointers are to so many bytes.
@@ -108,7 +109,7 @@ pub unsafe extern "C" fn peers_memmem(hay: *const u8, size: u64, needle: *const 
     memchr::memmem::find(hay, needle).map_or(u64::MAX, |at| at as u64)
 }
 
-/// How many places there are, from hit to hit with one prepared search.
+/// Returns the number of places, found from hit to hit with one prepared search.
 ///
 /// # Safety
 /// The pointers are to so many bytes.
