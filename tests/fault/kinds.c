@@ -102,7 +102,7 @@ find_segment(struct dl_phdr_info *info, size_t size, void *unused)
         bool is_code = (header->p_flags & PF_X) != 0;
         if (header->p_type == PT_LOAD && is_code == wants_code && header->p_vaddr > 0 &&
             (header->p_flags & PF_W) == 0) {
-            segment = (uint8_t *)(info->dlpi_addr + header->p_vaddr / check_page() * check_page());
+            segment = (uint8_t *)(uintptr_t)(info->dlpi_addr + header->p_vaddr / check_page() * check_page());
         }
     }
     return 1;
