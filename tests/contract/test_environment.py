@@ -28,7 +28,7 @@ def program() -> Iterator[Path]:
     """A program that prints the state of the guard. It has the library inside, since it ignores paths for libraries."""
     library = library_path().parent / "libmmapguard.a"
     if os.geteuid() != 0:
-        pytest.skip("only root can give a program the rights of root")
+        pytest.skip("needs root: gives a program the rights of root")
     if sanitizers() or not library.exists():
         pytest.skip("a sanitized library cannot be linked into a plain program")
     with tempfile.TemporaryDirectory(prefix="mmapguard-test-") as name:

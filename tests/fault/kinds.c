@@ -353,7 +353,7 @@ a_file_of_huge_pages_is_passed_on(void)
     folder = check_path("huge");
     REQUIRE(mkdir(folder, 0700) == 0);
     if (mount("none", folder, "hugetlbfs", 0, "pagesize=2M") != 0) {
-        check_skip("only root mounts, and the kernel needs huge pages of 2 MiB");
+        check_skip(geteuid() != 0 ? "needs root: mounts hugetlbfs" : "the kernel has no huge pages of 2 MiB");
         return;
     }
     const long before = reserve_huge_pages(2 + (long)free_huge_pages());
@@ -431,7 +431,7 @@ transparent_huge_pages_are_no_difference(void)
     folder = check_path("tmpfs");
     REQUIRE(mkdir(folder, 0700) == 0);
     if (check_page() != 4096 || mount("none", folder, "tmpfs", 0, "huge=always,size=64m") != 0) {
-        check_skip("only root mounts, and the kernel needs transparent huge pages for tmpfs");
+        check_skip(geteuid() != 0 ? "needs root: mounts tmpfs" : "the kernel has no transparent huge pages for tmpfs");
         return;
     }
     enum guarding how = UNGUARDED;

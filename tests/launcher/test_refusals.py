@@ -89,7 +89,7 @@ def test_the_interpreter_of_a_script_is_looked_at(tmp_path: Path) -> None:
 
 def test_a_set_user_id_program(tmp_path: Path) -> None:
     if os.getuid() != 0:
-        pytest.skip("only root can give files to another user")
+        pytest.skip("needs root: gives a file to another user")
     path = Path(shutil.copy(victim(), tmp_path / "privileged"))
     for mode, user, group in ((0o4755, 65534, 0), (0o2755, 0, 65534)):
         os.chown(path, user, group)
@@ -193,7 +193,7 @@ def without_proc() -> list[str]:
     """Return a command prefix that hides /proc; skips the test where that cannot be done."""
     hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
     if subprocess.run([*hide, "true"], capture_output=True).returncode != 0:
-        pytest.skip("needs the right to mount (root)")
+        pytest.skip("needs root: mounts a file system")
     return hide
 
 
