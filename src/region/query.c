@@ -191,6 +191,16 @@ reads_mapping(const struct region *region, int content)
     return content < 0 && region->number != 0 && region->fd >= 0 && !region->is_kept;
 }
 
+/* Returns true when the kernel can store a byte at a place, which it does. */
+static bool
+is_writable(void *place)
+{
+    static const unsigned char byte;
+    size_t done;
+
+    return mmgi_map_copy_out(&byte, place, 1, &done) != EFAULT;
+}
+
 /*
  * Lets the kernel copy bytes out of the mapping. The kernel stops at a page that is gone. In a sandbox that forbids this
  * system call, memcpy() copies, and the fault guard contains faults. What the last page of a cut file shows behind its end
@@ -213,7 +223,10 @@ read_mapping(const struct region *region, uint64_t offset, void *buffer, size_t 
         *done = left < *done ? (size_t)left : *done;
         return MMG_E_TRUNCATED;
     }
-    return os_code == 0 ? MMG_OK : MMG_E_IO;
+    if (os_code == 0)
+        return MMG_OK;
+    /* The kernel does not say which side failed. */
+    return is_writable((unsigned char *)buffer + *done) ? MMG_E_IO : mmgi_region_failed(region, EFAULT);
 }
 
 /*

@@ -4,8 +4,10 @@
  */
 #include "check.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define GUARD 0x5a
@@ -175,6 +177,34 @@ a_read_needs_no_guard(void)
     REQUIRE(sigprocmask(SIG_UNBLOCK, &bus, NULL) == 0);
 }
 
+/** The failure is the caller's, and says so, whether the bytes come from the file or from a snapshot of it. */
+static void
+a_buffer_that_cannot_be_written_to_is_a_status(void)
+{
+    if (check_under_valgrind() || check_under_qemu()) {
+        check_skip("valgrind reports the buffer itself, and an emulator may lack the system call that copies");
+        return;
+    }
+    const size_t page = (size_t)check_page();
+    const char *path = check_file("file", 4 * page);
+    uint8_t *buffer = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(buffer != MAP_FAILED && mprotect(buffer + page, page, PROT_NONE) == 0);
+    for (uint32_t guarantee = MMG_GUARANTEE_NONE; guarantee <= MMG_GUARANTEE_STABLE; guarantee++) {
+        mmg_options options = check_backing(MMG_BACKING_MAP);
+        options.guarantee = guarantee;
+        options.flags = MMG_FLAG_NO_LEASE;
+        mmg_handle handle = check_open(path, &options);
+        uint64_t got = 12345;
+        CHECK_STATUS(mmg_read(handle, 0, buffer + page, 100, &got), MMG_E_SYSTEM);
+        CHECK_I64(check_info(handle).os_error, EFAULT);
+        CHECK_STATUS(mmg_read(handle, 0, buffer, 2 * page, &got), MMG_E_SYSTEM);
+        CHECK(check_is_pattern(buffer, 0, page));
+        CHECK_STATUS(mmg_check(handle), MMG_OK);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    }
+    munmap(buffer, 2 * page);
+}
+
 static const struct check_case cases[] = {
     {"reads are exact and end with the region", reads_are_exact_and_end_with_the_region, 0},
     {"reads stay within the window", reads_stay_within_the_window, 0},
@@ -182,6 +212,7 @@ static const struct check_case cases[] = {
     {"random reads agree with the file", random_reads_agree_with_the_file, 0},
     {"a read of a shortened file says how much was left", a_read_of_a_shortened_file_says_how_much_was_left, 0},
     {"a read needs no guard", a_read_needs_no_guard, 0},
+    {"a buffer that cannot be written to is a status", a_buffer_that_cannot_be_written_to_is_a_status, 0},
 };
 
 CHECK_MAIN(cases)
