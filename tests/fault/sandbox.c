@@ -4,6 +4,7 @@
  * SAFETY.md; another test compares them. With such a list a loss is contained, and with a shorter one it is not.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -19,10 +20,16 @@
 
 #define CALLS_TO_CONTAIN(X) X(rt_sigprocmask) X(fstat) X(newfstatat) X(pread64) X(mmap) X(gettid) X(rt_sigreturn)
 #define CALLS_AT_A_LIMIT(X) X(munmap) X(mremap) X(munlock) X(prlimit64)
+/* clang-format off */
+#define CALLS_FOR_OTHERS(X) X(openat) X(ioctl) X(read) X(lseek) X(close) X(lstat) X(newfstatat) X(statfs) X(process_vm_readv) X(getpid) X(rt_sigprocmask) X(mmap) X(gettid) X(clock_nanosleep) X(rt_sigreturn)
+/* clang-format on */
 #define CALLS_TO_PASS_ON(X) X(getpid) X(rt_sigprocmask) X(rt_sigaction) X(rt_tgsigqueueinfo) X(gettid)
 
 #ifndef SYS_newfstatat
 #define SYS_newfstatat SYS_fstat /* 32-bit: neither is what fstat(3) makes, and the cases are skipped */
+#endif
+#ifndef SYS_lstat
+#define SYS_lstat SYS_newfstatat /* newer processors have the one only */
 #endif
 #ifndef SYS_mmap
 #define SYS_mmap SYS_mmap2
@@ -31,6 +38,7 @@
 
 static const long to_contain[] = {CALLS_TO_CONTAIN(NUMBER)};
 static const long at_a_limit[] = {CALLS_AT_A_LIMIT(NUMBER)};
+static const long for_others[] = {CALLS_FOR_OTHERS(NUMBER)};
 static const long to_pass_on[] = {CALLS_TO_PASS_ON(NUMBER)};
 /* The calls that a case itself makes in the sandbox: it raises a signal, writes what is wrong, and ends. */
 static const long of_the_case[] = {SYS_tgkill, SYS_tkill, SYS_write, SYS_exit_group};
@@ -175,6 +183,50 @@ below_a_limit_the_second_list_is_needed(void)
     }
 }
 
+/** In a mapping that somebody else has made, of a file with a path and of one without. */
+static void
+lose_anothers_in_a_sandbox(void *missing)
+{
+    struct sandbox sandbox = sandbox_begin();
+    const uint64_t size = PAGES * check_page();
+    const volatile uint8_t *bytes[2];
+    uint64_t count = 0, mark = 0;
+    allow(&sandbox, for_others, COUNT(for_others), *(const long *)missing);
+    for (int index = 0; index < 2; index++) {
+        const char *path = check_file(index == 0 ? "named" : "nameless", size);
+        int descriptor = open(path, O_RDWR | O_CLOEXEC);
+        REQUIRE(descriptor >= 0);
+        bytes[index] = mmap(NULL, size, PROT_READ, MAP_SHARED, descriptor, 0);
+        REQUIRE(bytes[index] != MAP_FAILED && ftruncate(descriptor, (off_t)check_page()) == 0);
+        REQUIRE(index == 0 || unlink(path) == 0);
+    }
+    REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_FILES, 0), MMG_OK);
+    sandbox_enter(&sandbox);
+    CHECK(bytes[0][size - 1] == 0 && bytes[1][size - 1] == 0);
+    CHECK_STATUS(mmg_losses_get(0, NULL, 0, &count, &mark), MMG_OK);
+    CHECK_U64(mark, 2);
+    _exit(check_failures() == 0 ? 0 : 1);
+}
+
+static void
+a_mapping_of_somebody_else_needs_the_fourth_list(void)
+{
+    static const long needed[] = {SYS_openat, SYS_ioctl, SYS_statfs, SYS_process_vm_readv, SYS_mmap};
+    long missing = -1;
+    if (!may_run()) {
+        return;
+    }
+    if (mmg_supports(MMG_FEATURE_FOREIGN) != 1) {
+        check_skip("the kernel does not say what is mapped here");
+        return;
+    }
+    CHECK_EXITED(check_child(lose_anothers_in_a_sandbox, &missing));
+    for (size_t index = 0; index < COUNT(needed); index++) {
+        missing = needed[index];
+        CHECK_KILLED(check_child(lose_anothers_in_a_sandbox, &missing), SIGSYS);
+    }
+}
+
 static volatile sig_atomic_t heard;
 
 static void
@@ -212,6 +264,7 @@ static const struct check_case cases[] = {
     {"with the calls of the list a loss is contained", with_the_calls_of_the_list_a_loss_is_contained, 0},
     {"with a shorter list the sandbox kills", with_a_shorter_list_the_sandbox_kills, 0},
     {"below a limit the second list is needed", below_a_limit_the_second_list_is_needed, 0},
+    {"a mapping of somebody else needs the fourth list", a_mapping_of_somebody_else_needs_the_fourth_list, 0},
     {"with the third list a signal of the host arrives", with_the_third_list_a_signal_of_the_host_arrives, 0},
 };
 
