@@ -128,6 +128,7 @@ static void
 after_fork(void)
 {
     signals_after_fork();
+    changes_after_fork();
     losses_begin();
     atomic_store(&process, getpid());
 }
@@ -143,6 +144,7 @@ begin(void)
                                                        : "the system does not tell what is mapped at an address");
         return;
     }
+    changes_begin();
     losses_begin();
     losses_look_at_standard_error();
     /* If this fails, a forked child takes itself for a child of vfork(2): it is guarded, but writes no report. */

@@ -78,6 +78,14 @@ bool signals_are_ignored(void);
 void signals_uncover(void);
 void signals_cover(void);
 
+/* ---------------------------------------------------------------------------------------------- changes, changing.c */
+
+/** From now on the program's changes of mappings wait while the guard replaces pages. */
+void changes_begin(void);
+
+/** Takes back what other threads were at when this child was forked. */
+void changes_after_fork(void);
+
 /* ----------------------------------------------------------------------------------------------- losses, on_loss.c */
 
 /** Begins to count losses. Losses that are in the ledger already are those of the parent process. */

@@ -6,8 +6,6 @@
  */
 #include "guard/adopted.h"
 
-#include <stdatomic.h>
-
 #include "guard/ask.h"
 #include "os/map.h"
 #include "os/map_query.h"
@@ -44,6 +42,14 @@ mmgi_adopted_look(const struct registration *r, size_t offset)
     return os_code == 0 && mmgi_map_is_readable(r->start + offset) ? ADOPTED_READABLE : ADOPTED_GONE;
 }
 
+/* Asks what is mapped at an address, once no change of a mapping is under way any more. */
+static bool
+look(int list, uintptr_t at, char *text, struct map_area *area)
+{
+    mmgi_map_await_changes();
+    return mmgi_map_list_find(list, at, NULL, text, area) == 0;
+}
+
 /*
  * Replaces one part after another. No other system call lies between the kernel's answer about a part and its
  * replacement.
@@ -54,7 +60,7 @@ replace_parts(const struct registration *r, uintptr_t at, uintptr_t end, uintptr
     enum replaced result = REPLACED_NOTHING;
     struct map_area area;
 
-    for (int i = 0; i < MAX_PARTS && at < end && mmgi_map_list_find(list, at, NULL, text, &area) == 0; i++) {
+    for (int i = 0; i < MAX_PARTS && at < end && look(list, at, text, &area); i++) {
         uintptr_t stop = area.end < end ? area.end : end;
         if (is_same(r, &area, at)) {
             bool has_fault = fault >= at && fault < stop;
@@ -73,18 +79,17 @@ replace_parts(const struct registration *r, uintptr_t at, uintptr_t end, uintptr
 enum replaced
 mmgi_adopted_replace(const struct registration *r, size_t from, size_t to, size_t fault)
 {
-    static _Atomic int replacing;
     const uintptr_t start = (uintptr_t)r->start;
     struct map_scratch *scratch = mmgi_ask_begin();
     enum replaced done = REPLACED_NOTHING;
 
-    if (scratch != NULL && mmgi_ask_take_turn(&replacing)) {
+    if (scratch != NULL && mmgi_ask_begin_replacing()) {
         int list;
         if (mmgi_map_list_open(&list) == 0) {
             done = replace_parts(r, start + from, start + to, start + fault, list, scratch->text);
             mmgi_map_list_close(list);
         }
-        atomic_store(&replacing, 0);
+        mmgi_ask_end_replacing();
     }
     if (scratch != NULL)
         mmgi_ask_end(scratch);

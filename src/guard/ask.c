@@ -5,6 +5,7 @@
  */
 #include "guard/ask.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 #include "os/clock.h"
@@ -26,8 +27,12 @@ struct room {
 };
 static struct room rooms[ROOMS];
 
-bool
-mmgi_ask_take_turn(_Atomic int *taken)
+static _Atomic(const struct change_gate *) gate;
+static _Atomic int replacing; /* the process of which a thread replaces pages; 0: none */
+
+/* Takes a turn at something that only one thread at a time may do. Storing 0 in `*taken` ends the turn. */
+static bool
+take_turn(_Atomic int *taken)
 {
     const int self = mmgi_process_id();
 
@@ -40,6 +45,33 @@ mmgi_ask_take_turn(_Atomic int *taken)
     return false;
 }
 
+void
+mmgi_ask_set_gate(const struct change_gate *fresh)
+{
+    atomic_store(&gate, fresh);
+}
+
+bool
+mmgi_ask_begin_replacing(void)
+{
+    if (!take_turn(&replacing))
+        return false;
+    const struct change_gate *known = atomic_load(&gate);
+    if (known != NULL)
+        known->close();
+    return true;
+}
+
+void
+mmgi_ask_end_replacing(void)
+{
+    const struct change_gate *known = atomic_load(&gate);
+
+    if (known != NULL)
+        known->open();
+    atomic_store(&replacing, 0);
+}
+
 struct map_scratch *
 mmgi_ask_begin(void)
 {
@@ -47,7 +79,7 @@ mmgi_ask_begin(void)
     struct room
         *room = &rooms[atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % ROOMS]; /* any room will do */
 
-    return mmgi_ask_take_turn(&room->process) ? &room->scratch : NULL;
+    return take_turn(&room->process) ? &room->scratch : NULL;
 }
 
 void

@@ -6,7 +6,6 @@
 #ifndef MMGI_GUARD_ASK_H
 #define MMGI_GUARD_ASK_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -20,11 +19,21 @@ struct map_scratch *mmgi_ask_begin(void);
 void mmgi_ask_end(struct map_scratch *scratch);
 
 /**
- * Takes a turn at something that only one thread at a time may do. Storing 0 in `*taken` ends the turn. A turn belongs
- * to a process, so a forked child can take a turn that a thread of its parent had. Returns false when the wait takes
- * too long.
+ * Takes the turn to replace pages of a mapping that others made: only one thread of a process at a time has it. A turn
+ * belongs to a process, so a forked child can take a turn that a thread of its parent had. Returns false when the wait
+ * takes too long. While a thread has the turn, the gate is closed, if there is one.
  */
-bool mmgi_ask_take_turn(_Atomic int *taken);
+bool mmgi_ask_begin_replacing(void);
+void mmgi_ask_end_replacing(void);
+
+/** Holds up calls of other threads that change mappings; of somebody who stands in front of these calls. */
+struct change_gate {
+    void (*close)(void); /* later calls wait; earlier ones are waited for */
+    void (*open)(void);
+};
+
+/** Sets the gate, for the rest of the process. Both functions must be async-signal-safe. */
+void mmgi_ask_set_gate(const struct change_gate *gate);
 
 /**
  * Returns true when the instruction that touched an address may run again. Returns false when it has run again too

@@ -250,7 +250,8 @@ is_unchanged(const struct foreign *f, int list, uintptr_t from, uintptr_t to)
  * Records the loss and replaces the pages, after a check that the mapping is unchanged. Only one thread at a time runs
  * this function, so a loss that several threads find at once is recorded once. The loss is recorded first, so that no
  * reader can see a zero without a record. The kernel is asked again last, so that nothing but one system call lies
- * between its answer and the replacement.
+ * between its answer and the replacement. A change that is under way could end between the two, so the function waits
+ * for it before it asks.
  */
 static enum verdict
 replace_in_turn(const struct foreign *f, int list, uintptr_t from, uintptr_t to, uintptr_t lost_from, mmg_status cause)
@@ -258,11 +259,16 @@ replace_in_turn(const struct foreign *f, int list, uintptr_t from, uintptr_t to,
     unsigned char *start = (unsigned char *)from,
                   *fault = (unsigned char *)f->fault; /* addresses inside the mapping, from the kernel */
 
+    if (f->area.is_from_list)
+        mmgi_map_await_changes();
     if (!is_unchanged(f, list, from, to))
         return VERDICT_RETRY;
     tell_ledger(f, lost_from, to, cause);
-    if (!f->area.is_from_list && !is_unchanged(f, list, from, to))
-        return VERDICT_RETRY;
+    if (!f->area.is_from_list) {
+        mmgi_map_await_changes();
+        if (!is_unchanged(f, list, from, to))
+            return VERDICT_RETRY;
+    }
     return mmgi_spares_replace(start, to - from, fault, f->area.access) == REPLACED_NOTHING ? VERDICT_PASS_ON
                                                                                             : VERDICT_CONTAINED;
 }
@@ -271,9 +277,7 @@ replace_in_turn(const struct foreign *f, int list, uintptr_t from, uintptr_t to,
 static enum verdict
 replace(const struct foreign *f, uintptr_t from, uintptr_t to, uintptr_t lost_from, mmg_status cause)
 {
-    static _Atomic int replacing; /* the process of which a thread is replacing pages; 0: none */
-
-    if (!mmgi_ask_take_turn(&replacing))
+    if (!mmgi_ask_begin_replacing())
         return VERDICT_PASS_ON;
     int list;
     enum verdict verdict = VERDICT_PASS_ON;
@@ -281,7 +285,7 @@ replace(const struct foreign *f, uintptr_t from, uintptr_t to, uintptr_t lost_fr
         verdict = replace_in_turn(f, list, from, to, lost_from, cause);
         mmgi_map_list_close(list);
     }
-    atomic_store(&replacing, 0);
+    mmgi_ask_end_replacing();
     return verdict;
 }
 

@@ -49,6 +49,12 @@ void mmgi_map_release(const struct mapping *mapping);
  */
 int mmgi_map_replace_with_zeros(unsigned char *start, size_t length, unsigned access);
 
+/**
+ * Waits until the calls of other threads that change mappings, and are under way, have ended. One system call, which changes
+ * nothing. Async-signal-safe.
+ */
+void mmgi_map_await_changes(void);
+
 /** Unlocks pages that mlockall(2) has locked. Async-signal-safe. Does not block. */
 void mmgi_map_unlock(unsigned char *start, size_t length);
 

@@ -29,9 +29,13 @@
 /* mmap2(2) counts an offset in units of this size, whatever the size of a page is. */
 #define MMAP2_UNIT 4096
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000 /* Linux 4.17; older kernels take the address for a hint */
+#endif
+
 /*
- * Calls mmap(2) without the C library, in a handler or over existing pages. Sanitizers and preloaded tools intercept the function of the C
- * library, and their code is not async-signal-safe. A race detector would also report the replacement as a write, although
+ * Calls mmap(2) without the C library, in a handler or over existing pages. Sanitizers and preloaded tools intercept the
+ * function of the C library, and their code is not async-signal-safe. A race detector would also report the replacement as a write, although
  * no reader can see a difference. On 32-bit systems the call is mmap2, because mmap takes other arguments there; on s390x
  * mmap takes its arguments in memory.
  */
@@ -155,6 +159,20 @@ mmgi_map_replace_with_zeros(unsigned char *start, size_t length, unsigned access
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
     return base == MAP_FAILED ? errno : 0;
+}
+
+void
+mmgi_map_await_changes(void)
+{
+    static char here;
+    const size_t page = mmgi_map_page_size();
+    unsigned char *start = (unsigned char *)((uintptr_t)&here / page * page);
+    /* SAFETY: something is mapped there, which the flag makes an error. The kernel looks when no other call is at it. */
+    void *base = mmap_directly(start, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    if (base != MAP_FAILED)
+        /* SAFETY: a new page elsewhere, from a kernel that does not know the flag. */
+        syscall(SYS_munmap, base, page);
 }
 
 void

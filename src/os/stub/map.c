@@ -48,6 +48,11 @@ mmgi_map_replace_with_zeros(unsigned char *start, size_t length, unsigned access
 }
 
 void
+mmgi_map_await_changes(void)
+{
+}
+
+void
 mmgi_map_unlock(unsigned char *start, size_t length)
 {
     (void)start;
