@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from ffi import matrix
 from ffi.cases import CASES, PATIENCE, Case, Talk, prepare
 from ffi.languages import LANGUAGES, Language
+from support.library import ROOT
 
 built: dict[str, str | None] = {}
 """Why a language could not be built, or None."""
@@ -109,6 +111,29 @@ def test_a_language_does_what_it_must(
         assert (code, "SIGBUS" in errors) == (2, True), f"{code}: {out}{errors}"
     else:
         assert -code in case.deaths, f"{code}: {out}{errors}"
+
+
+@pytest.mark.parametrize("processor", ["i386", "arm", "amd64"])
+def test_the_generated_module_has_the_layout_of_other_processors(processor: str, tmp_path: Path) -> None:
+    """Nim computes the layouts of a processor by itself, and compares them with those of the description."""
+    if shutil.which("nim") is None:
+        if os.environ.get("CI"):
+            pytest.fail("nim is not installed")
+        pytest.skip("nim is not installed; ./dev test ffi installs it")
+    module = tmp_path / "mmapguard.nim"
+    source = ROOT / "tests" / "ffi" / "generated" / "generate.py"
+    subprocess.run([sys.executable, source, "nim", ROOT / "abi" / "abi.json", module], check=True)
+    text = module.read_text(encoding="utf-8")
+    assert "when defined(i386):\n  static: doAssert sizeof(mmg_span) == 20" in text
+
+    def checked() -> subprocess.CompletedProcess[str]:
+        words = ["nim", "check", "--hints:off", "--os:linux", f"--cpu:{processor}", str(module)]
+        return subprocess.run(words, capture_output=True, text=True, check=False)
+
+    done = checked()
+    assert done.returncode == 0, done.stdout + done.stderr
+    module.write_text(text.replace("offsetOf(mmg_span, `size`) == ", "offsetOf(mmg_span, `size`) == 1"))
+    assert checked().returncode != 0
 
 
 def test_there_are_languages_enough() -> None:

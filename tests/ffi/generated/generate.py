@@ -93,6 +93,12 @@ def pascal_type(abi: Abi, kind: str) -> str:
     return PASCAL_POINTERS.get(plain) or f"P{PASCAL_TYPES.get(plain, plain)}"
 
 
+def layouts(struct: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Size and offsets of a structure: on 32-bit x86, and on every other system."""
+    here = {"size": struct["size"], "offsets": {m["name"]: m["offset"] for m in struct["members"]}}
+    return struct.get("on_i386", here), here
+
+
 def pascal(abi: Abi) -> str:
     """Return the unit for Free Pascal."""
     out = ["{ Made by generate.py from abi.json. }", "unit mmapguard;", "{$mode objfpc}{$packrecords c}"]
@@ -119,10 +125,12 @@ def pascal(abi: Abi) -> str:
         out += [f"  Result.struct_size := SizeOf({name});", "end;"]
     out.append("initialization")
     for name, struct in abi["structs"].items():
-        out.append(f"  if SizeOf({name}) <> {struct['size']} then RunError(255);")
-        for m in struct["members"]:
-            place = f"PtrUInt(@P{name}(nil)^.{pascal_name(m['name'])})"
-            out.append(f"  if {place} <> {m['offset']} then RunError(255);")
+        for mark, layout in zip(("{$ifdef CPUI386}", "{$else}"), layouts(struct), strict=True):
+            out += [mark, f"  if SizeOf({name}) <> {layout['size']} then RunError(255);"]
+            for member, offset in layout["offsets"].items():
+                place = f"PtrUInt(@P{name}(nil)^.{pascal_name(member)})"
+                out.append(f"  if {place} <> {offset} then RunError(255);")
+        out.append("{$endif}")
     return "\n".join([*out, "end."]) + "\n"
 
 
@@ -197,10 +205,12 @@ def nim(abi: Abi) -> str:
         if struct["sized"]:
             out.append(f"proc fresh*(kind: typedesc[{name}]): {name} =")
             out.append(f"  {name}(struct_size: uint32(sizeof({name})))")
-        out.append(f"static: doAssert sizeof({name}) == {struct['size']}")
-        out += [
-            f"static: doAssert offsetOf({name}, `{m['name']}`) == {m['offset']}" for m in struct["members"]
-        ]
+        for mark, layout in zip(("when defined(i386):", "else:"), layouts(struct), strict=True):
+            out += [mark, f"  static: doAssert sizeof({name}) == {layout['size']}"]
+            out += [
+                f"  static: doAssert offsetOf({name}, `{member}`) == {offset}"
+                for member, offset in layout["offsets"].items()
+            ]
     return "\n".join(out) + "\n"
 
 
