@@ -3,6 +3,7 @@
  * Calls for the process as a whole: the guard for mappings of other code, and the ledger of losses, as plain numbers.
  * mmapguard/_guard.py turns the numbers into words and exceptions.
  */
+#include "members.h"
 #include "region.h"
 
 #include <stdlib.h>
@@ -38,34 +39,20 @@ mgpy_address_of(PyObject *module, PyObject *object)
     return address;
 }
 
-/* Puts one member of a record into a dictionary. Returns 0, or -1 with an exception set. */
-static int
-put(PyObject *record, const char *name, PyObject *value)
-{
-    int result = value == NULL ? -1 : PyDict_SetItemString(record, name, value);
-
-    Py_XDECREF(value);
-    return result;
-}
-
-#define PUT_int64_t(name) put(record, #name, PyLong_FromLongLong(loss->name)) < 0
-#define PUT_mmg_status(name) PUT_int64_t(name)
-#define PUT_uint32_t(name) put(record, #name, PyLong_FromUnsignedLongLong(loss->name)) < 0
-#define PUT_uint64_t(name) PUT_uint32_t(name)
-#define PUT_mmg_handle(name) PUT_uint32_t(name)
-#define PUT_char(name) put(record, #name, PyUnicode_DecodeFSDefault(loss->name)) < 0
+/* A path, in the encoding of file names. */
+#define PUT_char(name) mgpy_put(dict, #name, PyUnicode_DecodeFSDefault(from->name)) < 0
 
 static PyObject *
-record_of(const mmg_loss *loss)
+record_of(const mmg_loss *from)
 {
-    PyObject *record = PyDict_New();
-    bool failed = record == NULL;
+    PyObject *dict = PyDict_New();
+    bool failed = dict == NULL;
 
 #define MMG_LOSS_FIELD(type, name) failed = failed || PUT_##type(name);
 #include "fields.inc"
     if (failed)
-        Py_CLEAR(record);
-    return record;
+        Py_CLEAR(dict);
+    return dict;
 }
 
 /* Appends records to a list. Returns 0, or -1 with an exception set. */

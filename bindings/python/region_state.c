@@ -5,6 +5,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1 /* MADV_DONTDUMP */
 #endif
+#include "members.h"
 #include "region.h"
 
 #include <sys/mman.h>
@@ -161,24 +162,8 @@ mgpy_region_resident(PyObject *self, PyObject *args)
     return status == MMG_OK ? PyLong_FromUnsignedLongLong(bytes) : mgpy_raise(region, status);
 }
 
-/* Puts one number into a dictionary. Returns 0, or -1 with an exception set. */
-static int
-put(PyObject *dict, const char *name, PyObject *number)
-{
-    if (number == NULL)
-        return -1;
-    int result = PyDict_SetItemString(dict, name, number);
-    Py_DECREF(number);
-    return result;
-}
-
-/* For each type of a member, the expression that puts it into the dictionary. */
-#define PUT_int32_t(name) put(dict, #name, PyLong_FromLongLong(from->name)) < 0
-#define PUT_int64_t(name) PUT_int32_t(name)
-#define PUT_mmg_status(name) PUT_int32_t(name)
-#define PUT_uint32_t(name) put(dict, #name, PyLong_FromUnsignedLongLong(from->name)) < 0
-#define PUT_uint64_t(name) PUT_uint32_t(name)
-#define PUT_char(name) put(dict, #name, PyUnicode_FromString(from->name)) < 0
+/* A name from the library, such as that of a file system. */
+#define PUT_char(name) mgpy_put(dict, #name, PyUnicode_FromString(from->name)) < 0
 
 PyObject *
 mgpy_region_describe(PyObject *self, PyObject *unused)
