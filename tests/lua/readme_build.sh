@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
-# Types the commands of bindings/lua/README.md in a checkout that was never built, without becoming root: what they
-# install goes below FOLDER. Then looks for the modules where they were installed.
+# Runs the commands of bindings/lua/README.md in a checkout that was never built, without root: they install
+# below FOLDER. Then it looks for the installed modules.
 #
 #     readme_build.sh SOURCE FOLDER
 set -eu

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
 #
-# The rock, as its users build it: packed from the address that the rockspec names, installed for one Lua from the
-# source rock, packed once more as a binary rock, and installed from that.
+# Builds the rock as its users do: it is packed from the address in the rockspec, installed for one Lua from
+# the source rock, packed again as a binary rock, and installed from that.
 #
 #     rock.sh SOURCE FOLDER VERSION INCLUDES LUA MODULE...
 #
@@ -16,7 +16,7 @@ mkdir -p "$folder/checkout"
 export HOME="$folder" GIT_CONFIG_NOSYSTEM=1
 PATH="$source/.venv/bin:$PATH" # has SWIG
 
-# A repository with what the checkout has now stands in for the published one.
+# A repository with the files of this checkout stands in for the published one.
 (cd "$source" && python3 tests/support/checkout.py --cached --others --exclude-standard |
     xargs -0 cp -d --parents --target-directory "$folder/checkout")
 cd "$folder/checkout"

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
 --
--- The same for LuaJIT: a program whose declarations are a recorded header, read as it stands.
--- usage: consumer.lua HEADER LIBRARY FILE, which is written. Says nothing when all is well.
+-- The consumer for LuaJIT: a program that reads its declarations from a recorded header, unchanged. usage:
+-- consumer.lua HEADER LIBRARY FILE. The program writes FILE. It prints nothing when all is well.
 
 local ffi = require "ffi"
 

@@ -61,8 +61,8 @@ func twin(path string, guarded bool) string {
 	return fmt.Sprintf("ok %d %d", total, uint64(losses))
 }
 
-// The runtime's own use of signals, after one of them was for us: a fault of Go code is still a panic that can be
-// recovered from, also that of another mapping, and a signal that is sent still arrives.
+// Checks the runtime's own use of signals after the library handled one of them: a fault of Go code is still a panic
+// from which the program can recover, also a fault of another mapping, and a signal that is sent still arrives.
 func signals(other string) string {
 	faults := func(body func()) (happened bool) {
 		defer func() { happened = recover() != nil }()
@@ -158,7 +158,7 @@ func run(what, path string) string {
 		return "ok same"
 	}
 	ready()
-	fmt.Fprintln(os.Stderr, sum(bytes)) // not left out by the compiler
+	fmt.Fprintln(os.Stderr, sum(bytes)) // used, so that the compiler keeps it
 	status := C.mmg_unpin(&span)
 	C.mmg_info_get(file, &info)
 	if what == "truncated" {

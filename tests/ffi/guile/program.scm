@@ -21,7 +21,7 @@
 
 (define (name status) (pointer->string (mmg-status-name status)))
 
-;; A structure as a bytevector, its size in the first member.
+;; Makes a structure as a bytevector, with its size in the first member.
 (define (sized size)
   (let ((made (make-bytevector size 0)))
     (bytevector-u32-native-set! made 0 size)

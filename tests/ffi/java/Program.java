@@ -131,7 +131,7 @@ public final class Program {
         return total & 0xffffffffL;
     }
 
-    /** The JVM's own answer to a file that is cut under its mapping: an InternalError, somewhat later. */
+    /** Returns true when a read of lost bytes is an InternalError of the JVM, which may come a moment later. */
     private static boolean isAnError(MappedByteBuffer bytes) {
         try {
             sum(bytes);
@@ -151,14 +151,14 @@ public final class Program {
         return isAnError(bytes) ? "error InternalError" : "ok";
     }
 
-    /** The JVM's own use of signals, after one of them was for us. */
+    /** Checks the JVM's own use of signals after the library handled one of them. */
     private static String signals(String other) throws Exception {
         try {
             Object nothing = System.getenv("MMAPGUARD_IS_NEVER_SET");
-            nothing.hashCode(); // by SIGSEGV, once it is compiled
+            nothing.hashCode(); // compiled code takes a SIGSEGV here
             return "ok without a NullPointerException";
         } catch (NullPointerException expected) {
-            // as it must be
+            // the exception must come
         }
         Files.write(Path.of(other), new byte[100000]);
         MappedByteBuffer bytes = map(other);
@@ -169,7 +169,7 @@ public final class Program {
             return "ok without an InternalError";
         }
         CountDownLatch heard = new CountDownLatch(1);
-        Signal.handle(new Signal("USR2"), signal -> heard.countDown()); // USR1 is the JVM's own
+        Signal.handle(new Signal("USR2"), signal -> heard.countDown()); // the JVM itself uses USR1
         ready();
         return heard.await(30, TimeUnit.SECONDS) ? "ok handled" : "ok unheard";
     }

@@ -1,5 +1,5 @@
--- SPDX-License-Identifier: MIT OR Apache-2.0
--- The cases in LuaJIT: ffi.cdef takes the declarations from the header as they stand.
+-- SPDX-License-Identifier: MIT OR Apache-2.0 The cases in LuaJIT: ffi.cdef takes the declarations from the header
+-- unchanged.
 local ffi = require "ffi"
 local header = assert(io.open(arg[1])):read("*a")
 ffi.cdef(header:match("MMG_CDEF_BEGIN %*/(.-)/%* MMG_CDEF_END"))

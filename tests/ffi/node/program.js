@@ -48,7 +48,7 @@ const term = call("const char *mmg_term(uint32_t vocabulary, uint32_t value)");
 
 const TO_END = 0xffffffffffffffffn;
 
-// A copy in pieces, read where the kernel keeps the bytes.
+// Adds up the bytes in place.
 function sum(span) {
   const bytes = span.size > 0 ? new Uint8Array(koffi.view(span.data, Number(span.size))) : [];
   let total = 0;
@@ -111,7 +111,7 @@ async function run() {
   infoGet(file, info);
   if (what === "truncated") return `error ${name(status)} ${info.fault_offset}`;
   const heard = new Promise((resolve) => process.once("SIGUSR2", resolve)); // USR1 is for its debugger
-  const alive = setInterval(() => {}, 1000); // waiting for a signal alone does not keep Node.js
+  const alive = setInterval(() => {}, 1000); // Node.js ends while it waits only for a signal
   fs.writeSync(1, "ready\n");
   const signal = await heard;
   clearInterval(alive);

@@ -62,7 +62,7 @@ sub ready {
 
 sub name { mmg_status_name($_[0]) }
 
-# The sum of the bytes that a span shows: unpack reads them where they are.
+# Returns the sum of the bytes of a span. unpack reads them in place.
 sub total {
     my ($span) = @_;
     return unpack('%32C*', unpack('P' . $span->size, pack('J', $span->data)));

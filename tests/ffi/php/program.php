@@ -1,6 +1,6 @@
 <?php
 // SPDX-License-Identifier: MIT OR Apache-2.0
-// The cases in PHP, over its FFI: it takes the declarations from the header as they stand.
+// The cases in PHP, over its FFI, which takes the declarations from the header unchanged.
 $header = file_get_contents($argv[1]);
 preg_match('~MMG_CDEF_BEGIN \*/(.*?)/\* MMG_CDEF_END~s', $header, $section);
 $mg = FFI::cdef($section[1], $argv[2]);
@@ -9,7 +9,7 @@ const TO_END = -1; // 2^64 - 1 in PHP's integers
 
 function sum(FFI\CData $span): int
 {
-    // A copy in pieces: a string of its own for each.
+    // The bytes are copied in pieces, each into a string of its own.
     $total = 0;
     for ($at = 0; $at < $span->size; $at += 65536) {
         $piece = FFI::string($span->data + $at, min(65536, $span->size - $at));

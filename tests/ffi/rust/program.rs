@@ -80,7 +80,7 @@ fn name(status: i32) -> String {
     text(unsafe { mmg_status_name(status) })
 }
 
-// Byte by byte and volatile: no `&[u8]`, since other processes write to the file.
+// Reads byte by byte and volatile. A `&[u8]` would be wrong, since other processes write to the file.
 fn sum(data: *const u8, size: u64) -> u32 {
     (0..size as usize).fold(0, |total, i| total.wrapping_add(unsafe { data.add(i).read_volatile() }.into()))
 }
