@@ -15,7 +15,7 @@
 void
 mmgi_loss_map_clear(struct loss_map *record)
 {
-    /* With this offset nothing was ever added since the last call. Relaxed: the record is published later. */
+    /* This offset means that no loss was added since the last call. Relaxed: the record is published later. */
     if (atomic_load_explicit(&record->first_offset, memory_order_relaxed) == MMG_TO_END)
         return;
     if (atomic_load_explicit(&record->first_cause, memory_order_relaxed) != MMG_OK)

@@ -19,7 +19,7 @@ struct vouch {
 
 /** The lease is being given up, and questions wait for the result. */
 #define VOUCHED_HANDING_OVER INT64_C(-1)
-/** No voucher is needed. */
+/** The mapping needs no voucher. */
 #define VOUCHED_FOR_EVER INT64_C(0)
 
 /** Sets the voucher, which is called with the number and the descriptor of a mapping. It must be async-signal-safe. */
