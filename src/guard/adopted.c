@@ -57,16 +57,18 @@ look(int list, uintptr_t at, char *text, struct map_area *area)
 static enum replaced
 replace_parts(const struct registration *r, uintptr_t at, uintptr_t end, uintptr_t fault, int list, char *text)
 {
+    const bool is_last = at == (uintptr_t)r->start &&
+                         end == (uintptr_t)r->start + r->length; /* nothing larger is left to try */
     enum replaced result = REPLACED_NOTHING;
     struct map_area area;
 
     for (int i = 0; i < MAX_PARTS && at < end && look(list, at, text, &area); i++) {
         uintptr_t stop = area.end < end ? area.end : end;
         if (is_same(r, &area, at)) {
-            bool has_fault = fault >= at && fault < stop;
-            enum replaced done = mmgi_spares_replace(r->start + (at - (uintptr_t)r->start), stop - at,
-                                                     has_fault ? r->start + (fault - (uintptr_t)r->start) : NULL,
-                                                     area.access);
+            unsigned char *first = r->start + (at - (uintptr_t)r->start);
+            unsigned char *touched = fault >= at && fault < stop ? r->start + (fault - (uintptr_t)r->start) : NULL;
+            enum replaced done = is_last ? mmgi_spares_replace_at_last(first, stop - at, touched, area.access)
+                                         : mmgi_spares_replace(first, stop - at, touched, area.access);
             if (done == REPLACED_NOTHING || done == REPLACED_PAGE)
                 return done;
             result = REPLACED_ALL;

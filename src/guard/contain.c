@@ -97,7 +97,7 @@ replace(const struct held *held, size_t from, size_t to, size_t fault)
     if ((held->r.traits & MAPPING_IS_ADOPTED) != 0)
         return mmgi_adopted_replace(&held->r, from, to, fault);
     if (from == held->r.secured && to == held->r.length)
-        return mmgi_spares_replace_whole(start + from, to - from, touched, MAP_ACCESS_READ);
+        return mmgi_spares_replace_at_last(start + from, to - from, touched, MAP_ACCESS_READ);
     return mmgi_spares_replace(start + from, to - from, touched, MAP_ACCESS_READ);
 }
 

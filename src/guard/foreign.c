@@ -269,8 +269,8 @@ replace_in_turn(const struct foreign *f, int list, uintptr_t from, uintptr_t to,
         if (!is_unchanged(f, list, from, to))
             return VERDICT_RETRY;
     }
-    return mmgi_spares_replace(start, to - from, fault, f->area.access) == REPLACED_NOTHING ? VERDICT_PASS_ON
-                                                                                            : VERDICT_CONTAINED;
+    return mmgi_spares_replace_at_last(start, to - from, fault, f->area.access) == REPLACED_NOTHING ? VERDICT_PASS_ON
+                                                                                                    : VERDICT_CONTAINED;
 }
 
 /* Calls replace_in_turn() when no other thread of this process is in it. */

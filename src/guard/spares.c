@@ -46,11 +46,11 @@ are_few(uint32_t kept)
     return atomic_load(&mmgi_spares_missing) + kept >= SPARES;
 }
 
-/* Makes one spare again where too few are left for the next mapping that has to be replaced as a whole. */
+/* Makes one spare again where too few are left for the next last attempt. */
 static void
 spare_renew(void)
 {
-    unsigned char *fresh = are_few(SPARES_FOR_WHOLE - 1) ? mmgi_map_spare_again() : NULL;
+    unsigned char *fresh = are_few(SPARES_KEPT - 1) ? mmgi_map_spare_again() : NULL;
 
     if (fresh == NULL)
         return;
@@ -135,15 +135,15 @@ replace(unsigned char *start, size_t length, unsigned char *fault, unsigned acce
 enum replaced
 mmgi_spares_replace(unsigned char *start, size_t length, unsigned char *fault, unsigned access)
 {
-    return replace(start, length, fault, access, SPARES_FOR_WHOLE);
+    return replace(start, length, fault, access, SPARES_KEPT);
 }
 
 enum replaced
-mmgi_spares_replace_whole(unsigned char *start, size_t length, unsigned char *fault, unsigned access)
+mmgi_spares_replace_at_last(unsigned char *start, size_t length, unsigned char *fault, unsigned access)
 {
     enum replaced done = replace(start, length, fault, access, 0);
 
-    /* The kernel needed room for one mapping more, and now has it again. */
+    /* To replace a whole mapping, the kernel needs room for one more, and then has this room again. */
     if (done == REPLACED_ALL)
         spare_renew();
     return done;

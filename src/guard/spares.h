@@ -15,8 +15,8 @@
 
 /** The number of spares. One loss at the limit of mappings takes at most four. */
 #define SPARES 16u
-/** So many of them are kept for whole mappings, each of which takes one at most. */
-#define SPARES_FOR_WHOLE 2u
+/** So many of them are kept for last attempts. */
+#define SPARES_KEPT 2u
 
 /** The number of missing spares. The function below reads it. */
 extern _Atomic uint32_t mmgi_spares_missing __attribute__((visibility("hidden")));
@@ -48,9 +48,9 @@ enum replaced {
 enum replaced mmgi_spares_replace(unsigned char *start, size_t length, unsigned char *fault, unsigned access);
 
 /**
- * Does the same for pages that begin and end where mappings do. The kernel then cuts no mapping in two, so this works when
- * nothing but the last spares is left. Async-signal-safe.
+ * Does the same as the last attempt of the caller: it takes the last spares, too, and makes one again where that is possible. It
+ * is when the pages begin and end where mappings do, since the kernel then cuts no mapping in two. Async-signal-safe.
  */
-enum replaced mmgi_spares_replace_whole(unsigned char *start, size_t length, unsigned char *fault, unsigned access);
+enum replaced mmgi_spares_replace_at_last(unsigned char *start, size_t length, unsigned char *fault, unsigned access);
 
 #endif
