@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/probes.h"
 #include "os/clock.h"
 #include "os/thread.h"
 
@@ -101,6 +102,7 @@ mmgi_ledger_write(const struct ledger_loss *loss)
     struct ledger_entry *entry = entry_of(record.sequence);
 
     count(loss);
+    PROBE_CONTAINED(loss->cause, loss->origin, loss->device, loss->inode, loss->offset, loss->length);
     copy_path(record.path, sizeof record.path, loss->path, loss->path_size);
     if (!claim(entry, record.sequence))
         return;

@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "os/clock.h"
+#include "base/probes.h"
 #include "os/file.h"
 #include "os/lease.h"
 #include "stable/leased_file.h"
@@ -51,8 +52,10 @@ note_if_broken(struct leased_file *file)
 {
     if (file->is_queued || file->is_busy || file->leases == NULL || is_whole(file->leases))
         return;
-    if (file->broken_ns == 0)
+    if (file->broken_ns == 0) {
         file->broken_ns = mmgi_clock_monotonic_ns();
+        PROBE_LEASE_BREAK(file->device, file->inode);
+    }
     file->next_break = broken;
     file->is_queued = true;
     broken = file;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "base/probes.h"
 #include "mmapguard.h"
 #include "os/file.h"
 #include "os/file_io.h"
@@ -26,6 +27,7 @@ mmgi_snapshot_count(uint64_t bytes)
     /* Relaxed: statistics, and no other access depends on them. */
     atomic_fetch_add_explicit(&bytes_copied, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&snapshots, 1, memory_order_relaxed);
+    PROBE_SNAPSHOT(bytes);
 }
 
 uint64_t

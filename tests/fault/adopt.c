@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "foreign.h"
+#include "mmapguard_arrow.h"
 
 static mmg_handle
 adopt(const uint8_t *data, uint64_t size, int descriptor, const mmg_options *options)
@@ -55,6 +56,7 @@ the_handle_is_like_any_other(void)
     mmg_handle handle = adopt(bytes + from, size, -1, NULL);
     mmg_info info = check_info(handle);
     mmg_span span = MMG_SPAN_INIT;
+    struct ArrowArray array;
     uint8_t copy[300];
     uint64_t got = 0, position = 0, resident = 0;
     uint32_t what = 7;
@@ -78,6 +80,11 @@ the_handle_is_like_any_other(void)
     CHECK_U64(resident, size);
     CHECK_STATUS(mmg_changed(handle, &what), MMG_OK);
     CHECK_U64(what, 0);
+    REQUIRE_STATUS(mmg_export_arrow(handle, 7, 1000, &array, NULL), MMG_OK);
+    CHECK(array.length == 1000 && array.buffers[1] == bytes + from + 7); /* nothing is copied */
+    CHECK_U64(check_info(handle).pins, 2);
+    array.release(&array);
+    CHECK_U64(check_info(handle).pins, 1);
     CHECK_STATUS(mmg_check(handle), MMG_OK);
     CHECK_STATUS(mmg_verify(handle), MMG_OK);
     CHECK_STATUS(mmg_unpin(&span), MMG_OK);

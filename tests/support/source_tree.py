@@ -140,8 +140,9 @@ class Tree:
         """Return places outside src/os/<platform>/ that include a header of the kernel or name /proc."""
         wrong = []
         for name, target, quoted in self.includes():
-            thread_types = name == "os/thread.h" and target == "pthread.h"
-            if not quoted and target not in PLAIN_HEADERS and not is_platform(name) and not thread_types:
+            # Types of threads; and the macros of probes, which call nothing.
+            known = (name, target) in {("os/thread.h", "pthread.h"), ("base/probes.h", "sys/sdt.h")}
+            if not quoted and target not in PLAIN_HEADERS and not is_platform(name) and not known:
                 wrong.append(f"{name} includes <{target}>")
         for name, text in self.texts.items():
             if not is_platform(name) and re.search(r'"/proc["/]', code_of(text)):
@@ -194,6 +195,9 @@ class Tree:
         ]
 
     def foreign_names(self) -> list[str]:
-        """Return global symbols that could collide with those of a program."""
+        """Return global symbols that could collide with those of a program.
+
+        A name with a full stop in it is none that a program can have: the place to which the notes of probes refer.
+        """
         defined, _ = self.symbols()
-        return sorted(symbol for symbol in defined if not re.match(r"mmgi?_", symbol))
+        return sorted(symbol for symbol in defined if not re.match(r"mmgi?_|_\.stapsdt", symbol))
