@@ -320,7 +320,7 @@ static const struct check_case cases[] = {
     {"pins of a handler and of the code it interrupts do not meet",
      pins_of_a_handler_and_of_the_code_it_interrupts_do_not_meet, 0},
     {"a handler may pin while handles come and go", a_handler_may_pin_while_handles_come_and_go, 0},
-    {"what is safe is safe while bytes are lost", what_is_safe_is_safe_while_bytes_are_lost, CHECK_ONCE},
+    {"what is safe is safe while bytes are lost", what_is_safe_is_safe_while_bytes_are_lost, CHECK_ONCE | CHECK_LOSES},
     {"the counters may be read while leases come and go", the_counters_may_be_read_while_leases_come_and_go,
      CHECK_ONCE},
     {"a thread that is stopped in a pin holds nobody up", a_thread_that_is_stopped_in_a_pin_holds_nobody_up,

@@ -183,6 +183,18 @@ next_path(struct reader *reader, char *path)
 }
 
 /*
+ * Returns the address, or the last one where a pointer is too small: under an emulator of a processor with 32 bits the list
+ * has the addresses of the emulator. No mapping of this process is found in such a list.
+ */
+static uintptr_t
+address_of(uint64_t number)
+{
+    uintptr_t address = (uintptr_t)number;
+
+    return address == number ? address : UINTPTR_MAX;
+}
+
+/*
  * Reads one line, which is "start-end rwxp offset major:minor inode path". Returns false at the end of the list. Stores
  * the path if the area covers the address `wanted` and `path` is not NULL.
  */
@@ -195,7 +207,7 @@ next_area(struct reader *reader, uintptr_t wanted, char *path, struct map_area *
 
     if (end == 0)
         return false;
-    *area = (struct map_area){.start = (uintptr_t)start, .end = (uintptr_t)end, .is_from_list = true};
+    *area = (struct map_area){.start = address_of(start), .end = address_of(end), .is_from_list = true};
     area->access |= next_char(reader) == 'r' ? MAP_ACCESS_READ : 0;
     area->access |= next_char(reader) == 'w' ? MAP_ACCESS_WRITE : 0;
     area->access |= next_char(reader) == 'x' ? MAP_ACCESS_EXECUTE : 0;
