@@ -140,7 +140,8 @@ def test_the_rust_program_of_the_readme_runs(with_sudo: BareDebian) -> None:
     with_sudo.checked("root", f"chown -R {USER}: /home/{USER}/reader")
     with_sudo.checked(USER, f"sudo apt-get install -qy --no-install-recommends {RUST[with_sudo.folder.name]}")
     said = with_sudo.checked(USER, "cd reader && cargo run --quiet")
-    assert said.startswith(f'{len(manifest.splitlines())} lines\nSome("mmapguard = ')
+    pieces = manifest.split("\n")
+    assert said.startswith(f'{len(pieces)} lines\nSome("mmapguard = ')
 
 
 def test_the_checks_of_the_code_and_the_fuzzer_run(with_sudo: BareDebian) -> None:
