@@ -2,7 +2,7 @@
 """Measures what `mmapguard run` costs where nothing is lost: `launcher.py [--build DIR] [--size MIB] [--rounds N]`.
 
 Runs a program alone and in the launcher, in turn, and prints both times and their ratio: the start of a program that
-does nothing, and ripgrep (where it is installed) over a file that it maps. It compares the medians, the fastest runs,
+does nothing, ripgrep over a file that it maps, and the sum that NumPy makes of one (where these are installed). It compares the medians, the fastest runs,
 the processor time, which is more reliable on a busy machine, and the page faults, which are the same in every run.
 """
 
@@ -71,6 +71,18 @@ def log_of(path: Path, size: int) -> None:
             file.write(block)
 
 
+SUM = "import numpy, sys; print(numpy.memmap(sys.argv[1], 'u8', 'r', shape=int(sys.argv[2])).sum())"
+
+
+def readers(path: Path) -> list[tuple[str, list[str] | None]]:
+    """The programs that read the file through a mapping: name and command, None where it is not installed."""
+    ripgrep = shutil.which("rg")
+    has_numpy = subprocess.run([sys.executable, "-c", "import numpy"], capture_output=True).returncode == 0
+    search = [ripgrep, "--mmap", "--text", "--count", "interest", str(path)] if ripgrep else None
+    add = [sys.executable, "-c", SUM, str(path), str(path.stat().st_size // 8)]
+    return [("ripgrep", search), ("NumPy's sum", add if has_numpy else None)]
+
+
 def main() -> int:
     """Parse the command line and measure."""
     parser = argparse.ArgumentParser(description="Compare programs alone and in `mmapguard run`.")
@@ -86,15 +98,14 @@ def main() -> int:
         return 2
     print(f"{'':<24} {'':<14} {'alone':>11} {'launcher':>11} {'more':>10} {'ratio':>8}")
     compare("start of true(1)", [shutil.which("true") or "true"], run, given.rounds * 20)
-    ripgrep = shutil.which("rg")
-    if ripgrep is None:
-        print("ripgrep is not installed: nothing to compare reading with")
-        return 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log"
         log_of(path, given.size)
-        words = [ripgrep, "--mmap", "--text", "--count", "interest", str(path)]
-        compare(f"ripgrep over {given.size} MiB", words, run, given.rounds)
+        for name, words in readers(path):
+            if words is None:
+                print(f"{name} is not installed: its reading is not compared")
+            else:
+                compare(f"{name} over {given.size} MiB", words, run, given.rounds)
     return 0
 
 
