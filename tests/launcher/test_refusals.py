@@ -156,7 +156,7 @@ def test_it_works_wherever_it_is_moved_to(tmp_path: Path) -> None:
 
 def test_a_place_that_the_loader_cannot_be_told(tmp_path: Path) -> None:
     program = launcher_copy(tmp_path / "a b")
-    refused(run(program, "run", victim(), "lose", folder=tmp_path), "a space or a colon")
+    refused(run(program, "run", victim(), "lose", folder=tmp_path), "the space or colon")
 
 
 def test_the_object_is_missing(tmp_path: Path) -> None:
