@@ -588,6 +588,10 @@ def test_pages_can_be_left_out_of_core_dumps(large: Path) -> None:
         smaps = Path("/proc/self/smaps").read_text().split(str(large))[1]
         return set(smaps.partition("VmFlags:")[2].partition("\n")[0].split())
 
+    with large.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as plain:
+        plain.madvise(mmap.MADV_DONTDUMP)
+        if "dd" not in flags():
+            pytest.skip("this kernel does not show which pages are left out of core dumps: qemu-user")
     with mmapguard.open(large) as region:
         assert "dd" not in flags()
         region.madvise(mmap.MADV_DONTDUMP)
