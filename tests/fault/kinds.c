@@ -278,11 +278,13 @@ missing_huge_pages_are_passed_on(void)
     }
     void *probe = mmap(NULL, (size_t)1 << 30, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE, -1,
                        0);
+    if (probe != MAP_FAILED) {
+        munmap(probe, (size_t)1 << 30);
+    }
     if (probe == MAP_FAILED || free_huge_pages() >= 512 || check_under_valgrind() || check_under_qemu()) {
         check_skip("this kernel has no huge pages, or has enough of them");
         return;
     }
-    munmap(probe, (size_t)1 << 30);
     is_killed_in_each_way(want_huge_pages);
 }
 
