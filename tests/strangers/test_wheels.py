@@ -131,7 +131,9 @@ def test_the_wheel_is_for_every_cpython_and_for_systems_with_glibc_2_28(
 
 def test_the_wheel_passes_the_tests_of_the_package(system: System, debian: BareDebian, wheel: Path) -> None:
     assert debian.checked(USER, "python3 --version").startswith(f"Python {system.python}.")
-    ignored = " ".join(f"--ignore=mmapguard/tests/python/test_{name}.py" for name in LEFT_OUT)
+    # Thousands of random calls take an emulator too long; on x86-64 they run.
+    left_out = (*LEFT_OUT, "agrees_with_bytes") if system.processor == "aarch64" else LEFT_OUT
+    ignored = " ".join(f"--ignore=mmapguard/tests/python/test_{name}.py" for name in left_out)
     said = debian.checked(
         USER,
         f"python3 -m venv tested && . tested/bin/activate && pip install repaired/{wheel.name}"
