@@ -124,8 +124,9 @@ lock_new(int fd, uint32_t kind, uint64_t device, uint64_t inode)
     return lock;
 }
 
-/* Takes a share of the lock that the file has. If the file has none, locks `fd` and makes a shared lock of it. */
-static int
+/* Takes a share of the lock that the file has. If the file has none, locks `fd` and makes a shared lock of it. The function
+   is not inlined: every open would pay for a stack that only few opens need. */
+static __attribute__((noinline)) int
 share_take(int fd, uint32_t kind, uint64_t device, uint64_t inode, struct shared_lock **out)
 {
     int os_code = 0;
@@ -209,7 +210,7 @@ unlink_lock(struct shared_lock *lock)
     *at = lock->next;
 }
 
-static void
+static __attribute__((noinline)) void
 share_drop(struct shared_lock *lock, bool unlock)
 {
     mmgi_mutex_lock(&mutex);
