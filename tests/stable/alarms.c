@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -194,6 +195,7 @@ pages_that_io_uring_holds_change_no_bytes(void)
 
 #define LONG_COPY (UINT64_C(96) << 20)
 #define DESCRIPTORS 256
+#define LONG_WAIT 30 /* seconds */
 
 static mmg_stats
 stats_now(void)
@@ -201,6 +203,19 @@ stats_now(void)
     mmg_stats stats = MMG_STATS_INIT;
     REQUIRE_STATUS(mmg_stats_get(&stats), MMG_OK);
     return stats;
+}
+
+/** How long the kernel lets a writer wait. Other programs, such as other tests, may change it at any time. */
+static long
+break_seconds(void)
+{
+    long seconds = 0;
+    FILE *setting = fopen("/proc/sys/fs/lease-break-time", "re");
+    if (setting != NULL) {
+        REQUIRE(fscanf(setting, "%ld", &seconds) == 1);
+        fclose(setting);
+    }
+    return seconds;
 }
 
 static void *
@@ -270,7 +285,17 @@ a_break_without_descriptors_is_no_loss(void)
     }
     REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
     REQUIRE(setrlimit(RLIMIT_NOFILE, &(struct rlimit){DESCRIPTORS, before.rlim_max}) == 0);
-    CHECK_EXITED(check_child(break_without_descriptors, NULL));
+    for (unsigned attempt = 0; attempt < 3; attempt++) {
+        const long least = break_seconds();
+        int wait_status = check_child(break_without_descriptors, NULL);
+        if (least >= LONG_WAIT && break_seconds() >= LONG_WAIT) {
+            CHECK_EXITED(wait_status);
+            break;
+        }
+        if (attempt == 2) {
+            check_skip("this system gives a lease less time than the copy may take");
+        }
+    }
     REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
 }
 
