@@ -1573,7 +1573,8 @@ describe_foreigner(const struct foreigner *f, uint64_t at, uint64_t size)
 
 /**
  * Maps a file as any program would, often beyond its end. A separate descriptor keeps the kernel from joining it with
- * other mappings.
+ * other mappings. The page behind it belongs to no file: otherwise a mapping that continues the file may follow, and a
+ * larger part than this mapping could be adopted.
  */
 static void
 step_map_foreign(void)
@@ -1597,9 +1598,11 @@ step_map_foreign(void)
     describe_foreigner(f, 0, f->size);
     int descriptor = open(model.paths[f->file], (f->is_writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
     must(descriptor >= 0, "a file cannot be opened");
-    void *base = mmap(NULL, (size_t)f->size, f->is_writable ? PROT_READ | PROT_WRITE : PROT_READ,
-                      f->is_shared ? MAP_SHARED : MAP_PRIVATE, descriptor, (off_t)f->offset);
-    must(base != MAP_FAILED, "a file cannot be mapped");
+    void *base = mmap(NULL, (size_t)(f->size + model.page), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    must(base != MAP_FAILED, "there is no room");
+    must(mmap(base, (size_t)f->size, f->is_writable ? PROT_READ | PROT_WRITE : PROT_READ,
+              (f->is_shared ? MAP_SHARED : MAP_PRIVATE) | MAP_FIXED, descriptor, (off_t)f->offset) == base,
+         "a file cannot be mapped");
     close(descriptor);
     f->base = base;
     f->inode->users++;
@@ -1608,7 +1611,7 @@ step_map_foreign(void)
 static void
 unmap_foreign(struct foreigner *f)
 {
-    must(munmap(f->base, (size_t)f->size) == 0, "munmap");
+    must(munmap(f->base, (size_t)(f->size + model.page)) == 0, "munmap");
     inode_release(f->inode);
     f->base = NULL;
     f->inode = NULL;
@@ -1790,7 +1793,7 @@ expect_adoption(const struct foreigner *f, uint64_t at, uint64_t size, bool by_p
     }
     if (size > f->size - at) {
         expect(expected, MMG_E_RANGE);
-        expect(expected, MMG_E_NOT_MAPPABLE); /* any other mapping may follow */
+        expect(expected, MMG_E_NOT_MAPPABLE); /* the page behind it, or what follows that page */
         return;
     }
     for (uint64_t page = at / model.page; page <= (at + size - 1) / model.page; page++) {
