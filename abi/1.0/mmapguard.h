@@ -386,7 +386,9 @@ enum {
 /** Bits of `mmg_info.exceptions`. MMG_FLAG_NO_LEASE avoids both. */
 enum {
     MMG_EXCEPT_READ_ONLY_TRUNCATION = 1, /**< open(2) with O_RDONLY and O_TRUNC empties a leased file without breaking
-                                              the lease. This is reported as MMG_E_TRUNCATED, and not held back */
+                                              the lease. This is reported as MMG_E_TRUNCATED, and not held back. So is
+                                              truncate(2) through an overlay above the file, unless the file has its
+                                              size again when the library asks: that is not seen */
     MMG_EXCEPT_PINNED_PAGES = 2          /**< another process or a device may store into pages of the file that it had
                                               pinned before the lease (direct I/O in flight, RDMA). This is neither held
                                               back nor seen */
@@ -684,6 +686,7 @@ mmg_status mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handl
  * @retval MMG_E_PERMISSION the file may not be opened; give a descriptor
  * @retval MMG_E_TRUNCATED the file ends before the range begins
  * @retval MMG_E_WOULD_BLOCK
+ * @retval MMG_E_TOO_BIG the size of the file does not fit into this system
  * @retval MMG_E_LIMIT
  * @retval MMG_E_NO_MEMORY
  * @retval MMG_E_UNSTABLE the owner can write to the mapping, or every means of STABLE failed

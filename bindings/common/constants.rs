@@ -190,7 +190,8 @@ constants! {
 
     // Bits of `mmg_info.exceptions`. MMG_FLAG_NO_LEASE avoids both.
     /// open(2) with O_RDONLY and O_TRUNC empties a leased file without breaking the lease. This is reported
-    /// as `MMG_E_TRUNCATED`, and not held back
+    /// as `MMG_E_TRUNCATED`, and not held back. So is truncate(2) through an overlay above the file, unless
+    /// the file has its size again when the library asks: that is not seen
     MMG_EXCEPT_READ_ONLY_TRUNCATION: u32 = 1;
     /// another process or a device may store into pages of the file that it had pinned before the lease
     /// (direct I/O in flight, RDMA). This is neither held back nor seen

@@ -58,6 +58,7 @@ functions! {
     /// - `MMG_E_PERMISSION`: the file may not be opened; give a descriptor
     /// - `MMG_E_TRUNCATED`: the file ends before the range begins
     /// - `MMG_E_WOULD_BLOCK`
+    /// - `MMG_E_TOO_BIG`: the size of the file does not fit into this system
     /// - `MMG_E_LIMIT`
     /// - `MMG_E_NO_MEMORY`
     /// - `MMG_E_UNSTABLE`: the owner can write to the mapping, or every means of STABLE failed
