@@ -12,6 +12,11 @@
 #ifdef MMAPGUARD_PROBES
 #include <sys/sdt.h>
 
+#ifdef __clang__
+/* The macros of sys/sdt.h pass nothing for the dots of a macro, which Clang notes where they are used. */
+#pragma clang diagnostic ignored "-Wgnu-zero-variadic-macro-arguments"
+#endif
+
 /** A loss was recorded: its cause (MMG_E_...), its origin (MMG_ORIGIN_...), the file, and the lost bytes of the file. */
 #define PROBE_CONTAINED(cause, origin, device, inode, offset, length)                                                  \
     DTRACE_PROBE6(mmapguard, contained, cause, origin, device, inode, offset, length)

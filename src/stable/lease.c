@@ -178,6 +178,7 @@ state_reset(void)
     mmgi_mutex_reset(&mmgi_lease_mutex);
     mmgi_condition_reset(&mmgi_lease_changed);
     memset((void *)buckets, 0, sizeof buckets);
+    free((void *)by_fd); /* a child that opens was made by fork(2), which waited for this table to be whole */
     by_fd = NULL;
     by_fd_room = 0;
     leases = 0;

@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -450,12 +449,19 @@ transparent_huge_pages_are_no_difference(void)
 
 /* ----------------------------------------------------------------------------------------------------- userfaultfd -- */
 
+/** By the system call, since C libraries declare the request of ioctl(2) with different types. */
+static int
+uffd_ioctl(int userfault, unsigned long request, void *argument)
+{
+    return (int)syscall(SYS_ioctl, userfault, request, argument);
+}
+
 static int
 userfault_open(void)
 {
     struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MISSING_SHMEM};
     int userfault = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
-    if (userfault >= 0 && ioctl(userfault, UFFDIO_API, &api) != 0) {
+    if (userfault >= 0 && uffd_ioctl(userfault, UFFDIO_API, &api) != 0) {
         close(userfault);
         return -1;
     }
@@ -470,7 +476,7 @@ miss_a_page(enum guarding how, int descriptor)
     uint8_t *bytes = mmap(NULL, whole(), PROT_READ | PROT_WRITE,
                           descriptor < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED, descriptor, 0);
     struct uffdio_register wanted = {.range = {(uintptr_t)bytes, whole()}, .mode = UFFDIO_REGISTER_MODE_MISSING};
-    REQUIRE(bytes != MAP_FAILED && ioctl(userfault, UFFDIO_REGISTER, &wanted) == 0);
+    REQUIRE(bytes != MAP_FAILED && uffd_ioctl(userfault, UFFDIO_REGISTER, &wanted) == 0);
     guard(how);
     touch(bytes, 5 * check_page());
 }

@@ -519,28 +519,17 @@ def map_plainly(path: Path) -> mmap.mmap:
         return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def ledger(mark: int) -> tuple[list[tuple[int, int, int, int, str]], int]:
-    """Return the records after a mark (cause, origin, offset, length and path of each), and the mark of now."""
-    records = (abi.mmg_loss * 64)()
-    records[0].struct_size = ctypes.sizeof(abi.mmg_loss)
-    count, following = ctypes.c_uint64(), ctypes.c_uint64()
-    status = mmg.lib.mmg_losses_get(mark, records, 64, ctypes.byref(count), ctypes.byref(following))
-    assert status == abi.MMG_OK
-    found = [(r.cause, r.origin, r.offset, r.length, os.fsdecode(r.path)) for r in records[: count.value]]
-    return found, following.value
-
-
 def read_foreign(path: Path, device: Device, bad: list[int]) -> None:
     """Each failing page reads as zeros and makes one record, its neighbours are right, and the file keeps its
     length."""
     assert mmg.lib.mmg_guard_process(abi.MMG_SCOPE_FILES, 0) == abi.MMG_OK
-    mark = ledger(0)[1]
+    mark = mmg.losses(0)[1]
     with map_plainly(path) as mapped:
         for number in range(PAGES):
             shown = mapped[number * PAGE : (number + 1) * PAGE]
             assert shown == (bytes(PAGE) if number in bad else page_of(device.data, number)), number
     told = [(abi.MMG_E_IO, abi.MMG_ORIGIN_FOREIGN, number * PAGE, PAGE, str(path)) for number in bad]
-    assert ledger(mark)[0] == told
+    assert mmg.losses(mark)[0] == told
     assert mmg.stats().losses_io == len(bad)
 
 
@@ -554,7 +543,7 @@ def test_a_foreign_mapping_loses_the_unreadable_pages_only(
 
 
 def read_adopted(path: Path, device: Device) -> None:
-    mark = ledger(0)[1]
+    mark = mmg.losses(0)[1]
     with map_plainly(path) as mapped:
         place = watch.mappings_of(path)[0].start
         handle = mmg.type_handle()
@@ -566,7 +555,7 @@ def read_adopted(path: Path, device: Device) -> None:
         assert mmg.check(handle.value) == abi.MMG_E_IO
         assert mmg.read(handle.value, BAD * PAGE, 10)[0] == abi.MMG_E_IO
         assert (mmg.info(handle.value).fault_offset, mmg.info(handle.value).faults) == (BAD * PAGE, 1)
-        assert ledger(mark)[0] == [(abi.MMG_E_IO, abi.MMG_ORIGIN_ADOPTED, BAD * PAGE, PAGE, str(path))]
+        assert mmg.losses(mark)[0] == [(abi.MMG_E_IO, abi.MMG_ORIGIN_ADOPTED, BAD * PAGE, PAGE, str(path))]
         assert mmg.close(handle.value) == abi.MMG_OK
 
 

@@ -272,6 +272,24 @@ def stats() -> Any:
     return made
 
 
+def losses(mark: int) -> tuple[list[tuple[int, int, int, int, str]], int]:
+    """The records of the ledger after a mark (cause, origin, offset, length and path of each), and the mark of now."""
+    found: list[tuple[int, int, int, int, str]] = []
+    records = (abi.mmg_loss * 64)()
+    count, following = ctypes.c_uint64(), ctypes.c_uint64(mark)
+    while True:
+        mark = following.value
+        records[0].struct_size = ctypes.sizeof(abi.mmg_loss)
+        assert (
+            lib.mmg_losses_get(mark, records, 64, ctypes.byref(count), ctypes.byref(following)) == abi.MMG_OK
+        )
+        found += [
+            (r.cause, r.origin, r.offset, r.length, os.fsdecode(r.path)) for r in records[: count.value]
+        ]
+        if following.value == mark:
+            return found, mark
+
+
 def advise(handle: int, advice: int, offset: int = 0, length: int = TO_END) -> int:
     """mmg_advise()."""
     return int(lib.mmg_advise(handle, offset, length, advice))
