@@ -140,6 +140,8 @@ def test_it_lives_through_a_storm(program: Program, tmp_path: Path) -> None:
         path.write_bytes(whole)
         if number % 2 == 0:
             keeps = dice.randrange(len(whole) - 2 * PAGE)
+            # A program that notices zeros may end at those of the last page, before it touches a page that is gone.
+            keeps -= keeps % PAGE if program.notices else 0
             end = cut_while(program, command, path, keeps)
             told(end, path, keeps)
         else:

@@ -32,9 +32,11 @@ impl FileData {
     /// Checks that no byte of the file is lost. mmap-guard has no such call, since a loss kills the process
     /// there.
     ///
-    /// # Errors `UnexpectedEof` if the file has been cut short, so that bytes that were read may have been
-    /// zeros; the kind of the system's error if the device failed. The text names the file and the first lost
-    /// byte. Bytes in memory are never lost.
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the file has been cut short, so that bytes that were read may have been zeros; the
+    /// kind of the system's error if the device failed. The text names the file and the first lost byte. Bytes
+    /// in memory are never lost.
     pub fn check(&self) -> io::Result<()> {
         match self {
             FileData::Mapped(mapping) => mapping.check(),

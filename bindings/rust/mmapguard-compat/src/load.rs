@@ -65,7 +65,9 @@ pub fn load(path: impl AsRef<Path>) -> io::Result<FileData> {
 ///
 /// The bytes come from [`std::io::stdin`], so bytes that it has buffered before are included.
 ///
-/// # Errors `InvalidData` if there are more bytes than `max_bytes`; otherwise the kind of the system's error.
+/// # Errors
+///
+/// `InvalidData` if there are more bytes than `max_bytes`; otherwise the kind of the system's error.
 #[must_use = "the bytes go when this is dropped"]
 pub fn load_stdin(max_bytes: Option<usize>) -> io::Result<FileData> {
     read_bounded(&mut io::stdin().lock(), max_bytes).map(FileData::Loaded)

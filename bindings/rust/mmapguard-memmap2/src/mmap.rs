@@ -118,8 +118,10 @@ impl Mmap {
     /// there. The check also finds a cut that no read has met yet, and a cut inside the last page. A loss
     /// that this call has returned is not reported again.
     ///
-    /// # Errors `UnexpectedEof` if the file has been cut short; the kind of the system's error if the device
-    /// failed. The text names the file and the first lost byte.
+    /// # Errors
+    ///
+    /// `UnexpectedEof` if the file has been cut short; the kind of the system's error if the device failed. The
+    /// text names the file and the first lost byte.
     pub fn check(&self) -> io::Result<()> {
         let Some(held) = &self.held else { return Ok(()) };
         held.check().map_err(|error| {
@@ -132,22 +134,28 @@ impl Mmap {
 
     /// Tell the kernel how the mapping will be read.
     ///
-    /// # Errors `Unsupported` for advice that is not carried out according to [`Advice`]; otherwise the kind
-    /// of the system's error.
+    /// # Errors
+    ///
+    /// `Unsupported` for advice that is not carried out according to [`Advice`]; otherwise the kind of the
+    /// system's error.
     pub fn advise(&self, advice: Advice) -> io::Result<()> {
         self.advise_range(advice, 0, self.length)
     }
 
     /// Does the same for a part.
     ///
-    /// # Errors As [`advise`](Mmap::advise), and `InvalidInput` for a range that is not inside the mapping.
+    /// # Errors
+    ///
+    /// As [`advise`](Mmap::advise), and `InvalidInput` for a range that is not inside the mapping.
     pub fn advise_range(&self, advice: Advice, offset: usize, len: usize) -> io::Result<()> {
         self.pass_on(advice.checked()?, offset, len)
     }
 
     /// Tell the kernel what to do with the pages.
     ///
-    /// # Safety As with memmap2. Here no advice that is carried out changes a byte.
+    /// # Safety
+    ///
+    /// As with memmap2. Here no advice that is carried out changes a byte.
     ///
     /// # Errors
     /// As [`advise`](Mmap::advise).

@@ -98,12 +98,16 @@ impl MmapOptions {
 
     /// Map the file for reading. The descriptor stays the caller's, and may be closed at once.
     ///
-    /// # Safety As with memmap2, no process may change the bytes while they are borrowed. The difference is
-    /// what happens when the file is cut short nevertheless: see [`on_loss`](crate::on_loss). With the
-    /// feature `stable` the only obligation is a valid descriptor.
+    /// # Safety
     ///
-    /// # Errors The kind of the system's error; `InvalidData` if the file does not have the bytes that were
-    /// asked for; the kind of `ENODEV` for a file that cannot be mapped, of which no byte was read then.
+    /// As with memmap2, no process may change the bytes while they are borrowed. The difference is what happens
+    /// when the file is cut short nevertheless: see [`on_loss`](crate::on_loss). With the feature `stable` the
+    /// only obligation is a valid descriptor.
+    ///
+    /// # Errors
+    ///
+    /// The kind of the system's error; `InvalidData` if the file does not have the bytes that were asked for;
+    /// the kind of `ENODEV` for a file that cannot be mapped, of which no byte was read then.
     pub unsafe fn map<T: MmapAsRawDesc>(&self, file: T) -> io::Result<Mmap> {
         let number = file.as_raw_desc().0;
         if self.length == Some(0) {

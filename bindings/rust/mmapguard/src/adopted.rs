@@ -20,7 +20,9 @@ impl Adopted<'_> {
 
     /// Close the region, and report whether bytes were lost. The mapping still belongs to its owner.
     ///
-    /// # Errors The error of [`Region::check`].
+    /// # Errors
+    ///
+    /// The error of [`Region::check`].
     pub fn finish(self) -> Result<()> {
         self.region.check()
     }

@@ -84,7 +84,9 @@ pub struct ProcessGuard {
 impl ProcessGuard {
     /// Checks that no bytes of a mapping that is not a region were lost since the guard began, in any thread.
     ///
-    /// # Errors The losses.
+    /// # Errors
+    ///
+    /// The losses.
     pub fn check(&self) -> std::result::Result<(), LostBytes> {
         // This cannot fail, since the mark is one of this process.
         let since = losses(self.mark).expect("the ledger is read");

@@ -222,8 +222,10 @@ impl Options {
 
     /// Open the file at `path`.
     ///
-    /// # Errors Any [`Status`] about opening; [`Status::UNSTABLE`] if `G` is [`Stable`](crate::Stable) and
-    /// the file cannot be stable.
+    /// # Errors
+    ///
+    /// Any [`Status`] about opening; [`Status::UNSTABLE`] if `G` is [`Stable`](crate::Stable) and the file
+    /// cannot be stable.
     pub fn open<G: Guarantee>(&self, path: impl AsRef<Path>) -> Result<Region<G>> {
         Region::over(self.by_path::<G>(path.as_ref(), sys::mmg_open)?)
     }

@@ -74,9 +74,11 @@ impl<G: Guarantee> Pinned<G> {
     /// # }
     /// ```
     ///
-    /// # Safety While the slice lives, no process may write to the file or cut it short. Otherwise bytes
-    /// change below a `&[u8]`, or become zeros, which is undefined behaviour in Rust, although the library
-    /// keeps the process alive.
+    /// # Safety
+    ///
+    /// While the slice lives, no process may write to the file or cut it short. Otherwise bytes change below a
+    /// `&[u8]`, or become zeros, which is undefined behaviour in Rust, although the library keeps the process
+    /// alive.
     ///
     /// With [`Leased`](crate::Leased) the lease keeps writers out. The caller must then promise that the
     /// lease is not lost: this process is not stopped for longer than `/proc/sys/fs/lease-break-time`; no

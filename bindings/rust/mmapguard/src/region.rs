@@ -159,8 +159,10 @@ impl<G: Guarantee> Region<G> {
 
     /// Fill `buffer` with the bytes at `offset`.
     ///
-    /// # Errors As [`read_at`](Region::read_at), and [`Status::RANGE`] if the region does not have so many
-    /// bytes. The contents of `buffer` are unspecified then.
+    /// # Errors
+    ///
+    /// As [`read_at`](Region::read_at), and [`Status::RANGE`] if the region does not have so many bytes. The
+    /// contents of `buffer` are unspecified then.
     pub fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let length = buffer.len() as u64;
         if self.is_beyond(offset, length) {
@@ -188,8 +190,10 @@ impl<G: Guarantee> Region<G> {
 
     /// Returns a copy of `length` bytes at `offset`.
     ///
-    /// # Errors As [`read_exact_at`](Region::read_exact_at); [`Status::NO_MEMORY`] if there is no memory for
-    /// so many bytes.
+    /// # Errors
+    ///
+    /// As [`read_exact_at`](Region::read_exact_at); [`Status::NO_MEMORY`] if there is no memory for so many
+    /// bytes.
     pub fn read_to_vec(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         // The range is checked first, so that no memory is allocated for a wrong length.
@@ -250,7 +254,9 @@ impl<G: Guarantee> Region<G> {
     /// # }
     /// ```
     ///
-    /// # Errors As [`verify`](Region::verify); otherwise the error that `work` returns.
+    /// # Errors
+    ///
+    /// As [`verify`](Region::verify); otherwise the error that `work` returns.
     pub fn scan<T, E: From<Error>>(
         &self,
         work: impl FnOnce(&mut Reader<'_>) -> Result<T, E>,
@@ -325,7 +331,9 @@ impl<G: Guarantee> Region<G> {
     /// Returns a zero-copy view of `length` bytes at `offset`, for code that takes pointers. The length
     /// `u64::MAX` means up to the end.
     ///
-    /// # Errors As [`read_at`](Region::read_at), if a byte of the view is known to be lost.
+    /// # Errors
+    ///
+    /// As [`read_at`](Region::read_at), if a byte of the view is known to be lost.
     #[inline]
     pub fn span(&self, offset: u64, length: u64) -> Result<Span<'_>> {
         match self.handle.pin(offset, length) {
@@ -364,7 +372,9 @@ impl<G: Guarantee> Region<G> {
     /// assert_eq!(bytes[0], b'#');
     /// ```
     ///
-    /// # Errors The unchanged region, if its bytes may change.
+    /// # Errors
+    ///
+    /// The unchanged region, if its bytes may change.
     pub fn try_into_stable(self) -> Result<Region<Stable>, Region<G>> {
         if !self.handle.summary().map_or(false, |summary| cannot_change(&summary)) {
             return Err(self);
