@@ -46,11 +46,15 @@ def rows_of(text: str) -> list[Row]:
 
 
 def blocks_of(document: str) -> list[tuple[str, str]]:
-    """Return the paragraphs, items and rows of a document, each with the heading before it."""
+    """Return the paragraphs, items and rows of a document, each with the heading before it.
+
+    What a program writes between two marks, such as figures of a report, is left out: other tests compare it.
+    """
     blocks: list[tuple[str, str]] = []
     lines: list[str] = []
     heading, fenced = "", False
-    for line in [*(ROOT / document).read_text(encoding="utf-8").splitlines(), ""]:
+    text = re.sub(r"(?s)<!-- begin: .*?<!-- end: .*?-->", "", (ROOT / document).read_text(encoding="utf-8"))
+    for line in [*text.splitlines(), ""]:
         fenced ^= line.startswith("```")
         if re.match(r"\|[-| ]+$", line) and not fenced:
             lines = []  # the row before this one is the head of a table
