@@ -8,15 +8,19 @@
 #include <stddef.h>
 
 #include "handle/slot.h"
+#include "os/clock.h"
 #include "os/process.h"
 #include "os/thread.h"
 
 #define LAST_GENERATION ((UINT32_C(1) << GENERATION_BITS) - 1)
 /*
- * A strict close lets other threads go first this often while it waits for a claim to be confirmed or withdrawn; then
- * it counts the claim as a pin. A thread that was interrupted between the two steps runs again long before.
+ * A strict close waits for a claim to be confirmed or withdrawn. It first lets other threads of the processor run, then it
+ * sleeps, since the claiming thread may wait for a processor behind many others, or behind this one at a higher priority.
+ * A claim that stands for two seconds counts as a pin.
  */
-#define MAX_YIELDS 100000
+#define MAX_YIELDS 1000
+#define MAX_SLEEPS 10000
+#define SLEEP_NS INT64_C(200000)
 
 struct table mmgi_handle_slots;
 static const struct table_shape slot_shape = {sizeof(struct slot), offsetof(struct slot, next)};
@@ -88,8 +92,11 @@ slot_pinned(struct slot *slot)
 {
     for (uint32_t i = 0; i < PIN_CELLS; i++) {
         uint32_t cell = atomic_load(&slot->cell[i]);
-        for (int turn = 0; turn < MAX_YIELDS && (cell & CELL_TAKEN) == CELL_CLAIMED; turn++) {
-            mmgi_thread_yield();
+        for (int turn = 0; turn < MAX_YIELDS + MAX_SLEEPS && (cell & CELL_TAKEN) == CELL_CLAIMED; turn++) {
+            if (turn < MAX_YIELDS)
+                mmgi_thread_yield();
+            else
+                mmgi_clock_sleep_ns(SLEEP_NS);
             cell = atomic_load(&slot->cell[i]);
         }
         if (cell & CELL_TAKEN)
