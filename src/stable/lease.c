@@ -3,10 +3,9 @@
  * Each region has a lease on its own descriptor. When the kernel names a descriptor whose lease breaks, one look into a
  * table finds the lease. The leases are also grouped by file, since one snapshot serves all regions of a file.
  *
- * The library asks the kernel about the lease of a region at most every 0.9 s. After a break begins, the kernel waits for at
- * least a second before it lets a writer in by force. So a lease that was whole at one moment vouches for the bytes for that
- * long, even if this process was stopped meanwhile. A forked child asks at its first use of a region, and then gives up its
- * part of the parent's lease.
+ * The library asks the kernel about the lease of a region at most every 0.9 s (lease_vouch.c). After a break begins, the
+ * kernel waits for at least a second before it lets a writer in by force. So a lease that was whole at one moment vouches for
+ * the bytes for that long, even if this process was stopped meanwhile.
  */
 #include "stable/lease.h"
 
@@ -25,10 +24,6 @@
 #include "stable/snapshot.h"
 
 #define BUCKETS 4096u
-/* A whole lease vouches for the bytes for this long. The rest of the second allows for coarse clocks and rounded timers. */
-#define VOUCH_NS (LEASE_MIN_BREAK_NS - INT64_C(100000000))
-/* A thread sleeps this long between two looks at a lease that the keeper is giving up. */
-#define HAND_OVER_PAUSE_NS 20000
 
 os_mutex mmgi_lease_mutex = OS_MUTEX_INIT;
 os_condition mmgi_lease_changed = OS_CONDITION_INIT;
@@ -192,100 +187,7 @@ is_inherited(const struct region_keeper *keeper)
            fork_mark(); /* safe: the keeper is the first member of a lease */
 }
 
-/* -------------------------------------------------------------------------------------------------------- vouching -- */
-
-/*
- * Runs in a forked child at the first use of a region. Replaces the parent's open file, in the descriptor and in the
- * mapping, by one of the child's own. Otherwise the child would keep a lease alive that no thread secures after the death of
- * the parent. From here on the region is CONTAINED.
- */
-static void
-disown(uint32_t number, int fd)
-{
-    struct registration r;
-    int fresh;
-
-    if (!mmgi_registry_hold_number(number, &r))
-        return;
-    if (mmgi_file_reopen(fd, &fresh) == 0) {
-        const struct mapping mapping = {.base = r.start, .length = r.length, .page = r.page};
-        if (mmgi_map_replace_with_file(&mapping, r.length, fresh, r.file_offset) == 0)
-            mmgi_file_exchange(fd, fresh);
-        else
-            mmgi_file_close(fresh);
-    }
-    mmgi_registry_let_go(number);
-}
-
-/* Does the work of vouch() in a forked child. A second thread that asks at the same time finds that no voucher is needed any
-   more. */
-static void
-vouch_in_child(uint32_t number, int fd)
-{
-    const enum lease_state state = mmgi_lease_state(fd);
-
-    if (!mmgi_vouch_no_more(number))
-        return;
-    if (state == LEASE_GONE || state == LEASE_HIDDEN)
-        mmgi_registry_lose(number, 0, MMG_TO_END, MMG_E_UNSTABLE);
-    else
-        disown(number, fd);
-}
-
-/*
- * Returns true when the kernel cannot have taken a lease yet, although its state is hidden. `until` is the moment up to which the
- * lease was known to be whole. The kernel lets writers wait for so long as it told the keeper at the start of this break.
- */
-static bool
-must_be_in_force(int64_t until, int64_t now)
-{
-    const int64_t patience = mmgi_keeper_patience_ns();
-
-    if (until <= 0 || patience <= LEASE_MIN_BREAK_NS)
-        return false;
-    return patience == INT64_MAX || now < until - LEASE_MIN_BREAK_NS + patience;
-}
-
-/* Finds out whether a lease is still in force. If it is, vouches for the mapping for longer; if not, records the loss. */
-static void
-vouch(uint32_t number, int fd)
-{
-    int64_t now = mmgi_clock_tick_ns();
-    bool is_own;
-    int64_t until = mmgi_vouched(number, &is_own);
-
-    if (!is_own) {
-        vouch_in_child(number, fd);
-        return;
-    }
-    enum lease_state state = mmgi_lease_state(fd);
-    if (state != LEASE_GONE && !mmgi_registry_names(number, fd))
-        state = LEASE_GONE; /* the host has closed the descriptor, and the lease is that of another file */
-    switch (state) {
-    case LEASE_WHOLE:
-        mmgi_vouch_longer(number, now + VOUCH_NS);
-        return;
-    case LEASE_BREAKING:
-        return;
-    case LEASE_HIDDEN:
-        if (must_be_in_force(until, now))
-            return;
-        break;
-    case LEASE_GONE:
-        break;
-    }
-    /* The lease has ended. If the keeper is giving it up at this moment, wait for the keeper, who knows whether the bytes
-       were secured in time. */
-    while ((until = mmgi_vouched(number, &is_own)) == VOUCHED_HANDING_OVER)
-        mmgi_clock_sleep_ns(HAND_OVER_PAUSE_NS);
-    if (until != VOUCHED_FOR_EVER)
-        mmgi_registry_lose(number, 0, MMG_TO_END, MMG_E_UNSTABLE);
-}
-
-/*
- * --------------------------------------------------------------------------------------------------------- begin and
- * end --
- */
+/* -------------------------------------------------------------------------------------------------- begin and end -- */
 
 static void
 keeper_end(struct region_keeper *keeper)
@@ -341,7 +243,7 @@ mmgi_lease_begin(const struct source *source, struct lease **out)
     if (!mmgi_fork_hooks_add(&hooks))
         return ENOMEM;
     if (fork_mark() == 0) {
-        mmgi_vouch_set_voucher(vouch);
+        mmgi_vouch_set_voucher(mmgi_lease_vouch);
         mmgi_fork_mark_set(state_reset);
     }
     struct lease *lease = lease_new(source);
@@ -364,7 +266,7 @@ mmgi_lease_attach(struct lease *lease, struct region *region)
     mmgi_mutex_lock(&mmgi_lease_mutex);
     lease->region = region;
     region->keeper = &lease->keeper;
-    mmgi_vouch(region->number, lease->taken_ns + VOUCH_NS);
+    mmgi_vouch(region->number, lease->taken_ns + LEASE_VOUCH_NS);
     if (lease->file->cost < region->size)
         lease->file->cost = region->size;
     if (lease->file->broken_ns != 0)

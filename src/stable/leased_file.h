@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "os/lease.h"
 #include "os/thread.h"
 #include "region/region.h"
 
@@ -60,10 +61,16 @@ void mmgi_leased_files_each(void (*function)(struct leased_file *file));
 /** Returns the number of leases in force. The caller holds the mutex. */
 uint64_t mmgi_lease_number(void);
 
-/*
- * ---------------------------------------------------------------------------------------------- keeper.c, for lease.c
- * --
- */
+/* ------------------------------------------------------------------------------------- lease_vouch.c, for lease.c -- */
+
+/** A whole lease vouches for the bytes for this long. The rest of the second allows for coarse clocks and rounded timers. */
+#define LEASE_VOUCH_NS (LEASE_MIN_BREAK_NS - INT64_C(100000000))
+
+/** Finds out whether the lease on a descriptor is still in force. If it is, vouches for the mapping for longer; if not, records
+ * the loss. Async-signal-safe. */
+void mmgi_lease_vouch(uint32_t number, int fd);
+
+/* ------------------------------------------------------------------------------------------ keeper.c, for lease.c -- */
 
 /** Starts the keeper thread if it does not run, and stores its number. Returns 0 or an errno. The caller holds the mutex. */
 int mmgi_keeper_ensure(int *thread_id);
@@ -84,10 +91,7 @@ uint64_t mmgi_keeper_breaking(void);
  * Async-signal-safe. */
 int64_t mmgi_keeper_patience_ns(void);
 
-/*
- * -------------------------------------------------------------------------------------------- lease_break.c, for both
- * --
- */
+/* ---------------------------------------------------------------------------------------- lease_break.c, for both -- */
 
 /**
  * Secures the bytes of all regions of a file, and gives their leases up. The function cannot fail: it records bytes that it
