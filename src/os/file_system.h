@@ -27,6 +27,7 @@ struct file_system {
     bool has_verity;          /* its files may be sealed by fs-verity */
     bool may_reflink;         /* files may share blocks; false: it is known that they cannot */
     bool is_memory;           /* its files take memory, not disk space */
+    bool is_kernel;           /* the kernel makes up the contents of its files when they are read (/proc, /sys) */
     bool is_stacked;          /* the file behind an open descriptor may be replaced by another one (overlay, copy-up) */
     bool has_other_clock;     /* the times of its files come from another machine */
     bool has_coarse_times;    /* the times of its files may be as coarse as two seconds */

@@ -39,6 +39,13 @@ mmgi_backing_window(const struct source *source, uint64_t *length)
     return MMG_OK;
 }
 
+/* Returns true when a copy keeps the lock of its file until it is closed, which a caller may require. */
+static bool
+copy_keeps_lock(const struct source *source)
+{
+    return (source->options->flags & MMG_FLAG_REQUIRE_LOCK) != 0;
+}
+
 /* ------------------------------------------------------------------------------------------------------ streams -- */
 
 static mmg_status
@@ -88,6 +95,7 @@ mmgi_backing_stream(struct source *source, uint32_t reason, struct region **out)
     }
     if (!is_file)
         source->size = stream.size + options->offset;
+    const bool keeps_lock = is_file && copy_keeps_lock(source);
     *out = mmgi_region_create(&(struct region_spec){
         .source = source,
         .memory = &memory,
@@ -95,9 +103,12 @@ mmgi_backing_stream(struct source *source, uint32_t reason, struct region **out)
         .size = stream.size,
         .stream = stream.data,
         .content = -1,
+        .keeps_source = keeps_lock,
         .reason = is_file && stream.size == 0 ? MMG_REASON_EMPTY : reason,
         .promise = mmgi_promise_stable(MMG_MEANS_PRIVATE_COPY),
     });
+    if (keeps_lock)
+        mmgi_source_keep(source);
     return MMG_OK;
 }
 
@@ -160,15 +171,19 @@ copy_once(struct source *source, struct copy_attempt *attempt, struct region **o
         mmgi_region_unreserve(&attempt->memory);
         return status;
     }
+    const bool keeps_lock = copy_keeps_lock(source);
     *out = mmgi_region_create(&(struct region_spec){
         .source = source,
         .memory = &attempt->memory,
         .data = attempt->memory.bytes,
         .size = attempt->got,
         .content = -1,
+        .keeps_source = keeps_lock,
         .reason = attempt->reason,
         .promise = mmgi_promise_stable(MMG_MEANS_PRIVATE_COPY),
     });
+    if (keeps_lock)
+        mmgi_source_keep(source);
     return MMG_OK;
 }
 

@@ -15,7 +15,25 @@ static bool
 is_better_mapped(const mmg_options *options, uint64_t length)
 {
     return length > SMALLEST_MAPPED_FILE && options->copy_threshold == 0 &&
-           options->guarantee != MMG_GUARANTEE_STABLE && mmgi_region_copies_are_many();
+           options->guarantee != MMG_GUARANTEE_STABLE &&
+           mmgi_region_copies_are_many((options->flags & MMG_FLAG_REQUIRE_LOCK) != 0);
+}
+
+/*
+ * Returns true when a lock is required, and a lock on the file would hold no byte of it, because the kernel makes the
+ * bytes up when they are read. Such a file may be mapped, and is not read.
+ */
+static bool
+is_beyond_locks(const struct source *source)
+{
+    return (source->options->flags & MMG_FLAG_REQUIRE_LOCK) != 0 && source->file_system.is_kernel;
+}
+
+static mmg_status
+tell_beyond_locks(const struct source *source)
+{
+    return mmgi_error_tell(source->report, MMG_E_UNSUPPORTED, "flock", 0, 0,
+                           "the kernel makes its contents up, so a lock does not hold them");
 }
 
 mmg_status
@@ -34,7 +52,7 @@ mmgi_decide_holding(const struct source *source, struct decision *decision)
         if (options->backing == MMG_BACKING_MAP && (options->flags & MMG_FLAG_REJECT_EMPTY) && options->offset == 0 &&
             options->length == 0)
             return mmgi_error_tell(source->report, MMG_E_EMPTY, "open", 0, 0, NULL);
-        return MMG_OK;
+        return is_beyond_locks(source) ? tell_beyond_locks(source) : MMG_OK;
     }
     mmg_status status = mmgi_backing_window(source, &decision->length);
     if (status != MMG_OK)
@@ -42,6 +60,10 @@ mmgi_decide_holding(const struct source *source, struct decision *decision)
     decision->holding = HOLD_COPY;
     if (decision->length == 0) {
         decision->reason = MMG_REASON_EMPTY;
+    } else if (is_beyond_locks(source)) {
+        if (options->backing == MMG_BACKING_COPY || options->guarantee == MMG_GUARANTEE_STABLE)
+            return tell_beyond_locks(source);
+        decision->holding = HOLD_MAPPED;
     } else if (options->backing == MMG_BACKING_COPY) {
         decision->reason = MMG_REASON_ASKED;
         if (decision->length > options->max_bytes)
@@ -89,7 +111,7 @@ mmgi_hold_stream(struct source *source, uint32_t reason, struct region **out)
 static mmg_status
 copy_instead(struct source *source, uint64_t length, uint32_t reason, mmg_status otherwise, struct region **out)
 {
-    if (source->options->backing == MMG_BACKING_MAP)
+    if (source->options->backing == MMG_BACKING_MAP || is_beyond_locks(source))
         return otherwise;
     if (length > source->options->max_bytes)
         return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "copy", 0, 0,

@@ -47,10 +47,10 @@ count_small(const struct region *region, bool is_held)
 }
 
 bool
-mmgi_region_copies_are_many(void)
+mmgi_region_copies_are_many(bool keeps_descriptor)
 {
     return atomic_load_explicit(&held_copies, memory_order_relaxed) > MOST_HELD_COPIES &&
-           atomic_load_explicit(&small_mappings, memory_order_relaxed) < MOST_SMALL_MAPPINGS;
+           (keeps_descriptor || atomic_load_explicit(&small_mappings, memory_order_relaxed) < MOST_SMALL_MAPPINGS);
 }
 
 static void

@@ -120,8 +120,11 @@ mmgi_region_copy_threshold(const mmg_options *options)
     return options->copy_threshold > 0 ? options->copy_threshold : LARGEST_SMALL_FILE;
 }
 
-/** Returns true when so many copies are held that the next small file is better mapped. */
-bool mmgi_region_copies_are_many(void);
+/**
+ * Returns true when so many copies are held that the next small file is better mapped. With `keeps_descriptor` a copy would
+ * keep a descriptor, as a mapping does.
+ */
+bool mmgi_region_copies_are_many(bool keeps_descriptor);
 
 /** Returns the heap bytes of all regions that have a handle. */
 uint64_t mmgi_region_heap_bytes(void);

@@ -85,7 +85,7 @@ map(struct attempt *attempt, int fd, uint32_t means, struct region **out)
         .promise = mmgi_promise_stable(means),
     };
 
-    if (is_snapshot)
+    if (is_snapshot && (source->options->flags & MMG_FLAG_REQUIRE_LOCK) == 0)
         mmgi_source_lock_drop(source);
     return mmgi_backing_map(source, &request, out);
 }

@@ -374,6 +374,59 @@ a_required_lock_that_can_be_had_is_held(void)
     }
 }
 
+/* A copy of a file gives its lock back, but not when the caller requires the lock. */
+static void
+a_required_lock_is_held_by_a_copy_as_well(void)
+{
+    static const uint64_t sizes[] = {0, 1000, 200000};
+    for (uint32_t lock = MMG_LOCK_SHARED; lock <= MMG_LOCK_OFD; lock++) {
+        for (size_t index = 0; index < sizeof sizes / sizeof *sizes; index++) {
+            const char *path = check_file("file", sizes[index]);
+            mmg_options options = lock_options(sizes[index] > 1000 ? MMG_BACKING_COPY : MMG_BACKING_AUTO, lock);
+            options.flags = MMG_FLAG_REQUIRE_LOCK;
+            const unsigned before = check_descriptors();
+            mmg_handle handle = check_open(path, &options);
+            mmg_info info = check_info(handle);
+            CHECK_U64(info.backing, MMG_BACKING_COPY);
+            CHECK_U64(info.lock, lock);
+            CHECK_U64(info.lock_reason, MMG_LOCKING_HELD);
+            CHECK_U64(check_descriptors(), before + 1);
+            mmg_span span = MMG_SPAN_INIT;
+            REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+            CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+            CHECK(!(lock == MMG_LOCK_OFD ? can_posix_lock(path, F_WRLCK) : can_flock(path, LOCK_EX)));
+            CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+            CHECK(lock == MMG_LOCK_OFD ? can_posix_lock(path, F_WRLCK) : can_flock(path, LOCK_EX));
+            CHECK_U64(check_descriptors(), before);
+        }
+    }
+}
+
+/* The kernel makes the bytes up when they are read, so a lock on the file does not hold them. */
+static void
+a_required_lock_reads_no_bytes_that_the_kernel_makes_up(void)
+{
+    static const char attribute[] = "/sys/kernel/mm/transparent_hugepage/enabled";
+    mmg_options options = lock_options(MMG_BACKING_AUTO, MMG_LOCK_SHARED);
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    options.flags = MMG_FLAG_REQUIRE_LOCK;
+    CHECK_STATUS(mmg_open("/proc/version", &options, &handle, NULL), MMG_E_UNSUPPORTED);
+    if (access(attribute, R_OK) != 0)
+        return; /* no file system of this machine has such a file */
+    CHECK_STATUS(mmg_open(attribute, &options, &handle, &error), MMG_E_NOT_MAPPABLE);
+    CHECK_I64(error.os_code, ENODEV);
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    CHECK_STATUS(mmg_open(attribute, &options, &handle, NULL), MMG_E_UNSUPPORTED);
+    options.guarantee = MMG_GUARANTEE_CONTAINED;
+    options.backing = MMG_BACKING_COPY;
+    CHECK_STATUS(mmg_open(attribute, &options, &handle, NULL), MMG_E_UNSUPPORTED);
+    options.flags = 0;
+    handle = check_open(attribute, &options);
+    CHECK(check_info(handle).size > 0);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
 static void
 to_require_a_lock_and_ask_for_none_is_a_contradiction(void)
 {
@@ -460,6 +513,9 @@ static const struct check_case cases[] = {
     {"a lock of the caller's own is a lock held elsewhere", a_lock_of_the_callers_own_is_a_lock_held_elsewhere, 0},
     {"the caller's descriptor is neither locked nor moved", the_callers_descriptor_is_neither_locked_nor_moved, 0},
     {"a required lock that can be had is held", a_required_lock_that_can_be_had_is_held, 0},
+    {"a required lock is held by a copy as well", a_required_lock_is_held_by_a_copy_as_well, 0},
+    {"a required lock reads no bytes that the kernel makes up", a_required_lock_reads_no_bytes_that_the_kernel_makes_up,
+     0},
     {"to require a lock and ask for none is a contradiction", to_require_a_lock_and_ask_for_none_is_a_contradiction, 0},
     {"a failed open leaves no lock", a_failed_open_leaves_no_lock, 0},
 };

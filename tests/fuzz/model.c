@@ -81,6 +81,7 @@ struct region {
     int file;              /* the index of the path by which it was opened, or -1 */
     bool supports_changed; /* mmg_changed() certainly works */
     bool may_support_changed;
+    bool keeps_descriptor; /* although it is a copy */
     unsigned pins;
     uint64_t faults;
     uint64_t lost;   /* first byte known to be lost, or NONE */
@@ -753,13 +754,15 @@ adopt(mmg_handle handle, struct inode *inode, const mmg_options *meant, uint64_t
     must(streams || (info.file_size == inode->size && info.device == inode->device && info.inode == inode->number),
          "the identity of the file is wrong");
     region->may_support_changed = !streams;
-    region->supports_changed = !streams && (file >= 0 || info.guarantee != MMG_GUARANTEE_STABLE);
+    region->keeps_descriptor = (meant->flags & MMG_FLAG_REQUIRE_LOCK) != 0;
+    region->supports_changed = !streams &&
+                               (file >= 0 || info.guarantee != MMG_GUARANTEE_STABLE || region->keeps_descriptor);
     must(!(meant->guarantee == MMG_GUARANTEE_STABLE && info.guarantee != MMG_GUARANTEE_STABLE), "STABLE is not upheld");
     must(!(info.backing == MMG_BACKING_MAP && (meant->backing == MMG_BACKING_COPY || streams || region->size == 0)),
          "it is a mapping");
     must(!(info.backing == MMG_BACKING_COPY && meant->backing == MMG_BACKING_MAP && region->size > 0 && !streams),
          "it is a copy");
-    if (info.backing == MMG_BACKING_COPY) {
+    if (info.backing == MMG_BACKING_COPY && (meant->flags & MMG_FLAG_REQUIRE_LOCK) == 0) {
         must_equal(info.lock, MMG_LOCK_NONE, "lock");
     } else if (info.guarantee != MMG_GUARANTEE_STABLE || info.lock != MMG_LOCK_NONE) { /* a snapshot needs no lock */
         must_equal(info.lock, meant->lock == MMG_LOCK_AUTO ? MMG_LOCK_SHARED : meant->lock, "lock");
@@ -1429,7 +1432,7 @@ step_changed(void)
         bool moved = region->file >= 0 && model.names[region->file] != region->inode;
         must(fstat(region->inode->descriptor, &now) == 0, "fstat");
         truth = moved ? MMG_CHANGED_PATH : 0;
-        known = !moved || region->page != 0;
+        known = !moved || region->page != 0 || region->keeps_descriptor;
         if (known || region->mapped > 0) {
             truth |= (uint64_t)now.st_size != region->opened.file_size ? (uint32_t)MMG_CHANGED_SIZE : 0;
             truth |= now.st_mtim.tv_sec != region->opened.mtime_seconds ||

@@ -97,6 +97,7 @@ writing_end(void)
 #define OTHER_CLOCK 32u
 #define COARSE 64u
 #define NO_REFLINK 128u
+#define KERNEL 256u
 
 static const struct {
     const char *name;
@@ -132,17 +133,19 @@ static const struct {
        stop them. */
     {"overlay", STACKED, FILE_SYSTEM_LOCK_ADVISORY},
     {"ecryptfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
-    /* File systems of the kernel itself. */
-    {"proc", 0, FILE_SYSTEM_LOCK_ADVISORY},
-    {"sysfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
-    {"debugfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
-    {"tracefs", 0, FILE_SYSTEM_LOCK_ADVISORY},
-    {"cgroup", 0, FILE_SYSTEM_LOCK_ADVISORY},
-    {"cgroup2", 0, FILE_SYSTEM_LOCK_ADVISORY},
-    {"configfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
-    {"securityfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
-    {"efivarfs", 0, FILE_SYSTEM_LOCK_ADVISORY},
-    {"bpf", 0, FILE_SYSTEM_LOCK_ADVISORY},
+    /* File systems of the kernel itself, whose files have no contents until they are read. */
+    {"proc", KERNEL, FILE_SYSTEM_LOCK_ADVISORY},
+    {"sysfs", KERNEL, FILE_SYSTEM_LOCK_ADVISORY},
+    {"debugfs", KERNEL, FILE_SYSTEM_LOCK_ADVISORY},
+    {"tracefs", KERNEL, FILE_SYSTEM_LOCK_ADVISORY},
+    {"cgroup", KERNEL, FILE_SYSTEM_LOCK_ADVISORY},
+    {"cgroup2", KERNEL, FILE_SYSTEM_LOCK_ADVISORY},
+    {"configfs", KERNEL, FILE_SYSTEM_LOCK_ADVISORY},
+    {"securityfs", KERNEL, FILE_SYSTEM_LOCK_ADVISORY},
+    {"efivarfs", KERNEL, FILE_SYSTEM_LOCK_ADVISORY},
+    {"bpf", KERNEL, FILE_SYSTEM_LOCK_ADVISORY},
+    {"binfmt_misc", KERNEL, FILE_SYSTEM_LOCK_ADVISORY},
+    {"pstore", KERNEL, FILE_SYSTEM_LOCK_ADVISORY},
     /* Network file systems. */
     {"cifs", OTHER_CLOCK, FILE_SYSTEM_LOCK_MANDATORY},
     {"smb3", OTHER_CLOCK, FILE_SYSTEM_LOCK_MANDATORY},
@@ -212,6 +215,7 @@ describe(const char *name, bool has_device, struct file_system *file_system)
     file_system->has_verity = (facts & VERITY) != 0;
     file_system->may_reflink = (facts & NO_REFLINK) == 0;
     file_system->is_memory = (facts & MEMORY) != 0;
+    file_system->is_kernel = (facts & KERNEL) != 0;
     file_system->is_stacked = (facts & STACKED) != 0;
     file_system->has_other_clock = (facts & OTHER_CLOCK) != 0;
     file_system->has_coarse_times = (facts & COARSE) != 0;
