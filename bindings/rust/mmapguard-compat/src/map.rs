@@ -5,14 +5,18 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use mmapguard::{Backing, Contained, Error, Lock, Options, Pinned, Status};
+use mmapguard::{Contained, Error, Lock, Options, Pinned, Status};
 
 use crate::{FileData, Mapping};
 
 /// An error number, which is the same on every Linux.
 const ENODEV: i32 = 19;
 
-/// Map a file for reading, under a shared advisory lock that is held as long as the result lives. Nothing is copied.
+/// A file of at most so many bytes may be copied: 64 KiB. To map it takes longer than to read it.
+const LARGEST_COPY: u64 = 64 << 10;
+
+/// Map a file for reading, under a shared advisory lock that is held as long as the result lives. A file of at most 64 KiB
+/// is copied under that lock, since that is faster; a larger one never is.
 ///
 /// The call reads no byte to find out what the file is. So a pipe, a terminal or a device keeps all its bytes
 /// for the next reader.
@@ -42,11 +46,16 @@ pub fn map_file(path: impl AsRef<Path>) -> io::Result<FileData> {
 
 fn mapped(path: &Path) -> Result<Pinned<Contained>, Error> {
     let mut options = Options::new();
-    options.backing(Backing::MAP).lock(Lock::SHARED).require_lock(true).reject_empty(true).regular_only(true);
+    options
+        .lock(Lock::SHARED)
+        .require_lock(true)
+        .reject_empty(true)
+        .regular_only(true)
+        .max_bytes(Some(LARGEST_COPY));
     match options.open_pinned(path) {
-        // Where no SIGBUS handler can be installed (for example under a sanitizer), a mapping is as unsafe as
-        // with mmap-guard.
-        Err(error) if error.status() == Status::GUARD => options.fault_guard(false).open_pinned(path),
+        // Where no SIGBUS handler can be installed (for example under a sanitizer), the library copies instead,
+        // and this file is too large for that. A mapping is as unsafe as with mmap-guard.
+        Err(error) if error.status() == Status::TOO_BIG => options.fault_guard(false).open_pinned(path),
         result => result,
     }
 }
@@ -62,6 +71,8 @@ fn as_expected(error: Error, path: &Path) -> io::Error {
     match (error.status(), error.os_code()) {
         (Status::WOULD_BLOCK, _) => error.into(),
         (_, Some(code)) => io::Error::from_raw_os_error(code),
+        // The file is large, and its file system does not map files.
+        (Status::TOO_BIG, None) => io::Error::from_raw_os_error(ENODEV),
         // The path is not a regular file. mmap-guard tries to map a folder whose size is not 0, which fails
         // with this error.
         (Status::NOT_MAPPABLE, None)
@@ -69,7 +80,8 @@ fn as_expected(error: Error, path: &Path) -> io::Error {
         {
             io::Error::from_raw_os_error(ENODEV)
         }
-        (Status::EMPTY | Status::NOT_MAPPABLE, None) => empty(path),
+        // The kernel makes the contents of a file of `/proc` up, and reports the size 0.
+        (Status::EMPTY | Status::NOT_MAPPABLE | Status::UNSUPPORTED, None) => empty(path),
         _ => error.into(),
     }
 }

@@ -5,7 +5,9 @@
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::Mutex;
 
+use mmapguard::Backing;
 use mmapguard_compat::{map_file, FileData};
 
 /// A file that is removed with the value.
@@ -31,7 +33,7 @@ impl Drop for Sample {
 
 #[test]
 fn a_cut_below_the_mapping_is_an_error_of_check() {
-    for size in [5000, 1 << 20] {
+    for size in [70_000, 1 << 20] {
         let sample = Sample::new("cut", size);
         let data = map_file(&sample.0).unwrap();
         data.check().unwrap();
@@ -45,17 +47,46 @@ fn a_cut_below_the_mapping_is_an_error_of_check() {
     FileData::Loaded(vec![1]).check().unwrap();
 }
 
+/// Whether a small file is copied depends on the copies that other tests of this process hold.
+static COPIES: Mutex<()> = Mutex::new(());
+
+fn backing(data: &FileData) -> Backing {
+    match data {
+        FileData::Mapped(mapping) => mapping.region().info().unwrap().backing(),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
-fn nothing_is_copied() {
+fn a_small_file_is_a_copy_that_no_cut_reaches() {
+    let _alone = COPIES.lock().unwrap();
+    for size in [1, 4096, 65_536] {
+        let sample = Sample::new("small", size);
+        let data = map_file(&sample.0).unwrap();
+        assert_eq!(backing(&data), Backing::COPY);
+        sample.cut(0);
+        assert_eq!(&*data, vec![7; size]);
+        data.check().unwrap();
+    }
+}
+
+/// Copies take memory of the process, so when many are held, a file of more than a page is mapped.
+#[test]
+fn of_many_small_files_at_a_time_few_are_copied() {
+    let _alone = COPIES.lock().unwrap();
+    let sample = Sample::new("many", 65_536);
+    let held: Vec<_> = (0..400).map(|_| map_file(&sample.0).unwrap()).collect();
+    let copies = held.iter().filter(|data| backing(data) == Backing::COPY).count();
+    assert!(copies <= 16, "{copies} copies");
+    assert!(held.iter().all(|data| data.len() == 65_536 && data[65_535] == 7));
+}
+
+#[test]
+fn a_large_file_is_not_copied() {
     // The file is a hole that is too large for a copy.
     let sample = Sample::new("sparse", 1);
     sample.cut(3 << 30);
     let data = map_file(&sample.0).unwrap();
     assert_eq!((data.len(), data[0], data[data.len() - 1]), (3 << 30, 7, 0));
-    match &data {
-        FileData::Mapped(mapping) => {
-            assert_eq!(mapping.region().info().unwrap().backing(), mmapguard::Backing::MAP)
-        }
-        other => panic!("{other:?}"),
-    }
+    assert_eq!(backing(&data), Backing::MAP);
 }
