@@ -74,10 +74,31 @@ bytes_are_aligned_in_memory_as_in_the_file(void)
     if (!has_places())
         return;
     for (size_t index = 0; index < sizeof offsets / sizeof *offsets; index++) {
-        for (uint64_t length = 1; length < megabyte; length = 3 * length + 5000) {
+        for (uint64_t length = 8192; length < megabyte; length = 3 * length + 5000) {
             CHECK_U64(settled_address(path, offsets[index], length) % ALIGNMENT, offsets[index] % ALIGNMENT);
         }
     }
+}
+
+/* The kernel flushes the translations of a mapping that is alone in its page of the page table in one step, if the
+   mapping does not start in the first 32 pages that this page covers. */
+static void
+a_mapping_starts_where_it_is_cheap_to_end(void)
+{
+    const uintptr_t table = ADDR_HINT_TABLE_PAGE, room = (uintptr_t)128 << 10;
+    if (!is_wide())
+        return;
+    for (size_t length = 8192; length < table; length += 60000) {
+        mmgi_addr_hint_learn(0, (uintptr_t)(UINT64_C(1) << 36) + 5 * megabyte / 2);
+        for (size_t index = 0; index < 100; index++) {
+            const uintptr_t start = mmgi_addr_hint_propose(length, 0).start;
+            CHECK_U64(start / table, (start + length - 1) / table);
+            CHECK(start % table >= room || length > table - room - ALIGNMENT);
+        }
+    }
+    mmgi_addr_hint_learn(0, (uintptr_t)(UINT64_C(1) << 36) + 5 * megabyte / 2);
+    const uintptr_t first = mmgi_addr_hint_propose(megabyte, 0).start + megabyte;
+    CHECK_U64(first, (UINT64_C(1) << 36) + 2 * megabyte); /* the part above is shared with the memory above */
 }
 
 static void
@@ -116,7 +137,7 @@ mappings_do_not_wander_off(void)
         mmg_handle handles[2];
         for (size_t index = 0; index < 2; index++) {
             uint64_t address;
-            handles[index] = open_at(path, 0, 1 + check_random_below(&state, megabyte), &address);
+            handles[index] = open_at(path, 0, 8192 + check_random_below(&state, megabyte - 8192), &address);
             lowest = address < lowest ? address : lowest;
             highest = address > highest ? address : highest;
         }
@@ -197,6 +218,7 @@ without_room_below_no_address_is_proposed(void)
 
 static const struct check_case cases[] = {
     {"bytes are aligned in memory as in the file", bytes_are_aligned_in_memory_as_in_the_file, 0},
+    {"a mapping starts where it is cheap to end", a_mapping_starts_where_it_is_cheap_to_end, 0},
     {"mappings beside each other are aligned, too", mappings_beside_each_other_are_aligned_too, 0},
     {"mappings do not wander off", mappings_do_not_wander_off, 0},
     {"a mapping gets another address when the proposed one is taken",

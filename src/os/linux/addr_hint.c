@@ -7,6 +7,12 @@
  * file proposes aligned addresses for mappings below 2 MiB. The kernel itself aligns larger mappings, for huge pages
  * (thp_get_unmapped_area).
  *
+ * When a mapping ends, and it was alone in its page of the page table, the kernel frees that page, too. The kernel then
+ * has to flush the translations from the start of what the page covers up to the last page that was touched. Up to 33
+ * pages it flushes one by one (tlb_single_page_flush_ceiling, arch/x86/mm/tlb.c). For the 16 pages of one fault that
+ * takes longer than to flush all, even when the program then needs 128 translations again. So a mapping starts behind
+ * the first 32 pages, and the first one in a page of the page table that other mappings do not share.
+ *
  * mmap(2) takes an address as a hint: if the address is in use, the kernel chooses another one. So a wrong hint costs
  * nothing. The hint is the address below the last mapping, or the address of a released mapping, as the kernel itself
  * would choose. One variable remembers that address, and it need not be right.
@@ -17,6 +23,7 @@
 
 #define ALIGNMENT ((uintptr_t)64 << 10)
 #define TABLE_PAGE ADDR_HINT_TABLE_PAGE
+#define FLUSH_ROOM ((uintptr_t)128 << 10)
 /*
  * A probe costs two system calls. The code makes one after 1, 2, 4, ... wrong guesses, and from this number on after
  * each multiple of it.
@@ -27,14 +34,22 @@
 static _Atomic uintptr_t next_ceiling; /* the next mapping should end here or below; 0: not known */
 static _Atomic uint32_t misses;
 
-/* Returns the highest address below a ceiling at which a mapping is aligned and needs one page of the page table. */
+static uintptr_t
+align_below(uintptr_t ceiling, size_t length, uintptr_t phase)
+{
+    return (ceiling - length - phase) / ALIGNMENT * ALIGNMENT + phase;
+}
+
+/* Returns the highest address below a ceiling at which a mapping is aligned, needs one page of the page table, and leaves
+   room before it in what that page covers, if it is short enough for that. */
 static uintptr_t
 carve(uintptr_t ceiling, size_t length, uintptr_t phase)
 {
-    uintptr_t start = (ceiling - length - phase) / ALIGNMENT * ALIGNMENT + phase;
+    const uintptr_t room = length <= TABLE_PAGE - FLUSH_ROOM - ALIGNMENT ? FLUSH_ROOM : 0;
+    uintptr_t start = align_below(ceiling, length, phase);
     uintptr_t border = (start + length - 1) / TABLE_PAGE * TABLE_PAGE;
 
-    return start < border ? (border - length - phase) / ALIGNMENT * ALIGNMENT + phase : start;
+    return start < border + room ? align_below(border, length, phase) : start;
 }
 
 struct addr_hint
@@ -64,13 +79,14 @@ mmgi_addr_hint_should_probe(void)
 size_t
 mmgi_addr_hint_probe_size(size_t length)
 {
-    return 2 * length + 2 * ALIGNMENT; /* room beside a multiple of 2 MiB, and for the alignment */
+    /* room beside a multiple of 2 MiB, for the alignment, and up to the next multiple below */
+    return 2 * length + 2 * ALIGNMENT + FLUSH_ROOM + TABLE_PAGE;
 }
 
 void
 mmgi_addr_hint_learn(uintptr_t start, size_t room)
 {
-    atomic_store_explicit(&next_ceiling, start + room, memory_order_relaxed);
+    atomic_store_explicit(&next_ceiling, (start + room) / TABLE_PAGE * TABLE_PAGE, memory_order_relaxed);
 }
 
 void

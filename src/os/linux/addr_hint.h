@@ -15,11 +15,15 @@
 /** One page of the page table covers so many bytes when pages have 4096 bytes, and more when they are larger. */
 #define ADDR_HINT_TABLE_PAGE ((uintptr_t)2 << 20)
 
+/** A mapping of one small page has nothing to align. It is better off in a page of the page table that is there already. */
+#define ADDR_HINT_FROM 4097u
+
 /** Returns true when a mapping of this length gains from a hint. */
 static inline bool
 addr_hint_applies(size_t length)
 {
-    return UINTPTR_MAX > UINT32_MAX && length < ADDR_HINT_TABLE_PAGE; /* 32 bits have no address space to spare */
+    /* 32 bits have no address space to spare */
+    return UINTPTR_MAX > UINT32_MAX && length >= ADDR_HINT_FROM && length < ADDR_HINT_TABLE_PAGE;
 }
 
 /**
