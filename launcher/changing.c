@@ -18,17 +18,14 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
+#include <sys/types.h>
 
 #include "guard/ask.h"
+#include "os/linux/map_directly.h"
+#include "os/thread.h"
 
 /* A wait is given up after so many short sleeps: about ten seconds. */
 #define MAX_WAITS 200000
-#define SHORT_SLEEP_NS 50000
-/* mmap2(2) counts an offset in units of this size. */
-#define MMAP2_UNIT 4096
 
 /* The library is in memory from the start of the program, so its variables of a thread have fixed places. */
 #define IN_THREAD static _Thread_local __attribute__((tls_model("initial-exec")))
@@ -37,14 +34,6 @@ static atomic_int changing;       /* threads that are in a change */
 static atomic_bool is_closed;     /* a handler replaces pages */
 static atomic_bool is_given_up;   /* a change has no end */
 IN_THREAD atomic_int own_changes; /* those of this thread, which a handler may have interrupted */
-
-static void
-sleep_briefly(void)
-{
-    const struct timespec moment = {.tv_nsec = SHORT_SLEEP_NS};
-
-    syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &moment, NULL); /* nanosleep(2) is a cancellation point */
-}
 
 /* -------------------------------------------------------------------------------------------------------- the gate -- */
 
@@ -61,7 +50,7 @@ change_begin(void)
             return;
         atomic_fetch_sub(&changing, 1);
         atomic_fetch_sub(&own_changes, 1);
-        sleep_briefly();
+        mmgi_thread_sleep_briefly();
         errno = saved;
     }
     atomic_store(&is_given_up, true);
@@ -83,7 +72,7 @@ close_gate(void)
     for (int i = 0; atomic_load(&changing) > atomic_load(&own_changes) && !atomic_load(&is_given_up); i++) {
         if (i == MAX_WAITS)
             atomic_store(&is_given_up, true);
-        sleep_briefly();
+        mmgi_thread_sleep_briefly();
     }
 }
 
@@ -142,21 +131,6 @@ next_of(_Atomic(void *) *known, const char *name)
     return found;
 }
 
-static void *
-map_directly(void *start, size_t length, int access, int flags, int fd, int64_t offset)
-{
-#if defined(SYS_mmap2)
-    return (void *)syscall(SYS_mmap2, start, length, access, flags, fd, (long)(offset / MMAP2_UNIT));
-#elif defined(__s390x__)
-    unsigned long arguments[] = {(unsigned long)start,  length,
-                                 (unsigned long)access, (unsigned long)flags,
-                                 (unsigned long)fd,     (unsigned long)offset};
-    return (void *)syscall(SYS_mmap, arguments);
-#else
-    return (void *)syscall(SYS_mmap, start, length, access, flags, fd, offset);
-#endif
-}
-
 /* --------------------------------------------------------------------------------------- functions of the C library -- */
 
 void *changing_map(void *start, size_t length, int access, int flags, int fd, narrow_offset offset) __asm__("mmap");
@@ -165,45 +139,49 @@ int changing_unmap(void *start, size_t length) __asm__("munmap");
 int changing_protect(void *start, size_t length, int access) __asm__("mprotect");
 void *changing_remap(void *start, size_t length, size_t fresh_length, int flags, ...) __asm__("mremap");
 
-/* A mapping at a place of the kernel's choice replaces nothing. */
-static bool
-replaces(int flags)
+/*
+ * Maps by a function of the C library, or by the system call when that function is not known. `is_wide` tells which of its
+ * two types the function has.
+ */
+static void *
+map_by(void *found, bool is_wide, void *start, size_t length, int access, int flags, int fd, int64_t offset)
 {
-    return (flags & MAP_FIXED) != 0;
+    const bool replaces = (flags & MAP_FIXED) != 0; /* a mapping at a place of the kernel's choice replaces nothing */
+    map_wide_function *map_wide = NULL;
+    map_function *map = NULL;
+    void *base;
+
+    if (is_wide)
+        memcpy((void *)&map_wide, (const void *)&found, sizeof found); /* dlsym(3) returns functions as objects */
+    else
+        memcpy((void *)&map, (const void *)&found, sizeof found);
+    if (replaces)
+        change_begin();
+    if (map_wide != NULL)
+        base = map_wide(start, length, access, flags, fd, offset);
+    else if (map != NULL)
+        base = map(start, length, access, flags, fd, (narrow_offset)offset); /* the caller had it in this type */
+    else
+        base = mmgi_map_directly(start, length, access, flags, fd, offset);
+    if (replaces)
+        change_end();
+    return base;
 }
 
 EXPORTED void *
 changing_map(void *start, size_t length, int access, int flags, int fd, narrow_offset offset)
 {
     static _Atomic(void *) known;
-    map_function *next = NULL;
-    void *found = next_of(&known, "mmap");
 
-    memcpy((void *)&next, (const void *)&found, sizeof found); /* dlsym(3) returns functions as objects */
-    if (replaces(flags))
-        change_begin();
-    void *base = next != NULL ? next(start, length, access, flags, fd, offset)
-                              : map_directly(start, length, access, flags, fd, offset);
-    if (replaces(flags))
-        change_end();
-    return base;
+    return map_by(next_of(&known, "mmap"), false, start, length, access, flags, fd, offset);
 }
 
 EXPORTED void *
 changing_map_wide(void *start, size_t length, int access, int flags, int fd, int64_t offset)
 {
     static _Atomic(void *) known;
-    map_wide_function *next = NULL;
-    void *found = next_of(&known, "mmap64");
 
-    memcpy((void *)&next, (const void *)&found, sizeof found);
-    if (replaces(flags))
-        change_begin();
-    void *base = next != NULL ? next(start, length, access, flags, fd, offset)
-                              : map_directly(start, length, access, flags, fd, offset);
-    if (replaces(flags))
-        change_end();
-    return base;
+    return map_by(next_of(&known, "mmap64"), true, start, length, access, flags, fd, offset);
 }
 
 EXPORTED int
@@ -215,7 +193,7 @@ changing_unmap(void *start, size_t length)
 
     memcpy((void *)&next, (const void *)&found, sizeof found);
     change_begin();
-    int result = next != NULL ? next(start, length) : (int)syscall(SYS_munmap, start, length);
+    int result = next != NULL ? next(start, length) : mmgi_unmap_directly(start, length);
     change_end();
     return result;
 }
@@ -229,7 +207,7 @@ changing_protect(void *start, size_t length, int access)
 
     memcpy((void *)&next, (const void *)&found, sizeof found);
     change_begin();
-    int result = next != NULL ? next(start, length, access) : (int)syscall(SYS_mprotect, start, length, access);
+    int result = next != NULL ? next(start, length, access) : mmgi_protect_directly(start, length, access);
     change_end();
     return result;
 }
@@ -248,7 +226,7 @@ changing_remap(void *start, size_t length, size_t fresh_length, int flags, ...)
     va_end(rest);
     change_begin();
     void *base = next != NULL ? next(start, length, fresh_length, flags, target)
-                              : (void *)syscall(SYS_mremap, start, length, fresh_length, flags, target);
+                              : mmgi_remap_directly(start, length, fresh_length, flags, target);
     change_end();
     return base;
 }

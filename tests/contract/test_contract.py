@@ -157,7 +157,12 @@ def test_writing_to_the_bytes_of_a_copy_never_reaches_the_file(small: Sample) ->
 
 # --------------------------------------------------------------------------------------------- one place that maps --
 
-MAPPING_CALLS = re.compile(r"\b(mmap|mmap64|munmap|mremap|madvise|mprotect|remap_file_pages)\s*\(")
+#: Calls by a function of the C library, by the platform's own functions, or by a number of the kernel. A definition starts
+#: its line.
+MAPPING_NAMES = "mmap|mmap2|mmap64|munmap|mremap|madvise|mprotect|remap_file_pages"
+MAPPING_CALLS = re.compile(
+    rf"\b({MAPPING_NAMES})\s*\(|(?<=.)\b(mmgi_(?:map|unmap|protect|remap)_directly)\(|\bsyscall\(SYS_({MAPPING_NAMES})\b"
+)
 
 
 def code_of(path: Path) -> str:
@@ -173,17 +178,17 @@ def code_of(path: Path) -> str:
 def calls_in(path: Path) -> list[tuple[int, str]]:
     """Return line and name of each mapping call in a C file."""
     return [
-        (number, found.group(1))
+        (number, found[found.lastindex or 0])
         for number, line in enumerate(code_of(path).splitlines(), 1)
         for found in MAPPING_CALLS.finditer(line)
     ]
 
 
 def test_every_mapping_call_is_in_one_file() -> None:
-    sources = sorted(SOURCES.rglob("*.[ch]"))
+    declarations = MAPPING_FILE.with_name("map_directly.h")
+    sources = sorted({*SOURCES.rglob("*.[ch]")} - {MAPPING_FILE, declarations})
     assert len(sources) > 10
-    elsewhere = {path.name: calls_in(path) for path in sources if path != MAPPING_FILE and calls_in(path)}
-    assert elsewhere == {}
+    assert {path.name: calls_in(path) for path in sources if calls_in(path)} == {}
     assert {name for _, name in calls_in(MAPPING_FILE)} >= {"mmap", "munmap"}
 
 
@@ -191,7 +196,7 @@ def test_every_mapping_call_has_a_comment_that_says_why_it_is_sound() -> None:
     lines = MAPPING_FILE.read_text(encoding="utf-8").splitlines()
     sites = calls_in(MAPPING_FILE)
     # Each new mapping call needs a reason why it is sound: give the reason there, and raise the number here.
-    assert len(sites) <= 16
+    assert len(sites) <= 27
     for number, name in sites:
         above = "\n".join(lines[max(0, number - 12) : number])
         assert "SAFETY:" in above, f"map.c:{number}: {name} without a SAFETY comment"

@@ -9,11 +9,11 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "mmapguard.h"
 #include "os/linux/addr_hint.h"
+#include "os/linux/map_directly.h"
 #include "os/map_query.h"
 
 #ifndef MADV_POPULATE_READ
@@ -24,8 +24,6 @@
 #define MADV_WIPEONFORK 18 /* Linux 4.14 */
 #endif
 
-/* One call of mincore(2) asks about at most so many pages. */
-#define RESIDENT_BATCH 4096u
 /* mmap2(2) counts an offset in units of this size, whatever the size of a page is. */
 #define MMAP2_UNIT 4096
 
@@ -34,15 +32,15 @@
 #endif
 
 /*
- * Calls mmap(2) without the C library, in a handler or over existing pages. Sanitizers and preloaded tools intercept the
- * function of the C library, and their code is not async-signal-safe. A race detector would also report the replacement as a write, although
- * no reader can see a difference. On 32-bit systems the call is mmap2, because mmap takes other arguments there; on s390x
- * mmap takes its arguments in memory.
+ * The calls of this library that use the functions below run in a handler, or replace existing pages. The code of tools that
+ * intercept mmap(3) is not async-signal-safe. A race detector would also report the replacement as a write, although no reader
+ * can see a difference.
  */
-static void *
-mmap_directly(void *start, size_t length, int access, int flags, int fd, off_t offset)
+void *
+mmgi_map_directly(void *start, size_t length, int access, int flags, int fd, int64_t offset)
 {
-    /* SAFETY: each caller has its own reason. The cast is needed since syscall(2) returns an address as a long. */
+    /* SAFETY: each caller has its own reason. The cast is needed since syscall(2) returns an address as a long. On 32-bit
+       systems mmap takes other arguments; on s390x it takes its arguments in memory. */
 #if defined(SYS_mmap2)
     return (void *)syscall(SYS_mmap2, start, length, access, flags, fd, (long)(offset / MMAP2_UNIT));
 #elif defined(__s390x__)
@@ -53,6 +51,27 @@ mmap_directly(void *start, size_t length, int access, int flags, int fd, off_t o
 #else
     return (void *)syscall(SYS_mmap, start, length, access, flags, fd, offset);
 #endif
+}
+
+int
+mmgi_unmap_directly(void *start, size_t length)
+{
+    /* SAFETY: each caller has its own reason. */
+    return (int)syscall(SYS_munmap, start, length); /* 0 or -1, as below */
+}
+
+int
+mmgi_protect_directly(void *start, size_t length, int access)
+{
+    /* SAFETY: each caller has its own reason. */
+    return (int)syscall(SYS_mprotect, start, length, access);
+}
+
+void *
+mmgi_remap_directly(void *start, size_t length, size_t fresh_length, int flags, void *target)
+{
+    /* SAFETY: each caller has its own reason. */
+    return (void *)syscall(SYS_mremap, start, length, fresh_length, flags, target);
 }
 
 size_t
@@ -155,8 +174,8 @@ mmgi_map_replace_with_zeros(unsigned char *start, size_t length, unsigned access
      * the new pages are hardly ever written to, so a range of 100 GB takes no memory, and the kernel must not refuse it
      * for its size.
      */
-    void *base = mmap_directly(start, length, protection_of(access),
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    void *base = mmgi_map_directly(start, length, protection_of(access),
+                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
     return base == MAP_FAILED ? errno : 0;
 }
@@ -168,11 +187,11 @@ mmgi_map_await_changes(void)
     const size_t page = mmgi_map_page_size();
     unsigned char *start = (unsigned char *)((uintptr_t)&here / page * page);
     /* SAFETY: something is mapped there, which the flag makes an error. The kernel looks when no other call is at it. */
-    void *base = mmap_directly(start, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    void *base = mmgi_map_directly(start, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
     if (base != MAP_FAILED)
         /* SAFETY: a new page elsewhere, from a kernel that does not know the flag. */
-        syscall(SYS_munmap, base, page);
+        mmgi_unmap_directly(base, page);
 }
 
 void
@@ -207,8 +226,8 @@ mmgi_map_spare_again(void)
 {
     /* SAFETY: new memory at an address of the kernel's choice, to which nothing refers. Shared memory of its own never becomes
        one mapping with its neighbours. */
-    void *page = mmap_directly(NULL, mmgi_map_page_size(), PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-                               0);
+    void *page = mmgi_map_directly(NULL, mmgi_map_page_size(), PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
+                                   -1, 0);
 
     return page == MAP_FAILED ? NULL : page;
 }
@@ -217,7 +236,7 @@ void
 mmgi_map_spare_release(unsigned char *spare)
 {
     /* SAFETY: the page comes from mmgi_map_spares(), and the caller has taken it for itself. */
-    syscall(SYS_munmap, spare, mmgi_map_page_size());
+    mmgi_unmap_directly(spare, mmgi_map_page_size());
 }
 
 int
@@ -226,10 +245,10 @@ mmgi_map_spare_move(unsigned char *spare, unsigned char *lost, unsigned access)
     const size_t page = mmgi_map_page_size();
 
     /* SAFETY: the caller has taken the spare page for itself. It gets the access of the lost page. */
-    if (syscall(SYS_mprotect, spare, page, protection_of(access)) != 0)
+    if (mmgi_protect_directly(spare, page, protection_of(access)) != 0)
         return errno;
     /* SAFETY: the caller holds the mapping of the lost page. The spare page replaces that page in one step. */
-    if (syscall(SYS_mremap, spare, page, page, MREMAP_MAYMOVE | MREMAP_FIXED, lost) == -1)
+    if (mmgi_remap_directly(spare, page, page, MREMAP_MAYMOVE | MREMAP_FIXED, lost) == MAP_FAILED)
         return errno;
     return 0;
 }
@@ -257,7 +276,7 @@ mmgi_map_replace_with_file(const struct mapping *mapping, size_t length, int fd,
      * reader sees a difference. MAP_FIXED replaces the pages in one step, so that no other thread can map anything
      * there in between.
      */
-    void *base = mmap_directly(mapping->base, length, PROT_READ, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
+    void *base = mmgi_map_directly(mapping->base, length, PROT_READ, MAP_SHARED | MAP_FIXED, fd, (off_t)offset);
 
     return base == MAP_FAILED ? errno : 0;
 }
@@ -312,33 +331,6 @@ mmgi_map_wipe_on_fork(unsigned char *memory, size_t length)
     return madvise(memory, length, MADV_WIPEONFORK) == 0 ? 0 : errno;
 }
 
-int
-mmgi_map_copy_out(const unsigned char *from, void *to, size_t size, size_t *copied)
-{
-    *copied = 0;
-    while (*copied < size) {
-        struct iovec local = {.iov_base = (unsigned char *)to + *copied, .iov_len = size - *copied};
-        struct iovec remote = {.iov_base = (void *)(uintptr_t)(from + *copied), .iov_len = size - *copied};
-        /* process_vm_readv(2) reads the memory as if it were that of another process, so a missing page is an error and no
-           signal. */
-        ssize_t n = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
-        if (n > 0)
-            *copied += (size_t)n;
-        else if (n == 0 || errno != EINTR)
-            return n == 0 ? EFAULT : errno;
-    }
-    return 0;
-}
-
-bool
-mmgi_map_is_readable(const unsigned char *address)
-{
-    unsigned char byte;
-    size_t copied;
-
-    return mmgi_map_copy_out(address, &byte, 1, &copied) == 0;
-}
-
 /* Returns the first page of a mapping that a range touches, and stores the length of all such pages. */
 static unsigned char *
 page_span(const struct mapping *mapping, const unsigned char *start, size_t length, size_t *span)
@@ -380,33 +372,4 @@ mmgi_map_advise(const struct mapping *mapping, const unsigned char *start, size_
     if (advice == MMG_ADVICE_HUGEPAGE && errno == EINVAL)
         return 0;
     return advice == MMG_ADVICE_POPULATE && errno == EINVAL ? EOPNOTSUPP : errno;
-}
-
-int
-mmgi_map_resident(const struct mapping *mapping, const unsigned char *start, size_t length, uint64_t *resident)
-{
-    const size_t page = mmgi_map_page_size(); /* mincore(2) counts such pages, also in hugetlbfs */
-    const unsigned char *end = start + length;
-    unsigned char vector[RESIDENT_BATCH];
-    size_t span;
-    unsigned char *first = page_span(mapping, start, length, &span);
-
-    *resident = 0;
-    while (length > 0 && span > 0) {
-        size_t batch = span < RESIDENT_BATCH * page ? span : RESIDENT_BATCH * page;
-        /* SAFETY: the call only asks about a live mapping. It writes to `vector`, which has a byte for each page of the
-           batch. */
-        if (mincore(first, batch, vector) != 0)
-            return errno;
-        for (size_t i = 0; i < batch / page; i++) {
-            const unsigned char *low = first + i * page, *high = low + page;
-            low = low < start ? start : low;
-            high = high > end ? end : high;
-            if ((vector[i] & 1) && high > low)
-                *resident += (uint64_t)(high - low);
-        }
-        first += batch;
-        span -= batch;
-    }
-    return 0;
 }
