@@ -9,8 +9,8 @@
 
 #include "base/struct_size.h"
 #include "guard/fault_guard.h"
-#include "guard/foreign.h"
 #include "guard/ledger.h"
+#include "guard/process_guard.h"
 #include "mmapguard.h"
 #include "os/file_lock.h"
 #include "os/map_query.h"
@@ -44,14 +44,14 @@ mmg_status
 mmg_guard_process(uint32_t scope, uint32_t flags)
 {
     if (scope == MMG_SCOPE_NONE)
-        return mmgi_foreign_end(flags);
+        return mmgi_process_guard_end(flags);
     if (scope != MMG_SCOPE_FILES)
         return MMG_E_ARGUMENT;
-    if (!mmgi_foreign_is_supported())
+    if (!mmgi_process_guard_is_supported())
         return MMG_E_UNSUPPORTED;
     if (mmgi_guard_install() != MMG_OK)
         return MMG_E_GUARD;
-    return mmgi_foreign_begin(flags);
+    return mmgi_process_guard_begin(flags);
 }
 
 /* ----------------------------------------------------------------------------------------------------------- ledger -- */
@@ -121,7 +121,7 @@ features_probe(void)
     found |= 1u << MMG_FEATURE_STABLE_REFLINK;
     if (guard != MMG_GUARD_REFUSED && guard != MMG_GUARD_DISABLED)
         found |= 1u << MMG_FEATURE_FAULT_GUARD;
-    if ((found & 1u << MMG_FEATURE_FAULT_GUARD) && mmgi_foreign_is_supported())
+    if ((found & 1u << MMG_FEATURE_FAULT_GUARD) && mmgi_process_guard_is_supported())
         found |= 1u << MMG_FEATURE_FOREIGN;
     if ((found & 1u << MMG_FEATURE_FOREIGN) && mmgi_map_query_is_known())
         found |= 1u << MMG_FEATURE_FOREIGN_QUERY;

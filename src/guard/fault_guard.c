@@ -14,6 +14,7 @@
 #include "guard/contain.h"
 #include "guard/foreign.h"
 #include "guard/ledger.h"
+#include "guard/process_guard.h"
 #include "guard/registry.h"
 #include "guard/spares.h"
 #include "os/process.h"
@@ -78,7 +79,7 @@ bool
 mmgi_guard_comes_second(const struct signal_action *predecessor)
 {
     return mmgi_signal_action_kind(predecessor) == SIGNAL_ACTION_HANDLER &&
-           !mmgi_signal_action_is_marked(predecessor) && mmgi_foreign_comes_second(predecessor->handler);
+           !mmgi_signal_action_is_marked(predecessor) && mmgi_process_guard_comes_second(predecessor->handler);
 }
 
 uint64_t

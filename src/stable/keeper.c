@@ -35,9 +35,7 @@ static _Atomic int64_t patience_ns;
    the process has no descriptor left. */
 static struct reserved_fd reserved = {.fd = -1};
 
-/*
- * ------------------------------------------------------------------------------------------------- breaking leases --
- */
+/* --------------------------------------------------------------------------------------------- breaking leases -- */
 
 /* Returns true when a lease is in force. The host may have closed its descriptor; then a younger lease may have the number. */
 static bool

@@ -39,10 +39,7 @@ map_shared(const char *path)
     return foreign_map(path, PROT_READ, MAP_SHARED, whole(), 0);
 }
 
-/*
- * ------------------------------------------------------------------------------------------------- an ordinary handle
- * --
- */
+/* ------------------------------------------------------------------------------------------ an ordinary handle -- */
 
 static void
 the_handle_is_like_any_other(void)

@@ -154,9 +154,7 @@ broken_page(void)
     return base + check_page();
 }
 
-/*
- * ---------------------------------------------------------------------------------------------------- many handlers --
- */
+/* ----------------------------------------------------------------------------------------------- many handlers -- */
 
 /** Installs hosts on top of each other, with the guard between them. A signal must visit each of them once. */
 static void

@@ -369,10 +369,7 @@ sixty_mappings_and_a_raised_signal(void)
     CHECK_EXITED(check_child(raise_over_many, NULL));
 }
 
-/*
- * ---------------------------------------------------------------------------------------------- reads of the library
- * --
- */
+/* ---------------------------------------------------------------------------------------- reads of the library -- */
 
 static struct {
     const char *path;

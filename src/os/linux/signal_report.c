@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Reads what the kernel tells a handler: the cause of the signal, and where the interrupted code stood. The names of the
+ * registers differ between processors.
+ */
+#include "os/signal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define MASK_SIZE ((size_t)8) /* the size of a set of signals in bytes, an argument of rt_sigprocmask(2) */
+
+void
+mmgi_signal_describe(int signo, const void *about, struct signal_report *report)
+{
+    const siginfo_t *info = about;
+
+    *report = (struct signal_report){.cause = SIGNAL_CAUSE_OTHER};
+    if (signo != SIGBUS || info == NULL)
+        return;
+    if (info->si_code == BUS_ADRERR || info->si_code == BUS_OBJERR) {
+        report->cause = SIGNAL_CAUSE_PAGE;
+        report->address = info->si_addr;
+    } else if (info->si_code == BUS_MCEERR_AR) {
+        report->cause = SIGNAL_CAUSE_POISON;
+        report->address = info->si_addr;
+        report->poisoned = (size_t)1
+                           << info->si_addr_lsb; /* si_addr_lsb is the number of the lowest valid bit of the address */
+    } else if ((info->si_code == SI_TKILL || info->si_code == SI_USER || info->si_code == SI_QUEUE) &&
+               info->si_pid == getpid()) {
+        report->cause = SIGNAL_CAUSE_RAISED;
+    }
+}
+
+bool
+mmgi_signal_is_synchronous(const void *about)
+{
+    const siginfo_t *info = about;
+
+    return info->si_code > 0 && info->si_code != BUS_MCEERR_AO;
+}
+
+void
+mmgi_signal_send_again(void *info)
+{
+    /* rt_tgsigqueueinfo(2) lets a thread send itself any siginfo, so the handler still sees the first sender. */
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), SIGBUS, info);
+}
+
+uintptr_t
+mmgi_signal_delivery(void *context, uintptr_t fresh)
+{
+    ucontext_t *machine = context;
+
+    if (machine == NULL)
+        return 0;
+    /* The kernel sets uc_link to NULL when it makes the frame of a signal, and sigreturn(2) ignores it. */
+    if (machine->uc_link == NULL)
+        machine->uc_link = (ucontext_t *)fresh; /* a number, which no code follows */
+    return (uintptr_t)machine->uc_link;
+}
+
+uintptr_t
+mmgi_signal_stack_pointer(const void *context)
+{
+    const ucontext_t *machine = context;
+
+    if (machine == NULL)
+        return 0;
+#if defined(__x86_64__)
+    return (uintptr_t)machine->uc_mcontext.gregs[REG_RSP];
+#elif defined(__i386__)
+    return (uintptr_t)machine->uc_mcontext.gregs[REG_ESP];
+#elif defined(__aarch64__)
+    return (uintptr_t)machine->uc_mcontext.sp;
+#elif defined(__arm__)
+    return (uintptr_t)machine->uc_mcontext.arm_sp;
+#elif defined(__riscv)
+    return (uintptr_t)machine->uc_mcontext.__gregs[2];
+#elif defined(__s390x__)
+    return (uintptr_t)machine->uc_mcontext.gregs[15];
+#elif defined(__powerpc64__)
+    return (uintptr_t)machine->uc_mcontext.gp_regs[1];
+#else
+    return 0;
+#endif
+}
+
+uintptr_t
+mmgi_signal_next_instruction(const void *context)
+{
+    const ucontext_t *machine = context;
+
+    if (machine == NULL)
+        return 0;
+#if defined(__x86_64__)
+    return (uintptr_t)machine->uc_mcontext.gregs[REG_RIP];
+#elif defined(__i386__)
+    return (uintptr_t)machine->uc_mcontext.gregs[REG_EIP];
+#elif defined(__aarch64__)
+    return (uintptr_t)machine->uc_mcontext.pc;
+#elif defined(__arm__)
+    return (uintptr_t)machine->uc_mcontext.arm_pc;
+#elif defined(__riscv)
+    return (uintptr_t)machine->uc_mcontext.__gregs[0];
+#elif defined(__s390x__)
+    return (uintptr_t)machine->uc_mcontext.psw.addr;
+#elif defined(__powerpc64__)
+    return (uintptr_t)machine->uc_mcontext.gp_regs[32];
+#else
+    return 0;
+#endif
+}
+
+/* Sanitizers must not check this read: the word may be in a stack frame that has ended, or between two variables. */
+__attribute__((noinline))
+#if defined(__has_attribute)
+#if __has_attribute(no_sanitize)
+__attribute__((no_sanitize("address", "thread", "undefined")))
+#endif
+#endif
+bool
+mmgi_signal_peek(uintptr_t address, uintptr_t *word)
+{
+    /* The kernel reads the set before it looks at `how`, and refuses the value -1. So the call changes nothing, and
+       tells whether the address can be read. */
+    if (address % sizeof *word != 0 || (syscall(SYS_rt_sigprocmask, -1, address, NULL, MASK_SIZE), errno) != EINVAL)
+        return false;
+    *word = *(const volatile uintptr_t *)address; /* safe: the kernel has just read the word */
+    return true;
+}
