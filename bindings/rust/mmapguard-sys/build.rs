@@ -78,19 +78,29 @@ fn bundled() {
 /// the page table.
 #[cfg(feature = "bundled")]
 fn opens_and_closes(file: &std::path::Path) -> bool {
-    const NAMES: [&str; 15] = [
+    const NAMES: [&str; 25] = [
         "calls.c",
         "open_calls.c",
         "struct_size.c",
         "source.c",
+        "source_lock.c",
+        "shared_lock.c",
         "file_lock.c",
-        "open.c",
+        "file_system.c",
+        "contained.c",
         "fault_guard.c",
+        "chain.c",
+        "signal.c",
         "backing.c",
         "map.c",
+        "file.c",
         "addr_hint.c",
         "region.c",
+        "promise.c",
+        "adoption.c",
         "registry.c",
+        "registry_losses.c",
+        "vouch.c",
         "table.c",
         "handle.c",
         "pin.c",
