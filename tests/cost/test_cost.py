@@ -235,6 +235,10 @@ def test_a_call_makes_these_system_calls(
     for name in ("mmap", "munmap"):
         if name in expected:
             found[name] = min(found.get(name, 0), expected[name]) if found.get(name, 0) < 1.2 else found[name]
+    # On a loaded machine a thread that has to wait for another makes more of these.
+    for name in {"futex", "rt_sigprocmask", "sched_yield", "clock_nanosleep"} - expected.keys():
+        if found.get(name, 0) < 0.5:
+            found.pop(name, None)
     assert found == expected
 
 
