@@ -135,9 +135,12 @@ mmgi_handle_close(mmg_handle handle, bool strict)
         if (strict) {
             if (slot_pinned(slot))
                 return MMG_E_BUSY;
-            /* Announce the count. The tag makes this announcement differ from that of another strict close. */
+            /* Announce the count. The tag makes each announcement differ from the one before. Strict closes that meet share
+               one: if each made its own, two of them could undo each other's for ever. */
             uint64_t checking = state_with(state_next_aba_tag(state), PHASE_CHECKING);
-            if (!atomic_compare_exchange_strong(&slot->state, &state, checking))
+            if (phase_of(state) == PHASE_CHECKING)
+                checking = state;
+            else if (!atomic_compare_exchange_strong(&slot->state, &state, checking))
                 continue;
             state = checking;
             if (slot_pinned(slot)) {
