@@ -155,6 +155,8 @@ static PyMethodDef functions[] = {
     {"guard_process", mgpy_guard_process, METH_VARARGS, PyDoc_STR("guard_process($module, scope, flags, /)\n--\n\n")},
     {"losses", mgpy_losses, METH_O, PyDoc_STR("losses($module, since, /)\n--\n\n")},
     {"losses_mark", mgpy_losses_mark, METH_NOARGS, PyDoc_STR("losses_mark($module, /)\n--\n\n")},
+    {"refuse_stream", mgpy_refuse_stream, METH_VARARGS,
+     PyDoc_STR("refuse_stream($module, fd, arguments, by_path, /)\n--\n\n")},
     {"unsettled", mgpy_unsettled, METH_NOARGS, PyDoc_STR("unsettled($module, /)\n--\n\n")},
     {NULL, NULL, 0, NULL}};
 

@@ -119,6 +119,12 @@ PyObject *mgpy_region_adopt(PyObject *type, PyObject *args);
 /** Opens what the tuple `arguments` describes. Returns 0 and the handle, or -1 with an exception set. */
 int mgpy_open_arguments(PyObject *arguments, mmg_handle *handle);
 
+/**
+ * The function refuse_stream(fd, arguments, by_path). Raises the exception with which the library refuses the stream `fd`
+ * before it reads from it: the descriptor is open for writing only, or the options do not fit a stream. Reads nothing.
+ */
+PyObject *mgpy_refuse_stream(PyObject *module, PyObject *args);
+
 /** Makes an empty object of the type. Returns NULL with an exception set on failure. */
 struct mgpy_region *mgpy_region_allocate(PyTypeObject *type);
 

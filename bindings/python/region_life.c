@@ -81,7 +81,8 @@ struct place {
 
 /* The arguments of an opening. */
 struct request {
-    PyObject *source; /* borrowed */
+    PyObject *arguments; /* borrowed; the tuple that all other fields come from */
+    PyObject *source;    /* borrowed */
     int opener;
     mmg_options options;
     PyObject *timeout; /* borrowed; seconds to wait for the end of a stream, or None */
@@ -93,6 +94,7 @@ request_parse(PyObject *arguments, struct request *request)
 {
     mmg_options options = MMG_OPTIONS_INIT;
 
+    request->arguments = arguments;
     request->timeout = Py_None;
     request->on_change = 0;
     if (!PyArg_ParseTuple(arguments, "Oi|OO&O&O&O&O&O&O&O&O&O&O&O&O&i:Region", &request->source, &request->opener,
@@ -194,7 +196,7 @@ stream_collect(const struct request *request, struct place *place)
     if (module == NULL)
         return -1;
     PyObject *made = PyObject_CallMethod(
-        module, "collect", "OyiKKKKO", request->source, is_standard_input ? NULL : place->path,
+        module, "collect", "OyiKKKKO", request->arguments, is_standard_input ? NULL : place->path,
         is_standard_input ? 0 : place->fd, (unsigned long long)options->flags, (unsigned long long)options->offset,
         (unsigned long long)options->length, (unsigned long long)options->max_bytes, request->timeout);
     Py_DECREF(module);
@@ -206,6 +208,32 @@ stream_collect(const struct request *request, struct place *place)
     }
     Py_XDECREF(made);
     return result;
+}
+
+PyObject *
+mgpy_refuse_stream(PyObject *module, PyObject *args)
+{
+    mmg_error error = MMG_ERROR_INIT;
+    struct request request;
+    PyObject *arguments;
+    mmg_handle handle;
+    int fd, by_path;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "iO!p:refuse_stream", &fd, &PyTuple_Type, &arguments, &by_path) ||
+        request_parse(arguments, &request) < 0)
+        return NULL;
+    /* The library refuses such a window as the last thing before it reads. */
+    request.options.offset = 0;
+    request.options.length = (uint64_t)1 << 62;
+    request.options.max_bytes = 1;
+    if (by_path)
+        request.options.flags &= ~(uint64_t)MMG_FLAG_NOFOLLOW; /* the path was opened so */
+    const struct place place = {.path = NULL, .fd = fd, .opener = request.opener};
+    mmg_status status = place_open(&place, &request.options, &handle, &error);
+    if (status == MMG_E_TOO_BIG)
+        Py_RETURN_NONE;
+    return mgpy_failure_raise(request.source, status, &error, error.offset);
 }
 
 /* Closes the memory file of a stream. An exception that is set stays set. */

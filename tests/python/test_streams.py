@@ -88,6 +88,65 @@ def test_a_descriptor_that_does_not_wait_is_waited_for() -> None:
     later.join()
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"regular_only": True}, "is not a regular file"),
+        ({"backing": "map"}, "a stream cannot be mapped"),
+        ({"require_lock": True}, "a stream has no lock"),
+    ],
+)
+def test_options_that_do_not_fit_a_stream_are_refused_before_it_is_read(
+    options: Any, said: str, tmp_path: Path
+) -> None:
+    """The writer is silent, so a call that reads first would wait for ever."""
+    inlet, outlet = os.pipe()
+    os.mkfifo(tmp_path / "fifo")
+    held = os.open(tmp_path / "fifo", os.O_RDWR)
+    for call, source in (
+        (mmapguard.open, inlet),
+        (mmapguard.read_fd, inlet),
+        (mmapguard.open, tmp_path / "fifo"),
+        (mmapguard.load, tmp_path / "fifo"),
+    ):
+        with pytest.raises(OSError, match=said) as caught:
+            call(source, **options)
+        assert caught.value.filename == (inlet if source == inlet else str(source))
+    os.write(outlet, b"all of it")
+    os.close(outlet)
+    with mmapguard.open(inlet) as region:
+        assert region[:] == b"all of it"
+    os.close(inlet)
+    os.close(held)
+
+
+@pytest.mark.parametrize("call", [mmapguard.open, mmapguard.read_fd])
+def test_the_writing_end_of_a_pipe_is_refused_and_not_waited_for(call: Any) -> None:
+    inlet, outlet = os.pipe()
+    with pytest.raises(OSError, match="Bad file descriptor") as caught:
+        call(outlet)
+    assert (caught.value.errno, caught.value.filename) == (errno.EBADF, outlet)
+    assert caught.value.__notes__ == [
+        f"descriptor {outlet}: descriptor: is open for writing only (Bad file descriptor)"
+    ]
+    os.close(inlet)
+    os.close(outlet)
+
+
+def test_an_error_names_the_stream_and_not_its_memory_file(tmp_path: Path) -> None:
+    inlet = _pipe(b"short")
+    with pytest.raises(ValueError, match=rf"^descriptor {inlet}: read: ended before the window did"):
+        mmapguard.open(inlet, offset=3, length=10)
+    os.close(inlet)
+    os.mkfifo(tmp_path / "fifo")
+    held = os.open(tmp_path / "fifo", os.O_RDWR | os.O_NONBLOCK)
+    os.write(held, b"short")
+    with (tmp_path / "fifo").open("rb") as file:
+        os.close(held)
+        with pytest.raises(ValueError, match=r"/fifo': read: ended before the window did"):
+            mmapguard.open(file, offset=3, length=10)
+
+
 # ------------------------------------------------------------------------------------------------------ time limits --
 
 

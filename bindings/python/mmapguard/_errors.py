@@ -119,6 +119,8 @@ def failure(
     """
     meaning = native.status_message(status)
     name = filename(source)
+    if operation:
+        message = _renamed(message, operation, name)
     if status in _CONTENTS:
         kind, code = _CONTENTS[status]
         where = "" if offset == _NOWHERE else f", from byte {offset} on"
@@ -141,6 +143,17 @@ def failure(
     if said:
         failed.add_note(message)
     return failed
+
+
+def _renamed(message: str, operation: str, name: str | bytes | int | None) -> str:
+    """Return the library's sentence with the name of the source.
+
+    The library knows a stream as the memory file with its bytes, and a file object as a descriptor.
+    """
+    given, between, said = message.partition(f": {operation}: ")
+    if name is None or not between or not given.startswith("descriptor "):
+        return message
+    return f"{f'descriptor {name}' if isinstance(name, int) else repr(name)}{between}{said}"
 
 
 def _sentence(message: str, operation: str, os_code: int) -> str:

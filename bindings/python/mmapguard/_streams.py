@@ -12,7 +12,7 @@ import os
 import select
 import stat
 import time
-from typing import Final
+from typing import Any, Final
 
 from . import _mmapguard as native
 from ._errors import filename
@@ -126,7 +126,7 @@ def _into_memory(
 
 
 def collect(
-    source: object,
+    arguments: tuple[Any, ...],
     path: bytes | None,
     fd: int,
     flags: int,
@@ -138,8 +138,9 @@ def collect(
     """Read a stream into a memory file and return its descriptor; None if the source is not a stream.
 
     The extension calls this function. It also returns None when the source cannot be opened, since the
-    library then reports the reason.
+    library then reports the reason. Options that do not fit a stream are refused before a byte is read.
     """
+    source = arguments[0]
     own = None if path is None else _opened(path, flags)
     if path is not None and own is None:
         return None
@@ -150,6 +151,8 @@ def collect(
         # A file of size 0 is a stream if a read would wait for bytes or for the end, as in tracefs.
         if stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and reader.ready()):
             return None
+        if not stat.S_ISREG(mode):
+            native.refuse_stream(used, arguments, path is not None)
         return _into_memory(reader, (offset, length), max_bytes or _DEFAULT_CAP, mode, flags, source)
     finally:
         if own is not None:
