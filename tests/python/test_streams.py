@@ -176,70 +176,134 @@ def test_times_may_be_infinite(large: Path) -> None:
 
 # ----------------------------------------------------------------------------------------------------------- Ctrl-C --
 
+
+class _Child:
+    """A Python program that is to be interrupted. Its standard input is a pipe that nobody writes to."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        inlet, self._outlet = os.pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", program, folder], stdin=inlet, stdout=subprocess.PIPE
+        )
+        os.close(inlet)
+
+    def says(self) -> str:
+        """Return the next line that the program prints; "" when the program has ended."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().decode().strip()
+
+    def interrupt(self) -> str:
+        """Send Ctrl-C, and return the next line. The time is only printed."""
+        time.sleep(0.1)
+        assert self._process.poll() is None
+        sent = time.monotonic()
+        self._process.send_signal(signal.SIGINT)
+        said = self.says()
+        print(f"{said}: {time.monotonic() - sent:.3f} s")
+        return said
+
+    def __enter__(self) -> _Child:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        os.close(self._outlet)
+
+
 WAITS = {
     "a pipe": "mmapguard.open(0)",
     "standard input": "mmapguard.load('-')",
     "read_fd": "mmapguard.read_fd(0)",
     "a FIFO with a silent writer": "mmapguard.open(path + '/held')",
     "a FIFO without a writer": "mmapguard.open(path + '/fifo', fifo_wait=True)",
-    "a lock": "mmapguard.open(path + '/locked', lock_wait=60)",
-    "find": "whole.find(b'\\x01')",
-    "find a long needle": "whole.find(b'\\0' * 64 + b'\\x01')",
-    "rfind": "whole.rfind(b'\\x01', 0)",
-    "rfind a needle that nearly matches": "whole.rfind(b'\\0' * 200 + b'\\x01', 0)",
-    "in": "b'\\x01' in whole",
-    "readline": "whole.readline()",
+    "a lock": "mmapguard.open(path + '/locked', lock_wait=3600)",
 }
 
 WAITER = """
-import os, sys, mmapguard
+import sys, mmapguard
 path = sys.argv[1]
-whole = mmapguard.open(path + "/sparse")
-print("waits", flush=True)
 try:
-    while True:
-        {wait}
+    print("waits", flush=True)
+    {wait}
 except KeyboardInterrupt:
     print("interrupted", flush=True)
-os._exit(0)
 """
 
 
 @pytest.mark.parametrize("wait", WAITS)
 def test_control_c_ends_the_wait(wait: str, tmp_path: Path) -> None:
-    """Ctrl-C must end the wait at all; the time is only printed.
-
-    Before this was mended, the process had to be killed.
-    """
+    """No wait ends by itself. Before this was mended, the process had to be killed."""
     import fcntl
 
     os.mkfifo(tmp_path / "fifo")
     os.mkfifo(tmp_path / "held")
     held = os.open(tmp_path / "held", os.O_RDWR)
-    with (tmp_path / "sparse").open("wb") as sparse:
-        sparse.truncate(64 << 30)
     with (tmp_path / "locked").open("wb") as locked:
         locked.truncate(100_000)
         fcntl.flock(locked, fcntl.LOCK_EX)
-        inlet, outlet = os.pipe()
-        process = subprocess.Popen(
-            [sys.executable, "-c", WAITER.format(wait=WAITS[wait]), tmp_path],
-            stdin=inlet,
-            stdout=subprocess.PIPE,
-        )
-        os.close(inlet)
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == b"waits\n"
-            time.sleep(0.3)
-            assert process.poll() is None
-            sent = time.monotonic()
-            process.send_signal(signal.SIGINT)
-            assert process.stdout.readline() == b"interrupted\n"
-            print(f"{wait}: {time.monotonic() - sent:.3f} s")
-        finally:
-            process.kill()
-            process.wait()
-            process.stdout.close()
-            os.close(outlet)
-            os.close(held)
+        with _Child(WAITER.format(wait=WAITS[wait]), tmp_path) as child:
+            assert child.says() == "waits"
+            assert child.interrupt() == "interrupted"
+    os.close(held)
+
+
+SEARCHES = {
+    "find": "whole.find(b'\\x01', 0)",
+    "find a long needle": "whole.find(b'\\0' * 64 + b'\\x01', 0)",
+    "rfind": "whole.rfind(b'\\x01', 0)",
+    "rfind a needle that nearly matches": "whole.rfind(b'\\0' * 200 + b'\\x01', 0)",
+    "in": "contains(whole, b'\\x01')",
+    "readline": "whole.seek(0), whole.readline()",
+}
+
+#: The profile function learns how the last call of a function in C has ended. Without it, an exception from within a search
+#: could not be told from one that Python raises when the search is over.
+SEARCHER = """
+import os, signal, sys, mmapguard
+from operator import contains
+
+whole = mmapguard.open(sys.argv[1] + "/sparse")
+searching, end = False, ""
+
+def profile(frame, event, function):
+    global end
+    if event in ("c_return", "c_exception"):
+        end = event
+
+def say(line):
+    os.write(1, line + b"\\n")
+
+def interrupt(*_):
+    if searching:
+        raise KeyboardInterrupt
+    say(b"between two searches")
+
+def search():
+    while True:
+        {search}
+
+signal.signal(signal.SIGINT, interrupt)
+say(b"searches")
+while True:
+    try:
+        sys.setprofile(profile)
+        searching = True
+        search()
+    except KeyboardInterrupt:
+        was, searching = end, False
+        sys.setprofile(None)  # this is a call in C, too
+        say(b"in a search" if was == "c_exception" else b"between two searches")
+"""
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_control_c_ends_a_search_before_its_end(search: str, tmp_path: Path) -> None:
+    """The program searches again and again. Nearly all signals come within a search, but any single one may come between
+    two searches, so the test sends more of them then."""
+    with (tmp_path / "sparse").open("wb") as sparse:
+        sparse.truncate(256 << 20)
+    with _Child(SEARCHER.format(search=SEARCHES[search]), tmp_path) as child:
+        assert child.says() == "searches"
+        answers = (child.interrupt() for _ in range(50))
+        assert "in a search" in answers
