@@ -97,3 +97,24 @@ mmgi_adopted_replace(const struct registration *r, size_t from, size_t to, size_
         mmgi_ask_end(scratch);
     return done;
 }
+
+bool
+mmgi_adopted_has_copies(const struct registration *r, size_t from, size_t to)
+{
+    uintptr_t at = (uintptr_t)r->start + from;
+    const uintptr_t end = (uintptr_t)r->start + to;
+    struct map_scratch *scratch = mmgi_ask_begin();
+    struct map_area area;
+    bool result = false;
+
+    if (scratch == NULL)
+        return true; /* the answer is not known, so the caller must leave the pages alone */
+    /* Parts that show the file no more are not replaced, so it does not matter what is in them. */
+    for (int i = 0; i < MAX_PARTS && at < end && !result && mmgi_map_find(at, NULL, scratch->text, &area) == 0; i++) {
+        const uintptr_t stop = area.end < end ? area.end : end;
+        result = !area.is_shared && is_same(r, &area, at) && mmgi_map_has_copies(at, stop, scratch->text);
+        at = stop;
+    }
+    mmgi_ask_end(scratch);
+    return result;
+}

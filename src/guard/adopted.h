@@ -29,4 +29,10 @@ enum adopted_place mmgi_adopted_look(const struct registration *r, size_t offset
  */
 enum replaced mmgi_adopted_replace(const struct registration *r, size_t from, size_t to, size_t fault);
 
+/**
+ * Returns true when the owner has written to a private page between two offsets, so that the page is the owner's memory and
+ * no failure of the file can take it. Async-signal-safe. The caller must block all signals first.
+ */
+bool mmgi_adopted_has_copies(const struct registration *r, size_t from, size_t to);
+
 #endif

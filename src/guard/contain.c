@@ -82,6 +82,12 @@ lose(const struct held *held, uint64_t from, size_t to, mmg_status cause)
 
     if (to > lead && to > from)
         mmgi_registry_lose(held->number, from > lead ? from - lead : 0, to - (from > lead ? from : lead), cause);
+    if (to > from && mmgi_registry_has_adopted()) /* another region may have the same addresses */
+        mmgi_registry_lose_everywhere(&(struct lost_range){.from = (uintptr_t)held->r.start + (size_t)from,
+                                                           .to = (uintptr_t)held->r.start + to,
+                                                           .inode = held->r.inode,
+                                                           .offset = held->r.file_offset + from},
+                                      held->number, cause);
 }
 
 /* Replaces pages of a mapping by zeros. `fault` is the offset of the page that was touched, or the length of the mapping
@@ -102,12 +108,24 @@ replace(const struct held *held, size_t from, size_t to, size_t fault)
 }
 
 /*
+ * Returns true when pages between two offsets must not be given up beside the one that failed, since they are memory of the
+ * owner of an adopted mapping.
+ */
+static bool
+has_copies(const struct held *held, size_t from, size_t to)
+{
+    return (held->r.traits & MAPPING_IS_ADOPTED) != 0 && mmgi_adopted_has_copies(&held->r, from, to);
+}
+
+/*
  * Replaces everything in a mapping that comes from the file. To replace a part of a mapping takes one or two mappings more,
  * which the process may not have. This takes none. All replaced bytes are recorded as lost.
  */
 static enum replaced
 contain_all(const struct held *held, mmg_status cause)
 {
+    if (has_copies(held, held->r.secured, held->r.length))
+        return REPLACED_NOTHING;
     lose(held, held->r.secured, held->r.length, cause);
     return replace(held, held->r.secured, held->r.length, held->r.length);
 }
@@ -143,6 +161,8 @@ contain_pages(const struct held *held, size_t from, size_t to, size_t fault, mmg
         return true;
     /* Replacing pages in the middle takes two more mappings, which the process may not have. Replacing all pages from
        there to the end takes one more. */
+    if (has_copies(held, to, length))
+        return false;
     lose(held, from, length, cause);
     return replace(held, from, length, length) != REPLACED_NOTHING || contain_all(held, cause) != REPLACED_NOTHING;
 }
@@ -200,6 +220,10 @@ contain_inside(const struct held *held, size_t offset)
 
     if (cause == MMG_E_IO)
         continue_run(held, &from, &to);
+    if (to - from > held->r.page && has_copies(held, from, to)) {
+        from = fault;
+        to = fault + held->r.page;
+    }
     return contain_pages(held, from, to, fault, cause);
 }
 
@@ -211,11 +235,18 @@ contain_poison(const struct held *held, size_t offset, size_t poisoned)
     const struct registration *r = &held->r;
     const uint64_t unit = poisoned > r->page ? poisoned : r->page;
     const uint64_t first = (r->file_offset + offset) / unit * unit;
+    const size_t fault = offset / r->page * r->page;
+    const uint64_t end = first + unit - r->file_offset;
     size_t from = first > r->file_offset ? (size_t)(first - r->file_offset) : 0;
-    uint64_t to = first + unit - r->file_offset;
+    size_t to = end < r->length ? (size_t)end : r->length;
 
-    return contain_pages(held, from, to < r->length ? (size_t)to : r->length, offset / r->page * r->page,
-                         MMG_E_POISONED);
+    if (has_copies(held, from, to)) {
+        from = fault;
+        to = fault + r->page;
+        if (has_copies(held, from, to)) /* the hardware has lost memory of the owner, and no byte of the file */
+            return false;
+    }
+    return contain_pages(held, from, to, fault, MMG_E_POISONED);
 }
 
 static void

@@ -33,8 +33,11 @@ mmgi_guard_handle_foreign(int signo, void *info)
     int saved = errno;
 
     mmgi_signal_describe(signo, info, &report);
-    bool is_fault = report.cause == SIGNAL_CAUSE_PAGE || report.cause == SIGNAL_CAUSE_POISON;
-    bool done = is_fault && mmgi_foreign_contain(report.address, report.poisoned);
+    bool done = false;
+    if (report.cause == SIGNAL_CAUSE_PAGE || report.cause == SIGNAL_CAUSE_POISON)
+        done = mmgi_foreign_contain(report.address, report.poisoned);
+    else if (report.cause == SIGNAL_CAUSE_RAISED) /* for the reason that mmgi_guard_handle_own() gives */
+        done = mmgi_foreign_contain_truncated();
     errno = saved;
     return done;
 }

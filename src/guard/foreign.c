@@ -18,6 +18,7 @@
 #include "guard/ask.h"
 #include "guard/ledger.h"
 #include "guard/process_guard.h"
+#include "guard/registry.h"
 #include "guard/spares.h"
 #include "os/file.h"
 #include "os/map.h"
@@ -33,6 +34,7 @@ struct foreign {
     uintptr_t fault;             /* start of the page that the instruction touched */
     size_t page;
     bool is_named;      /* the path still names the file that is mapped */
+    bool is_guess;      /* nobody has told the address; `fault` is the last page of the area */
     uint64_t file_size; /* if `is_named` */
     uint64_t device, inode;
 };
@@ -160,8 +162,9 @@ find_end(const struct foreign *f, uintptr_t *end, uintptr_t *tail)
 
 /* ------------------------------------------------------------------------------------------------------ containment -- */
 
+/* Records a loss in the ledger, and in each region that shows a part of the lost bytes. */
 static void
-tell_ledger(const struct foreign *f, uintptr_t from, uintptr_t to, mmg_status cause)
+tell(const struct foreign *f, uintptr_t from, uintptr_t to, mmg_status cause)
 {
     static const char gone[] = " (deleted)";
     const char *path = f->scratch->path;
@@ -180,6 +183,10 @@ tell_ledger(const struct foreign *f, uintptr_t from, uintptr_t to, mmg_status ca
         .path = path,
         .path_size = size,
     });
+    mmgi_registry_lose_everywhere(
+        &(struct lost_range){
+            .from = from, .to = to, .inode = f->area.inode, .offset = f->area.offset + (from - f->area.start)},
+        0, cause);
 }
 
 /*
@@ -213,7 +220,7 @@ replace_in_turn(const struct foreign *f, int list, uintptr_t from, uintptr_t to,
         mmgi_map_await_changes();
     if (!is_unchanged(f, list, from, to))
         return VERDICT_RETRY;
-    tell_ledger(f, lost_from, to, cause);
+    tell(f, lost_from, to, cause);
     if (!f->area.is_from_list) {
         mmgi_map_await_changes();
         if (!is_unchanged(f, list, from, to))
@@ -241,16 +248,24 @@ replace(const struct foreign *f, uintptr_t from, uintptr_t to, uintptr_t lost_fr
 
 /*
  * Contains a failure of the medium or of the memory. Replaces the unit of `unit` bytes of the file in which the fault
- * lies, as far as it is inside the area.
+ * lies, as far as it is inside the area. Where the owner of a private mapping has written to pages of the unit, those are
+ * not lost with the unit, so the function replaces only the page of the fault.
  */
 static enum verdict
 contain_pages(const struct foreign *f, size_t unit, mmg_status cause)
 {
     const uint64_t at = f->area.offset + (f->fault - f->area.start), first = at / unit * unit;
     uintptr_t from = first > f->area.offset ? f->area.start + (uintptr_t)(first - f->area.offset) : f->area.start;
-    uintptr_t to = f->area.end - from > unit - (at - first) ? f->fault + (uintptr_t)(unit - (at - first)) : f->area.end;
+    const uint64_t rest = unit - (at - first); /* bytes of the unit from the fault on */
+    uintptr_t to = f->area.end - f->fault > rest ? f->fault + (uintptr_t)rest : f->area.end;
 
-    return replace(f, from, to < f->area.end ? to : f->area.end, from, cause);
+    if (!f->area.is_shared && mmgi_map_has_copies(from, to, f->scratch->text)) {
+        from = f->fault;
+        to = f->fault + f->page;
+        if (mmgi_map_has_copies(from, to, f->scratch->text))
+            return VERDICT_PASS_ON; /* memory of the owner, and no byte of the file */
+    }
+    return replace(f, from, to, from, cause);
 }
 
 /* Finds the cause of the fault, and contains the fault if the guard may take care of the file. */
@@ -266,6 +281,8 @@ judge(struct foreign *f, uint32_t flags, size_t poisoned)
        so only a file with the header of a program costs a look at all mappings. */
     if (mmgi_map_is_loaded(&f->area, f->is_named && mmgi_file_is_program(f->scratch->path), f->scratch->text))
         return VERDICT_PASS_ON;
+    if (f->is_guess && !f->is_named)
+        return VERDICT_PASS_ON; /* pages that are withheld on purpose would look like a tail that is lost */
     if (poisoned > 0)
         return contain_pages(f, poisoned > f->page ? poisoned : f->page, MMG_E_POISONED);
     if (is_readable(f->fault))
@@ -274,7 +291,7 @@ judge(struct foreign *f, uint32_t flags, size_t poisoned)
         return replace(f, tail, f->area.end, end, MMG_E_TRUNCATED);
     /* Memory does not fail. A signal for memory comes from a program that wants it (userfaultfd), or from a lack of
        huge pages. */
-    return medium == FILE_MEDIUM_MEMORY ? VERDICT_PASS_ON : contain_pages(f, f->page, MMG_E_IO);
+    return f->is_guess || medium == FILE_MEDIUM_MEMORY ? VERDICT_PASS_ON : contain_pages(f, f->page, MMG_E_IO);
 }
 
 static enum verdict
@@ -313,6 +330,51 @@ mmgi_foreign_contain(void *address, size_t poisoned)
     if (verdict == VERDICT_CONTAINED)
         atomic_fetch_add_explicit(&contained, 1, memory_order_relaxed); /* a counter */
     return verdict == VERDICT_CONTAINED;
+}
+
+/* Returns true when the last page of an area should be readable, and is not. */
+static bool
+has_lost_its_end(const struct map_area *area)
+{
+    return (area->access & (MAP_ACCESS_READ | MAP_ACCESS_EXECUTE)) == MAP_ACCESS_READ && is_missing(area->end - 1);
+}
+
+/* Contains the lost tail of each area in the list. Returns how many tails were contained. */
+static unsigned
+contain_tails(int list, uint32_t flags, struct map_scratch *scratch)
+{
+    const size_t page = mmgi_map_page_size();
+    struct foreign f = {.scratch = scratch, .page = page, .is_guess = true};
+    unsigned found = 0;
+
+    while (mmgi_map_list_next(list, f.area.end, has_lost_its_end, scratch->path, scratch->text, &f.area) == 0) {
+        f.fault = f.area.end - page;
+        f.is_named = false;
+        found += judge(&f, flags, 0) == VERDICT_CONTAINED;
+    }
+    return found;
+}
+
+bool
+mmgi_foreign_contain_truncated(void)
+{
+    uint32_t flags;
+    unsigned found = 0;
+    int list;
+
+    if (!mmgi_process_guard_is_on(&flags))
+        return false;
+    const uint64_t before = mmgi_signal_block_all();
+    struct map_scratch *scratch = mmgi_ask_begin();
+    if (scratch != NULL && mmgi_map_list_open(&list) == 0) {
+        found = contain_tails(list, flags, scratch);
+        mmgi_map_list_close(list);
+    }
+    if (scratch != NULL)
+        mmgi_ask_end(scratch);
+    mmgi_signal_unblock(before);
+    atomic_fetch_add_explicit(&contained, found > 0, memory_order_relaxed); /* a counter of signals */
+    return found > 0;
 }
 
 unsigned long long

@@ -17,6 +17,12 @@
  */
 bool mmgi_foreign_contain(void *address, size_t poisoned);
 
+/**
+ * Contains the lost tails of all foreign mappings, if the process is guarded. Returns true when there was one. Looks at each
+ * mapping of a file, and reads its last page. Async-signal-safe. May block on the disk.
+ */
+bool mmgi_foreign_contain_truncated(void);
+
 /** Returns the number of signals that were contained in foreign mappings. Async-signal-safe. */
 unsigned long long mmgi_foreign_count(void);
 

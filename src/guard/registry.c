@@ -20,7 +20,8 @@
 struct table mmgi_registry_ranges, mmgi_registry_entries;
 static const struct table_shape range_shape = {sizeof(struct range), offsetof(struct range, next)};
 static const struct table_shape entry_shape = {sizeof(struct entry), offsetof(struct entry, next)};
-static _Atomic int home; /* the process whose threads the holds are of */
+static _Atomic uint32_t adopted; /* how many mappings are adopted */
+static _Atomic int home;         /* the process whose threads the holds are of */
 
 static bool
 range_covers(uint32_t number, uintptr_t address)
@@ -91,6 +92,8 @@ mmgi_registry_add(const struct registration *r)
         atomic_store_explicit(&home, mmgi_process_id(), memory_order_relaxed);
     struct range *range = table_at(&mmgi_registry_ranges, sizeof(struct range), index);
     entry_fill(entry, r);
+    if ((r->traits & MAPPING_IS_ADOPTED) != 0)
+        atomic_fetch_add(&adopted, 1);
     /* The addresses are stored as numbers, since a fault may have any address. */
     atomic_store_explicit(&range->end, (uintptr_t)r->start + r->length, memory_order_relaxed);
     atomic_store(&range->start, (uintptr_t)r->start);
@@ -130,6 +133,8 @@ mmgi_registry_remove(uint32_t number)
         wait_for_holders(entry);
     if (atomic_exchange_explicit(&entry->is_lossy, 0, memory_order_relaxed) != 0)
         atomic_fetch_sub(&mmgi_registry_lossy, 1);
+    if ((atomic_load_explicit(&entry->traits, memory_order_relaxed) & MAPPING_IS_ADOPTED) != 0)
+        atomic_fetch_sub(&adopted, 1);
     /* Relaxed: a thread that reads the end has read the start before. */
     atomic_store_explicit(&range->end, 0, memory_order_relaxed);
     mmgi_table_give(&mmgi_registry_ranges, &range_shape, number - 1);
@@ -204,6 +209,12 @@ entry_hold_thawed(uint32_t number, uintptr_t address, struct registration *r)
         mmgi_thread_wait_on(&entry->frozen, by);
     }
     return true;
+}
+
+bool
+mmgi_registry_has_adopted(void)
+{
+    return atomic_load(&adopted) != 0;
 }
 
 uint32_t

@@ -83,6 +83,22 @@ void mmgi_registry_count(uint64_t *mappings, uint64_t *bytes);
  */
 void mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status cause);
 
+/** Bytes of a file that are about to be replaced at their addresses. */
+struct lost_range {
+    uintptr_t from, to;
+    uint64_t inode;  /* of the file */
+    uint64_t offset; /* offset of `from` in the file */
+};
+
+/** Returns true when a mapping is adopted, which can share its addresses with another mapping. Async-signal-safe. */
+bool mmgi_registry_has_adopted(void);
+
+/**
+ * Records a loss in every mapping that shows these bytes at these addresses, but in the mapping with the number `except`. An
+ * adopted mapping can be a part of a foreign mapping or of another region. Looks at each mapping. The caller replaces the pages afterwards. Async-signal-safe; the caller must block all signals first.
+ */
+void mmgi_registry_lose_everywhere(const struct lost_range *lost, uint32_t except, mmg_status cause);
+
 /** Says that the mapping shows another file from now on. The guard asks that file when a page cannot be delivered. */
 void mmgi_registry_retarget(uint32_t number, int fd);
 

@@ -96,6 +96,36 @@ mmgi_registry_lose(uint32_t number, uint64_t offset, uint64_t length, mmg_status
         tell_ledger(number, entry, &scale, offset, length, cause);
 }
 
+/* Records the part of a loss that lies in one mapping, if the mapping shows that file at that offset. */
+static void
+lose_part(uint32_t number, const struct lost_range *lost, mmg_status cause)
+{
+    struct registration r;
+
+    if (!mmgi_registry_hold_number(number, &r))
+        return;
+    const uintptr_t start = (uintptr_t)r.start, first = start + r.lead; /* `first`: the first byte of the region */
+    const uintptr_t from = lost->from > first ? lost->from : first;
+    const uintptr_t to = lost->to < start + r.length ? lost->to : start + r.length;
+    if (from < to && r.inode == lost->inode && r.file_offset + (from - start) == lost->offset + (from - lost->from))
+        mmgi_registry_lose(number, from - first, to - from, cause);
+    mmgi_registry_let_go(number);
+}
+
+void
+mmgi_registry_lose_everywhere(const struct lost_range *lost, uint32_t except, mmg_status cause)
+{
+    const uint32_t limit = mmgi_registry_limit();
+
+    for (uint32_t number = 1; number <= limit; number++) {
+        struct range *range = range_of(number);
+        uintptr_t start = atomic_load_explicit(&range->start, memory_order_relaxed); /* relaxed: a hold looks again */
+        if (start != 0 && number != except && start < lost->to &&
+            atomic_load_explicit(&range->end, memory_order_relaxed) > lost->from)
+            lose_part(number, lost, cause);
+    }
+}
+
 mmg_status
 mmgi_registry_search_losses(uint32_t number, uint64_t offset, uint64_t length)
 {

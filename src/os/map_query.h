@@ -54,11 +54,24 @@ int mmgi_map_list_find(int list, uintptr_t address, char *path, char *text, stru
 void mmgi_map_list_close(int list);
 
 /**
+ * Finds the first area of a file that ends behind `address` and that the caller wants. Returns 0; ENOENT when there is
+ * none; another errno when the kernel cannot be asked. `path` and `text` are as in mmgi_map_find().
+ */
+int mmgi_map_list_next(int list, uintptr_t address, bool (*is_wanted)(const struct map_area *), char *path, char *text,
+                       struct map_area *area);
+
+/**
  * Returns true when an area is a part of a loaded program or library, which means that code of the same file is mapped
  * beside it. With `everywhere` set, code of that file anywhere in the process counts, which costs a look at all
  * mappings.
  */
 bool mmgi_map_is_loaded(const struct map_area *area, bool everywhere, char *text);
+
+/**
+ * Returns true when a page of a range shows no byte of a file: a private page that was written to, or a page that was
+ * replaced. Returns false when the kernel does not tell. `text` is as in mmgi_map_find().
+ */
+bool mmgi_map_has_copies(uintptr_t from, uintptr_t to, char *text);
 
 /** Returns true when the kernel can answer for one mapping, without a list of all mappings. */
 bool mmgi_map_query_is_known(void);

@@ -16,8 +16,14 @@
 #include <unistd.h>
 
 #include "os/linux/ioctl_compat.h"
+#include "os/map.h"
 
 #define LIST "/proc/thread-self/maps"
+/* An entry of 64 bits for each page, at the place of the page's number. */
+#define PAGES "/proc/thread-self/pagemap"
+#define ENTRY_IS_PRESENT (UINT64_C(1) << 63)
+#define ENTRY_IS_SWAPPED (UINT64_C(1) << 62)
+#define ENTRY_IS_OF_FILE (UINT64_C(1) << 61) /* or of memory that is shared */
 
 /* The same as struct procmap_query of linux/fs.h, which the headers of older kernels do not have. */
 struct query {
@@ -40,12 +46,12 @@ _Static_assert(sizeof(struct query) == 104, "the layout of struct procmap_query"
 #define MAX_NEIGHBOURS 8
 
 static int
-list_open_once(int *fd)
+open_once(const char *path, int *fd)
 {
     long got;
 
     do
-        got = syscall(SYS_openat, AT_FDCWD, LIST, O_RDONLY | O_CLOEXEC);
+        got = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     while (got < 0 && errno == EINTR);
     *fd = (int)got; /* a descriptor is an int */
     return got < 0 ? errno : 0;
@@ -61,14 +67,14 @@ list_open(int *fd)
     struct {
         uint64_t soft, hard; /* in the order of prlimit64(2) */
     } limit, most;
-    int os_code = list_open_once(fd);
+    int os_code = open_once(LIST, fd);
 
     if (os_code != EMFILE || syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) != 0 || limit.soft >= limit.hard)
         return os_code;
     most.soft = most.hard = limit.hard;
     if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &most, NULL) != 0)
         return os_code;
-    os_code = list_open_once(fd);
+    os_code = open_once(LIST, fd);
     syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, NULL);
     return os_code;
 }
@@ -246,6 +252,21 @@ find_in_list(int fd, uintptr_t address, char *path, char *text, struct map_area 
     return reader.has_failed ? EIO : ENOENT;
 }
 
+/* Finds the next wanted area in the list, and then its path in a second reading. Returns 0, ENOENT or EIO. */
+static int
+next_in_list(int fd, uintptr_t address, bool (*is_wanted)(const struct map_area *), char *path, char *text,
+             struct map_area *area)
+{
+    struct reader reader = {.fd = fd, .text = text};
+
+    while (next_area(&reader, 0, NULL, area))
+        if (area->end > address && area->inode != 0 && is_wanted(area)) {
+            lseek(fd, 0, SEEK_SET);
+            return find_in_list(fd, area->start, path, text, area);
+        }
+    return reader.has_failed ? EIO : ENOENT;
+}
+
 /* ------------------------------------------------------------------------------------------------------- the contract -- */
 
 int
@@ -271,6 +292,23 @@ mmgi_map_list_find(int list, uintptr_t address, char *path, char *text, struct m
         return os_code;
     lseek(list, 0, SEEK_SET); /* an earlier call may have read from the list */
     return find_in_list(list, address, path, text, area);
+}
+
+int
+mmgi_map_list_next(int list, uintptr_t address, bool (*is_wanted)(const struct map_area *), char *path, char *text,
+                   struct map_area *area)
+{
+    int os_code;
+
+    while ((os_code = query(list, address, QUERY_OR_NEXT | QUERY_FILE_BACKED, NULL, area)) == 0) {
+        if (is_wanted(area))
+            return query(list, area->start, 0, path, area);
+        address = area->end;
+    }
+    if (!is_unknown(os_code))
+        return os_code;
+    lseek(list, 0, SEEK_SET);
+    return next_in_list(list, address, is_wanted, path, text, area);
 }
 
 int
@@ -360,6 +398,31 @@ mmgi_map_is_loaded(const struct map_area *area, bool everywhere, char *text)
         result = has_code_in_list(fd, area, text);
     else
         result = everywhere ? has_code_anywhere(fd, area) : has_code_beside(fd, area);
+    list_close(fd);
+    return result;
+}
+
+bool
+mmgi_map_has_copies(uintptr_t from, uintptr_t to, char *text)
+{
+    const size_t page = mmgi_map_page_size(), most = MAP_TEXT_SIZE / sizeof(uint64_t);
+    bool result = false;
+    long got = 1;
+    int fd;
+
+    if (open_once(PAGES, &fd) != 0)
+        return false;
+    lseek(fd, (off_t)(from / page * sizeof(uint64_t)), SEEK_SET); /* pread(2) is a cancellation point */
+    while (from < to && got > 0 && !result) {
+        const size_t pages = (to - from) / page < most ? (to - from) / page : most;
+        got = syscall(SYS_read, fd, text, pages * sizeof(uint64_t));
+        for (long at = 0; at + (long)sizeof(uint64_t) <= got; at += (long)sizeof(uint64_t)) {
+            uint64_t entry;
+            memcpy(&entry, text + at, sizeof entry);
+            result |= (entry & (ENTRY_IS_PRESENT | ENTRY_IS_SWAPPED)) != 0 && (entry & ENTRY_IS_OF_FILE) == 0;
+        }
+        from += pages * page;
+    }
     list_close(fd);
     return result;
 }

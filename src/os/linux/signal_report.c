@@ -6,12 +6,25 @@
 #include "os/signal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #define MASK_SIZE ((size_t)8) /* the size of a set of signals in bytes, an argument of rt_sigprocmask(2) */
+
+/*
+ * Returns how many bytes the hardware has lost, when the kernel says which bit of the address is the lowest valid one. Any
+ * process may send a signal with any number, so the number is not trusted.
+ */
+static size_t
+poisoned_by(int lowest_bit)
+{
+    const int most = (int)sizeof(size_t) * CHAR_BIT - 1;
+
+    return (size_t)1 << (lowest_bit < 0 ? 0 : lowest_bit > most ? most : lowest_bit);
+}
 
 void
 mmgi_signal_describe(int signo, const void *about, struct signal_report *report)
@@ -27,8 +40,7 @@ mmgi_signal_describe(int signo, const void *about, struct signal_report *report)
     } else if (info->si_code == BUS_MCEERR_AR) {
         report->cause = SIGNAL_CAUSE_POISON;
         report->address = info->si_addr;
-        report->poisoned = (size_t)1
-                           << info->si_addr_lsb; /* si_addr_lsb is the number of the lowest valid bit of the address */
+        report->poisoned = poisoned_by(info->si_addr_lsb);
     } else if ((info->si_code == SI_TKILL || info->si_code == SI_USER || info->si_code == SI_QUEUE) &&
                info->si_pid == getpid()) {
         report->cause = SIGNAL_CAUSE_RAISED;

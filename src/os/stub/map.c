@@ -117,6 +117,19 @@ mmgi_map_list_find(int list, uintptr_t address, char *path, char *text, struct m
     return mmgi_map_find(address, path, text, area);
 }
 
+int
+mmgi_map_list_next(int list, uintptr_t address, bool (*is_wanted)(const struct map_area *), char *path, char *text,
+                   struct map_area *area)
+{
+    (void)list;
+    (void)address;
+    (void)is_wanted;
+    (void)path;
+    (void)text;
+    (void)area;
+    return ENOTSUP;
+}
+
 void
 mmgi_map_list_close(int list)
 {
@@ -130,6 +143,15 @@ mmgi_map_is_loaded(const struct map_area *area, bool everywhere, char *text)
     (void)everywhere;
     (void)text;
     return true;
+}
+
+bool
+mmgi_map_has_copies(uintptr_t from, uintptr_t to, char *text)
+{
+    (void)from;
+    (void)to;
+    (void)text;
+    return false;
 }
 
 bool
