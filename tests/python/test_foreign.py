@@ -245,6 +245,70 @@ def test_a_loss_that_nobody_asked_for_is_told_at_exit(tmp_path: Path) -> None:
     assert str(path) in ended.errors and "mmapguard" in ended.errors
 
 
+CHECKED = """
+import mmap, os, sys, mmapguard
+guard = mmapguard.guard_process().start()
+for path in sys.argv[1:]:
+    view = mmap.mmap(os.open(path, os.O_RDONLY), 0, access=mmap.ACCESS_READ)
+    os.truncate(path, 0)
+    view[-1]
+    if path == sys.argv[1]:
+        try:
+            guard.check()
+        except mmapguard.TruncatedError as error:
+            print(error.filename)
+"""
+
+
+def test_a_loss_that_was_told_hides_no_later_one(tmp_path: Path) -> None:
+    paths = [files.sample(tmp_path / name, SIZE).path for name in ("first", "second")]
+    ended = program(CHECKED, *paths)
+    assert (ended.code, ended.value) == (120, f"{paths[0]}\n")
+    assert str(paths[1]) in ended.errors and str(paths[0]) not in ended.errors
+
+
+FAULT_HANDLER = """
+import faulthandler, mmap, os, sys, mmapguard
+view = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 0, access=mmap.ACCESS_READ)
+guard = mmapguard.guard_process() if sys.argv[2] == "guarded" else None
+if guard:
+    guard.start()
+faulthandler.enable()
+os.truncate(sys.argv[1], 0)
+print(view[-1], flush=True)
+try:
+    guard.check()
+except mmapguard.TruncatedError as error:
+    print(error.filename)
+"""
+
+
+def test_a_fault_handler_on_top_prints_its_traceback(tmp_path: Path) -> None:
+    """It raises the signal anew, without the address; the guard finds the mapping all the same."""
+    path = files.sample(tmp_path / "plain", SIZE).path
+    program(FAULT_HANDLER, path, "plain").died_of(signal.SIGBUS)
+    path = files.sample(tmp_path / "guarded", SIZE).path
+    ended = program(FAULT_HANDLER, path, "guarded")
+    assert (ended.code, ended.value) == (0, f"0\n{path}\n"), ended
+    assert "Bus error" in ended.errors
+
+
+def test_an_adopted_part_hears_of_a_loss_beside_it(tmp_path: Path) -> None:
+    """The guard replaces the whole tail, so the region has lost bytes, whatever becomes of the file later."""
+    path = tmp_path / "file"
+    view = mapped(path)
+    whole = path.read_bytes()
+    part = np.frombuffer(view, "u1")[10 * mmap.PAGESIZE : 20 * mmap.PAGESIZE]
+    region = mmapguard.adopt(part)
+    with pytest.raises(mmapguard.TruncatedError), mmapguard.guard_process():
+        lose(view, path, mmap.PAGESIZE)
+    path.write_bytes(whole)
+    assert not part.any()
+    with pytest.raises(mmapguard.TruncatedError):
+        region.check()
+    region.close()
+
+
 def test_losses_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "file"
     view = mapped(path)

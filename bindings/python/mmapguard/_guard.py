@@ -98,8 +98,7 @@ def untold() -> Iterator[Exception]:
     """
     for guard in list(_ACTIVE):
         try:
-            if not guard._told:
-                guard.check()
+            guard._raise_since(guard._told)
         except ExceptionGroup as group:
             yield from group.exceptions
         except (MapFaultError, OSError) as error:
@@ -129,7 +128,7 @@ class guard_process:
     handler that was installed before, for a host whose handler repairs its own mappings.
 
     A guard that is never stopped is checked when the interpreter ends. A line on standard error names each
-    file that lost bytes, and the exit status is 120, unless check() has raised before.
+    file that has lost bytes since check() raised last, and the exit status is then 120.
 
     Several guards may be active at the same time, and each ends on its own. Executable mappings, devices and
     memory without a file are not guarded. The guard costs nothing as long as there is no fault. start()
@@ -141,7 +140,7 @@ class guard_process:
             native.PROCESS_CHAIN_FIRST if chain_first else 0
         )
         self._mark: int | None = None
-        self._told = False
+        self._told = 0
 
     @property
     def active(self) -> bool:
@@ -154,8 +153,7 @@ class guard_process:
             raise RuntimeError("this guard has been started already")
         mark = native.losses_mark()
         native.guard_process(native.SCOPE_FILES, self._flags)
-        self._mark = mark
-        self._told = False
+        self._mark = self._told = mark
         _ACTIVE.add(self)
         return self
 
@@ -171,9 +169,16 @@ class guard_process:
 
         Raises RuntimeError before start().
         """
+        return self._losses_since(self._begin())
+
+    def _begin(self) -> int:
         if self._mark is None:
             raise RuntimeError("this guard has not been started")
-        every = losses(self._mark)
+        return self._mark
+
+    @staticmethod
+    def _losses_since(mark: int) -> Losses:
+        every = losses(mark)
         found = Losses(loss for loss in every if loss.origin == "foreign")
         found.mark, found.overwritten = every.mark, every.overwritten
         return found
@@ -181,7 +186,10 @@ class guard_process:
     def check(self) -> None:
         """Raise what the end of the block would raise now, if a mapping that is not a region has lost
         bytes."""
-        found = self.losses()
+        self._raise_since(self._begin())
+
+    def _raise_since(self, mark: int) -> None:
+        found = self._losses_since(mark)
         first: dict[tuple[int, int, str | None], Loss] = {}
         for loss in found:
             # The path is a part of the key, since a new file soon gets the inode of a removed one.
@@ -203,7 +211,7 @@ class guard_process:
             )
         if found.overwritten:
             error.add_note(f"{found.overwritten} more losses were recorded and overwritten by newer ones")
-        self._told = True
+        self._told = found.mark
         raise error
 
     def __enter__(self) -> Self:
