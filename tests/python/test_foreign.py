@@ -238,9 +238,21 @@ print(view[-1], flush=True)
 """
 
 
-def test_a_loss_that_nobody_asked_for_is_told_at_exit(tmp_path: Path) -> None:
+#: The same in a block. The guard is over when the interpreter ends.
+LEFT = """
+import mmap, os, sys, mmapguard
+with mmapguard.guard_process():
+    view = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 0, access=mmap.ACCESS_READ)
+    os.truncate(sys.argv[1], 0)
+    print(view[-1], flush=True)
+    sys.exit(0)
+"""
+
+
+@pytest.mark.parametrize("source", [SERVICE, LEFT], ids=["started", "a block that sys.exit() leaves"])
+def test_a_loss_that_nobody_asked_for_is_told_at_exit(source: str, tmp_path: Path) -> None:
     path = files.sample(tmp_path / "file", SIZE).path
-    ended = program(SERVICE, path)
+    ended = program(source, path)
     assert (ended.code, ended.value) == (120, "0\n")
     assert str(path) in ended.errors and "mmapguard" in ended.errors
 

@@ -210,7 +210,7 @@ def test_an_exception_of_the_block_does_not_hide_a_loss(raised: type[BaseExcepti
     assert type(caught.value.__context__) is raised
 
 
-@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError])
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
 def test_an_exception_that_ends_a_program_or_a_task_goes_through(
     raised: type[BaseException], large: Path
 ) -> None:
@@ -244,8 +244,13 @@ def _ends(path: Path, body: str) -> tuple[int | None, str, str]:
         "region = mmapguard.open(path); region[0]; os.truncate(path, 4096); print(region[5000])",
         "region = mmapguard.open(path); view = memoryview(region); region.close(); os.truncate(path, 4096); print(view[5000])",
         "view = memoryview(mmapguard.open(path)); os.truncate(path, 4096); print(view[5000]); sys.stderr.flush()",
+        "with mmapguard.open(path) as region: os.truncate(path, 4096); print(region[5000]); sys.exit()",
+        "with mmapguard.open(path) as region: print(0 * region[0]); os.truncate(path, 4096); sys.exit()",
     ],
-    ids=["a view", "a region", "a view of a closed region", "after a flush"],
+    ids=[
+        *("a view", "a region", "a view of a closed region", "after a flush"),
+        *("a block that sys.exit() leaves", "a block that sys.exit() leaves before a fault"),
+    ],
 )
 def test_a_loss_that_nobody_was_told_of_is_told_at_the_end(body: str, large: Path) -> None:
     code, printed, told = _ends(large, body)
@@ -272,6 +277,23 @@ def test_a_loss_that_nobody_was_told_of_is_told_at_the_end(body: str, large: Pat
 def test_no_loss_and_no_news_end_as_ever(body: str, large: Path) -> None:
     code, _, told = _ends(large, body)
     assert (code, told) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "away",
+    [
+        "os.dup2(os.open('/dev/full', os.O_WRONLY), 2)",
+        "os.dup2(os.open('/dev/null', os.O_RDONLY), 2)",
+        "sys.stderr.close()",
+        "sys.stderr = None",
+        "sys.stderr = __import__('io').StringIO()",
+    ],
+    ids=["full", "not for writing", "closed", "None", "another"],
+)
+def test_a_loss_makes_the_exit_status_without_standard_error_too(away: str, large: Path) -> None:
+    body = f"view = memoryview(mmapguard.open(path)); os.truncate(path, 4096); print(view[5000]); {away}"
+    code, printed, _ = _ends(large, body)
+    assert (code, printed) == (120, "0\n")
 
 
 def test_a_loss_found_while_the_modules_end_is_one_line(large: Path) -> None:

@@ -493,8 +493,14 @@ def test_a_file_over_a_region_is_like_the_file(either: Path) -> None:
         assert file.seek(10**9) == 10**9 and file.read() == b""
         with pytest.raises(ValueError, match="negative"):
             file.seek(-1)
+        for whence in (-1, 3):
+            with pytest.raises(ValueError, match="whence"):
+                file.raw.seek(0, whence)
         assert region.tell() == 0
     assert file.closed
+    for use in (file.raw.tell, lambda: file.raw.seek(0), lambda: file.raw.readinto(bytearray(1))):
+        with pytest.raises(ValueError, match="closed"):
+            use()
 
 
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
@@ -513,21 +519,25 @@ def test_buffered_and_text_readers_work_on_a_region(tmp_path: Path) -> None:
     path.write_bytes("erste Zeile\nzweite Zeile mit ä\n".encode() * 20_000)
     data = path.read_bytes()
     with mmapguard.open(path) as region:
-        buffered = io.BufferedReader(region)  # type: ignore[type-var]
+        buffered = io.BufferedReader(region)
         assert buffered.read(5) == data[:5]
         assert buffered.seek(-10, os.SEEK_END) == len(data) - 10
         assert buffered.read() == data[-10:]
         assert buffered.name == path
         buffered.detach()
         region.seek(0)
-        text = io.TextIOWrapper(io.BufferedReader(region), encoding="utf-8")  # type: ignore[type-var]
+        text = io.TextIOWrapper(io.BufferedReader(region), encoding="utf-8")
         assert text.read() == data.decode()
         text.detach().detach()
         region.flush()
+        region.flush(0, 4096)  # as mmap has it
         assert not region.isatty()
-        with pytest.raises(io.UnsupportedOperation):
-            region.fileno()
+        for refused in (region.fileno, region.truncate):
+            with pytest.raises(io.UnsupportedOperation):
+                refused()
         assert not region.closed
+    with pytest.raises(ValueError, match="closed"):
+        region.flush()
 
 
 def test_readinto_moves_the_position(either: Path) -> None:

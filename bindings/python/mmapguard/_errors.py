@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Final
 
 from . import _mmapguard as native
@@ -170,6 +171,20 @@ def is_departure(kind: type[BaseException]) -> bool:
         return True
     tasks = sys.modules.get("asyncio.exceptions")
     return tasks is not None and issubclass(kind, tasks.CancelledError)
+
+
+#: The texts of losses that are still to be told when the interpreter ends.
+AT_EXIT: Final[list[str]] = []
+
+
+def tell_at_exit(check: Callable[[], object]) -> None:
+    """Find out what was lost in a block that SystemExit leaves, so that it is told when the interpreter ends."""
+    try:
+        check()
+    except ExceptionGroup as several:
+        AT_EXIT.extend(map(str, several.exceptions))
+    except OSError as loss:
+        AT_EXIT.append(str(loss))
 
 
 def warn(source: object, status: int) -> None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 
 from . import _mmapguard as native
-from ._errors import MapFaultError, failure, is_departure
+from ._errors import MapFaultError, failure, is_departure, tell_at_exit
 
 
 class Loss(NamedTuple):
@@ -116,7 +116,8 @@ class guard_process:
     TruncatedError or DeviceError, with the path as `filename` and the first lost byte of the file as
     `offset`. If several files lost bytes, it raises an ExceptionGroup of these. As with a region, an
     exception of the block becomes the context, and an exception that ends a program or a task is not
-    replaced. Regions report their own losses.
+    replaced; a loss in a block that SystemExit leaves is told when the interpreter ends. Regions report
+    their own losses.
 
     A service can start and stop the guard without a block, and call losses() or log_losses():
 
@@ -223,5 +224,7 @@ class guard_process:
         try:
             if kind is None or not (is_departure(kind) or issubclass(kind, MapFaultError)):
                 self.check()
+            elif issubclass(kind, SystemExit):
+                tell_at_exit(self.check)
         finally:
             self.stop()

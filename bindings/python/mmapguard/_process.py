@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import sys
 from typing import Any
 
 from . import _guard
 from . import _mmapguard as native
-from ._errors import MapFaultError
+from ._errors import AT_EXIT
 from ._info import Stats
 
 
@@ -40,7 +41,12 @@ def guard_install() -> None:
 
 
 class _FailingStream:
-    """Standard error with a flush() that fails silently, so that the interpreter exits with status 120."""
+    """Standard error with a flush() that fails silently, so that the interpreter exits with status 120.
+
+    Python flushes it only if it is not closed.
+    """
+
+    closed = False
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -49,7 +55,7 @@ class _FailingStream:
         return getattr(self._stream, name)
 
     def flush(self) -> None:
-        if self._stream is not None:
+        if self._stream is not None and not self._stream.closed:
             self._stream.flush()
         raise OSError("bytes of a region were lost; see the line above")
 
@@ -58,20 +64,24 @@ def _tell_losses() -> None:
     """Print one line for each file with losses that were not reported yet, and make the exit status 120.
 
     A region or a guard that lives until the interpreter ends has no block whose end could raise an exception.
-    An exception at this point could not be caught, and would not change the exit status.
+    An exception at this point could not be caught, and would not change the exit status. The status is 120 also when
+    standard error is closed or full.
     """
-    untold: list[Exception] = []
+    untold = list(AT_EXIT)
     for region in native.unsettled():
         try:
             region.check()
-        except (MapFaultError, OSError) as loss:
-            untold.append(loss)
-    untold.extend(_guard.untold())
-    for error in untold:
-        if sys.stderr is not None:
-            print(f"mmapguard: {error}; what was computed from its bytes does not hold", file=sys.stderr)
-    if untold:
-        sys.stderr = _FailingStream(sys.stderr)
+        except OSError as loss:
+            untold.append(str(loss))
+    untold.extend(map(str, _guard.untold()))
+    if not untold:
+        return
+    stream = sys.stderr
+    sys.stderr = _FailingStream(stream)
+    for text in untold:
+        if stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                print(f"mmapguard: {text}; what was computed from its bytes does not hold", file=stream)
 
 
 atexit.register(_tell_losses)

@@ -18,6 +18,7 @@ from ._errors import (
     MapFaultError,
     filename,
     is_departure,
+    tell_at_exit,
     warn_each_time,
 )
 from ._info import Info, changes_of, info_of
@@ -199,8 +200,17 @@ class Region(native.RegionBase):
         """Return False."""
         return False
 
-    def flush(self) -> None:
-        """Do nothing, since there is nothing to write. Code that treats a region as a file may call it."""
+    def flush(self, offset: int = 0, size: int | None = None) -> None:
+        """Do nothing, since there is nothing to write. Raises ValueError when the region is closed.
+
+        Code that treats a region as a file or as an mmap may call it.
+        """
+        if self.closed:
+            raise ValueError("region is closed")
+
+    def truncate(self, size: int | None = None) -> NoReturn:
+        """Raise io.UnsupportedOperation, since a region is for reading."""
+        raise io.UnsupportedOperation("truncate")
 
     def fileno(self) -> NoReturn:
         """Raise io.UnsupportedOperation, since a region has no descriptor to share."""
@@ -227,9 +237,9 @@ class Region(native.RegionBase):
 
         An exception of the block becomes the context of a loss or of a FileChangedError.
 
-        Two kinds of exceptions leave the block without a check: those that end a program or a task
-        (KeyboardInterrupt, SystemExit, GeneratorExit, CancelledError), and a loss that has been raised
-        already.
+        An exception that ends a program or a task (KeyboardInterrupt, SystemExit, GeneratorExit,
+        CancelledError) is not replaced, nor is a loss that has been raised already. A loss in a block that
+        SystemExit leaves is told when the interpreter ends: by a line on standard error, and exit status 120.
         """
         if self.closed or not self._opened:
             self.close()
@@ -237,6 +247,8 @@ class Region(native.RegionBase):
         try:
             if kind is None or not (is_departure(kind) or issubclass(kind, MapFaultError)):
                 self._verify()
+            elif issubclass(kind, SystemExit):
+                tell_at_exit(self.check)
         finally:
             self.close()
 
@@ -338,11 +350,17 @@ native.give_methods(Region)
 class _RegionFile(io.RawIOBase):
     """A raw file over a region."""
 
+    mode = "rb"
+
     def __init__(self, region: Region) -> None:
         super().__init__()
         self._region = region
         self._position = 0
         self.name = region.name
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
 
     def readable(self) -> bool:
         return True
@@ -351,6 +369,7 @@ class _RegionFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
+        self._check_open()
         if self._position >= len(self._region):
             return 0
         got = self._region.read_into(buffer, self._position)
@@ -358,6 +377,9 @@ class _RegionFile(io.RawIOBase):
         return got
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        self._check_open()
+        if whence not in (0, 1, 2):
+            raise ValueError(f"invalid whence ({whence}, should be 0, 1 or 2)")
         base = (0, self._position, len(self._region))[whence]
         if base + offset < 0:
             raise ValueError(f"negative seek position {base + offset}")
@@ -365,6 +387,7 @@ class _RegionFile(io.RawIOBase):
         return self._position
 
     def tell(self) -> int:
+        self._check_open()
         return self._position
 
 
