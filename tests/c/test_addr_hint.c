@@ -89,16 +89,38 @@ a_mapping_starts_where_it_is_cheap_to_end(void)
     if (!is_wide())
         return;
     for (size_t length = 8192; length < table; length += 60000) {
-        mmgi_addr_hint_learn(0, (uintptr_t)(UINT64_C(1) << 36) + 5 * megabyte / 2);
+        mmgi_addr_hint_learn(megabyte, 0, (uintptr_t)(UINT64_C(1) << 36) + 5 * megabyte / 2);
         for (size_t index = 0; index < 100; index++) {
             const uintptr_t start = mmgi_addr_hint_propose(length, 0).start;
             CHECK_U64(start / table, (start + length - 1) / table);
             CHECK(start % table >= room || length > table - room - ALIGNMENT);
         }
     }
-    mmgi_addr_hint_learn(0, (uintptr_t)(UINT64_C(1) << 36) + 5 * megabyte / 2);
+    mmgi_addr_hint_learn(megabyte, 0, (uintptr_t)(UINT64_C(1) << 36) + 5 * megabyte / 2);
     const uintptr_t first = mmgi_addr_hint_propose(megabyte, 0).start + megabyte;
     CHECK_U64(first, (UINT64_C(1) << 36) + 2 * megabyte); /* the part above is shared with the memory above */
+}
+
+/* The same one level up, where a page of the page table covers 1 GiB. */
+static void
+a_large_mapping_starts_where_it_is_cheap_to_end(void)
+{
+    const uint64_t huge = 2 * megabyte, table = 1024 * megabyte, ceiling = (UINT64_C(1) << 44) + 777 * megabyte;
+    static const uint64_t lengths[] = {2, 7, 100, 510, 511, 512, 1000, 1024, 1025, 5000, 65536};
+    if (!is_wide())
+        return;
+    for (size_t index = 0; index < sizeof lengths / sizeof *lengths; index++) {
+        const size_t length = (size_t)(lengths[index] * megabyte);
+        mmgi_addr_hint_learn(length, 0, (size_t)ceiling);
+        uint64_t above = ceiling / table * table;
+        for (uint64_t offset = 0; offset < 3 * huge; offset += 4096 * 77) {
+            const uint64_t start = mmgi_addr_hint_propose(length, offset).start;
+            CHECK_U64(start % huge, offset % huge);
+            CHECK(start % table >= table / 2);
+            CHECK(start + length <= above && above - start <= 2 * length + 2 * table);
+            above = start;
+        }
+    }
 }
 
 static void
@@ -189,7 +211,7 @@ threads_get_different_addresses_proposed(void)
     const uintptr_t ceiling = (uintptr_t)(UINT64_C(1) << 36); /* this copy of the file only counts; it maps nothing */
     if (!is_wide())
         return;
-    mmgi_addr_hint_learn(0, ceiling);
+    mmgi_addr_hint_learn(megabyte, 0, ceiling);
     for (size_t number = 0; number < THREADS; number++) {
         REQUIRE(pthread_create(&threads[number], NULL, propose, &places[number * PROPOSALS]) == 0);
     }
@@ -201,7 +223,7 @@ threads_get_different_addresses_proposed(void)
         REQUIRE(places[index].start >= places[index - 1].start + megabyte);
     }
     for (size_t index = 0; index < THREADS * PROPOSALS; index++) {
-        mmgi_addr_hint_return(places[index]);
+        mmgi_addr_hint_return(megabyte, places[index]);
     }
     CHECK_U64(mmgi_addr_hint_propose(megabyte, 0).start, ceiling - megabyte); /* the highest address is free again */
 }
@@ -211,7 +233,7 @@ without_room_below_no_address_is_proposed(void)
 {
     if (!is_wide())
         return;
-    mmgi_addr_hint_learn(megabyte, megabyte);
+    mmgi_addr_hint_learn(megabyte, megabyte, megabyte);
     CHECK_U64(mmgi_addr_hint_propose(megabyte, 0).start, 0);
     CHECK_U64(mmgi_addr_hint_propose(SIZE_MAX, UINT64_MAX).start, 0);
 }
@@ -219,6 +241,7 @@ without_room_below_no_address_is_proposed(void)
 static const struct check_case cases[] = {
     {"bytes are aligned in memory as in the file", bytes_are_aligned_in_memory_as_in_the_file, 0},
     {"a mapping starts where it is cheap to end", a_mapping_starts_where_it_is_cheap_to_end, 0},
+    {"a large mapping starts where it is cheap to end", a_large_mapping_starts_where_it_is_cheap_to_end, 0},
     {"mappings beside each other are aligned, too", mappings_beside_each_other_are_aligned_too, 0},
     {"mappings do not wander off", mappings_do_not_wander_off, 0},
     {"a mapping gets another address when the proposed one is taken",

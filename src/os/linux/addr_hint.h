@@ -17,13 +17,15 @@
 
 /** A mapping of one small page has nothing to align. It is better off in a page of the page table that is there already. */
 #define ADDR_HINT_FROM 4097u
+/** A longer mapping is rare, and address space has an end. */
+#define ADDR_HINT_UP_TO ((uint64_t)64 << 30)
 
 /** Returns true when a mapping of this length gains from a hint. */
 static inline bool
 addr_hint_applies(size_t length)
 {
     /* 32 bits have no address space to spare */
-    return UINTPTR_MAX > UINT32_MAX && length >= ADDR_HINT_FROM && length < ADDR_HINT_TABLE_PAGE;
+    return UINTPTR_MAX > UINT32_MAX && (uint64_t)length - ADDR_HINT_FROM <= ADDR_HINT_UP_TO - ADDR_HINT_FROM;
 }
 
 /**
@@ -33,18 +35,18 @@ addr_hint_applies(size_t length)
 struct addr_hint mmgi_addr_hint_propose(size_t length, uint64_t offset);
 
 /** Returns true when the next open should probe for free address space, since no hint could be given. */
-bool mmgi_addr_hint_should_probe(void);
+bool mmgi_addr_hint_should_probe(size_t length);
 
 /** Returns how much address space such a probe should ask for. */
 size_t mmgi_addr_hint_probe_size(size_t length);
 
-/** Remembers where a probe has found free address space. */
-void mmgi_addr_hint_learn(uintptr_t start, size_t room);
+/** Remembers where a probe has found free address space. The next mappings of about this length go there. */
+void mmgi_addr_hint_learn(size_t length, uintptr_t start, size_t room);
 
 /** Corrects a hint when the kernel has put the mapping at another address. */
-void mmgi_addr_hint_correct(struct addr_hint *hint, uintptr_t start);
+void mmgi_addr_hint_correct(size_t length, struct addr_hint *hint, uintptr_t start);
 
 /** Remembers that the address of a hint is free, because the mapping failed or has ended. */
-void mmgi_addr_hint_return(struct addr_hint hint);
+void mmgi_addr_hint_return(size_t length, struct addr_hint hint);
 
 #endif

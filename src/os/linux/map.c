@@ -104,7 +104,7 @@ hint_find(size_t length, uint64_t offset)
     if (!addr_hint_applies(length))
         return hint;
     hint = mmgi_addr_hint_propose(length, offset);
-    if (hint.start != 0 || !mmgi_addr_hint_should_probe())
+    if (hint.start != 0 || !mmgi_addr_hint_should_probe(length))
         return hint;
     const size_t room = mmgi_addr_hint_probe_size(length);
     /* SAFETY: only this thread knows these pages, and nothing is stored in them. Only their address is used. */
@@ -113,7 +113,7 @@ hint_find(size_t length, uint64_t offset)
         return hint;
     /* SAFETY: these are the pages of the call above, to which nothing refers. */
     munmap(start, room);
-    mmgi_addr_hint_learn((uintptr_t)start, room);
+    mmgi_addr_hint_learn(length, (uintptr_t)start, room);
     return mmgi_addr_hint_propose(length, offset);
 }
 
@@ -133,7 +133,7 @@ mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate
                           (i == 0 ? MAP_SHARED : MAP_PRIVATE) | (populate ? MAP_POPULATE : 0), fd, (off_t)offset);
         if (base != MAP_FAILED) {
             if (addr_hint_applies(length) && hint.start != (uintptr_t)base)
-                mmgi_addr_hint_correct(&hint, (uintptr_t)base);
+                mmgi_addr_hint_correct(length, &hint, (uintptr_t)base);
             *mapping = (struct mapping){
                 .base = base, .length = length, .page = page, .hint = hint, .is_private = i == 1};
             return 0;
@@ -142,7 +142,7 @@ mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate
         if (!mmgi_map_is_refusal(os_code))
             break;
     }
-    mmgi_addr_hint_return(hint);
+    mmgi_addr_hint_return(length, hint);
     return os_code;
 }
 
@@ -154,7 +154,7 @@ mmgi_map_release(const struct mapping *mapping)
      * when its handle is closed and no pin is left, so no span points into the mapping.
      */
     munmap(mapping->base, mapping->length);
-    mmgi_addr_hint_return(mapping->hint);
+    mmgi_addr_hint_return(mapping->length, mapping->hint);
 }
 
 /* Returns the protection of mmap(2) for an access. Pages are never made executable. */
