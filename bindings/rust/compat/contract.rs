@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{symlink, PermissionsExt};
-use std::os::unix::io::AsRawFd;
+use std::os::unix::io::{AsRawFd, FromRawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -269,6 +269,78 @@ fn data_outlives_the_name_of_its_file() {
     fs::remove_file(&path).unwrap();
     folder.file("file", b"another one");
     assert_eq!(&*data, bytes);
+}
+
+/// Returns the path of a descriptor of this process, under which any program can open the same file again.
+fn path_of(descriptor: &impl AsRawFd) -> PathBuf {
+    format!("/proc/self/fd/{}", descriptor.as_raw_fd()).into()
+}
+
+#[test]
+fn a_file_without_a_name_is_mapped_like_any_other() {
+    let folder = Folder::new();
+    for size in [10, 1 << 20] {
+        let bytes = sample(size);
+        let path = folder.file("file", &bytes);
+        let deleted = File::open(&path).unwrap();
+        // SAFETY: the name ends in NUL.
+        let number =
+            unsafe { libc::open(c"/tmp".as_ptr(), libc::O_TMPFILE | libc::O_RDWR | libc::O_CLOEXEC, 0o600) };
+        if number >= 0 {
+            // SAFETY: nobody else has the descriptor.
+            let mut unnamed = unsafe { File::from_raw_fd(number) };
+            unnamed.write_all(&bytes).unwrap();
+            assert_eq!(*map_file(path_of(&unnamed)).unwrap(), bytes);
+        }
+        // SAFETY: the name ends in NUL.
+        let located = unsafe {
+            let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+            File::from_raw_fd(libc::open(name.as_ptr(), libc::O_PATH | libc::O_CLOEXEC))
+        };
+        fs::remove_file(&path).unwrap();
+        for descriptor in [&deleted, &located] {
+            assert_eq!(*map_file(path_of(descriptor)).unwrap(), bytes);
+        }
+    }
+}
+
+#[test]
+fn a_file_in_memory_is_mapped_sealed_or_not() {
+    for size in [10, 1 << 20] {
+        let bytes = sample(size);
+        // SAFETY: the name ends in NUL, and nobody else has the descriptor.
+        let mut file = unsafe {
+            let number = libc::memfd_create(c"memory".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING);
+            assert!(number >= 0);
+            File::from_raw_fd(number)
+        };
+        file.write_all(&bytes).unwrap();
+        assert_eq!(*map_file(path_of(&file)).unwrap(), bytes);
+        let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE | libc::F_SEAL_SEAL;
+        // SAFETY: the descriptor is open.
+        assert_eq!(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) }, 0);
+        let data = map_file(path_of(&file)).unwrap();
+        drop(file);
+        assert_eq!(*data, bytes);
+    }
+}
+
+#[test]
+fn a_pipe_behind_a_descriptor_keeps_its_bytes() {
+    let mut ends = [0; 2];
+    // SAFETY: there is room for two descriptors, which nobody else has.
+    let [mut reader, mut writer] = unsafe {
+        assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
+        ends.map(|end| File::from_raw_fd(end))
+    };
+    writer.write_all(b"twelve bytes").unwrap();
+    assert_eq!(failure(path_of(&reader)).kind(), ErrorKind::InvalidInput);
+    drop(writer);
+    assert_eq!(io::read_to_string(&mut reader).unwrap(), "twelve bytes");
+    let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    assert_eq!(failure(path_of(&one)).raw_os_error(), Some(libc::ENXIO));
+    // The bytes of a terminal or a random device never end, so nothing may wait for their end.
+    assert_eq!(failure("/dev/urandom").kind(), ErrorKind::InvalidInput);
 }
 
 #[test]
