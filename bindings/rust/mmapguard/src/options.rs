@@ -376,10 +376,12 @@ type ByDescriptor = unsafe extern "C" fn(
 #[inline]
 fn opened(options: Arg, name: Name, call: &impl Fn(&Name, Arg, Out, Why) -> i32) -> Result<Handle> {
     let mut number = 0;
-    // The library reads only the size, and fills in the other members when it fails.
+    // The library reads only the size, and fills in the other members when it fails. With a status that says success, it
+    // has nothing to clear when it succeeds.
     let mut error = MaybeUninit::<sys::mmg_error>::uninit();
-    // SAFETY: the pointer is to the first member of `error`.
+    // SAFETY: the pointers are to members of `error`.
     unsafe {
+        std::ptr::addr_of_mut!((*error.as_mut_ptr()).status).write(sys::MMG_OK);
         std::ptr::addr_of_mut!((*error.as_mut_ptr()).struct_size).write(sys::MMG_ERROR_INIT.struct_size)
     };
     match call(&name, options, &mut number, error.as_mut_ptr()) {
