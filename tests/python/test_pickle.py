@@ -212,6 +212,9 @@ def test_windows_of_a_reference_are_ranges_of_the_region(large: Path) -> None:
         for bad in ((-1, None), (0, 100_001), (5, 0), (5, -1), (100_001, None), (99_999, 2)):
             with pytest.raises(ValueError, match="range"):
                 region.reference(*bad)
+        for kind in (1.5, "1"):
+            with pytest.raises(TypeError, match="integer"):
+                region.reference(kind)  # type: ignore[arg-type]
     with mmapguard.open(large, offset=7) as region:
         assert region.reference(3)[:] == data[10:]
         assert region.reference(3, 4)[:] == data[10:14]
@@ -238,6 +241,16 @@ def _replace(path: Path) -> None:
     copy.rename(path)
 
 
+def _loop(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+def _fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize(
     ("what", "change"),
     [
@@ -247,8 +260,10 @@ def _replace(path: Path) -> None:
         ("size", lambda path: os.truncate(path, 10)),
         ("no file", lambda path: path.rename(path.with_name("away"))),
         ("no file", lambda path: path.unlink()),
+        ("no file", _loop),
+        ("size", _fifo),
     ],
-    ids=["replaced", "touched", "grown", "cut", "renamed", "removed"],
+    ids=["replaced", "touched", "grown", "cut", "renamed", "removed", "a loop of links", "a FIFO"],
 )
 def test_another_file_is_stale_at_the_first_use(
     what: str, change: Callable[[Path], None], large: Path

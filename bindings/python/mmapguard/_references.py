@@ -36,7 +36,9 @@ def _found_at(path: str | bytes, expected: Identity) -> Identity:
     """Return the identity of the file at the path now. Raises StaleError when there is no such file."""
     try:
         status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError) as missing:
+    except OSError as missing:
+        if missing.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
         raise StaleError(errno.ESTALE, "no file has this name here any more", path) from missing
     size = (
         expected[2] if stat.S_ISBLK(status.st_mode) else status.st_size

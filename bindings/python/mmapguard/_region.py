@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import inspect
 import io
+import operator
 import os
 import sys
 from types import TracebackType
@@ -297,6 +298,7 @@ class Region(native.RegionBase):
         that was read from a stream or not opened by a path, ValueError for a range that is empty or outside
         the region.
         """
+        offset, length = operator.index(offset), None if length is None else operator.index(length)
         arguments = list(self._reference_arguments())
         whole = arguments[LENGTH] or max(self._identity[2] - arguments[OFFSET], 0)
         if not 0 <= offset <= whole or (length is not None and not 0 < length <= whole - offset):
