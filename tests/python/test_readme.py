@@ -152,5 +152,5 @@ def test_the_tables_name_what_there_is() -> None:
     for name in regions:
         assert hasattr(mmapguard.Region, name), name
     members = {name for name, _ in inspect.getmembers(mmapguard.Region) if not name.startswith("_")}
-    files_have = {"readable", "seekable", "writable", "flush", "isatty", "fileno"}
+    files_have = {"readable", "seekable", "writable", "flush", "isatty", "fileno", "truncate"}
     assert members - regions == files_have
