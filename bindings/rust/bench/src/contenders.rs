@@ -5,12 +5,42 @@ use std::fs::File;
 use std::hint::black_box;
 use std::path::Path;
 
-use mmapguard::{Contained, Leased, Options, Region, Stable};
+use mmapguard::{Contained, Guarantee, Leased, Options, Region, Stable};
 use mmapguard_sys as sys;
+
+/// Which bytes a contender reads.
+#[derive(Clone, Copy)]
+pub enum Reading {
+    First,
+    EveryPage,
+}
 
 pub struct Contender {
     pub name: &'static str,
-    pub run: fn(&Path) -> u8,
+    pub run: fn(&Path, Reading) -> u8,
+}
+
+/// Reads bytes of a slice.
+fn read(bytes: &[u8], what: Reading) -> u8 {
+    match what {
+        Reading::First => bytes[0],
+        Reading::EveryPage => bytes.iter().step_by(4096).fold(0, |sum, byte| sum ^ byte),
+    }
+}
+
+/// Reads bytes of a region by calls, which copy them.
+fn read_by_calls<G: Guarantee>(region: &Region<G>, what: Reading) -> u8 {
+    let mut block = [0; 1 << 16];
+    let wanted = if matches!(what, Reading::First) { 1 } else { region.size() };
+    let mut sum = 0;
+    let mut at = 0;
+    while at < wanted {
+        let size = block.len().min((wanted - at) as usize);
+        region.read_exact_at(at, &mut block[..size]).expect("read");
+        sum ^= read(&block[..size], what);
+        at += size as u64;
+    }
+    sum
 }
 
 /// So many contenders come first that take no lease.
@@ -19,39 +49,45 @@ pub const RIVALS: usize = 5;
 /// The contenders in the order of the table. Each crate of this project comes after the crate that it is
 /// compared with.
 pub const ALL: [Contender; 7] = [
-    Contender { name: "mmap-guard", run: |path| mmap_guard::map_file(path).expect("mapped")[0] },
-    Contender { name: "mmapguard-compat", run: |path| mmapguard_compat::map_file(path).expect("mapped")[0] },
+    Contender {
+        name: "mmap-guard",
+        run: |path, what| read(&mmap_guard::map_file(path).expect("mapped"), what),
+    },
+    Contender {
+        name: "mmapguard-compat",
+        run: |path, what| read(&mmapguard_compat::map_file(path).expect("mapped"), what),
+    },
     Contender {
         name: "memmap2",
-        // SAFETY: nobody writes to the file.
-        run: |path| unsafe { memmap2::Mmap::map(&File::open(path).expect("opened")) }.expect("mapped")[0],
+        run: |path, what| {
+            // SAFETY: nobody writes to the file.
+            let map = unsafe { memmap2::Mmap::map(&File::open(path).expect("opened")) };
+            read(&map.expect("mapped"), what)
+        },
     },
     Contender {
         name: "mmapguard-memmap2",
-        // SAFETY: nobody writes to the file.
-        run: |path| {
-            unsafe { mmapguard_memmap2::Mmap::map(&File::open(path).expect("opened")) }.expect("mapped")[0]
+        run: |path, what| {
+            // SAFETY: nobody writes to the file.
+            let map = unsafe { mmapguard_memmap2::Mmap::map(&File::open(path).expect("opened")) };
+            read(&map.expect("mapped"), what)
         },
     },
     Contender {
         name: "`Region<Contained>`",
-        run: |path| {
-            let region = Region::<Contained>::open(path).expect("opened");
-            let mut byte = [0];
-            region.read_exact_at(0, &mut byte).expect("read");
-            byte[0]
-        },
+        run: |path, what| read_by_calls(&Region::<Contained>::open(path).expect("opened"), what),
     },
     Contender {
         name: "`Region<Leased>`",
-        run: |path| {
+        run: |path, what| {
             let region = Options::new().max_snapshot_bytes(None).open::<Leased>(path).expect("opened");
-            let mut byte = [0];
-            region.read_exact_at(0, &mut byte).expect("read");
-            byte[0]
+            read_by_calls(&region, what)
         },
     },
-    Contender { name: "`Region<Stable>`", run: |path| Region::<Stable>::open(path).expect("opened")[0] },
+    Contender {
+        name: "`Region<Stable>`",
+        run: |path, what| read(&Region::<Stable>::open(path).expect("opened"), what),
+    },
 ];
 
 /// Repeats the work of which instructions are counted.
@@ -71,8 +107,8 @@ pub fn repeat(name: &str, times: u32, path: &Path) {
             "nothing" => drop(black_box(path)),
             "mmap-guard" => drop(black_box(mmap_guard::map_file(path).expect("mapped"))),
             "compat" => drop(black_box(mmapguard_compat::map_file(path).expect("mapped"))),
-            "memmap2" => drop(black_box((ALL[2].run)(path))),
-            "guarded memmap2" => drop(black_box((ALL[3].run)(path))),
+            "memmap2" => drop(black_box((ALL[2].run)(path, Reading::First))),
+            "guarded memmap2" => drop(black_box((ALL[3].run)(path, Reading::First))),
             "contained" => drop(black_box(Region::<Contained>::open(path).expect("opened"))),
             "stable" => drop(black_box(Region::<Stable>::open(path).expect("opened"))),
             "span" => black_box(&region).span(0, 64).expect("pinned").unpin().expect("nothing is lost"),

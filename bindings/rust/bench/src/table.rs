@@ -9,9 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::contenders::{Contender, ALL, RIVALS};
+use crate::contenders::{Contender, Reading, ALL, RIVALS};
 
 const SIZES: [(&str, u64); 3] = [("4 KiB", 4 << 10), ("1 MiB", 1 << 20), ("1 GiB", 1 << 30)];
+/// The lines for each user: the name of a file, and what is read of it.
+const LINES: [(&str, &str, Reading); 4] = [
+    ("4 KiB", "4 KiB", Reading::First),
+    ("1 MiB", "1 MiB", Reading::First),
+    ("1 MiB, every page", "1 MiB", Reading::EveryPage),
+    ("1 GiB", "1 GiB", Reading::First),
+];
 const OWNER: u32 = 65_534;
 const STRANGER: u32 = 65_533;
 const ROUNDS: usize = 301;
@@ -77,31 +84,31 @@ pub fn print() {
 
 /// Measures in a folder, as the current user, and prints a line for each size.
 pub fn measure(folder: &Path) {
-    let paths = SIZES.map(|(name, _)| folder.join(name));
-    let mut cells: Vec<Vec<String>> = paths.iter().map(|path| in_turn(&ALL[..RIVALS], path)).collect();
+    let cases = LINES.map(|(_, file, what)| (folder.join(file), what));
+    let mut cells: Vec<Vec<String>> = cases.iter().map(|case| in_turn(&ALL[..RIVALS], case)).collect();
     // Leases have a thread, and a process with threads opens and unmaps at another cost. So what takes leases is
     // measured after all others.
-    for (line, path) in cells.iter_mut().zip(&paths) {
+    for (line, case) in cells.iter_mut().zip(&cases) {
         ALL[RIVALS..]
             .iter()
-            .for_each(|contender| line.append(&mut in_turn(std::slice::from_ref(contender), path)));
+            .for_each(|contender| line.append(&mut in_turn(std::slice::from_ref(contender), case)));
     }
-    for ((name, _), line) in SIZES.iter().zip(cells) {
+    for ((name, ..), line) in LINES.iter().zip(cells) {
         println!("{name} | {} |", line.join(" | "));
     }
 }
 
 /// Measures contenders in turn, and returns their cells.
-fn in_turn(contenders: &[Contender], path: &Path) -> Vec<String> {
+fn in_turn(contenders: &[Contender], case: &(PathBuf, Reading)) -> Vec<String> {
     let mut times: Vec<Vec<f64>> = vec![Vec::new(); contenders.len()];
-    let slow: Vec<bool> = contenders.iter().map(|contender| once(contender.run, path, 1) > SLOW).collect();
+    let slow: Vec<bool> = contenders.iter().map(|contender| once(contender.run, case, 1) > SLOW).collect();
     for round in 0..ROUNDS {
         // Another contender starts in each round, so that none is always the first one.
         for place in 0..contenders.len() {
             let who = (place + round) % contenders.len();
             if !slow[who] || round < 3 {
                 let repetitions = if slow[who] { 1 } else { 20 };
-                times[who].push(once(contenders[who].run, path, repetitions).as_secs_f64() * 1e6);
+                times[who].push(once(contenders[who].run, case, repetitions).as_secs_f64() * 1e6);
             }
         }
     }
@@ -120,10 +127,10 @@ fn in_turn(contenders: &[Contender], path: &Path) -> Vec<String> {
 }
 
 /// Returns the time of one repetition, measured over so many.
-fn once(run: fn(&Path) -> u8, path: &Path, repetitions: u32) -> Duration {
+fn once(run: fn(&Path, Reading) -> u8, (path, what): &(PathBuf, Reading), repetitions: u32) -> Duration {
     let start = Instant::now();
     for _ in 0..repetitions {
-        std::hint::black_box(run(path));
+        std::hint::black_box(run(path, *what));
     }
     start.elapsed() / repetitions
 }
