@@ -28,62 +28,90 @@
  */
 #define MAX_PROBE_PERIOD 64u
 
-/* Where mappings of one kind go. The atomic members are guesses, so all accesses to them are relaxed. */
+/* Where mappings of one kind go. The members are guesses, so all accesses to them are relaxed. */
 struct zone {
-    const uintptr_t alignment; /* a mapping has this alignment in memory as in the file */
-    const uintptr_t table;     /* a page of the page table covers so many bytes, and frees itself with the mapping */
-    const uintptr_t room;      /* a mapping starts so far behind the start of what that page covers */
     _Atomic uintptr_t next_ceiling; /* the next mapping should end here or below; 0: not known */
     _Atomic uint32_t misses;
 };
 
-static struct zone small = {(uintptr_t)64 << 10, ADDR_HINT_TABLE_PAGE, (uintptr_t)128 << 10, 0, 0};
-static struct zone large = {ADDR_HINT_TABLE_PAGE, (uintptr_t)1 << 30, (uintptr_t)512 << 20, 0, 0};
+static struct zone small_zone, large_zone;
 
 static struct zone *
 zone_of(size_t length)
 {
-    return length < ADDR_HINT_TABLE_PAGE ? &small : &large;
+    return length < ADDR_HINT_TABLE_PAGE ? &small_zone : &large_zone;
 }
 
-static uintptr_t
-align_below(const struct zone *zone, uintptr_t ceiling, size_t length, uintptr_t phase)
+/* How mappings of one kind are placed. */
+struct rule {
+    uintptr_t alignment; /* a mapping has this alignment in memory as in the file */
+    uintptr_t table;     /* a page of the page table covers so many bytes, and is freed with the last mapping in it */
+    uintptr_t room;      /* a mapping starts so far behind the start of what that page covers */
+};
+
+static inline struct rule
+rule_of(size_t length)
 {
-    return (ceiling - length - phase) / zone->alignment * zone->alignment + phase;
+    const struct rule small = {(uintptr_t)64 << 10, ADDR_HINT_TABLE_PAGE, (uintptr_t)128 << 10};
+    const struct rule large = {ADDR_HINT_TABLE_PAGE, (uintptr_t)1 << 30, (uintptr_t)512 << 20};
+
+    return length < ADDR_HINT_TABLE_PAGE ? small : large;
+}
+
+static inline uintptr_t
+align_below(const struct rule *rule, uintptr_t ceiling, size_t length, uintptr_t phase)
+{
+    return (ceiling - length - phase) / rule->alignment * rule->alignment + phase;
+}
+
+/* Returns the highest address below a ceiling at which a mapping is aligned, needs one page of the page table, and leaves
+   room before it in what that page covers. */
+static inline uintptr_t
+carve(const struct rule *rule, uintptr_t ceiling, size_t length, uintptr_t phase)
+{
+    const uintptr_t room = length <= rule->table - rule->room - rule->alignment ? rule->room : 0;
+    uintptr_t start = align_below(rule, ceiling, length, phase);
+    uintptr_t border = (start + length - 1) / rule->table * rule->table;
+
+    return start < border + room ? align_below(rule, border, length, phase) : start;
 }
 
 /*
- * Returns the highest address below a ceiling at which a mapping is aligned, needs one page of the page table, and leaves
- * room before it in what that page covers. A large mapping that is too long for that starts near the end of what a page
- * covers, so that little is searched for pages when it ends.
+ * Does the same for a mapping that needs more than one page of the page table. It starts near the end of what the first
+ * of these pages covers, so that little is searched when the mapping ends.
  */
-static uintptr_t
-carve(const struct zone *zone, uintptr_t ceiling, size_t length, uintptr_t phase)
+static inline uintptr_t
+carve_long(const struct rule *rule, uintptr_t ceiling, size_t length, uintptr_t phase)
 {
-    const bool fits = length <= zone->table - zone->room - zone->alignment;
-    uintptr_t start = align_below(zone, ceiling, length, phase);
-    uintptr_t border = (start + length - 1) / zone->table * zone->table;
+    return align_below(rule, ceiling, length, phase) / rule->table * rule->table - rule->alignment + phase;
+}
 
-    if (!fits && zone == &large)
-        return start / zone->table * zone->table - zone->alignment + phase;
-    return start < border + (fits ? zone->room : 0) ? align_below(zone, border, length, phase) : start;
+/* The rule is known to the compiler at both calls, so that nothing is left of the difference. */
+static inline __attribute__((always_inline)) struct addr_hint
+propose(struct zone *zone, struct rule rule, size_t length, uint64_t offset, bool is_long)
+{
+    const uintptr_t phase = (uintptr_t)(offset % rule.alignment);
+    struct addr_hint hint = {0, atomic_load_explicit(&zone->next_ceiling, memory_order_relaxed)};
+
+    do {
+        if (hint.ceiling < 2 * rule.table || hint.ceiling - 2 * rule.table < length)
+            return (struct addr_hint){0, 0};
+        hint.start = is_long ? carve_long(&rule, hint.ceiling, length, phase)
+                             : carve(&rule, hint.ceiling, length, phase);
+        /* The exchange makes threads that run at the same time propose different addresses. */
+    } while (!atomic_compare_exchange_weak_explicit(&zone->next_ceiling, &hint.ceiling, hint.start,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return hint;
 }
 
 struct addr_hint
 mmgi_addr_hint_propose(size_t length, uint64_t offset)
 {
-    struct zone *zone = zone_of(length);
-    const uintptr_t phase = (uintptr_t)(offset % zone->alignment);
-    struct addr_hint hint = {0, atomic_load_explicit(&zone->next_ceiling, memory_order_relaxed)};
+    const struct rule rule = rule_of(length);
 
-    do {
-        if (hint.ceiling < 2 * zone->table || hint.ceiling - 2 * zone->table < length)
-            return (struct addr_hint){0, 0};
-        hint.start = carve(zone, hint.ceiling, length, phase);
-        /* The exchange makes threads that run at the same time propose different addresses. */
-    } while (!atomic_compare_exchange_weak_explicit(&zone->next_ceiling, &hint.ceiling, hint.start,
-                                                    memory_order_relaxed, memory_order_relaxed));
-    return hint;
+    if (length < ADDR_HINT_TABLE_PAGE)
+        return propose(&small_zone, rule, length, offset, false);
+    return propose(&large_zone, rule, length, offset, length > rule.table - rule.room - rule.alignment);
 }
 
 static bool
@@ -103,18 +131,17 @@ mmgi_addr_hint_should_probe(size_t length)
 size_t
 mmgi_addr_hint_probe_size(size_t length)
 {
-    const struct zone *zone = zone_of(length);
+    const struct rule rule = rule_of(length);
 
-    /* room beside a border, for the alignment, and up to the next border below */
-    return 2 * length + 2 * zone->alignment + 2 * zone->table;
+    return 2 * (length + rule.alignment + rule.table); /* room beside a border, and up to the next border below */
 }
 
 void
 mmgi_addr_hint_learn(size_t length, uintptr_t start, size_t room)
 {
-    struct zone *zone = zone_of(length);
+    const uintptr_t table = rule_of(length).table;
 
-    atomic_store_explicit(&zone->next_ceiling, (start + room) / zone->table * zone->table, memory_order_relaxed);
+    atomic_store_explicit(&zone_of(length)->next_ceiling, (start + room) / table * table, memory_order_relaxed);
 }
 
 void
