@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <malloc.h>
@@ -28,6 +29,7 @@ size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 void __gcov_init(void *unused) __attribute__((weak));
 
 #define PATHS_KEPT 64
+#define NOBODY 65534U
 #define CHILD_SECONDS 60
 #define CHILD_SECONDS_SLOW 600
 
@@ -314,6 +316,28 @@ mapping_counts(const char *line, const void *context)
     return inode != 0 || strcmp(protection, "r--p") == 0;
 }
 
+unsigned long
+check_max_mappings(void)
+{
+    unsigned long count = 0;
+    FILE *setting = fopen("/proc/sys/vm/max_map_count", "re");
+    if (setting != NULL) {
+        if (fscanf(setting, "%lu", &count) != 1) {
+            count = 0;
+        }
+        fclose(setting);
+    }
+    return count;
+}
+
+void
+check_become_nobody(void)
+{
+    if (geteuid() == 0) {
+        REQUIRE(setgroups(0, NULL) == 0 && setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+    }
+}
+
 bool
 check_heap(uint64_t *bytes)
 {
@@ -583,6 +607,17 @@ check_pin(mmg_handle handle, uint64_t offset, uint64_t length)
     mmg_span span = MMG_SPAN_INIT;
     REQUIRE_STATUS(mmg_pin(handle, offset, length, &span), MMG_OK);
     return span;
+}
+
+siginfo_t
+check_fault(const uint8_t *address)
+{
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    info.si_signo = SIGBUS;
+    info.si_code = BUS_ADRERR;
+    info.si_addr = (uint8_t *)(uintptr_t)address;
+    return info;
 }
 
 uint8_t

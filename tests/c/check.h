@@ -12,6 +12,7 @@
 #ifndef MMAPGUARD_TESTS_CHECK_H
 #define MMAPGUARD_TESTS_CHECK_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -137,6 +138,10 @@ uint64_t check_scaled(uint64_t count);
 unsigned check_descriptors(void);
 /** Returns the number of mappings of this process that show the file at `path`. */
 unsigned check_mappings_of(const char *path);
+/** Returns how many mappings the kernel allows a process, or 0 where the kernel does not say. */
+unsigned long check_max_mappings(void);
+/** Gives up the rights of root, if this process has them. */
+void check_become_nobody(void);
 /** Stores how many bytes of heap are in use. Returns false where the allocator cannot tell exactly. */
 bool check_heap(uint64_t *bytes);
 /** Returns the size of a page. */
@@ -188,6 +193,8 @@ mmg_options check_backing(uint32_t backing);
 mmg_handle check_open(const char *path, const mmg_options *options);
 /** Views `length` bytes at `offset` of a region. A failure ends the program. */
 mmg_span check_pin(mmg_handle handle, uint64_t offset, uint64_t length);
+/** Returns what the kernel says of a fault at an address, for mmg_handle_fault(). Async-signal-safe. */
+siginfo_t check_fault(const uint8_t *address);
 /** Reads a byte. The optimiser cannot remove the read. */
 uint8_t check_touch(const uint8_t *bytes, uint64_t at);
 /**

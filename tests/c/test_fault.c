@@ -379,13 +379,9 @@ static void
 the_hook_for_hosts_takes_only_faults_in_regions(void)
 {
     static uint8_t own[64];
-    siginfo_t info;
+    siginfo_t info = check_fault(own);
     mmg_stats before = check_stats();
-    memset(&info, 0, sizeof info);
     CHECK_I64(mmg_handle_fault(SIGBUS, NULL, NULL), 0);
-    info.si_signo = SIGBUS;
-    info.si_code = BUS_ADRERR;
-    info.si_addr = own;
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
     info.si_addr = NULL;
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);

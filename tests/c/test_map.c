@@ -270,25 +270,11 @@ running_out_of_address_space_is_a_limit(void)
     CHECK_EXITED(check_child(use_up_address_space, path));
 }
 
-static long
-read_max_map_count(void)
-{
-    long count = 0;
-    FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
-    if (file != NULL) {
-        if (fscanf(file, "%ld", &count) != 1) {
-            count = 0;
-        }
-        fclose(file);
-    }
-    return count;
-}
-
 static void
 use_up_mappings(void *path)
 {
     size_t page = (size_t)check_page();
-    size_t pages = (size_t)read_max_map_count() + 1000;
+    size_t pages = check_max_mappings() + 1000;
     mmg_error error = MMG_ERROR_INIT;
     mmg_handle first = check_open(path, NULL);
     mmg_handle handle = 1;
@@ -322,7 +308,7 @@ running_out_of_mappings_is_a_limit(void)
         check_skip("sanitizers and Valgrind need mappings themselves");
         return;
     }
-    if (read_max_map_count() <= 0 || read_max_map_count() > 1000000) {
+    if (check_max_mappings() == 0 || check_max_mappings() > 1000000) {
         check_skip("vm.max_map_count is too large to be reached");
         return;
     }

@@ -71,12 +71,31 @@ period(void)
     return is_slow() ? 5000 : 100;
 }
 
+/** Calls a handler every few microseconds from now on, and counts anew. */
+static void
+begin_alarms(void (*call)(int))
+{
+    const struct sigaction handler = {.sa_handler = call, .sa_flags = SA_RESTART};
+    const struct itimerval often = {{0, period()}, {0, period()}};
+    wrong = 0;
+    interruptions = 0;
+    REQUIRE(sigaction(SIGALRM, &handler, NULL) == 0);
+    REQUIRE(setitimer(ITIMER_REAL, &often, NULL) == 0);
+}
+
+/** Ends the alarms. No handler must have found anything wrong. */
+static void
+end_alarms(void)
+{
+    const struct itimerval never = {{0, 0}, {0, 0}};
+    REQUIRE(setitimer(ITIMER_REAL, &never, NULL) == 0);
+    REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR); /* an alarm may still be pending */
+    CHECK_I64(wrong, 0);
+}
+
 static void
 pins_of_a_handler_and_of_the_code_it_interrupts_do_not_meet(void)
 {
-    const struct sigaction handler = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
-    const struct itimerval often = {{0, period()}, {0, period()}};
-    const struct itimerval never = {{0, 0}, {0, 0}};
     mmg_options map = check_backing(MMG_BACKING_MAP);
     mmg_options copy = check_backing(MMG_BACKING_COPY);
     const char *path = check_file("file", 100000);
@@ -84,11 +103,8 @@ pins_of_a_handler_and_of_the_code_it_interrupts_do_not_meet(void)
     int wanted = is_slow() ? 200 : 3000;
     handles[0] = check_open(path, &map);
     handles[1] = check_open(path, &copy);
-    wrong = 0;
-    interruptions = 0;
     kept_count = 0;
-    REQUIRE(sigaction(SIGALRM, &handler, NULL) == 0);
-    REQUIRE(setitimer(ITIMER_REAL, &often, NULL) == 0);
+    begin_alarms(on_alarm);
     while (interruptions < wanted) {
         mmg_span spans[12]; /* more spans than a slot has cells */
         for (size_t index = 0; index < 12; index++) {
@@ -101,9 +117,7 @@ pins_of_a_handler_and_of_the_code_it_interrupts_do_not_meet(void)
         REQUIRE_STATUS(mmg_check(handles[rounds % 2]), MMG_OK);
         rounds++;
     }
-    REQUIRE(setitimer(ITIMER_REAL, &never, NULL) == 0);
-    REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR); /* an alarm may still be pending */
-    CHECK_I64(wrong, 0);
+    end_alarms();
     CHECK(rounds > 0);
     CHECK_U64(check_info(handles[0]).pins + check_info(handles[1]).pins, (uint64_t)kept_count);
     for (size_t index = 0; index < (size_t)kept_count; index++) {
@@ -117,20 +131,14 @@ pins_of_a_handler_and_of_the_code_it_interrupts_do_not_meet(void)
 static void
 a_handler_may_pin_while_handles_come_and_go(void)
 {
-    const struct sigaction handler = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
-    const struct itimerval often = {{0, period()}, {0, period()}};
-    const struct itimerval never = {{0, 0}, {0, 0}};
     mmg_options map = check_backing(MMG_BACKING_MAP);
     mmg_options copy = check_backing(MMG_BACKING_COPY);
     const char *path = check_file("file", 100000);
     int wanted = is_slow() ? 200 : 2000;
     handles[0] = check_open(path, &map);
     handles[1] = check_open(path, &copy);
-    wrong = 0;
-    interruptions = 0;
     kept_count = 64;
-    REQUIRE(sigaction(SIGALRM, &handler, NULL) == 0);
-    REQUIRE(setitimer(ITIMER_REAL, &often, NULL) == 0);
+    begin_alarms(on_alarm);
     while (interruptions < wanted) {
         mmg_handle other = check_open(path, interruptions % 2 == 0 ? &map : &copy);
         mmg_span span = MMG_SPAN_INIT;
@@ -139,9 +147,7 @@ a_handler_may_pin_while_handles_come_and_go(void)
         REQUIRE(span.data[99] == check_byte(99));
         REQUIRE_STATUS(mmg_unpin(&span), MMG_OK);
     }
-    REQUIRE(setitimer(ITIMER_REAL, &never, NULL) == 0);
-    REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR); /* an alarm may still be pending */
-    CHECK_I64(wrong, 0);
+    end_alarms();
     CHECK_STATUS(mmg_close(handles[0], MMG_CLOSE_STRICT), MMG_OK);
     CHECK_STATUS(mmg_close(handles[1], MMG_CLOSE_STRICT), MMG_OK);
 }
@@ -183,8 +189,6 @@ on_alarm_with_losses(int signal_number)
 /** The code below the handler makes the same calls, and finds one new loss after another. */
 CHECK_IN_A_CHILD(what_is_safe_is_safe_while_bytes_are_lost)
 {
-    const struct sigaction handler = {.sa_handler = on_alarm_with_losses, .sa_flags = SA_RESTART};
-    const struct itimerval often = {{0, period()}, {0, period()}};
     mmg_options map = check_backing(MMG_BACKING_MAP);
     const char *lossy = check_file("lossy", LOSSY);
     int wanted = check_is_slow() ? 200 : 3000;
@@ -193,8 +197,7 @@ CHECK_IN_A_CHILD(what_is_safe_is_safe_while_bytes_are_lost)
     mmg_span all = check_pin(handles[0], 0, MMG_TO_END);
     check_truncate(lossy, page);
     REQUIRE(check_touch(all.data, page) == 0);
-    REQUIRE(sigaction(SIGALRM, &handler, NULL) == 0);
-    REQUIRE(setitimer(ITIMER_REAL, &often, NULL) == 0);
+    begin_alarms(on_alarm_with_losses);
     while (interruptions < wanted) {
         const char *path = check_file("file", 3 * page);
         mmg_handle handle = check_open(path, &map);
@@ -207,8 +210,7 @@ CHECK_IN_A_CHILD(what_is_safe_is_safe_while_bytes_are_lost)
         REQUIRE_STATUS(mmg_unpin(&span), MMG_OK);
         REQUIRE_STATUS(mmg_close(handle, 0), MMG_OK);
     }
-    REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR);
-    CHECK_I64(wrong, 0);
+    end_alarms();
     CHECK_STATUS(mmg_unpin(&all), MMG_E_TRUNCATED);
     CHECK_STATUS(mmg_close(handles[0], MMG_CLOSE_STRICT), MMG_OK);
 }
@@ -228,16 +230,11 @@ on_alarm_with_leases(int signal_number)
 static void
 the_counters_may_be_read_while_leases_come_and_go(void)
 {
-    const struct sigaction handler = {.sa_handler = on_alarm_with_leases, .sa_flags = SA_RESTART};
-    const struct itimerval often = {{0, period()}, {0, period()}};
     mmg_options stable = check_backing(MMG_BACKING_MAP);
     const char *path = check_file("file", 300000);
     int wanted = check_is_slow() ? 200 : 3000;
     stable.guarantee = MMG_GUARANTEE_STABLE;
-    wrong = 0;
-    interruptions = 0;
-    REQUIRE(sigaction(SIGALRM, &handler, NULL) == 0);
-    REQUIRE(setitimer(ITIMER_REAL, &often, NULL) == 0);
+    begin_alarms(on_alarm_with_leases);
     while (interruptions < wanted) {
         mmg_handle handle = check_open(path, &stable);
         if (check_info(handle).means != MMG_MEANS_LEASE) {
@@ -246,8 +243,7 @@ the_counters_may_be_read_while_leases_come_and_go(void)
         }
         REQUIRE_STATUS(mmg_close(handle, 0), MMG_OK);
     }
-    REQUIRE(signal(SIGALRM, SIG_IGN) != SIG_ERR);
-    CHECK_I64(wrong, 0);
+    end_alarms();
 }
 
 static atomic_bool is_stopped, may_go_on, is_over;

@@ -130,9 +130,7 @@ as_nobody(void *path)
 {
     mmg_handle handle = 1;
     mmg_error error = MMG_ERROR_INIT;
-    if (geteuid() == 0) {
-        REQUIRE(setgid(65534) == 0 && setuid(65534) == 0);
-    }
+    check_become_nobody();
     CHECK_STATUS(mmg_open(path, NULL, &handle, &error), MMG_E_PERMISSION);
     CHECK_U64(handle, 0);
     CHECK_I64(error.os_code, EACCES);

@@ -278,15 +278,9 @@ lose_on_a_small_stack(void *unused)
 static void
 a_list_of_60_000_mappings_needs_no_stack(void)
 {
-    unsigned long most = 0;
-    FILE *setting = fopen("/proc/sys/vm/max_map_count", "r");
-    if (setting != NULL) {
-        REQUIRE(fscanf(setting, "%lu", &most) == 1);
-        fclose(setting);
-    }
     if (check_is_slow()) {
         check_skip("sanitizers need more stack, and mappings of their own");
-    } else if (most < NEIGHBOURS + 1000) {
+    } else if (check_max_mappings() < NEIGHBOURS + 1000) {
         check_skip("vm.max_map_count allows fewer than 61 000 mappings");
     } else if (may_run(false)) {
         check_file("small", check_page());

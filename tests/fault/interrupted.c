@@ -98,11 +98,7 @@ read_when_told(void *argument __attribute__((unused)))
     }
     const uint8_t *byte = reader.data + 20 * check_page();
     if (reader.asks) {
-        siginfo_t info;
-        memset(&info, 0, sizeof info);
-        info.si_signo = SIGBUS;
-        info.si_code = BUS_ADRERR;
-        info.si_addr = (uint8_t *)(uintptr_t)byte;
+        siginfo_t info = check_fault(byte);
         if (mmg_handle_fault(SIGBUS, &info, NULL) != 1) {
             return NULL;
         }

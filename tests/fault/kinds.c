@@ -181,8 +181,7 @@ a_device_is_left_alone(void)
         uint8_t *bytes = mmap(NULL, 4 * check_page(), PROT_READ | PROT_WRITE, sharing[index], zero, 0);
         REQUIRE(bytes != MAP_FAILED);
         close(zero);
-        siginfo_t info = {.si_signo = SIGBUS, .si_code = BUS_ADRERR};
-        info.si_addr = bytes + check_page();
+        siginfo_t info = check_fault(bytes + check_page());
         memset(bytes, 42, 4 * check_page());
         REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_FILES, MMG_PROCESS_SHARED_WRITABLE), MMG_OK);
         const uint64_t mark = ledger_mark();
@@ -194,13 +193,22 @@ a_device_is_left_alone(void)
     }
 }
 
+/** Maps a new memfd, and stores its descriptor. */
+static uint8_t *
+map_memfd(int *descriptor)
+{
+    *descriptor = memfd_create("cut", MFD_CLOEXEC);
+    REQUIRE(*descriptor >= 0 && ftruncate(*descriptor, (off_t)whole()) == 0);
+    uint8_t *bytes = mmap(NULL, whole(), PROT_READ, MAP_SHARED, *descriptor, 0);
+    REQUIRE(bytes != MAP_FAILED);
+    return bytes;
+}
+
 static void
 cut_a_memfd(void *how)
 {
-    int descriptor = memfd_create("cut", MFD_CLOEXEC);
-    REQUIRE(descriptor >= 0 && ftruncate(descriptor, (off_t)whole()) == 0);
-    uint8_t *bytes = mmap(NULL, whole(), PROT_READ, MAP_SHARED, descriptor, 0);
-    REQUIRE(bytes != MAP_FAILED);
+    int descriptor = -1;
+    uint8_t *bytes = map_memfd(&descriptor);
     guard(*(enum guarding *)how);
     REQUIRE(ftruncate(descriptor, (off_t)check_page()) == 0);
     touch(bytes, whole() - 1);
@@ -222,10 +230,8 @@ a_memfd_is_adopted_with_its_descriptor(void)
     }
     mmg_handle handle = 0;
     mmg_loss losses[LOSSES];
-    int descriptor = memfd_create("cut", MFD_CLOEXEC);
-    REQUIRE(descriptor >= 0 && ftruncate(descriptor, (off_t)whole()) == 0);
-    uint8_t *bytes = mmap(NULL, whole(), PROT_READ, MAP_SHARED, descriptor, 0);
-    REQUIRE(bytes != MAP_FAILED);
+    int descriptor = -1;
+    uint8_t *bytes = map_memfd(&descriptor);
     REQUIRE_STATUS(mmg_adopt(bytes, whole(), descriptor, NULL, &handle, NULL), MMG_OK);
     const uint64_t mark = ledger_mark();
     REQUIRE(ftruncate(descriptor, (off_t)check_page()) == 0);
@@ -307,14 +313,22 @@ reserve_huge_pages(long count)
 
 static const char *folder;
 
+/** Creates a file in the folder, or gives an old one this size. Returns its descriptor. */
+static int
+file_in_folder(const char *name, size_t size, char *path, size_t room)
+{
+    snprintf(path, room, "%s/%s", folder, name);
+    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    REQUIRE(descriptor >= 0 && ftruncate(descriptor, (off_t)size) == 0);
+    return descriptor;
+}
+
 static void
 cut_a_file_of_huge_pages(void *how)
 {
     char path[4096];
-    snprintf(path, sizeof path, "%s/file", folder);
     const size_t huge = (size_t)2 << 20;
-    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    REQUIRE(descriptor >= 0 && ftruncate(descriptor, (off_t)(2 * huge)) == 0);
+    int descriptor = file_in_folder("file", 2 * huge, path, sizeof path);
     uint8_t *bytes = mmap(NULL, 2 * huge, PROT_READ, MAP_SHARED, descriptor, 0);
     REQUIRE(bytes != MAP_FAILED);
     touch(bytes, 2 * huge - 1);
@@ -332,10 +346,8 @@ static bool
 maps_huge_pages(void)
 {
     char path[4096];
-    snprintf(path, sizeof path, "%s/probe", folder);
     const size_t huge = (size_t)2 << 20;
-    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    REQUIRE(descriptor >= 0 && ftruncate(descriptor, (off_t)huge) == 0);
+    int descriptor = file_in_folder("probe", huge, path, sizeof path);
     uint8_t *bytes = mmap(NULL, huge, PROT_READ, MAP_SHARED, descriptor, 0);
     if (bytes != MAP_FAILED) {
         REQUIRE(munmap(bytes, huge) == 0);
@@ -526,11 +538,8 @@ ranges_of_userfaultfd_are_passed_on(void)
 static void
 poison(const uint8_t *address)
 {
-    siginfo_t info;
-    memset(&info, 0, sizeof info);
-    info.si_signo = SIGBUS;
+    siginfo_t info = check_fault(address);
     info.si_code = BUS_MCEERR_AR;
-    info.si_addr = (uint8_t *)(uintptr_t)address;
     info.si_addr_lsb = (short)__builtin_ctzll(check_page());
     REQUIRE(syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), SIGBUS, &info) == 0);
 }

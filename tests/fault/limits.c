@@ -6,10 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -34,15 +32,22 @@ open_and_pin(uint64_t pages)
     REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
 }
 
+/** Reads a byte of each page of a range, all of which must be zeros. */
+static void
+read_zeros(const uint8_t *bytes, uint64_t first, uint64_t end)
+{
+    for (uint64_t at = first; at < end; at++) {
+        REQUIRE(check_touch(bytes, at * check_page()) == 0);
+    }
+}
+
 /** Cuts the file and reads all of it. */
 static void
 lose(uint64_t pages, uint64_t kept)
 {
     check_truncate(path, kept * check_page());
-    for (uint64_t at = 0; at < pages; at++) {
-        REQUIRE(*(const volatile uint8_t *)(span.data + at * check_page()) ==
-                (at < kept ? check_byte(at * check_page()) : 0));
-    }
+    REQUIRE(check_is_pattern(span.data, 0, kept * check_page()));
+    read_zeros(span.data, kept, pages);
     CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
@@ -82,8 +87,7 @@ run_out_of_mappings_with_a_hole(void *argument __attribute__((unused)))
 {
     open_and_pin(PAGES);
     use_up_mappings();
-    siginfo_t info = {.si_signo = SIGBUS, .si_code = BUS_ADRERR};
-    info.si_addr = (uint8_t *)(uintptr_t)(span.data + 30 * check_page());
+    siginfo_t info = check_fault(span.data + 30 * check_page());
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 1);
     CHECK(check_is_zero(span.data + 30 * check_page(), check_page()));
     CHECK(check_is_pattern(span.data, 0, 30 * check_page()));
@@ -130,9 +134,7 @@ run_out_of_mappings_and_spares(void *argument)
     use_up_mappings();
     for (unsigned i = 0; i < MANY; i++) {
         REQUIRE(ftruncate(descriptors[i], (off_t)(kept * check_page())) == 0);
-        for (uint64_t at = kept; at < PAGES; at++) {
-            REQUIRE(*(const volatile uint8_t *)(spans[i].data + at * check_page()) == 0);
-        }
+        read_zeros(spans[i].data, kept, PAGES);
         const uint64_t first = check_info(handles[i]).fault_offset;
         REQUIRE(first == 0 || first == kept * check_page());
         given_up += first == 0;
@@ -179,14 +181,10 @@ open_without_mappings(void *argument __attribute__((unused)))
 static void
 without_a_mapping_left_a_loss_is_contained(void)
 {
-    unsigned long most = 0;
-    FILE *setting = fopen("/proc/sys/vm/max_map_count", "re");
     if (!may_run()) {
         return;
     }
-    REQUIRE(setting != NULL && fscanf(setting, "%lu", &most) == 1);
-    fclose(setting);
-    if (most > 1000000) {
+    if (check_max_mappings() > 1000000) {
         check_skip("this system allows more than a million mappings");
         return;
     }
@@ -211,14 +209,12 @@ run_out_of_space(void *argument)
     open_and_pin(PAGES);
     int descriptor = open(path, O_RDWR | O_CLOEXEC);
     REQUIRE(descriptor >= 0);
-    if (hard && getuid() == 0) { /* root could raise the limit again */
-        REQUIRE(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0);
+    if (hard) {
+        check_become_nobody(); /* root could raise the limit again */
     }
     REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
     REQUIRE(ftruncate(descriptor, (off_t)((PAGES - 4) * check_page())) == 0);
-    for (uint64_t at = PAGES - 4; at < PAGES; at++) {
-        REQUIRE(*(const volatile uint8_t *)(span.data + at * check_page()) == 0);
-    }
+    read_zeros(span.data, PAGES - 4, PAGES);
     CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
     CHECK_U64(check_info(handle).faults, hard ? 4 : 1);
     REQUIRE(getrlimit(RLIMIT_AS, &after) == 0);
@@ -253,17 +249,13 @@ lock_everything(void *argument __attribute__((unused)))
     REQUIRE(chmod(path, 0666) == 0);
     int descriptor = open(path, O_RDWR | O_CLOEXEC);
     REQUIRE(descriptor >= 0);
-    if (getuid() == 0) { /* root has no such limit */
-        REQUIRE(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0);
-    }
+    check_become_nobody(); /* root has no such limit */
     REQUIRE(mlockall(MCL_FUTURE) == 0);
     mmg_options options = check_backing(MMG_BACKING_MAP);
     REQUIRE_STATUS(mmg_open_fd(descriptor, &options, &handle, NULL), MMG_OK);
     REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
     REQUIRE(ftruncate(descriptor, (off_t)check_page()) == 0);
-    for (uint64_t at = 1; at < pages; at++) {
-        REQUIRE(*(const volatile uint8_t *)(span.data + at * check_page()) == 0);
-    }
+    read_zeros(span.data, 1, pages);
     CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
 }
 

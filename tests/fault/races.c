@@ -596,18 +596,6 @@ a_forked_child_contains_its_own(void)
     CHECK_STATUS(mmg_close(inherited.handle, 0), MMG_OK);
 }
 
-/** Returns the siginfo of a fault at this address, for mmg_handle_fault(). */
-static siginfo_t
-fault_at(const uint8_t *address)
-{
-    siginfo_t info;
-    memset(&info, 0, sizeof info);
-    info.si_signo = SIGBUS;
-    info.si_code = BUS_ADRERR;
-    info.si_addr = (uint8_t *)(uintptr_t)address;
-    return info;
-}
-
 static struct {
     const uint8_t *_Atomic address;
     _Atomic uint64_t contained;
@@ -627,7 +615,7 @@ hand_in_faults(void *argument __attribute__((unused)))
             sched_yield();
             continue;
         }
-        siginfo_t info = fault_at(address);
+        siginfo_t info = check_fault(address);
         atomic_fetch_add(&handed.contained, (uint64_t)mmg_handle_fault(SIGBUS, &info, NULL));
     }
     return NULL;

@@ -107,8 +107,7 @@ open_and_cut(void)
 static void
 lose(void)
 {
-    siginfo_t info = {.si_signo = SIGBUS, .si_code = BUS_ADRERR};
-    info.si_addr = (uint8_t *)(uintptr_t)(span.data + 3 * check_page());
+    siginfo_t info = check_fault(span.data + 3 * check_page());
     CHECK(((const volatile uint8_t *)span.data)[20 * check_page()] == 0);
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 1);
     CHECK(((const volatile uint8_t *)span.data)[3 * check_page()] == 0);

@@ -152,15 +152,22 @@ CHECK_IN_A_CHILD(the_host_can_install_first)
     mmg_close(handle, 0);
 }
 
+/** Opens a file with these flags, cuts it, and reads: the guard must not be there. */
 static void
-read_unguarded(void *argument __attribute__((unused)))
+lose_without_the_guard(uint64_t flags)
 {
     const char *path = check_file("big", file_size());
     signal(SIGBUS, SIG_DFL);
-    mmg_handle handle = open_with(path, MMG_BACKING_MAP, MMG_FLAG_NO_FAULT_GUARD);
+    mmg_handle handle = open_with(path, MMG_BACKING_MAP, flags);
     mmg_span span = check_pin(handle, 0, MMG_TO_END);
     check_truncate(path, 0);
     CHECK(check_touch(span.data, 0) == 0);
+}
+
+static void
+read_unguarded(void *argument __attribute__((unused)))
+{
+    lose_without_the_guard(MMG_FLAG_NO_FAULT_GUARD);
 }
 
 static void
@@ -309,12 +316,7 @@ static void
 read_disabled(void *argument __attribute__((unused)))
 {
     REQUIRE(setenv("MMAPGUARD_NO_SIGNAL", "1", 1) == 0);
-    const char *path = check_file("big", file_size());
-    signal(SIGBUS, SIG_DFL);
-    mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
-    mmg_span span = check_pin(handle, 0, MMG_TO_END);
-    check_truncate(path, 0);
-    CHECK(check_touch(span.data, 0) == 0);
+    lose_without_the_guard(0);
 }
 
 static void
@@ -517,13 +519,9 @@ CHECK_IN_A_CHILD(the_hook_refuses_faults_outside_the_mappings_of_the_library)
     const char *path = check_file("big", file_size());
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
     mmg_span span = check_pin(handle, 0, MMG_TO_END);
-    siginfo_t info;
-    memset(&info, 0, sizeof info);
-    info.si_signo = SIGBUS;
-    info.si_code = BUS_ADRERR;
+    siginfo_t info = check_fault(NULL);
     errno = MARK;
     CHECK_I64(mmg_handle_fault(SIGBUS, NULL, NULL), 0);
-    info.si_addr = NULL;
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
     info.si_addr = &info;
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
@@ -549,8 +547,7 @@ CHECK_IN_A_CHILD(the_hook_refuses_faults_outside_the_mappings_of_the_library)
     CHECK_U64(check_info(handle).faults, 0);
     uint8_t *gone = (uint8_t *)(uintptr_t)span.data;
     mmg_close(handle, 0);
-    info.si_code = BUS_ADRERR;
-    info.si_addr = gone;
+    info = check_fault(gone);
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
 }
 
@@ -562,16 +559,12 @@ lose_a_page_that_is_back(const char *path, bool was_cut)
     const mmg_status cause = was_cut ? MMG_E_TRUNCATED : MMG_E_IO;
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
     mmg_span whole = check_pin(handle, 0, MMG_TO_END);
-    siginfo_t info;
+    siginfo_t info = check_fault(whole.data + 20 * page + 5);
     if (was_cut) {
         usleep(20000); /* file times advance in clock ticks */
         check_truncate(path, page);
         check_truncate(path, file_size());
     }
-    memset(&info, 0, sizeof info);
-    info.si_signo = SIGBUS;
-    info.si_code = BUS_ADRERR;
-    info.si_addr = (uint8_t *)(uintptr_t)whole.data + 20 * page + 5;
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 1);
     CHECK(check_is_zero(whole.data + 20 * page, page));
     if (!was_cut) {
@@ -606,17 +599,13 @@ CHECK_IN_A_CHILD(a_run_of_failing_pages_is_given_up_in_growing_steps)
     for (int backwards = 0; backwards < 2; backwards++) {
         mmg_handle handle = open_with(check_file("big", file_size()), MMG_BACKING_MAP, 0);
         mmg_span whole = check_pin(handle, 0, MMG_TO_END);
-        siginfo_t info;
         uint64_t faults = 0;
-        memset(&info, 0, sizeof info);
-        info.si_signo = SIGBUS;
-        info.si_code = BUS_ADRERR;
         for (uint64_t index = 8; index < PAGES; index++) {
             uint64_t at = backwards != 0 ? PAGES - 1 - index + 8 : index;
             if (check_is_zero(whole.data + at * page, page)) {
                 continue;
             }
-            info.si_addr = (uint8_t *)(uintptr_t)whole.data + at * page;
+            siginfo_t info = check_fault(whole.data + at * page);
             CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 1);
             CHECK(check_is_zero(whole.data + at * page, page));
             faults++;
