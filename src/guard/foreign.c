@@ -30,6 +30,7 @@ static _Atomic unsigned long long contained;
 /* A fault in a foreign mapping, and what is known about the mapping. */
 struct foreign {
     struct map_area area;
+    int list;                    /* the list of mappings, open from the first question to the last */
     struct map_scratch *scratch; /* holds the path of the file */
     uintptr_t fault;             /* start of the page that the instruction touched */
     size_t page;
@@ -193,12 +194,12 @@ tell(const struct foreign *f, uintptr_t from, uintptr_t to, mmg_status cause)
  * Returns true when the range from `from` to `to` still shows the same file, with the same access, at the same offset.
  */
 static bool
-is_unchanged(const struct foreign *f, int list, uintptr_t from, uintptr_t to)
+is_unchanged(const struct foreign *f, uintptr_t from, uintptr_t to)
 {
     const struct map_area *then = &f->area;
     struct map_area now;
 
-    return mmgi_map_list_find(list, f->fault, NULL, f->scratch->text, &now) == 0 && now.start <= from &&
+    return mmgi_map_list_find(f->list, f->fault, NULL, f->scratch->text, &now) == 0 && now.start <= from &&
            now.end >= to && now.inode == then->inode && now.device == then->device && now.access == then->access &&
            now.is_shared == then->is_shared && now.offset - now.start == then->offset - then->start;
 }
@@ -211,19 +212,19 @@ is_unchanged(const struct foreign *f, int list, uintptr_t from, uintptr_t to)
  * for it before it asks.
  */
 static enum verdict
-replace_in_turn(const struct foreign *f, int list, uintptr_t from, uintptr_t to, uintptr_t lost_from, mmg_status cause)
+replace_in_turn(const struct foreign *f, uintptr_t from, uintptr_t to, uintptr_t lost_from, mmg_status cause)
 {
     unsigned char *start = (unsigned char *)from,
                   *fault = (unsigned char *)f->fault; /* addresses inside the mapping, from the kernel */
 
     if (f->area.is_from_list)
         mmgi_map_await_changes();
-    if (!is_unchanged(f, list, from, to))
+    if (!is_unchanged(f, from, to))
         return VERDICT_RETRY;
     tell(f, lost_from, to, cause);
     if (!f->area.is_from_list) {
         mmgi_map_await_changes();
-        if (!is_unchanged(f, list, from, to))
+        if (!is_unchanged(f, from, to))
             return VERDICT_RETRY;
     }
     return mmgi_spares_replace_at_last(start, to - from, fault, f->area.access) == REPLACED_NOTHING ? VERDICT_PASS_ON
@@ -236,12 +237,7 @@ replace(const struct foreign *f, uintptr_t from, uintptr_t to, uintptr_t lost_fr
 {
     if (!mmgi_ask_begin_replacing())
         return VERDICT_PASS_ON;
-    int list;
-    enum verdict verdict = VERDICT_PASS_ON;
-    if (mmgi_map_list_open(&list) == 0) {
-        verdict = replace_in_turn(f, list, from, to, lost_from, cause);
-        mmgi_map_list_close(list);
-    }
+    enum verdict verdict = replace_in_turn(f, from, to, lost_from, cause);
     mmgi_ask_end_replacing();
     return verdict;
 }
@@ -279,7 +275,8 @@ judge(struct foreign *f, uint32_t flags, size_t poisoned)
         return VERDICT_PASS_ON;
     /* Pages of a program or a library are not replaced. The code of a library is nearly always mapped beside its data,
        so only a file with the header of a program costs a look at all mappings. */
-    if (mmgi_map_is_loaded(&f->area, f->is_named && mmgi_file_is_program(f->scratch->path), f->scratch->text))
+    bool is_program = f->is_named && f->file_size > 0 && mmgi_file_is_program(f->scratch->path);
+    if (mmgi_map_is_loaded(f->list, &f->area, is_program, f->scratch->text))
         return VERDICT_PASS_ON;
     if (f->is_guess && !f->is_named)
         return VERDICT_PASS_ON; /* pages that are withheld on purpose would look like a tail that is lost */
@@ -295,11 +292,11 @@ judge(struct foreign *f, uint32_t flags, size_t poisoned)
 }
 
 static enum verdict
-look_and_contain(uintptr_t address, size_t poisoned, uint32_t flags, struct map_scratch *scratch)
+look_and_contain(uintptr_t address, int list, size_t poisoned, uint32_t flags, struct map_scratch *scratch)
 {
     const size_t page = mmgi_map_page_size();
-    struct foreign f = {.scratch = scratch, .fault = address / page * page, .page = page};
-    int os_code = mmgi_map_find(address, scratch->path, scratch->text, &f.area);
+    struct foreign f = {.list = list, .scratch = scratch, .fault = address / page * page, .page = page};
+    int os_code = mmgi_map_list_find(list, address, scratch->path, scratch->text, &f.area);
 
     if (os_code != 0 && os_code != ENOENT)
         return VERDICT_PASS_ON;
@@ -320,10 +317,13 @@ mmgi_foreign_contain(void *address, size_t poisoned)
     const uint64_t before = mmgi_signal_block_all();
     struct map_scratch *scratch = mmgi_ask_begin();
     enum verdict verdict = VERDICT_PASS_ON;
-    if (scratch != NULL) {
-        verdict = look_and_contain((uintptr_t)address, poisoned, flags, scratch);
-        mmgi_ask_end(scratch);
+    int list;
+    if (scratch != NULL && mmgi_map_list_open(&list) == 0) {
+        verdict = look_and_contain((uintptr_t)address, list, poisoned, flags, scratch);
+        mmgi_map_list_close(list);
     }
+    if (scratch != NULL)
+        mmgi_ask_end(scratch);
     mmgi_signal_unblock(before);
     if (verdict == VERDICT_RETRY)
         return mmgi_ask_may_retry((uintptr_t)address);
@@ -344,7 +344,7 @@ static unsigned
 contain_tails(int list, uint32_t flags, struct map_scratch *scratch)
 {
     const size_t page = mmgi_map_page_size();
-    struct foreign f = {.scratch = scratch, .page = page, .is_guess = true};
+    struct foreign f = {.list = list, .scratch = scratch, .page = page, .is_guess = true};
     unsigned found = 0;
 
     while (mmgi_map_list_next(list, f.area.end, has_lost_its_end, scratch->path, scratch->text, &f.area) == 0) {

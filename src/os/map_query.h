@@ -65,7 +65,7 @@ int mmgi_map_list_next(int list, uintptr_t address, bool (*is_wanted)(const stru
  * beside it. With `everywhere` set, code of that file anywhere in the process counts, which costs a look at all
  * mappings.
  */
-bool mmgi_map_is_loaded(const struct map_area *area, bool everywhere, char *text);
+bool mmgi_map_is_loaded(int list, const struct map_area *area, bool everywhere, char *text);
 
 /**
  * Returns true when a page of a range shows no byte of a file: a private page that was written to, or a page that was

@@ -67,6 +67,19 @@ look_at_rest(const mmg_options *options, const struct report *report, struct ado
     return MMG_OK;
 }
 
+/* Returns true when the mapping is a part of a program or a library, and when that cannot be known. */
+static bool
+is_loaded(struct adoption *adoption)
+{
+    int list;
+
+    if (mmgi_map_list_open(&list) != 0)
+        return true;
+    bool result = mmgi_map_is_loaded(list, &adoption->area, true, adoption->scratch.text);
+    mmgi_map_list_close(list);
+    return result;
+}
+
 mmg_status
 mmgi_adoption_find(const mmg_options *options, const struct report *report, struct adoption *adoption)
 {
@@ -90,7 +103,7 @@ mmgi_adoption_find(const mmg_options *options, const struct report *report, stru
     adoption->offset = area->offset + (address - area->start);
     adoption->is_writable = (area->access & MAP_ACCESS_WRITE) != 0;
     mmg_status status = look_at_rest(options, report, adoption);
-    if (status == MMG_OK && mmgi_map_is_loaded(area, true, adoption->scratch.text))
+    if (status == MMG_OK && is_loaded(adoption))
         return refuse(report, MMG_E_NOT_MAPPABLE, "is a part of a program or of a library");
     return status;
 }

@@ -271,20 +271,12 @@ has_code_in_list(int fd, const struct map_area *area, char *text)
 }
 
 bool
-mmgi_map_is_loaded(const struct map_area *area, bool everywhere, char *text)
+mmgi_map_is_loaded(int list, const struct map_area *area, bool everywhere, char *text)
 {
-    struct map_area again;
-    bool result;
-    int fd;
-
-    if (list_open(&fd) != 0)
-        return true; /* the answer is not known, so the caller must leave the area alone */
-    if (is_unknown(query(fd, area->start, 0, NULL, &again)))
-        result = has_code_in_list(fd, area, text);
-    else
-        result = everywhere ? has_code_anywhere(fd, area) : has_code_beside(fd, area);
-    list_close(fd);
-    return result;
+    if (!area->is_from_list)
+        return everywhere ? has_code_anywhere(list, area) : has_code_beside(list, area);
+    lseek(list, 0, SEEK_SET);
+    return has_code_in_list(list, area, text);
 }
 
 bool

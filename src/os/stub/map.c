@@ -137,8 +137,9 @@ mmgi_map_list_close(int list)
 }
 
 bool
-mmgi_map_is_loaded(const struct map_area *area, bool everywhere, char *text)
+mmgi_map_is_loaded(int list, const struct map_area *area, bool everywhere, char *text)
 {
+    (void)list;
     (void)area;
     (void)everywhere;
     (void)text;
