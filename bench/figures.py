@@ -12,6 +12,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 OURS, NO_LOCK, COMPAT = "mmapguard", "mmapguard, no lock", "mmapguard-compat"
 MMAP, READ, CONTENTS = "by hand, mmap", "by hand, read", "g_file_get_contents"
 MMAP_GUARD, SEARCH = "mmap-guard 0.2", "by hand, binary search"
+OWN_MAPPING = "its own mapping"
 FASTEST = "the fastest other"
 
 
@@ -128,6 +129,8 @@ def targets(ours: Series) -> list[tuple[str, str, float]]:
         return [(OURS, "memchr::memmem", limit), (OURS, "glibc memmem", limit if limit > 1.5 else 1.1)]
     if ours.work in ("contain", "losses"):
         return [(OURS, SEARCH, 1.3)]
+    if ours.work == "foreign":
+        return [(OURS, OWN_MAPPING, 2.0)]
     if ours.work == "W3":
         return [(OURS, MMAP, 1.01), (OURS, "read, 1 MiB blocks", 1.00)]
     return [(OURS, MMAP, 1.05)] if ours.work == "W7" else []

@@ -112,6 +112,7 @@ main(int argc, char **argv)
         {"pin", work_pin},
         {"truncation", work_truncation},
         {"losses", work_losses},
+        {"foreign", work_foreign},
     };
     measure_counts = argc > 1 && strcmp(argv[1], "--count") == 0;
     if (measure_counts) {

@@ -29,6 +29,7 @@ COMPARED = {
     "W7": "open/close storm",
     "contain": "containment of a loss",
     "losses": "losses in a crowd",
+    "foreign": "losses of mappings that other code made",
 }
 REMARKS = {
     "W1": "Every byte is touched up to 1 MiB, one byte of each page above. Those that copy take part up to 16 MiB.",
@@ -38,6 +39,7 @@ REMARKS = {
     "W3": "Through a mapping that was just made, and through one that stands.",
     "W7": "Size × threads; the time by the clock for one file.",
     "losses": "Of 60 000 mappings; by the clock.",
+    "foreign": "100 GB are cut to nothing under a mapping that other code made, and under one of the library's own.",
     "contain": "From the touch of a lost page to its result, by the clock. By hand: a handler with a binary search.",
 }
 
@@ -278,13 +280,20 @@ def report(results: Results, about: dict[str, Any], files: dict[str, str], langu
         "## All figures\n\nEach against the fastest of the others, whatever that one promises.\n\n"
         + all_figures(results),
     ]
-    labels = {"find": by_task, "W3": by_task, "W7": by_threads, "contain": by_task, "losses": by_task}
+    labels = {
+        "find": by_task,
+        "W3": by_task,
+        "W7": by_threads,
+        "contain": by_task,
+        "losses": by_task,
+        "foreign": by_task,
+    }
     for work, title in COMPARED.items():
         figures = [figure for figure in results.figures(work) if OURS in figure]
         if not figures:
             continue
         head, rows = matrix(figures, labels.get(work, by_size))
-        if work in ("find", "contain", "losses"):
+        if work in ("find", "contain", "losses", "foreign"):
             head, *rows = [list(row) for row in zip(head, *rows, strict=True)]
         parts.append(f"## {title[0].upper()}{title[1:]}\n\n{REMARKS[work]}\n")
         if work in files:

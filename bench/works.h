@@ -32,5 +32,6 @@ bool work_storm(void);      /* W7: open and close from several threads */
 bool work_pin(void);        /* pin + unpin */
 bool work_truncation(void); /* from the touch of a lost page to the recovery, under a map of 100 GB */
 bool work_losses(void);     /* the same for one of 60 000 mappings */
+bool work_foreign(void);    /* the same for a mapping that other code has made */
 
 #endif

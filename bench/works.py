@@ -214,6 +214,13 @@ def report_losses(run: Run) -> None:
     show(run, list(run.results.figures("losses")), by_task, turned=True)
 
 
+def report_foreign(run: Run) -> None:
+    """Report the cut of a mapping that other code has made, against that of a region."""
+    run.measure("foreign")
+    run.screen.heading("Foreign", "100 GB cut to nothing under a mapping of other code, from touch to result")
+    show(run, list(run.results.figures("foreign")), by_task, turned=True)
+
+
 def report_memory(run: Run) -> None:
     """Report W6: what a live handle costs."""
     run.measure("memory")
@@ -378,6 +385,7 @@ WORKS: dict[str, Callable[[Run], None]] = {
     "pin": report_pin,
     "contain": report_contain,
     "losses": report_losses,
+    "foreign": report_foreign,
     "memory": report_memory,
     "survival": report_survival,
     "guard": report_guard,
