@@ -133,6 +133,19 @@ def test_the_writing_end_of_a_pipe_is_refused_and_not_waited_for(call: Any) -> N
     os.close(outlet)
 
 
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_socket_without_a_connection_is_refused_and_not_waited_for(listens: bool) -> None:
+    with socket.socket() as alone:
+        if listens:
+            alone.bind(("127.0.0.1", 0))
+            alone.listen()
+        for source in (alone, alone.fileno()):
+            with pytest.raises(OSError, match="not connected") as caught:
+                mmapguard.open(source)
+            assert caught.value.errno == errno.ENOTCONN
+        assert alone.fileno() >= 0
+
+
 def test_an_error_names_the_stream_and_not_its_memory_file(tmp_path: Path) -> None:
     inlet = _pipe(b"short")
     with pytest.raises(ValueError, match=rf"^descriptor {inlet}: read: ended before the window did"):

@@ -96,6 +96,14 @@ def _collect(reader: _Reader, memory: int, window: tuple[int, int], cap: int, mo
     return done
 
 
+def _listens(fd: int) -> bool:
+    """Return True for a socket that accepts connections and has no bytes, so that poll(2) waits for a connection."""
+    import socket
+
+    with socket.socket(fileno=os.dup(fd)) as duplicate:
+        return bool(duplicate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
 def _opened(path: bytes, flags: int) -> int | None:
     """Open a path as the library does, without waiting for a writer or getting a controlling terminal.
 
@@ -153,6 +161,8 @@ def collect(
             return None
         if not stat.S_ISREG(mode):
             native.refuse_stream(used, arguments, path is not None)
+        if stat.S_ISSOCK(mode) and _listens(used):
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN), filename(source))
         return _into_memory(reader, (offset, length), max_bytes or _DEFAULT_CAP, mode, flags, source)
     finally:
         if own is not None:
