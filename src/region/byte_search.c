@@ -17,8 +17,8 @@
    For a long needle fewer are allowed, since a comparison takes longer and memmem(3) takes longer steps. */
 #define FREE_MISSES 32u
 #define BYTES_PER_MISS 16u
-/* Positions, as vectors of 16, that are searched first: to choose the rarest bytes of the needle costs more than that. */
-#define NEAR_VECTORS 3u
+/* So many positions are searched first: to choose the rarest bytes of the needle costs more than that. */
+#define NEAR_POSITIONS 256u
 /* A search from the end gives memmem(3) blocks of this size. */
 #define LAST_BLOCK ((size_t)16 << 10)
 
@@ -86,11 +86,51 @@ pair_choose(const unsigned char *needle, size_t needle_size)
     return pair;
 }
 
+static inline uint64_t
+load_8(const unsigned char *bytes)
+{
+    uint64_t word;
+
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+static inline uint32_t
+load_4(const unsigned char *bytes)
+{
+    uint32_t word;
+
+    memcpy(&word, bytes, sizeof word);
+    return word;
+}
+
+/*
+ * Returns true when `size` bytes, at least one, are the same. The last word may overlap the one before. Short needles are the
+ * usual ones; a call of memcmp(3) would cost the caller its vectors in registers.
+ */
+static inline bool
+bytes_are_equal(const unsigned char *a, const unsigned char *b, size_t size)
+{
+    if (size >= 8) {
+        for (size_t at = 0; at < size - 8; at += 8)
+            if (load_8(a + at) != load_8(b + at))
+                return false;
+        return load_8(a + size - 8) == load_8(b + size - 8);
+    }
+    if (size >= 4)
+        return load_4(a) == load_4(b) && load_4(a + size - 4) == load_4(b + size - 4);
+    return a[0] == b[0] && a[size / 2] == b[size / 2] && a[size - 1] == b[size - 1];
+}
+
 /* Only static functions of this file pass vectors to each other, so it does not matter how a processor that has no vector
    registers passes them. GCC warns of it for i686. */
 #ifdef __i386__
 #pragma GCC diagnostic ignored "-Wpsabi"
 #endif
+
+/* Searches positions behind the near ones. */
+static const unsigned char *find_rest(const unsigned char *hay, size_t size, const unsigned char *needle,
+                                      size_t needle_size);
 
 typedef unsigned char bytes16 __attribute__((vector_size(16), aligned(1), may_alias));
 
@@ -146,33 +186,8 @@ search_begin(struct search *search, const unsigned char *hay, size_t size, const
     return true;
 }
 
-/*
- * Searches the first positions for the first and the last byte of a needle. Returns the hit, or NULL and where to go
- * on.
- */
-static inline const unsigned char *
-find_near(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size,
-          const unsigned char **rest)
-{
-    const struct pair ends = {.first = needle[0], .second = needle[needle_size - 1], .second_at = needle_size - 1};
-
-    *rest = hay;
-    for (unsigned i = 0; i < NEAR_VECTORS && size >= needle_size + sizeof(bytes16) - 1; i++) {
-        uint32_t mask = VECTOR_MASK(compare_16(*rest, &ends));
-        for (; mask != 0; mask &= mask - 1) {
-            const unsigned char *found = *rest + __builtin_ctz(mask);
-            if (memcmp(found, needle, needle_size) == 0)
-                return found;
-        }
-        *rest += sizeof(bytes16);
-        size -= sizeof(bytes16);
-    }
-    return NULL;
-}
-
-/* Searches positions for a needle of at least two bytes. */
 static __attribute__((noinline)) const unsigned char *
-find_far(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
+find_rest(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
 {
     struct search search;
 
@@ -193,14 +208,15 @@ find_far(const unsigned char *hay, size_t size, const unsigned char *needle, siz
 const unsigned char *
 mmgi_bytes_find(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
 {
-    const unsigned char *rest;
-
-    if (needle_size == 1)
-        return size > 0 ? memchr(hay, needle[0], size) : NULL;
     if (needle_size == 0 || needle_size > size)
         return NULL;
-    const unsigned char *found = find_near(hay, size, needle, needle_size, &rest);
-    return found != NULL ? found : find_far(rest, size - (size_t)(rest - hay), needle, needle_size);
+    if (needle_size == 1)
+        return memchr(hay, needle[0], size);
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx2"))
+        return find_32(hay, size, needle, needle_size);
+#endif
+    return find_16(hay, size, needle, needle_size);
 }
 
 /* Finds the last occurrence, block by block from the end. memmem(3) takes linear time for each block. */

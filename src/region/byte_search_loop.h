@@ -16,6 +16,25 @@ LOOP_NAME(compare)(const unsigned char *at, const struct pair *pair)
     return (VECTOR)((first == pair->first) & (second == pair->second));
 }
 
+/* Finds a needle of at least two bytes that is not longer than the bytes. Looks at the near positions without set-up. */
+LOOP_TARGET static const unsigned char *
+LOOP_NAME(find)(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
+{
+    const struct pair ends = {.first = needle[0], .second = needle[needle_size - 1], .second_at = needle_size - 1};
+    const size_t positions = size - needle_size + 1, width = sizeof(VECTOR);
+    const size_t near = (positions < NEAR_POSITIONS ? positions : NEAR_POSITIONS) / width * width;
+
+    for (size_t at = 0; at < near; at += width) {
+        uint32_t mask = VECTOR_MASK(LOOP_NAME(compare)(hay + at, &ends));
+        for (; mask != 0; mask &= mask - 1) {
+            const unsigned char *found = hay + at + (unsigned)__builtin_ctz(mask);
+            if (bytes_are_equal(found, needle, needle_size))
+                return found;
+        }
+    }
+    return find_rest(hay + near, size - near, needle, needle_size);
+}
+
 /* Moves on over blocks without a candidate, four at a time. */
 LOOP_TARGET static inline void
 LOOP_NAME(skip)(struct search *search, const struct pair *pair)
