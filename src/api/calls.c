@@ -14,6 +14,7 @@
 #include "region/find.h"
 #include "base/struct_size.h"
 #include "handle/pin.h"
+#include "handle/visit.h"
 #include "region/region.h"
 #include "guard/registry.h"
 #include "base/error.h"
@@ -162,7 +163,7 @@ mmg_unpin(mmg_span *span)
     span->pin = 0;
     if (registry_may_have_losses() || pin_needs_slow_path(ended.pin))
         return unpin_slow(ended.data, ended.size, ended.pin);
-    return pin_release(ended.pin);
+    return pin_release_fast(ended.pin);
 }
 
 mmg_status
@@ -177,35 +178,58 @@ mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t size, uint64
     return status == MMG_OK ? call_end(pin, mmgi_region_read(pin.region, offset, buffer, size, got)) : status;
 }
 
-static mmg_status
-find_either_way(mmg_handle handle, uint64_t offset, uint64_t length, const struct sought *sought, uint64_t *position)
+static __attribute__((noinline)) mmg_status
+find_slow(const struct region *region, uint64_t offset, uint64_t length, struct sought sought, uint64_t *position)
+{
+    return mmgi_find_in_region(region, offset, length, &sought, position);
+}
+
+static __attribute__((noinline)) mmg_status
+find_pinned(mmg_handle handle, uint64_t offset, uint64_t length, struct sought sought, uint64_t *position)
 {
     struct pinned_region pin;
-    uint64_t found;
-
-    if (position == NULL || (sought->needle == NULL && sought->size > 0))
-        return MMG_E_ARGUMENT;
     mmg_status status = call_begin_on_range(handle, offset, &length, &pin);
-    if (status != MMG_OK)
-        return status;
-    status = mmgi_find_in_region(pin.region, offset, length, sought, &found);
-    if (status == MMG_OK)
-        *position = found;
-    return call_end(pin, status);
+
+    return status == MMG_OK ? call_end(pin, find_slow(pin.region, offset, length, sought, position)) : status;
+}
+
+/*
+ * Programs go from hit to hit by the next two calls. So each visits the region, and does not pin it, and a near hit is one
+ * straight line.
+ */
+static inline __attribute__((always_inline)) mmg_status
+find_either_way(mmg_handle handle, uint64_t offset, uint64_t length, struct sought sought, uint64_t *position)
+{
+    if (position == NULL || (sought.needle == NULL && sought.size > 0))
+        return MMG_E_ARGUMENT;
+    const struct visit visit = visit_begin(handle);
+    if (visit.object == NULL)
+        return find_pinned(handle, offset, length, sought, position);
+    const struct region *region = (const struct region *)(const void *)visit.object; /* as in region_pinned() */
+    mmg_status status = range_resolve(region, offset, &length);
+    if (status == MMG_OK) {
+        const unsigned char *hit = find_near(region, offset, length, sought);
+        if (hit != NULL)
+            *position = (uint64_t)(hit - region->data);
+        else
+            status = find_slow(region, offset, length, sought, position);
+    }
+    visit_end(visit.slot);
+    return status;
 }
 
 mmg_status
 mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
          uint64_t *position)
 {
-    return find_either_way(handle, offset, length, &(struct sought){needle, needle_size, false}, position);
+    return find_either_way(handle, offset, length, (struct sought){needle, needle_size, false}, position);
 }
 
 mmg_status
 mmg_find_last(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
               uint64_t *position)
 {
-    return find_either_way(handle, offset, length, &(struct sought){needle, needle_size, true}, position);
+    return find_either_way(handle, offset, length, (struct sought){needle, needle_size, true}, position);
 }
 
 mmg_status

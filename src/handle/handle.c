@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "handle/slot.h"
+#include "handle/visit.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "os/thread.h"
@@ -39,6 +40,7 @@ first_generation(uint32_t index)
 
     if (mix == 0) {
         mix = mmgi_process_random() | 1u;
+        mmgi_visits_prepare();
         if (!atomic_compare_exchange_strong_explicit(&seed, &none, mix, memory_order_relaxed, memory_order_relaxed))
             mix = none; /* another thread was first; its seed counts */
     }
@@ -81,7 +83,7 @@ slot_claimed(struct slot *slot)
     uint32_t cells = 0;
 
 #pragma GCC unroll 9
-    for (uint32_t i = 0; i < PIN_CELLS; i++)
+    for (uint32_t i = 0; i < ALL_CELLS; i++)
         cells |= atomic_load(&slot->cell[i]) & CELL_TAKEN;
     return cells != 0 || atomic_load(&slot->overflow_pins) != 0;
 }
@@ -90,7 +92,7 @@ slot_claimed(struct slot *slot)
 static bool
 slot_pinned(struct slot *slot)
 {
-    for (uint32_t i = 0; i < PIN_CELLS; i++) {
+    for (uint32_t i = 0; i < ALL_CELLS; i++) {
         uint32_t cell = atomic_load(&slot->cell[i]);
         for (int turn = 0; turn < MAX_YIELDS + MAX_SLEEPS && (cell & CELL_TAKEN) == CELL_CLAIMED; turn++) {
             if (turn < MAX_YIELDS)
@@ -152,6 +154,8 @@ mmgi_handle_close(mmg_handle handle, bool strict)
         }
         uint64_t closing = state_with(state, PHASE_CLOSING);
         if (atomic_compare_exchange_strong(&slot->state, &state, closing)) {
+            if (atomic_load(&slot->cell[VISIT_CELL]) != 0)
+                mmgi_thread_barrier(); /* a visit that ends from here on sees the phase; visit.h has the reason */
             mmgi_handle_reap(slot, closing);
             return MMG_OK;
         }

@@ -148,7 +148,7 @@ mmgi_pin_count(uint64_t token)
 
     if (slot == NULL)
         return 0;
-    for (uint32_t i = 0; i < PIN_CELLS; i++)
+    for (uint32_t i = 0; i < ALL_CELLS; i++)
         count += (atomic_load_explicit(&slot->cell[i], memory_order_relaxed) & CELL_CONFIRMED) != 0;
     return count + atomic_load_explicit(&slot->overflow_pins, memory_order_relaxed);
 }

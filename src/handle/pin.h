@@ -93,7 +93,11 @@ pin_acquire(mmg_handle handle)
 static inline bool
 pin_needs_slow_path(uint64_t token)
 {
-    return token_cell(token) >= PIN_CELLS || (token_claim(token) & CELL_TAKEN) != CELL_TAKEN;
+    /* One comparison for both: the bits of cell numbers that are too large are 0, and the claim has both of its bits. */
+    const uint64_t taken = (uint64_t)CELL_TAKEN << 32, no_cell = (uint64_t)(63u & ~(PIN_CELLS - 1)) << INDEX_BITS;
+
+    _Static_assert((PIN_CELLS & (PIN_CELLS - 1)) == 0, "bits tell whether a number is that of a cell");
+    return (token & (taken | no_cell)) != taken;
 }
 
 /**
@@ -141,6 +145,15 @@ static inline mmg_status
 pin_release(uint64_t token)
 {
     return pin_end(pin_find(token), token);
+}
+
+/** Does the same for a token of which pin_needs_slow_path() returned false. */
+static inline mmg_status
+pin_release_fast(uint64_t token)
+{
+    if (token_cell(token) >= PIN_CELLS || (token_claim(token) & CELL_TAKEN) != CELL_TAKEN)
+        __builtin_unreachable(); /* lets the compiler drop these checks */
+    return pin_release(token);
 }
 
 /** Returns the number of pins on the object that a live token pins, including that pin. */

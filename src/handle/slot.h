@@ -11,7 +11,7 @@
  * pin fails, or the close counts the pin. A claim is confirmed after the look at the state; an unconfirmed claim may
  * belong to a stale handle. Every claim increases the count in its cell, and the token of a pin carries that count; so
  * the second release of a copied span fails. When all cells of a slot are taken, entries of a second table, overflow
- * pins, serve as cells.
+ * pins, serve as cells. The last cell is for visits (visit.h), which are the pins of short calls of the library.
  */
 #ifndef MMGI_HANDLE_SLOT_H
 #define MMGI_HANDLE_SLOT_H
@@ -44,7 +44,9 @@ enum phase {
 /* This bit is set in the last two phases, while a close is under way. */
 #define PHASE_CLOSE UINT64_C(2)
 
-#define PIN_CELLS 9u
+#define PIN_CELLS 8u
+#define VISIT_CELL PIN_CELLS
+#define ALL_CELLS (PIN_CELLS + 1)
 /* A cell: count (30 bits), confirmed (1 bit), claimed (1 bit). A free cell has neither bit. */
 #define CELL_CLAIMED 1u
 #define CELL_CONFIRMED 2u
@@ -59,7 +61,7 @@ struct slot {
     _Atomic uint32_t overflow_pins; /* pins beyond the cells */
     _Atomic uint32_t next;
     _Atomic uint32_t user_tag;
-    _Atomic uint32_t cell[PIN_CELLS];
+    _Atomic uint32_t cell[ALL_CELLS];
 };
 _Static_assert(sizeof(struct slot) == 64, "a slot is one cache line");
 

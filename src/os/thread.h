@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef pthread_mutex_t os_mutex;
@@ -43,6 +44,19 @@ void mmgi_thread_sleep_briefly(void);
  */
 void mmgi_thread_wait_on(_Atomic uint32_t *word, uint32_t value);
 void mmgi_thread_wake(_Atomic uint32_t *word);
+
+/**
+ * Returns true when mmgi_thread_barrier() is a barrier on this system. Takes one system call. Preserves errno.
+ * Async-signal-safe.
+ */
+bool mmgi_thread_has_barrier(void);
+
+/**
+ * Makes every thread of the process that runs now execute a full memory barrier before the call returns. Where a sandbox
+ * forbids that, the call sleeps for a millisecond, in which every processor writes its pending stores to memory. Takes
+ * microseconds; the first call may take some milliseconds. Preserves errno. Async-signal-safe.
+ */
+void mmgi_thread_barrier(void);
 
 /** Returns a number that no other living thread of the process has. Makes no system call. Async-signal-safe. */
 uintptr_t mmgi_thread_mark(void);

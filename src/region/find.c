@@ -20,8 +20,6 @@
  * meets a loss, since each page that fails may take the device seconds.
  */
 #define PIECE ((size_t)256 << 10)
-/* The search looks at so many bytes first, since a hit is often near. */
-#define NEAR ((size_t)4 << 10)
 /* The answers about the guard and the file hold for so long, for the thread that has asked. */
 #define LOOK_NS INT64_C(10000000)
 
@@ -30,6 +28,12 @@ find_in_bytes(const unsigned char *hay, size_t size, const struct sought *sought
 {
     return sought->is_last ? mmgi_bytes_find_last(hay, size, sought->needle, (size_t)sought->size)
                            : mmgi_bytes_find(hay, size, sought->needle, (size_t)sought->size);
+}
+
+static uint64_t
+offset_of(const struct region *region, const unsigned char *hit)
+{
+    return hit == NULL ? MMG_NOT_FOUND : (uint64_t)(hit - region->data);
 }
 
 static size_t
@@ -157,23 +161,26 @@ mmg_status
 mmgi_find_in_region(const struct region *region, uint64_t offset, uint64_t length, const struct sought *sought,
                     uint64_t *position)
 {
-    *position = MMG_NOT_FOUND;
-    if (sought->size == 0)
-        *position = sought->is_last ? offset + length : offset;
+    uint64_t found = sought->is_last ? offset + length : offset;
     mmg_status status = registry_loss_within(region->number, offset, length);
-    if (status != MMG_OK || sought->size == 0 || sought->size > length)
+
+    if (status != MMG_OK)
         return status;
-    const uint64_t stamp = region->number != 0 ? look_stamp(mmgi_clock_tick_ns()) : 0;
-    if (atomic_load_explicit(&region->looked, memory_order_relaxed) != stamp) /* always true for a copy */
-        return find_mapped(region, offset, length, sought, stamp, position);
-    /* Finds hits that are close to each other, at the cost of the search alone. */
-    const size_t near = region->number != 0 && length > NEAR ? NEAR
-                                                             : (size_t)length; /* all bytes of a copy are in memory */
-    const unsigned char *hay = region->data + offset + (sought->is_last ? length - near : 0);
-    const unsigned char *hit = find_in_bytes(hay, near, sought);
-    if ((hit == NULL && near < length) || (region->number != 0 && registry_may_have_losses()))
-        return find_mapped(region, offset, length, sought, stamp, position);
-    if (hit != NULL)
-        *position = (uint64_t)(hit - region->data);
-    return MMG_OK;
+    if (sought->size > 0) {
+        found = MMG_NOT_FOUND;
+        if (region->number != 0 && sought->size <= length)
+            status = find_mapped(region, offset, length, sought, look_stamp(mmgi_clock_tick_ns()), &found);
+        else if (region->number == 0)
+            found = offset_of(region, find_in_bytes(region->data + offset, (size_t)length, sought));
+    }
+    if (status == MMG_OK)
+        *position = found;
+    return status;
+}
+
+bool
+mmgi_find_is_vouched(const struct region *region)
+{
+    return !registry_may_have_losses() &&
+           atomic_load_explicit(&region->looked, memory_order_relaxed) == look_stamp(mmgi_clock_tick_ns());
 }

@@ -5,6 +5,7 @@
 #ifndef MMGI_REGION_FIND_H
 #define MMGI_REGION_FIND_H
 
+#include "region/byte_search.h"
 #include "region/region.h"
 
 /** What mmg_find() and mmg_find_last() look for. */
@@ -20,5 +21,35 @@ struct sought {
  */
 mmg_status mmgi_find_in_region(const struct region *region, uint64_t offset, uint64_t length,
                                const struct sought *sought, uint64_t *position);
+
+/**
+ * Returns true when this thread has asked lately whether the guard is in place and the file has its size, and no region
+ * has lost bytes.
+ */
+bool mmgi_find_is_vouched(const struct region *region);
+
+/** A search looks at so many bytes of a mapping first, since a hit is often near. */
+#define FIND_NEAR ((size_t)4 << 10)
+
+/**
+ * Finds an occurrence near the start of the range, or near its end for the last one. Returns NULL otherwise;
+ * mmgi_find_in_region() then has the answer. Programs that go from hit to hit call this for each hit, so it is inline.
+ */
+static inline const unsigned char *
+find_near(const struct region *region, uint64_t offset, uint64_t length, struct sought sought)
+{
+    size_t near = (size_t)length; /* all bytes of a copy are in memory */
+
+    if (region->number != 0) {
+        if (!mmgi_find_is_vouched(region))
+            return NULL;
+        near = length < FIND_NEAR ? near : FIND_NEAR;
+    }
+    const unsigned char *hay = region->data + offset;
+    const unsigned char *hit = sought.is_last ? mmgi_bytes_find_last(hay + (length - near), near, sought.needle,
+                                                                     (size_t)sought.size)
+                                              : mmgi_bytes_find(hay, near, sought.needle, (size_t)sought.size);
+    return region->number != 0 && registry_may_have_losses() ? NULL : hit;
+}
 
 #endif

@@ -2,15 +2,35 @@
 /*
  * Models of handles and pins: the code of src/handle and src/base/table.c, in every order of two or three threads. A pin
  * meets strict and lazy closes, a slot is used again while somebody still has its old handle, and tokens are released
- * twice.
+ * twice. A visit ends with a store that may stay in its processor for any time, until a barrier.
  */
 #include "explorer.h"
 
+#include <stdatomic.h>
 #include <string.h>
+
+/* The store that a processor has not carried out yet. The two functions take the place of the store that ends a visit. */
+static _Atomic(_Atomic uint32_t *) waiting;
+
+static void
+store_later(_Atomic uint32_t *cell)
+{
+    atomic_store(&waiting, cell);
+}
+
+static void
+store_now(void)
+{
+    _Atomic uint32_t *cell = atomic_exchange(&waiting, NULL);
+
+    if (cell != NULL)
+        *cell = 0; /* one step with the exchange */
+}
 
 #include "base/table.c"
 #include "handle/handle.c"
 #include "handle/pin.c"
+#include "handle/visit.c"
 
 #define THINGS 4u
 #define USED_ENTRIES 6u
@@ -58,6 +78,18 @@ mmgi_clock_sleep_ns(int64_t duration_ns)
     model_yield();
 }
 
+bool
+mmgi_thread_has_barrier(void)
+{
+    return true;
+}
+
+void
+mmgi_thread_barrier(void)
+{
+    store_now();
+}
+
 uint64_t
 mmgi_process_random(void)
 {
@@ -100,6 +132,7 @@ begin(void)
     table_begin(&mmgi_handle_slots, &slot_shape);
     table_begin(&overflow_pins, &overflow_shape);
     memset(things, 0, sizeof things);
+    waiting = NULL;
     thing_issue(&things[0]);
 }
 
@@ -124,6 +157,24 @@ look_through(mmg_handle handle, const struct thing *expected)
     return pinned.token;
 }
 
+static void
+visits(void)
+{
+    const struct visit visit = visit_begin(things[0].handle);
+    struct thing *thing = (struct thing *)visit.object;
+
+    if (thing == NULL) {
+        model_outcome("no visit");
+        return;
+    }
+    model_outcome("visited");
+    model_require(thing == &things[0], "a visit never finds the object of another handle");
+    thing->holders++;
+    model_require(atomic_load(&thing->is_alive) == 1, "a visited object is alive");
+    thing->holders--;
+    visit_end(visit.slot);
+}
+
 static mmg_status
 close_thing(struct thing *thing, bool strict)
 {
@@ -141,6 +192,7 @@ close_thing(struct thing *thing, bool strict)
 static void
 end(void)
 {
+    store_now();
     for (unsigned i = 0; i < THINGS; i++)
         if (things[i].handle != 0 && things[i].is_alive == 1)
             model_require(mmgi_handle_close(things[i].handle, true) == MMG_OK, "what is alive has a handle and no pin");
@@ -251,9 +303,20 @@ static const char *const with_strict[] = {"pinned", "refused", "closed", "busy",
 static const char *const with_lazy[] = {"pinned", "refused", "closed", NULL};
 static const char *const with_both[] = {"pinned", "refused", "closed", "busy", "closed before", NULL};
 static const char *const with_reuse[] = {"pinned", "refused", "closed", "the slot is used again", NULL};
+static const char *const visited[] = {"visited", "no visit", "closed", NULL};
+static const char *const visited_or_busy[] = {"visited", "no visit", "closed", "busy", NULL};
 static const char *const with_nothing[] = {NULL};
 
 static const struct model models[] = {
+    {"a visit meets a lazy close", begin, {visits, closes_lazily, store_now}, end, visited},
+    {"a visit meets a strict close", begin, {visits, closes_strictly, store_now}, end, visited_or_busy},
+    {"a visit and a pin meet a lazy close", begin, {visits, pins, closes_lazily}, end, visited},
+    {"two visits meet a lazy close", begin, {visits, visits, closes_lazily}, end, visited},
+    {"a stale handle visits a slot that is used again",
+     begin,
+     {visits, closes_and_issues_again, store_now},
+     end,
+     visited},
     {"a pin meets a strict close", begin, {pins, closes_strictly}, end, with_strict},
     {"a pin meets a lazy close", begin, {pins, closes_lazily}, end, with_lazy},
     {"a pin meets a strict and a lazy close", begin, {pins, closes_strictly, closes_lazily}, end, with_both},
@@ -275,6 +338,7 @@ main(int argc, char **argv)
         {&mmgi_handle_slots.free_head, sizeof(struct table) - offsetof(struct table, free_head)},
         {&overflow_pins.free_head, sizeof(struct table) - offsetof(struct table, free_head)},
         {things, sizeof things},
+        {&waiting, sizeof waiting},
         {0},
     };
 

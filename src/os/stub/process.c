@@ -136,6 +136,17 @@ mmgi_thread_wake(_Atomic uint32_t *word)
     (void)word;
 }
 
+bool
+mmgi_thread_has_barrier(void)
+{
+    return false;
+}
+
+void
+mmgi_thread_barrier(void)
+{
+}
+
 uintptr_t
 mmgi_thread_mark(void)
 {
