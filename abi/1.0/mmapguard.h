@@ -815,8 +815,8 @@ mmg_status mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t s
  * 10 ms, a search that ends within 256 KiB makes no system call. The guard watches such a search as it watches the reads of
  * the caller, and mmg_verify() finds what the search has missed.
  *
- * A call costs about three times as much as mmg_pin() with mmg_unpin(), wherever the hit is. A program that visits single
- * bytes every few bytes pins the range once and calls memchr(3).
+ * Where hits are near each other, a call costs at most twice as much as memmem(3). A program that visits single bytes
+ * every few bytes pins the range once and calls memchr(3).
  *
  * @param[in] offset,length  the range to search; MMG_TO_END as length: to the end
  * @param[in] needle  `needle_size` bytes, the caller's; may be NULL if `needle_size` is 0 (found at `offset`)
@@ -1106,7 +1106,8 @@ mmg_status mmg_guard_install(void);
  * Contain a fault from a handler of the host. A host whose own SIGBUS handler stays on top calls this function first in
  * that handler, with the three arguments of the handler.
  *
- * @param[in] siginfo,ucontext  the `siginfo_t *` and `ucontext_t *` of an SA_SIGINFO handler
+ * @param[in] siginfo  the `siginfo_t *` of an SA_SIGINFO handler; may be NULL, and the result is then 0
+ * @param[in] ucontext  the `ucontext_t *` of the handler; may be NULL
  * @retval 1 the call has contained the fault; return from the handler
  * @retval 0 the fault is not the library's; go on with your own handling
  * @par Threads

@@ -228,8 +228,8 @@ functions! {
     /// ends within 256 KiB makes no system call. The guard watches such a search as it watches the reads of
     /// the caller, and `mmg_verify()` finds what the search has missed.
     ///
-    /// A call costs about three times as much as `mmg_pin()` with `mmg_unpin()`, wherever the hit is. A
-    /// program that visits single bytes every few bytes pins the range once and calls memchr(3).
+    /// Where hits are near each other, a call costs at most twice as much as memmem(3). A program that visits
+    /// single bytes every few bytes pins the range once and calls memchr(3).
     ///
     /// - `offset`: the range to search; `MMG_TO_END` as length: to the end
     /// - `length`: the range to search; `MMG_TO_END` as length: to the end
@@ -345,8 +345,8 @@ functions! {
     /// Contain a fault from a handler of the host. A host whose own SIGBUS handler stays on top calls this
     /// function first in that handler, with the three arguments of the handler.
     ///
-    /// - `siginfo`: the `siginfo_t *` and `ucontext_t *` of an SA_SIGINFO handler
-    /// - `ucontext`: the `siginfo_t *` and `ucontext_t *` of an SA_SIGINFO handler
+    /// - `siginfo`: the `siginfo_t *` of an SA_SIGINFO handler; may be NULL, and the result is then 0
+    /// - `ucontext`: the `ucontext_t *` of the handler; may be NULL
     ///
     /// Returns one of these:
     ///
