@@ -84,8 +84,9 @@ impl Options {
         self
     }
 
-    /// Fail when the lock cannot be taken, and do not return an unlocked region. With [`Lock::AUTO`], lock on
-    /// every file system. Default: no.
+    /// Fail when the lock cannot be taken, and do not return an unlocked region: a copy keeps its lock, too, and
+    /// a descriptor. With [`Lock::AUTO`], lock on every file system. No lock holds what the kernel makes up, so a
+    /// file of `/proc` or `/sys` that cannot be mapped is refused and not read. Default: no.
     pub fn require_lock(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_REQUIRE_LOCK, yes)
     }
