@@ -123,7 +123,8 @@ mmgi_loss_map_add(struct loss_map *record, const struct loss_scale *scale, uint6
 mmg_status
 mmgi_loss_map_within(const struct loss_map *record, const struct loss_scale *scale, uint64_t offset, uint64_t length)
 {
-    uint64_t end = offset + length < offset ? UINT64_MAX : offset + length;
+    /* Behind the region nothing is lost. A length such as MMG_TO_END must not overflow, here or below. */
+    const uint64_t rest = scale->size - offset, end = offset + (length < rest ? length : rest);
 
     if (end > atomic_load(&record->tail))
         return atomic_load(&record->tail_cause);
