@@ -403,11 +403,13 @@ def test_proper_utf_8_appears_as_it_is(name: str) -> None:
 @pytest.mark.parametrize("unit", ["é", "☃", "🙂", "\xff"])
 @pytest.mark.parametrize("shift", range(5))
 def test_a_long_path_is_shortened_between_characters(unit: str, shift: int) -> None:
-    """Strict decoding would raise if a character were cut in two."""
+    """Half a character would be shown as bytes in hexadecimal, or strict decoding would raise."""
     raw = b"\xff" if unit == "\xff" else unit.encode()
     middle = b"/".join([raw * (200 // len(raw))] * 12)
     message = message_for(b"/nonexistent" + b"a" * shift + b"/" + middle + b"/the-end")
     assert "/nonexistent" in message and "/the-end" in message
+    assert len(middle) > 2000 and len(message) < 500
+    assert unit == "\xff" or "\\x" not in message
 
 
 @pytest.mark.parametrize("length", [*range(300, 470, 7), 500, 1000, 4000])

@@ -12,6 +12,7 @@ import mmap
 import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,29 @@ def flags_of(fd: int) -> int:
 def test_the_file_is_opened_read_only_and_closed_on_exec(large: Sample, lock: int) -> None:
     before = set(watch.descriptors())
     with mmg.opened(mmg.try_open(large.path, lock=lock)):
-        for fd in set(watch.descriptors()) - before:
+        fresh = set(watch.descriptors()) - before
+        assert fresh
+        for fd in fresh:
             assert flags_of(fd) & os.O_ACCMODE == os.O_RDONLY
             assert fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+
+
+@pytest.mark.parametrize("lock", [abi.MMG_LOCK_SHARED, abi.MMG_LOCK_OFD, abi.MMG_LOCK_NONE])
+def test_what_is_opened_from_a_descriptor_is_closed_on_exec_whatever_the_descriptor_is(
+    large: Sample, lock: int
+) -> None:
+    """Without a lock the library duplicates the descriptor, with one it opens the file again."""
+    fd = os.open(large.path, os.O_RDONLY)
+    os.set_inheritable(fd, True)
+    try:
+        before = set(watch.descriptors())
+        with mmg.opened(mmg.try_open_fd(fd, lock=lock)):
+            fresh = set(watch.descriptors()) - before
+            assert fresh
+            assert all(fcntl.fcntl(one, fcntl.F_GETFD) & fcntl.FD_CLOEXEC for one in fresh)
+            assert not fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+    finally:
+        os.close(fd)
 
 
 def test_a_file_that_may_only_be_read_opens() -> None:
@@ -296,7 +317,6 @@ ctypes.CDLL(sys.argv[1])
 print(held() == before)
 """
     # The program has no preamble, since the usual one would load the library before.
-    import subprocess
     import sys
 
     done = subprocess.run(
@@ -333,13 +353,20 @@ def test_an_exit_with_open_regions_is_an_ordinary_exit(small: Sample, large: Sam
 
 def test_a_region_survives_exec_of_another_program_elsewhere(large: Sample) -> None:
     # The descriptor and the lock do not leak into programs that the host starts.
-    with mmg.opened(mmg.try_open(large.path)) as handle:
-        (fd,) = watch.descriptors_of(large.path)
-        ended = fresh_python(
-            f"import os; print(os.path.exists('/proc/self/fd/{fd}') and os.readlink('/proc/self/fd/{fd}'))"
-        )
-        assert str(large.path) not in str(ended.returned())
-        assert mmg.content(handle, 0, 10) == large.data[:10]
+    fd = os.open(large.path, os.O_RDONLY)
+    try:
+        for duplicates in (False, True):
+            call = mmg.try_open_fd(fd, lock=abi.MMG_LOCK_NONE) if duplicates else mmg.try_open(large.path)
+            with mmg.opened(call) as handle:
+                assert set(watch.descriptors_of(large.path)) > {fd}
+                # subprocess closes descriptors by itself unless it is told not to.
+                shown = subprocess.run(
+                    ["ls", "-l", "/proc/self/fd"], close_fds=False, capture_output=True, text=True, check=True
+                ).stdout
+                assert "/proc/" in shown and str(large.path) not in shown
+                assert mmg.content(handle, 0, 10) == large.data[:10]
+    finally:
+        os.close(fd)
 
 
 def test_the_sample_is_larger_than_any_copy_threshold() -> None:

@@ -232,14 +232,10 @@ def test_a_directory_descriptor_is_not_mappable(call: mmg.Opener, tmp_path: Path
         os.close(fd)
 
 
-def test_an_o_path_descriptor_opens_or_is_refused_as_an_argument(either: Sample) -> None:
+def test_an_o_path_descriptor_is_refused_as_an_argument(either: Sample) -> None:
     fd = os.open(either.path, os.O_PATH)
     try:
-        attempt = mmg.try_open_fd(fd)
-        assert attempt.status in (abi.MMG_OK, abi.MMG_E_ARGUMENT), str(attempt)
-        if attempt.status == abi.MMG_OK:
-            with mmg.opened(attempt) as handle:
-                assert mmg.content(handle) == either.data
+        mmg.refused(mmg.try_open_fd(fd), abi.MMG_E_ARGUMENT)
         mmg.refused(mmg.try_read_fd(fd), abi.MMG_E_ARGUMENT)
     finally:
         os.close(fd)
@@ -251,7 +247,7 @@ def test_an_o_path_descriptor_of_a_directory_or_a_link_is_refused(either: Sample
     for path in (tmp_path, link):
         fd = os.open(path, os.O_PATH | os.O_NOFOLLOW)
         try:
-            mmg.refused(mmg.try_open_fd(fd), abi.MMG_E_NOT_MAPPABLE, abi.MMG_E_ARGUMENT)
+            mmg.refused(mmg.try_open_fd(fd), abi.MMG_E_ARGUMENT)
         finally:
             os.close(fd)
 
@@ -272,12 +268,11 @@ def test_anonymous_kernel_objects_are_refused() -> None:
             os.eventfd(0, os.EFD_NONBLOCK) if hasattr(os, "eventfd") else poll.fileno(),
         ):
             attempt = mmg.try_open_fd(fd, max_bytes=64, backing=abi.MMG_BACKING_MAP)
-            assert attempt.status not in (abi.MMG_OK, abi.MMG_E_HANDLE), str(attempt)
+            mmg.refused(attempt, abi.MMG_E_NOT_MAPPABLE)
             if fd != poll.fileno():
                 os.close(fd)
         # A socket that is not connected has no bytes.
-        attempt = mmg.try_read_fd(listener.fileno())
-        assert attempt.status in (abi.MMG_E_SYSTEM, abi.MMG_E_IO, abi.MMG_E_NOT_MAPPABLE), str(attempt)
+        mmg.refused(mmg.try_read_fd(listener.fileno()), abi.MMG_E_IO)
     finally:
         poll.close()
         listener.close()
