@@ -301,7 +301,7 @@ mmgi_contain_fault(void *address, size_t poisoned)
         done = place == ADOPTED_THERE && contain_held(&held, address, poisoned);
         if (done)
             count(&held);
-        else if (place == ADOPTED_READABLE && poisoned == 0)
+        else if (poisoned == 0 && place_of(&held, address) == ADOPTED_READABLE) /* perhaps only by now */
             done = mmgi_ask_may_retry((uintptr_t)address);
         mmgi_registry_let_go(held.number);
     }

@@ -258,8 +258,9 @@ contain_pages(const struct foreign *f, size_t unit, mmg_status cause)
     if (!f->area.is_shared && mmgi_map_has_copies(from, to, f->scratch->text)) {
         from = f->fault;
         to = f->fault + f->page;
+        /* The page is memory of the owner, and no byte of the file; or another thread has replaced it by now. */
         if (mmgi_map_has_copies(from, to, f->scratch->text))
-            return VERDICT_PASS_ON; /* memory of the owner, and no byte of the file */
+            return cause == MMG_E_POISONED && is_unchanged(f, from, to) ? VERDICT_PASS_ON : VERDICT_RETRY;
     }
     return replace(f, from, to, from, cause);
 }
