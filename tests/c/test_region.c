@@ -522,7 +522,42 @@ the_same_file_may_be_open_many_times(void)
     CHECK_U64(check_mappings_of(path), 0);
 }
 
+/** Leaves bytes in the heap that a region could take for its own state. */
+static void
+soil_the_heap(void)
+{
+    static void *blocks[64];
+    for (size_t size = 64; size <= 4096; size += 16) {
+        for (size_t index = 0; index < 64; index++) {
+            blocks[index] = malloc(size);
+            REQUIRE(blocks[index] != NULL);
+            memset(blocks[index], 0xA5, size);
+        }
+        for (size_t index = 0; index < 64; index++) {
+            free(blocks[index]);
+        }
+    }
+}
+
+static void
+a_fresh_region_knows_of_no_error(void)
+{
+    const char *path = check_file("file", 5000);
+    for (uint32_t backing = MMG_BACKING_MAP; backing <= MMG_BACKING_COPY; backing++) {
+        mmg_options options = check_backing(backing);
+        soil_the_heap();
+        mmg_handle handle = check_open(path, &options);
+        mmg_info info = check_info(handle);
+        CHECK_I64(info.os_error, 0);
+        CHECK_STATUS(info.fault_cause, MMG_OK);
+        CHECK_U64(info.faults, 0);
+        CHECK_U64(info.pins, 0);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    }
+}
+
 static const struct check_case cases[] = {
+    {"a fresh region knows of no error", a_fresh_region_knows_of_no_error, 0},
     {"sizes at every edge open and read back", sizes_at_every_edge_open_and_read_back, 0},
     {"every call judges ranges alike", every_call_judges_ranges_alike, 0},
     {"windows begin at any byte", windows_begin_at_any_byte, 0},
