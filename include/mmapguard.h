@@ -153,8 +153,8 @@ typedef struct mmg_options {
 /**
  * Details of a failure. The calls that take one fill it; a caller that needs no details passes NULL. The struct is the
  * caller's, so nothing in it depends on the thread. The caller sets `struct_size` before each call, which reads nothing
- * else in it. The call fills a part that the library does not know with zeros. On success it stores MMG_OK in `status` and
- * clears the rest.
+ * else in it. The call fills a part that the library does not know with zeros. On success it stores MMG_OK in `status`, 0
+ * in the other numbers, and empty texts.
  */
 typedef struct mmg_error {
     uint32_t struct_size; /**< sizeof(mmg_error) as the caller was compiled */
@@ -402,7 +402,9 @@ enum {
     MMG_FLAG_POPULATE = 8,       /**< read the whole mapping in at open (MAP_POPULATE) */
     MMG_FLAG_FIFO_WAIT = 16,     /**< wait for a writer when opening a FIFO, instead of MMG_E_WOULD_BLOCK */
     MMG_FLAG_REQUIRE_LOCK = 32,  /**< a file that cannot be locked is MMG_E_UNSUPPORTED, and no unlocked region is made.
-                                      With MMG_LOCK_AUTO the call locks on every file system */
+                                      With MMG_LOCK_AUTO the call locks on every file system. A copy keeps its lock and
+                                      a descriptor until it is closed. A file of /proc or /sys that cannot be mapped is
+                                      refused before a byte is read */
     MMG_FLAG_NO_LEASE = 64,      /**< take no lease: no writer is ever delayed or refused, at the price of a copy. The
                                       environment variable MMAPGUARD_NO_LEASE has this effect on all regions */
     MMG_FLAG_REGULAR_ONLY = 128, /**< anything but a regular file is MMG_E_NOT_MAPPABLE, so that no FIFO and no device
@@ -662,7 +664,8 @@ mmg_status mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handl
  * The library opens the file by the path that the kernel names. A caller gives a descriptor for a file that has no path any
  * more, or that this process may not open. Bytes of the range behind the end of the file are no part of the region
  * (mmg_info.size). The library takes a lock only if the options name one or require one. Bytes that the owner of a private
- * mapping has written are part of the region, as they are at the moment of a read.
+ * mapping has written are part of the region, as they are at the moment of a read. The region records each loss that is
+ * found in any mapping of its bytes, also a loss that the process guard finds.
  *
  * With MMG_GUARANTEE_STABLE the means are those of mmg_open(), put in place: a lease, with a snapshot over the pages when
  * the lease breaks, or a reflink or a snapshot over the pages at once. They cover all pages that the range touches, so that
@@ -815,8 +818,8 @@ mmg_status mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t s
  * 10 ms, a search that ends within 256 KiB makes no system call. The guard watches such a search as it watches the reads of
  * the caller, and mmg_verify() finds what the search has missed.
  *
- * Where hits are near each other, a call costs at most twice as much as memmem(3). A program that visits single bytes
- * every few bytes pins the range once and calls memchr(3).
+ * Where hits of two bytes or more are near each other, a call costs at most twice as much as memmem(3). A program that
+ * visits single bytes every few bytes pins the range once and calls memchr(3).
  *
  * @param[in] offset,length  the range to search; MMG_TO_END as length: to the end
  * @param[in] needle  `needle_size` bytes, the caller's; may be NULL if `needle_size` is 0 (found at `offset`)

@@ -209,7 +209,8 @@ constants! {
     /// wait for a writer when opening a FIFO, instead of `MMG_E_WOULD_BLOCK`
     MMG_FLAG_FIFO_WAIT: u64 = 16;
     /// a file that cannot be locked is `MMG_E_UNSUPPORTED`, and no unlocked region is made. With
-    /// `MMG_LOCK_AUTO` the call locks on every file system
+    /// `MMG_LOCK_AUTO` the call locks on every file system. A copy keeps its lock and a descriptor until it
+    /// is closed. A file of /proc or /sys that cannot be mapped is refused before a byte is read
     MMG_FLAG_REQUIRE_LOCK: u64 = 32;
     /// take no lease: no writer is ever delayed or refused, at the price of a copy. The environment variable
     /// MMAPGUARD_NO_LEASE has this effect on all regions

@@ -28,7 +28,8 @@ functions! {
     /// that has no path any more, or that this process may not open. Bytes of the range behind the end of the
     /// file are no part of the region (`mmg_info.size`). The library takes a lock only if the options name
     /// one or require one. Bytes that the owner of a private mapping has written are part of the region, as
-    /// they are at the moment of a read.
+    /// they are at the moment of a read. The region records each loss that is found in any mapping of its
+    /// bytes, also a loss that the process guard finds.
     ///
     /// With `MMG_GUARANTEE_STABLE` the means are those of `mmg_open()`, put in place: a lease, with a
     /// snapshot over the pages when the lease breaks, or a reflink or a snapshot over the pages at once. They
@@ -228,8 +229,8 @@ functions! {
     /// ends within 256 KiB makes no system call. The guard watches such a search as it watches the reads of
     /// the caller, and `mmg_verify()` finds what the search has missed.
     ///
-    /// Where hits are near each other, a call costs at most twice as much as memmem(3). A program that visits
-    /// single bytes every few bytes pins the range once and calls memchr(3).
+    /// Where hits of two bytes or more are near each other, a call costs at most twice as much as memmem(3).
+    /// A program that visits single bytes every few bytes pins the range once and calls memchr(3).
     ///
     /// - `offset`: the range to search; `MMG_TO_END` as length: to the end
     /// - `length`: the range to search; `MMG_TO_END` as length: to the end

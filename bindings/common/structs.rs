@@ -64,7 +64,7 @@ structs! {
     /// Details of a failure. The calls that take one fill it; a caller that needs no details passes NULL. The
     /// struct is the caller's, so nothing in it depends on the thread. The caller sets `struct_size` before
     /// each call, which reads nothing else in it. The call fills a part that the library does not know with
-    /// zeros. On success it stores `MMG_OK` in `status` and clears the rest.
+    /// zeros. On success it stores `MMG_OK` in `status`, 0 in the other numbers, and empty texts.
     pub struct mmg_error {
         /// sizeof(`mmg_error`) as the caller was compiled
         struct_size: u32,

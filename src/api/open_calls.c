@@ -101,9 +101,9 @@ opening_issue(struct opening *opening, mmg_status status, struct region *region,
         return mmgi_error_tell(&opening->report, status, "handle", ENOMEM, 0, NULL);
     }
     atomic_store_explicit(&region->owner.handle, *handle, memory_order_relaxed); /* for the ledger */
-    /* An earlier attempt may have filled the error although a later one succeeded. Otherwise the error is clear already. */
-    if (opening->report.caller_error != NULL && opening->report.caller_error->status != MMG_OK)
-        mmgi_error_clear(opening->report.caller_error);
+    /* The caller may have set nothing but `struct_size`, and an attempt that failed before another one succeeded may have
+       filled the error. */
+    mmgi_error_clear(opening->report.caller_error);
     return MMG_OK;
 }
 

@@ -139,12 +139,3 @@ mmgi_error_tell_os(const struct report *report, const char *operation, int os_co
 {
     return mmgi_error_tell(report, mmgi_status_from_errno(os_code), operation, os_code, 0, NULL);
 }
-
-void
-mmgi_error_clear(mmg_error *caller_error)
-{
-    if (caller_error == NULL)
-        return;
-    static const mmg_error nothing = MMG_ERROR_INIT;
-    mmgi_struct_write(caller_error, &nothing, sizeof nothing);
-}

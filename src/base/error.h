@@ -5,6 +5,9 @@
 #ifndef MMGI_BASE_ERROR_H
 #define MMGI_BASE_ERROR_H
 
+#include <stddef.h>
+#include <string.h>
+
 #include "mmapguard.h"
 
 /** Where a failure is reported, and the file that it concerns. */
@@ -31,7 +34,20 @@ ERROR_COLD mmg_status mmgi_error_tell(const struct report *report, mmg_status st
 /** Does the same for a failed system call. The status is that of `os_code`. */
 ERROR_COLD mmg_status mmgi_error_tell_os(const struct report *report, const char *operation, int os_code);
 
-/** Stores success. Nothing happens when `caller_error` is NULL. */
-void mmgi_error_clear(mmg_error *caller_error);
+/**
+ * Stores success. Nothing happens when `caller_error` is NULL. Each text ends at its first byte: to fill all their 488 bytes
+ * with zeros would cost each open as much as a third of a pin.
+ */
+static inline void
+mmgi_error_clear(mmg_error *caller_error)
+{
+    if (caller_error == NULL)
+        return;
+    const size_t from = sizeof caller_error->struct_size, whole = sizeof *caller_error;
+    memset((unsigned char *)caller_error + from, 0, offsetof(mmg_error, operation) + 1 - from);
+    caller_error->message[0] = '\0';
+    if (caller_error->struct_size > whole)
+        memset((unsigned char *)caller_error + whole, 0, caller_error->struct_size - whole);
+}
 
 #endif

@@ -214,6 +214,28 @@ the_unknown_part_of_a_newer_out_struct_is_zeroed_whatever_was_in_it(void)
 }
 
 static void
+success_clears_an_error_of_which_only_the_size_was_set(void)
+{
+    for (uint32_t size = (uint32_t)sizeof(mmg_error); size <= sizeof(mmg_error) + 64; size += 8) {
+        mmg_handle opened;
+        uint64_t room[(sizeof(mmg_error) + 64) / 8];
+        mmg_error *error = (mmg_error *)(void *)room;
+        memset(room, 0xaa, sizeof room);
+        error->struct_size = size;
+        error->status = MMG_OK; /* memory that was never set may hold the number of success */
+        REQUIRE_STATUS(mmg_open(check_file("file", 100), NULL, &opened, error), MMG_OK);
+        CHECK_STATUS(error->status, MMG_OK);
+        CHECK_U64((uint64_t)error->os_code, 0);
+        CHECK_U64(error->reserved, 0);
+        CHECK_U64(error->offset, 0);
+        CHECK_TEXT(error->operation, "");
+        CHECK_TEXT(error->message, "");
+        CHECK(check_is_zero((const uint8_t *)room + sizeof *error, size - sizeof *error));
+        CHECK_STATUS(mmg_close(opened, 0), MMG_OK);
+    }
+}
+
+static void
 the_initialiser_function_equals_the_initialiser_macro(void)
 {
     const mmg_options expected = MMG_OPTIONS_INIT;
@@ -294,6 +316,8 @@ static const struct check_case cases[] = {
      a_newer_options_struct_is_refused_when_it_uses_what_is_unknown, 0},
     {"the unknown part of a newer out struct is zeroed, whatever was in it",
      the_unknown_part_of_a_newer_out_struct_is_zeroed_whatever_was_in_it, 0},
+    {"success clears an error of which only the size was set", success_clears_an_error_of_which_only_the_size_was_set,
+     0},
     {"the initialiser function equals the initialiser macro", the_initialiser_function_equals_the_initialiser_macro, 0},
     {"the initialiser function writes all of the size it is told and no more",
      the_initialiser_function_writes_all_of_the_size_it_is_told_and_no_more, 0},

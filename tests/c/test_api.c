@@ -264,12 +264,15 @@ static void
 success_clears_what_an_error_held(void)
 {
     const char *path = check_file("file", 100);
-    const mmg_error cleared = MMG_ERROR_INIT;
     mmg_handle handle = 0;
     mmg_error error = MMG_ERROR_INIT;
     CHECK_STATUS(mmg_open(check_path("missing"), NULL, &handle, &error), MMG_E_NOT_FOUND);
     CHECK_STATUS(mmg_open(path, NULL, &handle, &error), MMG_OK);
-    CHECK_BYTES(&error, &cleared, sizeof error);
+    CHECK_U64(error.struct_size, sizeof error);
+    CHECK_STATUS(error.status, MMG_OK);
+    CHECK_U64((uint64_t)error.os_code, 0);
+    CHECK_TEXT(error.operation, "");
+    CHECK_TEXT(error.message, "");
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
