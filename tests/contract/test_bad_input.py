@@ -434,7 +434,9 @@ def test_success_clears_the_error(either: Sample) -> None:
         lib.mmg_open(mmg.raw_path(either.path), None, ctypes.byref(handle), ctypes.byref(error)) == abi.MMG_OK
     )
     assert mmg.close(handle.value) == abi.MMG_OK
-    assert bytes(error) == ERROR_SIZE.to_bytes(4, "little") + bytes(ERROR_SIZE - 4)
+    assert error.struct_size == ERROR_SIZE
+    assert (error.status, error.os_code, error.offset, error.reserved) == (abi.MMG_OK, 0, 0, 0)
+    assert (error.operation, error.message) == (b"", b"")
 
 
 def test_a_shorter_message_leaves_nothing_of_a_longer_one(tmp_path: Path) -> None:
