@@ -95,6 +95,8 @@ def traced(victim: Path, probe: str, shown: str, *arguments: str) -> str:
         f"break -probe-stap mmapguard:{probe}",
         "run",
         f'printf "met {probe} {shown}',
+        "delete",
+        "continue",  # a program killed here would leave its writer waiting for the lease
     ]
     words = [word for step in steps for word in ("-ex", step)]
     command = ["gdb", "-q", "-nx", "-batch", *words, "--args", str(victim), *arguments]
