@@ -114,11 +114,13 @@ populate_makes_a_range_resident(void)
     uint64_t page = check_page();
     const char *path = check_file("file", 0);
     mmg_options options = check_backing(MMG_BACKING_MAP);
-    check_truncate(path, 100 * page); /* the pages of a hole are in no cache before somebody reads them */
+    check_truncate(path,
+                   100 * page); /* the pages of a hole are in no cache before somebody reads them, as Valgrind does
+                                         with the first ones of each mapping */
     mmg_handle handle = check_open(path, &options);
     uint64_t bytes = 1;
     CHECK_STATUS(mmg_resident(handle, 0, MMG_TO_END, &bytes), MMG_OK);
-    CHECK_U64(bytes, 0);
+    CHECK(bytes == 0 || (check_under_valgrind() && bytes < 100 * page));
     mmg_status status = mmg_advise(handle, 0, MMG_TO_END, MMG_ADVICE_POPULATE);
     if (status == MMG_E_UNSUPPORTED) {
         check_skip("MADV_POPULATE_READ needs Linux 5.14");

@@ -9,6 +9,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
@@ -19,9 +20,11 @@
 
 #define SIZE ((size_t)100000)
 
-#define LEAST_RACES 20U /* closes that must have met a search; a busy machine takes more rounds for that */
+#define LEAST_RACES 20U /* closes that must have met a search */
+#define MEETING_ROUNDS                                                                                                 \
+    4 /* one round in so many closes only after a hit, so that closes meet searches on every machine */
 
-static _Atomic mmg_handle current;
+static _Atomic mmg_handle current, hit;
 static atomic_bool done;
 static atomic_uint races;
 
@@ -38,6 +41,7 @@ search(void *argument)
         mmg_status status = MMG_OK;
         while ((status = mmg_find(handle, 0, MMG_TO_END, needle, sizeof needle, &position)) == MMG_OK) {
             REQUIRE(position == 70);
+            atomic_store(&hit, handle);
             hits++;
         }
         REQUIRE_STATUS(status, MMG_E_HANDLE);
@@ -56,11 +60,15 @@ race(uint32_t backing, uint64_t rounds)
     pthread_t searcher;
     atomic_store(&done, false);
     atomic_store(&current, 0);
+    atomic_store(&hit, 0);
     atomic_store(&races, 0);
     REQUIRE(pthread_create(&searcher, NULL, search, NULL) == 0);
     for (uint64_t round = 0; round < rounds || atomic_load(&races) < LEAST_RACES; round++) {
         mmg_handle handle = check_open(path, &options);
         atomic_store(&current, handle);
+        while (round % MEETING_ROUNDS == 0 && atomic_load(&hit) != handle) {
+            sched_yield();
+        }
         for (volatile uint64_t wait = check_random_below(&state, 400); wait > 0; wait--) {
         }
         REQUIRE_STATUS(mmg_close(handle, 0), MMG_OK);
