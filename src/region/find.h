@@ -45,6 +45,8 @@ find_near(const struct region *region, uint64_t offset, uint64_t length, struct 
             return NULL;
         near = length < FIND_NEAR ? near : FIND_NEAR;
     }
+    if (sizeof(size_t) < sizeof sought.size && sought.size > near)
+        return NULL; /* the size would not survive the casts below */
     const unsigned char *hay = region->data + offset;
     const unsigned char *hit = sought.is_last ? mmgi_bytes_find_last(hay + (length - near), near, sought.needle,
                                                                      (size_t)sought.size)

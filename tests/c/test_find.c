@@ -119,7 +119,8 @@ static void
 a_needle_of_absurd_size_is_not_read(void)
 {
     static const uint8_t bytes[] = "aaaaaaaa";
-    static const uint64_t sizes[] = {9, 1000000, (uint64_t)INT64_MAX, UINT64_MAX - 1, UINT64_MAX};
+    static const uint64_t sizes[] = {9,         1000000, (UINT64_C(1) << 32) + 1, (uint64_t)INT64_MAX, UINT64_MAX - 1,
+                                     UINT64_MAX};
     struct ways ways = open_ways("file", bytes, 8);
     for (size_t index = 0; index < sizeof sizes / sizeof *sizes; index++) {
         CHECK_U64(find(ways.mapped, 0, MMG_TO_END, "a", sizes[index]), MMG_NOT_FOUND);
