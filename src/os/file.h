@@ -126,19 +126,6 @@ int mmgi_file_probe(int fd, uint64_t offset);
 /** Stores the size of a block device in bytes. Async-signal-safe. */
 int mmgi_file_device_size(int fd, uint64_t *size);
 
-/** A descriptor that is kept open for a moment when the process has no descriptor left. */
-struct reserved_fd {
-    int fd; /* -1: none */
-    uint64_t device, inode;
-};
-
-/**
- * Reserve a descriptor, or close it so that the next call can have it. If other code has closed the descriptor and its
- * number names another file now, the second call leaves that file alone. Not async-signal-safe. Do not block.
- */
-void mmgi_file_reserve(struct reserved_fd *reserved);
-void mmgi_file_unreserve(struct reserved_fd *reserved);
-
 /**
  * Checks that a descriptor can be read from. Returns 0; EBADF when it is not open; EACCES when it is open for writing only;
  * ENOTSUP when it was opened for its path only (O_PATH). Does not block.

@@ -56,8 +56,26 @@ bool mmgi_lease_wait(int64_t timeout_ns, int *fd);
 /** Ends a wait of that thread of this process early. Async-signal-safe. Does not block. */
 void mmgi_lease_wake(int thread_id);
 
-/** Returns the time in nanoseconds from the start of a break until the kernel takes the lease by force; INT64_MAX when it
- * never does. Does not block. */
-int64_t mmgi_lease_break_ns(void);
+/**
+ * A descriptor that the process keeps for the time of a break, in which no other descriptor may be left. It names the kernel's
+ * setting of how long a lease breaks, so that the setting can be read at that time.
+ */
+struct lease_reserve {
+    int fd; /* -1: none */
+    uint64_t device, inode;
+};
+
+/**
+ * Reserve a descriptor, or close it so that the next call can have it. If other code has closed the descriptor and its
+ * number names another file now, the second call leaves that file alone. Not async-signal-safe. Do not block.
+ */
+void mmgi_lease_reserve(struct lease_reserve *reserve);
+void mmgi_lease_unreserve(struct lease_reserve *reserve);
+
+/**
+ * Returns the time in nanoseconds from the start of a break until the kernel takes the lease by force; INT64_MAX when the kernel
+ * never does; 0 when the time cannot be read, as without a reserve when no descriptor is left. Does not block.
+ */
+int64_t mmgi_lease_break_ns(const struct lease_reserve *reserve);
 
 #endif

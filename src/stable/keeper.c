@@ -31,9 +31,9 @@ static struct leased_file *broken;     /* files that writers wait for */
 static _Atomic uint64_t number_broken; /* mmg_stats_get() reads it without the mutex */
 /* How long the kernel lets the writers wait that the thread works for; 0 while it works for none. Read without the mutex. */
 static _Atomic int64_t patience_ns;
-/* A descriptor that is kept open while there are lasting leases. The thread closes it for a snapshot when a lease breaks and
-   the process has no descriptor left. */
-static struct reserved_fd reserved = {.fd = -1};
+/* A descriptor that is kept open while there are lasting leases. When a lease breaks, the thread reads from the descriptor how
+   long the kernel waits, and closes it for a snapshot, since the process may have no descriptor left. */
+static struct lease_reserve reserve = {.fd = -1};
 
 /* --------------------------------------------------------------------------------------------- breaking leases -- */
 
@@ -108,6 +108,19 @@ struct job {
     int64_t deadline;
 };
 
+/* Stores how long the kernel lets the writers wait. When another thread has just taken the last descriptor, what was read before
+   is good. */
+static void
+learn_patience(void)
+{
+    const int64_t found = mmgi_lease_break_ns(&reserve);
+
+    if (found > 0)
+        atomic_store(&patience_ns, found);
+    else if (patience_ns == 0)
+        atomic_store(&patience_ns, LEASE_MIN_BREAK_NS);
+}
+
 /* Returns the moment at which the keeper must stop to secure a file: the kernel's time runs out, or the time that a region
    allows. */
 static int64_t
@@ -115,9 +128,9 @@ deadline_of(const struct leased_file *file)
 {
     /* The keeper stops this long before the kernel lets the writer in by force, so that readers hear of it before. */
     const int64_t margin = LEASE_MIN_BREAK_NS / 2;
-    int64_t allowed = mmgi_lease_break_ns();
 
-    atomic_store(&patience_ns, allowed);
+    learn_patience();
+    int64_t allowed = patience_ns;
     if (allowed != INT64_MAX)
         allowed -= margin;
     for (const struct lease *lease = file->leases; lease != NULL; lease = lease->next)
@@ -167,12 +180,13 @@ thread_main(void *unused)
     mmgi_condition_broadcast(&mmgi_lease_changed);
     for (;;) {
         if (broken != NULL) {
-            mmgi_file_unreserve(&reserved); /* a snapshot may need this descriptor */
+            learn_patience();
+            mmgi_lease_unreserve(&reserve); /* a snapshot may need this descriptor */
             do_jobs(UINT64_MAX);
             atomic_store(&patience_ns, 0);
         }
         bool is_idle = is_lingering = mmgi_lease_number() == 0;
-        bool is_settled = !is_idle && reserved.fd >= 0;
+        bool is_settled = !is_idle && reserve.fd >= 0;
         mmgi_mutex_unlock(&mmgi_lease_mutex);
         int fd;
         bool has_news = mmgi_lease_wait(is_settled ? -1 : LINGER_NS, &fd);
@@ -180,7 +194,7 @@ thread_main(void *unused)
         if (has_news)
             note(fd);
         else if (mmgi_lease_number() > 0)
-            mmgi_file_reserve(&reserved);
+            mmgi_lease_reserve(&reserve);
         else if (is_idle)
             break;
     }
@@ -225,7 +239,7 @@ mmgi_keeper_wake(void)
 void
 mmgi_keeper_rest(void)
 {
-    mmgi_file_unreserve(&reserved);
+    mmgi_lease_unreserve(&reserve);
     if (!is_lingering) /* waking the thread would cost more than the lease did */
         mmgi_keeper_wake();
 }
@@ -239,7 +253,7 @@ mmgi_keeper_reset(void)
     broken = NULL;
     number_broken = 0;
     atomic_store(&patience_ns, 0);
-    mmgi_file_unreserve(&reserved); /* the descriptor of the parent, which this process has inherited */
+    mmgi_lease_unreserve(&reserve); /* the descriptor of the parent, which this process has inherited */
 }
 
 uint64_t

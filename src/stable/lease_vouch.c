@@ -13,8 +13,8 @@
 
 /* A thread sleeps this long between two looks at a lease that the keeper is giving up. */
 #define HAND_OVER_PAUSE_NS 20000
-/* The keeper hears of a break, and learns how long the kernel lets the writer wait, within this time. */
-#define KEEPER_HEARS_NS INT64_C(100000000)
+/* The keeper hears of a break, and learns how long the kernel lets the writer wait, within this time, even on a busy machine. */
+#define KEEPER_HEARS_NS INT64_C(1000000000)
 
 /*
  * Runs in a forked child at the first use of a region. Replaces the parent's open file, in the descriptor and in the

@@ -282,27 +282,6 @@ mmgi_file_device_size(int fd, uint64_t *size)
     return ioctl(fd, IOCTL_REQUEST(BLKGETSIZE64), size) == 0 ? 0 : errno;
 }
 
-void
-mmgi_file_reserve(struct reserved_fd *reserved)
-{
-    struct stat found;
-
-    /* A file in memory is used, since no other process has it open. */
-    reserved->fd = (int)syscall(SYS_memfd_create, "mmapguard reserve", 1u /* MFD_CLOEXEC */);
-    if (reserved->fd < 0 || fstat(reserved->fd, &found) != 0)
-        return;
-    reserved->device = (uint64_t)found.st_dev;
-    reserved->inode = (uint64_t)found.st_ino;
-}
-
-void
-mmgi_file_unreserve(struct reserved_fd *reserved)
-{
-    if (reserved->fd >= 0)
-        mmgi_file_close_if(reserved->fd, reserved->device, reserved->inode);
-    reserved->fd = -1;
-}
-
 int
 mmgi_file_check_readable(int fd)
 {

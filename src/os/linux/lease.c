@@ -16,13 +16,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/file.h"
+
 /* Any real-time signal would do, since only the waiting thread gets it. Valgrind uses the last one itself. */
 #define BREAK_SIGNAL (SIGRTMAX - 1)
 /* open_tree(2), Linux 5.2: opens the file behind a descriptor as open(2) with O_PATH does. It has this number on every processor
    but one. */
 #define OPEN_TREE_NUMBER 428
 #define OPEN_TREE_OF_DESCRIPTOR (O_CLOEXEC | 0x1000) /* OPEN_TREE_CLOEXEC, AT_EMPTY_PATH */
-#define DEFAULT_BREAK_SECONDS 45                     /* the default of the kernel, see proc(5) */
+#define BREAK_SETTING "/proc/sys/fs/lease-break-time" /* see proc(5) */
 
 int
 mmgi_lease_take(int fd, int thread_id)
@@ -157,18 +159,52 @@ mmgi_lease_wake(int thread_id)
     syscall(SYS_tgkill, getpid(), thread_id, SIGIO);
 }
 
+void
+mmgi_lease_reserve(struct lease_reserve *reserve)
+{
+    struct file_status status;
+
+    reserve->fd = open(BREAK_SETTING, O_RDONLY | O_CLOEXEC);
+    if (reserve->fd < 0) /* /proc is not there; no other process has a file in memory open */
+        reserve->fd = (int)syscall(SYS_memfd_create, "mmapguard reserve", 1u /* MFD_CLOEXEC */);
+    if (reserve->fd < 0 || mmgi_file_status(reserve->fd, &status) != 0)
+        return;
+    reserve->device = status.device;
+    reserve->inode = status.inode;
+}
+
+void
+mmgi_lease_unreserve(struct lease_reserve *reserve)
+{
+    if (reserve->fd >= 0)
+        mmgi_file_close_if(reserve->fd, reserve->device, reserve->inode);
+    reserve->fd = -1;
+}
+
+/* Reads the setting into `text`. Returns the number of bytes, or a negative number. */
+static ssize_t
+read_setting(const struct lease_reserve *reserve, char *text, size_t size)
+{
+    struct file_status status;
+
+    if (reserve->fd >= 0 && mmgi_file_status_if(reserve->fd, reserve->device, reserve->inode, &status) == 0)
+        return pread(reserve->fd, text, size, 0);
+    int fd = open(BREAK_SETTING, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fd;
+    ssize_t n = read(fd, text, size);
+    close(fd);
+    return n;
+}
+
 int64_t
-mmgi_lease_break_ns(void)
+mmgi_lease_break_ns(const struct lease_reserve *reserve)
 {
     char text[32] = "";
-    int fd = open("/proc/sys/fs/lease-break-time", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     long seconds = 0;
 
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0)
-        return fd < 0 ? LEASE_MIN_BREAK_NS : DEFAULT_BREAK_SECONDS * INT64_C(1000000000);
+    if (read_setting(reserve, text, sizeof text - 1) <= 0)
+        return 0;
     for (const char *digit = text; *digit >= '0' && *digit <= '9' && seconds < 1000000; digit++)
         seconds = seconds * 10 + (*digit - '0');
     return seconds <= 0 ? INT64_MAX : seconds * INT64_C(1000000000); /* 0 means that the kernel waits for ever */

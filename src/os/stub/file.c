@@ -49,18 +49,6 @@ mmgi_file_exchange(int fd, int fresh)
     (void)fresh;
 }
 
-void
-mmgi_file_reserve(struct reserved_fd *reserved)
-{
-    (void)reserved;
-}
-
-void
-mmgi_file_unreserve(struct reserved_fd *reserved)
-{
-    (void)reserved;
-}
-
 int
 mmgi_file_status(int fd, struct file_status *status)
 {

@@ -50,10 +50,23 @@ mmgi_lease_wake(int thread_id)
     (void)thread_id;
 }
 
-int64_t
-mmgi_lease_break_ns(void)
+void
+mmgi_lease_reserve(struct lease_reserve *reserve)
 {
-    return LEASE_MIN_BREAK_NS;
+    (void)reserve;
+}
+
+void
+mmgi_lease_unreserve(struct lease_reserve *reserve)
+{
+    (void)reserve;
+}
+
+int64_t
+mmgi_lease_break_ns(const struct lease_reserve *reserve)
+{
+    (void)reserve;
+    return 0;
 }
 
 int
