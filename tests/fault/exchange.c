@@ -4,7 +4,8 @@
  * canaries. The guard asks the kernel before it replaces a page, but the owner may exchange the mapping between the
  * answer and the replacement, and then the guard replaces the new pages. SAFETY.md says so. Here the owner always makes
  * the exchange in the middle of a storm of faults. In a measurement one exchange in a hundred came at that moment, and
- * the test allows one in twenty. The argument is the number of rounds.
+ * the test allows one in twenty. The arguments are the number of rounds, and the longest time in microseconds from the cut to
+ * the exchange, for a program that is slowed down.
  */
 #include <inttypes.h>
 #include <pthread.h>
@@ -48,6 +49,8 @@ let_readers_look(void)
     }
 }
 
+static uint64_t longest_pause;
+
 static uint64_t
 replaced_canaries(uint64_t rounds)
 {
@@ -75,6 +78,9 @@ replaced_canaries(uint64_t rounds)
         }
         for (uint64_t pause = check_random_below(&state, 5000); pause > 0; pause--) {
             atomic_signal_fence(memory_order_seq_cst);
+        }
+        if (longest_pause > 0) {
+            usleep((useconds_t)check_random_below(&state, longest_pause));
         }
         REQUIRE(mremap(memory, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, place) == place);
         let_readers_look();
@@ -123,5 +129,6 @@ int
 main(int argc, char **argv)
 {
     rounds = argc > 1 ? strtoull(argv[1], NULL, 0) : check_scaled(ROUNDS);
+    longest_pause = argc > 2 ? strtoull(argv[2], NULL, 0) : 0;
     return check_main(1, argv, cases, sizeof cases / sizeof *cases);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A program that knows nothing of mmapguard, and exchanges a mapping of a file that is cut for one that is full of canaries,
- * in one step, while two threads read there: exchanger ROUNDS. It prints in how many rounds a canary was replaced.
+ * in one step, while two threads read there: exchanger ROUNDS [PAUSE]. It prints in how many rounds a canary was replaced.
+ * PAUSE is the longest time in microseconds from the cut to the exchange, for a program that is slowed down.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -89,6 +90,7 @@ int
 main(int argc, char **argv)
 {
     const unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 100;
+    const unsigned longest = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : 0;
     unsigned long replaced = 0;
     unsigned state = 17;
     pthread_t threads[READERS];
@@ -111,6 +113,8 @@ main(int argc, char **argv)
             sched_yield();
         for (unsigned pause = chance(&state, 5000); pause > 0; pause--)
             atomic_signal_fence(memory_order_seq_cst);
+        if (longest > 0)
+            usleep(chance(&state, longest));
         exchange(round % 2 == 0, canaries);
         let_readers_look();
         replaced += !is_whole();

@@ -2,8 +2,8 @@
 """An owner who exchanges a mapping while the guard is about to replace it: in the launcher, nothing of the new one is touched.
 
 The kernel leaves a moment between the guard's last question and the replacement. strace makes that moment 20 ms long, so
-that the owner's call falls into it: the handler's first mmap(2) waits for changes, and the second replaces. Without the
-delay, CTest runs 100 000 rounds (`ctest -R launcher.exchange`).
+that the owner's call falls into it: the handler's first mmap(2) waits for changes, and the second replaces. strace slows the
+whole handler down, too, so the owner pauses for up to 20 ms after each cut. Without the delay, CTest runs 100 000 rounds (`ctest -R launcher.exchange`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from launcher.launching import BUILD, guarded, run
 from support import children
 
 ROUNDS = 30
+PAUSE = 20000  # microseconds
 LONG = os.environ.get("MMAPGUARD_LAUNCHER") == "all"
 OPTIONS = ["--on-loss=report"]
 
@@ -41,12 +42,12 @@ def counted(pattern: str, text: str) -> tuple[int, ...]:
 
 
 def exchanger(rounds: int) -> list[str]:
-    return guarded(BUILD / "tests" / "launcher" / "exchanger", str(rounds), options=OPTIONS)
+    return guarded(BUILD / "tests" / "launcher" / "exchanger", str(rounds), str(PAUSE), options=OPTIONS)
 
 
 def test_the_twin_loses_pages_of_the_new_mapping(tmp_path: Path) -> None:
     """The library alone cannot hold up the owner's calls, as SAFETY.md says."""
-    ended = run(*delayed(), BUILD / "tests" / "fault" / "fault_exchange", str(ROUNDS), folder=tmp_path)
+    ended = run(*delayed(), BUILD / "tests" / "fault" / "fault_exchange", str(ROUNDS), str(PAUSE), folder=tmp_path)
     rounds, lost, replaced = counted(r"\((\d+) rounds, (\d+) losses, (\d+) rounds", ended.output)
     assert rounds == ROUNDS and lost > 0, str(ended)
     assert replaced > 0, "the delay does not meet the moment"
