@@ -23,7 +23,7 @@
 /* open_tree(2), Linux 5.2: opens the file behind a descriptor as open(2) with O_PATH does. It has this number on every processor
    but one. */
 #define OPEN_TREE_NUMBER 428
-#define OPEN_TREE_OF_DESCRIPTOR (O_CLOEXEC | 0x1000) /* OPEN_TREE_CLOEXEC, AT_EMPTY_PATH */
+#define OPEN_TREE_OF_DESCRIPTOR (O_CLOEXEC | 0x1000)  /* OPEN_TREE_CLOEXEC, AT_EMPTY_PATH */
 #define BREAK_SETTING "/proc/sys/fs/lease-break-time" /* see proc(5) */
 
 int
