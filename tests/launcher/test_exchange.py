@@ -47,7 +47,8 @@ def exchanger(rounds: int) -> list[str]:
 
 def test_the_twin_loses_pages_of_the_new_mapping(tmp_path: Path) -> None:
     """The library alone cannot hold up the owner's calls, as SAFETY.md says."""
-    ended = run(*delayed(), BUILD / "tests" / "fault" / "fault_exchange", str(ROUNDS), str(PAUSE), folder=tmp_path)
+    twin = BUILD / "tests" / "fault" / "fault_exchange"
+    ended = run(*delayed(), twin, str(ROUNDS), str(PAUSE), folder=tmp_path)
     rounds, lost, replaced = counted(r"\((\d+) rounds, (\d+) losses, (\d+) rounds", ended.output)
     assert rounds == ROUNDS and lost > 0, str(ended)
     assert replaced > 0, "the delay does not meet the moment"
