@@ -108,8 +108,8 @@ struct job {
     int64_t deadline;
 };
 
-/* Stores how long the kernel lets the writers wait. When another thread has just taken the last descriptor, what was read before
-   is good. */
+/* Stores how long the kernel lets the writers wait. When the setting cannot be read, because another thread has just taken the
+   last descriptor, the function keeps the time that the keeper read at the start of its work. */
 static void
 learn_patience(void)
 {

@@ -3,7 +3,8 @@
 
 The kernel leaves a moment between the guard's last question and the replacement. strace makes that moment 20 ms long, so
 that the owner's call falls into it: the handler's first mmap(2) waits for changes, and the second replaces. strace slows the
-whole handler down, too, so the owner pauses for up to 20 ms after each cut. Without the delay, CTest runs 100 000 rounds (`ctest -R launcher.exchange`).
+whole handler down, too, so the owner pauses for up to 20 ms after each cut. Without the delay, CTest runs 100 000 rounds
+(`ctest -R launcher.exchange`).
 """
 
 from __future__ import annotations

@@ -289,8 +289,9 @@ ask_in_mid_break(bool with_taker)
 }
 
 /**
- * A lease that breaks can be told from one that is gone by reading from /proc, for which no descriptor is left. Neither is one
- * for the time that the kernel lets a writer wait, once a thread of the host takes what the library gives up.
+ * A lease that breaks can be told from one that is gone by reading from /proc, for which no descriptor is left. In the second
+ * turn, a thread of the host also takes each descriptor that the library gives up, so that the library cannot open the
+ * kernel's setting during the break.
  */
 static void
 break_without_descriptors(void *unused)
