@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import pytest
 
 _NUMBERS = {
-    "x86_64": {"ioctl": 16, "mmap": 9, "rt_sigaction": 13, "flock": 73},
-    "aarch64": {"ioctl": 29, "mmap": 222, "rt_sigaction": 134, "flock": 32},
+    "x86_64": {"ioctl": 16, "mmap": 9, "rt_sigaction": 13, "flock": 73, "statx": 332, "statmount": 457},
+    "aarch64": {"ioctl": 29, "mmap": 222, "rt_sigaction": 134, "flock": 32, "statx": 291, "statmount": 457},
 }
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2

@@ -190,20 +190,31 @@ describe(const char *name, bool has_device, struct file_system *file_system)
 /* --------------------------------------------------------------------------------------------- one file system -- */
 
 /*
- * Fills the kind of lock from the type number of statfs(2), where there is no mount table. The number may be wrong
- * (9p). So it is used for locks only, where a mistake costs little.
+ * Fills two properties from the type number of statfs(2), where the mount table does not tell the name. The number may be
+ * that of another file system (9p). So it is used only for the kind of lock, where a mistake costs little, and to know the
+ * file systems of the kernel, where a mistake leads to a refusal. The numbers stand in linux/magic.h, and that of configfs in
+ * the kernel's fs/configfs.
  */
 static void
-lock_by_type(int fd, struct file_system *file_system)
+describe_by_type(int fd, struct file_system *file_system)
 {
-    static const unsigned long local[] = {0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0xF2F52010, 0x794c7630};
+    static const uint32_t local[] = {0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0xF2F52010, 0x794C7630};
+    static const uint32_t of_kernel[] = {0x9FA0,     0x62656572, 0x64626720, 0x74726163, 0x0027E0EB, 0x63677270,
+                                         0x62656570, 0x73636673, 0xDE5E81E4, 0xCAFE4A11, 0x42494E4D, 0x6165676C};
     struct statfs status;
 
     describe("", false, file_system);
-    if (fstatfs(fd, &status) == 0)
-        for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
-            if (((unsigned long)status.f_type & 0xFFFFFFFFUL) == local[i])
-                file_system->lock = FILE_SYSTEM_LOCK_ADVISORY;
+    if (fstatfs(fd, &status) != 0)
+        return;
+    const uint32_t type = (uint32_t)status.f_type; /* the upper half of a negative number is no part of it */
+    for (size_t i = 0; i < sizeof local / sizeof local[0]; i++)
+        if (type == local[i])
+            file_system->lock = FILE_SYSTEM_LOCK_ADVISORY;
+    for (size_t i = 0; i < sizeof of_kernel / sizeof of_kernel[0]; i++)
+        if (type == of_kernel[i]) {
+            file_system->lock = FILE_SYSTEM_LOCK_ADVISORY;
+            file_system->is_kernel = true;
+        }
 }
 
 static void
@@ -214,7 +225,7 @@ look_up(int fd, const struct file_status *status, struct file_system *file_syste
     if (mmgi_mount_name(fd, status->mount, name, sizeof name))
         describe(name, major((dev_t)status->device) != 0, file_system);
     else
-        lock_by_type(fd, file_system);
+        describe_by_type(fd, file_system);
 }
 
 /* ------------------------------------------------------------------------------------------ remembered answers -- */
