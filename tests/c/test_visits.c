@@ -22,7 +22,7 @@
 
 #define LEAST_RACES 20U /* closes that must have met a search */
 #define MEETING_ROUNDS                                                                                                 \
-    4 /* one round in so many closes only after a hit, so that closes meet searches on every machine */
+    32 /* one round in so many closes only after a hit, so that closes meet searches on every machine */
 
 static _Atomic mmg_handle current, hit;
 static atomic_bool done;
