@@ -11,8 +11,6 @@
 
 #include "guard/fault_guard.h"
 #include "guard/registry.h"
-#include "os/clock.h"
-#include "os/thread.h"
 #include "region/byte_search.h"
 
 /*
@@ -20,14 +18,12 @@
  * meets a loss, since each page that fails may take the device seconds.
  */
 #define PIECE ((size_t)256 << 10)
-/* The answers about the guard and the file hold for so long, for the thread that has asked. */
-#define LOOK_NS INT64_C(10000000)
 
 static const unsigned char *
 find_in_bytes(const unsigned char *hay, size_t size, const struct sought *sought)
 {
     return sought->is_last ? mmgi_bytes_find_last(hay, size, sought->needle, (size_t)sought->size)
-                           : mmgi_bytes_find(hay, size, sought->needle, (size_t)sought->size);
+                           : bytes_find(hay, size, sought->needle, (size_t)sought->size);
 }
 
 static uint64_t
@@ -106,19 +102,6 @@ find_in_mapping(const struct region *region, uint64_t offset, uint64_t length, c
     return MMG_OK;
 }
 
-/*
- * Returns a number for this thread and the moment that a clock shows. It is never 0, and differs from the numbers of
- * other threads and other moments.
- */
-static uint64_t
-look_stamp(int64_t now_ns)
-{
-    /* The factors are odd numbers with well mixed bits, so that two different pairs hardly ever have the same sum. */
-    return ((uint64_t)(now_ns / LOOK_NS) * UINT64_C(0x9E3779B97F4A7C15) +
-            (uint64_t)mmgi_thread_mark() * UINT64_C(0xBF58476D1CE4E5B9)) |
-           1;
-}
-
 /* Ends a search with a look at the file, since the rest of a page that was cut reads as zeros without a fault. */
 static __attribute__((noinline)) mmg_status
 look_at_file(const struct region *region, uint64_t offset, uint64_t length, const struct sought *sought,
@@ -169,18 +152,11 @@ mmgi_find_in_region(const struct region *region, uint64_t offset, uint64_t lengt
     if (sought->size > 0) {
         found = MMG_NOT_FOUND;
         if (region->number != 0 && sought->size <= length)
-            status = find_mapped(region, offset, length, sought, look_stamp(mmgi_clock_tick_ns()), &found);
+            status = find_mapped(region, offset, length, sought, look_stamp(), &found);
         else if (region->number == 0)
             found = offset_of(region, find_in_bytes(region->data + offset, (size_t)length, sought));
     }
     if (status == MMG_OK)
         *position = found;
     return status;
-}
-
-bool
-mmgi_find_is_vouched(const struct region *region)
-{
-    return !registry_may_have_losses() &&
-           atomic_load_explicit(&region->looked, memory_order_relaxed) == look_stamp(mmgi_clock_tick_ns());
 }

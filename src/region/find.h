@@ -5,6 +5,8 @@
 #ifndef MMGI_REGION_FIND_H
 #define MMGI_REGION_FIND_H
 
+#include "os/clock.h"
+#include "os/thread.h"
 #include "region/byte_search.h"
 #include "region/region.h"
 
@@ -22,11 +24,30 @@ struct sought {
 mmg_status mmgi_find_in_region(const struct region *region, uint64_t offset, uint64_t length,
                                const struct sought *sought, uint64_t *position);
 
+/** The answers about the guard and the file hold for 2^23 ns, which is 8.4 ms, for the thread that has asked. */
+#define LOOK_SHIFT 23
+
+/**
+ * Returns a number for the calling thread and the present moment. It is never 0, and differs from the numbers of other
+ * threads and other moments.
+ */
+static inline uint64_t
+look_stamp(void)
+{
+    /* The factor is 2^64 divided by the golden ratio. Its multiples lie far apart from each other, so two different pairs
+       hardly ever have the same sum. */
+    return ((uint64_t)(mmgi_clock_tick_ns() >> LOOK_SHIFT) * UINT64_C(0x9E3779B97F4A7C15) + mmgi_thread_mark()) | 1;
+}
+
 /**
  * Returns true when this thread has asked lately whether the guard is in place and the file has its size, and no region
  * has lost bytes.
  */
-bool mmgi_find_is_vouched(const struct region *region);
+static inline bool
+find_is_vouched(const struct region *region)
+{
+    return !registry_may_have_losses() && atomic_load_explicit(&region->looked, memory_order_relaxed) == look_stamp();
+}
 
 /** A search looks at so many bytes of a mapping first, since a hit is often near. */
 #define FIND_NEAR ((size_t)4 << 10)
@@ -41,7 +62,7 @@ find_near(const struct region *region, uint64_t offset, uint64_t length, struct 
     size_t near = (size_t)length; /* all bytes of a copy are in memory */
 
     if (region->number != 0) {
-        if (!mmgi_find_is_vouched(region))
+        if (!find_is_vouched(region))
             return NULL;
         near = length < FIND_NEAR ? near : FIND_NEAR;
     }
@@ -50,7 +71,7 @@ find_near(const struct region *region, uint64_t offset, uint64_t length, struct 
     const unsigned char *hay = region->data + offset;
     const unsigned char *hit = sought.is_last ? mmgi_bytes_find_last(hay + (length - near), near, sought.needle,
                                                                      (size_t)sought.size)
-                                              : mmgi_bytes_find(hay, near, sought.needle, (size_t)sought.size);
+                                              : bytes_find(hay, near, sought.needle, (size_t)sought.size);
     return region->number != 0 && registry_may_have_losses() ? NULL : hit;
 }
 
