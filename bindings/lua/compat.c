@@ -64,14 +64,6 @@ mmgl_number_type(lua_State *L, int index)
     return LUA_TNUMBER;
 }
 
-#else
-
-int
-mmgl_number_type(lua_State *L, int index)
-{
-    return lua_type(L, index);
-}
-
 #endif
 
 int64_t
@@ -91,6 +83,12 @@ mmgl_check_integer(lua_State *L, int arg)
 int64_t
 mmgl_opt_integer(lua_State *L, int arg, int64_t otherwise)
 {
+    int64_t value = 0;
+    const char *why;
+
+    /* Where numbers are doubles, 0 may also stand for a value that is no number. */
+    if (mmgl_to_integer(L, arg, &value, &why) && (value != 0 || MMGL_HAS_INTEGERS))
+        return value;
     return lua_isnoneornil(L, arg) ? otherwise : mmgl_check_integer(L, arg);
 }
 

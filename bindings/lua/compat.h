@@ -40,7 +40,11 @@
  * Returns the type of the value at `index`. For a 64-bit integer of LuaJIT's FFI it returns LUA_TNUMBER, and replaces
  * the value by a number of Lua.
  */
+#if LUA_VERSION_NUM == 501
 int mmgl_number_type(lua_State *L, int index);
+#else
+#define mmgl_number_type lua_type /* only LuaJIT, which loads modules for 5.1, has such integers */
+#endif
 
 /**
  * Returns an integer argument. Raises an error when it is not a whole number, or, where numbers are doubles, not exact.

@@ -81,7 +81,8 @@ push_captures(lua_State *L, const struct mmgl_match *m)
     return m->captured;
 }
 
-static int
+/* Kept apart, since its items on the stack would make each plain search slower. */
+__attribute__((noinline)) static int
 find_pattern(lua_State *L, const struct mmgl_view *view, uint64_t start, const char *pattern, size_t size)
 {
     struct mmgl_item few[STACK_ITEMS], *items = few;

@@ -68,8 +68,8 @@ view_byte(lua_State *L)
 {
     struct mmgl_view *view = mmgl_check_view(L);
     uint64_t length;
-    int64_t i = mmgl_opt_integer(L, 2, 1);
-    uint64_t offset = mmgl_slice(view, i, mmgl_opt_integer(L, 3, i), &length);
+    int64_t i = mmgl_opt_integer(L, 2, 1), j = lua_gettop(L) > 2 ? mmgl_opt_integer(L, 3, i) : i;
+    uint64_t offset = mmgl_slice(view, i, j, &length);
 
     if (length == 1) {
         push_byte(L, view, offset);

@@ -19,6 +19,7 @@ typedef struct mmgl_view {
     struct mmgl_shared *shared; /**< the data that a region and its spans share; NULL when the view is closed */
     uint64_t start;             /**< offset of the first byte in the region */
     mmg_span pin;               /**< keeps the bytes mapped */
+    uint64_t seal;              /**< by which C code knows an open view; 0 when the view is closed */
 } mmgl_view;
 
 /** Memory in which the FFI module gets the bytes of a string. */

@@ -35,13 +35,25 @@ mmgl_to_view(lua_State *L)
     return view;
 }
 
+_Atomic(const void *) mmgl_known_views[MMGL_KNOWN_VIEWS];
+
+static void
+forget_view(const struct mmgl_view *view)
+{
+    const void *known = view;
+
+    atomic_compare_exchange_strong_explicit(mmgl_known_place(view), &known, NULL, memory_order_relaxed,
+                                            memory_order_relaxed);
+}
+
 struct mmgl_view *
-mmgl_check_view(lua_State *L)
+mmgl_check_unknown_view(lua_State *L)
 {
     struct mmgl_view *view = mmgl_to_view(L);
 
     if (view->data == NULL)
         luaL_error(L, "attempt to use a closed %s", view->is_span != 0 ? "span" : "region");
+    atomic_store_explicit(mmgl_known_place(view), view, memory_order_relaxed);
     return view;
 }
 
@@ -133,6 +145,7 @@ mmgl_fill_view(struct mmgl_view *view, uint64_t start)
     view->length = (double)view->pin.size;
     view->reach = view->pin.size < INT32_MAX ? (int32_t)view->pin.size : INT32_MAX;
     view->start = start;
+    view->seal = mmgl_seal_of(view);
 }
 
 mmg_status
@@ -141,6 +154,8 @@ mmgl_release(lua_State *L, struct mmgl_view *view)
     struct mmgl_shared *shared = view->shared;
     mmg_status status = mmg_unpin(&view->pin); /* the pin may be empty */
 
+    forget_view(view);
+    view->seal = 0;
     view->data = NULL;
     view->size = 0;
     view->length = 0;

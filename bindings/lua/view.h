@@ -13,6 +13,7 @@
 #include "compat.h"
 #include "shared.h"
 
+#include <stdatomic.h>
 #include <stddef.h>
 
 /** In a range of more pages the binding does not look for zeros, since asking the library takes no longer. */
@@ -59,7 +60,46 @@ struct mmgl_view *mmgl_test_view(lua_State *L);
 struct mmgl_view *mmgl_to_view(lua_State *L);
 
 /** Returns the same view. Raises an error when the value is not a view, or is a closed view. */
-struct mmgl_view *mmgl_check_view(lua_State *L);
+struct mmgl_view *mmgl_check_unknown_view(lua_State *L);
+
+#define MMGL_KNOWN_VIEWS 64u
+
+/**
+ * Addresses of open views, by which most calls recognize a view. That takes a third of the instructions that a
+ * comparison of metatables takes. All Lua states of the process share the table. A view is removed when it is closed.
+ */
+extern _Atomic(const void *) mmgl_known_views[MMGL_KNOWN_VIEWS];
+
+/** Returns the place of an address in mmgl_known_views. */
+static inline _Atomic(const void *) *
+mmgl_known_place(const void *view)
+{
+    return &mmgl_known_views[((uintptr_t)view >> 5) % MMGL_KNOWN_VIEWS];
+}
+
+/** Returns the value of mmgl_view.seal in an open view. */
+static inline uint64_t
+mmgl_seal_of(const void *view)
+{
+    return (uintptr_t)view ^ (uintptr_t)mmgl_known_views;
+}
+
+/** Does what mmgl_check_unknown_view() does, and is quick when the view was used before. */
+static inline struct mmgl_view *
+mmgl_check_view(lua_State *L)
+{
+    struct mmgl_view *view = lua_touserdata(L, 1);
+
+    /*
+     * Relaxed order is enough: only the thread that runs the Lua state of a view enters or removes that view. A light
+     * userdata can have any address, but its length is 0. When the C stack overflows, Lua frees userdata without their
+     * finalizers; then another userdata may have the address of a known view, but not its seal.
+     */
+    if (view != NULL && atomic_load_explicit(mmgl_known_place(view), memory_order_relaxed) == view &&
+        lua_rawlen(L, 1) == sizeof *view && view->seal == mmgl_seal_of(view))
+        return view;
+    return mmgl_check_unknown_view(L);
+}
 
 /** Pushes a new, closed view, and returns it. */
 struct mmgl_view *mmgl_new_view(lua_State *L, bool is_span);

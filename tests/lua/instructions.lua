@@ -13,7 +13,7 @@ local path = folder .. "/work-" .. tostring({}):gsub("%W", "") .. ".txt"
 -- The highest allowed ratio of the region to the work by hand. The C module has no bounds in LuaJIT, since a call of
 -- a C function costs more there than the compiled string library. mmapguard.ffi is measured instead.
 local bounds = {
-  { "index", 1.2 }, { "byte", 1.6 }, { "sub", 1.5 }, { "find", 1.7 }, { "hits", 1.7 }, { "lines", 0.7 },
+  { "index", 1.0 }, { "byte", 1.3 }, { "sub", 1.3 }, { "find", 1.45 }, { "hits", 1.5 }, { "lines", 0.6 },
 }
 if module == "mmapguard.ffi" then
   bounds = { { "sequence", 2.5 }, { "index", 2.5 }, { "byte", 2.6 }, { "sub", 1.7 }, { "find", 1.8 }, { "hits", 1.8 },

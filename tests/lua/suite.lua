@@ -1127,6 +1127,7 @@ if support.is_54 then
   end)
 end
 
+require("ends")(mg, { collect = collect, live = live, module = module })
 require("foreign")(mg, { collect = collect, module = module })
 if is_ffi then require("only_ffi")(mg, { live = live, collect = collect, cut = cut, is_loss = is_loss }) end
 

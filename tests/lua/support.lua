@@ -164,6 +164,14 @@ end
 
 support.directory = (arg and arg[0] or ""):match("^(.*/)[^/]*$") or "./"
 
+--- Returns a value that calls a function when the collector finds it.
+function support.with_finalizer(body)
+  if not newproxy then return setmetatable({}, { __gc = body }) end
+  local proxy = newproxy(true)
+  getmetatable(proxy).__gc = body
+  return proxy
+end
+
 -- Returns a function for pseudo-random numbers that are the same on every machine.
 function support.random(seed)
   local state = seed
