@@ -3,8 +3,8 @@
  * Lua patterns over bytes that are not a Lua string. The code first turns a pattern into items, which finds every
  * mistake in the pattern, and then matches the items in place. It copies nothing, whatever the size of the text is.
  *
- * Patterns have the meaning of the reference manual of Lua 5.4, section 6.4.1, and also %z of 5.1. This file does not
- * use lua_State.
+ * Patterns have the meaning of the reference manual of Lua 5.4, section 6.4.1, and also %z of 5.1. The code does not
+ * use lua_State: item.h has the kinds of items, pattern.c makes items, and match.c matches them.
  */
 #ifndef MMAPGUARD_LUA_PATTERN_H
 #define MMAPGUARD_LUA_PATTERN_H

@@ -176,10 +176,21 @@ void mmgl_push_bytes(lua_State *L, const unsigned char *data, size_t size);
 bool mmgl_constant(lua_State *L, const char *prefix, const char *word, uint32_t *value);
 
 /* The methods, by file. */
-int mmgl_find(lua_State *L);    /* find.c */
-int mmgl_lines(lua_State *L);   /* lines.c */
-int mmgl_line_at(lua_State *L); /* lines.c: the line at an offset, for the FFI module */
-int mmgl_unpack(lua_State *L);  /* unpack.c */
+int mmgl_find(lua_State *L);         /* find.c */
+int mmgl_lines(lua_State *L);        /* lines.c */
+int mmgl_line_at(lua_State *L);      /* lines.c: the line at an offset, for the FFI module */
+int mmgl_unpack(lua_State *L);       /* unpack.c */
+int mmgl_view_advise(lua_State *L);  /* state.c */
+int mmgl_view_changed(lua_State *L); /* state.c */
+int mmgl_view_check(lua_State *L);   /* state.c */
+int mmgl_view_info(lua_State *L);    /* state.c */
+int mmgl_view_verify(lua_State *L);  /* state.c */
+
+/**
+ * Returns the result of mmg_verify() for a view. When the file was written to and the script has not asked for an error,
+ * the function writes a warning and returns MMG_OK. It is in state.c.
+ */
+mmg_status mmgl_verified_state(const struct mmgl_view *view);
 
 /** Does the work of `find_nearby` in mmgl_calls. It is in find.c. */
 double mmgl_find_for_ffi(const struct mmgl_view *view, double init, const char *text, uint64_t size, int32_t plain);
@@ -196,7 +207,7 @@ void mmgl_add_process(lua_State *L);
  */
 void mmgl_share(lua_State *L, int methods);
 
-/** Pushes a table of the counters of the process. It is in methods.c. */
+/** Pushes a table of the counters of the process. It is in state.c. */
 void mmgl_push_stats(lua_State *L, const mmg_stats *stats);
 
 /**
