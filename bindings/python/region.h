@@ -105,16 +105,7 @@ int mgpy_warn(struct mgpy_region *region, mmg_status status);
 /** Remembers the status of an unpin, if it is a loss that was not reported yet. */
 void mgpy_note(struct mgpy_region *region, mmg_status status);
 
-/* region_life.c: opening and closing */
-
-PyObject *mgpy_region_new(PyTypeObject *type, PyObject *args, PyObject *keywords);
-PyObject *mgpy_region_close(PyObject *self, PyObject *args, PyObject *keywords);
-int mgpy_region_traverse(PyObject *self, visitproc visit, void *arg);
-int mgpy_region_clear(PyObject *self);
-void mgpy_region_dealloc(PyObject *self);
-
-/** Makes a region of a mapping that other code has made. `args` are the arguments, a memoryview and a descriptor. */
-PyObject *mgpy_region_adopt(PyObject *type, PyObject *args);
+/* region_open.c: opening files, descriptors and streams */
 
 /** Opens what the tuple `arguments` describes. Returns 0 and the handle, or -1 with an exception set. */
 int mgpy_open_arguments(PyObject *arguments, mmg_handle *handle);
@@ -125,6 +116,22 @@ int mgpy_open_arguments(PyObject *arguments, mmg_handle *handle);
  */
 PyObject *mgpy_refuse_stream(PyObject *module, PyObject *args);
 
+/** An "O&" converter to uint64_t: any integer from 0 to 2^64 - 1, or OverflowError. */
+int mgpy_convert_u64(PyObject *object, void *result);
+/** Does the same as mgpy_convert_u64() for uint32_t. */
+int mgpy_convert_u32(PyObject *object, void *result);
+
+/* region_life.c: making and closing regions */
+
+PyObject *mgpy_region_new(PyTypeObject *type, PyObject *args, PyObject *keywords);
+PyObject *mgpy_region_close(PyObject *self, PyObject *args, PyObject *keywords);
+int mgpy_region_traverse(PyObject *self, visitproc visit, void *arg);
+int mgpy_region_clear(PyObject *self);
+void mgpy_region_dealloc(PyObject *self);
+
+/** Makes a region of a mapping that other code has made. `args` are the arguments, a memoryview and a descriptor. */
+PyObject *mgpy_region_adopt(PyObject *type, PyObject *args);
+
 /** Makes an empty object of the type. Returns NULL with an exception set on failure. */
 struct mgpy_region *mgpy_region_allocate(PyTypeObject *type);
 
@@ -133,11 +140,6 @@ int mgpy_region_attach(struct mgpy_region *region, mmg_handle handle);
 
 /** Ends the handle of a region that was closed earlier, once its last view is gone. */
 void mgpy_region_finish(struct mgpy_region *region);
-
-/** An "O&" converter to uint64_t: any integer from 0 to 2^64 - 1, or OverflowError. */
-int mgpy_convert_u64(PyObject *object, void *result);
-/** Does the same as mgpy_convert_u64() for uint32_t. */
-int mgpy_convert_u32(PyObject *object, void *result);
 
 /* region_reference.c: regions that are opened at first use */
 
