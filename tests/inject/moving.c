@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * A file changes its size while it is opened: before each call that the opening makes, one at a time.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "inject.h"
+
+/* The options for opening the file, and the size to which it suddenly changes. */
+static mmg_options moving_options;
+static uint64_t moving_size;
+
+static void
+move_file(void)
+{
+    check_truncate(path, moving_size);
+}
+
+/** Checks that every byte shows the pattern or is known to be lost. */
+static void
+judge_moved(mmg_handle handle)
+{
+    struct stat now;
+    mmg_info info = check_info(handle);
+    mmg_span span = MMG_SPAN_INIT;
+    bool is_copy = info.backing == MMG_BACKING_COPY;
+    REQUIRE(stat(path, &now) == 0);
+    uint64_t size = (uint64_t)now.st_size;
+    uint64_t end = size > info.offset ? size - info.offset : 0;
+    uint64_t left = is_copy || info.size < end ? info.size : end;
+    mmg_status status = mmg_pin(handle, 0, MMG_TO_END, &span);
+    CHECK(status == MMG_OK || (left < info.size && status == MMG_E_TRUNCATED));
+    if (status == MMG_OK) {
+        uint64_t written = info.offset + left < SIZE ? left : SIZE - info.offset; /* the file has grown by a hole */
+        CHECK(check_is_pattern(span.data, info.offset, written));
+        CHECK(check_is_zero(span.data + written, span.size - written));
+        status = mmg_unpin(&span); /* the end of the last page is lost without a fault, so only mmg_check() finds it */
+        CHECK(status == MMG_OK || (left < info.size && status == MMG_E_TRUNCATED));
+    }
+    CHECK_STATUS(mmg_check(handle), left < info.size ? MMG_E_TRUNCATED : MMG_OK);
+    CHECK(left == info.size || check_info(handle).fault_offset == left);
+    CHECK_STATUS(mmg_close(handle, MMG_CLOSE_STRICT), MMG_OK);
+}
+
+static void
+moving_file(void)
+{
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    check_file("moving", SIZE);
+    mmg_status status = mmg_open(path, &moving_options, &handle, &error);
+    shim_disarm(); /* the file must not change while the result is checked */
+    CHECK_STATUS(error.status, status);
+    if (status == MMG_OK) {
+        judge_moved(handle);
+    } else {
+        CHECK(handle == 0 && strstr(error.message, path) != NULL);
+        CHECK(!strict && moving_size < SIZE && (status == MMG_E_TRUNCATED || status == MMG_E_RANGE));
+    }
+}
+
+/** Changes the size of the file before each call that the opening makes, one at a time. */
+static void
+move_at_every_call(void)
+{
+    static const uint64_t sizes[] = {0, 1, 4096, 5001, SIZE / 2, SIZE - 1, SIZE + 1, 2 * SIZE};
+    static const struct scenario this_one = {.run = moving_file};
+    unsigned reached = 0;
+    shim_set_hook(move_file);
+    moving_size = SIZE;
+    begin(&this_one, check_path("moving"));
+    for (size_t index = 0; index < sizeof sizes / sizeof *sizes; index++) {
+        for (enum shim_function function = 0; function < SHIM_COUNT; function++) {
+            for (unsigned nth = 1; nth <= rehearsed_calls(function) && nth <= 12; nth++) {
+                moving_size = sizes[index];
+                reached += inject(function, nth, SHIM_HOOK, false);
+            }
+        }
+    }
+    printf("%u times ... ", reached);
+    CHECK(reached > 0);
+    finish();
+}
+
+void
+a_mapped_file_may_change_its_size_while_it_is_opened(void)
+{
+    moving_options = check_backing(MMG_BACKING_MAP);
+    move_at_every_call();
+    moving_options.offset = 5000;
+    moving_options.length = SIZE - 5000;
+    move_at_every_call();
+}
+
+void
+a_copied_file_may_change_its_size_while_it_is_opened(void)
+{
+    moving_options = check_backing(MMG_BACKING_COPY);
+    move_at_every_call();
+    moving_options.offset = 5000;
+    moving_options.length = SIZE - 5000;
+    move_at_every_call();
+}
