@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What only check.c needs of the other files of the harness: the directory of the program, and what a case may leak.
+ */
+#ifndef MMAPGUARD_TESTS_CHECK_INTERNAL_H
+#define MMAPGUARD_TESTS_CHECK_INTERNAL_H
+
+/** Makes an empty directory for this program, which is removed when the program ends. */
+void check_make_directory(void);
+
+/** Removes everything in the program's directory, which has only files and empty directories. */
+void check_empty_directory(void);
+
+/** Removes the directory, unless a child process calls this. */
+void check_remove_directory(void);
+
+/** Returns the number of mappings of this process that a case must not leak. */
+unsigned check_mappings_that_count(void);
+
+#endif
