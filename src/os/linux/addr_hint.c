@@ -4,8 +4,14 @@
  * they are in the same 64 KiB block of addresses (fault_around_bytes, mm/memory.c). So a mapping that starts in the
  * middle of such a block takes one fault more. Processors that can join entries of the page table (64 KiB on arm64)
  * need the same alignment for that. A mapping across a multiple of 2 MiB may need two pages for its page table. So this
- * file proposes aligned addresses for mappings below 2 MiB. Mappings from 2 MiB on are aligned for huge pages, as the
- * kernel does itself (thp_get_unmapped_area).
+ * file proposes aligned addresses for mappings of at most 256 KiB. Mappings from 2 MiB on are aligned for huge pages, as
+ * the kernel does itself (thp_get_unmapped_area).
+ *
+ * The kernel alone chooses for the lengths between. Linux 6.18 maps a whole piece of the page cache on the first fault,
+ * if the piece lies within one page of the page table. For a piece of 1 MiB that takes twice as long as to map 64 KiB,
+ * and half as long as 16 faults. A program that reads one byte would lose by an aligned address, and a program that
+ * reads all bytes would win. Nobody knows which one it is, so it gets what any other mapping gets. A piece of 256 KiB
+ * is mapped at the price of 64 KiB.
  *
  * When a mapping ends, and it was alone in its page of the page table, the kernel frees that page, too. The kernel then
  * has to flush the translations from the start of what the page covers up to the last page that was touched. Up to 33

@@ -17,15 +17,26 @@
 
 /** A mapping of one small page has nothing to align. It is better off in a page of the page table that is there already. */
 #define ADDR_HINT_FROM 4097u
+/** From here up to ADDR_HINT_TABLE_PAGE the kernel alone chooses; addr_hint.c says why. */
+#define ADDR_HINT_SMALL_UP_TO ((size_t)256 << 10)
 /** A longer mapping is rare, and address space has an end. */
 #define ADDR_HINT_UP_TO ((uint64_t)64 << 30)
+
+/**
+ * Hints stay so far below the addresses that the kernel would choose. What the program maps later goes there, and would soon
+ * share pages of the page table with our mappings.
+ */
+#define ADDR_HINT_APART ((size_t)64 << 20)
 
 /** Returns true when a mapping of this length gains from a hint. */
 static inline bool
 addr_hint_applies(size_t length)
 {
-    /* 32 bits have no address space to spare */
-    return UINTPTR_MAX > UINT32_MAX && (uint64_t)length - ADDR_HINT_FROM <= ADDR_HINT_UP_TO - ADDR_HINT_FROM;
+    /* Each difference is one comparison, since it is huge when the length is below the range. 32 bits have no address
+       space to spare. */
+    return UINTPTR_MAX > UINT32_MAX &&
+           ((uint64_t)length - ADDR_HINT_FROM <= ADDR_HINT_SMALL_UP_TO - ADDR_HINT_FROM ||
+            (uint64_t)length - ADDR_HINT_TABLE_PAGE <= ADDR_HINT_UP_TO - ADDR_HINT_TABLE_PAGE);
 }
 
 /**

@@ -99,20 +99,17 @@ mmgi_map_is_refusal(int os_code)
 static struct addr_hint
 hint_find(size_t length, uint64_t offset)
 {
-    struct addr_hint hint = {0, 0};
+    struct addr_hint hint = mmgi_addr_hint_propose(length, offset);
 
-    if (!addr_hint_applies(length))
-        return hint;
-    hint = mmgi_addr_hint_propose(length, offset);
     if (hint.start != 0 || !mmgi_addr_hint_should_probe(length))
         return hint;
-    const size_t room = mmgi_addr_hint_probe_size(length);
+    const size_t room = mmgi_addr_hint_probe_size(length), apart = room + ADDR_HINT_APART;
     /* SAFETY: only this thread knows these pages, and nothing is stored in them. Only their address is used. */
-    void *start = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *start = mmap(NULL, apart, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (start == MAP_FAILED)
         return hint;
     /* SAFETY: these are the pages of the call above, to which nothing refers. */
-    munmap(start, room);
+    munmap(start, apart);
     mmgi_addr_hint_learn(length, (uintptr_t)start, room);
     return mmgi_addr_hint_propose(length, offset);
 }
@@ -120,7 +117,8 @@ hint_find(size_t length, uint64_t offset)
 int
 mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, struct mapping *mapping)
 {
-    struct addr_hint hint = hint_find(length, offset);
+    const bool has_hint = addr_hint_applies(length);
+    struct addr_hint hint = has_hint ? hint_find(length, offset) : (struct addr_hint){0, 0};
     int os_code = 0;
 
     for (int i = 0; i < 2; i++) {
@@ -132,7 +130,7 @@ mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate
         void *base = mmap((void *)hint.start, length, PROT_READ,
                           (i == 0 ? MAP_SHARED : MAP_PRIVATE) | (populate ? MAP_POPULATE : 0), fd, (off_t)offset);
         if (base != MAP_FAILED) {
-            if (addr_hint_applies(length) && hint.start != (uintptr_t)base)
+            if (hint.start != (uintptr_t)base && has_hint)
                 mmgi_addr_hint_correct(length, &hint, (uintptr_t)base);
             *mapping = (struct mapping){
                 .base = base, .length = length, .page = page, .hint = hint, .is_private = i == 1};
