@@ -63,7 +63,10 @@ path_character(const char **path, char out[5])
     const unsigned char *s = (const unsigned char *)*path; /* unsigned, as the comparisons in utf8_length() need it */
     size_t length = utf8_length(s);
 
-    if (length == 0 || s[0] < 0x20 || s[0] == 0x7F) {
+    /* U+0080 to U+009F are control characters, too: a terminal takes U+009B for the start of a command. Both of their bytes
+       are written as numbers, since the second byte alone is no UTF-8. */
+    bool is_control = s[0] < 0x20 || s[0] == 0x7F || (length == 2 && s[0] == 0xC2 && s[1] < 0xA0);
+    if (length == 0 || is_control) {
         *path += 1;
         return (size_t)snprintf(out, 5, "\\x%02X", s[0]);
     }

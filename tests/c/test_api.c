@@ -291,7 +291,8 @@ is_clean_text(const char *text, size_t size)
                           : lead >= 0xe0 && lead < 0xf0 ? 2
                           : lead >= 0xf0 && lead < 0xf5 ? 3
                                                         : 9;
-        if (follow == 9 || lead < ' ' || lead == 0x7f) {
+        bool is_control = lead < ' ' || lead == 0x7f || (lead == 0xc2 && (uint8_t)text[at] < 0xa0);
+        if (follow == 9 || is_control) {
             return false;
         }
         for (; follow > 0; follow--, at++) {
@@ -315,6 +316,22 @@ undecodable_bytes_of_a_path_are_escaped(void)
                  MMG_E_NOT_FOUND);
     CHECK(is_clean_text(error.message, sizeof error.message));
     CHECK(strstr(error.message, "gr\xc3\xbc\xc3\x9f dich \xf0\x9f\x91\x8b") != NULL);
+}
+
+/** A terminal obeys them: ESC [ and U+009B start the same commands. U+00A0, a space, is the first that is none. */
+static void
+control_characters_of_a_path_are_escaped(void)
+{
+    mmg_handle handle = 0;
+    mmg_error error = MMG_ERROR_INIT;
+    CHECK_STATUS(mmg_open(check_path("a\x01\n\x1b[2J\x7f"), NULL, &handle, &error), MMG_E_NOT_FOUND);
+    CHECK(strstr(error.message, "a\\x01\\x0A\\x1B[2J\\x7F'") != NULL);
+    CHECK_STATUS(mmg_open(check_path("b\xc2\x80\xc2\x9b"
+                                     "2J\xc2\x9f\xc2\xa0."),
+                          NULL, &handle, &error),
+                 MMG_E_NOT_FOUND);
+    CHECK(is_clean_text(error.message, sizeof error.message));
+    CHECK(strstr(error.message, "b\\xC2\\x80\\xC2\\x9B2J\\xC2\\x9F\xc2\xa0.'") != NULL);
 }
 
 static void
@@ -508,6 +525,7 @@ static const struct check_case cases[] = {
     {"an error names the path and the operation", an_error_names_the_path_and_the_operation, 0},
     {"success clears what an error held", success_clears_what_an_error_held, 0},
     {"undecodable bytes of a path are escaped", undecodable_bytes_of_a_path_are_escaped, 0},
+    {"control characters of a path are escaped", control_characters_of_a_path_are_escaped, 0},
     {"any bytes in a path make a well-formed message", any_bytes_in_a_path_make_a_well_formed_message, 0},
     {"a path is refused from PATH_MAX bytes on", a_path_is_refused_from_path_max_bytes_on, 0},
     {"an overlong path is shortened in its middle", an_overlong_path_is_shortened_in_its_middle, 0},
