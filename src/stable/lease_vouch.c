@@ -112,8 +112,10 @@ mmgi_lease_vouch(uint32_t number, int fd)
     }
     /* The lease has ended. If the keeper is giving it up at this moment, wait for the keeper, who knows whether the bytes
        were secured in time. */
-    while ((until = mmgi_vouched(number, &is_own)) == VOUCHED_HANDING_OVER)
+    while ((until = mmgi_vouched(number, &is_own)) == VOUCHED_HANDING_OVER && is_own)
         mmgi_clock_sleep_ns(HAND_OVER_PAUSE_NS);
-    if (until != VOUCHED_FOR_EVER)
+    if (!is_own) /* a signal handler has forked meanwhile, and this is the child, which has no keeper */
+        vouch_in_child(number, fd);
+    else if (until != VOUCHED_FOR_EVER)
         mmgi_registry_lose(number, 0, MMG_TO_END, MMG_E_UNSTABLE);
 }

@@ -344,9 +344,9 @@ wants_copy(const struct source *source, mmg_status status)
     return status == MMG_E_LIMIT && source->options->backing != MMG_BACKING_MAP && source->adoption == NULL;
 }
 
-/* `has_no_room` says that there is no room for a mapping, so that only a copy in memory is left to try. */
+/* `no_mapping` is MMG_OK, or the reason why there can be no mapping. Then only a copy in memory is left to try. */
 static mmg_status
-try_in_order(struct attempt *attempt, bool has_no_room, struct region **out)
+try_in_order(struct attempt *attempt, mmg_status no_mapping, struct region **out)
 {
     const uint8_t *order = order_for(attempt->length);
     mmg_status status = MMG_E_UNSTABLE;
@@ -354,16 +354,24 @@ try_in_order(struct attempt *attempt, bool has_no_room, struct region **out)
     for (unsigned i = 0; i < MAX_MEANS; i++)
         attempt->order |= (uint64_t)order[i] << (4 * i);
     for (unsigned i = 0; i < MAX_MEANS; i++) {
-        if ((has_no_room && order[i] != MMG_MEANS_PRIVATE_COPY) || !try_means(attempt, order[i], &status, out))
+        if ((no_mapping != MMG_OK && order[i] != MMG_MEANS_PRIVATE_COPY) || !try_means(attempt, order[i], &status, out))
             continue;
         bool is_at_limit = wants_copy(attempt->source, status);
         if (status != MMG_E_NOT_MAPPABLE && !is_at_limit)
             return status;
         note(attempt, is_at_limit ? "; no room for a mapping" : "; its file system does not map files");
-        has_no_room = has_no_room || is_at_limit;
+        if (is_at_limit && no_mapping == MMG_OK)
+            no_mapping = MMG_E_LIMIT;
     }
-    return mmgi_error_tell(attempt->source->report, has_no_room ? MMG_E_LIMIT : MMG_E_UNSTABLE, "stable", 0, 0,
+    return mmgi_error_tell(attempt->source->report, no_mapping != MMG_OK ? no_mapping : MMG_E_UNSTABLE, "stable", 0, 0,
                            attempt->reasons);
+}
+
+/* Returns true when the caller takes no mapping without the fault guard, and the guard cannot be put in place. */
+static bool
+is_without_required_guard(const struct source *source)
+{
+    return (source->options->flags & MMG_FLAG_REQUIRE_GUARD) != 0 && mmgi_guard_ensure() != MMG_OK;
 }
 
 mmg_status
@@ -373,8 +381,12 @@ mmgi_stable_open(struct source *source, uint64_t length, struct region **out)
     uint32_t means = means_by_nature(source);
 
     attempt.used = sizeof NOT_BY_NATURE - 1;
+    if (is_without_required_guard(source)) {
+        note(&attempt, "; no mapping without the fault guard");
+        return try_in_order(&attempt, MMG_E_GUARD, out);
+    }
     if (means == MMG_MEANS_NONE)
-        return try_in_order(&attempt, false, out);
+        return try_in_order(&attempt, MMG_OK, out);
     mmg_status status = map_source(&attempt, means, out);
-    return wants_copy(source, status) ? try_in_order(&attempt, true, out) : status;
+    return wants_copy(source, status) ? try_in_order(&attempt, MMG_E_LIMIT, out) : status;
 }
