@@ -76,13 +76,14 @@ classify(struct source *source)
     }
 }
 
-/* Refuses a file that a process has open for writing, if the options ask for that. */
+/* Refuses a file that a process has open for writing, if the options ask for that. A stream exists to be written to. */
 static mmg_status
 refuse_writers(const struct source *source)
 {
-    if (!(source->options->flags & MMG_FLAG_NO_WRITERS) || source->kind != SOURCE_FILE)
+    if (!(source->options->flags & MMG_FLAG_NO_WRITERS) || source->kind == SOURCE_STREAM)
         return MMG_OK;
-    int os_code = source->is_shared ? ENOTSUP : mmgi_file_check_writers(source->fd);
+    bool can_ask = source->kind == SOURCE_FILE && !source->is_shared;
+    int os_code = can_ask ? mmgi_file_check_writers(source->fd) : ENOTSUP;
     if (os_code == 0)
         return MMG_OK;
     if (os_code == EWOULDBLOCK)
@@ -159,8 +160,11 @@ check_descriptor(int fd, const struct source *source)
 static mmg_status
 reopen(int fd, struct source *source)
 {
-    /* Locks and leases belong to the description. Without a lock and a lease a duplicate is enough, and much cheaper. */
-    const bool needs_own = source->options->lock != MMG_LOCK_NONE || source->options->guarantee == MMG_GUARANTEE_STABLE;
+    /* Locks and leases belong to the description, and a short lease tells whether there are writers. Without these a duplicate
+       is enough, and much cheaper. */
+    const bool needs_own = source->options->lock != MMG_LOCK_NONE ||
+                           source->options->guarantee == MMG_GUARANTEE_STABLE ||
+                           (source->options->flags & MMG_FLAG_NO_WRITERS) != 0;
     int os_code = needs_own ? mmgi_file_reopen(fd, &source->fd) : ENOSYS;
 
     source->is_owned = true;
@@ -208,6 +212,8 @@ mmgi_source_open_stream(int fd, struct source *source)
     source->lock_error = 0;
     source->lock_share = (struct lock_share){.lock = NULL};
     status = classify(source);
+    if (status == MMG_OK)
+        status = refuse_writers(source); /* also of a file that is read as a stream */
     source->kind = SOURCE_STREAM;
     return status == MMG_OK ? mmgi_source_lock_none(source) : status;
 }
