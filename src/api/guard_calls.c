@@ -47,11 +47,17 @@ mmg_guard_process(uint32_t scope, uint32_t flags)
         return mmgi_process_guard_end(flags);
     if (scope != MMG_SCOPE_FILES)
         return MMG_E_ARGUMENT;
+    /* This judges the flags, so that a wrong call installs no handler. */
+    mmg_status status = mmgi_process_guard_begin(flags);
+    if (status != MMG_OK)
+        return status;
     if (!mmgi_process_guard_is_supported())
-        return MMG_E_UNSUPPORTED;
-    if (mmgi_guard_install() != MMG_OK)
-        return MMG_E_GUARD;
-    return mmgi_process_guard_begin(flags);
+        status = MMG_E_UNSUPPORTED;
+    else if (mmgi_guard_install() != MMG_OK)
+        status = MMG_E_GUARD;
+    if (status != MMG_OK)
+        mmgi_process_guard_end(flags);
+    return status;
 }
 
 /* ----------------------------------------------------------------------------------------------------------- ledger -- */

@@ -92,7 +92,8 @@ opening_issue(struct opening *opening, mmg_status status, struct region *region,
         return status;
     if (region->size == 0 && (opening->options.flags & MMG_FLAG_REJECT_EMPTY)) {
         mmgi_region_discard(region);
-        return mmgi_error_tell(&opening->report, MMG_E_EMPTY, "open", 0, 0, NULL);
+        return mmgi_error_tell(&opening->report, MMG_E_EMPTY, "open", 0, 0,
+                               opening->options.offset > 0 ? "the window has no bytes" : NULL);
     }
     mmgi_region_count_in(region);
     status = mmgi_handle_issue(&region->object, handle);
@@ -182,7 +183,7 @@ open_file_of(struct opening *opening, int fd, const struct adoption *adoption)
 {
     const char *path = adoption->scratch.path;
 
-    if (fd >= 0)
+    if (fd != -1)
         return mmgi_source_open_fd(fd, &opening->source);
     if (path[0] != '/')
         return mmgi_error_tell(&opening->report, MMG_E_NOT_MAPPABLE, "adopt", 0, 0, "has no path");

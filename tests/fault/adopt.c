@@ -268,6 +268,7 @@ a_mapping_that_cannot_be_a_region_is_refused(void)
     options.offset = 1;
     is_refused(MMG_E_ARGUMENT, "its offset and its length", bytes, 10, -1, &options);
     is_refused(MMG_E_ARGUMENT, "not an open descriptor", bytes, 10, 1000000, NULL);
+    is_refused(MMG_E_ARGUMENT, "not an open descriptor", bytes, 10, -2, NULL);
     is_refused(MMG_E_RANGE, "address space", bytes, UINT64_MAX / 2 + 9, -1, NULL);
 
     uint8_t local = 1;

@@ -77,6 +77,15 @@ CHECK_IN_A_CHILD(nothing_is_installed_at_load)
     CHECK(handler_now() == before);
 }
 
+CHECK_IN_A_CHILD(a_wrong_call_installs_nothing)
+{
+    uintptr_t before = handler_now();
+    CHECK_STATUS(mmg_guard_process(MMG_SCOPE_FILES, 64), MMG_E_ARGUMENT);
+    CHECK_STATUS(mmg_guard_process(17, 0), MMG_E_ARGUMENT);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_NONE);
+    CHECK(handler_now() == before);
+}
+
 CHECK_IN_A_CHILD(copies_install_nothing)
 {
     uintptr_t before = handler_now();
@@ -678,6 +687,7 @@ CHECK_IN_A_CHILD(a_memory_error_costs_its_page)
 
 static const struct check_case everywhere[] = {
     {"nothing is installed at load", nothing_is_installed_at_load, 0},
+    {"a wrong call installs nothing", a_wrong_call_installs_nothing, 0},
     {"copies install nothing", copies_install_nothing, 0},
     {"a region that declines the guard installs nothing", a_region_that_declines_installs_nothing, 0},
     {"a region that declines the guard is a plain mapping", a_region_that_declines_is_a_plain_mapping, 0},
