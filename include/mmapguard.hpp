@@ -4,8 +4,8 @@
  * The library from C++17 on: a region that closes itself, a view that unpins itself, errors as exceptions.
  *
  * Header-only, on top of mmapguard.h, and no part of the frozen ABI: nothing of it is in the library, so that it may
- * change between releases as source code may. Every class moves and does not copy. A region and a view may be used from
- * every thread, each object by one thread at a time.
+ * change between releases as source code may. A region and a view move and do not copy. They may be used from every
+ * thread, each object by one thread at a time.
  *
  *     auto region = mmapguard::region::open("big.bin");
  *     std::uint64_t sum = region.scan([](const mmapguard::view &bytes) {
@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -199,11 +200,12 @@ struct options : mmg_options {
 /** An open file, or a window of one. Closing is the destructor's; views keep their bytes after it. */
 class region {
   public:
-    /** Opens a file. Throws error. */
+    /** Opens a file. Throws error, also for a path with a NUL inside, which would name another file. */
     [[nodiscard]] static region open(const std::string &path, const options &how = {})
     {
-        return made(
-            [&](mmg_handle *handle, mmg_error *details) { return ::mmg_open(path.c_str(), &how, handle, details); });
+        return made([&](mmg_handle *handle, mmg_error *details) {
+            return ::mmg_open(terminated(path), &how, handle, details);
+        });
     }
 
     /** Opens the file behind a descriptor, which stays the caller's. Throws error. */
@@ -216,8 +218,9 @@ class region {
     /** Opens a file, or reads standard input for the path "-". Throws error. */
     [[nodiscard]] static region load(const std::string &path, const options &how = {})
     {
-        return made(
-            [&](mmg_handle *handle, mmg_error *details) { return ::mmg_load(path.c_str(), &how, handle, details); });
+        return made([&](mmg_handle *handle, mmg_error *details) {
+            return ::mmg_load(terminated(path), &how, handle, details);
+        });
     }
 
     /** Reads a descriptor to its end. Throws error. */
@@ -340,26 +343,35 @@ class region {
 
     /**
      * Calls `work` with a view of a range, verifies, and returns what `work` returned: so that a result is had only when
-     * it holds. An exception of `work` passes through. Throws error.
+     * it holds. The result must not refer to the bytes of the view, which ends with the call. An exception of `work` passes
+     * through. Throws error.
      */
     template <class Work>
     std::invoke_result_t<Work, const view &> scan(Work &&work, std::uint64_t offset = 0,
                                                   std::uint64_t length = MMG_TO_END) const
     {
+        using result_type = std::invoke_result_t<Work, const view &>;
         view bytes = pin(offset, length);
-        if constexpr (std::is_void_v<std::invoke_result_t<Work, const view &>>) {
-            std::forward<Work>(work)(bytes);
+        if constexpr (std::is_void_v<result_type>) {
+            std::invoke(std::forward<Work>(work), std::as_const(bytes));
             finish(bytes);
         } else {
-            auto result = std::forward<Work>(work)(bytes);
+            result_type result = std::invoke(std::forward<Work>(work), std::as_const(bytes));
             finish(bytes);
-            return result;
+            return std::forward<result_type>(result); /* what is a reference stays one */
         }
     }
 
   private:
     explicit region(mmg_handle handle) noexcept : handle_(handle)
     {
+    }
+
+    static const char *terminated(const std::string &path)
+    {
+        if (path.find('\0') != std::string::npos)
+            throw error(MMG_E_ARGUMENT);
+        return path.c_str();
     }
 
     template <class Call> static region made(Call &&call)

@@ -5,6 +5,7 @@
  */
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -100,6 +101,37 @@ a_missing_file_is_an_exception(const std::string &path)
     return 1;
 }
 
+int
+a_path_with_a_nul_names_no_other_file(const std::string &path)
+{
+    const std::string names[] = {path + std::string("\0", 1), path + std::string("\0.missing", 9)};
+    for (const auto &name : names)
+        for (auto *open : {+[](const std::string &one) { return mmapguard::region::open(one); },
+                           +[](const std::string &one) { return mmapguard::region::load(one); }})
+            try {
+                open(name);
+                return 1;
+            } catch (const mmapguard::error &failure) {
+                CHECK(failure.status() == MMG_E_ARGUMENT);
+            }
+    return 0;
+}
+
+int
+a_scan_returns_what_its_work_returns(const std::string &path)
+{
+    const auto region = mmapguard::region::open(path);
+    std::uint64_t calls = 0;
+    auto &same = region.scan([&calls](const mmapguard::view &) -> std::uint64_t & { return ++calls; });
+    CHECK(&same == &calls && calls == 1);
+    const auto owned = region.scan([](const mmapguard::view &bytes) { return std::make_unique<int>(bytes[1]); });
+    CHECK(*owned == 31);
+    region.scan([&calls](const mmapguard::view &) { ++calls; });
+    CHECK(calls == 2);
+    CHECK(region.scan(&mmapguard::view::size, 5) == region.size() - 5);
+    return 0;
+}
+
 /* tests/fault shows that a plain mapping dies in this case. */
 int
 a_scan_of_a_file_that_is_cut_gives_no_result(const std::string &path)
@@ -176,9 +208,10 @@ main(int argc, char **argv)
         const char *name;
         int (*run)(const std::string &path);
     } cases[] = {
-        {"given-back", everything_is_given_back},    {"bytes", bytes_are_those_of_the_file},
-        {"missing", a_missing_file_is_an_exception}, {"foreign", mappings_of_others_live_and_tell},
-        {"adopted", an_adopted_mapping_is_a_region}, {"cut", a_scan_of_a_file_that_is_cut_gives_no_result},
+        {"given-back", everything_is_given_back},       {"bytes", bytes_are_those_of_the_file},
+        {"missing", a_missing_file_is_an_exception},    {"foreign", mappings_of_others_live_and_tell},
+        {"adopted", an_adopted_mapping_is_a_region},    {"cut", a_scan_of_a_file_that_is_cut_gives_no_result},
+        {"nul", a_path_with_a_nul_names_no_other_file}, {"result", a_scan_returns_what_its_work_returns},
     };
     for (const auto &one : cases)
         if (argc == 3 && std::strcmp(argv[1], one.name) == 0)

@@ -15,7 +15,7 @@ STANDARDS = ("c++17", "c++20", "c++2b")
 COMPILERS = [name for name in ("g++", "clang++", "clang++-14") if shutil.which(name)] or ["c++"]
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wold-style-cast"]
 STRICT += ["-Wzero-as-null-pointer-constant", "-Werror"]
-CASES = ("given-back", "bytes", "missing", "foreign", "adopted", "cut")
+CASES = ("given-back", "bytes", "missing", "foreign", "adopted", "cut", "nul", "result")
 WAYS = [(compiler, standard) for compiler in COMPILERS for standard in STANDARDS]
 
 
