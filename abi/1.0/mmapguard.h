@@ -19,12 +19,22 @@
  *    process was forked from the other. No value of a handle can crash the process.
  *  - *Outputs*: a call writes them on success only, unless its comment says otherwise.
  *  - *Sizes*: a mapping needs address space, of which a process has 2^47 bytes on x86-64. A larger window is
- *    `MMG_E_LIMIT`, and so is one for which too little address space is left. On a 32-bit system a window of 2^31 bytes
- *    or more is `MMG_E_TOO_BIG`. A copy of more than its cap is `MMG_E_TOO_BIG` everywhere.
+ *    `MMG_E_LIMIT`, and so is one for which too little address space is left. If `max_bytes` allows a copy in its place, and
+ *    there is no memory for that, the window is `MMG_E_NO_MEMORY`. If STABLE was demanded, and no means takes so many bytes,
+ *    it is `MMG_E_UNSTABLE`. On a 32-bit system a window of 2^31 bytes or more is `MMG_E_TOO_BIG`. A copy that was asked for
+ *    is `MMG_E_TOO_BIG` above its cap, and `MMG_E_NO_MEMORY` where there is no memory for it.
  *  - *Threads*: every function may be called from every thread, on the same handle too.
  *  - *Fork*: a child may use and close the handles that it inherited; parent and child do not affect each other's handles.
  *    They share each lock, which ends when both have closed the handle. A pin of a thread that the child does not have
  *    keeps its region mapped in the child.
+ *  - *Pins*: a call on a handle pins the region while it runs. From the ninth pin of a handle on, a pin may need memory. If
+ *    there is none, the call returns `MMG_E_NO_MEMORY`.
+ *  - *Blocking*: a call waits for a disk, a file system or another thread only if its comment has a paragraph "Blocks".
+ *  - *Hand-over*: where a lease upholds STABLE (MMG_MEANS_LEASE), a thread of the library copies the bytes when another
+ *    program wants to write to the file. At the end that thread puts the copy in place and gives the lease up, which takes a
+ *    few system calls for each region of the file. A call "during a hand-over" waits for that end, and never for the copy.
+ *    If the process has no descriptor left, such a call may also wait until that thread has noticed the other program, for
+ *    one second at most. In a forked child, the first such call on a region does not wait, but opens the file again.
  *  - *Signals*: a call is async-signal-safe only if its comment says "Signal safety: Safe".
  *  - *Cancellation*: do not cancel a thread inside a call that blocks (pthread_cancel(3)): whatever the call holds at that
  *    moment is never given back. The same happens when a signal handler that interrupted a call leaves by longjmp(3).
@@ -32,9 +42,10 @@
  *    signal-safe.
  *  - *Stack*: a call that opens may need 96 KiB of stack, and any other call less than 32 KiB. A contained fault needs less
  *    than 32 KiB, too, on the stack of the thread or on its alternate signal stack.
- *  - *Environment*: the calls that open, mmg_guard_install(), mmg_guard_process() and mmg_guard_state() read
- *    MMAPGUARD_NO_SIGNAL. The calls that open read MMAPGUARD_NO_LEASE, and the first of them that needs it reads
- *    MMAPGUARD_LOCK, once. Do not change the environment from another thread meanwhile (setenv(3)).
+ *  - *Environment*: the calls that open, mmg_guard_install(), mmg_guard_process(), mmg_guard_state(), mmg_stats_get(),
+ *    mmg_supports(), mmg_find() and mmg_find_last() may read MMAPGUARD_NO_SIGNAL. The calls that open read
+ *    MMAPGUARD_NO_LEASE, and the first of them that needs it reads MMAPGUARD_LOCK, once. Do not change the environment
+ *    (setenv(3)) in another thread meanwhile, or in code that a signal handler with such a call may interrupt.
  *  - *Ignored*: a call ignores an option that has no meaning for the file, unless a comment says otherwise. Examples are
  *    `access` for a copy, and `stream_wait_ms` for a regular file.
  *  - *errno* is not part of the interface; its value after a call is unspecified.
@@ -139,8 +150,11 @@ typedef struct mmg_options {
     uint64_t copy_threshold;     /**< a window of at most so many bytes is copied, and not mapped. 0: 64 KiB. While
                                       copies of files above 4 KiB hold more than 256 KiB together, and fewer than 256
                                       files of at most 64 KiB are mapped, 0 means 4 KiB, except for STABLE */
-    uint64_t max_bytes;          /**< cap for anything read into memory; 0: 1 GiB; MMG_NO_LIMIT: none */
-    uint64_t max_snapshot_bytes; /**< cap for the copy that STABLE may need; 0: 1 GiB; MMG_NO_LIMIT: none */
+    uint64_t max_bytes;          /**< cap for what is read into memory, but for the copy that STABLE may need; 0: 1 GiB;
+                                      MMG_NO_LIMIT: none */
+    uint64_t max_snapshot_bytes; /**< cap for the copy that STABLE may need, on disk or in memory, at open or when a
+                                      lease breaks. For a copy by MMG_BACKING_COPY the cap is `max_bytes`. 0: 1 GiB;
+                                      MMG_NO_LIMIT: none */
     uint32_t max_leases;         /**< the call takes no lease while the process holds so many; 0: 10 000 */
     uint32_t max_lease_wait_ms;  /**< how long a writer may wait while the bytes are secured, in milliseconds. The bytes
                                       that are not secured by then are no longer STABLE. 0: as long as the kernel allows
@@ -282,7 +296,7 @@ enum {
     /* opening */
     MMG_E_NOT_FOUND = -20,    /**< no such file, or a dangling link */
     MMG_E_PERMISSION = -21,   /**< the process may not read the file */
-    MMG_E_EMPTY = -22,        /**< the file is empty, and MMG_FLAG_REJECT_EMPTY was given */
+    MMG_E_EMPTY = -22,        /**< the file or the window is empty, and MMG_FLAG_REJECT_EMPTY was given */
     MMG_E_NOT_MAPPABLE = -23, /**< a directory, a socket or something else without bytes to map */
     MMG_E_WOULD_BLOCK = -24,  /**< a lock is held elsewhere, a FIFO has no writer, or a stream does not end in time */
     MMG_E_TOO_BIG = -25,      /**< over a cap, or over what the address space can hold */
@@ -304,7 +318,7 @@ enum {
 /** `mmg_options.backing` and `mmg_info.backing`. */
 enum {
     MMG_BACKING_AUTO = 0,   /**< copy what is small or cannot be mapped, map the rest */
-    MMG_BACKING_MAP = 1,    /**< a mapping of the file, or an error */
+    MMG_BACKING_MAP = 1,    /**< a mapping of the file, or an error; a region without bytes needs none */
     MMG_BACKING_COPY = 2,   /**< a private copy in memory, within `max_bytes` */
     MMG_BACKING_ADOPTED = 3 /**< a mapping that somebody else has made; see mmg_adopt(). Not a value for options */
 };
@@ -396,9 +410,10 @@ enum {
 
 /** Bits of `mmg_options.flags`. */
 enum {
-    MMG_FLAG_REJECT_EMPTY = 1,   /**< an empty file is MMG_E_EMPTY */
+    MMG_FLAG_REJECT_EMPTY = 1,   /**< an empty file is MMG_E_EMPTY, and so is a window that starts at its end */
     MMG_FLAG_NOFOLLOW = 2,       /**< a symbolic link as the last component is MMG_E_NOT_MAPPABLE (O_NOFOLLOW) */
-    MMG_FLAG_NO_FAULT_GUARD = 4, /**< install no signal handler for this region; the guarantee becomes NONE */
+    MMG_FLAG_NO_FAULT_GUARD = 4, /**< install no signal handler for this region; the guarantee NONE takes the place of
+                                      CONTAINED */
     MMG_FLAG_POPULATE = 8,       /**< read the whole mapping in at open (MAP_POPULATE) */
     MMG_FLAG_FIFO_WAIT = 16,     /**< wait for a writer when opening a FIFO, instead of MMG_E_WOULD_BLOCK */
     MMG_FLAG_REQUIRE_LOCK = 32,  /**< a file that cannot be locked is MMG_E_UNSUPPORTED, and no unlocked region is made.
@@ -411,7 +426,8 @@ enum {
                                       can make the call wait */
     MMG_FLAG_NO_WRITERS = 256,   /**< a file that any process has open for writing at this moment is MMG_E_WOULD_BLOCK.
                                       A file of which the kernel does not tell that is MMG_E_UNSUPPORTED: one of another
-                                      user, or on a file system without leases. A later writer is not kept out */
+                                      user, one on a file system without leases, one that mmg_read_fd() reads, and a
+                                      block device. A later writer is not kept out, and a stream may have writers */
     MMG_FLAG_REQUIRE_GUARD = 512,   /**< never give out a mapping that the guard does not watch, for example because of
                                       MMAPGUARD_NO_SIGNAL: copy the file instead, or, where a mapping was demanded,
                                       return MMG_E_GUARD */
@@ -572,10 +588,12 @@ mmg_status mmg_options_init(mmg_options *options, uint32_t struct_size);
  * @retval MMG_E_TRUNCATED the file kept shrinking while it was read
  * @retval MMG_E_IO
  * @retval MMG_E_UNSUPPORTED a lock was required and the file system has none; or see MMG_FLAG_NO_WRITERS
- * @retval MMG_E_GUARD MMG_BACKING_MAP was given, and the guard is refused, or required and switched off
+ * @retval MMG_E_GUARD MMG_BACKING_MAP was given, and the guard is refused, or required and switched off; or the guard is
+ *   required and cannot be put in place, and STABLE allows no copy
  * @retval MMG_E_SYSTEM
  * @par Blocks
- *   On the disk; on a lock for `lock_wait_ms`; on a stream until its end.
+ *   On the disk and the file system; on a lock for `lock_wait_ms`; on a stream until its end, or for `stream_wait_ms`; while
+ *   another program holds a write lease on the file, as open(2) does. With MMG_GUARANTEE_STABLE also during a hand-over.
  * @par Threads
  *   Safe.
  * @since 1.0
@@ -590,8 +608,8 @@ mmg_status mmg_open(const char *path, const mmg_options *options, mmg_handle *ha
  * descriptor of its own, with a lock of its own. A lock that the caller holds on `fd` then counts as a lock of another
  * program: the call returns MMG_E_WOULD_BLOCK if that lock is exclusive. Pass MMG_LOCK_NONE to rely on your own lock. The
  * library duplicates `fd` where it cannot open the file a second time (/proc is not mounted, or the process may not open
- * the file itself), and where it needs neither a lock nor STABLE. It takes no lock then, since a duplicate shares its lock
- * with the caller. The call reads a stream from its position on.
+ * the file itself), and where the options name MMG_LOCK_NONE and neither STABLE nor MMG_FLAG_NO_WRITERS. It takes no lock
+ * then, since a duplicate shares its lock with the caller. The call reads a stream from its position on.
  *
  * @param[in] fd  an open descriptor
  * @param[in] options  as for mmg_open()
@@ -637,14 +655,16 @@ mmg_status mmg_load(const char *path, const mmg_options *options, mmg_handle *ha
  * @retval MMG_E_RANGE the stream ended before the window did
  * @retval MMG_E_PERMISSION `fd` is open for writing only
  * @retval MMG_E_EMPTY
- * @retval MMG_E_NOT_MAPPABLE a directory
+ * @retval MMG_E_NOT_MAPPABLE a directory, MMG_BACKING_MAP, or no regular file with MMG_FLAG_REGULAR_ONLY
+ * @retval MMG_E_UNSUPPORTED MMG_FLAG_REQUIRE_LOCK, since the call locks nothing; or see MMG_FLAG_NO_WRITERS
+ * @retval MMG_E_WOULD_BLOCK the stream did not end within `stream_wait_ms`
  * @retval MMG_E_TOO_BIG
  * @retval MMG_E_LIMIT
  * @retval MMG_E_NO_MEMORY
  * @retval MMG_E_IO
  * @retval MMG_E_SYSTEM
  * @par Blocks
- *   Until the end of the stream.
+ *   Until the end of the stream, or for `stream_wait_ms`.
  * @par Threads
  *   Safe.
  * @since 1.0
@@ -674,7 +694,7 @@ mmg_status mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handl
  * @param[in] data  `size` bytes, at any alignment, which may lie in several neighbouring mappings of the same file
  * @param[in] size  how many bytes, at least 1
  * @param[in] fd  a descriptor of the file, which stays the caller's; -1: the library opens the file by its path
- * @param[in] options  as for mmg_open(), or NULL. `offset`, `length` and `backing` must be 0
+ * @param[in] options  as for mmg_open(), or NULL. `offset` and `backing` must be 0, and `length` 0 or MMG_TO_END
  * @param[out] handle  as for mmg_open()
  * @param[in,out] error  as for mmg_open()
  * @retval MMG_OK
@@ -698,7 +718,8 @@ mmg_status mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handl
  * @retval MMG_E_GUARD
  * @retval MMG_E_SYSTEM
  * @par Blocks
- *   On the disk; on a lock for `lock_wait_ms`.
+ *   On the disk and the file system; on a lock for `lock_wait_ms`; while another program holds a write lease on the file.
+ *   With MMG_GUARANTEE_STABLE also during a hand-over.
  * @par Threads
  *   Safe.
  * @since 1.0
@@ -716,6 +737,10 @@ mmg_status mmg_adopt(const void *data, uint64_t size, int32_t fd, const mmg_opti
  * @retval MMG_E_ARGUMENT
  * @retval MMG_E_HANDLE also: the handle is closed already
  * @retval MMG_E_BUSY the close was strict, and a pin lives
+ * @par Blocks
+ *   With MMG_CLOSE_STRICT, for a moment while another thread begins a pin. A call that ends the region also blocks on the
+ *   file system, as close(2) does; while a fault handler works on the region; and where a lease upholds STABLE, during a
+ *   hand-over, or while the thread of the library reads one piece of the file (4 MiB) for this region.
  * @par Threads
  *   Safe; of two racing calls one gets MMG_E_HANDLE.
  * @since 1.0
@@ -747,8 +772,10 @@ mmg_status mmg_close(mmg_handle handle, uint32_t flags);
  * @retval MMG_E_IO a byte of this range is already known to be lost; nothing is pinned
  * @retval MMG_E_POISONED a byte of this range is already known to be lost; nothing is pinned
  * @retval MMG_E_UNSTABLE STABLE was demanded and no longer holds here; nothing is pinned
+ * @par Blocks
+ *   During a hand-over.
  * @par Threads
- *   Safe, lock-free.
+ *   Safe; lock-free where the call does not block.
  * @par Signal safety
  *   Safe.
  * @since 1.0
@@ -771,8 +798,10 @@ mmg_status mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span
  *   status, as after the three above
  * @retval MMG_E_ARGUMENT
  * @retval MMG_E_HANDLE
+ * @par Blocks
+ *   During a hand-over. The last unpin of a closed region ends the region, and blocks as mmg_close() does.
  * @par Threads
- *   Safe, lock-free; the last unpin of a closed region unmaps the bytes.
+ *   Safe; lock-free where the call does not block.
  * @par Signal safety
  *   Safe as long as the handle is open.
  * @since 1.0
@@ -785,8 +814,8 @@ mmg_status mmg_unpin(mmg_span *span);
  *
  * @param[in] offset  where in the region; the size of the region is allowed, and reads nothing
  * @param[out] buffer  at least `size` bytes, the caller's; may be NULL if `size` is 0
- * @param[out] got  receives how many bytes were copied, also when MMG_E_TRUNCATED, MMG_E_IO or MMG_E_POISONED is returned;
- *   fewer than `size` with MMG_OK means the end of the region
+ * @param[out] got  receives how many bytes were copied, also when MMG_E_TRUNCATED, MMG_E_IO, MMG_E_POISONED or MMG_E_SYSTEM
+ *   is returned, and 0 with MMG_E_UNSTABLE; fewer than `size` with MMG_OK means the end of the region
  * @retval MMG_OK
  * @retval MMG_E_ARGUMENT
  * @retval MMG_E_HANDLE
@@ -799,7 +828,7 @@ mmg_status mmg_unpin(mmg_span *span);
  * @retval MMG_E_SYSTEM the descriptor is gone or names another file, because the host has closed it; or the buffer cannot
  *   be written to
  * @par Blocks
- *   On the disk.
+ *   On the disk and the file system; during a hand-over.
  * @par Threads
  *   Safe.
  * @par Signal safety
@@ -821,7 +850,8 @@ mmg_status mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t s
  * Where hits of two bytes or more are near each other, a call costs at most twice as much as memmem(3). A program that
  * visits single bytes every few bytes pins the range once and calls memchr(3).
  *
- * @param[in] offset,length  the range to search; MMG_TO_END as length: to the end
+ * @param[in] offset  where the range to search starts
+ * @param[in] length  bytes in that range; MMG_TO_END: to the end of the region
  * @param[in] needle  `needle_size` bytes, the caller's; may be NULL if `needle_size` is 0 (found at `offset`)
  * @param[out] position  receives the offset in the region, or MMG_NOT_FOUND
  * @retval MMG_OK found or not
@@ -829,13 +859,13 @@ mmg_status mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t s
  * @retval MMG_E_HANDLE
  * @retval MMG_E_RANGE
  * @retval MMG_E_TRUNCATED bytes of the range were lost, before or during the search
- * @retval MMG_E_IO bytes of the range were lost, before or during the search
+ * @retval MMG_E_IO bytes of the range were lost, before or during the search; or fstat(2) failed, as with mmg_check()
  * @retval MMG_E_POISONED bytes of the range were lost, before or during the search
  * @retval MMG_E_UNSTABLE as mmg_read()
  * @retval MMG_E_NO_MEMORY
  * @retval MMG_E_SYSTEM
  * @par Blocks
- *   On the disk.
+ *   On the disk and the file system; during a hand-over.
  * @par Threads
  *   Safe.
  * @since 1.0
@@ -846,14 +876,13 @@ mmg_status mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const v
 /**
  * Find the last occurrence of a byte sequence. In all other respects the call does what mmg_find() does.
  *
- * @param[in] offset,length  the range to search; MMG_TO_END as length: to the end
+ * @param[in] offset  where the range to search starts
+ * @param[in] length  bytes in that range; MMG_TO_END: to the end of the region
  * @param[in] needle  `needle_size` bytes, the caller's; may be NULL if `needle_size` is 0 (found at the end of the range)
  * @param[out] position  receives the offset in the region, or MMG_NOT_FOUND
  * @return as mmg_find()
- * @par Blocks
- *   On the disk.
- * @par Threads
- *   Safe.
+ * @par Blocks and threads
+ *   As mmg_find().
  * @since 1.0
  */
 mmg_status mmg_find_last(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
@@ -874,6 +903,8 @@ mmg_status mmg_find_last(mmg_handle handle, uint64_t offset, uint64_t length, co
  * @return as mmg_pin(), and:
  * @retval MMG_E_ARGUMENT also: there is no place for the array
  * @retval MMG_E_NO_MEMORY
+ * @par Blocks
+ *   During a hand-over.
  * @par Threads
  *   Safe.
  * @since 1.0
@@ -892,8 +923,8 @@ mmg_status mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length,
  *
  * The call asks the file system for the size by fstat(2). When fstat(2) fails, the call records no loss, since the bytes may
  * be there. It returns MMG_E_IO or MMG_E_SYSTEM, and the next call asks again. If a server does not answer, the call waits as
- * long as fstat(2) does, on some file systems without end. mmg_unpin() and mmg_loss_counter() do not ask the file system,
- * and never wait for it.
+ * long as fstat(2) does, on some file systems without end. mmg_unpin() and mmg_loss_counter() do not wait for a server: the
+ * first asks the file system only about a lease, and only local file systems have leases.
  *
  * @retval MMG_OK
  * @retval MMG_E_HANDLE
@@ -904,7 +935,7 @@ mmg_status mmg_export_arrow(mmg_handle handle, uint64_t offset, uint64_t length,
  * @retval MMG_E_UNSTABLE STABLE was demanded and no longer holds from mmg_info.fault_offset on; mmg_info.shortfall says why
  * @retval MMG_E_SYSTEM fstat(2) failed because the host has closed the descriptor, or it names another file now
  * @par Blocks
- *   On the file system, as described above.
+ *   On the file system, as described above; during a hand-over.
  * @par Threads
  *   Safe.
  * @par Signal safety
@@ -929,12 +960,12 @@ mmg_status mmg_check(mmg_handle handle);
  * @retval MMG_E_CHANGED the file was written to since it was opened, or its size has changed
  * @retval MMG_E_HANDLE
  * @retval MMG_E_TRUNCATED the cause of the first loss
- * @retval MMG_E_IO the cause of the first loss
+ * @retval MMG_E_IO the cause of the first loss; or fstat(2) failed, as with mmg_check()
  * @retval MMG_E_POISONED the cause of the first loss
  * @retval MMG_E_UNSTABLE STABLE was demanded and no longer holds
  * @retval MMG_E_SYSTEM the descriptor is gone or names another file; see mmg_info.os_error
  * @par Blocks
- *   On the disk.
+ *   On the file system, as mmg_check() and mmg_changed() do; during a hand-over.
  * @par Threads
  *   Safe.
  * @since 1.0
@@ -948,10 +979,8 @@ mmg_status mmg_verify(mmg_handle handle);
  * @return as mmg_verify(), and:
  * @retval MMG_E_ARGUMENT
  * @retval MMG_E_ABI_SIZE
- * @par Blocks
- *   On the disk.
- * @par Threads
- *   Safe.
+ * @par Blocks and threads
+ *   As mmg_verify().
  * @since 1.0
  */
 mmg_status mmg_explain(mmg_handle handle, mmg_error *error);
@@ -962,7 +991,8 @@ mmg_status mmg_explain(mmg_handle handle, mmg_error *error);
  *
  * A loop that should stop at the first loss reads the counter after each chunk. A program in C reads
  * `*(const volatile uint32_t *)counter`, since a signal handler changes the counter. The counter does not show a truncation
- * inside the last page, and no write to the file. So call mmg_verify() at the end.
+ * inside the last page, and no write to the file. After the kernel has taken a lease by force, the counter grows when a call
+ * on the region finds that. So call mmg_verify() at the end.
  *
  * @param[out] counter  receives the address of the counter, which may be read while the region has a pin
  * @retval MMG_OK
@@ -994,7 +1024,7 @@ mmg_status mmg_loss_counter(mmg_handle handle, const uint32_t **counter);
  * @retval MMG_E_IO fstat(2) failed, for example because a server is gone
  * @retval MMG_E_SYSTEM the host has closed the descriptor, or it names another file now
  * @par Blocks
- *   On the disk.
+ *   On the file system, which the call asks about the descriptor and about the path.
  * @par Threads
  *   Safe.
  * @since 1.0
@@ -1009,6 +1039,8 @@ mmg_status mmg_changed(mmg_handle handle, uint32_t *what);
  * @retval MMG_E_ARGUMENT
  * @retval MMG_E_HANDLE
  * @retval MMG_E_ABI_SIZE
+ * @par Blocks
+ *   During a hand-over.
  * @par Threads
  *   Safe.
  * @par Signal safety
@@ -1034,7 +1066,8 @@ mmg_status mmg_info_get(mmg_handle handle, mmg_info *info);
 mmg_status mmg_stats_get(mmg_stats *stats);
 
 /**
- * Tell the kernel how a range will be used. The call has no effect on a copy.
+ * Tell the kernel how a range will be used. The call has no effect on a copy. MMG_ADVICE_DONTNEED has none on a region with
+ * a lease, and none on a private mapping that was adopted: pages that are not the file's would be lost.
  *
  * @param[in] length  bytes; MMG_TO_END: to the end
  * @param[in] advice  MMG_ADVICE_...
@@ -1050,7 +1083,8 @@ mmg_status mmg_stats_get(mmg_stats *stats);
  * @retval MMG_E_NO_MEMORY
  * @retval MMG_E_SYSTEM
  * @par Blocks
- *   On the disk with MMG_ADVICE_POPULATE.
+ *   With MMG_ADVICE_POPULATE on the disk and the file system, and during a hand-over; with MMG_ADVICE_WILLNEED while the
+ *   kernel queues the reads.
  * @par Threads
  *   Safe.
  * @since 1.0
@@ -1099,6 +1133,8 @@ int32_t mmg_guard_state(void);
  *
  * @retval MMG_OK
  * @retval MMG_E_GUARD the system refuses the handler, MMAPGUARD_NO_SIGNAL is set, or there were 64 handlers before
+ * @par Blocks
+ *   While another thread puts the guard in place, which takes a few system calls.
  * @par Threads
  *   Safe.
  * @since 1.0
@@ -1113,6 +1149,8 @@ mmg_status mmg_guard_install(void);
  * @param[in] ucontext  the `ucontext_t *` of the handler; may be NULL
  * @retval 1 the call has contained the fault; return from the handler
  * @retval 0 the fault is not the library's; go on with your own handling
+ * @par Blocks
+ *   On the disk and the file system, as the fault itself does; while another thread replaces pages of the same mapping.
  * @par Threads
  *   Safe.
  * @par Signal safety
@@ -1148,6 +1186,8 @@ int32_t mmg_handle_fault(int32_t signo, void *siginfo, void *ucontext);
  * @retval MMG_E_GUARD the guard cannot be put in place, as with mmg_guard_install()
  * @retval MMG_E_UNSUPPORTED there is no MMG_FEATURE_FOREIGN: the kernel does not say what is mapped (no /proc), or a sandbox
  *   forbids the library to replace pages
+ * @par Blocks
+ *   As mmg_guard_install().
  * @par Threads
  *   Safe.
  * @since 1.0
@@ -1183,7 +1223,7 @@ mmg_status mmg_guard_process(uint32_t scope, uint32_t flags);
  * @retval MMG_E_ABI_SIZE
  * @retval MMG_E_RANGE `since` is larger than any mark yet
  * @par Blocks
- *   While another thread writes a record: for microseconds, and a tenth of a second at most.
+ *   While another thread writes a record: for microseconds. After about a tenth of a second the call leaves the record out.
  * @par Threads
  *   Safe; a thread that writes a record never waits.
  * @par Signal safety

@@ -38,7 +38,7 @@ constants! {
     MMG_E_NOT_FOUND: mmg_status = -20;
     /// the process may not read the file
     MMG_E_PERMISSION: mmg_status = -21;
-    /// the file is empty, and `MMG_FLAG_REJECT_EMPTY` was given
+    /// the file or the window is empty, and `MMG_FLAG_REJECT_EMPTY` was given
     MMG_E_EMPTY: mmg_status = -22;
     /// a directory, a socket or something else without bytes to map
     MMG_E_NOT_MAPPABLE: mmg_status = -23;
@@ -72,7 +72,7 @@ constants! {
     // `mmg_options.backing` and `mmg_info.backing`.
     /// copy what is small or cannot be mapped, map the rest
     MMG_BACKING_AUTO: u32 = 0;
-    /// a mapping of the file, or an error
+    /// a mapping of the file, or an error; a region without bytes needs none
     MMG_BACKING_MAP: u32 = 1;
     /// a private copy in memory, within `max_bytes`
     MMG_BACKING_COPY: u32 = 2;
@@ -198,11 +198,11 @@ constants! {
     MMG_EXCEPT_PINNED_PAGES: u32 = 2;
 
     // Bits of `mmg_options.flags`.
-    /// an empty file is `MMG_E_EMPTY`
+    /// an empty file is `MMG_E_EMPTY`, and so is a window that starts at its end
     MMG_FLAG_REJECT_EMPTY: u64 = 1;
     /// a symbolic link as the last component is `MMG_E_NOT_MAPPABLE` (O_NOFOLLOW)
     MMG_FLAG_NOFOLLOW: u64 = 2;
-    /// install no signal handler for this region; the guarantee becomes NONE
+    /// install no signal handler for this region; the guarantee NONE takes the place of CONTAINED
     MMG_FLAG_NO_FAULT_GUARD: u64 = 4;
     /// read the whole mapping in at open (MAP_POPULATE)
     MMG_FLAG_POPULATE: u64 = 8;
@@ -219,8 +219,9 @@ constants! {
     /// wait
     MMG_FLAG_REGULAR_ONLY: u64 = 128;
     /// a file that any process has open for writing at this moment is `MMG_E_WOULD_BLOCK`. A file of which
-    /// the kernel does not tell that is `MMG_E_UNSUPPORTED`: one of another user, or on a file system without
-    /// leases. A later writer is not kept out
+    /// the kernel does not tell that is `MMG_E_UNSUPPORTED`: one of another user, one on a file system
+    /// without leases, one that `mmg_read_fd()` reads, and a block device. A later writer is not kept out,
+    /// and a stream may have writers
     MMG_FLAG_NO_WRITERS: u64 = 256;
     /// never give out a mapping that the guard does not watch, for example because of MMAPGUARD_NO_SIGNAL:
     /// copy the file instead, or, where a mapping was demanded, return `MMG_E_GUARD`

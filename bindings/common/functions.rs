@@ -68,14 +68,17 @@ functions! {
     /// - `MMG_E_GUARD`
     /// - `MMG_E_SYSTEM`
     ///
-    /// Blocks: On the disk; on a lock for `lock_wait_ms`.
+    /// Blocks: On the disk and the file system; on a lock for `lock_wait_ms`; while another program holds a
+    /// write lease on the file. With `MMG_GUARANTEE_STABLE` also during a hand-over.
     ///
     /// Threads: Safe.
     ///
     /// Since 1.0.
     pub fn mmg_adopt(data: *const c_void, size: u64, fd: i32, options: *const mmg_options, handle: *mut mmg_handle, error: *mut mmg_error) -> mmg_status;
 
-    /// Tell the kernel how a range will be used. The call has no effect on a copy.
+    /// Tell the kernel how a range will be used. The call has no effect on a copy. `MMG_ADVICE_DONTNEED` has
+    /// none on a region with a lease, and none on a private mapping that was adopted: pages that are not the
+    /// file's would be lost.
     ///
     /// - `length`: bytes; `MMG_TO_END`: to the end
     /// - `advice`: `MMG_ADVICE_...`
@@ -94,7 +97,8 @@ functions! {
     /// - `MMG_E_NO_MEMORY`
     /// - `MMG_E_SYSTEM`
     ///
-    /// Blocks: On the disk with `MMG_ADVICE_POPULATE`.
+    /// Blocks: With `MMG_ADVICE_POPULATE` on the disk and the file system, and during a hand-over; with
+    /// `MMG_ADVICE_WILLNEED` while the kernel queues the reads.
     ///
     /// Threads: Safe.
     ///
@@ -122,7 +126,7 @@ functions! {
     /// - `MMG_E_IO`: fstat(2) failed, for example because a server is gone
     /// - `MMG_E_SYSTEM`: the host has closed the descriptor, or it names another file now
     ///
-    /// Blocks: On the disk.
+    /// Blocks: On the file system, which the call asks about the descriptor and about the path.
     ///
     /// Threads: Safe.
     ///
@@ -136,7 +140,8 @@ functions! {
     /// The call asks the file system for the size by fstat(2). When fstat(2) fails, the call records no loss,
     /// since the bytes may be there. It returns `MMG_E_IO` or `MMG_E_SYSTEM`, and the next call asks again.
     /// If a server does not answer, the call waits as long as fstat(2) does, on some file systems without
-    /// end. `mmg_unpin()` and `mmg_loss_counter()` do not ask the file system, and never wait for it.
+    /// end. `mmg_unpin()` and `mmg_loss_counter()` do not wait for a server: the first asks the file system
+    /// only about a lease, and only local file systems have leases.
     ///
     /// Returns one of these:
     ///
@@ -151,7 +156,7 @@ functions! {
     /// - `MMG_E_SYSTEM`: fstat(2) failed because the host has closed the descriptor, or it names another file
     ///   now
     ///
-    /// Blocks: On the file system, as described above.
+    /// Blocks: On the file system, as described above; during a hand-over.
     ///
     /// Threads: Safe.
     ///
@@ -173,6 +178,11 @@ functions! {
     /// - `MMG_E_HANDLE`: also: the handle is closed already
     /// - `MMG_E_BUSY`: the close was strict, and a pin lives
     ///
+    /// Blocks: With `MMG_CLOSE_STRICT`, for a moment while another thread begins a pin. A call that ends the
+    /// region also blocks on the file system, as close(2) does; while a fault handler works on the region;
+    /// and where a lease upholds STABLE, during a hand-over, or while the thread of the library reads one
+    /// piece of the file (4 MiB) for this region.
+    ///
     /// Threads: Safe; of two racing calls one gets `MMG_E_HANDLE`.
     ///
     /// Since 1.0.
@@ -188,9 +198,7 @@ functions! {
     /// - `MMG_E_ARGUMENT`
     /// - `MMG_E_ABI_SIZE`
     ///
-    /// Blocks: On the disk.
-    ///
-    /// Threads: Safe.
+    /// Blocks and threads: As `mmg_verify()`.
     ///
     /// Since 1.0.
     pub fn mmg_explain(handle: mmg_handle, error: *mut mmg_error) -> mmg_status;
@@ -214,6 +222,8 @@ functions! {
     /// - `MMG_E_ARGUMENT`: also: there is no place for the array
     /// - `MMG_E_NO_MEMORY`
     ///
+    /// Blocks: During a hand-over.
+    ///
     /// Threads: Safe.
     ///
     /// Since 1.0.
@@ -232,8 +242,8 @@ functions! {
     /// Where hits of two bytes or more are near each other, a call costs at most twice as much as memmem(3).
     /// A program that visits single bytes every few bytes pins the range once and calls memchr(3).
     ///
-    /// - `offset`: the range to search; `MMG_TO_END` as length: to the end
-    /// - `length`: the range to search; `MMG_TO_END` as length: to the end
+    /// - `offset`: where the range to search starts
+    /// - `length`: bytes in that range; `MMG_TO_END`: to the end of the region
     /// - `needle`: `needle_size` bytes, the caller's; may be NULL if `needle_size` is 0 (found at `offset`)
     /// - `position`: receives the offset in the region, or `MMG_NOT_FOUND`
     ///
@@ -244,13 +254,14 @@ functions! {
     /// - `MMG_E_HANDLE`
     /// - `MMG_E_RANGE`
     /// - `MMG_E_TRUNCATED`: bytes of the range were lost, before or during the search
-    /// - `MMG_E_IO`: bytes of the range were lost, before or during the search
+    /// - `MMG_E_IO`: bytes of the range were lost, before or during the search; or fstat(2) failed, as with
+    ///   `mmg_check()`
     /// - `MMG_E_POISONED`: bytes of the range were lost, before or during the search
     /// - `MMG_E_UNSTABLE`: as `mmg_read()`
     /// - `MMG_E_NO_MEMORY`
     /// - `MMG_E_SYSTEM`
     ///
-    /// Blocks: On the disk.
+    /// Blocks: On the disk and the file system; during a hand-over.
     ///
     /// Threads: Safe.
     ///
@@ -260,17 +271,15 @@ functions! {
     /// Find the last occurrence of a byte sequence. In all other respects the call does what `mmg_find()`
     /// does.
     ///
-    /// - `offset`: the range to search; `MMG_TO_END` as length: to the end
-    /// - `length`: the range to search; `MMG_TO_END` as length: to the end
+    /// - `offset`: where the range to search starts
+    /// - `length`: bytes in that range; `MMG_TO_END`: to the end of the region
     /// - `needle`: `needle_size` bytes, the caller's; may be NULL if `needle_size` is 0 (found at the end of
     ///   the range)
     /// - `position`: receives the offset in the region, or `MMG_NOT_FOUND`
     ///
     /// Returns as `mmg_find()`
     ///
-    /// Blocks: On the disk.
-    ///
-    /// Threads: Safe.
+    /// Blocks and threads: As `mmg_find()`.
     ///
     /// Since 1.0.
     pub fn mmg_find_last(handle: mmg_handle, offset: u64, length: u64, needle: *const c_void, needle_size: u64, position: *mut u64) -> mmg_status;
@@ -287,6 +296,8 @@ functions! {
     /// - `MMG_OK`
     /// - `MMG_E_GUARD`: the system refuses the handler, MMAPGUARD_NO_SIGNAL is set, or there were 64 handlers
     ///   before
+    ///
+    /// Blocks: While another thread puts the guard in place, which takes a few system calls.
     ///
     /// Threads: Safe.
     ///
@@ -327,6 +338,8 @@ functions! {
     /// - `MMG_E_UNSUPPORTED`: there is no `MMG_FEATURE_FOREIGN`: the kernel does not say what is mapped (no
     ///   /proc), or a sandbox forbids the library to replace pages
     ///
+    /// Blocks: As `mmg_guard_install()`.
+    ///
     /// Threads: Safe.
     ///
     /// Since 1.0.
@@ -354,6 +367,9 @@ functions! {
     /// - 1: the call has contained the fault; return from the handler
     /// - 0: the fault is not the library's; go on with your own handling
     ///
+    /// Blocks: On the disk and the file system, as the fault itself does; while another thread replaces pages
+    /// of the same mapping.
+    ///
     /// Threads: Safe.
     ///
     /// Signal safety: Safe; preserves errno.
@@ -371,6 +387,8 @@ functions! {
     /// - `MMG_E_ARGUMENT`
     /// - `MMG_E_HANDLE`
     /// - `MMG_E_ABI_SIZE`
+    ///
+    /// Blocks: During a hand-over.
     ///
     /// Threads: Safe.
     ///
@@ -401,7 +419,8 @@ functions! {
     ///
     /// A loop that should stop at the first loss reads the counter after each chunk. A program in C reads
     /// `*(const volatile uint32_t *)counter`, since a signal handler changes the counter. The counter does
-    /// not show a truncation inside the last page, and no write to the file. So call `mmg_verify()` at the
+    /// not show a truncation inside the last page, and no write to the file. After the kernel has taken a
+    /// lease by force, the counter grows when a call on the region finds that. So call `mmg_verify()` at the
     /// end.
     ///
     /// - `counter`: receives the address of the counter, which may be read while the region has a pin
@@ -446,7 +465,8 @@ functions! {
     /// - `MMG_E_ABI_SIZE`
     /// - `MMG_E_RANGE`: `since` is larger than any mark yet
     ///
-    /// Blocks: While another thread writes a record: for microseconds, and a tenth of a second at most.
+    /// Blocks: While another thread writes a record: for microseconds. After about a tenth of a second the
+    /// call leaves the record out.
     ///
     /// Threads: Safe; a thread that writes a record never waits.
     ///
@@ -506,10 +526,13 @@ functions! {
     /// - `MMG_E_TRUNCATED`: the file kept shrinking while it was read
     /// - `MMG_E_IO`
     /// - `MMG_E_UNSUPPORTED`: a lock was required and the file system has none; or see `MMG_FLAG_NO_WRITERS`
-    /// - `MMG_E_GUARD`: `MMG_BACKING_MAP` was given, and the guard is refused, or required and switched off
+    /// - `MMG_E_GUARD`: `MMG_BACKING_MAP` was given, and the guard is refused, or required and switched off;
+    ///   or the guard is required and cannot be put in place, and STABLE allows no copy
     /// - `MMG_E_SYSTEM`
     ///
-    /// Blocks: On the disk; on a lock for `lock_wait_ms`; on a stream until its end.
+    /// Blocks: On the disk and the file system; on a lock for `lock_wait_ms`; on a stream until its end, or
+    /// for `stream_wait_ms`; while another program holds a write lease on the file, as open(2) does. With
+    /// `MMG_GUARANTEE_STABLE` also during a hand-over.
     ///
     /// Threads: Safe.
     ///
@@ -523,9 +546,9 @@ functions! {
     /// and so gets a descriptor of its own, with a lock of its own. A lock that the caller holds on `fd` then
     /// counts as a lock of another program: the call returns `MMG_E_WOULD_BLOCK` if that lock is exclusive.
     /// Pass `MMG_LOCK_NONE` to rely on your own lock. The library duplicates `fd` where it cannot open the
-    /// file a second time (/proc is not mounted, or the process may not open the file itself), and where it
-    /// needs neither a lock nor STABLE. It takes no lock then, since a duplicate shares its lock with the
-    /// caller. The call reads a stream from its position on.
+    /// file a second time (/proc is not mounted, or the process may not open the file itself), and where the
+    /// options name `MMG_LOCK_NONE` and neither STABLE nor `MMG_FLAG_NO_WRITERS`. It takes no lock then,
+    /// since a duplicate shares its lock with the caller. The call reads a stream from its position on.
     ///
     /// - `fd`: an open descriptor
     /// - `options`: how, or NULL for the defaults
@@ -586,7 +609,9 @@ functions! {
     /// - `MMG_E_POISONED`: a byte of this range is already known to be lost; nothing is pinned
     /// - `MMG_E_UNSTABLE`: STABLE was demanded and no longer holds here; nothing is pinned
     ///
-    /// Threads: Safe, lock-free.
+    /// Blocks: During a hand-over.
+    ///
+    /// Threads: Safe; lock-free where the call does not block.
     ///
     /// Signal safety: Safe.
     ///
@@ -598,8 +623,9 @@ functions! {
     ///
     /// - `offset`: where in the region; the size of the region is allowed, and reads nothing
     /// - `buffer`: at least `size` bytes, the caller's; may be NULL if `size` is 0
-    /// - `got`: receives how many bytes were copied, also when `MMG_E_TRUNCATED`, `MMG_E_IO` or
-    ///   `MMG_E_POISONED` is returned; fewer than `size` with `MMG_OK` means the end of the region
+    /// - `got`: receives how many bytes were copied, also when `MMG_E_TRUNCATED`, `MMG_E_IO`,
+    ///   `MMG_E_POISONED` or `MMG_E_SYSTEM` is returned, and 0 with `MMG_E_UNSTABLE`; fewer than `size` with
+    ///   `MMG_OK` means the end of the region
     ///
     /// Returns one of these:
     ///
@@ -615,7 +641,7 @@ functions! {
     /// - `MMG_E_SYSTEM`: the descriptor is gone or names another file, because the host has closed it; or the
     ///   buffer cannot be written to
     ///
-    /// Blocks: On the disk.
+    /// Blocks: On the disk and the file system; during a hand-over.
     ///
     /// Threads: Safe.
     ///
@@ -643,14 +669,18 @@ functions! {
     /// - `MMG_E_RANGE`: the stream ended before the window did
     /// - `MMG_E_PERMISSION`: `fd` is open for writing only
     /// - `MMG_E_EMPTY`
-    /// - `MMG_E_NOT_MAPPABLE`: a directory
+    /// - `MMG_E_NOT_MAPPABLE`: a directory, `MMG_BACKING_MAP`, or no regular file with
+    ///   `MMG_FLAG_REGULAR_ONLY`
+    /// - `MMG_E_UNSUPPORTED`: `MMG_FLAG_REQUIRE_LOCK`, since the call locks nothing; or see
+    ///   `MMG_FLAG_NO_WRITERS`
+    /// - `MMG_E_WOULD_BLOCK`: the stream did not end within `stream_wait_ms`
     /// - `MMG_E_TOO_BIG`
     /// - `MMG_E_LIMIT`
     /// - `MMG_E_NO_MEMORY`
     /// - `MMG_E_IO`
     /// - `MMG_E_SYSTEM`
     ///
-    /// Blocks: Until the end of the stream.
+    /// Blocks: Until the end of the stream, or for `stream_wait_ms`.
     ///
     /// Threads: Safe.
     ///
@@ -762,7 +792,10 @@ functions! {
     /// - `MMG_E_ARGUMENT`
     /// - `MMG_E_HANDLE`
     ///
-    /// Threads: Safe, lock-free; the last unpin of a closed region unmaps the bytes.
+    /// Blocks: During a hand-over. The last unpin of a closed region ends the region, and blocks as
+    /// `mmg_close()` does.
+    ///
+    /// Threads: Safe; lock-free where the call does not block.
     ///
     /// Signal safety: Safe as long as the handle is open.
     ///
@@ -786,12 +819,12 @@ functions! {
     /// - `MMG_E_CHANGED`: the file was written to since it was opened, or its size has changed
     /// - `MMG_E_HANDLE`
     /// - `MMG_E_TRUNCATED`: the cause of the first loss
-    /// - `MMG_E_IO`: the cause of the first loss
+    /// - `MMG_E_IO`: the cause of the first loss; or fstat(2) failed, as with `mmg_check()`
     /// - `MMG_E_POISONED`: the cause of the first loss
     /// - `MMG_E_UNSTABLE`: STABLE was demanded and no longer holds
     /// - `MMG_E_SYSTEM`: the descriptor is gone or names another file; see `mmg_info.os_error`
     ///
-    /// Blocks: On the disk.
+    /// Blocks: On the file system, as `mmg_check()` and `mmg_changed()` do; during a hand-over.
     ///
     /// Threads: Safe.
     ///

@@ -44,9 +44,11 @@ structs! {
         /// above 4 KiB hold more than 256 KiB together, and fewer than 256 files of at most 64 KiB are
         /// mapped, 0 means 4 KiB, except for STABLE
         copy_threshold: u64,
-        /// cap for anything read into memory; 0: 1 GiB; `MMG_NO_LIMIT`: none
+        /// cap for what is read into memory, but for the copy that STABLE may need; 0: 1 GiB; `MMG_NO_LIMIT`:
+        /// none
         max_bytes: u64,
-        /// cap for the copy that STABLE may need; 0: 1 GiB; `MMG_NO_LIMIT`: none
+        /// cap for the copy that STABLE may need, on disk or in memory, at open or when a lease breaks. For a
+        /// copy by `MMG_BACKING_COPY` the cap is `max_bytes`. 0: 1 GiB; `MMG_NO_LIMIT`: none
         max_snapshot_bytes: u64,
         /// the call takes no lease while the process holds so many; 0: 10 000
         max_leases: u32,

@@ -170,6 +170,10 @@ def test_reject_empty_refuses_an_empty_file_and_nothing_else(empty: Sample, eith
     finally:
         os.close(fd)
     mmg.refused(mmg.try_load(empty.path, flags=abi.MMG_FLAG_REJECT_EMPTY), abi.MMG_E_EMPTY)
+    told = mmg.refused(
+        mmg.try_open(either.path, offset=either.size, flags=abi.MMG_FLAG_REJECT_EMPTY), abi.MMG_E_EMPTY
+    )
+    assert "the window has no bytes" in told.message
     with mmg.opened(mmg.try_open(either.path, flags=abi.MMG_FLAG_REJECT_EMPTY)) as handle:
         assert mmg.content(handle) == either.data
 

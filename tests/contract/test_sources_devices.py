@@ -56,6 +56,10 @@ def test_a_block_device_is_mapped_with_the_size_that_it_gives(device: Device) ->
         assert mmg.read(handle, SIZE - 10, 100) == (abi.MMG_OK, device.data[-10:])
 
 
+def test_the_kernel_does_not_tell_who_writes_to_a_device(device: Device) -> None:
+    mmg.refused(mmg.try_open(device.path, flags=abi.MMG_FLAG_NO_WRITERS), abi.MMG_E_UNSUPPORTED)
+
+
 def test_a_block_device_opens_from_a_descriptor(device: Device) -> None:
     fd = os.open(device.path, os.O_RDONLY)
     try:

@@ -224,15 +224,44 @@ def test_a_file_that_somebody_has_open_for_writing_is_refused_where_that_is_dema
         assert mmg.content(handle) == either.data
 
 
+def test_a_file_of_which_the_kernel_does_not_tell_is_refused_where_no_writer_may_be(either: Sample) -> None:
+    fd = os.open(either.path, os.O_RDONLY)
+    try:
+        mmg.refused(mmg.try_read_fd(fd, flags=abi.MMG_FLAG_NO_WRITERS), abi.MMG_E_UNSUPPORTED)
+        with open(either.path, "r+b"):  # a file system without leases does not tell, whoever asks
+            mmg.refused(
+                mmg.try_open_fd(fd, flags=abi.MMG_FLAG_NO_WRITERS, lock=abi.MMG_LOCK_NONE),
+                abi.MMG_E_WOULD_BLOCK,
+                abi.MMG_E_UNSUPPORTED,
+            )
+    finally:
+        os.close(fd)
+
+
+def test_a_stream_may_have_writers() -> None:
+    inlet, outlet = os.pipe()
+    os.write(outlet, b"bytes")
+    try:
+        with mmg.opened(mmg.try_read_fd(inlet, length=5, flags=abi.MMG_FLAG_NO_WRITERS)) as handle:
+            assert mmg.content(handle) == b"bytes"
+    finally:
+        os.close(inlet)
+        os.close(outlet)
+
+
 REQUIRE = """
 import sys
 from mmapguard import abi
 from support import library as mmg
-for flags in (0, abi.MMG_FLAG_REQUIRE_GUARD):
-    attempt = mmg.try_open(sys.argv[1], backing=abi.MMG_BACKING_MAP, flags=flags)
+for guarantee in (abi.MMG_GUARANTEE_NONE, abi.MMG_GUARANTEE_STABLE):
+    attempt = mmg.try_open(sys.argv[1], backing=abi.MMG_BACKING_MAP, guarantee=guarantee)
     print(mmg.status_name(attempt.status))
-attempt = mmg.try_open(sys.argv[1], flags=abi.MMG_FLAG_REQUIRE_GUARD)
-print(mmg.status_name(attempt.status), mmg.info(attempt.handle).backing)
+for members in ({}, {"guarantee": abi.MMG_GUARANTEE_STABLE}):
+    attempt = mmg.try_open(sys.argv[1], flags=abi.MMG_FLAG_REQUIRE_GUARD, **members)
+    print(mmg.status_name(attempt.status), mmg.info(attempt.handle).backing)
+    for narrow in ({"backing": abi.MMG_BACKING_MAP}, {"max_bytes": 1, "max_snapshot_bytes": 1}):
+        attempt = mmg.try_open(sys.argv[1], flags=abi.MMG_FLAG_REQUIRE_GUARD, **members, **narrow)
+        print(mmg.status_name(attempt.status))
 print(mmg.lib.mmg_supports(abi.MMG_FEATURE_FAULT_GUARD), mmg.lib.mmg_supports(abi.MMG_FEATURE_ARROW))
 """
 
@@ -241,8 +270,13 @@ def test_who_cannot_do_without_the_guard_is_not_given_an_unguarded_mapping(large
     done = fresh_python(REQUIRE, str(large.path), environment={"MMAPGUARD_NO_SIGNAL": "1"})
     assert done.value is not None and done.value.splitlines() == [
         "MMG_OK",
-        "MMG_E_GUARD",
+        "MMG_OK",
         f"MMG_OK {abi.MMG_BACKING_COPY}",
+        "MMG_E_GUARD",
+        "MMG_E_TOO_BIG",
+        f"MMG_OK {abi.MMG_BACKING_COPY}",
+        "MMG_E_GUARD",
+        "MMG_E_GUARD",
         "0 1",
     ]
 

@@ -168,6 +168,8 @@ def test_a_window_larger_than_the_address_space_is_a_limit_and_its_copy_too_big(
             pytest.skip(f"the file system of /dev/shm has no file so large: {error}")
         found = mmg.refused(mmg.try_open(file.name, backing=abi.MMG_BACKING_MAP), abi.MMG_E_LIMIT)
         assert found.os_code == errno.ENOMEM
+        mmg.refused(mmg.try_open(file.name, max_bytes=mmg.NO_LIMIT), abi.MMG_E_NO_MEMORY)
+        mmg.refused(mmg.try_open(file.name, guarantee=abi.MMG_GUARANTEE_STABLE), abi.MMG_E_UNSTABLE)
         mmg.refused(mmg.try_open(file.name, backing=abi.MMG_BACKING_COPY), abi.MMG_E_TOO_BIG)
         with mmg.opened(mmg.try_open(file.name, offset=(1 << 59) + 1, length=100_000)) as handle:
             assert mmg.content(handle) == bytes(100_000)
