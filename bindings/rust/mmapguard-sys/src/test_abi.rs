@@ -159,7 +159,7 @@ fn every_function_has_the_recorded_signature() {
             .map(object)
             .map(|p| (text(&p["name"]).to_owned(), spelled(text(&p["type"]))))
             .collect();
-        let ours_of = |(name, r#type): &(&str, &str)| (name.to_string(), r#type.to_string());
+        let ours_of = |(name, r#type): &(&str, &str)| ((*name).to_owned(), (*r#type).to_owned());
         assert_eq!(ours.parameters.iter().map(ours_of).collect::<Vec<_>>(), parameters, "{}", ours.name);
     }
 }

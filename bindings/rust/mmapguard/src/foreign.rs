@@ -87,8 +87,9 @@ impl ProcessGuard {
     /// # Errors
     ///
     /// The losses.
+    #[allow(clippy::missing_panics_doc)] // the call below cannot fail
     pub fn check(&self) -> std::result::Result<(), LostBytes> {
-        // This cannot fail, since the mark is one of this process.
+        // The mark is one of this process.
         let since = losses(self.mark).expect("the ledger is read");
         let mut records = since.records;
         records.retain(|loss| loss.origin() == Origin::FOREIGN);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use mmapguard_sys as sys;
 
+use crate::name::{path_bytes, quoted};
 use crate::{Error, Origin, Result, Status};
 
 /// One record of the ledger: bytes of a mapping that were found lost. Offsets count bytes of the file.
@@ -101,7 +102,7 @@ impl fmt::Debug for Loss {
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.path() {
-            Some(path) => write!(f, "{path:?}")?,
+            Some(path) => f.write_str(&quoted(path_bytes(&path)))?,
             None => write!(f, "inode {} of device {}", self.inode(), self.device())?,
         }
         write!(f, ": {}, from byte {} on", self.cause(), self.offset())

@@ -383,7 +383,7 @@ fn opened(options: Arg, name: Name, call: &impl Fn(&Name, Arg, Out, Why) -> i32)
     // SAFETY: the pointers are to members of `error`.
     unsafe {
         std::ptr::addr_of_mut!((*error.as_mut_ptr()).status).write(sys::MMG_OK);
-        std::ptr::addr_of_mut!((*error.as_mut_ptr()).struct_size).write(sys::MMG_ERROR_INIT.struct_size)
+        std::ptr::addr_of_mut!((*error.as_mut_ptr()).struct_size).write(sys::MMG_ERROR_INIT.struct_size);
     };
     match call(&name, options, &mut number, error.as_mut_ptr()) {
         sys::MMG_OK => Ok(Handle::adopt(number, name)),

@@ -124,13 +124,13 @@ fn change_until_stamped(path: &std::path::Path, change: impl Fn(&fs::File)) {
 #[test]
 fn a_scan_of_a_file_that_is_no_longer_what_it_was_is_an_error() {
     use std::os::unix::fs::FileExt;
+    type Change<'a> = (&'a dyn Fn(&fs::File), &'a [Status]);
     let rewrite = |file: &fs::File| file.write_all_at(b"other", 0).unwrap();
     let cut_and_grow = |file: &fs::File| {
         file.set_len(LARGE as u64 / 2).unwrap();
         file.set_len(LARGE as u64).unwrap();
     };
     let cut_in_the_last_page = |file: &fs::File| file.set_len(LARGE as u64 - 1).unwrap();
-    type Change<'a> = (&'a dyn Fn(&fs::File), &'a [Status]);
     let changes: [Change<'_>; 3] = [
         (&rewrite, &[Status::CHANGED]),
         (&cut_and_grow, &[Status::CHANGED, Status::TRUNCATED]),
@@ -276,11 +276,11 @@ fn failures_name_status_operation_and_path() {
 
 #[test]
 fn streams_are_read_to_their_end() {
+    use std::os::unix::io::FromRawFd;
     let mut ends = [0; 2];
     // SAFETY: `ends` has room for two descriptors, which are then owned by exactly these two.
     let (reader, mut writer) = unsafe {
         assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
-        use std::os::unix::io::FromRawFd;
         (fs::File::from_raw_fd(ends[0]), fs::File::from_raw_fd(ends[1]))
     };
     writer.write_all(b"through a pipe").unwrap();

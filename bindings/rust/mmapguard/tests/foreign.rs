@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
 use common::{child, given, sample, Folder, LARGE};
-use mmapguard::{adopt, guard_process, losses, Contained, GuardOptions, Mark, Origin, Region, Status};
+use mmapguard::{adopt, guard_process, losses, Contained, GuardOptions, Loss, Mark, Origin, Region, Status};
 
 const LEFT: usize = 3 << 12;
 
@@ -86,7 +86,7 @@ fn guards_nest_and_each_tells_what_it_saw() {
 fn a_region_tells_of_its_own_losses() {
     let _alone = alone();
     let folder = Folder::new();
-    let path = folder.file("file", &sample(LARGE));
+    let path = folder.file("a\nfile", &sample(LARGE));
     let mark = Mark::now();
     let guard = guard_process().unwrap();
     let region = Region::<Contained>::open(&path).unwrap();
@@ -97,7 +97,9 @@ fn a_region_tells_of_its_own_losses() {
     assert!(pinned.check().is_err());
     guard.finish().unwrap();
     let found = losses(mark).unwrap();
-    assert_eq!(found.records.iter().map(|loss| loss.origin()).collect::<Vec<_>>(), [Origin::OWN]);
+    assert_eq!(found.records.iter().map(Loss::origin).collect::<Vec<_>>(), [Origin::OWN]);
+    let words = found.records[0].to_string();
+    assert!(words.contains("/a\\x0Afile': ") && words.starts_with('\''), "{words}");
     assert_eq!(found.mark, Mark::now());
     assert!(losses(found.mark).unwrap().records.is_empty());
 }
@@ -123,7 +125,7 @@ fn an_adopted_mapping_is_a_region_in_place() {
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
     assert_eq!(region.finish().unwrap_err().status(), Status::TRUNCATED);
     let found = losses(mark).unwrap().records;
-    assert_eq!(found.iter().map(|loss| loss.origin()).collect::<Vec<_>>(), [Origin::ADOPTED]);
+    assert_eq!(found.iter().map(Loss::origin).collect::<Vec<_>>(), [Origin::ADOPTED]);
 }
 
 #[test]

@@ -29,9 +29,10 @@ fn under(name: &str, attack: impl Fn(&Path)) {
         let expected = text(size);
         for by_path in [true, false] {
             let path = folder.file(name, expected.as_bytes());
-            let region = match by_path {
-                true => Region::<Stable>::open(&path).unwrap(),
-                false => Options::new().open_fd::<Stable>(File::open(&path).unwrap()).unwrap(),
+            let region = if by_path {
+                Region::<Stable>::open(&path).unwrap()
+            } else {
+                Options::new().open_fd::<Stable>(File::open(&path).unwrap()).unwrap()
             };
             let means = region.info().unwrap().means();
             assert_ne!(means, Means::LEASE);
@@ -145,8 +146,7 @@ fn a_child_sees_what_its_parent_sees() {
             fork::Fork::Child => {
                 // The child has no thread that secures leases.
                 fs::write(&path, vec![b'?'; 4 << 20]).unwrap();
-                let same = live == expected;
-                std::process::exit(if same { 0 } else { 1 });
+                std::process::exit(i32::from(live != expected));
             }
             fork::Fork::Parent(child) => assert_eq!(status_of(child), 0, "{size} bytes in the child"),
         }
