@@ -17,6 +17,10 @@ impl MapIfSafeError {
         MapIfSafeError { error: error.into(), is_not_safe }
     }
 
+    pub(crate) fn failed(error: io::Error) -> MapIfSafeError {
+        MapIfSafeError { error, is_not_safe: false }
+    }
+
     /// Returns false, since every platform of the library supports `map_if_safe`.
     #[must_use]
     pub fn not_supported(&self) -> bool {

@@ -3,6 +3,8 @@
 //! reads zeros, so it must not go on as if the zeros were bytes of the file.
 
 use std::env;
+use std::io::{self, Write};
+use std::os::raw::c_int;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use mmapguard::Error;
@@ -65,9 +67,34 @@ pub(crate) fn at_drop(error: &Error) {
         OnLoss::Report => eprintln!("{}", message(error)),
         _ => {
             eprintln!("{}", message(error));
-            std::process::exit(EXIT_STATUS);
+            end_process()
         }
     }
+}
+
+extern "C" {
+    fn exit(status: c_int) -> !;
+}
+
+/// Ends the process with [`EXIT_STATUS`].
+///
+/// When the process ends, the C library drops what the main thread has in thread-local storage. A mapping there would call
+/// `std::process::exit` while the process is in that function already, which aborts. `exit(3)` goes on with the rest of the
+/// work, and takes the new status. What `std::process::exit` does before is to write what standard output has buffered.
+fn end_process() -> ! {
+    if !is_main_thread() {
+        std::process::exit(EXIT_STATUS);
+    }
+    let _ = io::stdout().flush();
+    // SAFETY: the call has no memory arguments, and the main thread may call it at any time.
+    unsafe { exit(EXIT_STATUS) }
+}
+
+/// Returns true in the thread that the process began with. Its number is that of the process.
+fn is_main_thread() -> bool {
+    let Ok(name) = std::fs::read_link("/proc/thread-self") else { return false };
+    let mut numbers = name.iter(); // PROCESS/task/THREAD
+    numbers.next() == numbers.next_back()
 }
 
 /// Handles the loss of a mapping that was not dropped, when the process ends. Returns the exit status, if it

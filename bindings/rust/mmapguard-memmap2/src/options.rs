@@ -111,13 +111,16 @@ impl MmapOptions {
     pub unsafe fn map<T: MmapAsRawDesc>(&self, file: T) -> io::Result<Mmap> {
         let number = file.as_raw_desc().0;
         if self.length == Some(0) {
+            // The file must be one that can be mapped, as with memmap2.
+            drop(MmapOptions::new().contained(number).map_err(|error| as_expected(error, number))?);
             return Ok(Mmap::empty());
         }
+        self.addressable()?;
         #[cfg(feature = "stable")]
         let opened = self.stable(number);
         #[cfg(not(feature = "stable"))]
         let opened = self.contained(number);
-        opened.map(Mmap::new).map_err(as_expected)
+        opened.map(Mmap::new).map_err(|error| as_expected(error, number))
     }
 
     /// Does the same as [`map`](MmapOptions::map). memmap2 makes a private mapping here, which makes no
@@ -143,11 +146,21 @@ impl MmapOptions {
         if self.length == Some(0) {
             return Ok(Mmap::empty());
         }
+        self.addressable().map_err(MapIfSafeError::failed)?;
         let opened = self.options(Backing::MAP).open_fd::<Stable>(borrowed(number)).and_then(Region::pinned);
         opened.map(|region| Mmap::new(Held::Stable(region))).map_err(MapIfSafeError::new)
     }
 
-    #[cfg_attr(feature = "stable", allow(dead_code))]
+    /// Refuses a length that no slice can have. To the library the largest number would mean the rest of the file.
+    fn addressable(&self) -> io::Result<()> {
+        match self.length {
+            Some(length) if isize::try_from(length).is_err() => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "a mapping is at most isize::MAX bytes long"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn contained(&self, number: RawFd) -> Result<Held, Error> {
         let mut options = self.options(Backing::MAP);
         let result: Result<Pinned<Contained>, _> = options.open_fd_pinned(borrowed(number));
@@ -185,10 +198,18 @@ fn borrowed(number: RawFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(if number < 0 { RawFd::MAX } else { number }) }
 }
 
+/// The numbers are the same on every Linux.
+const EBADF: i32 = 9;
+const EACCES: i32 = 13;
+const ENODEV: i32 = 19;
+
 #[cold]
-fn as_expected(error: Error) -> io::Error {
-    const ENODEV: i32 = 19;
+fn as_expected(error: Error, number: RawFd) -> io::Error {
     match error.status() {
+        // The descriptor is open, and not for reading. The library says EBADF, as read(2) does, and mmap(2) says EACCES.
+        _ if error.os_code() == Some(EBADF) && borrowed(number).try_clone_to_owned().is_ok() => {
+            io::Error::from_raw_os_error(EACCES)
+        }
         Status::NOT_MAPPABLE => io::Error::from_raw_os_error(ENODEV),
         Status::RANGE => io::Error::new(io::ErrorKind::InvalidData, error),
         _ => match error.os_code() {

@@ -73,9 +73,29 @@ fn files_windows_and_what_cannot_be_mapped() {
     for path in ["/proc/self/status", "/sys/kernel/uevent_seqnum", "/dev/null"] {
         cases.push((Path::new(path), 0, None));
     }
+    let unmappable = ["/proc/self/status", "/sys/kernel/uevent_seqnum", "/dev/null"].map(Path::new);
+    for path in unmappable.into_iter().chain([&*folder.0, &*empty, &*small]) {
+        cases.extend([(path, 0, Some(0)), (path, 20_000, Some(0)), (path, 0, Some(usize::MAX / 2 + 1))]);
+    }
+    cases.extend([(&*large, 0, Some(usize::MAX)), (&large, 1, Some(usize::MAX))]);
     for (path, offset, length) in cases {
         let expected = theirs(path, offset, length);
         assert_eq!(ours(path, offset, length), expected, "{} from {offset}, {length:?}", path.display());
+    }
+}
+
+#[test]
+fn a_descriptor_that_is_not_for_reading_is_not_allowed() {
+    let folder = Folder::new("writer");
+    let file = fs::OpenOptions::new().write(true).open(folder.file("file", &[7; 100_000])).unwrap();
+    for length in [0, 10, 100_000] {
+        // SAFETY: the maps are never read.
+        let (theirs, ours) = unsafe {
+            let theirs = memmap2::MmapOptions::new().len(length).map(&file).unwrap_err();
+            (theirs, MmapOptions::new().len(length).map(&file).unwrap_err())
+        };
+        assert_eq!(ours.raw_os_error(), Some(libc::EACCES), "{length}: {ours}");
+        assert_eq!(ours.kind(), theirs.kind());
     }
 }
 

@@ -2,6 +2,7 @@
 //! A loss is reported, in whatever way the mapping or the process ends. With memmap2 the process dies.
 #![cfg(not(feature = "stable"))]
 
+use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -129,6 +130,32 @@ fn a_mapping_that_is_never_dropped_is_told_of_at_the_end() {
 fn part_leaked() {
     std::mem::forget(lose());
     println!("\nwent on");
+}
+
+#[test]
+fn a_mapping_in_thread_local_storage_is_told_of() {
+    for part in ["part_local_to_main", "part_local_to_a_thread"] {
+        let (output, told) = run(part, None);
+        assert_eq!(output.status.code(), Some(74), "{told}");
+        assert!(names_the_file(&told, part), "{told}");
+    }
+}
+
+thread_local! {
+    static KEPT: RefCell<Option<Mmap>> = const { RefCell::new(None) };
+}
+
+/// The harness runs the only test of a child in the main thread, whose storage is dropped when the process ends.
+#[test]
+#[ignore = "part of a_mapping_in_thread_local_storage_is_told_of, run by it in a child"]
+fn part_local_to_main() {
+    KEPT.with(|kept| *kept.borrow_mut() = Some(lose()));
+}
+
+#[test]
+#[ignore = "part of a_mapping_in_thread_local_storage_is_told_of, run by it in a child"]
+fn part_local_to_a_thread() {
+    std::thread::spawn(part_local_to_main).join().unwrap();
 }
 
 #[test]
