@@ -140,6 +140,8 @@ unsigned check_descriptors(void);
 unsigned check_mappings_of(const char *path);
 /** Returns how many mappings the kernel allows a process, or 0 where the kernel does not say. */
 unsigned long check_max_mappings(void);
+/** Blocks SIGBUS in this thread, or lets it through again. */
+void check_block_bus(bool blocked);
 /** Gives up the rights of root, if this process has them. */
 void check_become_nobody(void);
 /** Stores how many bytes of heap are in use. Returns false where the allocator cannot tell exactly. */

@@ -205,6 +205,15 @@ check_max_mappings(void)
 }
 
 void
+check_block_bus(bool blocked)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGBUS);
+    REQUIRE(pthread_sigmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL) == 0);
+}
+
+void
 check_become_nobody(void)
 {
     if (geteuid() == 0) {

@@ -60,15 +60,6 @@ find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, ui
     return position;
 }
 
-static void
-set_sigbus_blocked(bool blocked)
-{
-    sigset_t bus;
-    sigemptyset(&bus);
-    sigaddset(&bus, SIGBUS);
-    REQUIRE(pthread_sigmask(blocked ? SIG_BLOCK : SIG_UNBLOCK, &bus, NULL) == 0);
-}
-
 /** Searches in every way, and checks that each finds this position. */
 static void
 judge_find(const struct ways *ways, uint64_t offset, uint64_t length, const uint8_t *needle, uint64_t needle_size,
@@ -76,9 +67,9 @@ judge_find(const struct ways *ways, uint64_t offset, uint64_t length, const uint
 {
     REQUIRE(find(ways->copied, offset, length, needle, needle_size) == expected);
     REQUIRE(find(ways->mapped, offset, length, needle, needle_size) == expected);
-    set_sigbus_blocked(true); /* no handler can run now, so the kernel must copy the bytes */
+    check_block_bus(true); /* no handler can run now, so the kernel must copy the bytes */
     REQUIRE(find(ways->mapped, offset, length, needle, needle_size) == expected);
-    set_sigbus_blocked(false);
+    check_block_bus(false);
 }
 
 /** Searches in every way, and checks that each finds what the simple search finds. */
@@ -311,7 +302,7 @@ search_a_shortened_file(bool blocked, uint64_t cut)
     mmg_options options = check_backing(MMG_BACKING_MAP);
     mmg_handle handle = check_open(path, &options);
     check_truncate(path, cut);
-    set_sigbus_blocked(blocked);
+    check_block_bus(blocked);
     if (cut >= 105) {
         CHECK_STATUS(mmg_find(handle, 0, cut, "early", 5, &position), MMG_OK);
         CHECK_U64(position, 100);
@@ -324,7 +315,7 @@ search_a_shortened_file(bool blocked, uint64_t cut)
     CHECK_STATUS(mmg_find(handle, sizeof bytes - 100, 100, "x", 1, &position), MMG_E_TRUNCATED);
     CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
     CHECK_U64(check_info(handle).fault_offset, cut);
-    set_sigbus_blocked(false);
+    check_block_bus(false);
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
