@@ -13,11 +13,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "check.h"
 #include "copy.h"
-
-#define HOSTS 64
-#define PAGES 16
+#include "hosts.h"
 
 /* Defines a case that is skipped, for this reason, when the condition holds. */
 #define IN_A_CHILD_UNLESS(condition, reason, name)                                                                     \
@@ -43,104 +40,6 @@
 #define IN_A_CHILD_WITH_A_DEEP_STACK(name) IN_A_CHILD_UNLESS(check_under_valgrind(), HAS_A_STIFF_STACK, name)
 
 /* ---------------------------------------------------------------------------------------------------------- hosts -- */
-
-enum way {
-    BY_CALL,
-    BY_RAISE
-};
-
-/** For each host: the action that it found, how it passes signals on, and how many signals it has had. */
-static struct {
-    struct sigaction found;
-    enum way way;
-    volatile int seen;
-} hosts[HOSTS];
-
-static volatile int first_seen;    /* number of signals that the lowest handler has had */
-static sigjmp_buf *volatile leave; /* the target to which that handler jumps; NULL when it returns */
-
-static void
-first_handler(int signo __attribute__((unused)))
-{
-    first_seen++;
-    if (leave != NULL) {
-        siglongjmp(*leave, 1);
-    }
-}
-
-static void
-host_handler(int number, int signo, siginfo_t *info, void *context)
-{
-    struct sigaction *found = &hosts[number].found;
-    hosts[number].seen++;
-    if (hosts[number].way == BY_RAISE) {
-        sigaction(SIGBUS, found, NULL);
-        raise(signo);
-    } else if ((found->sa_flags & SA_SIGINFO) != 0) {
-        found->sa_sigaction(signo, info, context);
-    } else if (found->sa_handler != SIG_DFL) {
-        found->sa_handler(signo);
-    }
-}
-
-#define HOST(n)                                                                                                        \
-    static void host_##n(int signo, siginfo_t *info, void *context)                                                    \
-    {                                                                                                                  \
-        host_handler(0##n, signo, info, context);                                                                      \
-    }
-#define EIGHT(what, n) what(n##0) what(n##1) what(n##2) what(n##3) what(n##4) what(n##5) what(n##6) what(n##7)
-#define ALL(what)                                                                                                      \
-    EIGHT(what, 0)                                                                                                     \
-    EIGHT(what, 1) EIGHT(what, 2) EIGHT(what, 3) EIGHT(what, 4) EIGHT(what, 5) EIGHT(what, 6) EIGHT(what, 7)
-ALL(HOST)
-#define NAME(n) host_##n,
-static void (*const host_handlers[HOSTS])(int, siginfo_t *, void *) = {ALL(NAME)};
-
-static void
-install_host(int number, enum way way)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_sigaction = host_handlers[number];
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    hosts[number].way = way;
-    REQUIRE(sigaction(SIGBUS, &action, &hosts[number].found) == 0);
-}
-
-static void
-install_first(void)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = first_handler;
-    action.sa_flags = SA_ONSTACK | SA_NODEFER;
-    REQUIRE(sigaction(SIGBUS, &action, NULL) == 0);
-}
-
-static void
-forget(void)
-{
-    first_seen = 0;
-    for (int number = 0; number < HOSTS; number++) {
-        hosts[number].seen = 0;
-    }
-}
-
-/** Loses a page of a region of the library, and checks that the loss is contained. */
-static void
-lose(void)
-{
-    const char *path = check_file("ours", PAGES * check_page());
-    mmg_options options = check_backing(MMG_BACKING_MAP);
-    mmg_handle handle = check_open(path, &options);
-    mmg_span span = MMG_SPAN_INIT;
-    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
-    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
-    check_truncate(path, check_page());
-    CHECK_U64(*(const volatile uint8_t *)(span.data + 5 * check_page()), 0);
-    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
-    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-}
 
 /** Returns a page of the host that cannot be delivered. */
 static volatile uint8_t *
@@ -239,7 +138,7 @@ IN_A_CHILD_THAT_FINDS_THE_GUARD(a_handler_on_top_stays_there_until_the_next_mapp
     CHECK_I64(first_seen, 1);
     CHECK_I64(hosts[0].seen, 1);
     REQUIRE(sigaction(SIGBUS, NULL, &action) == 0);
-    CHECK(action.sa_sigaction == host_00);
+    CHECK(action.sa_sigaction == host_handlers[0]);
     CHECK_I64(mmg_guard_state(), MMG_GUARD_DISPLACED);
     lose(); /* this opens a mapping, after which the guard must be on top */
 }

@@ -3,24 +3,9 @@
  * Tests mappings of other code in a guarded process. The process lives, the rest of the file reads as it is, lost bytes
  * read as zeros, and the ledger names the file. Each access has a twin without the guard, which must be killed.
  */
-#include <dlfcn.h>
-#include <errno.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "foreign.h"
-
-static void
-guard(uint32_t flags)
-{
-    REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_FILES, flags), MMG_OK);
-}
-
-static void
-unguard(uint32_t flags)
-{
-    REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_NONE, flags), MMG_OK);
-}
 
 /* ------------------------------------------------------------------------------------------------------- a cut file -- */
 
@@ -80,7 +65,7 @@ lives_and_is_told(struct scene scene)
     scene.path = check_file("foreign", whole());
     char path[4096];
     snprintf(path, sizeof path, "%s", scene.path);
-    guard(0);
+    foreign_guard(0);
     const uint64_t mark = ledger_mark();
     const mmg_stats before = check_stats();
     uint8_t *bytes = play(&scene);
@@ -101,7 +86,7 @@ lives_and_is_told(struct scene scene)
         CHECK(touch(bytes, size - 2) == 17);
     }
     REQUIRE(munmap(bytes, size) == 0);
-    unguard(0);
+    foreign_unguard(0);
 }
 
 static void
@@ -153,7 +138,7 @@ a_huge_file_among_many_mappings(void)
         check_skip("the file system holds no file of 100 GB");
     } else {
         uint8_t *bytes = foreign_map(path, PROT_READ, MAP_SHARED, huge, 0);
-        guard(0);
+        foreign_guard(0);
         const uint64_t mark = ledger_mark(), faults = check_stats().faults;
         REQUIRE(ftruncate(descriptor, 0) == 0);
         for (uint64_t at = 0; at < huge; at += huge / 64) {
@@ -161,7 +146,7 @@ a_huge_file_among_many_mappings(void)
         }
         ledger_has_one(mark, MMG_E_TRUNCATED, path, 0, huge);
         CHECK_U64(check_stats().faults, faults + 1);
-        unguard(0);
+        foreign_unguard(0);
         REQUIRE(munmap(bytes, (size_t)huge) == 0);
     }
     close(descriptor);
@@ -210,7 +195,7 @@ static void
 play_guarded(void *argument)
 {
     signal(SIGBUS, SIG_DFL);
-    guard(0);
+    foreign_guard(0);
     play(argument);
 }
 
@@ -245,7 +230,7 @@ static void
 play_with_flag(void *argument)
 {
     signal(SIGBUS, SIG_DFL);
-    guard(MMG_PROCESS_SHARED_WRITABLE);
+    foreign_guard(MMG_PROCESS_SHARED_WRITABLE);
     play(argument);
     check_child_end();
 }
@@ -265,12 +250,12 @@ static void
 after_the_last_call(void *argument)
 {
     signal(SIGBUS, SIG_DFL);
-    guard(0);
-    guard(0);
-    guard(MMG_PROCESS_SHARED_WRITABLE);
-    unguard(0);
-    unguard(MMG_PROCESS_SHARED_WRITABLE);
-    unguard(0);
+    foreign_guard(0);
+    foreign_guard(0);
+    foreign_guard(MMG_PROCESS_SHARED_WRITABLE);
+    foreign_unguard(0);
+    foreign_unguard(MMG_PROCESS_SHARED_WRITABLE);
+    foreign_unguard(0);
     CHECK_STATUS(mmg_guard_process(MMG_SCOPE_NONE, 0), MMG_E_ARGUMENT);
     play(argument);
 }
@@ -286,145 +271,15 @@ calls_nest(void)
     CHECK_STATUS(mmg_guard_process(MMG_SCOPE_NONE, 64), MMG_E_ARGUMENT);
     CHECK_STATUS(mmg_guard_process(MMG_SCOPE_FILES, 64), MMG_E_ARGUMENT);
     CHECK_STATUS(mmg_guard_process(17, 0), MMG_E_ARGUMENT);
-    guard(0);
-    guard(0);
-    unguard(0);
+    foreign_guard(0);
+    foreign_guard(0);
+    foreign_unguard(0);
     scene.path = check_file("foreign", whole());
     uint8_t *bytes = play(&scene);
     munmap(bytes, whole());
-    unguard(0);
+    foreign_unguard(0);
     scene.path = check_file("foreign", whole());
     CHECK_KILLED(check_child(after_the_last_call, &scene), SIGBUS);
-}
-
-/* ---------------------------------------------------------------------------------------- handlers that repair -- */
-
-/** A library whose handler was installed before the guard, and the expected bytes of two mappings. */
-struct repair {
-    const char *library; /* the environment variable with its path */
-    uint32_t flags;      /* the flags of the guard */
-    bool has_guard;
-    uint8_t expected; /* the byte in the mapping that the handler repairs */
-};
-
-static void
-two_mappings(void *argument)
-{
-    const struct repair *repair = argument;
-    void *library = dlopen(getenv(repair->library), RTLD_NOW);
-    REQUIRE(library != NULL);
-    void (*install)(uint8_t *, size_t) = NULL;
-    unsigned (*calls)(void) = NULL;
-    *(void **)&install = dlsym(library, "repairer_install"); /* as dlsym(3) recommends */
-    *(void **)&calls = dlsym(library, "repairer_calls");
-    const char *path = check_path("foreign");
-    uint8_t *theirs = foreign_map(path, PROT_READ, MAP_SHARED, whole(), 0);
-    uint8_t *nobodys = foreign_map(path, PROT_READ, MAP_SHARED, whole(), 0);
-
-    REQUIRE(install != NULL && calls != NULL);
-    install(theirs, whole());
-    if (repair->has_guard) {
-        guard(repair->flags);
-    }
-    const uint64_t mark = repair->has_guard ? ledger_mark() : 0;
-    check_truncate(path, 3 * check_page());
-    for (int i = 0; i < 2; i++) { /* the second time the handler must still come first */
-        CHECK(touch(theirs, whole() - 1 - (uint64_t)i * 5 * check_page()) == repair->expected);
-    }
-    CHECK_U64(calls(), repair->expected == 7 ? 2 : 0);
-    CHECK(touch(nobodys, whole() - 1) == 0);
-    CHECK_U64(ledger_mark() - mark, repair->expected == 7 ? 1 : 2);
-    check_child_end();
-}
-
-static void
-a_handler_that_repairs_comes_first(void)
-{
-    struct repair twin = {"MMAPGUARD_EINA", 0, false, 7};
-    struct repair known = {"MMAPGUARD_EINA", 0, true, 7};
-    struct repair told = {"MMAPGUARD_STRANGER", MMG_PROCESS_CHAIN_FIRST, true, 7};
-    struct repair stranger = {"MMAPGUARD_STRANGER", 0, true, 0};
-
-    if (foreign_is_unsupported()) {
-        return;
-    }
-    if (CHECK_UNDER_TSAN) {
-        check_skip("under ThreadSanitizer the kernel calls the handler of the sanitizer, so the library of a handler "
-                   "is not known");
-        return;
-    }
-    if (getenv("MMAPGUARD_EINA") == NULL) {
-        check_skip("only CTest sets the paths of the libraries");
-        return;
-    }
-    check_file("foreign", whole());
-    CHECK_KILLED(check_child(two_mappings, &twin), SIGBUS); /* by the fault in the mapping that no handler repairs */
-    check_file("foreign", whole());
-    CHECK_EXITED(check_child(two_mappings, &known));
-    check_file("foreign", whole());
-    CHECK_EXITED(check_child(two_mappings, &told));
-    check_file("foreign", whole());
-    CHECK_EXITED(check_child(two_mappings, &stranger));
-}
-
-/* The action below the handler. A signal handler uses it, so it is static. */
-static struct sigaction found_action;
-
-/** Restores the action that was found, and raises the signal again, as Python's faulthandler does. */
-static void
-restore_and_raise(int signo)
-{
-    sigaction(SIGBUS, &found_action, NULL);
-    raise(signo);
-}
-
-static void
-read_below_such_a_handler(void *argument)
-{
-    const struct sigaction action = {.sa_handler = restore_and_raise, .sa_flags = SA_NODEFER};
-    const uint8_t *bytes = foreign_map(argument, PROT_READ, MAP_SHARED, whole(), 0);
-    const uint8_t *second = foreign_map(check_path("second"), PROT_READ, MAP_SHARED, whole(), 0);
-    guard(0);
-    REQUIRE(sigaction(SIGBUS, &action, &found_action) == 0);
-    const uint64_t mark = ledger_mark();
-    check_truncate(argument, check_page() + 1);
-    check_truncate(check_path("second"), 0);
-    CHECK(touch(bytes, 20 * check_page()) == 0);
-    CHECK(check_is_pattern(bytes, 0, check_page() + 1));
-    CHECK(check_is_zero(bytes + check_page() + 1, whole() - check_page() - 1));
-    CHECK(touch(second, 0) == 0);
-    CHECK_U64(ledger_mark() - mark, 2); /* both, since nothing told which of them had the fault */
-    check_child_end();
-}
-
-/** A handler that raises for its own purposes: no mapping has lost anything, so the signal is not the guard's. */
-static void
-raise_without_a_loss(void *argument)
-{
-    const uint8_t *bytes = foreign_map(argument, PROT_READ, MAP_SHARED, whole(), 0);
-    signal(SIGBUS, SIG_DFL);
-    guard(0);
-    CHECK(mprotect((void *)(uintptr_t)bytes, whole(), PROT_NONE) == 0); /* it cannot be read, and is not lost */
-    raise(SIGBUS);
-}
-
-/** The raised signal has no address, so the guard looks at all mappings for what was cut. */
-static void
-a_handler_that_raises_anew_hides_no_loss(void)
-{
-    char path[4096];
-
-    if (foreign_is_unsupported() || foreign_has_no_question()) {
-        return;
-    }
-    if (CHECK_UNDER_TSAN || CHECK_UNDER_ASAN) {
-        check_skip("the sanitizer has a handler of its own for the signal that is raised");
-        return;
-    }
-    check_file("second", whole());
-    snprintf(path, sizeof path, "%s", check_file("foreign", whole()));
-    CHECK_KILLED(check_child(raise_without_a_loss, path), SIGBUS);
-    CHECK_EXITED(check_child(read_below_such_a_handler, path));
 }
 
 static const struct check_case cases[] = {
@@ -439,8 +294,6 @@ static const struct check_case cases[] = {
     {"a shared writable mapping is passed on", a_shared_writable_mapping, 0},
     {"a flag adds shared writable mappings", a_flag_adds_shared_writable_mappings, 0},
     {"calls nest", calls_nest, 0},
-    {"a handler that repairs its own mappings comes first", a_handler_that_repairs_comes_first, 0},
-    {"a handler that raises the signal anew hides no loss", a_handler_that_raises_anew_hides_no_loss, 0},
 };
 
 CHECK_MAIN(cases)

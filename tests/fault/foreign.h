@@ -143,4 +143,18 @@ twin_is_killed(void (*body)(void *), void *argument)
     CHECK_KILLED(check_child(body, argument), SIGBUS);
 }
 
+/** Asks the guard for the mappings of other code. */
+static inline void
+foreign_guard(uint32_t flags)
+{
+    REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_FILES, flags), MMG_OK);
+}
+
+/** Takes a request of foreign_guard() back. */
+static inline void
+foreign_unguard(uint32_t flags)
+{
+    REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_NONE, flags), MMG_OK);
+}
+
 #endif

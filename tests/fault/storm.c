@@ -3,251 +3,31 @@
  * The storm: a writer in another process truncates, extends, rewrites, punches, replaces and removes a file at random
  * while four threads read it. The program must not crash, and every loss must be reported:
  *
- *  - a byte that a reader sees is one that the file had there in this round, or a zero where it was short or punched;
- *  - at the end of a round, with the writer done, every byte in which the mapping differs from the file, or which the
- * file no longer has, is reported by mmg_unpin() or mmg_check(), with the place of the first one; - a zero in a page
- * that the writer left alone except for cutting it off is a loss, and the span it was read through says so when it
- * ends, in the middle of the round; - mmg_changed() reports every other change; - a round without a change reports
- * nothing.
+ *  - A byte that a reader sees is one that the file had there in this round, or a zero where it was short or punched.
+ *  - At the end of a round, when the writer is done, mmg_unpin() or mmg_check() reports each byte in which the mapping
+ *    differs from the file, or which the file no longer has, with the place of the first one.
+ *  - A zero in a page that the writer left alone except for cutting it off is a loss. The span through which it was read
+ *    reports the loss when the span ends, in the middle of the round.
+ *  - mmg_changed() reports every other change.
+ *  - A round without a change reports nothing.
  *
  * Arguments: rounds, seed. storm_twin.c does the same with a plain mapping, and must die.
  */
-#include <fcntl.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "check.h"
-#include "storm_plan.h"
-#include "storm_readers.h"
-
-#define NEEDLE 24
+#include "storm_round.h"
 
 static uint64_t rounds = 300;
 static uint64_t seed;
 
-/** The state of one round, which its readers share. */
-static struct {
-    struct storm storm;
-    struct storm_plan plan;
-    mmg_handle handle;
-    uint64_t offset; /* offset of the window in the file */
-    uint64_t length;
-    struct storm_readers readers;
-} now;
+struct round now;
 
-static struct {
-    _Atomic uint64_t losses; /* the number of spans whose unpin reported a loss */
-    uint64_t contained;
-    uint64_t lost;
-    uint64_t shrunk_unseen;
-    uint64_t changed;
-    uint64_t still;
-} tally;
-
-static uint64_t
-smaller(uint64_t one, uint64_t other)
-{
-    return one < other ? one : other;
-}
-
-/* -------------------------------------------------------------------------------------------- bytes in mid-round -- */
-
-/**
- * Checks bytes of one page, which were read at offset `place` of the file. Returns true when a zero among them proves a
- * loss.
- */
-static bool
-judge_page(const uint8_t *bytes, uint64_t place, uint64_t size)
-{
-    const uint64_t page = check_page();
-    bool zero = false;
-    if (memcmp(bytes, now.storm.versions[0] + place, size) == 0) {
-        return false;
-    }
-    for (uint64_t at = 0; at < size; at++) {
-        zero = zero || bytes[at] == 0;
-        if (!storm_allows(&now.storm, &now.plan, place + at, bytes[at])) {
-            fprintf(stderr, "    byte %" PRIu64 " of the file reads as %02x\n", place + at, bytes[at]);
-            bool the_file_had_this_byte = false;
-            CHECK(the_file_had_this_byte);
-            return false;
-        }
-    }
-    return zero && storm_zero_means_loss(&now.plan, place / page * page, (place / page + 1) * page);
-}
-
-/** Does the same for any number of bytes, which were read at offset `at` of the region. */
-static bool
-judge(const uint8_t *bytes, uint64_t at, uint64_t size)
-{
-    const uint64_t page = check_page();
-    bool lost = false;
-    for (uint64_t done = 0; done < size;) {
-        uint64_t place = now.offset + at + done;
-        uint64_t part = smaller(page - place % page, size - done);
-        lost = judge_page(bytes + done, place, part) || lost;
-        done += part;
-    }
-    return lost;
-}
-
-/** Reads a span page by page, each page once, and checks the bytes. Returns true when a zero proves a loss. */
-static bool
-read_span(const struct storm_reader *reader, const mmg_span *span, uint64_t at)
-{
-    const uint64_t page = check_page();
-    bool lost = false;
-    for (uint64_t done = 0; done < span->size;) {
-        uint64_t part = smaller(page - (now.offset + at + done) % page, span->size - done);
-        memcpy(reader->copy, span->data + done, part);
-        lost = judge(reader->copy, at + done, part) || lost;
-        done += part;
-    }
-    return lost;
-}
-
-static bool
-is_loss(mmg_status status)
-{
-    return status == MMG_E_TRUNCATED;
-}
-
-/** Returns true when bytes below `end` of the region can have been lost in this round. */
-static bool
-may_be_lost(uint64_t end)
-{
-    return now.plan.least < now.offset + end;
-}
-
-/** Checks the status of a call that has read the region up to `end`. */
-static void
-judge_status(mmg_status status, uint64_t end)
-{
-    CHECK(status == MMG_OK || (is_loss(status) && may_be_lost(end)));
-}
-
-static void
-pin_and_read(struct storm_reader *reader)
-{
-    mmg_span span = MMG_SPAN_INIT;
-    uint64_t at = check_random_below(&reader->random, now.length);
-    uint64_t size = 1 + check_random_below(&reader->random, smaller(now.length - at, 16 * check_page()));
-    mmg_status status = mmg_pin(now.handle, at, size, &span);
-    judge_status(status, at + size);
-    if (status == MMG_OK) {
-        bool lost = read_span(reader, &span, at);
-        status = mmg_unpin(&span);
-        judge_status(status, at + size);
-        CHECK(!lost || is_loss(status));
-        if (is_loss(status)) {
-            atomic_fetch_add(&tally.losses, 1);
-        }
-    }
-}
-
-static void
-read_by_copy(struct storm_reader *reader)
-{
-    uint64_t got = 0;
-    uint64_t at = check_random_below(&reader->random, now.length);
-    uint64_t size = smaller(now.length - at, check_page());
-    mmg_status status = mmg_read(now.handle, at, reader->copy, size, &got);
-    judge_status(status, at + size);
-    CHECK(got <= size && (status != MMG_OK || got == size));
-    if (got > 0) {
-        judge(reader->copy, at, got);
-    }
-}
-
-static void
-search(struct storm_reader *reader)
-{
-    uint64_t position = 0;
-    uint64_t at = check_random_below(&reader->random, now.length - NEEDLE);
-    const uint8_t *needle = now.storm.versions[0] + now.offset + at;
-    mmg_status status = mmg_find(now.handle, 0, at + NEEDLE, needle, NEEDLE, &position);
-    judge_status(status, at + NEEDLE);
-    if (status == MMG_OK) {
-        CHECK(position == at || (position == MMG_NOT_FOUND && now.plan.modified));
-    }
-}
-
-/**
- * Opens and closes the file in the storm. The file may have any state, but it must be opened or refused with a reason.
- */
-static void
-open_another(struct storm_reader *reader)
-{
-    mmg_options options = check_backing(MMG_BACKING_MAP);
-    mmg_handle handle = 0;
-    mmg_span span = MMG_SPAN_INIT;
-    mmg_status status = mmg_open(now.storm.path, &options, &handle, NULL);
-    if (status != MMG_OK) {
-        CHECK((status == MMG_E_NOT_FOUND && now.plan.renamed) || (is_loss(status) && may_be_lost(now.length)));
-        return;
-    }
-    status = mmg_pin(handle, 0, MMG_TO_END, &span);
-    CHECK(status == MMG_OK || is_loss(status));
-    if (status == MMG_OK) {
-        for (uint64_t at = 0; at < span.size; at += check_page()) {
-            memcpy(reader->copy, span.data + at, smaller(check_page(), span.size - at));
-        }
-        status = mmg_unpin(&span);
-        CHECK(status == MMG_OK || is_loss(status));
-    }
-    status = mmg_check(handle);
-    CHECK(status == MMG_OK || is_loss(status));
-    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-}
-
-static void
-advise(struct storm_reader *reader)
-{
-    uint64_t at = check_random_below(&reader->random, now.length);
-    uint64_t bytes = 0;
-    uint32_t advice = check_random_below(&reader->random, 2) == 0 ? MMG_ADVICE_POPULATE : MMG_ADVICE_DONTNEED;
-    mmg_status status = mmg_advise(now.handle, at, MMG_TO_END, advice);
-    CHECK(status == MMG_E_UNSUPPORTED || status == MMG_OK || (is_loss(status) && may_be_lost(now.length)));
-    CHECK_STATUS(mmg_resident(now.handle, at, MMG_TO_END, &bytes), MMG_OK);
-    CHECK(bytes <= now.length - at);
-}
-
-static void
-read_something(struct storm_reader *reader)
-{
-    switch (check_random_below(&reader->random, 12)) {
-    case 0:
-        read_by_copy(reader);
-        break;
-    case 1:
-        search(reader);
-        break;
-    case 2:
-        judge_status(mmg_check(now.handle), now.length);
-        break;
-    case 3:
-        open_another(reader);
-        break;
-    case 4:
-        advise(reader);
-        break;
-    case 5:
-    case 6:
-    case 7:
-        read_span(reader, &reader->span, reader->from);
-        break;
-    default:
-        pin_and_read(reader);
-        break;
-    }
-}
-
-/* -------------------------------------------------------------------------------------------- the end of a round -- */
+struct tally tally;
 
 /** True for each byte of the region that differs from the file, or that the file does not have. */
 static bool differs[STORM_MOST];
@@ -261,30 +41,6 @@ end_long_span(struct storm_reader *reader)
     mmg_status status = mmg_unpin(&reader->span);
     judge_status(status, reader->from + size);
     CHECK(is_loss(status) || !lost);
-}
-
-static void *
-read_in_storm(void *argument)
-{
-    struct storm_reader *reader = argument;
-    for (;;) {
-        if (!storm_readers_begin(&now.readers)) {
-            return NULL;
-        }
-        reader->from = check_random_below(&reader->random, now.length);
-        uint64_t size = 1 + check_random_below(&reader->random, now.length - reader->from);
-        CHECK_STATUS(mmg_pin(now.handle, reader->from, size, &reader->span), MMG_OK);
-        storm_readers_meet(&now.readers);
-        do {
-            read_something(reader);
-            /* Let the writer run where there are fewer processors than readers. */
-            if (check_random_below(&reader->random, 4) == 0) {
-                sched_yield();
-            }
-        } while (atomic_load(&now.readers.writing));
-        read_span(reader, &reader->span, reader->from);
-        storm_readers_meet(&now.readers);
-    }
 }
 
 /** The result of comparing the mapping with the file after the round. */
