@@ -166,6 +166,17 @@ check_child_end(void)
     end_process(check_failures() == 0 ? 0 : 1);
 }
 
+/* Checks that a child has closed what it has opened. It may also have closed what it inherited. The library keeps
+   descriptors and memory in reserve from its first mapping on, so these are not counted. */
+static void
+check_child_leaks_nothing(const mmg_stats *before)
+{
+    const mmg_stats after = check_stats();
+    check_true(after.handles <= before->handles, "leak", 0, "mmg_stats.handles in a child");
+    check_true(after.regions <= before->regions, "leak", 0, "mmg_stats.regions in a child");
+    check_true(after.mappings <= before->mappings, "leak", 0, "mmg_stats.mappings in a child");
+}
+
 int
 check_child(void (*body)(void *argument), void *argument)
 {
@@ -178,7 +189,9 @@ check_child(void (*body)(void *argument), void *argument)
         setrlimit(RLIMIT_CORE, &no_core);
         atomic_store(&failures, 0);
         alarm(check_is_slow() || check_under_qemu() ? CHILD_SECONDS_SLOW : CHILD_SECONDS);
+        const mmg_stats before = check_stats();
         body(argument);
+        check_child_leaks_nothing(&before);
         check_child_end();
     }
     while (waitpid(child, &wait_status, 0) < 0) {
