@@ -5,18 +5,19 @@ usage: run.py [--count N] [--seed N] [--room ROOM] [--file PART] [--quick] [--mi
 
 universalmutator writes the mutants by the rules in faults.rules; a sample of them is drawn with the seed. Each is
 built in a copy of the checkout. A mutant that does not compile, or that compiles to the same code, does not count.
-For each of the others, the C tests run, the fastest first, and then the tests through ctypes, until one fails. A
-mutant that no test notices has survived, unless equivalents.txt says why nobody can notice it. The exit code is 0
-when at least 90 of 100 were noticed.
+For each of the others, those tests run that reach its line, the C programs first and the fastest first, until one
+fails. A mutant that no test notices has survived, unless equivalents.txt says why nobody can notice it. In the end,
+the tests that noticed a mutant have to pass without one. The exit code is 0 when at least 90 of 100 were noticed.
 
---quick leaves all but the fastest C tests out, so the score is a lower bound. --minutes ends the sample early.
+Which test reaches which line is measured first, in a build with counters (suite.py); a later run uses what is known.
+--measure does nothing else. --quick leaves the tests in Python out, so the score is a lower bound. --minutes ends the
+sample early.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
-import os
 import random
 import shutil
 import subprocess
@@ -27,15 +28,17 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+sys.path.insert(0, str(HERE.parent))
+
+from mutation import suite  # noqa: E402
+
 PLACE = ROOT / "build" / "mutation"
 TREE = PLACE / "tree"
+RELEASE = TREE / "build/release"
+LIBRARY = RELEASE / "libmmapguard.so.1"
+#: They compile files of src/ themselves, so no counter tells what they reach.
+MODELS = ("model_handles", "model_registry", "model_losses")
 WANTED = 0.9
-#: The limit of a command in seconds, since a mutant may wait for ever. The whole suite takes a tenth of this time.
-PATIENCE = 900.0
-#: C programs that take long. They run after the others.
-SLOW = "storm|races|threads|media|truncation|sandbox|test_handle$"
-#: The tests through ctypes that a mutant of the library can break, in the order of their time.
-FOLDERS = ("tests/contract", "tests/fault", "tests/stable", "tests/launcher")
 
 
 @dataclass(frozen=True)
@@ -102,69 +105,72 @@ def mutants_of(file: str) -> list[Mutant]:
     return sorted(found, key=lambda mutant: (mutant.line, mutant.after))
 
 
-def contained(command: list[str]) -> list[str]:
-    """Return the command with name spaces of its own where this is allowed, so that a mutant leaves no process and no
-    mount."""
-    if os.geteuid() != 0 or shutil.which("unshare") is None:
-        return command
-    return ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *command]
-
-
-def succeeds(command: list[str], log: Path) -> bool:
-    """Returns true when the command ends with 0 in time. What it prints goes into the log."""
-    environment = {**os.environ, "MMAPGUARD_LIBRARY": str(TREE / "build/release/libmmapguard.so.1")}
-    with log.open("ab") as output:
-        try:
-            return (
-                subprocess.run(
-                    contained(command), cwd=TREE, env=environment, stdin=subprocess.DEVNULL, stdout=output,
-                    stderr=output, timeout=PATIENCE, check=False,
-                ).returncode
-                == 0
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            return False
-
-
-def build(log: Path) -> bool:
-    """Returns true when the copy compiles."""
+def build(log: Path, *targets: str) -> bool:
+    """Returns true when the copy compiles: these targets, or all that the tests need."""
     with log.open("ab") as output:
         configure = ["cmake", "--preset", "release", "--log-level=WARNING", "-DMMAPGUARD_PLANTED_FAULTS=OFF"]
-        compile_all = ["cmake", "--build", "--preset", "release"]
+        # A program need not be linked again for a library that it loads.
+        configure.append("-DCMAKE_LINK_DEPENDS_NO_SHARED=ON")
+        compile_these = ["cmake", "--build", "--preset", "release"]
+        if targets:
+            compile_these += ["--target", *targets]
         return all(
             subprocess.run(command, cwd=TREE, stdout=output, stderr=output, check=False).returncode == 0
-            for command in (configure, compile_all)
+            for command in ([] if (RELEASE / "build.ninja").exists() and targets else [configure])
+            + [compile_these]
         )
 
 
 def code_of_library() -> bytes:
     """Return the machine code of the library, without the data for debuggers."""
     stripped = PLACE / "stripped"
-    library = TREE / "build/release/libmmapguard.so.1"
-    subprocess.run(["strip", "-o", stripped, "-R", ".note.gnu.build-id", library], check=True)
+    subprocess.run(["strip", "-o", stripped, "-R", ".note.gnu.build-id", LIBRARY], check=True)
     return stripped.read_bytes()
 
 
-def test_commands(quick: bool) -> list[list[str]]:
-    """Return the test commands, the fastest first. Each command stops at its first failure."""
-    ctest = ["ctest", "--preset", "release", "--label-regex", "^unit$", "--parallel", "2", "--timeout", "300"]
-    pytest = [".venv/bin/python", "-m", "pytest", "--quiet", "--exitfirst"]
-    fastest = [*ctest, "--exclude-regex", SLOW, "--stop-on-failure"]
-    if quick:
-        return [fastest]
-    return [
-        fastest,
-        [*ctest, "--tests-regex", SLOW, "--stop-on-failure"],
-        *([*pytest, folder] for folder in FOLDERS),
-    ]
+class Tests:
+    """The tests by name, in the order of their time."""
+
+    def __init__(self, reach: suite.Reach, quick: bool) -> None:
+        """Find the tests of the copy."""
+        self.reach = reach
+        found = suite.programs(TREE, "release") + ([] if quick else suite.files_of_pytest(TREE))
+        self.all = sorted(found, key=lambda test: (test.program is None, reach.seconds.get(test.name, 0.0)))
+        self.noticed: set[str] = set()
+
+    def noticing(self, mutant: Mutant, log: Path) -> str | None:
+        """Return the name of the first test that reaches the mutant and fails, or None."""
+        names = self.reach.tests_at(mutant.file, mutant.line)
+        tests = [
+            test
+            for test in self.all
+            if test.name in names or (test.name in MODELS and is_modelled(mutant.file))
+        ]
+        made = sorted({str(Path(test.program).relative_to(RELEASE)) for test in tests if test.program})
+        if made and not build(log, *made):
+            return "the build of the tests"
+        everything = False
+        for test in tests:
+            if test.program is None and not everything:
+                everything = build(log)
+            usual = self.reach.seconds.get(test.name, 0.0)
+            seconds = min(max(usual * suite.SLOWER, suite.LEAST_SECONDS), suite.MOST_SECONDS)
+            if not suite.passes(test, LIBRARY, log, seconds):
+                self.noticed.add(test.name)
+                return test.name
+        return None
+
+    def failing_untouched(self, log: Path) -> list[str]:
+        """Return those of the tests that noticed a mutant, and that fail without one, too."""
+        build(log)
+        tests = [test for test in self.all if test.name in self.noticed]
+        return [test.name for test in tests if not suite.passes(test, LIBRARY, log)]
 
 
-def noticed_by(log: Path, quick: bool) -> str | None:
-    """Return the first of the tests that fails, or None."""
-    for command in test_commands(quick):
-        if not succeeds(command, log):
-            return command[-1] if command[0] != "ctest" else "C tests"
-    return None
+def is_modelled(file: str) -> bool:
+    """Returns true when the models of tests/model are made from this file."""
+    part = file.removeprefix("src/")
+    return any(part in path.read_text(encoding="utf-8") for path in (ROOT / "tests/model").glob("*.c"))
 
 
 def justified() -> set[tuple[str, str, str]]:
@@ -178,7 +184,7 @@ def justified() -> set[tuple[str, str, str]]:
     return found
 
 
-def try_out(mutant: Mutant, untouched: bytes, log: Path, quick: bool) -> str:
+def try_out(mutant: Mutant, untouched: bytes, log: Path, tests: Tests) -> str:
     """Return the result of a mutant: "broken", "same", "survived", or the test that noticed it."""
     copy = TREE / mutant.file
     lines = copy.read_text(encoding="utf-8").split("\n")
@@ -186,11 +192,11 @@ def try_out(mutant: Mutant, untouched: bytes, log: Path, quick: bool) -> str:
     original = copy.read_bytes()
     copy.write_text("\n".join(lines), encoding="utf-8")
     try:
-        if not build(log):
+        if not build(log, "mmapguard"):
             return "broken"
         if code_of_library() == untouched:
             return "same"
-        return noticed_by(log, quick) or "survived"
+        return tests.noticing(mutant, log) or "survived"
     finally:
         copy.write_bytes(original)
 
@@ -223,7 +229,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="which sample (default: %(default)s)")
     parser.add_argument("--room", default="", help="only of this room of src/")
     parser.add_argument("--file", default="", help="only of files with this part in their name")
-    parser.add_argument("--quick", action="store_true", help="only the fastest C tests: a lower bound")
+    parser.add_argument("--quick", action="store_true", help="only the C tests: a lower bound")
+    parser.add_argument("--measure", action="store_true", help="only measure which test reaches which line")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time")
     wanted = parser.parse_args()
     end = time.monotonic() + wanted.minutes * 60
@@ -232,10 +239,16 @@ def main() -> int:
     log = PLACE / "log"
     log.write_bytes(b"")
     copy_checkout()
-    print("building the checkout as it is, and running all its tests", flush=True)
-    failed = noticed_by(log, wanted.quick) if build(log) else "the build"
-    if failed:
-        sys.exit(f"{failed} failed without a mutant; see {log}")
+    reach = suite.Reach(TREE, PLACE / "reach.json")
+    if wanted.measure or not reach.seconds:
+        print("measuring which test reaches which line", flush=True)
+        reach.measure(log)
+        if wanted.measure:
+            return 0
+    print("building the checkout as it is", flush=True)
+    if not build(log):
+        sys.exit(f"the build failed without a mutant; see {log}")
+    tests = Tests(reach, wanted.quick)
     untouched = code_of_library()
     sources = [
         name
@@ -261,7 +274,7 @@ def main() -> int:
             break
         begun = time.monotonic()
         log.write_bytes(b"")
-        outcome = try_out(mutant, untouched, log, wanted.quick)
+        outcome = try_out(mutant, untouched, log, tests)
         if outcome in ("broken", "same"):
             continue
         if outcome == "survived" and (mutant.file, mutant.before.strip(), mutant.after.strip()) in known:
@@ -275,6 +288,11 @@ def main() -> int:
             flush=True,
         )
     share = report(counts, survivors, excused)
+    failing = tests.failing_untouched(log)
+    if failing:
+        sys.exit(
+            f"These tests fail without a mutant, too, so the score is worth nothing: {', '.join(failing)}"
+        )
     return 0 if share >= WANTED else 1
 
 
