@@ -15,7 +15,6 @@
 #define MAX_STEPS 1000u
 #define STACK_SIZE (32u * 1024u)
 #define NOBODY MODEL_THREADS
-#define MAX_OUTCOMES 16u
 
 /* What keeps a thread from going on. */
 enum waiting {
@@ -34,6 +33,8 @@ struct thread {
     enum waiting waiting;
     bool has_news; /* another thread has written to `before` since */
     bool has_ended;
+    bool is_forking; /* the next step may be that of a parent, or that of a child */
+    bool is_child;
     size_t depth; /* bytes of the stack in use */
     ucontext_t context;
 };
@@ -41,7 +42,7 @@ struct thread {
 /* A state of the path. */
 struct step {
     void *copy;
-    unsigned untried; /* threads that could go on from here and have not yet, as bits */
+    unsigned untried; /* threads that could go on from here and have not yet, as bits; the bits of children are above */
     unsigned chosen;
     const char *file;
     int line;
@@ -55,7 +56,6 @@ static ucontext_t explorer;
 static const struct model *model_now;
 static const struct model_memory *memory_now;
 static const char *violation;
-static const char *seen_outcomes[MAX_OUTCOMES];
 static struct step path[MAX_STEPS];
 static unsigned steps;
 
@@ -187,17 +187,20 @@ threads_that_can_go_on(void)
         const struct thread *thread = &threads[i];
         if (!thread->has_ended && thread->waiting != WAITING_FOR_WAKE &&
             (thread->waiting != WAITING_FOR_NEWS || thread->has_news))
-            ready |= 1u << i;
+            ready |= (thread->is_forking ? 1u | 1u << MODEL_THREADS : 1u) << i;
     }
     return ready;
 }
 
-/* Lets a thread make its next access, and go on to the access after that. */
+/* Lets a thread make its next access, and go on to the access after that. The child of a fork has no other thread. */
 static void
-make_step(unsigned number)
+make_step(unsigned number, bool as_child)
 {
     struct thread *thread = &threads[number];
 
+    for (unsigned i = 0; i < thread_count; i++)
+        threads[i].has_ended |= as_child && i != number;
+    thread->is_child = as_child;
     for (unsigned i = 0; i < thread_count; i++)
         if (i != number && threads[i].before == thread->address && thread->access == MODEL_WRITES)
             threads[i].has_news = true;
@@ -280,6 +283,17 @@ model_wake(_Atomic uint32_t *word)
             threads[i].waiting = WAITING_NOT;
 }
 
+bool
+model_fork(void)
+{
+    struct thread *self = &threads[current];
+
+    self->is_forking = true;
+    come_to(NULL, MODEL_READS, "model_fork", 0);
+    self->is_forking = false;
+    return self->is_child;
+}
+
 void
 model_require(bool condition, const char *text)
 {
@@ -288,18 +302,6 @@ model_require(bool condition, const char *text)
     violation = text;
     if (current != NOBODY)
         pause_here(); /* for ever */
-}
-
-void
-model_outcome(const char *outcome)
-{
-    for (unsigned i = 0; i < MAX_OUTCOMES; i++) {
-        if (seen_outcomes[i] == NULL)
-            seen_outcomes[i] = outcome;
-        if (strcmp(seen_outcomes[i], outcome) == 0)
-            return;
-    }
-    give_up("a model has too many outcomes");
 }
 
 /* ------------------------------------------------------------------------------------------------- the exploration -- */
@@ -333,10 +335,12 @@ try_next(struct step *step)
     step->chosen = (unsigned)__builtin_ctz(step->untried);
     step->untried &= step->untried - 1;
     state_restore(step->copy);
+    const bool as_child = step->chosen >= MODEL_THREADS;
+    step->chosen %= MODEL_THREADS;
     step->file = threads[step->chosen].file;
     step->line = threads[step->chosen].line;
     step->address = threads[step->chosen].address;
-    make_step(step->chosen);
+    make_step(step->chosen, as_child);
 }
 
 static void
@@ -363,19 +367,6 @@ explore_from_here(struct model_result *result)
     }
 }
 
-static const char *
-first_missing(const struct model *model)
-{
-    for (size_t i = 0; model->outcomes[i] != NULL; i++) {
-        bool found = false;
-        for (unsigned j = 0; j < MAX_OUTCOMES && seen_outcomes[j] != NULL; j++)
-            found |= strcmp(seen_outcomes[j], model->outcomes[i]) == 0;
-        if (!found)
-            return model->outcomes[i];
-    }
-    return NULL;
-}
-
 struct model_result
 model_explore(const struct model *model, const struct model_memory *memory, bool show_order)
 {
@@ -383,7 +374,6 @@ model_explore(const struct model *model, const struct model_memory *memory, bool
 
     model_now = model;
     memory_now = memory;
-    memset(seen_outcomes, 0, sizeof seen_outcomes);
     hash_set_clear();
     violation = NULL;
     for (thread_count = 0; thread_count < MODEL_THREADS && model->threads[thread_count] != NULL;)
@@ -397,7 +387,5 @@ model_explore(const struct model *model, const struct model_memory *memory, bool
         print_order();
     while (steps > 0)
         free(path[--steps].copy);
-    if (violation == NULL)
-        result.missing = first_missing(model);
     return result;
 }

@@ -34,7 +34,6 @@ struct model_memory {
 struct model_result {
     uint64_t states, ends; /* different states, and those in which all threads have ended */
     const char *violation; /* NULL when no order breaks the model */
-    const char *missing;   /* an outcome that no order had, or NULL */
 };
 
 /**
@@ -57,6 +56,12 @@ void model_yield(void);
 /** Do what futex(2) does. A wait has no time-out here, so a wake-up that gets lost is a violation. */
 void model_wait_on(_Atomic uint32_t *word, uint32_t value);
 void model_wake(_Atomic uint32_t *word);
+
+/**
+ * Does what fork(2) does: the explorer goes on as the parent, and then as the child. Returns true in the child, which has
+ * no thread but this one; the others have stopped wherever they were.
+ */
+bool model_fork(void);
 
 /** Ends the execution with a violation when the condition does not hold. */
 void model_require(bool condition, const char *text);

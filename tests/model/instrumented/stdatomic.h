@@ -30,6 +30,9 @@
 #undef atomic_fetch_sub_explicit
 #undef atomic_fetch_or_explicit
 #undef atomic_fetch_or
+#undef atomic_flag_test_and_set_explicit
+#undef atomic_flag_clear
+#undef atomic_flag_clear_explicit
 
 /* A comma expression has the type of the object without _Atomic. */
 #define MODEL_TYPE(object) __typeof__((void)0, *(object))
@@ -77,5 +80,10 @@
 #define atomic_compare_exchange_strong_explicit(object, expected, value, order, other)                                 \
     ((void)(order), (void)(other), atomic_compare_exchange_strong((object), (expected), (value)))
 #define atomic_compare_exchange_weak_explicit atomic_compare_exchange_strong_explicit
+
+#define atomic_flag_test_and_set_explicit(flag, order)                                                                 \
+    (MODEL_POINT((flag), MODEL_WRITES), __atomic_test_and_set((flag), __ATOMIC_SEQ_CST))
+#define atomic_flag_clear(flag) (MODEL_POINT((flag), MODEL_WRITES), __atomic_clear((flag), __ATOMIC_SEQ_CST))
+#define atomic_flag_clear_explicit(flag, order) ((void)(order), atomic_flag_clear(flag))
 
 #endif
