@@ -62,6 +62,13 @@ may_run(void)
     return true;
 }
 
+/** Gives a region back where the process is at its limit, too. */
+static void
+close_strictly(mmg_handle closed)
+{
+    CHECK_STATUS(mmg_close(closed, MMG_CLOSE_STRICT), MMG_OK);
+}
+
 /* ------------------------------------------------------------------------------------------------------- mappings -- */
 
 /** Makes mappings until the process may make no more. Neighbours differ, so that the kernel does not join them. */
@@ -92,6 +99,7 @@ run_out_of_mappings_with_a_hole(void *argument __attribute__((unused)))
     CHECK(check_is_zero(span.data + 30 * check_page(), check_page()));
     CHECK(check_is_pattern(span.data, 0, 30 * check_page()));
     CHECK_STATUS(mmg_unpin(&span), MMG_E_IO);
+    close_strictly(handle);
 }
 
 /** Puts an adopted mapping of the file in the place of the region. */
@@ -143,6 +151,9 @@ run_out_of_mappings_and_spares(void *argument)
         CHECK_STATUS(mmg_unpin(&spans[i]), MMG_E_TRUNCATED);
     }
     CHECK(given_up > 0 && given_up < MANY);
+    for (unsigned i = 0; i < MANY; i++) {
+        close_strictly(handles[i]);
+    }
 }
 
 static void
@@ -154,7 +165,8 @@ open_without_mappings(void *argument __attribute__((unused)))
     free(malloc(UINT64_C(2) << 20)); /* makes room in the heap, which grows by mappings, too */
     open_and_pin(PAGES);
     map.guarantee = MMG_GUARANTEE_STABLE; /* with a lease, if there are any here: the library has its thread then */
-    const uint32_t means = check_info(check_open(path, &map)).means;
+    const mmg_handle leased = check_open(path, &map);
+    const uint32_t means = check_info(leased).means;
     use_up_mappings();
     CHECK_STATUS(mmg_open(big, &map, &other, NULL), MMG_E_LIMIT);
     map.guarantee = MMG_GUARANTEE_NONE;
@@ -167,16 +179,21 @@ open_without_mappings(void *argument __attribute__((unused)))
     if (status == MMG_OK) {
         CHECK_U64(check_info(other).backing, MMG_BACKING_COPY);
         CHECK_U64(check_info(other).backing_reason, MMG_REASON_NO_ROOM);
+        close_strictly(other);
     }
     options.guarantee = MMG_GUARANTEE_STABLE;
     status = mmg_open(small, &options, &other, NULL);
     CHECK(status == MMG_OK || status == MMG_E_NO_MEMORY);
     if (status == MMG_OK) {
         CHECK_U64(check_info(other).means, MMG_MEANS_PRIVATE_COPY);
+        close_strictly(other);
     }
     options.max_snapshot_bytes = check_page();
     /* Where there are leases, the lack of mappings is the reason; elsewhere, the copy would be larger than its limit. */
     CHECK_STATUS(mmg_open(small, &options, &other, NULL), means == MMG_MEANS_LEASE ? MMG_E_LIMIT : MMG_E_UNSTABLE);
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    close_strictly(handle);
+    close_strictly(leased);
 }
 
 static void
@@ -221,6 +238,7 @@ run_out_of_space(void *argument)
     REQUIRE(getrlimit(RLIMIT_AS, &after) == 0);
     CHECK_U64(after.rlim_cur, limit.rlim_cur);
     CHECK_U64(after.rlim_max, limit.rlim_max);
+    close_strictly(handle);
 }
 
 static void
@@ -258,6 +276,7 @@ lock_everything(void *argument __attribute__((unused)))
     REQUIRE(ftruncate(descriptor, (off_t)check_page()) == 0);
     read_zeros(span.data, 1, pages);
     CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+    close_strictly(handle);
 }
 
 static void
