@@ -35,7 +35,8 @@ struct thread {
     bool has_ended;
     bool is_forking; /* the next step may be that of a parent, or that of a child */
     bool is_child;
-    size_t depth; /* bytes of the stack in use */
+    bool is_outside; /* of the process that forks */
+    size_t depth;    /* bytes of the stack in use */
     ucontext_t context;
 };
 
@@ -199,7 +200,7 @@ make_step(unsigned number, bool as_child)
     struct thread *thread = &threads[number];
 
     for (unsigned i = 0; i < thread_count; i++)
-        threads[i].has_ended |= as_child && i != number;
+        threads[i].has_ended |= as_child && i != number && !threads[i].is_outside;
     thread->is_child = as_child;
     for (unsigned i = 0; i < thread_count; i++)
         if (i != number && threads[i].before == thread->address && thread->access == MODEL_WRITES)
@@ -292,6 +293,12 @@ model_fork(void)
     come_to(NULL, MODEL_READS, "model_fork", 0);
     self->is_forking = false;
     return self->is_child;
+}
+
+void
+model_stand_outside(void)
+{
+    threads[current].is_outside = true;
 }
 
 void

@@ -59,9 +59,12 @@ void model_wake(_Atomic uint32_t *word);
 
 /**
  * Does what fork(2) does: the explorer goes on as the parent, and then as the child. Returns true in the child, which has
- * no thread but this one; the others have stopped wherever they were.
+ * no thread but this one and those outside; the others have stopped wherever they were.
  */
 bool model_fork(void);
+
+/** Says that this thread belongs to another process, so that a fork leaves it running. */
+void model_stand_outside(void);
 
 /** Ends the execution with a violation when the condition does not hold. */
 void model_require(bool condition, const char *text);
