@@ -82,8 +82,8 @@ race(uint32_t backing, uint64_t rounds)
 static void
 a_close_that_races_a_search_leaves_no_region_behind(void)
 {
-    race(MMG_BACKING_COPY, check_scaled(10000));
-    race(MMG_BACKING_MAP, check_scaled(3000));
+    race(MMG_BACKING_COPY, check_scaled(2000));
+    race(MMG_BACKING_MAP, check_scaled(1000));
 }
 
 /** Makes membarrier(2) fail in this process, where the system has filters. Elsewhere the race is that of the first case. */
@@ -106,7 +106,7 @@ CHECK_IN_A_CHILD(a_sandbox_that_forbids_the_barrier_changes_nothing)
 {
     CHECK_STATUS(mmg_close(check_open(check_file("first", SIZE), NULL), 0), MMG_OK);
     forbid_barriers();
-    race(MMG_BACKING_COPY, check_scaled(2000));
+    race(MMG_BACKING_COPY, check_scaled(1000));
 }
 
 static void

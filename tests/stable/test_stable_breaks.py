@@ -337,34 +337,30 @@ def test_where_no_file_can_be_made_the_bytes_are_kept_in_memory(leasing_folder: 
     assert as_user(NOBODY, _where_nothing_can_be_made, one.path, one.data) == abi.MMG_MEANS_SNAPSHOT
 
 
+def _overwrite_when_told(line: Line, path: Path) -> None:
+    line.say("ready")
+    assert line.hear() == "now"
+    line.say(str(overwrite(path)))
+
+
 def _leased_as_root_used_as_nobody(path: Path, data: bytes) -> int:
-    with stable(path) as handle:
-        assert means(handle) == abi.MMG_MEANS_LEASE
-        pid = os.fork()
-        if pid == 0:
-            try:
-                until(lambda: os.stat(f"/proc/{os.getppid()}").st_uid == STRANGER, "the other user")
-                overwrite(path)
-                os._exit(0)
-            finally:
-                os._exit(1)
-        os.setgroups([])
-        os.setgid(STRANGER)
-        os.setuid(STRANGER)
-        assert os.waitpid(pid, 0)[1] == 0
-        is_still(handle, data)
-        return means(handle)
+    # The writer starts first: it has none of this process's descriptors, which would keep the lease until the kernel takes it.
+    with Helper(_overwrite_when_told, path) as writer:
+        assert writer.hear() == "ready"
+        with stable(path) as handle:
+            assert means(handle) == abi.MMG_MEANS_LEASE
+            os.setgroups([])
+            os.setgid(STRANGER)
+            os.setuid(STRANGER)
+            writer.say("now")
+            writer.hear()
+            is_still(handle, data)
+            return means(handle)
 
 
 def test_who_has_dropped_privileges_since_still_keeps_the_bytes(places: Places) -> None:
     one = files.sample(places("ext4") / "file", files.LARGE)
     assert in_child(_leased_as_root_used_as_nobody, one.path, one.data) in FILE_MEANS
-
-
-def _overwrite_when_told(line: Line, path: Path) -> None:
-    line.say("ready")
-    assert line.hear() == "now"
-    line.say(str(overwrite(path)))
 
 
 def _leased_as_root_used_in_a_jail(path: Path, jail: Path) -> float:
