@@ -14,6 +14,7 @@
 #include "mmapguard.h"
 #include "os/file_lock.h"
 #include "os/map_query.h"
+#include "os/signal.h"
 #include "stable/lease.h"
 
 #define LIBRARY_ABI UINT32_C(0x00010000)
@@ -125,7 +126,9 @@ features_probe(void)
 
     /* The library can ask any file system for a reflink, and the answer depends on the file. */
     found |= 1u << MMG_FEATURE_STABLE_REFLINK;
-    if (guard != MMG_GUARD_REFUSED && guard != MMG_GUARD_DISABLED)
+    /* Before the first installation only a question tells whether the system would refuse it. */
+    if (guard != MMG_GUARD_REFUSED && guard != MMG_GUARD_DISABLED &&
+        (guard != MMG_GUARD_NONE || mmgi_signal_action_may_change()))
         found |= 1u << MMG_FEATURE_FAULT_GUARD;
     if ((found & 1u << MMG_FEATURE_FAULT_GUARD) && mmgi_process_guard_is_supported())
         found |= 1u << MMG_FEATURE_FOREIGN;

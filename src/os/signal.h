@@ -56,6 +56,9 @@ void mmgi_signal_action_make(signal_handler *handler, const struct signal_action
 /** Installs an action, and stores the action that it replaces in `*old`, which may be NULL. Returns 0 or an errno. */
 int mmgi_signal_action_swap(const struct signal_action *action, struct signal_action *old);
 
+/** Returns true unless a sandbox refuses to change the action. The call changes nothing. */
+bool mmgi_signal_action_may_change(void);
+
 /** Installs the default action, so that the next fault ends the process. Returns 0 or an errno. */
 int mmgi_signal_action_reset(void);
 

@@ -30,6 +30,12 @@ mmgi_signal_action_swap(const struct signal_action *action, struct signal_action
     return ENOTSUP;
 }
 
+bool
+mmgi_signal_action_may_change(void)
+{
+    return false;
+}
+
 int
 mmgi_signal_action_reset(void)
 {
