@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Tests breaks in a forced order of events. The program defines mmap(2), which the library calls after it has taken a
- * lease and before the lease gets its region, and fcntl(2), which gives a lease up. So it can break a lease between two
- * steps of the library.
+ * lease and before the lease gets its region, fcntl(2), which gives a lease up, and copy_file_range(2), which copies the
+ * bytes. So it can break a lease between two steps of the library.
  */
 #undef _FILE_OFFSET_BITS /* with the macro, mmap would become mmap64 */
 #include <errno.h>
@@ -201,11 +201,14 @@ fcntl64(int fd, int command, ...)
     return result;
 }
 
+static atomic_int is_let_in; /* the writer was let in */
+
 static void *
 open_for_writing(void *path)
 {
     int file = open(path, O_WRONLY | O_CLOEXEC);
     CHECK(file >= 0);
+    atomic_store(&is_let_in, true);
     close(file);
     return NULL;
 }
@@ -248,11 +251,66 @@ a_question_in_the_midst_of_the_hand_over_finds_no_loss(void)
     }
 }
 
+static atomic_int is_held; /* copies stand still */
+static atomic_int is_copying;
+
+/** Holds the copy of the bytes while the test wants that. */
+ssize_t
+copy_file_range(int from, off64_t *from_offset, int to, off64_t *to_offset, size_t size, unsigned flags)
+{
+    if (atomic_load(&is_held)) {
+        atomic_store(&is_copying, true);
+        while (atomic_load(&is_held)) {
+            usleep(1000);
+        }
+    }
+    return syscall(SYS_copy_file_range, from, from_offset, to, to_offset, size, flags);
+}
+
+/** The copy of a large file takes long. Here it ends only after every call has returned. */
+static void
+no_call_waits_for_the_copy(void)
+{
+    const char *path = check_file("file", SIZE);
+    mmg_options options = stable_options(MMG_BACKING_MAP);
+    mmg_span span = MMG_SPAN_INIT;
+    uint8_t bytes[100];
+    uint64_t got = 0;
+    pthread_t opening;
+    if (!has_leases(path, &options)) {
+        return;
+    }
+    mmg_handle handle = check_open(path, &options);
+    usleep(1000000); /* from now on the library must ask the kernel about the lease */
+    atomic_store(&is_let_in, false);
+    atomic_store(&is_copying, false);
+    atomic_store(&is_held, true);
+    REQUIRE(pthread_create(&opening, NULL, open_for_writing, (void *)(uintptr_t)path) == 0);
+    while (!atomic_load(&is_copying) && !atomic_load(&is_let_in)) {
+        usleep(100);
+    }
+    if (atomic_load(&is_let_in)) {
+        check_skip("the file system clones the file, so that no byte is copied");
+    } else if (CHECK_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK)) {
+        CHECK(check_is_pattern(span.data, 0, span.size));
+        CHECK_STATUS(mmg_check(handle), MMG_OK);
+        CHECK_STATUS(mmg_read(handle, 7, bytes, sizeof bytes, &got), MMG_OK);
+        CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
+        CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+        CHECK(!atomic_load(&is_let_in));
+    }
+    atomic_store(&is_held, false);
+    REQUIRE(pthread_join(opening, NULL) == 0);
+    CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
 static const struct check_case cases[] = {
     {"a break before the lease has a region is not forgotten", a_break_before_the_lease_has_a_region_is_not_forgotten,
      0},
     {"a mapping that fails in the midst of a break lets the writer in",
      a_mapping_that_fails_in_the_midst_of_a_break_lets_the_writer_in, 0},
+    {"no call waits for the copy", no_call_waits_for_the_copy, 0},
     {"a question in the midst of the hand-over finds no loss", a_question_in_the_midst_of_the_hand_over_finds_no_loss,
      0},
 };
