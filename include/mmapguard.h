@@ -207,8 +207,8 @@ typedef struct mmg_info {
     uint64_t mapped_bytes;      /**< address space held for the region, whole pages; 0 for a copy */
     uint64_t heap_bytes;        /**< heap held for the region, its bookkeeping included */
     int32_t lock_error;         /**< errno of a lock that the file system could not give; 0 otherwise */
-    int32_t os_error;           /**< errno behind the last MMG_E_SYSTEM or MMG_E_IO that a call on this region returned;
-                                     0: none */
+    int32_t os_error;           /**< last errno for which a call on this region returned MMG_E_SYSTEM or MMG_E_IO;
+                                     0: none. A loss has no errno, and leaves the number as it is */
     uint64_t page_size;         /**< granularity of loss: a fault takes at least this many bytes; 0 for a copy */
     uint32_t lock_reason;       /**< MMG_LOCKING_...: why there is that lock, or none */
     uint32_t exceptions;        /**< MMG_EXCEPT_... bits: what the means of STABLE does not hold back */
@@ -973,7 +973,8 @@ mmg_status mmg_check(mmg_handle handle);
 mmg_status mmg_verify(mmg_handle handle);
 
 /**
- * Say in one sentence what mmg_verify() finds: the path, the place of the first loss in the file, and what happened.
+ * Say in one sentence what mmg_verify() finds: the path, the place of the first loss in the file, and what happened. If the
+ * file cannot be asked, and no loss is known, the sentence has the reason, and `error->os_code` the errno.
  *
  * @param[in,out] error  `struct_size` is read, everything else is written
  * @return as mmg_verify(), and:

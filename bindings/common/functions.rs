@@ -189,7 +189,8 @@ functions! {
     pub fn mmg_close(handle: mmg_handle, flags: u32) -> mmg_status;
 
     /// Say in one sentence what `mmg_verify()` finds: the path, the place of the first loss in the file, and
-    /// what happened.
+    /// what happened. If the file cannot be asked, and no loss is known, the sentence has the reason, and
+    /// `error->os_code` the errno.
     ///
     /// - `error`: `struct_size` is read, everything else is written
     ///

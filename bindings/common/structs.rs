@@ -133,7 +133,8 @@ structs! {
         heap_bytes: u64,
         /// errno of a lock that the file system could not give; 0 otherwise
         lock_error: i32,
-        /// errno behind the last `MMG_E_SYSTEM` or `MMG_E_IO` that a call on this region returned; 0: none
+        /// last errno for which a call on this region returned `MMG_E_SYSTEM` or `MMG_E_IO`; 0: none. A loss
+        /// has no errno, and leaves the number as it is
         os_error: i32,
         /// granularity of loss: a fault takes at least this many bytes; 0 for a copy
         page_size: u64,

@@ -99,8 +99,10 @@ mmgi_region_resident(const struct region *region, uint64_t offset, uint64_t leng
 
     if (region->mapping.base != NULL)
         os_code = mmgi_map_resident(&region->mapping, region->data + offset, (size_t)length, &resident);
-    if (os_code != 0)
+    if (os_code != 0) {
+        mmgi_region_failed(region, os_code); /* keeps the errno; whatever mincore(2) says is no failure of the medium */
         return MMG_E_SYSTEM;
+    }
     *bytes = resident;
     return MMG_OK;
 }

@@ -313,11 +313,13 @@ mmg_status
 mmgi_region_explain(const struct region *region, const struct report *report)
 {
     mmg_status status = mmgi_region_verify(region);
-    int os_code = status == MMG_E_SYSTEM ? atomic_load_explicit(&region->os_error, memory_order_relaxed) : 0;
     const char *detail = NULL;
     struct losses losses;
 
     mmgi_registry_losses(region->number, &losses);
+    if (status == MMG_E_SYSTEM || (status == MMG_E_IO && losses.cause == MMG_OK)) /* no byte is known to be lost */
+        return mmgi_error_tell(report, status, "verify", atomic_load_explicit(&region->os_error, memory_order_relaxed),
+                               0, "cannot be asked for its size and its times");
     switch (status) {
     case MMG_OK:
         mmgi_error_clear(report->caller_error);
@@ -341,7 +343,7 @@ mmgi_region_explain(const struct region *region, const struct report *report)
         break;
     }
     uint64_t place = losses.first_offset == MMG_TO_END ? 0 : region->offset + losses.first_offset;
-    return mmgi_error_tell(report, status, "verify", os_code, place, detail);
+    return mmgi_error_tell(report, status, "verify", 0, place, detail);
 }
 
 mmg_status

@@ -447,6 +447,11 @@ def ask_a_server_that_is_gone(path: Path, device: Device) -> None:
         assert mmg.check(handle) == abi.MMG_E_IO
         assert mmg.changed(handle)[0] == abi.MMG_E_IO
         assert mmg.lib.mmg_verify(handle) == abi.MMG_E_IO
+        error = mmg.new_error()
+        assert mmg.lib.mmg_explain(handle, ctypes.byref(error)) == abi.MMG_E_IO
+        told = mmg.details(error)
+        assert (told.os_code, told.offset) == (errno.ESTALE, 0)
+        assert "cannot be asked" in told.message and "zeros" not in told.message
         info = mmg.info(handle)
         assert (info.os_error, info.fault_cause, info.fault_offset) == (errno.ESTALE, abi.MMG_OK, mmg.TO_END)
         assert mmg.span_bytes(span) == device.data
