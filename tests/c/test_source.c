@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Tests what can be opened, and how, with one case for every kind of file that a path or a descriptor can name.
+ * test_stream.c has the kinds that are read as streams.
  */
-#include "check.h"
+#include "sources.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,49 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-static void
-refuse(const char *path, const mmg_options *options, mmg_status expected, int os_code)
-{
-    mmg_handle handle = 1;
-    mmg_error error = MMG_ERROR_INIT;
-    unsigned descriptors = check_descriptors();
-    CHECK_STATUS(mmg_open(path, options, &handle, &error), expected);
-    CHECK_U64(handle, 0);
-    CHECK_STATUS(error.status, expected);
-    CHECK(os_code < 0 || error.os_code == os_code);
-    CHECK(error.operation[0] != '\0');
-    CHECK(strstr(error.message, path) != NULL);
-    CHECK_STATUS(mmg_load(path, options, &handle, NULL), expected);
-    CHECK_U64(check_descriptors(), descriptors);
-}
-
-static void
-refuse_descriptor(int descriptor, const mmg_options *options, mmg_status expected)
-{
-    mmg_handle handle = 1;
-    mmg_error error = MMG_ERROR_INIT;
-    unsigned descriptors = check_descriptors();
-    CHECK_STATUS(mmg_open_fd(descriptor, options, &handle, &error), expected);
-    CHECK_U64(handle, 0);
-    CHECK_STATUS(error.status, expected);
-    CHECK(error.message[0] != '\0');
-    CHECK_U64(check_descriptors(), descriptors);
-}
-
-static void
-check_contents(mmg_handle handle, const void *bytes, uint64_t size)
-{
-    mmg_span span = MMG_SPAN_INIT;
-    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
-    CHECK_U64(span.size, size);
-    if (span.size == size) {
-        CHECK_BYTES(span.data, bytes, (size_t)size);
-    }
-    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
-}
 
 static void
 a_missing_file_is_not_found(void)
@@ -283,121 +242,6 @@ dev_null_is_empty_and_dev_zero_has_no_end(void)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
-/** Starts a child that opens the FIFO for writing, writes `size` bytes of the pattern, and ends. */
-static pid_t
-start_writer(const char *path, size_t size)
-{
-    pid_t child = fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        static uint8_t bytes[1 << 20];
-        int descriptor = open(path, O_WRONLY | O_CLOEXEC);
-        check_fill(bytes, 0, size);
-        for (size_t at = 0; at < size;) {
-            size_t part = size - at < 3001 ? size - at : 3001;
-            ssize_t written = write(descriptor, bytes + at, part);
-            if (written <= 0) {
-                _exit(1);
-            }
-            at += (size_t)written;
-        }
-        _exit(0);
-    }
-    return child;
-}
-
-static void
-join(pid_t child)
-{
-    int wait_status = 0;
-    REQUIRE(waitpid(child, &wait_status, 0) == child);
-    CHECK_EXITED(wait_status);
-}
-
-static void
-a_fifo_without_a_writer_does_not_hang(void)
-{
-    const char *path = check_path("fifo");
-    REQUIRE(mkfifo(path, 0600) == 0);
-    for (uint32_t backing = MMG_BACKING_AUTO; backing <= MMG_BACKING_COPY; backing += 2) {
-        mmg_options options = check_backing(backing);
-        refuse(path, &options, MMG_E_WOULD_BLOCK, -1);
-    }
-}
-
-static void
-a_fifo_is_read_to_the_end_of_its_writer(void)
-{
-    enum {
-        SIZE = 300000
-    };
-    static uint8_t expected[SIZE];
-    const char *path = check_path("fifo");
-    mmg_options options = MMG_OPTIONS_INIT;
-    REQUIRE(mkfifo(path, 0600) == 0);
-    check_fill(expected, 0, SIZE);
-    options.flags = MMG_FLAG_FIFO_WAIT;
-    pid_t child = start_writer(path, SIZE);
-    mmg_handle handle = check_open(path, &options);
-    mmg_info info = check_info(handle);
-    CHECK_U64(info.backing, MMG_BACKING_COPY);
-    CHECK_U64(info.backing_reason, MMG_REASON_STREAM);
-    CHECK_U64(info.file_size, SIZE);
-    check_contents(handle, expected, SIZE);
-    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-    join(child);
-}
-
-static void
-a_fifo_whose_writer_writes_nothing_is_empty(void)
-{
-    const char *path = check_path("fifo");
-    mmg_options options = MMG_OPTIONS_INIT;
-    REQUIRE(mkfifo(path, 0600) == 0);
-    options.flags = MMG_FLAG_FIFO_WAIT;
-    pid_t child = start_writer(path, 0);
-    mmg_handle handle = check_open(path, &options);
-    CHECK_U64(check_info(handle).size, 0);
-    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-    join(child);
-}
-
-static void
-a_stream_cannot_be_mapped(void)
-{
-    int ends[2];
-    mmg_options options = check_backing(MMG_BACKING_MAP);
-    REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
-    REQUIRE(write(ends[1], "bytes", 5) == 5);
-    close(ends[1]);
-    refuse_descriptor(ends[0], &options, MMG_E_NOT_MAPPABLE);
-    char kept[8];
-    CHECK_I64(read(ends[0], kept, sizeof kept), 5); /* the library has taken no bytes out of the pipe */
-    close(ends[0]);
-    refuse("/proc/version", &options, MMG_E_NOT_MAPPABLE, -1);
-}
-
-static void
-pipes_and_sockets_are_read_from_where_they_stand(void)
-{
-    for (unsigned round = 0; round < 2; round++) {
-        int ends[2];
-        char byte = 0;
-        mmg_handle handle = 0;
-        REQUIRE(round == 0 ? pipe2(ends, O_CLOEXEC) == 0
-                           : socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-        REQUIRE(write(ends[1], "-some bytes", 11) == 11);
-        REQUIRE(read(ends[0], &byte, 1) == 1);
-        close(ends[1]);
-        REQUIRE_STATUS(mmg_open_fd(ends[0], NULL, &handle, NULL), MMG_OK);
-        CHECK_U64(check_info(handle).backing_reason, MMG_REASON_STREAM);
-        check_contents(handle, "some bytes", 10);
-        CHECK(fcntl(ends[0], F_GETFD) >= 0);
-        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-        close(ends[0]);
-    }
-}
-
 static void
 a_number_that_is_no_open_descriptor_is_an_argument_error(void)
 {
@@ -490,92 +334,6 @@ load_reads_a_file_as_open_does(void)
 }
 
 static void
-load_standard_input(void *unused)
-{
-    static uint8_t expected[200000];
-    int ends[2];
-    mmg_handle handle = 0;
-    (void)unused;
-    check_fill(expected, 0, sizeof expected);
-    REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
-    pid_t child = fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        close(ends[0]);
-        for (size_t at = 0; at < sizeof expected;) {
-            ssize_t written = write(ends[1], expected + at, sizeof expected - at);
-            if (written <= 0) {
-                _exit(1);
-            }
-            at += (size_t)written;
-        }
-        _exit(0);
-    }
-    close(ends[1]);
-    REQUIRE(dup2(ends[0], 0) == 0);
-    close(ends[0]);
-    REQUIRE_STATUS(mmg_load("-", NULL, &handle, NULL), MMG_OK);
-    check_contents(handle, expected, sizeof expected);
-    CHECK_U64(check_info(handle).backing_reason, MMG_REASON_STREAM);
-    CHECK(fcntl(0, F_GETFD) >= 0);
-    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-    join(child);
-}
-
-static void
-load_reads_standard_input_for_a_dash(void)
-{
-    CHECK_EXITED(check_child(load_standard_input, NULL));
-}
-
-static void
-in_the_directory_of_a_file_named_dash(void *directory)
-{
-    mmg_handle handle = 0;
-    REQUIRE(chdir(directory) == 0);
-    REQUIRE(close(0) == 0);
-    CHECK_STATUS(mmg_load("-", NULL, &handle, NULL), MMG_E_ARGUMENT);
-    REQUIRE_STATUS(mmg_load("./-", NULL, &handle, NULL), MMG_OK);
-    CHECK_U64(check_info(handle).size, 77);
-    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-    REQUIRE_STATUS(mmg_open("-", NULL, &handle, NULL), MMG_OK);
-    CHECK_U64(check_info(handle).size, 77);
-    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-}
-
-static void
-a_dash_names_a_file_for_every_call_but_load(void)
-{
-    char above[4096];
-    const char *path = check_file("-", 77);
-    snprintf(above, sizeof above, "%.*s", (int)(strrchr(path, '/') - path), path);
-    CHECK_EXITED(check_child(in_the_directory_of_a_file_named_dash, above));
-}
-
-static void
-a_terminal_is_read_as_a_stream(void)
-{
-    mmg_handle handle = 0;
-    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) {
-        check_skip("no pseudo-terminals here");
-        close(master);
-        return;
-    }
-    const char *name = ptsname(master);
-    REQUIRE(name != NULL);
-    int slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    REQUIRE(slave >= 0);
-    REQUIRE(write(master, "typed\n\004", 7) == 7); /* a line, and the character for the end of the file */
-    REQUIRE_STATUS(mmg_open_fd(slave, NULL, &handle, NULL), MMG_OK);
-    check_contents(handle, "typed\n", 6);
-    CHECK_U64(check_info(handle).backing_reason, MMG_REASON_STREAM);
-    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
-    close(slave);
-    close(master);
-}
-
-static void
 a_sparse_file_reads_as_zeroes(void)
 {
     const char *path = check_file("sparse", 0);
@@ -609,11 +367,6 @@ static const struct check_case cases[] = {
     {"files without a true size are read", files_without_a_true_size_are_read, 0},
     {"a file of sysfs is read to its true end", a_file_of_sysfs_is_read_to_its_true_end, 0},
     {"/dev/null is empty and /dev/zero has no end", dev_null_is_empty_and_dev_zero_has_no_end, 0},
-    {"a FIFO without a writer does not hang", a_fifo_without_a_writer_does_not_hang, 0},
-    {"a FIFO is read to the end of its writer", a_fifo_is_read_to_the_end_of_its_writer, 0},
-    {"a FIFO whose writer writes nothing is empty", a_fifo_whose_writer_writes_nothing_is_empty, 0},
-    {"a stream cannot be mapped", a_stream_cannot_be_mapped, 0},
-    {"pipes and sockets are read from where they stand", pipes_and_sockets_are_read_from_where_they_stand, 0},
     {"a number that is no open descriptor is an argument error",
      a_number_that_is_no_open_descriptor_is_an_argument_error, 0},
     {"a descriptor for writing only may not be read", a_descriptor_for_writing_only_may_not_be_read, 0},
@@ -621,9 +374,6 @@ static const struct check_case cases[] = {
     {"an unlinked file opens by its descriptor", an_unlinked_file_opens_by_its_descriptor, 0},
     {"a file without a name opens by its descriptor", a_file_without_a_name_opens_by_its_descriptor, 0},
     {"load reads a file as open does", load_reads_a_file_as_open_does, 0},
-    {"load reads standard input for a dash", load_reads_standard_input_for_a_dash, 0},
-    {"a dash names a file for every call but load", a_dash_names_a_file_for_every_call_but_load, 0},
-    {"a terminal is read as a stream", a_terminal_is_read_as_a_stream, 0},
     {"a sparse file reads as zeroes", a_sparse_file_reads_as_zeroes, 0},
 };
 

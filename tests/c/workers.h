@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Helpers for tests of races: threads that start together, and the data that they share.
+ */
+#ifndef MMAPGUARD_TESTS_WORKERS_H
+#define MMAPGUARD_TESTS_WORKERS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "check.h"
+
+#define THREADS 4
+#define SIZE 300000
+
+struct worker {
+    pthread_t thread;
+    unsigned number;
+    uint64_t state;
+};
+
+static struct worker workers[THREADS];
+static char path[4096];
+
+/* The data that the threads of the running case share. */
+static _Atomic mmg_handle current;
+static atomic_bool done;
+static pthread_barrier_t barrier;
+
+static inline void
+make_file(void)
+{
+    snprintf(path, sizeof path, "%s", check_file("file", SIZE));
+}
+
+static inline void
+run_workers(void *(*body)(void *), void (*meanwhile)(void))
+{
+    REQUIRE(pthread_barrier_init(&barrier, NULL, THREADS) == 0);
+    atomic_store(&done, false);
+    for (unsigned number = 0; number < THREADS; number++) {
+        workers[number] = (struct worker){.number = number, .state = check_seed() + number};
+        REQUIRE(pthread_create(&workers[number].thread, NULL, body, &workers[number]) == 0);
+    }
+    if (meanwhile != NULL) {
+        meanwhile();
+    }
+    atomic_store(&done, true);
+    for (unsigned number = 0; number < THREADS; number++) {
+        REQUIRE(pthread_join(workers[number].thread, NULL) == 0);
+    }
+    pthread_barrier_destroy(&barrier);
+}
+
+/** Returns true when the status of a call is right for a handle that another thread may close. */
+static inline bool
+is_ok_or_dead(mmg_status status)
+{
+    return status == MMG_OK || status == MMG_E_HANDLE;
+}
+
+#endif
