@@ -14,6 +14,8 @@
 #define NEARBY 16384u
 /* After so many false starts the text is too repetitive, and memmem(3), which takes linear time, takes over. */
 #define MAX_FALSE_STARTS 32
+/* No system that the library supports has smaller pages. */
+#define LEAST_PAGE 4096u
 /* A pattern of at most so many items is kept on the stack. */
 #define STACK_ITEMS 32u
 
@@ -142,17 +144,19 @@ mmgl_find_for_ffi(const struct mmgl_view *view, double init, const char *text, u
 {
     if (!(init >= 1 && init <= view->length) || size == 0 || (plain == 0 && !mmgl_pattern_is_plain(text, size)))
         return -1;
-    uint64_t start = (uint64_t)init - 1; /* the cast is exact: the position is inside the view */
-    if ((double)(start + 1) != init)
+    int64_t start = (int64_t)init - 1; /* the cast is defined: the position is inside the view */
+    if ((double)(start + 1) < init)
         return -1;
-    uint64_t rest = view->size - start;
-    const unsigned char *hay = view->data + start;
-    const unsigned char *hit = find_bytes(hay, rest < NEARBY ? (size_t)rest : NEARBY, (const unsigned char *)text,
-                                          (size_t)size);
+    const unsigned char *hay = view->data + start, *needle = (const unsigned char *)text;
+    uint64_t rest = view->size - (uint64_t)start;
+    size_t nearby = rest < NEARBY ? (size_t)rest : NEARBY;
+    const unsigned char *hit = size == 1 ? memchr(hay, *needle, nearby) : find_bytes(hay, nearby, needle, (size_t)size);
     if (hit == NULL)
         return -1;
-    uint64_t seen = (uint64_t)(hit - hay) + size;
-    if (mmgl_may_be_lost(view, start, seen) && mmgl_loss_within(view, start, seen) != MMG_OK)
+    size_t seen = (size_t)(hit - hay) + (size_t)size;
+    /* In a range within the least size of a page, a loss shows as a zero at the first or the last byte. */
+    if ((seen > LEAST_PAGE || hay[0] == 0 || hay[seen - 1] == 0) && mmgl_may_be_lost(view, (uint64_t)start, seen) &&
+        mmgl_loss_within(view, (uint64_t)start, seen) != MMG_OK)
         return -1;
-    return (double)(start + seen - size + 1);
+    return (double)(start + (hit - hay) + 1);
 }

@@ -20,62 +20,95 @@ is_lost(const mmgl_view *view, double offset, double size)
     return mmgl_loss_within(view, from, length) != MMG_OK;
 }
 
-/*
- * Copies a range of the view into the buffer, which has room for it. The code looks for zeros in the copy, because the
- * copy does not change any more.
- */
-static inline double
-copy_range(const mmgl_view *view, int64_t offset, int64_t size, mmgl_buffer *buffer)
+/* Copies bytes. Most strings are short, and then this is quicker than a call. */
+static inline void
+copy_bytes(uint8_t *to, const uint8_t *from, size_t size)
 {
-    buffer->uses++;
-    memcpy(buffer->bytes, view->data + offset, (size_t)size);
-    /* The buffer is not larger than a page, so a loss shows as a zero at the first or the last byte. */
-    if (size > 0 && (buffer->bytes[0] == 0 || buffer->bytes[size - 1] == 0) && view->shared->page != 0 &&
-        mmgl_loss_within(view, (uint64_t)offset, (uint64_t)size) != MMG_OK)
-        return -1;
-    return (double)size;
+    if (size > 32 || size < 8) {
+        memcpy(to, from, size);
+    } else if (size >= 16) { /* the two halves may overlap */
+        memcpy(to, from, 16);
+        memcpy(to + size - 16, from + size - 16, 16);
+    } else {
+        memcpy(to, from, 8);
+        memcpy(to + size - 8, from + size - 8, 8);
+    }
 }
 
-static double
+/*
+ * Returns true when bytes are lost of which a copy was made. The code looks for zeros in the copy, because the copy does
+ * not change any more. It is not larger than a page, so a loss shows as a zero at the first or the last byte.
+ */
+static inline bool
+copy_may_have_loss(const uint8_t *bytes, size_t size)
+{
+    return bytes[0] == 0 || bytes[size - 1] == 0;
+}
+
+/* Kept apart, so that a copy without zeros needs no place on the stack. */
+__attribute__((noinline)) static int32_t
+turn_without_loss(const mmgl_view *view, uint64_t offset, const mmgl_buffer *buffer)
+{
+    bool lost = view->shared->page != 0 && mmgl_loss_within(view, offset, (uint64_t)buffer->size) != MMG_OK;
+
+    return lost ? -1 : buffer->turn;
+}
+
+static int32_t
 copy_part(const mmgl_view *view, double i, double j, mmgl_buffer *buffer)
 {
     /* The comparisons are false for NaN, too. Numbers that pass them fit into an int64_t. */
-    if (!(i >= 1 && j >= i && j <= view->length && j - i < sizeof buffer->bytes))
+    if (!(i >= 1 && j >= i && j <= view->length))
         return -1;
-    int64_t from = (int64_t)i, to = (int64_t)j;
-    if ((double)from != i || (double)to != j)
+    int64_t from = (int64_t)i, to = (int64_t)j, more = to - from;
+    if ((double)from < i || (double)to < j || more >= (int64_t)sizeof buffer->bytes)
         return -1;
-    return copy_range(view, from - 1, to - from + 1, buffer);
+    int32_t turn = (int32_t)((uint32_t)buffer->turn + 2); /* never -1 */
+    buffer->turn = turn;
+    buffer->size = (int32_t)more + 1;
+    copy_bytes(buffer->bytes, view->data + (from - 1), (size_t)more + 1);
+    return copy_may_have_loss(buffer->bytes, (size_t)more + 1) ? turn_without_loss(view, (uint64_t)from - 1, buffer)
+                                                               : turn;
 }
 
-static double
-copy_line(mmgl_reader *reader, mmgl_buffer *buffer)
+static int32_t
+copy_lines(mmgl_reader *reader)
 {
     const mmgl_view *view = reader->view;
+    const size_t room = sizeof reader->bytes - 1;
 
     if (view == NULL)
-        return -2;
+        return 0;
     if (view->data == NULL)
         return -1;
-    int64_t offset = (int64_t)reader->offset, rest = (int64_t)view->size - offset;
-    if (rest <= 0)
-        return -2;
-    const unsigned char *line = view->data + offset;
-    size_t most = rest < (int64_t)sizeof buffer->bytes ? (size_t)rest : sizeof buffer->bytes;
-    const unsigned char *newline = memchr(line, '\n', most);
-    if (newline == NULL && (int64_t)most < rest)
+    uint64_t offset = (uint64_t)reader->offset, rest = offset < view->size ? view->size - offset : 0;
+    if (rest == 0)
+        return 0;
+    size_t size = rest < room ? (size_t)rest : room;
+    reader->start = reader->stop = 0;
+    memcpy(reader->bytes, view->data + offset, size);
+    if (copy_may_have_loss(reader->bytes, size) && view->shared->page != 0 &&
+        mmgl_loss_within(view, offset, size) != MMG_OK)
         return -1;
-    int64_t size = newline != NULL ? newline - line : rest;
-    double copied = copy_range(view, offset, size, buffer);
-    if (copied >= 0)
-        reader->offset = (double)(offset + size + 1);
-    return copied;
+    const uint8_t *end = memrchr(reader->bytes, '\n', size);
+    if (size == rest) { /* the last line has no end, or an end that is the last byte */
+        reader->bytes[size] = '\n';
+        reader->stop = (int32_t)(reader->bytes[size - 1] == '\n' ? size : size + 1);
+    } else if (end == NULL) {
+        return -1;
+    } else {
+        size = (size_t)(end - reader->bytes) + 1;
+        reader->stop = (int32_t)size;
+    }
+    reader->offset = (double)(offset + size);
+    return 1;
 }
 
 static const mmgl_calls calls = {
     .is_lost = is_lost,
     .copy_part = copy_part,
-    .copy_line = copy_line,
+    .copy_lines = copy_lines,
+    .find_byte = memchr,
     .find_nearby = mmgl_find_for_ffi,
 };
 

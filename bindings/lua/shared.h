@@ -8,6 +8,8 @@
 
 #include "mmapguard.h"
 
+#include <stddef.h>
+
 /* MMGL_CDEF_BEGIN */
 /** The userdata behind a region or a span. */
 typedef struct mmgl_view {
@@ -24,14 +26,21 @@ typedef struct mmgl_view {
 
 /** Memory in which the FFI module gets the bytes of a string. */
 typedef struct mmgl_buffer {
-    double uses; /**< how often bytes were copied into the buffer, so that the module knows when they were replaced */
+    int32_t turn; /**< changes when bytes are copied, so that the module knows when they were replaced; it is even */
+    int32_t size; /**< number of the bytes that were copied last */
     uint8_t bytes[4096];
 } mmgl_buffer;
 
-/** The state of a loop over lines. */
+/**
+ * The state of a loop over lines. A copy of the next lines is in `bytes`, since finding and making a string there needs
+ * no C function of the module.
+ */
 typedef struct mmgl_reader {
     const mmgl_view *view; /**< NULL at the end */
-    double offset;         /**< offset of the next line */
+    double offset;         /**< offset in the view of the first line that is not in `bytes` */
+    int32_t start;         /**< index in `bytes` of the next line */
+    int32_t stop;          /**< index behind the last line in `bytes`; each line before it has an end */
+    uint8_t bytes[4097];   /**< has room for the end that the last line of a file may lack */
 } mmgl_reader;
 
 /** Functions that compiled code calls. They raise no Lua error and call no Lua function. */
@@ -43,16 +52,18 @@ typedef struct mmgl_calls {
     int32_t (*is_lost)(const mmgl_view *view, double offset, double size);
     /**
      * Copies a part of an open view, which two positions give, counted from 1.
-     * @return the number of bytes that were copied; -1 when the module must call the method `sub`, since the part is
-     *         not inside the view, is larger than the buffer, or has lost bytes
+     * @return the turn of the buffer, which has the bytes and their number; -1 when the module must call the method
+     *         `sub`, since the part is not inside the view, is larger than the buffer, or has lost bytes
      */
-    double (*copy_part)(const mmgl_view *view, double i, double j, mmgl_buffer *buffer);
+    int32_t (*copy_part)(const mmgl_view *view, double i, double j, mmgl_buffer *buffer);
     /**
-     * Copies the next line without its end, and moves the reader behind the line.
-     * @return the number of bytes that were copied; -2 when there is no further line; -1 when the module must call the
-     *         C module, since the view is closed, the line is larger than the buffer, or has lost bytes
+     * Copies the next whole lines.
+     * @return 1 when there are lines in `bytes`; 0 when there is no further line; -1 when the module must call the C
+     *         module, since the view is closed, the next line is larger than the buffer, or bytes are lost
      */
-    double (*copy_line)(mmgl_reader *reader, mmgl_buffer *buffer);
+    int32_t (*copy_lines)(mmgl_reader *reader);
+    /** This is memchr(3). */
+    void *(*find_byte)(const void *bytes, int byte, size_t size);
     /**
      * Searches for a plain text near a position, which is counted from 1.
      * @param plain  0 when magic characters have their meaning; the function then does not search for a text that has

@@ -49,7 +49,7 @@ return function(mg, shared)
         local gone = table.remove(open, random(1, #open))
         gone.region:close()
         closed[round % 50 + 1] = gone.region -- a former one is left to the collector
-        raises("attempt to use a closed region", gone.region.byte, gone.region)
+        for _, one in pairs(closed) do raises("attempt to use a closed region", one.byte, one) end
       end
     end
     for _, one in ipairs(open) do one.region:close() end
