@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Counts instructions in user space, which do not depend on other load of the machine.
+//! Counts instructions in user space and system calls, which do not depend on other load of the machine.
 
 use std::fs;
 use std::path::Path;
@@ -12,22 +12,35 @@ use crate::contenders::COUNTED;
 const MOST: u64 = 2400;
 const COPIED: &str = "contained";
 
-/// Returns the instructions of one repetition, from the difference of two runs, so that the start of the
-/// program is not counted.
-fn count(name: &str, file: &Path) -> u64 {
+/// Counts with a program that says what it has counted. Returns the number for one repetition, from the difference of
+/// two runs, so that the start of the program is not counted.
+fn count_by(counter: &[&str], number_in: fn(&str) -> Option<&str>, name: &str, file: &Path) -> u64 {
     const TIMES: [u64; 2] = [200, 1200];
     let [few, many] = TIMES.map(|times| {
         let program = std::env::current_exe().expect("a program");
-        let mut command = Command::new("valgrind");
-        command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(program);
-        command.args(["repeat", name, &times.to_string()]).arg(file);
-        let output = command.output().expect("valgrind is installed");
+        let mut command = Command::new(counter[0]);
+        command.args(&counter[1..]).arg(program).args(["repeat", name, &times.to_string()]).arg(file);
+        let output = command.output().expect("the program that counts is installed");
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{told}");
-        let line = told.lines().find(|line| line.contains("Collected")).expect("a number of instructions");
-        line.rsplit(' ').next().and_then(|number| number.parse::<u64>().ok()).expect("a number")
+        number_in(&told).and_then(|number| number.parse::<u64>().ok()).expect("a number")
     });
     (many - few) / (TIMES[1] - TIMES[0])
+}
+
+fn count(name: &str, file: &Path) -> u64 {
+    let counter = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
+    count_by(
+        &counter,
+        |told| told.lines().find(|line| line.contains("Collected"))?.rsplit(' ').next(),
+        name,
+        file,
+    )
+}
+
+/// Returns the system calls of one repetition. The last line of strace has their sum in its fourth column.
+fn count_calls(name: &str, file: &Path) -> u64 {
+    count_by(&["strace", "-f", "-c"], |told| told.lines().last()?.split_whitespace().nth(3), name, file)
 }
 
 pub fn print() {
@@ -39,6 +52,11 @@ pub fn print() {
         let instructions = count(name, &file);
         println!("| {name} | {instructions} |");
         passed &= name != COPIED || instructions <= MOST;
+    }
+    fs::write(&file, vec![7; 1 << 20]).expect("a file is written");
+    println!("\n| open and close of 1 MiB | instructions | system calls |\n|---|---|---|");
+    for name in &COUNTED[1..] {
+        println!("| {name} | {} | {} |", count(name, &file), count_calls(name, &file));
     }
     let (span, pin) = (count("span", &file), count("pin", &file));
     println!(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Makes the table. The owner of a file, another user, and a process on an overlay are each measured in a
-//! process of their own.
+//! Makes the table. The owner of a file, another user, a process on an overlay and one on a tmpfs are each measured
+//! in a process of their own.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{chown, PermissionsExt};
@@ -11,12 +11,17 @@ use std::time::{Duration, Instant};
 
 use crate::contenders::{Contender, Reading, ALL, RIVALS};
 
-const SIZES: [(&str, u64); 3] = [("4 KiB", 4 << 10), ("1 MiB", 1 << 20), ("1 GiB", 1 << 30)];
+const SIZES: [(&str, u64); 5] =
+    [("4 KiB", 4 << 10), ("70 kB", 70_000), ("1 MiB", 1 << 20), ("2 MiB", 2 << 20), ("1 GiB", 1 << 30)];
+/// Files up to this size have bytes. A larger one is a hole, so that a small disk suffices.
+const WITH_BYTES: u64 = 2 << 20;
 /// The lines for each user: the name of a file, and what is read of it.
-const LINES: [(&str, &str, Reading); 4] = [
+const LINES: [(&str, &str, Reading); 6] = [
     ("4 KiB", "4 KiB", Reading::First),
+    ("70 kB", "70 kB", Reading::First),
     ("1 MiB", "1 MiB", Reading::First),
     ("1 MiB, every page", "1 MiB", Reading::EveryPage),
+    ("2 MiB", "2 MiB", Reading::First),
     ("1 GiB", "1 GiB", Reading::First),
 ];
 const OWNER: u32 = 65_534;
@@ -34,14 +39,13 @@ impl Drop for Folder {
     }
 }
 
-fn files(folder: &Path) {
+fn files(folder: &Path, largest: u64) {
     fs::create_dir_all(folder).expect("a folder");
-    for (name, size) in SIZES {
+    for (name, size) in SIZES.into_iter().filter(|(_, size)| *size <= largest) {
         let path = folder.join(name);
-        if size <= 1 << 20 {
+        if size <= WITH_BYTES {
             fs::write(&path, vec![7; size as usize]).expect("a file is written");
         } else {
-            // The file is a hole, so that a small disk suffices.
             File::create(&path).and_then(|file| file.set_len(size)).expect("a file is made");
         }
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("readable for all");
@@ -51,7 +55,7 @@ fn files(folder: &Path) {
 
 pub fn print() {
     let folder = Folder(std::env::temp_dir().join(format!("mmapguard-bench-{}", std::process::id())));
-    files(&folder.0.join("lower"));
+    files(&folder.0.join("lower"), u64::MAX);
     fs::set_permissions(&folder.0, fs::Permissions::from_mode(0o755)).expect("to be entered by all");
     // The program may be in a folder that other users cannot enter.
     let program = folder.0.join("bench");
@@ -80,11 +84,17 @@ pub fn print() {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", script]).arg(&folder.0);
     measure("overlay", command);
+    let memory = Folder(Path::new("/dev/shm").join(folder.0.file_name().expect("a name")));
+    files(&memory.0, WITH_BYTES);
+    let mut command = Command::new(&program);
+    command.arg("measure").arg(&memory.0).uid(OWNER).gid(OWNER);
+    measure("tmpfs", command);
 }
 
-/// Measures in a folder, as the current user, and prints a line for each size.
+/// Measures in a folder, as the current user, and prints a line for each size that is there.
 pub fn measure(folder: &Path) {
-    let cases = LINES.map(|(_, file, what)| (folder.join(file), what));
+    let lines: Vec<_> = LINES.into_iter().filter(|(_, file, _)| folder.join(file).exists()).collect();
+    let cases: Vec<_> = lines.iter().map(|(_, file, what)| (folder.join(file), *what)).collect();
     let mut cells: Vec<Vec<String>> = cases.iter().map(|case| in_turn(&ALL[..RIVALS], case)).collect();
     // Leases have a thread, and a process with threads opens and unmaps at another cost. So what takes leases is
     // measured after all others.
@@ -93,7 +103,7 @@ pub fn measure(folder: &Path) {
             .iter()
             .for_each(|contender| line.append(&mut in_turn(std::slice::from_ref(contender), case)));
     }
-    for ((name, ..), line) in LINES.iter().zip(cells) {
+    for ((name, ..), line) in lines.iter().zip(cells) {
         println!("{name} | {} |", line.join(" | "));
     }
 }
