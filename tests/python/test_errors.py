@@ -251,6 +251,7 @@ def test_what_cannot_be_stable_is_an_unstable_error_with_the_reason(tmp_path: Pa
 
 def test_everything_raises_value_error_on_a_closed_region(either: Path) -> None:
     region = mmapguard.open(either)
+    file = region.file()
     region.close()
     assert region.exports == 0
     uses: list[Callable[[], Any]] = [
@@ -278,7 +279,8 @@ def test_everything_raises_value_error_on_a_closed_region(either: Path) -> None:
         lambda: region.prefetch(),
         lambda: region.resident(),
         lambda: region.info,
-        lambda: region.file().read(),
+        lambda: region.file(),
+        lambda: file.read(),
         lambda: region.readinto(bytearray(1)),
     ]
     for use in uses:

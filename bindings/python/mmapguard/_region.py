@@ -221,8 +221,11 @@ class Region(native.RegionBase):
         """Return a binary file over the region, with its own position, for code that needs a file.
 
         The file raises MapFaultError on bytes that are lost. Closing it leaves the region open. io.BufferedReader(region)
-        works as well; it shares the position of the region, and closes the region when it is closed.
+        works as well; it shares the position of the region, and closes the region when it is closed. Raises ValueError
+        when the region is closed.
         """
+        if self.closed:
+            raise ValueError("region is closed")
         return io.BufferedReader(_RegionFile(self))
 
     # ----------------------------------------------------------------------------------------------------- blocks --
