@@ -2,7 +2,8 @@
 /*
  * A process that executes another program does not run its exit functions. So the report is written before the
  * execution, and a variable in the environment tells the next program that bytes were lost, since its exit status must
- * say so.
+ * say so. The variable has the process id, which the next program keeps: a program without the guard hands the variable
+ * down to its children, which have lost nothing.
  */
 #include "preload.h"
 
@@ -29,6 +30,21 @@ length(char *const *words)
     return count;
 }
 
+/* Writes the number of a process and a NUL. It is async-signal-safe, which snprintf(3) is not. */
+static void
+process_write(char *to, unsigned process)
+{
+    char digits[10];
+    size_t count = 0;
+
+    do
+        digits[count++] = (char)('0' + process % 10);
+    while ((process /= 10) != 0);
+    while (count > 0)
+        *to++ = digits[--count];
+    *to = '\0';
+}
+
 /* Executes a program by one of the calls below. Returns only when the call has failed. */
 static int
 execute(executor *call, const void *what, char *const *arguments, char *const *environment)
@@ -43,7 +59,9 @@ execute(executor *call, const void *what, char *const *arguments, char *const *e
     if (has_lost && preload_on_loss() != ON_LOSS_REPORT) {
         const size_t count = length(environment);
         char *longer[count + 2]; /* on the stack, since a signal handler or a forked child must not allocate */
-        longer[0] = (char[]){VARIABLE_LOST "=1"};
+        char variable[] = VARIABLE_LOST "=0123456789";
+        process_write(variable + sizeof VARIABLE_LOST, (unsigned)getpid());
+        longer[0] = variable;
         for (size_t i = 0; i <= count; i++)
             longer[i + 1] = i < count ? environment[i] : NULL;
         result = call(what, arguments, longer);

@@ -93,6 +93,7 @@ losses_begin(void)
     atomic_store(&lost_before, losses_ever());
     atomic_store(&reported, 0);
     atomic_flag_clear(&is_reporting);
+    atomic_store(&has_inherited, false);
 }
 
 void

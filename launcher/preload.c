@@ -112,7 +112,8 @@ read_environment(void)
 
     if (word != NULL)
         (void)on_loss_parse(word, &on_loss); /* an unknown word may come from another version, and leaves the default */
-    if (getenv(VARIABLE_LOST) != NULL)
+    word = getenv(VARIABLE_LOST);
+    if (word != NULL && strtol(word, NULL, 10) == getpid())
         losses_inherit();
     variable_remove(VARIABLE_LOST);
     if (getenv(VARIABLE_NO_CHILDREN) != NULL) {
@@ -136,6 +137,7 @@ after_fork(void)
 static __attribute__((constructor)) void
 begin(void)
 {
+    losses_begin();
     read_environment();
     if (!signals_begin()) {
         /* `mmapguard run` has checked the first program. So this is another one, for example a child in a sandbox. */
@@ -145,7 +147,6 @@ begin(void)
         return;
     }
     changes_begin();
-    losses_begin();
     losses_look_at_standard_error();
     /* If this fails, a forked child takes itself for a child of vfork(2): it is guarded, but writes no report. */
     (void)pthread_atfork(NULL, NULL, after_fork);

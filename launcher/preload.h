@@ -88,7 +88,10 @@ void changes_after_fork(void);
 
 /* ----------------------------------------------------------------------------------------------- losses, on_loss.c */
 
-/** Begins to count losses. Losses that are in the ledger already are those of the parent process. */
+/**
+ * Begins to count losses. Losses that are in the ledger already, and those of a program that executed this one, are
+ * those of the parent process.
+ */
 void losses_begin(void);
 
 /** Remembers which file standard error is at the start. The report goes to that file only. */

@@ -31,7 +31,7 @@ enum on_loss {
 #define VARIABLE_NO_CHILDREN "MMAPGUARD_RUN_NO_CHILDREN"
 /**
  * Environment variable that is set when a program that has lost bytes executes another one. That one must then end with
- * the exit status for a loss.
+ * the exit status for a loss. The value is the id of the process, so that no other process takes it for its own.
  */
 #define VARIABLE_LOST "MMAPGUARD_RUN_LOST"
 /** Environment variable of the loader: the objects to load first, separated by spaces or colons. */

@@ -209,6 +209,20 @@ def test_what_is_executed_answers_for_what_was_lost_before(how: str, tmp_path: P
     assert (ended.code, losses(ended.errors)) == (0, [the_loss(tmp_path)]), str(ended)
 
 
+def test_only_what_is_executed_answers_for_it(tmp_path: Path) -> None:
+    ended = run_victim("lose", "execv", "fork", "query", folder=tmp_path)
+    assert (ended.code, ended.lines) == (LOST, [LEFT_LINE, "default", "child exited 0"]), str(ended)
+    ended = run_victim("lose", "execv", "fork", "execv", "query", folder=tmp_path)
+    assert (ended.code, ended.lines) == (LOST, [LEFT_LINE, "default", "child exited 0"]), str(ended)
+    assert ended.errors.count("lost by the program that executed this one") == 1, str(ended)
+
+
+def test_a_variable_that_another_process_left_is_no_loss(tmp_path: Path) -> None:
+    variable = f"MMAPGUARD_RUN_LOST={os.getpid()}"  # as a program without the guard hands it down
+    ended = run(*guarded("env", variable, victim(), "query"), folder=tmp_path)
+    assert (ended.code, ended.lines, ended.errors) == (0, ["default"], ""), str(ended)
+
+
 def test_an_execve_that_fails_changes_nothing(tmp_path: Path) -> None:
     ended = run_victim("lose", "ignore", "exec-nothing", "query", "lose", folder=tmp_path)
     assert (ended.code, ended.lines) == (LOST, [LEFT_LINE, "default", "ignored", LEFT_LINE]), str(ended)
