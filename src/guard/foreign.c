@@ -70,11 +70,13 @@ is_missing(uintptr_t address)
 
 /*
  * Returns true when the area shows a file that can be cut and holds no code, as far as the kernel's description tells.
+ * Where the area cannot be read, the kernel does not tell which pages are missing.
  */
 static bool
 is_in_scope(const struct map_area *area, const char *path, uint32_t flags)
 {
-    if (area->inode == 0 || path[0] != '/' || (area->access & MAP_ACCESS_EXECUTE) != 0)
+    if (area->inode == 0 || path[0] != '/' ||
+        (area->access & (MAP_ACCESS_READ | MAP_ACCESS_EXECUTE)) != MAP_ACCESS_READ)
         return false;
     if (area->is_shared && (area->access & MAP_ACCESS_WRITE) != 0 && !(flags & MMG_PROCESS_SHARED_WRITABLE))
         return false;
@@ -272,6 +274,8 @@ judge(struct foreign *f, uint32_t flags, size_t poisoned)
     enum file_medium medium;
     uintptr_t end, tail;
 
+    if (f->area.access == 0)
+        return VERDICT_RETRY; /* the owner has forbidden every access since the fault, and shall see that */
     if (!is_in_scope(&f->area, f->scratch->path, flags) || !look_at_file(f, &medium))
         return VERDICT_PASS_ON;
     /* Pages of a program or a library are not replaced. The code of a library is nearly always mapped beside its data,

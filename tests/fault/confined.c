@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "foreign.h"
@@ -206,6 +207,45 @@ without_the_query_the_list_is_read(void)
     }
 }
 
+/* ---------------------------------------------------------------------------------------------- no descriptor left -- */
+
+static void
+lose_without_descriptors(void *argument)
+{
+    const bool may_raise = *(const bool *)argument;
+    struct rlimit limit;
+    signal(SIGBUS, SIG_DFL);
+    uint8_t *bytes = map_and_cut();
+    REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_FILES, 0), MMG_OK);
+    const uint64_t mark = ledger_mark();
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_max > 32);
+    limit.rlim_cur = 32;
+    limit.rlim_max = may_raise ? limit.rlim_max : 32;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    while (dup(STDERR_FILENO) >= 0) {
+    }
+    CHECK(touch(bytes, whole() - 1) == 0);
+    ledger_has_one(mark, MMG_E_TRUNCATED, check_path("confined"), 3 * check_page() + 5, whole() - 3 * check_page() - 5);
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    CHECK_U64(limit.rlim_cur, 32);
+    check_child_end();
+}
+
+static void
+without_a_descriptor_the_hard_limit_decides(void)
+{
+    bool may_raise = true;
+    if (may_run(false)) {
+        check_file("confined", whole());
+        CHECK_KILLED(check_child(plain_reader, NULL), SIGBUS);
+        check_file("confined", whole());
+        CHECK_EXITED(check_child(lose_without_descriptors, &may_raise));
+        may_raise = false;
+        check_file("confined", whole());
+        CHECK_KILLED(check_child(lose_without_descriptors, &may_raise), SIGBUS);
+    }
+}
+
 /* ------------------------------------------------------------------------------------------------- a long list -- */
 
 enum {
@@ -295,6 +335,7 @@ static const struct check_case cases[] = {
     {"without mmap(2) a fault is passed on", without_mmap_a_fault_is_passed_on, 0},
     {"without ioctl(2) the list is read", without_ioctl_the_list_is_read, 0},
     {"without the query the list is read", without_the_query_the_list_is_read, 0},
+    {"without a descriptor the hard limit decides", without_a_descriptor_the_hard_limit_decides, 0},
     {"a list of 60 000 mappings needs no stack", a_list_of_60_000_mappings_needs_no_stack, CHECK_ONCE},
 };
 

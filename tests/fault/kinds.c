@@ -205,6 +205,51 @@ a_memfd_is_adopted_with_its_descriptor(void)
     close(descriptor);
 }
 
+/* ---------------------------------------------------------------------------------------------- not to be read -- */
+
+static void
+cut_a_mapping_for_writing_only(void *how)
+{
+    const char *path = check_file("written", whole());
+    uint8_t *bytes = foreign_map(path, PROT_WRITE, MAP_PRIVATE, whole(), 0);
+    guard(*(enum guarding *)how);
+    check_truncate(path, check_page());
+    REQUIRE(unlink(path) == 0);
+    *(volatile uint8_t *)(bytes + 5 * check_page()) = 42;
+}
+
+/** The kernel does not say which pages of such a mapping are missing. None is taken from the owner. */
+static void
+a_mapping_that_cannot_be_read_is_left_alone(void)
+{
+    if (foreign_is_unsupported()) {
+        return;
+    }
+    if (check_under_qemu()) {
+        check_skip("qemu lets what can be written be read as well");
+        return;
+    }
+    is_killed_in_each_way(cut_a_mapping_for_writing_only);
+    const char *path = check_file("written", whole());
+    uint8_t *bytes = foreign_map(path, PROT_WRITE, MAP_PRIVATE, whole(), 0);
+    siginfo_t info = check_fault(bytes + 5 * check_page());
+    *bytes = 42;
+    check_truncate(path, check_page());
+    REQUIRE(unlink(path) == 0);
+    REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_FILES, 0), MMG_OK);
+    const uint64_t mark = ledger_mark();
+    CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
+    /* An owner who forbids every access while the handler runs gets a SIGSEGV from the next one. */
+    REQUIRE(mprotect(bytes, whole(), PROT_NONE) == 0);
+    CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 1);
+    CHECK_U64(ledger_mark(), mark);
+    REQUIRE(mprotect(bytes, check_page(), PROT_READ) == 0);
+    CHECK_U64(*bytes, 42);
+    CHECK(check_is_pattern(bytes + 1, 1, check_page() - 1));
+    REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_NONE, 0), MMG_OK);
+    REQUIRE(munmap(bytes, whole()) == 0);
+}
+
 /* ----------------------------------------------------------------------------------------------------- userfaultfd -- */
 
 /** By the system call, since C libraries declare the request of ioctl(2) with different types. */
@@ -352,6 +397,7 @@ static const struct check_case cases[] = {
     {"a device is left alone", a_device_is_left_alone, 0},
     {"a memfd is passed on", a_memfd_is_passed_on, 0},
     {"a memfd is adopted with its descriptor", a_memfd_is_adopted_with_its_descriptor, 0},
+    {"a mapping that cannot be read is left alone", a_mapping_that_cannot_be_read_is_left_alone, 0},
     {"ranges of userfaultfd are passed on", ranges_of_userfaultfd_are_passed_on, CHECK_ONCE},
     {"a memory error costs its page", a_memory_error_costs_its_page, 0},
 };

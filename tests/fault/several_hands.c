@@ -4,6 +4,7 @@
  * mapping belongs to the file until its owner writes to it. A loss that is found in one way is known in every way, and the
  * owner's own bytes stay.
  */
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -219,12 +220,80 @@ a_width_that_cannot_be(void)
     REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_NONE, 0), MMG_OK);
 }
 
+/* ------------------------------------------------------------------------------------------------- system calls -- */
+
+/** The kernel reads the bytes, with the guard and without it: no signal is raised, and nothing is recorded. */
+static void
+write_lost_pages(void *is_guarded)
+{
+    const uint64_t page = check_page();
+    const char *path = check_file("written", whole());
+    uint8_t *bytes = foreign_map(path, PROT_READ, MAP_PRIVATE, whole(), 0);
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    signal(SIGBUS, SIG_DFL);
+    if (*(const bool *)is_guarded) {
+        REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_FILES, 0), MMG_OK);
+    }
+    const uint64_t mark = ledger_mark();
+    check_truncate(path, page);
+    CHECK_I64(write(ends[1], bytes, 2 * page), (int64_t)page);
+    CHECK(write(ends[1], bytes + page, page) == -1 && errno == EFAULT);
+    CHECK_U64(ledger_mark(), mark);
+    if (*(const bool *)is_guarded) {
+        CHECK(touch(bytes, whole() - 1) == 0);
+        ledger_has_one(mark, MMG_E_TRUNCATED, path, page, whole() - page);
+        CHECK_I64(write(ends[1], bytes + page, page), (int64_t)page);
+    }
+    check_child_end();
+}
+
+static void
+a_system_call_tells_its_caller_of_a_loss(void)
+{
+    if (foreign_is_unsupported()) {
+        return;
+    }
+    if (check_under_valgrind() || check_under_qemu()) {
+        check_skip("valgrind and qemu look at the bytes before the kernel does");
+        return;
+    }
+    for (int guarded = 0; guarded < 2; guarded++) {
+        bool is_guarded = guarded != 0;
+        CHECK_EXITED(check_child(write_lost_pages, &is_guarded));
+    }
+}
+
+static void
+zeros_stay_when_the_file_grows(void)
+{
+    const uint64_t page = check_page();
+    if (foreign_is_unsupported()) {
+        return;
+    }
+    const char *path = check_file("grown", whole());
+    uint8_t *bytes = foreign_map(path, PROT_READ, MAP_SHARED, whole(), 0);
+    REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_FILES, 0), MMG_OK);
+    check_truncate(path, page);
+    CHECK(touch(bytes, whole() - 1) == 0);
+    check_file("grown", whole());
+    CHECK(check_is_pattern(bytes, 0, page));
+    CHECK(check_is_zero(bytes + page, whole() - page));
+    REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_NONE, 0), MMG_OK);
+    if (!check_under_valgrind() && !check_under_qemu()) { /* they move memory by rules of their own */
+        CHECK(mremap(bytes, whole(), 2 * whole(), MREMAP_MAYMOVE) == MAP_FAILED && errno == EFAULT);
+    }
+    REQUIRE(munmap(bytes, whole()) == 0);
+}
+
 static const struct check_case cases[] = {
     {"a region in a foreign mapping hears of its loss", a_region_in_a_foreign_mapping, 0},
     {"two regions of one mapping hear of one loss", two_regions_of_one_mapping, 0},
     {"a region of the bytes of a region hears of its loss", a_region_of_the_bytes_of_a_region, 0},
     {"a wide memory error leaves what the owner wrote", a_wide_error_leaves_what_the_owner_wrote, 0},
     {"a memory error of an impossible width does no harm", a_width_that_cannot_be, 0},
+    {"a system call tells its caller of a loss", a_system_call_tells_its_caller_of_a_loss, 0},
+    {"zeros stay when the file grows", zeros_stay_when_the_file_grows, 0},
 };
 
 CHECK_MAIN(cases)
