@@ -338,6 +338,33 @@ def test_losses_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     assert record.loss.offset == mmap.PAGESIZE  # type: ignore[attr-defined]
 
 
+def test_a_log_that_fails_once_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    failed, passed = threading.Event(), threading.Event()
+
+    def fail_once(record: logging.LogRecord) -> bool:
+        (passed if failed.is_set() else failed).set()
+        if not passed.is_set():
+            raise RuntimeError("no room is left for the log")
+        return True
+
+    logger = logging.getLogger("mmapguard.test")
+    logger.addFilter(fail_once)
+    views = {name: mapped(tmp_path / name) for name in ("first", "second")}
+    watching = mmapguard.log_losses(logger, every=0.01)
+    guard = mmapguard.guard_process().start()
+    try:
+        lose(views["first"], tmp_path / "first")
+        assert failed.wait(DEADLINE)
+        lose(views["second"], tmp_path / "second")
+        assert passed.wait(DEADLINE)
+    finally:
+        guard.stop()
+        watching.stop()
+        logger.removeFilter(fail_once)
+    (record,) = [record for record in caplog.records if record.name == logger.name]
+    assert repr(str(tmp_path / "second")) in record.message
+
+
 LOGGING = """
 import logging, mmap, os, sys, mmapguard
 logging.basicConfig(format="%(levelname)s %(message)s")
@@ -383,15 +410,64 @@ def test_after(tmp_path):
 """
 
 
-def test_the_plugin_fails_the_test_that_loses_bytes(tmp_path: Path) -> None:
+FIXTURES = """
+import pathlib, tempfile
+from test_it import lose
+import pytest
+
+lose(pathlib.Path(tempfile.mkdtemp(dir=pathlib.Path(__file__).parent)) / "imported")
+
+@pytest.fixture
+def lost(tmp_path):
+    lose(tmp_path / "file")
+
+@pytest.fixture
+def lost_at_the_end(tmp_path):
+    yield
+    lose(tmp_path / "file")
+
+@pytest.mark.loses_bytes
+def test_may_lose(lost, lost_at_the_end):
+    pass
+
+def test_set_up(lost):
+    pass
+
+def test_torn_down(lost_at_the_end):
+    pass
+"""
+
+
+def run_with_plugin(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest with the plugin on the files of a folder."""
     (tmp_path / "test_it.py").write_text(PLUGIN)
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -p mmapguard.pytest_plugin --strict-markers\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", tmp_path],
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *words, tmp_path],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=DEADLINE,
     )
+
+
+def test_the_plugin_fails_the_test_that_loses_bytes(tmp_path: Path) -> None:
+    done = run_with_plugin(tmp_path)
     assert done.returncode == 1, done
     assert "1 failed, 2 passed" in done.stdout and "TruncatedError" in done.stdout
+    assert "outside of the tests" not in done.stdout
+
+
+def test_the_plugin_tells_of_losses_in_fixtures_and_outside_of_tests(tmp_path: Path) -> None:
+    (tmp_path / "test_more.py").write_text(FIXTURES)
+    done = run_with_plugin(tmp_path, "-k", "set_up or torn_down or may_lose")
+    assert done.returncode == 1, done
+    assert "3 passed" in done.stdout and "2 errors" in done.stdout, done.stdout
+    assert (
+        "ERROR at setup of test_set_up" in done.stdout
+        and "ERROR at teardown of test_torn_down" in done.stdout
+    )
+    assert done.stdout.count("/imported'") == 1, done.stdout
+    done = run_with_plugin(tmp_path, "-k", "may_lose")
+    assert done.returncode == 1, done
+    assert "2 passed" in done.stdout and "lost outside of the tests" in done.stdout, done.stdout

@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 import time
+import traceback
 from typing import Final
 
 from . import _mmapguard as native
@@ -60,7 +61,12 @@ class LossLog:
     def _watch(self) -> None:
         ended = self._ended
         while not ended.wait(self._every):
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                # A handler or filter of the host has failed. The next loss shall be logged all the same.
+                if logging.raiseExceptions:
+                    traceback.print_exc()
 
     def _go_on_in_child(self) -> None:
         """Start the thread again in a forked child, which has only the thread that forked."""
@@ -111,6 +117,6 @@ def log_losses(
         watching = mmapguard.log_losses()
         mmapguard.guard_process().start()
     """
-    if every <= 0:
+    if not every > 0:
         raise ValueError("every must be positive")
     return LossLog(logger or _LOGGER, level, every)
