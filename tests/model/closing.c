@@ -33,15 +33,9 @@ static struct {
 _Atomic uint32_t mmgi_registry_lossy;
 static _Atomic uint32_t mark = 7;
 _Atomic(_Atomic uint32_t *) mmgi_fork_mark_place = &mark;
-static _Alignas(64) unsigned char memory[4][sizeof(struct entry) << TABLE_CHUNK_BITS];
-static unsigned memory_taken;
-
-unsigned char *
-mmgi_map_memory(size_t length, size_t *size)
-{
-    *size = length;
-    return memory_taken < 4 && length <= sizeof memory[0] ? memory[memory_taken++] : NULL;
-}
+#define TABLES 4
+#define LARGEST_ENTRY struct entry
+#include "tables.h"
 
 void
 mmgi_clock_sleep_ns(int64_t duration_ns)
@@ -73,7 +67,6 @@ mmgi_thread_yield(void)
 void mmgi_addr_index_add(uint32_t n, uintptr_t s, size_t l, uint32_t m) { (void)n, (void)s, (void)l, (void)m; }
 uint32_t mmgi_addr_index_find(uintptr_t address) { (void)address; return 0; }
 int mmgi_file_status_if(int fd, uint64_t d, uint64_t i, struct file_status *s) { (void)fd, (void)d, (void)i, (void)s; return 0; }
-void mmgi_map_memory_release(unsigned char *start, size_t length) { (void)start, (void)length; }
 int mmgi_process_id(void) { return 1; }
 bool mmgi_thread_has_barrier(void) { return true; }
 void mmgi_thread_barrier(void) {}
@@ -89,15 +82,6 @@ place_destroy(struct handle_object *object)
     (void)object;
     mmgi_registry_remove(place.number);
     atomic_store(&place.is_mapped, 0);
-}
-
-static void
-table_begin(struct table *table, const struct table_shape *shape)
-{
-    mmgi_table_reserve(table, shape, 0);
-    memset(table->chunk[0], 0, (size_t)USED_ENTRIES * shape->entry_size);
-    table->free_head = 0;
-    table->high_water = 0;
 }
 
 static void

@@ -48,22 +48,9 @@ static struct pinned cells[PIN_CELLS]; /* pins that are there from the beginning
 
 /* ------------------------------------------------------------------------------- what src/ needs of the system -- */
 
-static _Alignas(64) unsigned char memory[2][sizeof(struct slot) << TABLE_CHUNK_BITS];
-static unsigned memory_taken;
-
-unsigned char *
-mmgi_map_memory(size_t length, size_t *size)
-{
-    *size = length;
-    return memory_taken < 2 && length <= sizeof memory[0] ? memory[memory_taken++] : NULL;
-}
-
-void
-mmgi_map_memory_release(unsigned char *start, size_t length)
-{
-    (void)start;
-    (void)length;
-}
+#define TABLES 2
+#define LARGEST_ENTRY struct slot
+#include "tables.h"
 
 void
 mmgi_thread_yield(void)
@@ -114,15 +101,6 @@ thing_issue(struct thing *thing)
     atomic_store(&thing->is_alive, 1);
     thing->holders = 0;
     MODEL_REQUIRE(mmgi_handle_issue(&thing->object, &thing->handle) == MMG_OK);
-}
-
-static void
-table_begin(struct table *table, const struct table_shape *shape)
-{
-    mmgi_table_reserve(table, shape, 0);
-    memset(table->chunk[0], 0, (size_t)USED_ENTRIES * shape->entry_size);
-    table->free_head = 0;
-    table->high_water = 0;
 }
 
 /* The first thing has a handle, in a process that has no other. */

@@ -28,22 +28,9 @@ static struct place places[2];
 _Atomic uint32_t mmgi_registry_lossy;
 static _Atomic uint32_t mark = 7;
 _Atomic(_Atomic uint32_t *) mmgi_fork_mark_place = &mark;
-static _Alignas(64) unsigned char memory[2][sizeof(struct entry) << TABLE_CHUNK_BITS];
-static unsigned memory_taken;
-
-unsigned char *
-mmgi_map_memory(size_t length, size_t *size)
-{
-    *size = length;
-    return memory_taken < 2 && length <= sizeof memory[0] ? memory[memory_taken++] : NULL;
-}
-
-void
-mmgi_map_memory_release(unsigned char *start, size_t length)
-{
-    (void)start;
-    (void)length;
-}
+#define TABLES 2
+#define LARGEST_ENTRY struct entry
+#include "tables.h"
 
 int
 mmgi_process_id(void)
@@ -111,12 +98,8 @@ place_unmap(struct place *place)
 static void
 begin(void)
 {
-    mmgi_table_reserve(&mmgi_registry_ranges, &range_shape, 0);
-    mmgi_table_reserve(&mmgi_registry_entries, &entry_shape, 0);
-    memset(memory[0], 0, USED_ENTRIES * sizeof(struct range));
-    memset(memory[1], 0, USED_ENTRIES * sizeof(struct entry));
-    mmgi_registry_ranges.free_head = mmgi_registry_entries.free_head = 0;
-    mmgi_registry_ranges.high_water = mmgi_registry_entries.high_water = 0;
+    table_begin(&mmgi_registry_ranges, &range_shape);
+    table_begin(&mmgi_registry_entries, &entry_shape);
     mmgi_registry_lossy = 0;
     memset(places, 0, sizeof places);
     for (unsigned i = 0; i < 2; i++)
