@@ -12,6 +12,37 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+/* The two registers of the interrupted code, by the names that a processor has for them in the context of a signal. */
+#if defined(__x86_64__)
+#define STACK_POINTER gregs[REG_RSP]
+#define NEXT_INSTRUCTION gregs[REG_RIP]
+#elif defined(__i386__)
+#define STACK_POINTER gregs[REG_ESP]
+#define NEXT_INSTRUCTION gregs[REG_EIP]
+#elif defined(__aarch64__)
+#define STACK_POINTER sp
+#define NEXT_INSTRUCTION pc
+#elif defined(__arm__)
+#define STACK_POINTER arm_sp
+#define NEXT_INSTRUCTION arm_pc
+#elif defined(__riscv)
+#define STACK_POINTER __gregs[2]
+#define NEXT_INSTRUCTION __gregs[0]
+#elif defined(__s390x__)
+#define STACK_POINTER gregs[15]
+#define NEXT_INSTRUCTION psw.addr
+#elif defined(__powerpc64__)
+#define STACK_POINTER gp_regs[1]
+#define NEXT_INSTRUCTION gp_regs[32]
+#endif
+
+/* Returns a register of a context; 0 where there is no context, or the processor is unknown. */
+#ifdef STACK_POINTER
+#define REGISTER(context, name) ((context) == NULL ? 0 : (uintptr_t)((const ucontext_t *)(context))->uc_mcontext.name)
+#else
+#define REGISTER(context, name) ((void)(context), (uintptr_t)0)
+#endif
+
 #define MASK_SIZE ((size_t)8) /* the size of a set of signals in bytes, an argument of rt_sigprocmask(2) */
 
 /*
@@ -78,53 +109,13 @@ mmgi_signal_delivery(void *context, uintptr_t fresh)
 uintptr_t
 mmgi_signal_stack_pointer(const void *context)
 {
-    const ucontext_t *machine = context;
-
-    if (machine == NULL)
-        return 0;
-#if defined(__x86_64__)
-    return (uintptr_t)machine->uc_mcontext.gregs[REG_RSP];
-#elif defined(__i386__)
-    return (uintptr_t)machine->uc_mcontext.gregs[REG_ESP];
-#elif defined(__aarch64__)
-    return (uintptr_t)machine->uc_mcontext.sp;
-#elif defined(__arm__)
-    return (uintptr_t)machine->uc_mcontext.arm_sp;
-#elif defined(__riscv)
-    return (uintptr_t)machine->uc_mcontext.__gregs[2];
-#elif defined(__s390x__)
-    return (uintptr_t)machine->uc_mcontext.gregs[15];
-#elif defined(__powerpc64__)
-    return (uintptr_t)machine->uc_mcontext.gp_regs[1];
-#else
-    return 0;
-#endif
+    return REGISTER(context, STACK_POINTER);
 }
 
 uintptr_t
 mmgi_signal_next_instruction(const void *context)
 {
-    const ucontext_t *machine = context;
-
-    if (machine == NULL)
-        return 0;
-#if defined(__x86_64__)
-    return (uintptr_t)machine->uc_mcontext.gregs[REG_RIP];
-#elif defined(__i386__)
-    return (uintptr_t)machine->uc_mcontext.gregs[REG_EIP];
-#elif defined(__aarch64__)
-    return (uintptr_t)machine->uc_mcontext.pc;
-#elif defined(__arm__)
-    return (uintptr_t)machine->uc_mcontext.arm_pc;
-#elif defined(__riscv)
-    return (uintptr_t)machine->uc_mcontext.__gregs[0];
-#elif defined(__s390x__)
-    return (uintptr_t)machine->uc_mcontext.psw.addr;
-#elif defined(__powerpc64__)
-    return (uintptr_t)machine->uc_mcontext.gp_regs[32];
-#else
-    return 0;
-#endif
+    return REGISTER(context, NEXT_INSTRUCTION);
 }
 
 /* Sanitizers must not check this read: the word may be in a stack frame that has ended, or between two variables. */
