@@ -153,3 +153,10 @@ mmgl_push_identity(lua_State *L, uint64_t value)
     snprintf(digits, sizeof digits, "%" PRIu64, value);
     lua_pushstring(L, digits);
 }
+
+void
+mmgl_set_identity(lua_State *L, const char *key, uint64_t value)
+{
+    mmgl_push_identity(L, value);
+    lua_setfield(L, -2, key);
+}

@@ -76,4 +76,7 @@ void mmgl_set_integer(lua_State *L, const char *key, int64_t value);
  */
 void mmgl_push_identity(lua_State *L, uint64_t value);
 
+/** Sets a field of the table at the top of the stack to such an integer. */
+void mmgl_set_identity(lua_State *L, const char *key, uint64_t value);
+
 #endif

@@ -40,13 +40,6 @@ mark_now(lua_State *L)
     return mark;
 }
 
-static void
-set_identity(lua_State *L, const char *key, uint64_t value)
-{
-    mmgl_push_identity(L, value);
-    lua_setfield(L, -2, key);
-}
-
 /* Pushes a record as a table. */
 static void
 push_loss(lua_State *L, const mmg_loss *loss)
@@ -61,11 +54,11 @@ push_loss(lua_State *L, const mmg_loss *loss)
         lua_pushstring(L, loss->path);
         lua_setfield(L, -2, "path");
     }
-    set_identity(L, "offset", loss->offset);
-    set_identity(L, "length", loss->length);
-    set_identity(L, "device", loss->device);
-    set_identity(L, "inode", loss->inode);
-    set_identity(L, "address", loss->address);
+    mmgl_set_identity(L, "offset", loss->offset);
+    mmgl_set_identity(L, "length", loss->length);
+    mmgl_set_identity(L, "device", loss->device);
+    mmgl_set_identity(L, "inode", loss->inode);
+    mmgl_set_identity(L, "address", loss->address);
     mmgl_set_integer(L, "time_ns", loss->time_ns);
     mmgl_set_integer(L, "thread", (int64_t)loss->thread);
 }

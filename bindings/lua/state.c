@@ -86,13 +86,6 @@ set_words(lua_State *L, uint32_t vocabulary, const uint32_t *bits, size_t count,
         }
 }
 
-static void
-set_count(lua_State *L, const char *key, uint64_t value)
-{
-    mmgl_push_identity(L, value);
-    lua_setfield(L, -2, key);
-}
-
 /* Removes a field from the table at the top of the stack, whose number means that there is nothing to report. */
 static void
 set_nothing(lua_State *L, const char *key)
@@ -128,8 +121,8 @@ set_means_order(lua_State *L, uint64_t order)
 }
 
 /* One macro for each type of a member: the call that puts the member into the table. */
-#define SET_uint32_t(name) set_count(L, #name, info.name)
-#define SET_uint64_t(name) set_count(L, #name, info.name)
+#define SET_uint32_t(name) mmgl_set_identity(L, #name, info.name)
+#define SET_uint64_t(name) mmgl_set_identity(L, #name, info.name)
 #define SET_int32_t(name) mmgl_set_integer(L, #name, info.name)
 #define SET_int64_t(name) mmgl_set_integer(L, #name, info.name)
 #define SET_mmg_status(name) set_string(L, #name, mmg_status_name(info.name))

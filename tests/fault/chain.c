@@ -66,9 +66,7 @@ visit_all(int count, enum way way)
         if (way == BY_RAISE && number + 1 < count) {
             continue; /* a handler that restores the action that it found has only one signal */
         }
-        forget();
-        raise(SIGBUS);
-        CHECK_I64(first_seen, 1);
+        raise_to_the_first();
         for (int below = 0; below <= number; below++) {
             CHECK_I64(hosts[below].seen, 1);
         }
@@ -275,6 +273,14 @@ lose_of_copy(void)
     CHECK_STATUS(copy.unmap(), MMG_E_TRUNCATED);
 }
 
+/** Checks that neither copy knows of a handler of the host on top of it. */
+static void
+both_are_on_top(void)
+{
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+    CHECK_I64(copy.guard_state(), MMG_GUARD_TOP);
+}
+
 /**
  * Both copies must contain their own faults, pass other signals on, and not go on top of each other again and again.
  */
@@ -291,11 +297,8 @@ live_together(bool copy_first)
             lose();
             lose_of_copy();
         }
-        CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
-        CHECK_I64(copy.guard_state(), MMG_GUARD_TOP);
-        forget();
-        raise(SIGBUS);
-        CHECK_I64(first_seen, 1);
+        both_are_on_top();
+        raise_to_the_first();
     }
 }
 
@@ -322,12 +325,9 @@ CHECK_IN_A_CHILD(two_copies_with_a_handler_between_that_keeps_everything)
     for (int round = 0; round < 100; round++) {
         lose();
         lose_of_copy();
-        CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
-        CHECK_I64(copy.guard_state(), MMG_GUARD_TOP);
+        both_are_on_top();
     }
-    forget();
-    raise(SIGBUS);
-    CHECK_I64(first_seen, 1);
+    raise_to_the_first();
 }
 
 static const struct check_case cases[] = {

@@ -71,13 +71,22 @@ install_first(void)
     REQUIRE(sigaction(SIGBUS, &action, NULL) == 0);
 }
 
-void
+/** Sets all counts of signals to 0. */
+static void
 forget(void)
 {
     first_seen = 0;
     for (int number = 0; number < HOSTS; number++) {
         hosts[number].seen = 0;
     }
+}
+
+void
+raise_to_the_first(void)
+{
+    forget();
+    raise(SIGBUS);
+    CHECK_I64(first_seen, 1);
 }
 
 void

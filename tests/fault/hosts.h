@@ -41,8 +41,8 @@ void install_host(int number, enum way way);
 /** Installs the lowest handler. */
 void install_first(void);
 
-/** Sets all counts of signals to 0. */
-void forget(void);
+/** Raises SIGBUS, and checks that the signal comes to the lowest handler once. */
+void raise_to_the_first(void);
 
 /** Loses a page of a region of the library, and checks that the loss is contained. */
 void lose(void);
