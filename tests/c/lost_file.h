@@ -33,4 +33,12 @@ touch(const volatile uint8_t *bytes, uint64_t size)
     return sum;
 }
 
+/** Opens the file as a mapping. */
+static inline mmg_handle
+open_mapped(void)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    return check_open(file, &options);
+}
+
 #endif

@@ -27,10 +27,8 @@ static void
 guarded_reader(void *unused)
 {
     (void)unused;
-    mmg_options options = check_backing(MMG_BACKING_MAP);
-    mmg_handle handle = check_open(file, &options);
-    mmg_span span = MMG_SPAN_INIT;
-    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    mmg_handle handle = open_mapped();
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     check_truncate(file, 3 * page);
     touch(span.data, span.size);
     CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
@@ -55,13 +53,11 @@ the_lost_tail_reads_as_zeroes_and_costs_one_signal(void)
         uint64_t bytes;
     } cuts[] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}, {5, 4095}, {PAGES - 2, 17}, {PAGES - 1, 0}};
     for (size_t index = 0; index < sizeof cuts / sizeof *cuts; index++) {
-        mmg_options options = check_backing(MMG_BACKING_MAP);
-        mmg_span span = MMG_SPAN_INIT;
         make_file();
         uint64_t cut = cuts[index].pages * page + cuts[index].bytes;
-        mmg_handle handle = check_open(file, &options);
+        mmg_handle handle = open_mapped();
         mmg_stats before = check_stats();
-        REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+        mmg_span span = check_pin(handle, 0, MMG_TO_END);
         check_truncate(file, cut);
         CHECK(check_is_pattern(span.data, 0, cut));
         CHECK(check_is_zero(span.data + cut, span.size - cut));
@@ -101,10 +97,8 @@ static void
 a_truncation_inside_the_last_page_never_faults_and_is_reported(void)
 {
     make_file();
-    mmg_options options = check_backing(MMG_BACKING_MAP);
-    mmg_span span = MMG_SPAN_INIT;
-    mmg_handle handle = check_open(file, &options);
-    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    mmg_handle handle = open_mapped();
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     check_truncate(file, PAGES * page - 10);
     CHECK(check_is_zero(span.data + span.size - 10, 10));
     CHECK_U64(check_info(handle).faults, 0);
@@ -121,13 +115,12 @@ static void
 unpin_reports_the_losses_inside_its_span_only(void)
 {
     make_file();
-    mmg_options options = check_backing(MMG_BACKING_MAP);
     mmg_span head = MMG_SPAN_INIT;
     mmg_span edge = MMG_SPAN_INIT;
     mmg_span over = MMG_SPAN_INIT;
     mmg_span tail = MMG_SPAN_INIT;
     mmg_span empty = MMG_SPAN_INIT;
-    mmg_handle handle = check_open(file, &options);
+    mmg_handle handle = open_mapped();
     REQUIRE_STATUS(mmg_pin(handle, 0, page, &head), MMG_OK);
     REQUIRE_STATUS(mmg_pin(handle, 0, 10 * page + 5, &edge), MMG_OK);
     REQUIRE_STATUS(mmg_pin(handle, 0, 10 * page + 6, &over), MMG_OK);
@@ -149,10 +142,8 @@ static void
 a_loss_is_reported_by_unpin_after_the_close(void)
 {
     make_file();
-    mmg_options options = check_backing(MMG_BACKING_MAP);
-    mmg_span span = MMG_SPAN_INIT;
-    mmg_handle handle = check_open(file, &options);
-    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    mmg_handle handle = open_mapped();
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
     check_truncate(file, page);
     touch(span.data, span.size);
@@ -164,10 +155,9 @@ static void
 what_is_known_to_be_lost_cannot_be_pinned(void)
 {
     make_file();
-    mmg_options options = check_backing(MMG_BACKING_MAP);
     mmg_span span = MMG_SPAN_INIT;
     uint64_t position = 0;
-    mmg_handle handle = check_open(file, &options);
+    mmg_handle handle = open_mapped();
     check_truncate(file, 10 * page + 5);
     CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
     CHECK_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_E_TRUNCATED);
@@ -208,10 +198,8 @@ static void
 a_second_truncation_is_contained_as_the_first(void)
 {
     make_file();
-    mmg_options options = check_backing(MMG_BACKING_MAP);
-    mmg_span span = MMG_SPAN_INIT;
-    mmg_handle handle = check_open(file, &options);
-    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    mmg_handle handle = open_mapped();
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     check_truncate(file, 40 * page);
     touch(span.data, span.size);
     check_truncate(file, 20 * page);

@@ -41,8 +41,7 @@ static void
 foreign_reader(void *unused)
 {
     (void)unused;
-    mmg_options options = check_backing(MMG_BACKING_MAP);
-    mmg_handle handle = check_open(file, &options);
+    mmg_handle handle = open_mapped();
     CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
     REQUIRE(check_failures() == 0);
     int descriptor = open(file, O_RDONLY | O_CLOEXEC);
@@ -63,8 +62,7 @@ a_fault_in_somebody_elses_mapping_still_kills(void)
 static void
 sender(void *sent)
 {
-    mmg_options options = check_backing(MMG_BACKING_MAP);
-    check_open(file, &options);
+    open_mapped();
     if (*(int *)sent == 0) {
         raise(SIGBUS);
     } else {
@@ -92,10 +90,8 @@ the_hook_for_hosts_takes_only_faults_in_regions(void)
     info.si_addr = NULL;
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
     make_file();
-    mmg_options options = check_backing(MMG_BACKING_MAP);
-    mmg_span span = MMG_SPAN_INIT;
-    mmg_handle handle = check_open(file, &options);
-    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    mmg_handle handle = open_mapped();
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
     info.si_addr = (void *)(uintptr_t)span.data;
     CHECK_I64(mmg_handle_fault(SIGSEGV, &info, NULL), 0);
     info.si_code = SI_USER;
@@ -130,8 +126,7 @@ displace(void *unused)
     const struct sigaction theirs = {.sa_handler = ignore_bus};
     struct sigaction before;
     (void)unused;
-    mmg_options options = check_backing(MMG_BACKING_MAP);
-    mmg_handle handle = check_open(file, &options);
+    mmg_handle handle = open_mapped();
     CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
     REQUIRE(sigaction(SIGBUS, &theirs, &before) == 0);
     CHECK((before.sa_flags & SA_SIGINFO) != 0 && (before.sa_flags & SA_ONSTACK) != 0);
@@ -178,11 +173,9 @@ threads_may_fault_on_the_same_page_at_once(void)
 {
     for (uint64_t round = 0; round < check_scaled(100); round++) {
         pthread_t threads[TOUCHERS];
-        mmg_options options = check_backing(MMG_BACKING_MAP);
-        mmg_span span = MMG_SPAN_INIT;
         make_file();
-        mmg_handle handle = check_open(file, &options);
-        REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+        mmg_handle handle = open_mapped();
+        mmg_span span = check_pin(handle, 0, MMG_TO_END);
         check_truncate(file, page);
         shared.data = span.data;
         REQUIRE(pthread_barrier_init(&shared.start, NULL, TOUCHERS) == 0);
