@@ -28,7 +28,8 @@
  *    They share each lock, which ends when both have closed the handle. A pin of a thread that the child does not have
  *    keeps its region mapped in the child.
  *  - *Pins*: a call on a handle pins the region while it runs. From the ninth pin of a handle on, a pin may need memory. If
- *    there is none, the call returns `MMG_E_NO_MEMORY`.
+ *    there is none, the call returns `MMG_E_NO_MEMORY`. If another thread closes the handle meanwhile, the last call to
+ *    return ends the region. That call then blocks as mmg_close() does, and is not signal-safe.
  *  - *Blocking*: a call waits for a disk, a file system or another thread only if its comment has a paragraph "Blocks".
  *  - *Hand-over*: where a lease upholds STABLE (MMG_MEANS_LEASE), a thread of the library copies the bytes when another
  *    program wants to write to the file. At the end that thread puts the copy in place and gives the lease up, which takes a

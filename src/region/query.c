@@ -4,6 +4,7 @@
  * its bytes through the kernel.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "os/file.h"
@@ -313,7 +314,8 @@ mmg_status
 mmgi_region_explain(const struct region *region, const struct report *report)
 {
     mmg_status status = mmgi_region_verify(region);
-    const char *detail = NULL;
+    const char *what = NULL, *then = NULL;
+    char detail[128];
     struct losses losses;
 
     mmgi_registry_losses(region->number, &losses);
@@ -325,24 +327,28 @@ mmgi_region_explain(const struct region *region, const struct report *report)
         mmgi_error_clear(report->caller_error);
         return status;
     case MMG_E_TRUNCATED:
-        detail = "was cut short; the bytes from this offset on read as zeros";
+        what = "was cut short; the bytes from";
+        then = "on read as zeros";
         break;
     case MMG_E_IO:
-        detail = "could not be read from its device; the page at this offset reads as zeros";
+        what = "could not be read from its device; the page at";
+        then = "reads as zeros";
         break;
     case MMG_E_POISONED:
-        detail = "lost a page to a hardware memory error; it reads as zeros";
+        what = "lost bytes to a hardware memory error; the page at";
+        then = "reads as zeros";
         break;
     case MMG_E_UNSTABLE:
-        detail = "is no longer stable; the bytes from this offset on may have changed";
+        what = "is no longer stable; the bytes from";
+        then = "on may have changed";
         break;
     case MMG_E_CHANGED:
-        detail = "was written to since it was opened";
-        break;
+        return mmgi_error_tell(report, status, "verify", 0, 0, "was written to since it was opened");
     default:
-        break;
+        return mmgi_error_tell(report, status, "verify", 0, 0, NULL);
     }
     uint64_t place = losses.first_offset == MMG_TO_END ? 0 : region->offset + losses.first_offset;
+    snprintf(detail, sizeof detail, "%s offset %llu %s", what, (unsigned long long)place, then);
     return mmgi_error_tell(report, status, "verify", 0, place, detail);
 }
 
