@@ -106,7 +106,7 @@ print(("%-44s %10s %10s %7s"):format("", "string", "region", "ratio"))
 local strict = not jit
 local function goal(value) return strict and value or nil end
 
-compare("[i], random", 2000000, goal(1.5), function(n)
+compare("[i], random", 2000000, goal(1.3), function(n)
   local sum = 0
   for k = 1, n do sum = sum + text:byte(places[k % 4096 + 1]) end
   return sum
@@ -116,7 +116,7 @@ end, function(n)
   return sum
 end)
 
-compare("[i], one after another", 2000000, goal(1.5), function(n)
+compare("[i], one after another", 2000000, goal(1.3), function(n)
   local sum = 0
   for k = 1, n do sum = sum + text:byte(k) end
   return sum
@@ -126,7 +126,7 @@ end, function(n)
   return sum
 end)
 
-compare("byte(i), random", 2000000, goal(2), function(n)
+compare("byte(i), random", 2000000, goal(1.5), function(n)
   local sum = 0
   for k = 1, n do sum = sum + text:byte(places[k % 4096 + 1]) end
   return sum
@@ -136,7 +136,7 @@ end, function(n)
   return sum
 end)
 
-compare("byte(i, i + 7)", 1000000, goal(2), function(n)
+compare("byte(i, i + 7)", 1000000, goal(1.6), function(n)
   local sum = 0
   for k = 1, n do
     local i = places[k % 4096 + 1]
@@ -159,7 +159,7 @@ end)
 local kept = {}
 
 for _, length in ipairs({ 4, 16, 200, 4096 }) do
-  compare(("sub, %d bytes"):format(length), length > 1000 and 200000 or 1000000, goal(1.5), function(n)
+  compare(("sub, %d bytes"):format(length), length > 1000 and 200000 or 1000000, goal(1.3), function(n)
     local sum = 0
     for k = 1, n do
       local i = places[k % 4096 + 1]
@@ -191,7 +191,7 @@ local function compare_find(title, times, pattern, plain, everywhere)
       return sum
     end
   end
-  compare(title, times, goal(1.5), search(text), search(region))
+  compare(title, times, goal(1.3), search(text), search(region))
 end
 
 compare_find("find, plain, the next newline", 500000, "\n", true)
@@ -342,7 +342,7 @@ if name == "mmapguard.ffi" then
     return sum
   end)
   ffi.cdef "void *memchr(const void *bytes, int byte, size_t size);"
-  compare("lines", 3, 1.5, function(n)
+  compare("lines", 3, 1.3, function(n)
     local sum = 0
     for _ = 1, n do
       local start = 0
