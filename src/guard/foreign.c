@@ -6,8 +6,8 @@
  * instruction runs again: another thread has replaced the page, the file has grown, or the owner has mapped something
  * else.
  *
- * To find the end of the file, the code asks for the size of the file at its path, if that path still names the same
- * file and the mapping agrees. Otherwise it searches the mapping, by halves, for the first page that cannot be read.
+ * The questions are asked one after another, and the owner or a writer may change things in between. So an answer that
+ * makes no sense, such as memory that cannot be read, is not believed before the code has looked a few times.
  */
 #include "guard/foreign.h"
 
@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "guard/ask.h"
+#include "guard/foreign_file.h"
 #include "guard/ledger.h"
 #include "guard/process_guard.h"
 #include "guard/registry.h"
@@ -25,143 +26,17 @@
 #include "os/map_query.h"
 #include "os/signal.h"
 
-static _Atomic unsigned long long contained;
+/* How often the code looks before it believes answers that do not fit together. */
+#define MAX_LOOKS 6
 
-/* A fault in a foreign mapping, and what is known about the mapping. */
-struct foreign {
-    struct map_area area;
-    int list;                    /* the list of mappings, open from the first question to the last */
-    struct map_scratch *scratch; /* holds the path of the file */
-    uintptr_t fault;             /* start of the page that the instruction touched */
-    size_t page;
-    bool is_named;      /* the path still names the file that is mapped */
-    bool is_guess;      /* nobody has told the address; `fault` is the last page of the area */
-    uint64_t file_size; /* if `is_named` */
-    uint64_t device, inode;
-};
+static _Atomic unsigned long long contained;
 
 enum verdict {
     VERDICT_PASS_ON,
     VERDICT_RETRY,
+    VERDICT_LOOK_AGAIN,
     VERDICT_CONTAINED
 };
-
-/* --------------------------------------------------------------------------------------------------------- questions -- */
-
-/* Returns true when the page at an address can be read. The kernel reads it, so that this process has no fault. */
-static bool
-is_readable(uintptr_t address)
-{
-    return mmgi_map_is_readable((const unsigned char *)address);
-}
-
-/*
- * Returns true when the kernel says that a page cannot be read. Returns false where the kernel may not be asked, so that a
- * page that can be read is never given up.
- */
-static bool
-is_missing(uintptr_t address)
-{
-    unsigned char byte;
-    size_t copied;
-
-    return mmgi_map_copy_out((const unsigned char *)address, &byte, 1, &copied) == EFAULT;
-}
-
-/*
- * Returns true when the area shows a file that can be cut and holds no code, as far as the kernel's description tells.
- * Where the area cannot be read, the kernel does not tell which pages are missing.
- */
-static bool
-is_in_scope(const struct map_area *area, const char *path, uint32_t flags)
-{
-    if (area->inode == 0 || path[0] != '/' ||
-        (area->access & (MAP_ACCESS_READ | MAP_ACCESS_EXECUTE)) != MAP_ACCESS_READ)
-        return false;
-    if (area->is_shared && (area->access & MAP_ACCESS_WRITE) != 0 && !(flags & MMG_PROCESS_SHARED_WRITABLE))
-        return false;
-    return strncmp(path, "/dev/", 5) != 0 || strncmp(path, "/dev/shm/", 9) == 0;
-}
-
-/* Returns true when the name stands for memory that no file system has under a path, such as a memfd. */
-static bool
-is_nameless_memory(const char *path)
-{
-    return strncmp(path, "/memfd:", 7) == 0 || strncmp(path, "/SYSV", 5) == 0 ||
-           strncmp(path, "/anon_hugepage", 14) == 0;
-}
-
-/* Looks the file up by its path. Returns false when the guard does not take care of such a file. */
-static bool
-look_at_file(struct foreign *f, enum file_medium *medium)
-{
-    struct file_status status;
-    const char *path = f->scratch->path;
-
-    f->device = f->area.device;
-    f->inode = f->area.inode;
-    *medium = FILE_MEDIUM_DISK;
-    if (mmgi_file_status_of_path(path, false, &status) != 0 || status.inode != f->area.inode)
-        return !is_nameless_memory(path); /* the path does not exist any more, or names another file */
-    /* The device number may differ where a file system gives each subvolume a number of its own (btrfs). So the inode
-       alone decides for a regular file. */
-    if (status.kind != FILE_KIND_REGULAR)
-        return status.device != f->area.device;
-    f->is_named = true;
-    f->file_size = status.size;
-    f->device = status.device;
-    *medium = mmgi_file_medium(path);
-    return *medium != FILE_MEDIUM_HUGE;
-}
-
-/*
- * Returns the first page of an area that cannot be read. The caller knows that the page at `fault` cannot be read, nor
- * any page behind it.
- */
-static uintptr_t
-end_by_halves(const struct foreign *f)
-{
-    uintptr_t low = f->area.start, high = f->fault;
-
-    while (low < high) {
-        uintptr_t middle = low + (high - low) / 2 / f->page * f->page;
-        if (is_missing(middle))
-            high = middle;
-        else
-            low = middle + f->page;
-    }
-    return high;
-}
-
-/*
- * Finds the end of the file in an area. Stores in `*end` the address of the first byte behind the file, and in `*tail`
- * the first page that lies wholly behind the file. Returns false when the page that failed is not behind the end of the
- * file.
- */
-static bool
-find_end(const struct foreign *f, uintptr_t *end, uintptr_t *tail)
-{
-    const struct map_area *area = &f->area;
-
-    if (f->is_named) {
-        uint64_t present = f->file_size > area->offset ? f->file_size - area->offset : 0;
-        if (present > f->fault - area->start) /* the page lies inside the file */
-            return false;
-        *end = area->start + (uintptr_t)present; /* fits: it is below the fault */
-        *tail = area->start + ((uintptr_t)present + f->page - 1) / f->page * f->page;
-        /* On a stacked file system the path may lead to another file than the mapping. So the last page of the mapping
-           must fail, too, before the size is believed. */
-        if (!is_readable(area->end - 1))
-            return true;
-        return false;
-    }
-    /* If the last page or the next page can be read, this is a failure of the medium and not the end of the file. */
-    if (!is_missing(area->end - 1) || (f->fault + f->page < area->end && !is_missing(f->fault + f->page)))
-        return false;
-    *tail = end_by_halves(f);
-    *end = *tail;
-    return true;
-}
 
 /* ------------------------------------------------------------------------------------------------------ containment -- */
 
@@ -238,7 +113,7 @@ static enum verdict
 replace(const struct foreign *f, uintptr_t from, uintptr_t to, uintptr_t lost_from, mmg_status cause)
 {
     if (!mmgi_ask_begin_replacing())
-        return VERDICT_PASS_ON;
+        return VERDICT_RETRY; /* a thread without processor time has the turn */
     enum verdict verdict = replace_in_turn(f, from, to, lost_from, cause);
     mmgi_ask_end_replacing();
     return verdict;
@@ -276,7 +151,7 @@ judge(struct foreign *f, uint32_t flags, size_t poisoned)
 
     if (f->area.access == 0)
         return VERDICT_RETRY; /* the owner has forbidden every access since the fault, and shall see that */
-    if (!is_in_scope(&f->area, f->scratch->path, flags) || !look_at_file(f, &medium))
+    if (!mmgi_foreign_is_in_scope(f, flags) || !mmgi_foreign_look_at_file(f, &medium))
         return VERDICT_PASS_ON;
     /* Pages of a program or a library are not replaced. The code of a library is nearly always mapped beside its data,
        so only a file with the header of a program costs a look at all mappings. */
@@ -287,29 +162,59 @@ judge(struct foreign *f, uint32_t flags, size_t poisoned)
         return VERDICT_PASS_ON; /* pages that are withheld on purpose would look like a tail that is lost */
     if (poisoned > 0)
         return contain_pages(f, poisoned > f->page ? poisoned : f->page, MMG_E_POISONED);
-    if (is_readable(f->fault))
+    if (mmgi_foreign_is_readable(f->fault))
         return VERDICT_RETRY;
-    if (find_end(f, &end, &tail))
+    if (mmgi_foreign_find_end(f, &end, &tail))
         return replace(f, tail, f->area.end, end, MMG_E_TRUNCATED);
+    if (f->is_guess)
+        return VERDICT_PASS_ON;
+    if (!f->is_last_look && (medium == FILE_MEDIUM_MEMORY || mmgi_foreign_file_has_changed(f)))
+        return VERDICT_LOOK_AGAIN; /* the file may have been cut, or may have grown, between two questions */
     /* Memory does not fail. A signal for memory comes from a program that wants it (userfaultfd), or from a lack of
        huge pages. */
-    return f->is_guess || medium == FILE_MEDIUM_MEMORY ? VERDICT_PASS_ON : contain_pages(f, f->page, MMG_E_IO);
+    return medium == FILE_MEDIUM_MEMORY ? VERDICT_PASS_ON : contain_pages(f, f->page, MMG_E_IO);
 }
 
 static enum verdict
-look_and_contain(uintptr_t address, int list, size_t poisoned, uint32_t flags, struct map_scratch *scratch)
+look_and_contain(uintptr_t address, int list, size_t poisoned, uint32_t flags, struct map_scratch *scratch,
+                 bool is_last_look)
 {
     const size_t page = mmgi_map_page_size();
-    struct foreign f = {.list = list, .scratch = scratch, .fault = address / page * page, .page = page};
+    struct foreign f = {
+        .list = list, .scratch = scratch, .fault = address / page * page, .page = page, .is_last_look = is_last_look};
     int os_code = mmgi_map_list_find(list, address, scratch->path, scratch->text, &f.area);
 
     if (os_code != 0 && os_code != ENOENT)
         return VERDICT_PASS_ON;
+    if (os_code == 0 && f.area.inode != 0)
+        return judge(&f, flags, poisoned);
     /* Nothing or memory is mapped here now, so the mapping that had the fault is gone. Its owner has removed it, or
        this handler has replaced the page in another thread. Running the instruction again shows which. */
-    if (os_code == ENOENT || f.area.inode == 0)
-        return poisoned == 0 && (os_code == ENOENT || is_readable(f.fault)) ? VERDICT_RETRY : VERDICT_PASS_ON;
-    return judge(&f, flags, poisoned);
+    if (poisoned > 0)
+        return VERDICT_PASS_ON;
+    if (os_code == ENOENT || mmgi_foreign_is_readable(f.fault))
+        return VERDICT_RETRY;
+    /* The owner may have mapped another file at this very moment. */
+    return is_last_look ? VERDICT_PASS_ON : VERDICT_LOOK_AGAIN;
+}
+
+/* Looks until the answers fit together. The caller has blocked all signals. */
+static enum verdict
+look_until_sure(uintptr_t address, size_t poisoned, uint32_t flags)
+{
+    struct map_scratch *scratch = mmgi_ask_begin();
+    enum verdict verdict = VERDICT_PASS_ON;
+    int list;
+
+    if (scratch == NULL) /* threads without processor time, or that wait for a file, have this room; try another one */
+        return poisoned > 0 ? VERDICT_PASS_ON : VERDICT_RETRY;
+    if (mmgi_map_list_open(&list) == 0) {
+        for (int i = 1; i <= MAX_LOOKS && (i == 1 || verdict == VERDICT_LOOK_AGAIN); i++)
+            verdict = look_and_contain(address, list, poisoned, flags, scratch, i == MAX_LOOKS);
+        mmgi_map_list_close(list);
+    }
+    mmgi_ask_end(scratch);
+    return verdict;
 }
 
 bool
@@ -320,15 +225,7 @@ mmgi_foreign_contain(void *address, size_t poisoned)
     if (!mmgi_process_guard_is_on(&flags))
         return false;
     const uint64_t before = mmgi_signal_block_all();
-    struct map_scratch *scratch = mmgi_ask_begin();
-    enum verdict verdict = VERDICT_PASS_ON;
-    int list;
-    if (scratch != NULL && mmgi_map_list_open(&list) == 0) {
-        verdict = look_and_contain((uintptr_t)address, list, poisoned, flags, scratch);
-        mmgi_map_list_close(list);
-    }
-    if (scratch != NULL)
-        mmgi_ask_end(scratch);
+    const enum verdict verdict = look_until_sure((uintptr_t)address, poisoned, flags);
     mmgi_signal_unblock(before);
     if (verdict == VERDICT_RETRY)
         return mmgi_ask_may_retry((uintptr_t)address);
@@ -341,7 +238,8 @@ mmgi_foreign_contain(void *address, size_t poisoned)
 static bool
 has_lost_its_end(const struct map_area *area)
 {
-    return (area->access & (MAP_ACCESS_READ | MAP_ACCESS_EXECUTE)) == MAP_ACCESS_READ && is_missing(area->end - 1);
+    return (area->access & (MAP_ACCESS_READ | MAP_ACCESS_EXECUTE)) == MAP_ACCESS_READ &&
+           mmgi_foreign_is_missing(area->end - 1);
 }
 
 /* Contains the lost tail of each area in the list. Returns how many tails were contained. */
