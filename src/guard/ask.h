@@ -26,10 +26,13 @@ void mmgi_ask_end(struct map_scratch *scratch);
 bool mmgi_ask_begin_replacing(void);
 void mmgi_ask_end_replacing(void);
 
-/** Holds up calls of other threads that change mappings; of somebody who stands in front of these calls. */
+/**
+ * Two functions of code that stands in front of the calls that change mappings, as the launcher does. While the gate is
+ * closed, no other thread changes a mapping.
+ */
 struct change_gate {
-    void (*close)(void); /* later calls wait; earlier ones are waited for */
-    void (*open)(void);
+    void (*close)(void); /* makes later calls wait, and waits until earlier calls have ended */
+    void (*open)(void);  /* lets the later calls go on */
 };
 
 /** Sets the gate, for the rest of the process. Both functions must be async-signal-safe. */

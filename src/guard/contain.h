@@ -12,7 +12,8 @@
 /**
  * Contains a fault at an address of a registered mapping.
  *
- * @param poisoned  number of bytes around `address` that the hardware has lost, a power of two; 0 when it is no memory error
+ * @param poisoned  number of bytes around `address` that the hardware has lost, a power of two; 0 when the fault is no memory
+ *   error
  * @return true when the instruction can run again; false when the address is in no registered mapping, or the pages
  *   could not be replaced
  */

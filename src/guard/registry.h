@@ -94,8 +94,9 @@ struct lost_range {
 bool mmgi_registry_has_adopted(void);
 
 /**
- * Records a loss in every mapping that shows these bytes at these addresses, but in the mapping with the number `except`. An
- * adopted mapping can be a part of a foreign mapping or of another region. Looks at each mapping. The caller replaces the pages afterwards. Async-signal-safe; the caller must block all signals first.
+ * Records a loss in every mapping that shows these bytes at these addresses, except the mapping with the number `except`. An
+ * adopted mapping can be a part of a foreign mapping or of another region, so the call looks at each mapping. The caller
+ * replaces the pages afterwards. Async-signal-safe. The caller must block all signals first.
  */
 void mmgi_registry_lose_everywhere(const struct lost_range *lost, uint32_t except, mmg_status cause);
 
@@ -135,7 +136,7 @@ struct repairs {
 /** Returns the repairs of a mapping that the caller holds. */
 struct repairs *mmgi_registry_repairs(uint32_t number);
 
-/** The number of mappings that have lost bytes or need a voucher. The function below reads it. */
+/** The number of mappings that have lost bytes or need a voucher. registry_may_have_losses() reads this number. */
 extern _Atomic uint32_t mmgi_registry_lossy __attribute__((visibility("hidden")));
 
 /** Returns true when any registered mapping may have lost bytes. When it returns false, the functions below have no work. */
@@ -151,8 +152,9 @@ mmg_status mmgi_registry_search_losses(uint32_t number, uint64_t offset, uint64_
 mmg_status mmgi_registry_search_losses_at(uint32_t number, const void *data, uint64_t length);
 
 /**
- * Returns the cause of a loss within [offset, offset + length) of a region, or MMG_OK. For the number 0, which a copy has, and
- * for numbers of removed mappings the answer is MMG_OK or of no use, but the call is safe. Async-signal-safe.
+ * Returns the cause of a loss within [offset, offset + length) of a region, or MMG_OK. The number of a copy is 0, and the
+ * answer for it is MMG_OK. The answer for a mapping that was removed means nothing, but the call is safe.
+ * Async-signal-safe.
  */
 static inline mmg_status
 registry_loss_within(uint32_t number, uint64_t offset, uint64_t length)

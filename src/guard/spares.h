@@ -15,7 +15,7 @@
 
 /** The number of spares. One loss at the limit of mappings takes at most four. */
 #define SPARES 16u
-/** So many of them are kept for last attempts. */
+/** The number of spares that are kept for last attempts. */
 #define SPARES_KEPT 2u
 
 /** The number of missing spares. The function below reads it. */
@@ -48,8 +48,9 @@ enum replaced {
 enum replaced mmgi_spares_replace(unsigned char *start, size_t length, unsigned char *fault, unsigned access);
 
 /**
- * Does the same as the last attempt of the caller: it takes the last spares, too, and makes one again where that is possible. It
- * is when the pages begin and end where mappings do, since the kernel then cuts no mapping in two. Async-signal-safe.
+ * Does the same as mmgi_spares_replace(), for the last attempt of a caller: the call also takes the spares that are kept
+ * for last attempts. It makes a new spare when the pages begin and end where mappings do, since the kernel then cuts no
+ * mapping in two. Async-signal-safe.
  */
 enum replaced mmgi_spares_replace_at_last(unsigned char *start, size_t length, unsigned char *fault, unsigned access);
 

@@ -17,8 +17,8 @@ struct lease;
  * The call waits only for other threads that take a lease.
  *
  * @return 0; EACCES (the file belongs to another user), EAGAIN (a process has the file open for writing, or no thread can be
- *   started), EINVAL
- *   (leases are switched off, or the file system has none), EDQUOT (`max_leases` are held), ENOMEM, or another errno
+ *   started), EINVAL (leases are switched off, or the file system has none), EDQUOT (`max_leases` are held), ENOMEM, or
+ *   another errno
  */
 int mmgi_lease_begin(const struct source *source, struct lease **lease);
 
