@@ -44,6 +44,7 @@ struct thing {
 };
 
 static struct thing things[THINGS];
+static bool is_child;                  /* after a fork, the threads of the parent have stopped wherever they were */
 static struct pinned cells[PIN_CELLS]; /* pins that are there from the beginning */
 
 /* ------------------------------------------------------------------------------- what src/ needs of the system -- */
@@ -111,6 +112,7 @@ begin(void)
     table_begin(&overflow_pins, &overflow_shape);
     memset(things, 0, sizeof things);
     waiting = NULL;
+    is_child = false;
     thing_issue(&things[0]);
 }
 
@@ -170,6 +172,8 @@ close_thing(struct thing *thing, bool strict)
 static void
 end(void)
 {
+    if (is_child)
+        return; /* what the threads of the parent held stays held */
     store_now();
     for (unsigned i = 0; i < THINGS; i++)
         if (things[i].handle != 0 && things[i].is_alive == 1)
@@ -277,12 +281,32 @@ issues_two_and_closes_one(void)
     issue_apart(3);
 }
 
+/*
+ * Forks amid what another thread does. The child goes on with what the parent had, and with a handle of its own. A claim
+ * that another thread was about to withdraw stays in its cell, so the models leave no such claim on the slot of that handle.
+ */
+static void
+forks(void)
+{
+    if (!model_fork())
+        return;
+    is_child = true;
+    model_outcome("in a child");
+    look_through(things[0].handle, &things[0]);
+    thing_issue(&things[2]);
+    look_through(things[2].handle, &things[2]);
+    model_require(mmgi_handle_close(things[2].handle, true) == MMG_OK, "a child can close what it has opened");
+    close_thing(&things[0], false);
+}
+
 static const char *const with_strict[] = {"pinned", "refused", "closed", "busy", NULL};
 static const char *const with_lazy[] = {"pinned", "refused", "closed", NULL};
 static const char *const with_both[] = {"pinned", "refused", "closed", "busy", "closed before", NULL};
 static const char *const with_reuse[] = {"pinned", "refused", "closed", "the slot is used again", NULL};
 static const char *const visited[] = {"visited", "no visit", "closed", NULL};
 static const char *const visited_or_busy[] = {"visited", "no visit", "closed", "busy", NULL};
+static const char *const with_fork[] = {"in a child", "pinned", "refused", "closed", NULL};
+static const char *const with_pinned_fork[] = {"in a child", "pinned", "closed", NULL};
 static const char *const with_nothing[] = {NULL};
 
 static const struct model models[] = {
@@ -304,6 +328,10 @@ static const struct model models[] = {
     {"a stale handle meets a slot that is used again", begin, {pins, closes_and_issues_again}, end, with_reuse},
     {"a token is released twice beside another pin", begin, {releases_twice, pins, closes_lazily}, end, with_lazy},
     {"a pin beyond the cells meets a lazy close", fill_cells, {pins, closes_and_empties_cells}, end, with_lazy},
+    {"a fork meets a strict close", begin, {closes_strictly, forks}, end, with_fork},
+    {"a fork meets a lazy close", begin, {closes_lazily, forks}, end, with_fork},
+    {"a fork meets a slot that is used again", begin, {closes_and_issues_again, forks}, end, with_fork},
+    {"a fork meets a pin", begin, {pins, forks}, end, with_pinned_fork},
     {"slots are taken and given back", leave_slots, {issues_one, issues_two_and_closes_one}, end, with_nothing},
 };
 
@@ -317,6 +345,7 @@ main(int argc, char **argv)
         {&overflow_pins.free_head, sizeof(struct table) - offsetof(struct table, free_head)},
         {things, sizeof things},
         {&waiting, sizeof waiting},
+        {&is_child, sizeof is_child},
         {0},
     };
 

@@ -26,7 +26,8 @@ static struct place places[2];
 /* ------------------------------------------------------------------------------- what src/ needs of the system -- */
 
 _Atomic uint32_t mmgi_registry_lossy;
-static _Atomic uint32_t mark = 7;
+static _Atomic uint32_t mark;
+static int process; /* 2: the child of a fork */
 _Atomic(_Atomic uint32_t *) mmgi_fork_mark_place = &mark;
 #define TABLES 2
 #define LARGEST_ENTRY struct entry
@@ -35,7 +36,7 @@ _Atomic(_Atomic uint32_t *) mmgi_fork_mark_place = &mark;
 int
 mmgi_process_id(void)
 {
-    return 1;
+    return process;
 }
 
 void
@@ -102,6 +103,8 @@ begin(void)
     table_begin(&mmgi_registry_entries, &entry_shape);
     mmgi_registry_lossy = 0;
     memset(places, 0, sizeof places);
+    mark = 7;
+    home = process = 1;
     for (unsigned i = 0; i < 2; i++)
         places[i].registration = (struct registration){.start = (unsigned char *)(uintptr_t)((i + 1) << 20),
                                                        .length = (size_t)(i + 1) << 12,
@@ -145,6 +148,8 @@ end(void)
 {
     for (uint32_t number = 1; number <= mmgi_registry_limit(); number++)
         model_require(known_entry(number)->holders == 0, "nobody holds an entry in the end");
+    if (process == 2)
+        return; /* what another thread was about to remove stays as it was */
     for (unsigned i = 0; i < 2; i++) {
         struct registration found;
         const uint32_t number = mmgi_registry_hold(places[i].registration.start, &found);
@@ -213,7 +218,66 @@ replaces_pages_and_unmaps(void)
     unmaps();
 }
 
+/* Forks amid what another thread does. The hooks do not run after _Fork(3) and clone(2). Returns true in the child. */
+static bool
+fork_amid(bool with_hooks)
+{
+    if (!model_fork())
+        return false;
+    process = 2;
+    atomic_store(&mark, 0);
+    if (with_hooks)
+        mmgi_registry_after_fork();
+    model_outcome("in a child");
+    return true;
+}
+
+/* The child removes a mapping that a handler of its parent may have held, or whose pages the parent was replacing. */
+static void
+forks_and_unmaps(void)
+{
+    if (fork_amid(true))
+        place_unmap(&places[0]);
+}
+
+static void
+forks_without_hooks_and_unmaps(void)
+{
+    if (fork_amid(false))
+        place_unmap(&places[0]);
+}
+
+/* The child faults in a mapping whose pages its parent was replacing. Nobody replaces them in the child. */
+static void
+forks_and_faults(void)
+{
+    struct registration found;
+
+    if (!fork_amid(false))
+        return;
+    const uint32_t number = mmgi_registry_hold(places[0].registration.start, &found);
+    model_require(number != 0, "what the parent was replacing does not keep the child waiting");
+    mmgi_registry_let_go(number);
+}
+
+/* The child faults in a mapping that its parent may be removing, and has one of its own. */
+static void
+forks_and_maps(void)
+{
+    struct registration found;
+
+    if (!fork_amid(true))
+        return;
+    const uint32_t number = mmgi_registry_hold(places[0].registration.start, &found);
+    if (number != 0)
+        mmgi_registry_let_go(number);
+    place_map(&places[1]);
+    handle_fault(&places[1]);
+    place_unmap(&places[1]);
+}
+
 static const char *const with_removal[] = {"held", "not found", NULL};
+static const char *const with_fork[] = {"in a child", NULL};
 static const char *const with_freeze[] = {"held", "replaced", NULL};
 
 static const struct model models[] = {
@@ -226,6 +290,12 @@ static const struct model models[] = {
     {"a fault meets a replacement of pages", begin, {faults, replaces_pages}, end, with_freeze},
     {"two faults meet a replacement of pages", begin, {faults, faults, replaces_pages}, end, with_freeze},
     {"a fault meets a replacement and a removal", begin, {faults, replaces_pages_and_unmaps}, end, with_removal},
+    {"a fork meets a fault", begin, {faults, forks_and_unmaps}, end, with_fork},
+    {"a fork meets two faults", begin, {faults, faults, forks_and_unmaps}, end, with_fork},
+    {"a fork without hooks meets a fault", begin, {faults, forks_without_hooks_and_unmaps}, end, with_fork},
+    {"a fork meets a replacement of pages", begin, {replaces_pages, forks_and_unmaps}, end, with_fork},
+    {"a fork and a fault meet a replacement of pages", begin, {replaces_pages, forks_and_faults}, end, with_fork},
+    {"a fork meets a removal", begin, {unmaps, forks_and_maps}, end, with_fork},
 };
 
 int
@@ -237,6 +307,9 @@ main(int argc, char **argv)
         {&mmgi_registry_ranges.free_head, sizeof(struct table) - offsetof(struct table, free_head)},
         {&mmgi_registry_entries.free_head, sizeof(struct table) - offsetof(struct table, free_head)},
         {places, sizeof places},
+        {&home, sizeof home},
+        {&mark, sizeof mark},
+        {&process, sizeof process},
         {0},
     };
 
