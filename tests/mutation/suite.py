@@ -80,7 +80,7 @@ def programs(tree: Path, preset: str) -> list[Test]:
 
 def files_of_pytest(tree: Path) -> list[Test]:
     """Return the files of pytest in this tree."""
-    pytest = (".venv/bin/python", "-m", "pytest", "--quiet", "--exitfirst", "-p", "no:cacheprovider")
+    pytest = (".venv/bin/python", "-m", "pytest", "--quiet", "--exitfirst")
     return [
         Test(str(path.relative_to(tree)), (*pytest, str(path.relative_to(tree))), tree)
         for folder in FOLDERS
