@@ -4,20 +4,14 @@
  * without the guard, and no loss is told. The file also tests kinds that look alike and are guarded.
  */
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <link.h>
 #include <linux/userfaultfd.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 
 #include "guarding.h"
 
-#ifndef MFD_HUGETLB
-#define MFD_HUGETLB 4U
-#endif
 #ifndef UFFD_USER_MODE_ONLY
 #define UFFD_USER_MODE_ONLY 1
 #endif
@@ -325,7 +319,7 @@ ranges_of_userfaultfd_are_passed_on(void)
 
 /* ---------------------------------------------------------------------------------------------------------- poison -- */
 
-/** Say to this thread that the hardware has lost a page. */
+/** Tells this thread that the hardware has lost a page. */
 static void
 poison(const uint8_t *address)
 {
