@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The inner loops of byte_search.c, for one width of vector. The file includes this text once for each width, with these
- * macros defined: LOOP_NAME(word) makes the name of a function, LOOP_TARGET is its attribute, VECTOR is an unaligned
- * vector of bytes, and VECTOR_MASK(v) has a bit for each byte of a comparison that is true.
+ * macros defined: LOOP_NAME(word) makes the name of a function, LOOP_TARGET is its attribute, VECTOR is a vector of
+ * bytes, VECTOR_STORED is the same vector in memory without alignment, and VECTOR_MASK(v) has a bit for each byte of a
+ * comparison that is true.
  */
 
-/* Compares the VECTOR-sized block of candidates that starts at `at`: the result has all bits of a byte set where both bytes of the pair match. */
+/* Compares the block of candidates that starts at `at`. The result has all bits of a byte set where both bytes of the pair
+   match. */
 LOOP_TARGET static inline VECTOR
 LOOP_NAME(compare)(const unsigned char *at, const struct pair *pair)
 {
     /* The casts are to vectors that need no alignment. The caller has checked that the block lies inside the bytes. */
-    const VECTOR first = *(const VECTOR *)(const void *)(at + pair->first_at);
-    const VECTOR second = *(const VECTOR *)(const void *)(at + pair->second_at);
+    const VECTOR first = *(const VECTOR_STORED *)(const void *)(at + pair->first_at);
+    const VECTOR second = *(const VECTOR_STORED *)(const void *)(at + pair->second_at);
 
     return (VECTOR)((first == pair->first) & (second == pair->second));
 }
