@@ -30,11 +30,10 @@ length(char *const *words)
     return count;
 }
 
-/* Writes the number of a process and a NUL. It is async-signal-safe, which snprintf(3) is not. */
-static void
-process_write(char *to, unsigned process)
+void
+process_write(char to[MAX_PROCESS_SIZE], unsigned process)
 {
-    char digits[10];
+    char digits[MAX_PROCESS_SIZE - 1];
     size_t count = 0;
 
     do

@@ -108,12 +108,16 @@ stop_preloading(void)
 static void
 read_environment(void)
 {
+    char own[MAX_PROCESS_SIZE];
     const char *word = getenv(VARIABLE_ON_LOSS);
 
     if (word != NULL)
         (void)on_loss_parse(word, &on_loss); /* an unknown word may come from another version, and leaves the default */
     word = getenv(VARIABLE_LOST);
-    if (word != NULL && strtol(word, NULL, 10) == getpid())
+    /* The ids are compared as text: strtol(3) would make the object need glibc 2.38, whose headers give that name another
+       version. */
+    process_write(own, (unsigned)getpid());
+    if (word != NULL && strcmp(word, own) == 0)
         losses_inherit();
     variable_remove(VARIABLE_LOST);
     if (getenv(VARIABLE_NO_CHILDREN) != NULL) {

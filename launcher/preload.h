@@ -86,6 +86,14 @@ void changes_begin(void);
 /** Takes back what other threads were at when this child was forked. */
 void changes_after_fork(void);
 
+/* ------------------------------------------------------------------------------------------- execution, executing.c */
+
+/** The greatest size of the id of a process as text, with its NUL. */
+#define MAX_PROCESS_SIZE 11u
+
+/** Writes the id of a process as text, with a NUL. Async-signal-safe, which snprintf(3) is not. */
+void process_write(char to[MAX_PROCESS_SIZE], unsigned process);
+
 /* ----------------------------------------------------------------------------------------------- losses, on_loss.c */
 
 /**
