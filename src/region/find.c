@@ -151,9 +151,10 @@ mmgi_find_in_region(const struct region *region, uint64_t offset, uint64_t lengt
         return status;
     if (sought->size > 0) {
         found = MMG_NOT_FOUND;
-        if (region->number != 0 && sought->size <= length)
+        /* A larger needle is not looked at: in 32 bits, its size might not even survive a cast to size_t. */
+        if (sought->size <= length && region->number != 0)
             status = find_mapped(region, offset, length, sought, look_stamp(), &found);
-        else if (region->number == 0)
+        else if (sought->size <= length)
             found = offset_of(region, find_in_bytes(region->data + offset, (size_t)length, sought));
     }
     if (status == MMG_OK)
