@@ -401,6 +401,30 @@ def test_losses_are_logged_in_forked_children_and_at_exit(tmp_path: Path) -> Non
     assert ended.errors.count(f"ERROR {str(path)!r}") == 2, ended
 
 
+LOSS_AND_FORK = """
+import logging, mmap, os, sys, mmapguard
+logging.basicConfig(format="%(levelname)s %(message)s")
+watching = mmapguard.log_losses(every=3600)
+mmapguard.guard_process().start()
+view = mmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 0, access=mmap.ACCESS_READ)
+os.truncate(sys.argv[1], 0)
+view[-1]
+child = os.fork()
+if child == 0:
+    watching.look()
+    os._exit(0)
+os.waitpid(child, 0)
+watching.look()
+os._exit(0)
+"""
+
+
+def test_a_loss_before_a_fork_is_logged_by_the_parent_alone(tmp_path: Path) -> None:
+    path = files.sample(tmp_path / "file", SIZE).path
+    ended = program(LOSS_AND_FORK, path)
+    assert ended.errors.count(f"ERROR {str(path)!r}") == 1, ended
+
+
 PLUGIN = """
 import mmap, os, pytest
 

@@ -69,8 +69,12 @@ class LossLog:
                     traceback.print_exc()
 
     def _go_on_in_child(self) -> None:
-        """Start the thread again in a forked child, which has only the thread that forked."""
+        """Start the thread again in a forked child, which has only the thread that forked.
+
+        The parent logs the losses before the fork.
+        """
         self._looking = threading.Lock()
+        self._mark = native.losses_mark()
         self._run()
 
 
@@ -108,7 +112,7 @@ def log_losses(
 
     Without `logger` the logger with the name "mmapguard" is used. Each loss is one line with path, offset,
     cause, thread and time. The log record has an attribute `loss`, a Loss. The thread is a daemon, and is
-    started again in forked children. Keep the returned object and call its stop() to end the thread. A last
+    started again in forked children, which log their own losses. Keep the returned object and call its stop() to end the thread. A last
     look is made then, and when the interpreter ends.
 
     For files that were written to while a region was open there is FileChangedWarning;
