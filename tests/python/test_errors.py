@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import pickle
 import socket
@@ -282,10 +283,20 @@ def test_everything_raises_value_error_on_a_closed_region(either: Path) -> None:
         lambda: region.file(),
         lambda: file.read(),
         lambda: region.readinto(bytearray(1)),
+        lambda: region.readable(),
+        lambda: region.seekable(),
+        lambda: region.writable(),
+        lambda: region.isatty(),
+        lambda: region.flush(),
+        lambda: io.BufferedReader(region),  # type: ignore[type-var]
     ]
     for use in uses:
         with pytest.raises(ValueError, match="closed"):
             use()
+    file.close()
+    for ask in (file.readable, file.seekable, file.raw.readable, file.raw.seekable):
+        with pytest.raises(ValueError, match="closed"):
+            ask()
 
 
 @pytest.mark.parametrize("name", ["find", "rfind"])

@@ -123,6 +123,28 @@ def test_a_relative_path_means_what_it_meant_when_the_file_was_opened(
                 assert again[:] == region[:]
 
 
+def test_the_parent_of_a_linked_folder_is_that_of_the_folder_itself(
+    large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In `link/../file`, the kernel follows the link first, so the path cannot be shortened to `file`."""
+    folder = large.parent / "elsewhere" / "folder"
+    folder.mkdir(parents=True)
+    wanted = folder.parent / "file"
+    large.rename(wanted)
+    (large.parent / "file").write_bytes(b"a different file" * 10_000)
+    (large.parent / "link").symlink_to(folder)
+    monkeypatch.chdir(large.parent)
+    for name in ("link/../file", b"./link/../file"):
+        with mmapguard.open(name) as region:
+            assert os.path.samefile(region.path or "", wanted)
+            with pickle.loads(pickle.dumps(region)) as again:
+                assert again[:] == region[:] == wanted.read_bytes()
+    with mmapguard.open("elsewhere/./folder//..//file") as region, region.reference() as again:
+        assert again[:] == region[:]
+    with mmapguard.open("./elsewhere//file") as region:
+        assert region.path == str(wanted)
+
+
 # -------------------------------------------------------------------------------------------------- first use only --
 
 

@@ -10,7 +10,7 @@ import operator
 import os
 import sys
 from types import TracebackType
-from typing import Any, Final, NoReturn, Self, Unpack
+from typing import Any, AnyStr, Final, NoReturn, Self, Unpack
 
 from . import _mmapguard as native
 from ._errors import (
@@ -119,7 +119,7 @@ class Region(native.RegionBase):
         self._verify()
 
     def _verify(self) -> None:
-        """Do the work of verify() and of the end of a block. A warning names the line of their caller."""
+        """Do the work of verify() and of the end of a block."""
         what = self._settle()
         if not what:
             return
@@ -127,7 +127,7 @@ class Region(native.RegionBase):
         if len(self._arguments) > ON_CHANGE and self._arguments[ON_CHANGE]:
             text = f"the file was changed while it was read: {words}"
             raise FileChangedError(errno.ESTALE, text, filename(self.name))
-        warn_each_time(f"{self.name!r} was changed while it was read: {words}", FileChangedWarning, 3)
+        warn_each_time(f"{self.name!r} was changed while it was read: {words}", FileChangedWarning)
 
     def madvise(self, option: int | Advice, start: int = 0, length: int | None = None) -> None:
         """Tell the kernel how `length` bytes from `start` on will be used.
@@ -185,20 +185,28 @@ class Region(native.RegionBase):
 
     # ------------------------------------------------------------------------------------------------- like a file --
 
+    def _check_not_closed(self) -> None:
+        if self.closed:
+            raise ValueError("region is closed")
+
     def readable(self) -> bool:
-        """Return True."""
+        """Return True. Raises ValueError when the region is closed, as every method that files have, too."""
+        self._check_not_closed()
         return True
 
     def seekable(self) -> bool:
-        """Return True."""
+        """Return True. Raises ValueError when the region is closed."""
+        self._check_not_closed()
         return True
 
     def writable(self) -> bool:
-        """Return False."""
+        """Return False. Raises ValueError when the region is closed."""
+        self._check_not_closed()
         return False
 
     def isatty(self) -> bool:
-        """Return False."""
+        """Return False. Raises ValueError when the region is closed."""
+        self._check_not_closed()
         return False
 
     def flush(self, offset: int = 0, size: int | None = None) -> None:
@@ -206,8 +214,7 @@ class Region(native.RegionBase):
 
         Code that treats a region as a file or as an mmap may call it.
         """
-        if self.closed:
-            raise ValueError("region is closed")
+        self._check_not_closed()
 
     def truncate(self, size: int | None = None) -> NoReturn:
         """Raise io.UnsupportedOperation, since a region is for reading."""
@@ -224,8 +231,7 @@ class Region(native.RegionBase):
         works as well; it shares the position of the region, and closes the region when it is closed. Raises ValueError
         when the region is closed.
         """
-        if self.closed:
-            raise ValueError("region is closed")
+        self._check_not_closed()
         return io.BufferedReader(_RegionFile(self))
 
     # ----------------------------------------------------------------------------------------------------- blocks --
@@ -283,8 +289,8 @@ class Region(native.RegionBase):
         if self._directory is None:  # the directory had been removed when the region was opened
             return None
         if isinstance(path, bytes):
-            return os.path.normpath(os.path.join(self._directory, path))
-        return os.path.normpath(os.path.join(os.fsdecode(self._directory), path))
+            return _tidied(os.path.join(self._directory, path))
+        return _tidied(os.path.join(os.fsdecode(self._directory), path))
 
     def reference(self, offset: int = 0, length: int | None = None) -> Self:
         """Return a reference to `length` bytes from `offset` on of this region.
@@ -349,6 +355,14 @@ class Region(native.RegionBase):
         )
 
 
+def _tidied(path: AnyStr) -> AnyStr:
+    """Return a path without its components "." and its double slashes.
+
+    A path with ".." stays as it is: behind a symbolic link, ".." is the parent of the folder that the link names.
+    """
+    return path if ".." in os.fsdecode(path).split("/") else os.path.normpath(path)
+
+
 native.give_methods(Region)
 
 
@@ -368,9 +382,11 @@ class _RegionFile(io.RawIOBase):
             raise ValueError("I/O operation on closed file")
 
     def readable(self) -> bool:
+        self._check_open()
         return True
 
     def seekable(self) -> bool:
+        self._check_open()
         return True
 
     def readinto(self, buffer: Any) -> int:
