@@ -85,7 +85,7 @@ mgpy_find_owner(PyObject *module, PyObject *object)
 
 /*
  * Returns a list of the mapped regions that have given bytes away and whose losses were not reported yet. Python calls
- * this function once, when the interpreter ends.
+ * this function when the interpreter ends.
  */
 PyObject *
 mgpy_unsettled(PyObject *module, PyObject *unused)

@@ -219,13 +219,16 @@ def test_an_exception_that_ends_a_program_or_a_task_goes_through(
         with pytest.raises(raised):
             _lose_and_raise(large, raised)
     gc.collect()
-    assert [one.category for one in told] == [mmapguard.MapFaultWarning]
+    assert [(one.category, one.filename) for one in told] == [(mmapguard.MapFaultWarning, __file__)]
 
 
 # --------------------------------------------------------------------------------------- the end of the interpreter --
 
 AT_EXIT = """
-import os, sys, mmapguard
+import atexit, os, sys
+handlers = []
+atexit.register(lambda: [handler() for handler in handlers])
+import mmapguard
 path = sys.argv[1]
 {body}
 """
@@ -246,10 +249,13 @@ def _ends(path: Path, body: str) -> tuple[int | None, str, str]:
         "view = memoryview(mmapguard.open(path)); os.truncate(path, 4096); print(view[5000]); sys.stderr.flush()",
         "with mmapguard.open(path) as region: os.truncate(path, 4096); print(region[5000]); sys.exit()",
         "with mmapguard.open(path) as region: print(0 * region[0]); os.truncate(path, 4096); sys.exit()",
+        "region = mmapguard.open(path); atexit.register(lambda: (os.truncate(path, 4096), print(region[5000])))",
+        "region = mmapguard.open(path); handlers.append(lambda: (os.truncate(path, 4096), print(region[5000])))",
     ],
     ids=[
         *("a view", "a region", "a view of a closed region", "after a flush"),
         *("a block that sys.exit() leaves", "a block that sys.exit() leaves before a fault"),
+        *("an exit handler", "an exit handler that runs after the package's own"),
     ],
 )
 def test_a_loss_that_nobody_was_told_of_is_told_at_the_end(body: str, large: Path) -> None:
@@ -294,6 +300,51 @@ def test_a_loss_makes_the_exit_status_without_standard_error_too(away: str, larg
     body = f"view = memoryview(mmapguard.open(path)); os.truncate(path, 4096); print(view[5000]); {away}"
     code, printed, _ = _ends(large, body)
     assert (code, printed) == (120, "0\n")
+
+
+WORKER = """
+import multiprocessing, os, sys
+{imported}
+
+def work(path, end):
+    import mmapguard
+    global view
+    view = memoryview(mmapguard.open(path))
+    os.truncate(path, 4096)
+    assert view[5000] == 0
+    if end == "raise":
+        raise KeyError("an error of the worker")
+    if end == "tell":
+        try: mmapguard.check(view)
+        except mmapguard.TruncatedError: pass
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context(sys.argv[2]).Process(target=work, args=(sys.argv[1], sys.argv[3]))
+    process.start()
+    process.join()
+    print(process.exitcode)
+"""
+
+
+@pytest.mark.parametrize("end", ["return", "raise", "tell"])
+@pytest.mark.parametrize(
+    "imported", ["import mmapguard", ""], ids=["imported before", "imported in the worker"]
+)
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_process_of_multiprocessing_tells_at_its_end(
+    method: str, imported: str, end: str, large: Path, tmp_path: Path
+) -> None:
+    """Such a process runs no exit handlers, or ends without a regard for its standard error, with some methods."""
+    script = tmp_path / "worker_program.py"
+    script.write_text(WORKER.format(imported=imported))
+    source = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    ended = program(source, script, large, method, end)
+    told = [line for line in ended.errors.splitlines() if line.startswith("mmapguard: ")]
+    assert len(told) == (0 if end == "tell" else 1), ended
+    assert ("an error of the worker" in ended.errors) == (end == "raise")
+    assert (ended.value != "0\n") == (end != "tell"), ended
+    if end == "return":
+        assert ended.value == "120\n" and "from byte 4096 on" in told[0] and str(large) in told[0]
 
 
 def test_a_loss_found_while_the_modules_end_is_one_line(large: Path) -> None:

@@ -189,20 +189,17 @@ def tell_at_exit(check: Callable[[], object]) -> None:
 
 def warn(source: object, status: int) -> None:
     """Warn of lost bytes where no exception can be raised. The extension calls this function."""
-    warn_each_time(f"{filename(source)!r}: {native.status_message(status)}", MapFaultWarning, 2)
+    warn_each_time(f"{filename(source)!r}: {native.status_message(status)}", MapFaultWarning)
 
 
-def warn_each_time(text: str, category: type[Warning], level: int) -> None:
-    """Warn as warnings.warn() does, but each time.
+def warn_each_time(text: str, category: type[Warning]) -> None:
+    """Warn as warnings.warn() does, but each time, and at the line that has called the package.
 
     The default filter shows a warning only once for each line of code.
-
-    `level` counts the frames from the caller of this function, which is 1.
     """
-    frame = sys._getframe(0)
-    for _ in range(level):
-        if frame.f_back is None:
-            break
+    package = __name__.partition(".")[0]
+    frame = sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
         frame = frame.f_back
     module = frame.f_globals.get("__name__", "<unknown>")
     warnings.warn_explicit(text, category, frame.f_code.co_filename, frame.f_lineno, module, registry=None)

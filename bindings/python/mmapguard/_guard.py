@@ -91,11 +91,13 @@ def _loss(record: dict[str, Any]) -> Loss:
 _ACTIVE: Final[set[guard_process]] = set()
 
 
-def untold() -> Iterator[Exception]:
-    """Yield the losses of guards that were started and never checked.
+def any_active() -> bool:
+    """Return True when a guard was started and not stopped."""
+    return bool(_ACTIVE)
 
-    Called once, when the interpreter ends.
-    """
+
+def untold() -> Iterator[Exception]:
+    """Yield the losses of guards that were started and never checked. Called when the interpreter ends."""
     for guard in list(_ACTIVE):
         try:
             guard._raise_since(guard._told)

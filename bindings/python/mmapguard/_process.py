@@ -5,13 +5,20 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 from . import _guard
 from . import _mmapguard as native
 from ._errors import AT_EXIT
 from ._info import Stats
+
+#: The exit status of a process in which bytes were lost and nobody was told.
+_EXIT_LOST: Final = 120
+#: The priority of what runs after everything else at the end of a process of multiprocessing.
+_LAST: Final = -1000
 
 
 def stats() -> Stats:
@@ -40,48 +47,97 @@ def guard_install() -> None:
     native.guard_install()
 
 
-class _FailingStream:
-    """Standard error with a flush() that fails silently, so that the interpreter exits with status 120.
+def _untold() -> Iterator[str]:
+    """Yield a sentence for each file with losses that were not reported yet."""
+    while AT_EXIT:
+        yield AT_EXIT.pop(0)
+    for region in native.unsettled():
+        try:
+            region.check()
+        except OSError as loss:
+            yield str(loss)
+    yield from map(str, _guard.untold())
 
-    Python flushes it only if it is not closed.
+
+class _LastStream:
+    """Standard error while the interpreter ends, with a flush() that looks for losses and fails if there were any.
+
+    After all exit handlers, the interpreter flushes sys.stderr if it is not closed. If that fails, the interpreter
+    prints nothing and exits with status 120.
     """
 
     closed = False
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self.lost = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
+    def tell_losses(self) -> None:
+        """Print one line for each file with losses that were not reported yet."""
+        for text in _untold():
+            self.lost = True
+            if self._stream is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    print(
+                        f"mmapguard: {text}; what was computed from its bytes does not hold",
+                        file=self._stream,
+                    )
+
     def flush(self) -> None:
+        self.tell_losses()
         if self._stream is not None and not self._stream.closed:
             self._stream.flush()
-        raise OSError("bytes of a region were lost; see the line above")
+        if self.lost:
+            raise OSError("bytes of a region were lost; see the line above")
 
 
 def _tell_losses() -> None:
-    """Print one line for each file with losses that were not reported yet, and make the exit status 120.
+    """Tell of the losses that were not reported yet, and make the exit status 120.
 
     A region or a guard that lives until the interpreter ends has no block whose end could raise an exception.
     An exception at this point could not be caught, and would not change the exit status. The status is 120 also when
-    standard error is closed or full.
+    standard error is closed or full. Exit handlers that were registered earlier run later, and may still read.
     """
-    untold = list(AT_EXIT)
-    for region in native.unsettled():
-        try:
-            region.check()
-        except OSError as loss:
-            untold.append(str(loss))
-    untold.extend(map(str, _guard.untold()))
-    if not untold:
-        return
-    stream = sys.stderr
-    sys.stderr = _FailingStream(stream)
-    for text in untold:
-        if stream is not None:
-            with contextlib.suppress(OSError, ValueError):
-                print(f"mmapguard: {text}; what was computed from its bytes does not hold", file=stream)
+    stream = _LastStream(sys.stderr)
+    stream.tell_losses()
+    if stream.lost or native.stats()["opened"] or _guard.any_active():
+        sys.stderr = stream
+
+
+def _tell_losses_in_worker() -> None:
+    """Do the same at the end of a process of multiprocessing, which may run no exit handlers and ignore the flush.
+
+    An exception of the process is not replaced, and makes the exit status as well.
+    """
+    stream = _LastStream(sys.stderr)
+    stream.tell_losses()
+    if stream.lost and sys.exc_info()[0] is None:
+        raise SystemExit(_EXIT_LOST)
+
+
+def _watch_worker(util: Any) -> None:
+    """Have the losses told at the end of this process of multiprocessing."""
+    util.Finalize(None, _tell_losses_in_worker, exitpriority=_LAST)
+
+
+def _watch_next_worker() -> None:
+    """Have the losses told at the end of this process if multiprocessing makes a process of its own of it."""
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.register_after_fork(util, _watch_worker)
+
+
+def _watch_this_worker() -> None:
+    """Have the losses told at the end of this process if it is one of multiprocessing already."""
+    process: Any = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        _watch_worker(sys.modules["multiprocessing.util"])
 
 
 atexit.register(_tell_losses)
+os.register_at_fork(after_in_child=_watch_next_worker)
+_watch_next_worker()
+_watch_this_worker()
