@@ -61,26 +61,42 @@ opening_begin(struct opening *opening, const char *path, int fd, const mmg_optio
     return MMG_OK;
 }
 
-/* Makes a region from a source. The region room decides whether the region is a copy or a mapping; the stable room makes
+/* Makes a region as it was decided. The region room makes copies, and mappings that are CONTAINED; the stable room makes
    mappings that are STABLE. */
+static mmg_status
+region_make_as(struct source *source, const struct decision *decision, struct region **region)
+{
+    switch (decision->holding) {
+    case HOLD_STREAM:
+        return mmgi_hold_stream(source, decision->reason, region);
+    case HOLD_COPY:
+        return mmgi_backing_copy(source, decision->length, decision->reason, region);
+    default:
+        return source->options->guarantee == MMG_GUARANTEE_STABLE
+                   ? mmgi_stable_open(source, decision->length, region)
+                   : mmgi_hold_contained(source, decision->length, region);
+    }
+}
+
+/* Makes a region from a source. The region room decides whether the region is a copy or a mapping. */
 static mmg_status
 region_make(struct source *source, struct region **region)
 {
     struct decision decision;
     mmg_status status = mmgi_decide_holding(source, &decision);
 
-    if (status != MMG_OK)
-        return status;
-    switch (decision.holding) {
-    case HOLD_STREAM:
-        return mmgi_hold_stream(source, decision.reason, region);
-    case HOLD_COPY:
-        return mmgi_backing_copy(source, decision.length, decision.reason, region);
-    default:
-        return source->options->guarantee == MMG_GUARANTEE_STABLE
-                   ? mmgi_stable_open(source, decision.length, region)
-                   : mmgi_hold_contained(source, decision.length, region);
+    if (source->size_is_early) {
+        /* Only a copy proves the size of a file by itself, or finds that the file has another one. */
+        if (status == MMG_OK && decision.holding == HOLD_COPY) {
+            status = mmgi_backing_copy(source, decision.length, decision.reason, region);
+            if (status != MMG_OK || *region != NULL)
+                return status;
+        }
+        status = mmgi_source_refresh(source);
+        if (status == MMG_OK)
+            status = mmgi_decide_holding(source, &decision);
     }
+    return status == MMG_OK ? region_make_as(source, &decision, region) : status;
 }
 
 /* Ends a call that opens with what became of its region. */
@@ -218,7 +234,10 @@ mmg_adopt(const void *data, uint64_t size, int32_t fd, const mmg_options *option
     status = open_file_of(&opening, fd, &adoption);
     if (status != MMG_OK)
         return status;
-    status = mmgi_adoption_check(&opening.source, &adoption, ours);
+    if (opening.source.size_is_early)
+        status = mmgi_source_refresh(&opening.source);
+    if (status == MMG_OK)
+        status = mmgi_adoption_check(&opening.source, &adoption, ours);
     if (status == MMG_OK)
         status = region_adopt(&opening.source, adoption.size, &region);
     return opening_issue(&opening, status, region, handle);

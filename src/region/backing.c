@@ -151,6 +151,11 @@ copy_judge(struct source *source, int os_code, struct copy_attempt *attempt)
     return status;
 }
 
+/*
+ * Makes one attempt to copy the window. Where the size was asked before the lock was taken, and the window is to end where
+ * the file ends, the attempt asks for one byte more. The read then proves the size, and fstat(2) need not be called again.
+ * If the file has another size, the function leaves `*out` as it is, and returns MMG_OK.
+ */
 static mmg_status
 copy_once(struct source *source, struct copy_attempt *attempt, struct region **out)
 {
@@ -161,11 +166,16 @@ copy_once(struct source *source, struct copy_attempt *attempt, struct region **o
     attempt->must_repeat = false;
     if (status != MMG_OK)
         return status;
-    if (!mmgi_region_reserve(source, attempt->length, &attempt->memory))
+    const uint64_t wanted = attempt->length + (source->size_is_early && source->options->length == 0 ? 1 : 0);
+    if (!mmgi_region_reserve(source, wanted, &attempt->memory))
         return tell_no_memory(source);
-    /* The cast cannot lose bits, since there is memory for so many bytes. */
-    int os_code = mmgi_file_read_at(source->fd, source->options->offset, attempt->memory.bytes, (size_t)attempt->length,
-                                    &attempt->got);
+    /* The casts cannot lose bits, since there is memory for so many bytes. */
+    int os_code = mmgi_file_read_ending(source->fd, source->options->offset, attempt->memory.bytes, (size_t)wanted,
+                                        (size_t)attempt->length, &attempt->got);
+    if (source->size_is_early && os_code == 0 && attempt->got != attempt->length) {
+        mmgi_region_unreserve(&attempt->memory);
+        return MMG_OK;
+    }
     status = copy_judge(source, os_code, attempt);
     if (status != MMG_OK || attempt->must_repeat) {
         mmgi_region_unreserve(&attempt->memory);

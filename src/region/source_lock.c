@@ -162,6 +162,7 @@ mmgi_source_lock(struct source *source)
         return lock_is_missing(
             source, lock, 0, MMG_LOCKING_NOT_OURS,
             "the file cannot be opened a second time, and a lock on the descriptor would be the caller's");
+    bool is_small = source->kind == SOURCE_FILE && source->size > 0 && source->size <= LARGEST_SMALL_FILE;
     int os_code = is_worth_sharing(source) ? mmgi_shared_lock_take(source->fd, lock, source->status.device,
                                                                    source->status.inode, &source->lock_share)
                                            : mmgi_lock_try(source->fd, lock);
@@ -170,7 +171,9 @@ mmgi_source_lock(struct source *source)
        STABLE a status from before the copy is needed. */
     if (status != MMG_OK || source->lock == MMG_LOCK_NONE || source->options->guarantee == MMG_GUARANTEE_STABLE)
         return status;
-    return mmgi_source_refresh(source);
+    /* Nearly every small file is copied, and the copy proves the size without a system call. */
+    source->size_is_early = is_small && os_code == 0;
+    return source->size_is_early ? MMG_OK : mmgi_source_refresh(source);
 }
 
 void

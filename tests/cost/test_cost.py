@@ -40,7 +40,7 @@ INSTRUCTIONS = [
 MARGIN_OF_OTHERS = 1.03
 
 #: The system calls of opening a file, copying it and closing it.
-COPIED = {"openat": 1, "flock": 1, "statx": 1, "fstat": 1, "pread64": 1, "close": 1}
+COPIED = {"openat": 1, "flock": 1, "statx": 1, "pread64": 1, "close": 1}
 
 #: Each operation, the size of the file, and the system calls of one round.
 SYSTEM_CALLS = [

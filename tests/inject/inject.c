@@ -312,6 +312,8 @@ static const struct check_case cases[] = {
      CHECK_ONCE},
     {"a copied file may change its size while it is opened", a_copied_file_may_change_its_size_while_it_is_opened,
      CHECK_ONCE},
+    {"a small file may change its size while it is opened", a_small_file_may_change_its_size_while_it_is_opened,
+     CHECK_ONCE},
 };
 
 int

@@ -8,14 +8,18 @@
 
 #include "inject.h"
 
-/* The options for opening the file, and the size to which it suddenly changes. */
+/* The options for opening the file, its size at first, the size to which it suddenly changes, and the call at which it
+   does. */
 static mmg_options moving_options;
-static uint64_t moving_size;
+static uint64_t first_size = SIZE, moving_size;
+static enum shim_function moving_at;
+static bool has_moved;
 
 static void
 move_file(void)
 {
     check_truncate(path, moving_size);
+    has_moved = true;
 }
 
 /** Checks that every byte shows the pattern or is known to be lost. */
@@ -33,7 +37,9 @@ judge_moved(mmg_handle handle)
     mmg_status status = mmg_pin(handle, 0, MMG_TO_END, &span);
     CHECK(status == MMG_OK || (left < info.size && status == MMG_E_TRUNCATED));
     if (status == MMG_OK) {
-        uint64_t written = info.offset + left < SIZE ? left : SIZE - info.offset; /* the file has grown by a hole */
+        uint64_t written = info.offset + left < first_size
+                               ? left
+                               : first_size - info.offset; /* the file has grown by a hole */
         CHECK(check_is_pattern(span.data, info.offset, written));
         CHECK(check_is_zero(span.data + written, span.size - written));
         status = mmg_unpin(&span); /* the end of the last page is lost without a fault, so only mmg_check() finds it */
@@ -41,6 +47,11 @@ judge_moved(mmg_handle handle)
     }
     CHECK_STATUS(mmg_check(handle), left < info.size ? MMG_E_TRUNCATED : MMG_OK);
     CHECK(left == info.size || check_info(handle).fault_offset == left);
+    if (has_moved && moving_at == SHIM_flock && moving_options.length == 0) { /* the size is that under the lock */
+        CHECK_U64(info.offset + info.size, moving_size);
+        CHECK_U64(info.file_size, moving_size);
+        CHECK(moving_options.backing != MMG_BACKING_AUTO || is_copy == (info.size <= (64 << 10)));
+    }
     CHECK_STATUS(mmg_close(handle, MMG_CLOSE_STRICT), MMG_OK);
 }
 
@@ -49,7 +60,8 @@ moving_file(void)
 {
     mmg_handle handle = 1;
     mmg_error error = MMG_ERROR_INIT;
-    check_file("moving", SIZE);
+    check_file("moving", first_size);
+    has_moved = false;
     mmg_status status = mmg_open(path, &moving_options, &handle, &error);
     shim_disarm(); /* the file must not change while the result is checked */
     CHECK_STATUS(error.status, status);
@@ -57,7 +69,7 @@ moving_file(void)
         judge_moved(handle);
     } else {
         CHECK(handle == 0 && strstr(error.message, path) != NULL);
-        CHECK(!strict && moving_size < SIZE && (status == MMG_E_TRUNCATED || status == MMG_E_RANGE));
+        CHECK(!strict && moving_size < first_size && (status == MMG_E_TRUNCATED || status == MMG_E_RANGE));
     }
 }
 
@@ -65,16 +77,17 @@ moving_file(void)
 static void
 move_at_every_call(void)
 {
-    static const uint64_t sizes[] = {0, 1, 4096, 5001, SIZE / 2, SIZE - 1, SIZE + 1, 2 * SIZE};
+    const uint64_t sizes[] = {0, 1, 4096, 5001, first_size / 2, first_size - 1, first_size + 1, 2 * first_size, SIZE};
     static const struct scenario this_one = {.run = moving_file};
     unsigned reached = 0;
     shim_set_hook(move_file);
-    moving_size = SIZE;
+    moving_size = first_size;
     begin(&this_one, check_path("moving"));
     for (size_t index = 0; index < sizeof sizes / sizeof *sizes; index++) {
         for (enum shim_function function = 0; function < SHIM_COUNT; function++) {
             for (unsigned nth = 1; nth <= rehearsed_calls(function) && nth <= 12; nth++) {
                 moving_size = sizes[index];
+                moving_at = function;
                 reached += inject(function, nth, SHIM_HOOK, false);
             }
         }
@@ -102,4 +115,19 @@ a_copied_file_may_change_its_size_while_it_is_opened(void)
     moving_options.offset = 5000;
     moving_options.length = SIZE - 5000;
     move_at_every_call();
+}
+
+void
+a_small_file_may_change_its_size_while_it_is_opened(void)
+{
+    first_size = 7000;
+    moving_options = check_backing(MMG_BACKING_AUTO);
+    move_at_every_call();
+    moving_options.offset = 5000;
+    move_at_every_call();
+    moving_options.length = 2000;
+    move_at_every_call();
+    moving_options = check_backing(MMG_BACKING_MAP);
+    move_at_every_call();
+    first_size = SIZE;
 }
