@@ -220,14 +220,42 @@ def test_a_socket_is_a_plain_os_error() -> None:
     assert caught.value.filename is not None
 
 
-@pytest.mark.parametrize("word", ["dontneed", "populate", "sometimes"])
-def test_the_words_in_an_error_are_those_that_are_accepted(word: Any, large: Path) -> None:
-    with pytest.raises(ValueError, match="access must be one of") as caught:
-        mmapguard.open(large, access=word)
+@pytest.mark.parametrize(
+    ("keyword", "word"),
+    [
+        *(("access", word) for word in ("dontneed", "populate", "sometimes")),
+        *(("backing", word) for word in ("adopted", "heap")),
+        *(("lock", word) for word in ("exclusive", "")),
+        *(("on_change", word) for word in ("ignore", "")),
+    ],
+)
+def test_the_words_in_an_error_are_those_that_are_accepted(keyword: str, word: str, large: Path) -> None:
+    wrong: Any = {keyword: word}
+    with pytest.raises(ValueError, match=f"{keyword} must be one of") as caught:
+        mmapguard.open(large, **wrong)
     listed = str(caught.value).partition("one of ")[2].partition(", not ")[0].split(", ")
-    assert word not in listed
+    assert word not in listed and len(listed) > 1
     for each in listed:
-        mmapguard.open(large, access=each).close()  # type: ignore[arg-type]
+        right: Any = {keyword: each}
+        mmapguard.open(large, **right).close()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"offset": -1}, OverflowError, "offset must not be negative"),
+        ({"length": -5}, OverflowError, "length must not be negative"),
+        ({"length": None}, TypeError, "length must be an integer, not NoneType"),
+        ({"max_bytes": -2}, OverflowError, "max_bytes must not be negative"),
+        ({"max_bytes": 1.5}, TypeError, "max_bytes must be an integer, not float"),
+        ({"max_leases": "3"}, TypeError, "max_leases must be an integer, not str"),
+        ({"lock_wait": "1"}, TypeError, "lock_wait must be a number or None, not str"),
+        ({"timeout": b""}, TypeError, "timeout must be a number or None, not bytes"),
+    ],
+)
+def test_a_wrong_number_is_named(options: Any, error: type[Exception], said: str, large: Path) -> None:
+    with pytest.raises(error, match=f"^{said}$"):
+        mmapguard.open(large, **options)
 
 
 def test_a_link_is_refused_on_request(large: Path, tmp_path: Path) -> None:

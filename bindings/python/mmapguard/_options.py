@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import operator
 import os
 from typing import Any, Final, Literal, Protocol, TypeAlias, TypedDict
 
@@ -96,7 +97,8 @@ def numbers(prefix: str) -> dict[str, int]:
     }
 
 
-BACKING: Final = numbers("BACKING_")
+#: Without the word for a mapping that other code has made, which open() cannot be asked for.
+BACKING: Final = {word: number for word, number in numbers("BACKING_").items() if word != "adopted"}
 LOCK: Final = numbers("LOCK_")
 ADVICE: Final = numbers("ADVICE_")
 ON_CHANGE: Final = {"warn": 0, "raise": 1}
@@ -141,7 +143,11 @@ def _seconds(value: float | None, what: str) -> float | None:
     """Return a time in seconds; None when it has no limit."""
     if value is None or value == math.inf:
         return None
-    if not value >= 0:
+    try:
+        allowed = value >= 0
+    except TypeError:
+        raise TypeError(f"{what} must be a number or None, not {type(value).__name__}") from None
+    if not allowed:
         raise ValueError(f"{what} must not be negative")
     return float(value)
 
@@ -150,6 +156,17 @@ def _milliseconds(value: float | None, what: str, forever: int) -> int:
     """Return a time in whole milliseconds, rounded up."""
     seconds = _seconds(value, what)
     return forever if seconds is None else min(-int(-seconds * 1000 // 1), _FOREVER - 1)
+
+
+def _count(value: int, what: str) -> int:
+    """Return a size, an offset or another number that is not negative."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer, not {type(value).__name__}") from None
+    if number < 0:
+        raise OverflowError(f"{what} must not be negative")
+    return number
 
 
 def _cap(value: int | None, what: str) -> int:
@@ -163,7 +180,7 @@ def _cap(value: int | None, what: str) -> int:
         return _TO_END
     if value == 0:
         raise ValueError(f"{what} must be positive, -1 for no limit, or None for the default")
-    return value
+    return _count(value, what)
 
 
 def arguments_of(options: Options) -> tuple[Any, ...]:
@@ -180,12 +197,12 @@ def arguments_of(options: Options) -> tuple[Any, ...]:
         _milliseconds(options.get("lock_wait", 0), "lock_wait", _FOREVER),
         number_of(given["access"], ACCESS, "access") if "access" in options else 0,
         sum(bit for name, bit in FLAGS.items() if given.get(name, False)),
-        options.get("offset", 0),
-        options.get("length", 0),
+        _count(options.get("offset", 0), "offset"),
+        _count(options.get("length", 0), "length"),
         _cap(options.get("copy_threshold"), "copy_threshold"),
         _cap(options.get("max_bytes"), "max_bytes"),
         _cap(options.get("max_snapshot_bytes"), "max_snapshot_bytes"),
-        options.get("max_leases") or 0,
+        _count(options.get("max_leases") or 0, "max_leases"),
         _milliseconds(options.get("max_lease_wait"), "max_lease_wait", 0),
         number_of(given["on_change"], ON_CHANGE, "on_change") if "on_change" in options else 0,
     )
