@@ -194,6 +194,17 @@ def test_a_full_disk_is_told(large: Path) -> None:
         assert done.stderr.decode() == "mmapguard: the report cannot be written: No space left on device\n"
 
 
+def test_a_closed_standard_output_is_told(large: Path) -> None:
+    for form in ("", "--json"):
+        command = f'exec "$0" -m mmapguard {form} "$1" >&-'
+        done = subprocess.run(
+            ["sh", "-c", command, sys.executable, large], capture_output=True, timeout=60, check=False
+        )
+        assert done.returncode == 5
+        said = "mmapguard: the report cannot be written: standard output is closed\n"
+        assert done.stderr.decode() == said
+
+
 def test_a_stable_file_is_told_in_json(large: Path) -> None:
     code, told = report("--stable", large)
     assert code == 0 and told["promise"] == "stable"

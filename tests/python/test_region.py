@@ -523,7 +523,7 @@ def test_buffered_and_text_readers_work_on_a_region(tmp_path: Path) -> None:
         assert buffered.read(5) == data[:5]
         assert buffered.seek(-10, os.SEEK_END) == len(data) - 10
         assert buffered.read() == data[-10:]
-        assert buffered.name == path
+        assert buffered.name == path and buffered.mode == "rb"
         buffered.detach()
         region.seek(0)
         text = io.TextIOWrapper(io.BufferedReader(region), encoding="utf-8")

@@ -8,6 +8,7 @@ under the guard; `mmapguard run --help` explains it. To examine a file with the 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import signal
@@ -262,13 +263,19 @@ def main(arguments: list[str] | None = None) -> int:
     if given.json:
         text = json.dumps(asdict(report), indent=2)
     else:
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        text = "\n".join(_told(report, sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        is_terminal = False
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+            is_terminal = sys.stdout.isatty()
+        text = "\n".join(_told(report, is_terminal and "NO_COLOR" not in os.environ))
     return report.exit_code if _print(text) else EXIT_NOT_WRITTEN
 
 
 def _print(text: str) -> bool:
     """Write a text to standard output and flush it. Returns False, and prints the reason, when that fails."""
+    if sys.stdout is None:
+        print("mmapguard: the report cannot be written: standard output is closed", file=sys.stderr)
+        return False
     try:
         print(text, flush=True)
     except OSError as failed:

@@ -185,6 +185,11 @@ class Region(native.RegionBase):
 
     # ------------------------------------------------------------------------------------------------- like a file --
 
+    @property
+    def mode(self) -> str:
+        """The string "rb", as that of a binary file for reading."""
+        return "rb"
+
     def _check_not_closed(self) -> None:
         if self.closed:
             raise ValueError("region is closed")
