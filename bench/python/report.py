@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pyperf
+import w8
 
 import mmapguard
 
@@ -26,18 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 from console import duration
 
 SIZES = (4096, 16 << 10, 1 << 20, 64 << 20, 1 << 30)
-#: The highest allowed ratio, by the beginning of the work's name. "Never slower" allows what the clock cannot tell
-#: apart.
-TARGETS = {
-    "W8 open": 0.80,
-    "W8": 1.15,
-    "W8 iteration": 1.2,
-    "W8 readline": 1.1,
-    "W8 find": 2.0,
-    "W8 rfind": 2.0,
-    "W10": 1.02,
-    "W11": 1.02,
-}
+#: The highest allowed ratio, by the beginning of the work's name.
+TARGETS = {f"W8 {title}": target for title, target in w8.TARGETS.items()} | {"W10": 1.02, "W11": 1.02}
 
 
 def samples(folder: Path, sizes: list[int]) -> None:
@@ -60,11 +51,6 @@ def measure(output: Path, sizes: list[int], fast: bool) -> pyperf.BenchmarkSuite
     return pyperf.BenchmarkSuite.load(str(output))
 
 
-def target_of(work: str) -> float:
-    """Return the target of a work, by the longest beginning of its name."""
-    return TARGETS[max((start for start in TARGETS if work.startswith(start)), key=len)]
-
-
 def report(suite: pyperf.BenchmarkSuite) -> int:
     """Print the table. Return the number of missed targets."""
     works: dict[str, dict[str, float]] = {}
@@ -78,7 +64,7 @@ def report(suite: pyperf.BenchmarkSuite) -> int:
     for work, medians in works.items():
         ours = medians.pop("mmapguard")
         best = min(medians, key=lambda name: medians[name])
-        ratio, target = ours / medians[best], target_of(work)
+        ratio, target = ours / medians[best], w8.target_of(work, TARGETS)
         missed += ratio > target
         mark = "" if ratio <= target else "  missed"
         print(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pyperf
+from w8 import EXPRESSIONS, small_by_mmap, small_by_mmapguard
 
 import mmapguard
 
@@ -25,21 +26,6 @@ SIZES = sorted(int(path.name) for path in SAMPLES.iterdir())
 SMALL, LARGE = SIZES[0], SIZES[-1]
 
 Work = Callable[[str], object]
-
-
-# W8, small file: open, read all, close.
-
-
-def small_by_mmapguard(path: str) -> object:
-    """Read a file in the block that users write, which includes the check at its end."""
-    with mmapguard.open(path) as region:
-        return region[:]
-
-
-def small_by_mmap(path: str) -> object:
-    """Read a file as the documentation of mmap shows it."""
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        return mapped[:]
 
 
 # W10: SHA-256 of a file.
@@ -107,19 +93,6 @@ WORKS: dict[str, dict[str, Work]] = {
         "fromfile": sum_by_fromfile,
         "mmap": sum_by_mmap,
     },
-}
-
-#: W8, on an open file: expressions in which `x` is a Region or an mmap.
-EXPRESSIONS = {
-    "memoryview(x)": "memoryview(x)",
-    "x[a:b], 16 bytes": "x[4096:4112]",
-    "x[a:b], 4 KiB": "x[4096:8192]",
-    "x[i]": "x[4097]",
-    "np.frombuffer(x)": "np.frombuffer(x, np.uint8)",
-    "iteration, 64 KiB": "for _ in islice(x, 65536): pass",
-    "readline, 1000 lines": "x.seek(0)\nfor _ in range(1000): x.readline()",
-    "find, 1000 hits": "at = -1\nfor _ in range(1000): at = x.find(b'\\n', at + 1)",
-    "rfind, 1000 hits": "at = len(x)\nfor _ in range(1000): at = x.rfind(b'\\n', 0, at)",
 }
 
 
