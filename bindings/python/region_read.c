@@ -120,7 +120,7 @@ mgpy_region_readline(PyObject *self, PyObject *unused)
     const uint8_t *start = data + region->position, *newline = memchr(start, '\n', (size_t)near);
     if (newline != NULL) {
         PyObject *line = PyBytes_FromStringAndSize((const char *)start, newline - start + 1);
-        if (line != NULL && mgpy_certain_in_page(region, start, newline)) {
+        if (line != NULL && (mgpy_certain_in_page(region, start, newline) || mgpy_certain(region, start, newline))) {
             region->position += newline - start + 1;
             return line;
         }
