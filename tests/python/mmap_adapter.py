@@ -80,7 +80,7 @@ class Mapping(mmapguard.Region):
         else:
             self._write_at(range(len(self))[key], bytes([value]) if self.may_write else b"")
 
-    def flush(self) -> None:
+    def flush(self, offset: int = 0, size: int | None = None) -> None:
         pass
 
     def resize(self, size: int) -> None:

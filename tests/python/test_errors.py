@@ -316,7 +316,7 @@ def test_everything_raises_value_error_on_a_closed_region(either: Path) -> None:
         lambda: region.writable(),
         lambda: region.isatty(),
         lambda: region.flush(),
-        lambda: io.BufferedReader(region),  # type: ignore[type-var]
+        lambda: io.BufferedReader(region),
     ]
     for use in uses:
         with pytest.raises(ValueError, match="closed"):

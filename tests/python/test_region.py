@@ -498,7 +498,8 @@ def test_a_file_over_a_region_is_like_the_file(either: Path) -> None:
                 file.raw.seek(0, whence)
         assert region.tell() == 0
     assert file.closed
-    for use in (file.raw.tell, lambda: file.raw.seek(0), lambda: file.raw.readinto(bytearray(1))):
+    raw: Any = file.raw
+    for use in (raw.tell, lambda: raw.seek(0), lambda: raw.readinto(bytearray(1))):
         with pytest.raises(ValueError, match="closed"):
             use()
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +104,13 @@ def test_options_that_do_not_fit_a_stream_are_refused_before_it_is_read(
     inlet, outlet = os.pipe()
     os.mkfifo(tmp_path / "fifo")
     held = os.open(tmp_path / "fifo", os.O_RDWR)
-    for call, source in (
+    calls: tuple[tuple[Callable[..., Any], Any], ...] = (
         (mmapguard.open, inlet),
         (mmapguard.read_fd, inlet),
         (mmapguard.open, tmp_path / "fifo"),
         (mmapguard.load, tmp_path / "fifo"),
-    ):
+    )
+    for call, source in calls:
         with pytest.raises(OSError, match=said) as caught:
             call(source, **options)
         assert caught.value.filename == (inlet if source == inlet else str(source))
