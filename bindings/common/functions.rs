@@ -812,12 +812,14 @@ functions! {
     ///
     /// The call compares size and mtime of the file with those at open. A rename, a link or a change of
     /// rights is no change. A STABLE region does not change with its file, and neither does a copy in memory,
-    /// which is STABLE, too. There the call reports losses only.
+    /// which is STABLE, too. There the call reports losses, and a copy that may mix two versions, because the
+    /// file was written to while it was copied. Where STABLE was demanded, no copy mixes versions.
     ///
     /// Returns one of these:
     ///
     /// - `MMG_OK`
-    /// - `MMG_E_CHANGED`: the file was written to since it was opened, or its size has changed
+    /// - `MMG_E_CHANGED`: the file was written to since it was opened, or its size has changed; or it was
+    ///   written to while it was copied: a file of up to 64 KiB in each of three attempts
     /// - `MMG_E_HANDLE`
     /// - `MMG_E_TRUNCATED`: the cause of the first loss
     /// - `MMG_E_IO`: the cause of the first loss; or fstat(2) failed, as with `mmg_check()`

@@ -61,8 +61,8 @@ opening_begin(struct opening *opening, const char *path, int fd, const mmg_optio
     return MMG_OK;
 }
 
-/* Makes a region as it was decided. The region room makes copies, and mappings that are CONTAINED; the stable room makes
-   mappings that are STABLE. */
+/* Makes a region as it was decided. The region room makes copies and CONTAINED mappings; the stable room makes mappings that
+   are STABLE. */
 static mmg_status
 region_make_as(struct source *source, const struct decision *decision, struct region **region)
 {
@@ -85,17 +85,17 @@ region_make(struct source *source, struct region **region)
     struct decision decision;
     mmg_status status = mmgi_decide_holding(source, &decision);
 
-    if (source->size_is_early) {
-        /* Only a copy proves the size of a file by itself, or finds that the file has another one. */
-        if (status == MMG_OK && decision.holding == HOLD_COPY) {
-            status = mmgi_backing_copy(source, decision.length, decision.reason, region);
-            if (status != MMG_OK || *region != NULL)
-                return status;
-        }
+    /* Only a copy finds out whether an early size still holds. */
+    if (source->is_early && (status != MMG_OK || decision.holding != HOLD_COPY || decision.length == 0)) {
         status = mmgi_source_refresh(source);
         if (status == MMG_OK)
             status = mmgi_decide_holding(source, &decision);
     }
+    if (status == MMG_OK)
+        status = region_make_as(source, &decision, region);
+    if (status != MMG_OK || *region != NULL)
+        return status;
+    status = mmgi_decide_holding(source, &decision); /* the file was small, and has grown */
     return status == MMG_OK ? region_make_as(source, &decision, region) : status;
 }
 
@@ -234,7 +234,7 @@ mmg_adopt(const void *data, uint64_t size, int32_t fd, const mmg_options *option
     status = open_file_of(&opening, fd, &adoption);
     if (status != MMG_OK)
         return status;
-    if (opening.source.size_is_early)
+    if (opening.source.is_early)
         status = mmgi_source_refresh(&opening.source);
     if (status == MMG_OK)
         status = mmgi_adoption_check(&opening.source, &adoption, ours);

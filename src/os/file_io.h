@@ -17,12 +17,6 @@
 int mmgi_file_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got);
 
 /**
- * Does the same for a file that ends after `end` bytes as far as is known: where the kernel has exactly so many bytes and was
- * asked for more, the call takes that for the end of the file, and does not ask again.
- */
-int mmgi_file_read_ending(int fd, uint64_t offset, void *buffer, size_t size, size_t end, size_t *got);
-
-/**
  * Returns true when the file holds these bytes at `offset`. Returns false for a file that is shorter or cannot be read. May block on a slow
  * medium.
  */

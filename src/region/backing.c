@@ -16,6 +16,9 @@
 
 /* The library gives a copy up when the file has changed this often while it was copied. */
 #define MAX_COPY_ATTEMPTS 16
+/* Without a demand for STABLE, the library keeps such a copy, and mmg_verify() reports it. A small file is copied so often
+   before. */
+#define MAX_CONTAINED_ATTEMPTS 3
 
 static mmg_status
 tell_no_memory(const struct source *source)
@@ -120,9 +123,42 @@ struct copy_attempt {
     uint64_t length;       /* of the window */
     size_t got;            /* bytes that were read */
     uint32_t reason;       /* MMG_REASON_... */
+    unsigned changes;      /* how often the file was written to during an attempt */
     bool must_repeat;      /* the file changed during the copy */
+    bool is_mixed;         /* the file changed during this copy, which is kept all the same */
+    bool is_outgrown;      /* the file was small and is not any more */
     bool was_short_before; /* an earlier attempt found fewer bytes than the size of the file */
 };
+
+/*
+ * Finds out whether a whole copy may mix two versions of the file, or has zeros that never were in the file: the kernel
+ * clears the rest of the last page while a reader of that page is on its way. A copy for STABLE is of one version. Another
+ * copy may be kept, and mmg_verify() then tells.
+ */
+static mmg_status
+copy_compare(struct source *source, struct copy_attempt *attempt)
+{
+    const struct file_status before = source->status;
+
+    if (source->options->guarantee == MMG_GUARANTEE_STABLE) {
+        struct file_copy copy = {.bytes = attempt->memory.bytes};
+        attempt->must_repeat = !mmgi_copy_is_one_version(source, source->options->offset, attempt->got, &copy);
+        return MMG_OK;
+    }
+    if (source->kind != SOURCE_FILE || attempt->got == 0)
+        return MMG_OK;
+    mmg_status status = mmgi_source_refresh(source);
+    if (status != MMG_OK || mmgi_same_content(&before, &source->status))
+        return status;
+    attempt->changes++;
+    attempt->must_repeat = attempt->changes < MAX_CONTAINED_ATTEMPTS && attempt->length <= LARGEST_SMALL_FILE;
+    attempt->is_mixed = !attempt->must_repeat;
+    if (attempt->is_mixed) { /* mmg_changed() compares with what the file was when the copy began */
+        source->status = before;
+        source->size = before.size;
+    }
+    return MMG_OK;
+}
 
 static mmg_status
 copy_judge(struct source *source, int os_code, struct copy_attempt *attempt)
@@ -133,12 +169,8 @@ copy_judge(struct source *source, int os_code, struct copy_attempt *attempt)
     if (os_code != 0)
         return mmgi_error_tell(source->report, mmgi_status_from_errno(os_code), "read", os_code,
                                options->offset + attempt->got, NULL);
-    if (attempt->got == attempt->length) {
-        struct file_copy copy = {.bytes = attempt->memory.bytes};
-        attempt->must_repeat = options->guarantee == MMG_GUARANTEE_STABLE &&
-                               !mmgi_copy_is_one_version(source, options->offset, attempt->got, &copy);
-        return MMG_OK;
-    }
+    if (attempt->got == attempt->length)
+        return copy_compare(source, attempt);
     mmg_status status = mmgi_source_refresh(source);
     /* Two attempts found fewer bytes, and the file system still reports the same size: the file does not have that size, as
        files of /sys do not. */
@@ -151,31 +183,34 @@ copy_judge(struct source *source, int os_code, struct copy_attempt *attempt)
     return status;
 }
 
-/*
- * Makes one attempt to copy the window. Where the size was asked before the lock was taken, and the window is to end where
- * the file ends, the attempt asks for one byte more. The read then proves the size, and fstat(2) need not be called again.
- * If the file has another size, the function leaves `*out` as it is, and returns MMG_OK.
- */
+/* Works out the window of an attempt that is not the first, since the file may have another size now. */
+static mmg_status
+copy_window(const struct source *source, struct copy_attempt *attempt)
+{
+    const mmg_options *options = source->options;
+    mmg_status status = mmgi_backing_window(source, &attempt->length);
+
+    if (status != MMG_OK)
+        return status;
+    attempt->is_outgrown = attempt->reason == MMG_REASON_SMALL && attempt->length > mmgi_region_copy_threshold(options);
+    if (!attempt->is_outgrown && attempt->length > options->max_bytes)
+        return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "copy", 0, 0, "larger than max_bytes allows");
+    return MMG_OK;
+}
+
 static mmg_status
 copy_once(struct source *source, struct copy_attempt *attempt, struct region **out)
 {
-    mmg_status status = MMG_OK;
+    mmg_status status = attempt->must_repeat ? copy_window(source, attempt) : MMG_OK;
 
-    if (attempt->must_repeat) /* the file may have another size now, so the window is worked out again */
-        status = mmgi_backing_window(source, &attempt->length);
     attempt->must_repeat = false;
-    if (status != MMG_OK)
+    if (status != MMG_OK || attempt->is_outgrown)
         return status;
-    const uint64_t wanted = attempt->length + (source->size_is_early && source->options->length == 0 ? 1 : 0);
-    if (!mmgi_region_reserve(source, wanted, &attempt->memory))
+    if (!mmgi_region_reserve(source, attempt->length, &attempt->memory))
         return tell_no_memory(source);
-    /* The casts cannot lose bits, since there is memory for so many bytes. */
-    int os_code = mmgi_file_read_ending(source->fd, source->options->offset, attempt->memory.bytes, (size_t)wanted,
-                                        (size_t)attempt->length, &attempt->got);
-    if (source->size_is_early && os_code == 0 && attempt->got != attempt->length) {
-        mmgi_region_unreserve(&attempt->memory);
-        return MMG_OK;
-    }
+    /* The cast cannot lose bits, since there is memory for so many bytes. */
+    int os_code = mmgi_file_read_at(source->fd, source->options->offset, attempt->memory.bytes, (size_t)attempt->length,
+                                    &attempt->got);
     status = copy_judge(source, os_code, attempt);
     if (status != MMG_OK || attempt->must_repeat) {
         mmgi_region_unreserve(&attempt->memory);
@@ -189,6 +224,7 @@ copy_once(struct source *source, struct copy_attempt *attempt, struct region **o
         .size = attempt->got,
         .content = -1,
         .keeps_source = keeps_lock,
+        .is_mixed = attempt->is_mixed,
         .reason = attempt->reason,
         .promise = mmgi_promise_stable(MMG_MEANS_PRIVATE_COPY),
     });

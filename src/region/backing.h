@@ -18,8 +18,9 @@ mmg_status mmgi_backing_stream(struct source *source, uint32_t reason, struct re
 
 /**
  * Copies the window, whose length is that of mmgi_backing_window(). If STABLE is demanded, the copy shows what the file
- * held at one moment. If the size of the source is early, and proves to be another one, the call makes no region and returns
- * MMG_OK; the caller must ask for the size and decide again.
+ * held at one moment. Otherwise the region knows if the copy may mix two versions. If a file that was to be copied because
+ * it is small (MMG_REASON_SMALL) has grown beyond that, the call makes no region and returns MMG_OK. The source then has the
+ * new size, and the caller must decide again.
  */
 mmg_status mmgi_backing_copy(struct source *source, uint64_t length, uint32_t reason, struct region **region);
 

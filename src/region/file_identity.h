@@ -17,6 +17,9 @@ struct file_copy {
     int fd;
 };
 
+/** Returns true when size and modification time are the same. */
+bool mmgi_same_content(const struct file_status *a, const struct file_status *b);
+
 /**
  * Returns true when a copy of `size` bytes at `offset` of a source is what the file held at one moment.
  * `source->status` is that from before the copy; the call renews it.

@@ -300,6 +300,8 @@ mmgi_region_verify(const struct region *region)
     uint32_t what = 0;
     mmg_status status = mmgi_region_check(region);
 
+    if (status == MMG_OK && region->is_mixed)
+        return MMG_E_CHANGED;
     /* The bytes of a STABLE region, such as a copy, have not changed, even if the file has. */
     if (status != MMG_OK || region_promise(region).guarantee == MMG_GUARANTEE_STABLE)
         return status;
@@ -343,7 +345,9 @@ mmgi_region_explain(const struct region *region, const struct report *report)
         then = "on may have changed";
         break;
     case MMG_E_CHANGED:
-        return mmgi_error_tell(report, status, "verify", 0, 0, "was written to since it was opened");
+        return mmgi_error_tell(report, status, "verify", 0, 0,
+                               region->is_mixed ? "was written to while it was copied"
+                                                : "was written to since it was opened");
     default:
         return mmgi_error_tell(report, status, "verify", 0, 0, NULL);
     }

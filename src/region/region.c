@@ -128,6 +128,7 @@ mmgi_region_create(const struct region_spec *spec)
     region->follows_link = (source->options->flags & MMG_FLAG_NOFOLLOW) == 0;
     region->is_device = source->kind == SOURCE_DEVICE;
     region->is_stacked = source->file_system.is_stacked;
+    region->is_mixed = spec->is_mixed;
     region->is_kept = spec->promise.guarantee == MMG_GUARANTEE_STABLE && spec->mapping != NULL;
     region->is_guarded = spec->is_guarded;
     atomic_init(&region->promise, promise_pack(spec->promise));

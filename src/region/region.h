@@ -55,6 +55,7 @@ struct region {
     bool
         is_stacked; /* the file system may put another file behind the descriptor, so only the mapping shows the bytes */
     bool is_kept;   /* STABLE was promised at open */
+    bool is_mixed;  /* the file was written to while it was copied, so the copy may mix two versions */
     bool is_guarded;          /* the fault guard contains what happens to the mapping */
     _Atomic uint32_t promise; /* packed; see region/promise.h */
     _Atomic uint64_t looked;  /* which thread has last checked the guard and the file, and when; see find.c */
@@ -86,6 +87,7 @@ struct region_spec {
     int content;       /* the descriptor of the source, from which mmg_read() reads; -1 to read from memory */
     bool keeps_source; /* the descriptor and the lock of the source become the region's */
     bool is_guarded;
+    bool is_mixed;        /* as in struct region */
     uint32_t reason;      /* MMG_REASON_... */
     uint32_t exceptions;  /* MMG_EXCEPT_... bits */
     uint64_t means_order; /* as in mmg_info */

@@ -45,7 +45,7 @@ mmgi_source_refresh(struct source *source)
 {
     int os_code = mmgi_file_status(source->fd, &source->status);
 
-    source->size_is_early = false;
+    source->is_early = false;
     return os_code == 0 ? size_find(source) : mmgi_error_tell_os(source->report, "fstat", os_code);
 }
 

@@ -35,10 +35,10 @@ struct source {
     uint32_t lock_reason; /* MMG_LOCKING_...: why there is that lock, or none */
     int lock_error;       /* the errno of the lock call when the file system has no such lock */
     struct lock_share lock_share;
-    struct file_status status;       /* the status of the file, asked after the lock was taken */
+    struct file_status status;       /* the status of the file, asked under the lock unless is_early */
     const struct adoption *adoption; /* the mapping that is to be the region; NULL when one is to be made */
     uint64_t size;                   /* size of the file or device */
-    bool size_is_early;              /* the size was asked before the lock was taken, so it must be proved */
+    bool is_early; /* size and status are from before the lock; a copy finds out whether they still hold */
 };
 
 /** Opens a path. After a success the caller must call mmgi_source_close(). */
@@ -50,7 +50,7 @@ mmg_status mmgi_source_open_fd(int fd, struct source *source);
 /** Takes a descriptor as a stream, whatever kind it is. After a success the caller must call mmgi_source_close(). */
 mmg_status mmgi_source_open_stream(int fd, struct source *source);
 
-/** Asks for the size and the times again. The size is not early any more. */
+/** Asks for the size and the times again. Afterwards they are not early. */
 mmg_status mmgi_source_refresh(struct source *source);
 
 /** Gives the descriptor and the lock back, unless mmgi_source_keep() was called. */

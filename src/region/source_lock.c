@@ -162,18 +162,19 @@ mmgi_source_lock(struct source *source)
         return lock_is_missing(
             source, lock, 0, MMG_LOCKING_NOT_OURS,
             "the file cannot be opened a second time, and a lock on the descriptor would be the caller's");
-    bool is_small = source->kind == SOURCE_FILE && source->size > 0 && source->size <= LARGEST_SMALL_FILE;
     int os_code = is_worth_sharing(source) ? mmgi_shared_lock_take(source->fd, lock, source->status.device,
                                                                    source->status.inode, &source->lock_share)
                                            : mmgi_lock_try(source->fd, lock);
+    const bool has_waited = os_code != 0;
     mmg_status status = lock_conclude(source, lock, os_code);
     /* From now on cooperating writers do not change the size. Without a lock nothing is gained by a second look, and for
        STABLE a status from before the copy is needed. */
     if (status != MMG_OK || source->lock == MMG_LOCK_NONE || source->options->guarantee == MMG_GUARANTEE_STABLE)
         return status;
-    /* Nearly every small file is copied, and the copy proves the size without a system call. */
-    source->size_is_early = is_small && os_code == 0;
-    return source->size_is_early ? MMG_OK : mmgi_source_refresh(source);
+    /* Nearly every small file is copied, and after the copy fstat(2) is called in any case. */
+    source->is_early = !has_waited && source->kind == SOURCE_FILE && source->size > 0 &&
+                       source->size <= mmgi_region_copy_threshold(source->options);
+    return source->is_early ? MMG_OK : mmgi_source_refresh(source);
 }
 
 void

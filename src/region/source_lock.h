@@ -9,9 +9,9 @@
 #include "region/source.h"
 
 /**
- * Takes the lock of a source whose kind is known, and asks the status of the source again under the lock. If it gets the
- * lock of a small file at once, it sets `size_is_early` instead. On success `lock`, `lock_reason`, `lock_error` and
- * `lock_share` of the source hold the result.
+ * Takes the lock of a source whose kind is known, and asks the status of the source again under the lock,
+ * or says that the status is early. On success
+ * `lock`, `lock_reason`, `lock_error` and `lock_share` of the source hold the result.
  */
 mmg_status mmgi_source_lock(struct source *source);
 

@@ -314,6 +314,8 @@ static const struct check_case cases[] = {
      CHECK_ONCE},
     {"a small file may change its size while it is opened", a_small_file_may_change_its_size_while_it_is_opened,
      CHECK_ONCE},
+    {"a copy of a file that is written meanwhile is known", a_copy_of_a_file_that_is_written_meanwhile_is_known,
+     CHECK_ONCE},
 };
 
 int

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * A file changes its size while it is opened: before each call that the opening makes, one at a time.
+ * A file changes its size while it is opened: before each call that the opening makes, one at a time. A file is written
+ * to while it is copied.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "inject.h"
 
@@ -130,4 +133,82 @@ a_small_file_may_change_its_size_while_it_is_opened(void)
     moving_options = check_backing(MMG_BACKING_MAP);
     move_at_every_call();
     first_size = SIZE;
+}
+
+#define SMALL 5000
+
+/* How often the small file was written; all its bytes have this value. */
+static unsigned char version;
+
+/* Writes the small file again, with a modification time of its own. */
+static void
+write_version(void)
+{
+    unsigned char bytes[SMALL];
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = ++version}};
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    memset(bytes, version, sizeof bytes);
+    REQUIRE(fd >= 0 && pwrite(fd, bytes, sizeof bytes, 0) == SMALL && futimens(fd, times) == 0 && close(fd) == 0);
+}
+
+/* Opens the small file while it is written before the first call of a function, or before every call. */
+static mmg_status
+open_while_written(enum shim_function function, bool always, uint32_t guarantee, mmg_handle *handle)
+{
+    mmg_options options = MMG_OPTIONS_INIT;
+
+    options.guarantee = guarantee;
+    options.flags = MMG_FLAG_NO_LEASE;
+    shim_arm(function, 1, SHIM_HOOK, always);
+    mmg_status status = mmg_open(path, &options, handle, NULL);
+    shim_disarm();
+    return status;
+}
+
+/* Returns true when all bytes of the region are those of the newest version. */
+static bool
+is_newest(mmg_handle handle)
+{
+    unsigned char bytes[SMALL];
+    uint64_t got = 0;
+
+    CHECK_STATUS(mmg_read(handle, 0, bytes, sizeof bytes, &got), MMG_OK);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        if (bytes[i] != version)
+            return false;
+    return got == sizeof bytes;
+}
+
+void
+a_copy_of_a_file_that_is_written_meanwhile_is_known(void)
+{
+    static const enum shim_function reads[] = {SHIM_pread, SHIM_pread64, SHIM___pread64_chk};
+    unsigned reached = 0;
+    mmg_handle handle;
+
+    path = check_file("written", SMALL);
+    shim_set_hook(write_version);
+    for (size_t i = 0; i < sizeof reads / sizeof *reads; i++) {
+        CHECK_STATUS(open_while_written(reads[i], false, 0, &handle), MMG_OK);
+        bool is_reached = shim_has_fired();
+        if (is_reached) {
+            CHECK(check_info(handle).backing == MMG_BACKING_COPY && is_newest(handle)); /* the second copy */
+            CHECK_STATUS(mmg_verify(handle), MMG_OK);
+        }
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+        if (!is_reached)
+            continue;
+        reached++;
+        mmg_error error = MMG_ERROR_INIT;
+        CHECK_STATUS(open_while_written(reads[i], true, 0, &handle), MMG_OK);
+        CHECK(is_newest(handle)); /* each write was over before the kernel read, but the library cannot know */
+        CHECK_STATUS(mmg_check(handle), MMG_OK);
+        CHECK_STATUS(mmg_verify(handle), MMG_E_CHANGED);
+        CHECK_STATUS(mmg_explain(handle, &error), MMG_E_CHANGED);
+        CHECK(strstr(error.message, "was written to while it was copied") != NULL);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+        CHECK_STATUS(open_while_written(reads[i], true, MMG_GUARANTEE_STABLE, &handle), MMG_E_UNSTABLE);
+    }
+    CHECK(reached > 0);
 }

@@ -20,7 +20,7 @@
 #define MAX_TRANSFER ((size_t)0x7FFFF000)
 
 int
-mmgi_file_read_ending(int fd, uint64_t offset, void *buffer, size_t size, size_t end, size_t *got)
+mmgi_file_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got)
 {
     unsigned char *to = buffer;
 
@@ -28,21 +28,14 @@ mmgi_file_read_ending(int fd, uint64_t offset, void *buffer, size_t size, size_t
     while (*got < size) {
         size_t want = size - *got < MAX_TRANSFER ? size - *got : MAX_TRANSFER;
         ssize_t n = pread(fd, to + *got, want, (off_t)(offset + *got));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return errno;
-        *got += (size_t)n;
-        if (n == 0 || ((size_t)n < want && *got == end))
+        if (n == 0)
             return 0;
+        if (n > 0)
+            *got += (size_t)n;
+        else if (errno != EINTR)
+            return errno;
     }
     return 0;
-}
-
-int
-mmgi_file_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got)
-{
-    return mmgi_file_read_ending(fd, offset, buffer, size, size, got);
 }
 
 bool

@@ -141,13 +141,6 @@ mmgi_file_page_size(int fd, const struct file_status *status)
 }
 
 int
-mmgi_file_read_ending(int fd, uint64_t offset, void *buffer, size_t size, size_t end, size_t *got)
-{
-    (void)end;
-    return mmgi_file_read_at(fd, offset, buffer, size, got);
-}
-
-int
 mmgi_file_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got)
 {
     (void)fd;
