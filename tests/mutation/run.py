@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """./dev test mutation: changes src/ on purpose, one line at a time, and counts how many changes the tests notice.
 
-usage: run.py [--count N] [--seed N] [--room ROOM] [--file PART] [--quick] [--minutes N]
+usage: run.py [--count N] [--seed N] [--room ROOM] [--file PART] [--quick] [--minutes N] [--jobs N] [--fresh]
 
 universalmutator writes the mutants by the rules in faults.rules; a sample of them is drawn with the seed. Each is
 built in a copy of the checkout. A mutant that does not compile, or that compiles to the same code, does not count.
@@ -10,21 +10,27 @@ fails. A mutant that no test notices has survived, unless equivalents.txt says w
 the tests that noticed a mutant have to pass without one. The exit code is 0 when at least 90 of 100 were noticed.
 
 Which test reaches which line is measured first, in a build with counters (suite.py); a later run uses what is known.
---measure does nothing else. --quick leaves the tests in Python and slow programs out, so the score is a lower bound. --minutes ends the
-sample early.
+--measure does nothing else. A mutant that was noticed stays noticed as long as its file is the same, so a later run
+tries the survivors and what is new; --fresh tries all. --quick leaves the tests in Python and slow programs out, so the
+score is a lower bound. --minutes ends the sample early. --jobs tries so many mutants side by side.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import hashlib
 import json
+import queue
 import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +41,6 @@ sys.path.insert(0, str(HERE.parent))
 from mutation import suite  # noqa: E402
 
 PLACE = (ROOT / "build" / "mutation").resolve()
-TREE = PLACE / "tree"
-RELEASE = TREE / "build/release"
-LIBRARY = RELEASE / "libmmapguard.so.1"
 #: They compile files of src/ themselves, so no counter tells what they reach.
 MODELS = ("model_handles", "model_registry", "model_losses", "model_install", "model_closing", "model_breaks")
 RULES = HERE / "faults.rules"
@@ -68,17 +71,6 @@ def git_files() -> list[str]:
     """Return the files of the checkout that exist."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return [name for name in listed.splitlines() if (ROOT / name).is_file()]
-
-
-def copy_checkout() -> None:
-    """Bring the copy up to date. Files that did not change keep their time, so that little is built."""
-    for name in git_files():
-        source, copy = ROOT / name, TREE / name
-        if not copy.exists() or copy.read_bytes() != source.read_bytes():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, copy)
-    if not (TREE / ".venv").exists():
-        (TREE / ".venv").symlink_to(ROOT / ".venv")
 
 
 def mutants_of(file: str) -> list[Mutant]:
@@ -120,68 +112,156 @@ def make_mutants(file: str) -> list[Mutant]:
     return sorted(found, key=lambda mutant: (mutant.line, mutant.after))
 
 
-def build(log: Path, *targets: str) -> bool:
-    """Returns true when the copy compiles: these targets, or all that the tests need."""
-    with log.open("ab") as output:
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the checkout, and the build in it."""
+
+    tree: Path
+    log: Path
+
+    @property
+    def library(self) -> Path:
+        """Return the path of the library that the tests load."""
+        return self.tree / "build/release/libmmapguard.so.1"
+
+    def refresh(self) -> None:
+        """Bring the copy up to date. Files that did not change keep their time, so that little is built."""
+        for name in git_files():
+            source, copy = ROOT / name, self.tree / name
+            if not copy.exists() or copy.read_bytes() != source.read_bytes():
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, copy)
+        if not (self.tree / ".venv").exists():
+            (self.tree / ".venv").symlink_to(ROOT / ".venv")
+        self.log.write_bytes(b"")
+
+    def build(self, *targets: str) -> bool:
+        """Returns true when the copy compiles: these targets, or all that the tests need."""
         configure = ["cmake", "--preset", "release", "--log-level=WARNING", "-DMMAPGUARD_PLANTED_FAULTS=OFF"]
         # A program need not be linked again for a library that it loads.
         configure.append("-DCMAKE_LINK_DEPENDS_NO_SHARED=ON")
-        compile_these = ["cmake", "--build", "--preset", "release"]
+        compile_these = ["cmake", "--build", "--preset", "release", "--parallel", "2"]
         if targets:
             compile_these += ["--target", *targets]
-        return all(
-            subprocess.run(command, cwd=TREE, stdout=output, stderr=output, check=False).returncode == 0
-            for command in ([] if (RELEASE / "build.ninja").exists() and targets else [configure])
-            + [compile_these]
-        )
+        is_configured = targets and (self.tree / "build/release/build.ninja").exists()
+        with self.log.open("ab") as output:
+            return all(
+                subprocess.run(command, cwd=self.tree, stdout=output, stderr=output, check=False).returncode
+                == 0
+                for command in ([] if is_configured else [configure]) + [compile_these]
+            )
+
+    def code(self) -> bytes:
+        """Return the machine code of the library, without the data for debuggers."""
+        stripped = self.tree / "build/stripped"
+        subprocess.run(["strip", "-o", stripped, "-R", ".note.gnu.build-id", self.library], check=True)
+        return stripped.read_bytes()
+
+    @contextlib.contextmanager
+    def changed(self, mutant: Mutant) -> Iterator[None]:
+        """Change the line of a mutant for the time of a block."""
+        path = self.tree / mutant.file
+        original = path.read_bytes()
+        lines = original.decode().split("\n")
+        lines[mutant.line - 1] = mutant.after
+        path.write_text("\n".join(lines), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_bytes(original)
 
 
-def code_of_library() -> bytes:
-    """Return the machine code of the library, without the data for debuggers."""
-    stripped = PLACE / "stripped"
-    subprocess.run(["strip", "-o", stripped, "-R", ".note.gnu.build-id", LIBRARY], check=True)
-    return stripped.read_bytes()
+class Hunt:
+    """The tests in one copy of the checkout, in the order of their time, and what they say of mutants."""
 
-
-class Tests:
-    """The tests by name, in the order of their time."""
-
-    def __init__(self, reach: suite.Reach, quick: bool) -> None:
-        """Find the tests of the copy."""
-        self.reach = reach
-        found = suite.programs(TREE, "release") + ([] if quick else suite.files_of_pytest(TREE))
+    def __init__(self, copy: Copy, reach: suite.Reach, quick: bool) -> None:
+        """Build the copy as it is, and find its tests."""
+        self.copy, self.reach = copy, reach
+        if not copy.build():
+            sys.exit(f"the build failed without a mutant; see {copy.log}")
+        self.untouched = copy.code()
+        found = suite.programs(copy.tree, "release") + ([] if quick else suite.files_of_pytest(copy.tree))
         if quick:
-            found = [test for test in found if reach.seconds.get(test.name, 0.0) <= QUICK_SECONDS]
-        self.all = sorted(found, key=lambda test: (test.program is None, reach.seconds.get(test.name, 0.0)))
-        self.noticed: set[str] = set()
+            found = [test for test in found if self.usual(test) <= QUICK_SECONDS]
+        self.all = sorted(found, key=lambda test: (test.program is None, self.usual(test)))
 
-    def noticing(self, mutant: Mutant, log: Path) -> str | None:
-        """Return the name of the first test that reaches the mutant and fails, or None."""
+    def usual(self, test: suite.Test) -> float:
+        """Return how many seconds a test takes without a mutant, in the build with counters. The models are slow."""
+        return self.reach.seconds.get(test.name, suite.MOST_SECONDS if test.name in MODELS else 0.0)
+
+    def reaching(self, mutant: Mutant) -> list[suite.Test]:
+        """Return the tests that run the line of a mutant."""
         names = self.reach.tests_at(mutant.file, mutant.line)
-        tests = [
+        return [
             test
             for test in self.all
             if test.name in names or (test.name in MODELS and is_modelled(mutant.file))
         ]
-        made = sorted({str(Path(test.program).relative_to(RELEASE)) for test in tests if test.program})
-        if made and not build(log, *made):
-            return "the build of the tests"
-        everything = False
-        for test in tests:
-            if test.program is None and not everything:
-                everything = build(log)
-            usual = self.reach.seconds.get(test.name, 0.0)
-            seconds = min(max(usual * suite.SLOWER, suite.LEAST_SECONDS), suite.MOST_SECONDS)
-            if not suite.passes(test, LIBRARY, log, seconds):
-                self.noticed.add(test.name)
+
+    def try_out(self, mutant: Mutant) -> str:
+        """Return the result of a mutant: "broken", "same", "survived", or the test that noticed it."""
+        copy = self.copy
+        copy.log.write_bytes(b"")
+        with copy.changed(mutant):
+            if not copy.build("mmapguard"):
+                return "broken"
+            if copy.code() == self.untouched:
+                return "same"
+            return self.noticing(self.reaching(mutant)) or "survived"
+
+    def noticing(self, tests: list[suite.Test]) -> str | None:
+        """Return the name of the first of these tests that fails, or None."""
+        built: set[str | None] = set()
+        for place, test in enumerate(tests):
+            if test.program not in built:
+                # A few at a time: most mutants are noticed by the first program.
+                ahead = tests[place : place + 1 + place]
+                built |= {other.program for other in ahead}
+                targets = {
+                    str(Path(other.program).relative_to(self.copy.library.parent)) if other.program else ""
+                    for other in ahead
+                }
+                if not self.copy.build(*(() if "" in targets else sorted(targets))):
+                    return "the build of the tests"
+            seconds = min(max(self.usual(test) * suite.SLOWER, suite.LEAST_SECONDS), suite.MOST_SECONDS)
+            if not suite.passes(test, self.copy.library, self.copy.log, seconds):
                 return test.name
         return None
 
-    def failing_untouched(self, log: Path) -> list[str]:
+    def failing_untouched(self, names: set[str]) -> list[str]:
         """Return those of the tests that noticed a mutant, and that fail without one, too."""
-        build(log)
-        tests = [test for test in self.all if test.name in self.noticed]
-        return [test.name for test in tests if not suite.passes(test, LIBRARY, log)]
+        self.copy.build()
+        tests = [test for test in self.all if test.name in names]
+        return [test.name for test in tests if not suite.passes(test, self.copy.library, self.copy.log)]
+
+
+class Memory:
+    """What is known of mutants from earlier runs: those that are broken, the same, or noticed."""
+
+    def __init__(self, fresh: bool) -> None:
+        """Load what is known, unless it is to be found out again."""
+        self.place = PLACE / "outcomes.json"
+        self.known: dict[str, str] = {}
+        self.lock = threading.Lock()
+        if self.place.exists() and not fresh:
+            self.known = json.loads(self.place.read_text(encoding="utf-8"))
+
+    def key(self, mutant: Mutant) -> str:
+        """Return the name of a mutant in this state of its file."""
+        text = (ROOT / mutant.file).read_text(encoding="utf-8")
+        return hashlib.sha256("\0".join((text, str(mutant.line), mutant.after)).encode()).hexdigest()
+
+    def of(self, mutant: Mutant) -> str | None:
+        """Return the result of a mutant, or None when it has to be tried."""
+        return self.known.get(self.key(mutant))
+
+    def keep(self, mutant: Mutant, outcome: str) -> None:
+        """Keep the result of a mutant; one that survived may be noticed by a later test."""
+        if outcome == "survived":
+            return
+        with self.lock:
+            self.known[self.key(mutant)] = outcome
+            self.place.write_text(json.dumps(self.known), encoding="utf-8")
 
 
 def is_modelled(file: str) -> bool:
@@ -201,72 +281,61 @@ def justified() -> set[tuple[str, str, str]]:
     return found
 
 
-def try_out(mutant: Mutant, untouched: bytes, log: Path, tests: Tests) -> str:
-    """Return the result of a mutant: "broken", "same", "survived", or the test that noticed it."""
-    copy = TREE / mutant.file
-    lines = copy.read_text(encoding="utf-8").split("\n")
-    lines[mutant.line - 1] = mutant.after
-    original = copy.read_bytes()
-    copy.write_text("\n".join(lines), encoding="utf-8")
-    try:
-        if not build(log, "mmapguard"):
-            return "broken"
-        if code_of_library() == untouched:
-            return "same"
-        return tests.noticing(mutant, log) or "survived"
-    finally:
-        copy.write_bytes(original)
+class Outcomes:
+    """What became of the mutants of a sample."""
+
+    def __init__(self, count: int) -> None:
+        """Expect so many mutants."""
+        self.count = count
+        self.rooms: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+        self.survivors: list[Mutant] = []
+        self.excused: list[Mutant] = []
+        self.noticing: set[str] = set()
+        self.done = 0
+        self.excuses = justified()
+        self.lock = threading.Lock()
+
+    def is_complete(self) -> bool:
+        """Returns true when enough mutants were tried."""
+        return self.done >= self.count
+
+    def add(self, mutant: Mutant, outcome: str, seconds: float) -> None:
+        """Count a mutant, and tell of it. One that nobody can notice does not count."""
+        with self.lock:
+            if outcome in ("broken", "same") or self.is_complete():
+                return
+            survived = outcome == "survived"
+            if survived and (mutant.file, mutant.before.strip(), mutant.after.strip()) in self.excuses:
+                self.excused.append(mutant)
+                return
+            self.done += 1
+            self.rooms[mutant.room]["survived" if survived else "noticed"] += 1
+            if survived:
+                self.survivors.append(mutant)
+            else:
+                self.noticing.add(outcome)
+            print(f"{self.done:4}/{self.count} {seconds:5.0f} s  {outcome:16} {mutant}", flush=True)
+
+    def report(self) -> float:
+        """Print the score of each room and the survivors. Return the share that was noticed."""
+        noticed = total = 0
+        print(f"\n{'room':10}{'mutants':>9}{'noticed':>9}")
+        for room, outcome in sorted(self.rooms.items()):
+            mutants = outcome["noticed"] + outcome["survived"]
+            noticed, total = noticed + outcome["noticed"], total + mutants
+            print(f"{room:10}{mutants:9}{outcome['noticed']:9}")
+        share = noticed / total if total else 0.0
+        print(f"{'all':10}{total:9}{noticed:9}  {share:.1%}")
+        print(f"{len(self.excused)} more are equivalent, by equivalents.txt")
+        if self.survivors:
+            print("\nsurvivors:")
+            for mutant in self.survivors:
+                print(mutant)
+        return share
 
 
-def report(
-    counts: dict[str, collections.Counter[str]], survivors: list[Mutant], excused: list[Mutant]
-) -> float:
-    """Print the score of each room and the survivors. Return the share that was noticed."""
-    noticed = total = 0
-    print(f"\n{'room':10}{'mutants':>9}{'noticed':>9}")
-    for room, outcome in sorted(counts.items()):
-        mutants = outcome["noticed"] + outcome["survived"]
-        noticed, total = noticed + outcome["noticed"], total + mutants
-        print(f"{room:10}{mutants:9}{outcome['noticed']:9}")
-    share = noticed / total if total else 0.0
-    print(
-        f"{'all':10}{total:9}{noticed:9}  {share:.0%}; {len(excused)} more are equivalent, by equivalents.txt"
-    )
-    if survivors:
-        print("\nsurvivors:")
-        for mutant in survivors:
-            print(mutant)
-    return share
-
-
-def main() -> int:
-    """Draw the mutants, try each, and report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=100, help="how many mutants (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="which sample (default: %(default)s)")
-    parser.add_argument("--room", default="", help="only of this room of src/")
-    parser.add_argument("--file", default="", help="only of files with this part in their name")
-    parser.add_argument("--quick", action="store_true", help="only the quick C tests: a lower bound")
-    parser.add_argument("--measure", action="store_true", help="only measure which test reaches which line")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time")
-    wanted = parser.parse_args()
-    end = time.monotonic() + wanted.minutes * 60
-
-    PLACE.mkdir(parents=True, exist_ok=True)
-    log = PLACE / ("log of measuring" if wanted.measure else "log")
-    log.write_bytes(b"")
-    copy_checkout()
-    reach = suite.Reach(TREE, PLACE / "reach.json")
-    if wanted.measure or not reach.seconds:
-        print("measuring which test reaches which line", flush=True)
-        reach.measure(log)
-        if wanted.measure:
-            return 0
-    print("building the checkout as it is", flush=True)
-    if not build(log):
-        sys.exit(f"the build failed without a mutant; see {log}")
-    tests = Tests(reach, wanted.quick)
-    untouched = code_of_library()
+def draw(wanted: argparse.Namespace) -> list[Mutant]:
+    """Return the mutants of the files that are wanted, in the order of the seed."""
     sources = [
         name
         for name in git_files()
@@ -280,32 +349,63 @@ def main() -> int:
     print(
         f"{len(pool)} mutants of {len(sources)} files; {wanted.count} of them, seed {wanted.seed}", flush=True
     )
+    return pool
 
-    counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
-    survivors: list[Mutant] = []
-    excused: list[Mutant] = []
-    known = justified()
-    for mutant in pool:
-        done = sum(outcome["noticed"] + outcome["survived"] for outcome in counts.values())
-        if done == wanted.count or time.monotonic() > end:
-            break
+
+def main() -> int:
+    """Draw the mutants, try each, and report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=100, help="how many mutants (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="which sample (default: %(default)s)")
+    parser.add_argument("--room", default="", help="only of this room of src/")
+    parser.add_argument("--file", default="", help="only of files with this part in their name")
+    parser.add_argument("--quick", action="store_true", help="only the quick C tests: a lower bound")
+    parser.add_argument("--measure", action="store_true", help="only measure which test reaches which line")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time")
+    parser.add_argument("--jobs", type=int, default=1, help="how many mutants side by side")
+    parser.add_argument("--fresh", action="store_true", help="forget what earlier runs noticed")
+    wanted = parser.parse_args()
+    end = time.monotonic() + wanted.minutes * 60
+
+    PLACE.mkdir(parents=True, exist_ok=True)
+    reach = suite.Reach(PLACE / "tree", PLACE / "reach.json")
+    if wanted.measure or not reach.seconds:
+        copy = Copy(PLACE / "tree", PLACE / "log of measuring")
+        copy.refresh()
+        print("measuring which test reaches which line", flush=True)
+        reach.measure(copy.log)
+        if wanted.measure:
+            return 0
+    print("building the checkout as it is", flush=True)
+    hunts = queue.SimpleQueue[Hunt]()
+    for number in range(wanted.jobs):
+        copy = Copy(PLACE / f"tree-{number}", PLACE / f"log-{number}")
+        copy.refresh()
+        hunts.put(Hunt(copy, reach, wanted.quick))
+    pool = draw(wanted)
+    outcomes = Outcomes(wanted.count)
+    memory = Memory(wanted.fresh)
+
+    def try_one(mutant: Mutant) -> None:
+        """Find out about one mutant, unless it is known or enough were tried."""
+        if outcomes.is_complete() or time.monotonic() > end:
+            return
         begun = time.monotonic()
-        log.write_bytes(b"")
-        outcome = try_out(mutant, untouched, log, tests)
-        if outcome in ("broken", "same"):
-            continue
-        if outcome == "survived" and (mutant.file, mutant.before.strip(), mutant.after.strip()) in known:
-            excused.append(mutant)
-            continue
-        counts[mutant.room]["survived" if outcome == "survived" else "noticed"] += 1
-        if outcome == "survived":
-            survivors.append(mutant)
-        print(
-            f"{done + 1:4}/{wanted.count} {time.monotonic() - begun:5.0f} s  {outcome:16} {mutant}",
-            flush=True,
-        )
-    share = report(counts, survivors, excused)
-    failing = tests.failing_untouched(log)
+        outcome = memory.of(mutant)
+        if outcome is None:
+            hunt = hunts.get()
+            try:
+                outcome = hunt.try_out(mutant)
+            finally:
+                hunts.put(hunt)
+            memory.keep(mutant, outcome)
+        outcomes.add(mutant, outcome, time.monotonic() - begun)
+
+    with ThreadPoolExecutor(wanted.jobs) as threads:
+        for _ in threads.map(try_one, pool):
+            pass
+    share = outcomes.report()
+    failing = hunts.get().failing_untouched(outcomes.noticing)
     if failing:
         sys.exit(
             f"These tests fail without a mutant, too, so the score is worth nothing: {', '.join(failing)}"
