@@ -4,17 +4,13 @@
  * without a handler the process ends, or goes on where the signal was ignored. Each case runs in a process of its own.
  */
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
-#include <stddef.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #include "check.h"
+#include "forbid.h"
 #include "guard/prev_action.h"
 
 #define BIT(signo) (UINT64_C(1) << ((signo)-1))
@@ -193,17 +189,9 @@ a_signal_that_was_sent_ends_a_process_without_a_handler(void)
 static bool
 forbid_actions(void)
 {
-    struct sock_filter lines[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)SYS_rt_sigaction, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const struct sock_fprog filter = {sizeof lines / sizeof *lines, lines};
     struct signal_action action;
 
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0 && mmgi_signal_action_get(&action) == EPERM;
+    return forbid(SYS_rt_sigaction, EPERM) && mmgi_signal_action_get(&action) == EPERM;
 }
 
 /* Where the guard cannot restore the action, the next fault must end the process: else the fault would come for ever. */

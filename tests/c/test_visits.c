@@ -6,17 +6,13 @@
  * barrier after the first open.
  */
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 
 #include "check.h"
+#include "forbid.h"
 
 #define SIZE ((size_t)100000)
 
@@ -86,26 +82,10 @@ a_close_that_races_a_search_leaves_no_region_behind(void)
     race(MMG_BACKING_MAP, check_scaled(1000));
 }
 
-/** Makes membarrier(2) fail in this process, where the system has filters. Elsewhere the race is that of the first case. */
-static void
-forbid_barriers(void)
-{
-    struct sock_filter lines[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)SYS_membarrier, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const struct sock_fprog filter = {sizeof lines / sizeof *lines, lines};
-
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter);
-}
-
 CHECK_IN_A_CHILD(a_sandbox_that_forbids_the_barrier_changes_nothing)
 {
     CHECK_STATUS(mmg_close(check_open(check_file("first", SIZE), NULL), 0), MMG_OK);
-    forbid_barriers();
+    forbid(SYS_membarrier, EPERM); /* where the system has no filters, the race is that of the first case */
     race(MMG_BACKING_COPY, check_scaled(1000));
 }
 
