@@ -156,7 +156,7 @@ static const struct check_case cases[] = {
     {"a memory error is told with its page", a_memory_error_is_told_with_its_page, 0},
     {"a write is told", a_write_is_told, 0},
     {"a file that cannot be asked is told", a_file_that_cannot_be_asked_is_told, 0},
-    {"bytes that are no longer stable are told", bytes_that_are_no_longer_stable_are_told, 0},
+    {"bytes that are no longer stable are told", bytes_that_are_no_longer_stable_are_told, CHECK_THREADS},
 };
 
 CHECK_MAIN(cases)

@@ -99,6 +99,56 @@ control_characters_of_a_path_are_escaped(void)
     CHECK(strstr(error.message, "b\\xC2\\x80\\xC2\\x9B2J\\xC2\\x9F\xc2\xa0.'") != NULL);
 }
 
+/** Returns true when the message about a missing file with this name has these words. */
+static bool
+is_told(const char *name, const char *words)
+{
+    mmg_handle handle = 0;
+    mmg_error error = MMG_ERROR_INIT;
+    CHECK_STATUS(mmg_open(check_path(name), NULL, &handle, &error), MMG_E_NOT_FOUND);
+    return strstr(error.message, words) != NULL;
+}
+
+/** The first and the last character of each kind stand as they are, and what lies just beyond them does not. */
+static void
+characters_at_the_edges_of_utf_8_are_told_apart(void)
+{
+    static const char *const whole[] = {
+        "<\xc2\xa0>",
+        "<\xdf\xbf>",
+        "<\xe0\xa0\x80>",
+        "<\xed\x9f\xbf>",
+        "<\xee\x80\x80>",
+        "<\xef\xbf\xbf>",
+        "<\xf0\x90\x80\x80>",
+        "<\xf4\x8f\xbf\xbf>",
+        "<\xe1\x80\xbf>",
+        "<\xf1\x80\x80\xbf>",
+        "<~>",
+    };
+    static const struct {
+        const char *name, *told;
+    } broken[] = {
+        {"<\xc1\xbf>", "<\\xC1\\xBF>"},
+        {"<\xe0\x9f\xbf>", "<\\xE0\\x9F\\xBF>"},
+        {"<\xed\xa0\x80>", "<\\xED\\xA0\\x80>"},
+        {"<\xf0\x8f\xbf\xbf>", "<\\xF0\\x8F\\xBF\\xBF>"},
+        {"<\xf4\x90\x80\x80>", "<\\xF4\\x90\\x80\\x80>"},
+        {"<\xf5\x80\x80\x80>", "<\\xF5\\x80\\x80\\x80>"},
+        {"<\xc2\x7f>", "<\\xC2\\x7F>"},
+        {"<\xc3\xc0>", "<\\xC3\\xC0>"},
+        {"<\xe1\x80\xc0>", "<\\xE1\\x80\\xC0>"},
+        {"<\xf1\x80\x80>", "<\\xF1\\x80\\x80>"},
+        {"<\x1f>", "<\\x1F>"},
+    };
+    for (size_t index = 0; index < sizeof whole / sizeof *whole; index++) {
+        CHECK(is_told(whole[index], whole[index]));
+    }
+    for (size_t index = 0; index < sizeof broken / sizeof *broken; index++) {
+        CHECK(is_told(broken[index].name, broken[index].told));
+    }
+}
+
 static void
 any_bytes_in_a_path_make_a_well_formed_message(void)
 {
@@ -201,6 +251,7 @@ static const struct check_case cases[] = {
     {"success clears what an error held", success_clears_what_an_error_held, 0},
     {"undecodable bytes of a path are escaped", undecodable_bytes_of_a_path_are_escaped, 0},
     {"control characters of a path are escaped", control_characters_of_a_path_are_escaped, 0},
+    {"characters at the edges of UTF-8 are told apart", characters_at_the_edges_of_utf_8_are_told_apart, 0},
     {"any bytes in a path make a well-formed message", any_bytes_in_a_path_make_a_well_formed_message, 0},
     {"a path is refused from PATH_MAX bytes on", a_path_is_refused_from_path_max_bytes_on, 0},
     {"an overlong path is shortened in its middle", an_overlong_path_is_shortened_in_its_middle, 0},

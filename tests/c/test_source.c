@@ -142,7 +142,13 @@ an_empty_file_is_refused_on_demand(void)
     mmg_options options = MMG_OPTIONS_INIT;
     const char *path = check_file("empty", 0);
     options.flags = MMG_FLAG_REJECT_EMPTY;
-    refuse(path, &options, MMG_E_EMPTY, 0);
+    for (options.backing = MMG_BACKING_AUTO; options.backing <= MMG_BACKING_COPY; options.backing++) {
+        refuse(path, &options, MMG_E_EMPTY, 0);
+    }
+    options.backing = MMG_BACKING_COPY; /* a file of /proc has bytes, although its size is 0 */
+    CHECK_STATUS(mmg_close(check_open("/proc/self/status", &options), 0), MMG_OK);
+    options.backing = MMG_BACKING_AUTO;
+    CHECK_STATUS(mmg_close(check_open("/proc/self/status", &options), 0), MMG_OK);
     int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     REQUIRE(descriptor >= 0);
     refuse_descriptor(descriptor, &options, MMG_E_EMPTY);

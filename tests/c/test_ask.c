@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Tests the turns that handlers take when they ask the kernel about foreign mappings or replace pages of them, and how often
+ * an instruction may run again.
+ */
+#include "check.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#include "guard/ask.h"
+
+#define ROOMS 8u
+
+static void
+take_all_rooms(void *unused)
+{
+    struct map_scratch *taken[ROOMS];
+    (void)unused;
+    for (unsigned index = 0; index < ROOMS; index++) {
+        taken[index] = mmgi_ask_begin();
+        REQUIRE(taken[index] != NULL);
+        for (unsigned other = 0; other < index; other++) {
+            CHECK(taken[other] != taken[index]);
+        }
+    }
+    for (unsigned index = 0; index < ROOMS; index++) {
+        mmgi_ask_end(taken[index]);
+    }
+}
+
+/** No two handlers get the same memory, however often it was given back before. */
+static void
+each_handler_has_memory_of_its_own(void)
+{
+    for (int round = 0; round < 5; round++) {
+        take_all_rooms(NULL);
+    }
+}
+
+/** The threads of a parent never end their turns in the child. */
+static void
+a_child_takes_the_turns_of_its_parent(void)
+{
+    struct map_scratch *taken[ROOMS];
+    for (unsigned index = 0; index < ROOMS; index++) {
+        taken[index] = mmgi_ask_begin();
+    }
+    CHECK_EXITED(check_child(take_all_rooms, NULL));
+    for (unsigned index = 0; index < ROOMS; index++) {
+        mmgi_ask_end(taken[index]);
+    }
+}
+
+static _Atomic int inside, passed, closed, opened;
+
+static void
+close_gate(void)
+{
+    atomic_fetch_add(&closed, 1);
+}
+
+static void
+open_gate(void)
+{
+    CHECK_I64(atomic_load(&closed), atomic_fetch_add(&opened, 1) + 1);
+}
+
+static void *
+replace_pages(void *rounds)
+{
+    for (uint64_t round = *(uint64_t *)rounds; round > 0; round--) {
+        while (!mmgi_ask_begin_replacing()) {
+            continue; /* the machine is so busy that the wait took too long */
+        }
+        CHECK_I64(atomic_fetch_add(&inside, 1), 0);
+        CHECK_I64(atomic_load(&closed), atomic_load(&opened) + 1);
+        atomic_fetch_sub(&inside, 1);
+        atomic_fetch_add(&passed, 1);
+        mmgi_ask_end_replacing();
+    }
+    return NULL;
+}
+
+static void
+replace_in_a_child(void *unused)
+{
+    (void)unused;
+    CHECK(mmgi_ask_begin_replacing());
+    mmgi_ask_end_replacing();
+}
+
+/** One thread at a time replaces pages, and the gate is closed as long as it does. */
+static void
+one_thread_at_a_time_replaces_pages_behind_a_closed_gate(void)
+{
+    static const struct change_gate gate = {.close = close_gate, .open = open_gate};
+    pthread_t threads[3];
+    uint64_t rounds = 300;
+    atomic_store(&passed, 0);
+    atomic_store(&closed, 0);
+    atomic_store(&opened, 0);
+    CHECK(mmgi_ask_begin_replacing()); /* without a gate */
+    mmgi_ask_end_replacing();
+    mmgi_ask_set_gate(&gate);
+    for (size_t index = 0; index < 3; index++) {
+        REQUIRE(pthread_create(&threads[index], NULL, replace_pages, &rounds) == 0);
+    }
+    for (size_t index = 0; index < 3; index++) {
+        REQUIRE(pthread_join(threads[index], NULL) == 0);
+    }
+    CHECK_I64(atomic_load(&passed), 900);
+    CHECK_I64(atomic_load(&closed), 900);
+    CHECK_I64(atomic_load(&opened), 900);
+    mmgi_ask_set_gate(NULL);
+    CHECK(mmgi_ask_begin_replacing());
+    CHECK_EXITED(check_child(replace_in_a_child, NULL));
+    mmgi_ask_end_replacing();
+}
+
+/** Returns how often an instruction may run again that touches an address. A pause in between starts the count anew. */
+static unsigned
+retries(uintptr_t address)
+{
+    unsigned count = 0;
+    while (count < 10000000 && mmgi_ask_may_retry(address)) {
+        count++;
+    }
+    return count;
+}
+
+static void
+an_instruction_runs_again_a_thousand_times_in_a_row(void)
+{
+    const struct timespec pause = {.tv_nsec = 30000000};
+    unsigned count = retries(4096);
+    CHECK(count >= 1000 && count < 10000000);
+    count = retries(8192); /* another address has a count of its own */
+    CHECK(count >= 1000 && count < 10000000);
+    nanosleep(&pause, NULL);
+    CHECK(retries(8192) >= 1000);
+}
+
+static const struct check_case cases[] = {
+    {"each handler has memory of its own", each_handler_has_memory_of_its_own, 0},
+    {"a child takes the turns of its parent", a_child_takes_the_turns_of_its_parent, 0},
+    {"one thread at a time replaces pages behind a closed gate",
+     one_thread_at_a_time_replaces_pages_behind_a_closed_gate, CHECK_THREADS},
+    {"an instruction runs again a thousand times in a row", an_instruction_runs_again_a_thousand_times_in_a_row, 0},
+};
+
+CHECK_MAIN(cases)

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Tests the system's leases behind the contract of os/lease.h: what a lease is before, during and after a break, who is told,
+ * and what is left where the process has no descriptor or no right any more.
+ */
+#include "check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "os/lease.h"
+#include "os/signal.h"
+
+/** Opens a file with a lease, whose break this thread is told. */
+static int
+leased(const char *path)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    REQUIRE(fd >= 0);
+    CHECK_I64(mmgi_lease_state(fd), LEASE_GONE);
+    REQUIRE(mmgi_lease_take(fd, (int)syscall(SYS_gettid)) == 0);
+    return fd;
+}
+
+/** Runs the body of a case in a child that blocks all signals, as the thread does that waits for breaks. */
+static void
+run_with_leases(void (*body)(void *argument))
+{
+    const int fd = open(check_file("probe", 1), O_RDONLY | O_CLOEXEC);
+    REQUIRE(fd >= 0);
+    const bool has_leases = !check_under_qemu() && mmgi_lease_take(fd, (int)syscall(SYS_gettid)) == 0;
+    close(fd);
+    if (!has_leases) {
+        check_skip("the file system under TMPDIR gives no lease, or qemu-user does not deliver the signal of a break");
+        return;
+    }
+    const uint64_t before = mmgi_signal_block_all();
+    CHECK_EXITED(check_child(body, NULL));
+    mmgi_signal_unblock(before);
+}
+
+/** Tries to open a file for writing. Returns true when no lease is in the way. */
+static bool
+may_write(const char *path)
+{
+    const int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    CHECK(fd >= 0 || errno == EWOULDBLOCK);
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
+/** Returns the state of a lease. The question leaves errno alone, whatever it was, and does not believe it. */
+static enum lease_state
+state_of(int fd)
+{
+    enum lease_state state = LEASE_GONE;
+    static const int codes[] = {0, EINTR, EMFILE};
+    for (size_t index = 0; index < sizeof codes / sizeof *codes; index++) {
+        errno = codes[index];
+        state = mmgi_lease_state(fd);
+        CHECK_I64(check_errno(), codes[index]);
+    }
+    return state;
+}
+
+static void
+break_a_lease(void *unused)
+{
+    (void)unused;
+    const char *path = check_file("file", 5000);
+    int told = 77;
+    const int fd = leased(path);
+    CHECK_I64(state_of(fd), LEASE_WHOLE);
+    CHECK(!mmgi_lease_wait(0, &told));
+    CHECK_I64(told, -1);
+    CHECK(!may_write(path));
+    CHECK_I64(state_of(fd), LEASE_BREAKING);
+    CHECK(mmgi_lease_wait(INT64_C(60000000000), &told));
+    CHECK_I64(told, fd);
+    CHECK(!may_write(path));
+    CHECK_I64(mmgi_lease_give_up(fd), 0);
+    CHECK(may_write(path));
+    CHECK_I64(state_of(fd), LEASE_GONE);
+    CHECK_I64(mmgi_lease_give_up(fd), EAGAIN);
+    close(fd);
+    CHECK_I64(state_of(fd), LEASE_GONE);
+}
+
+static void
+a_lease_is_whole_until_a_writer_comes(void)
+{
+    run_with_leases(break_a_lease);
+}
+
+CHECK_IN_A_CHILD(a_wait_ends_by_a_wake_or_by_its_time)
+{
+    int told = 77;
+    mmgi_signal_block_all();
+    CHECK(!mmgi_lease_wait(INT64_C(3000000), &told));
+    mmgi_lease_wake((int)syscall(SYS_gettid));
+    CHECK(mmgi_lease_wait(-1, &told));
+    CHECK_I64(told, -1);
+    CHECK(!mmgi_lease_wait(0, &told));
+}
+
+/** Leaves this process without a descriptor that it could open. */
+static void
+use_up_descriptors(void)
+{
+    const struct rlimit none = {0, 0};
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    REQUIRE(open("/", O_RDONLY | O_CLOEXEC) < 0 && errno == EMFILE);
+}
+
+static void
+break_without_descriptors(void *unused)
+{
+    (void)unused;
+    const char *path = check_file("file", 5000);
+    const int fd = leased(path);
+    CHECK(!may_write(path));
+    CHECK_I64(state_of(fd), LEASE_BREAKING);
+    use_up_descriptors();
+    CHECK_I64(state_of(fd), LEASE_HIDDEN);
+    CHECK_I64(mmgi_lease_give_up(fd), 0);
+    CHECK_I64(state_of(fd), LEASE_HIDDEN);
+}
+
+static void
+without_a_descriptor_a_lease_that_is_not_whole_is_hidden(void)
+{
+    run_with_leases(break_without_descriptors);
+}
+
+/** Returns the kernel's setting in nanoseconds. */
+static int64_t
+setting(void)
+{
+    FILE *file = fopen("/proc/sys/fs/lease-break-time", "re");
+    long long seconds = 0;
+    REQUIRE(file != NULL && fscanf(file, "%lld", &seconds) == 1);
+    fclose(file);
+    return seconds == 0 ? INT64_MAX : seconds * INT64_C(1000000000);
+}
+
+CHECK_IN_A_CHILD(the_time_of_a_break_is_known_by_the_reserve_when_no_descriptor_is_left)
+{
+    const int64_t expected = setting();
+    struct lease_reserve reserve = {.fd = -1}, none = {.fd = -1};
+    struct stat status;
+    CHECK_I64(mmgi_lease_break_ns(&none), expected);
+    mmgi_lease_reserve(&reserve);
+    REQUIRE(reserve.fd >= 0);
+    CHECK_I64(mmgi_lease_break_ns(&reserve), expected);
+    CHECK_I64(mmgi_lease_break_ns(&reserve), expected);
+    use_up_descriptors();
+    CHECK_I64(mmgi_lease_break_ns(&none), 0);
+    CHECK_I64(mmgi_lease_break_ns(&reserve), expected);
+    const int fd = reserve.fd;
+    mmgi_lease_unreserve(&reserve);
+    CHECK_I64(reserve.fd, -1);
+    CHECK(fstat(fd, &status) != 0);
+    mmgi_lease_unreserve(&reserve);
+}
+
+CHECK_IN_A_CHILD(a_reserve_that_the_host_has_replaced_is_the_hosts)
+{
+    const int64_t expected = setting();
+    struct lease_reserve reserve = {.fd = -1};
+    mmgi_lease_reserve(&reserve);
+    const int host = open(check_file("of the host", 3), O_RDONLY | O_CLOEXEC);
+    REQUIRE(host >= 0 && dup2(host, reserve.fd) == reserve.fd);
+    CHECK_I64(mmgi_lease_break_ns(&reserve), expected);
+    const int fd = reserve.fd;
+    mmgi_lease_unreserve(&reserve);
+    CHECK_I64(reserve.fd, -1);
+    CHECK(fcntl(fd, F_GETFD) >= 0);
+}
+
+/** The process has dropped its rights since it took the lease. The descriptor then serves fstat(2) only. */
+static void
+break_without_rights(void *unused)
+{
+    (void)unused;
+    const char *path = check_file("file", 5000);
+    struct stat before, after;
+    const int fd = leased(path), whole = leased(check_file("whole", 10));
+    REQUIRE(fstat(fd, &before) == 0);
+    CHECK(!may_write(path));
+    close(0); /* the description that takes the place of the old one has the lowest descriptor first */
+    check_become_nobody();
+    CHECK_I64(mmgi_lease_give_up(fd), 0);
+    CHECK(fcntl(0, F_GETFD) < 0);
+    REQUIRE(fstat(fd, &after) == 0);
+    CHECK(before.st_ino == after.st_ino && before.st_dev == after.st_dev);
+    CHECK((fcntl(fd, F_GETFL) & O_PATH) != 0);
+    CHECK((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
+    CHECK(mmgi_lease_give_up(whole) != 0); /* nobody waits for this one */
+}
+
+static void
+a_lease_without_the_right_to_give_it_up_ends_with_its_description(void)
+{
+    if (geteuid() != 0) {
+        check_skip("only root can lose the right to give up the lease of its own file");
+        return;
+    }
+    run_with_leases(break_without_rights);
+}
+
+static const struct check_case cases[] = {
+    {"a lease is whole until a writer comes", a_lease_is_whole_until_a_writer_comes, 0},
+    {"a wait ends by a wake or by its time", a_wait_ends_by_a_wake_or_by_its_time, 0},
+    {"without a descriptor, a lease that is not whole is hidden",
+     without_a_descriptor_a_lease_that_is_not_whole_is_hidden, 0},
+    {"the time of a break is known by the reserve when no descriptor is left",
+     the_time_of_a_break_is_known_by_the_reserve_when_no_descriptor_is_left, 0},
+    {"a reserve that the host has replaced is the host's", a_reserve_that_the_host_has_replaced_is_the_hosts, 0},
+    {"a lease without the right to give it up ends with its description",
+     a_lease_without_the_right_to_give_it_up_ends_with_its_description, 0},
+};
+
+CHECK_MAIN(cases)

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Tests mmg_read() on a mapping where a sandbox refuses process_vm_readv(2), by which the kernel copies the bytes: the
+ * bytes, their number and the status are the same, whether the file is whole or was cut.
+ */
+#include "forbid.h"
+#include "lost_file.h"
+
+#include <errno.h>
+#include <string.h>
+
+/** Checks one read of a region that begins at the third page of the file. `got` bytes of the file are there. */
+static void
+check_read(mmg_handle handle, uint64_t offset, uint64_t size, mmg_status status, uint64_t got)
+{
+    static uint8_t buffer[1 << 20];
+    uint64_t number = 77;
+    memset(buffer, 0xEE, sizeof buffer);
+    REQUIRE(size <= sizeof buffer);
+    CHECK_STATUS(mmg_read(handle, offset, buffer, size, &number), status);
+    CHECK_U64(number, got);
+    CHECK(check_is_pattern(buffer, 2 * page + offset, got));
+    CHECK(size == sizeof buffer || buffer[size] == 0xEE);
+}
+
+static mmg_handle
+open_third_page(void)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    make_file();
+    options.offset = 2 * page;
+    return check_open(file, &options);
+}
+
+/** Each page of the region, and ranges across pages, before and after a cut in the middle of a page. */
+static void
+a_cut_file_is_read_up_to_the_cut(void)
+{
+    mmg_handle handle = open_third_page();
+    const uint64_t size = (PAGES - 2) * page, left = 3 * page + 100;
+    for (uint64_t offset = 0; offset < size; offset += page / 2 + 1) {
+        check_read(handle, offset, page, MMG_OK, size - offset < page ? size - offset : page);
+    }
+    check_read(handle, size, 10, MMG_OK, 0);
+    check_truncate(file, 2 * page + left);
+    check_read(handle, 0, left, MMG_OK, left);
+    check_read(handle, 0, left + 1, MMG_E_TRUNCATED, left);
+    check_read(handle, page, 10 * page, MMG_E_TRUNCATED, left - page);
+    check_read(handle, left - 1, 2, MMG_E_TRUNCATED, 1);
+    check_read(handle, left, 1, MMG_E_TRUNCATED, 0);
+    check_read(handle, 10 * page, page, MMG_E_TRUNCATED, 0);
+    check_read(handle, 0, page, MMG_OK, page);
+    CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
+    check_read(handle, 10 * page, page, MMG_E_TRUNCATED, 0);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+static void
+read_in_a_sandbox(void *unused)
+{
+    (void)unused;
+    CHECK_STATUS(mmg_close(open_third_page(), 0), MMG_OK);
+    REQUIRE(forbid(SYS_process_vm_readv, EPERM));
+    a_cut_file_is_read_up_to_the_cut();
+}
+
+static void
+a_sandbox_without_copies_by_the_kernel_reads_the_same(void)
+{
+    if (check_under_valgrind() || check_under_qemu() || check_is_slow()) {
+        check_skip("valgrind, qemu and sanitizers need the call themselves");
+        return;
+    }
+    CHECK_EXITED(check_child(read_in_a_sandbox, NULL));
+}
+
+static const struct check_case cases[] = {
+    {"a cut file is read up to the cut", a_cut_file_is_read_up_to_the_cut, CHECK_LOSES},
+    {"a sandbox without copies by the kernel reads the same", a_sandbox_without_copies_by_the_kernel_reads_the_same,
+     CHECK_LOSES},
+};
+
+CHECK_MAIN(cases)
