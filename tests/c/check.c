@@ -166,15 +166,29 @@ check_child_end(void)
     end_process(check_failures() == 0 ? 0 : 1);
 }
 
-/* Checks that a child has closed what it has opened. It may also have closed what it inherited. The library keeps
-   descriptors and memory in reserve from its first mapping on, so these are not counted. */
-static void
-check_child_leaks_nothing(const mmg_stats *before)
+/* What a child may leave behind. The library keeps other descriptors and memory in reserve from its first mapping on. */
+struct holdings {
+    mmg_stats stats;
+    unsigned descriptors;
+};
+
+static struct holdings
+take_holdings(void)
 {
-    const mmg_stats after = check_stats();
-    check_true(after.handles <= before->handles, "leak", 0, "mmg_stats.handles in a child");
-    check_true(after.regions <= before->regions, "leak", 0, "mmg_stats.regions in a child");
-    check_true(after.mappings <= before->mappings, "leak", 0, "mmg_stats.mappings in a child");
+    return (struct holdings){.stats = check_stats(), .descriptors = check_own_descriptors()};
+}
+
+/* Checks that a child has closed what it has opened. It may also have closed what it inherited. */
+static void
+check_child_leaks_nothing(const struct holdings *before)
+{
+    const struct holdings after = take_holdings();
+    check_true(after.stats.handles <= before->stats.handles, "leak", 0, "mmg_stats.handles in a child");
+    check_true(after.stats.regions <= before->stats.regions, "leak", 0, "mmg_stats.regions in a child");
+    check_true(after.stats.mappings <= before->stats.mappings, "leak", 0, "mmg_stats.mappings in a child");
+    check_true(after.stats.mapped_bytes <= before->stats.mapped_bytes, "leak", 0, "mmg_stats.mapped_bytes in a child");
+    check_true(after.stats.heap_bytes <= before->stats.heap_bytes, "leak", 0, "mmg_stats.heap_bytes in a child");
+    check_true(after.descriptors <= before->descriptors, "leak", 0, "descriptors of files in a child");
 }
 
 int
@@ -189,7 +203,7 @@ check_child(void (*body)(void *argument), void *argument)
         setrlimit(RLIMIT_CORE, &no_core);
         atomic_store(&failures, 0);
         alarm(check_is_slow() || check_under_qemu() ? CHILD_SECONDS_SLOW : CHILD_SECONDS);
-        const mmg_stats before = check_stats();
+        const struct holdings before = take_holdings();
         body(argument);
         check_child_leaks_nothing(&before);
         check_child_end();

@@ -128,6 +128,13 @@ bool check_tells_address(void);
  * lost; qemu-user does not have it.
  */
 bool check_reads_itself(void);
+/**
+ * Returns true when the kernel gives this process a lease on a file in the program's directory, with its signal. On tmpfs
+ * the library takes no lease, whatever the kernel gives.
+ */
+bool check_kernel_has_leases(void);
+/** Returns true when the kernel knows MADV_POPULATE_READ (Linux 5.14). */
+bool check_kernel_populates(void);
 /** Returns true when ThreadSanitizer, AddressSanitizer or Valgrind slows this program down. */
 bool check_is_slow(void);
 /**

@@ -3,6 +3,7 @@
  * The part of the harness that finds out where a program runs, and what of the system it uses.
  */
 #include <dirent.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <malloc.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -108,6 +110,30 @@ check_reads_itself(void)
     uint8_t from = 42, to = 0;
     struct iovec local = {.iov_base = &to, .iov_len = 1}, remote = {.iov_base = &from, .iov_len = 1};
     return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == 1 && to == from;
+}
+
+bool
+check_kernel_has_leases(void)
+{
+    const unsigned long tmpfs = 0x01021994;
+    struct statfs system;
+    int file = open(check_file("lease", 1), O_RDONLY | O_CLOEXEC);
+    REQUIRE(file >= 0 && fstatfs(file, &system) == 0);
+    bool has = (unsigned long)system.f_type != tmpfs && fcntl(file, F_SETLEASE, F_RDLCK) == 0;
+    close(file);
+    return has && !check_under_qemu(); /* qemu-user does not deliver the signal of a break */
+}
+
+bool
+check_kernel_populates(void)
+{
+    const int populate_read = 22; /* MADV_POPULATE_READ, which older C libraries do not name */
+    const size_t page = (size_t)check_page();
+    void *probe = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(probe != MAP_FAILED);
+    bool knows = madvise(probe, page, populate_read) == 0;
+    munmap(probe, page);
+    return knows;
 }
 
 bool

@@ -38,6 +38,24 @@ check_path(const char *name)
     return paths[paths_used++];
 }
 
+unsigned
+check_own_descriptors(void)
+{
+    unsigned count = 0;
+    DIR *listing = opendir("/proc/self/fd");
+    const struct dirent *entry;
+    while (listing != NULL && (entry = readdir(listing)) != NULL) {
+        char file[PATH_MAX];
+        ssize_t length = readlinkat(dirfd(listing), entry->d_name, file, sizeof file);
+        size_t wanted = strlen(directory);
+        count += length > 0 && (size_t)length > wanted && strncmp(file, directory, wanted) == 0 && file[wanted] == '/';
+    }
+    if (listing != NULL) {
+        closedir(listing);
+    }
+    return count;
+}
+
 static void
 write_all(int descriptor, const uint8_t *bytes, size_t size)
 {

@@ -14,6 +14,9 @@ void check_empty_directory(void);
 /** Removes the directory, unless a child process calls this. */
 void check_remove_directory(void);
 
+/** Returns how many descriptors of this process are open on files of the program's directory. */
+unsigned check_own_descriptors(void);
+
 /** Returns the number of mappings of this process that a case must not leak. */
 unsigned check_mappings_that_count(void);
 

@@ -48,6 +48,7 @@ pin_current(void *argument)
         for (size_t index = 0; index < got; index++) {
             REQUIRE_STATUS(mmg_unpin(&spans[index]), MMG_OK);
         }
+        atomic_fetch_add(&worker->served, got > 0);
         atomic_fetch_add(&pinners[me].settled, 1);
         while (atomic_load(&resting) && !atomic_load(&done)) {
             sched_yield();
@@ -80,7 +81,7 @@ static void
 close_strictly(void)
 {
     uint64_t state = check_seed();
-    for (uint64_t round = 0; round < check_scaled(2000); round++) {
+    for (uint64_t round = 0; round < check_scaled(2000) || !is_everyone_served(); round++) {
         mmg_options options = check_backing(round % 2 == 0 ? MMG_BACKING_MAP : MMG_BACKING_COPY);
         mmg_handle handle = check_open(path, &options);
         mmg_span span = MMG_SPAN_INIT;
@@ -129,12 +130,13 @@ static struct {
 static void *
 use_stale(void *argument)
 {
-    (void)argument;
+    struct worker *worker = argument;
     while (!atomic_load(&done)) {
         mmg_span span = MMG_SPAN_INIT;
         mmg_handle stale = atomic_load(&current);
         REQUIRE_STATUS(mmg_pin(stale, 0, 0, &span), MMG_E_HANDLE);
         REQUIRE_STATUS(mmg_check(stale), MMG_E_HANDLE);
+        atomic_fetch_add(&worker->served, stale != 0);
     }
     return NULL;
 }
@@ -144,7 +146,7 @@ close_what_nobody_uses(void)
 {
     mmg_options copy = check_backing(MMG_BACKING_COPY);
     copy.length = 10;
-    for (uint64_t round = 0; round < check_scaled(30000); round++) {
+    for (uint64_t round = 0; round < check_scaled(30000) || !is_everyone_served(); round++) {
         mmg_handle handle = check_open(path, &copy);
         REQUIRE_STATUS(mmg_close(handle, MMG_CLOSE_STRICT), MMG_OK);
         atomic_store(&current, handle);

@@ -238,6 +238,7 @@ the_counters_may_be_read_while_leases_come_and_go(void)
     while (interruptions < wanted) {
         mmg_handle handle = check_open(path, &stable);
         if (check_info(handle).means != MMG_MEANS_LEASE) {
+            CHECK(!check_kernel_has_leases());
             check_skip("the file system under TMPDIR gives no lease, or the file is not ours");
             interruptions = wanted;
         }

@@ -63,6 +63,7 @@ use(struct worker *worker, mmg_handle handle)
         break;
     }
     REQUIRE(is_ok_or_dead(status));
+    atomic_fetch_add(&worker->served, status == MMG_OK);
 }
 
 static void *
@@ -78,7 +79,7 @@ use_current(void *argument)
 static void
 open_and_close(void)
 {
-    for (uint64_t round = 0; round < check_scaled(2000); round++) {
+    for (uint64_t round = 0; round < check_scaled(2000) || !is_everyone_served(); round++) {
         mmg_options options = check_backing(round % 2 == 0 ? MMG_BACKING_MAP : MMG_BACKING_COPY);
         mmg_handle handle = check_open(path, &options);
         mmg_handle before = atomic_exchange(&current, handle);
@@ -194,6 +195,7 @@ throw_numbers(void *argument)
         REQUIRE_STATUS(mmg_pin(check_random(&worker->state), 0, 0, &span), MMG_E_HANDLE);
         mmg_span token = {NULL, 0, check_random(&worker->state) | 1};
         REQUIRE_STATUS(mmg_unpin(&token), MMG_E_HANDLE);
+        atomic_fetch_add(&worker->served, 1);
     }
     return NULL;
 }
@@ -230,6 +232,7 @@ touch_current(void *argument)
             mmg_status check = mmg_check(handle);
             REQUIRE(check == MMG_E_TRUNCATED || check == MMG_E_HANDLE);
         }
+        atomic_fetch_add(&worker->served, zero);
         uint8_t needle[4] = {1, 2, 3, 4};
         uint64_t position = 0;
         status = mmg_find(handle, 0, MMG_TO_END, needle, sizeof needle, &position);
@@ -243,7 +246,7 @@ static void
 truncate_and_close(void)
 {
     uint64_t state = check_seed();
-    for (uint64_t round = 0; round < check_scaled(300); round++) {
+    for (uint64_t round = 0; round < check_scaled(300) || !is_everyone_served(); round++) {
         char fresh[4200];
         snprintf(fresh, sizeof fresh, "%s.fresh", path);
         int descriptor = open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

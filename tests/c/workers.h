@@ -13,11 +13,13 @@
 
 #define THREADS 4
 #define SIZE 300000
+#define LEAST_SERVED 20 /* so many times every thread must have met what its case is about */
 
 struct worker {
     pthread_t thread;
     unsigned number;
     uint64_t state;
+    atomic_uint served;
 };
 
 static struct worker workers[THREADS];
@@ -51,6 +53,18 @@ run_workers(void *(*body)(void *), void (*meanwhile)(void))
         REQUIRE(pthread_join(workers[number].thread, NULL) == 0);
     }
     pthread_barrier_destroy(&barrier);
+}
+
+/** Returns true when each thread has met what its case is about often enough. Until then the case goes on. */
+static inline bool
+is_everyone_served(void)
+{
+    for (unsigned number = 0; number < THREADS; number++) {
+        if (atomic_load(&workers[number].served) < LEAST_SERVED) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /** Returns true when the status of a call is right for a handle that another thread may close. */

@@ -246,19 +246,17 @@ def test_a_nonsense_size_of_the_error_is_its_own_error_and_not_written_to(
 
 
 def test_options_init_writes_the_size_it_is_told_and_no_byte_more() -> None:
-    accepted = []
     for size in range(OPTIONS_SIZE + 65):
         block = (ctypes.c_ubyte * (OPTIONS_SIZE + 128))(*([0x55] * (OPTIONS_SIZE + 128)))
         status = lib.mmg_options_init(ctypes.cast(block, ctypes.POINTER(abi.mmg_options)), size)
-        assert status in (abi.MMG_OK, abi.MMG_E_ABI_SIZE)
+        # In release 1.0 a struct has its first size; a newer caller may have a larger one, in steps of eight bytes.
+        right = size >= OPTIONS_SIZE and size % 8 == 0
+        assert status == (abi.MMG_OK if right else abi.MMG_E_ABI_SIZE), size
         if status == abi.MMG_OK:
-            accepted.append(size)
             assert bytes(block)[:size] == size.to_bytes(4, "little")[: min(4, size)] + bytes(max(size - 4, 0))
             assert bytes(block)[size:] == b"\x55" * (OPTIONS_SIZE + 128 - size)
         else:
             assert bytes(block) == b"\x55" * (OPTIONS_SIZE + 128)
-    assert OPTIONS_SIZE in accepted
-    assert 0 not in accepted
 
 
 # --------------------------------------------------------------------------------------------------------- bad paths --
@@ -285,7 +283,7 @@ def test_a_dangling_link_is_not_found(tmp_path: Path) -> None:
 
 def test_a_path_through_a_file_is_not_found(either: Sample) -> None:
     for path in (either.path / "below", os.fsencode(either.path) + b"/"):
-        told = mmg.refused(mmg.try_open(path), abi.MMG_E_NOT_FOUND, abi.MMG_E_SYSTEM)
+        told = mmg.refused(mmg.try_open(path), abi.MMG_E_NOT_FOUND)
         assert told.os_code == errno.ENOTDIR
 
 
@@ -293,15 +291,13 @@ def test_links_that_chase_each_other_are_an_error_with_their_errno(tmp_path: Pat
     one, two = tmp_path / "one", tmp_path / "two"
     one.symlink_to(two)
     two.symlink_to(one)
-    told = mmg.refused(mmg.try_open(one), abi.MMG_E_SYSTEM, abi.MMG_E_NOT_FOUND)
+    told = mmg.refused(mmg.try_open(one), abi.MMG_E_SYSTEM)
     assert told.os_code == errno.ELOOP
     assert str(one) in told.message
 
 
 def test_a_name_that_no_file_system_takes_is_an_error_with_its_errno(tmp_path: Path) -> None:
-    told = mmg.refused(
-        mmg.try_open(tmp_path / ("n" * 256)), abi.MMG_E_ARGUMENT, abi.MMG_E_NOT_FOUND, abi.MMG_E_SYSTEM
-    )
+    told = mmg.refused(mmg.try_open(tmp_path / ("n" * 256)), abi.MMG_E_ARGUMENT)
     assert told.os_code == errno.ENAMETOOLONG
 
 
@@ -362,7 +358,7 @@ def test_a_write_only_mode_is_no_hindrance_to_root_and_a_permission_error_to_oth
 
 def message_for(path: bytes) -> str:
     """Return the message for a file that is missing. Decoding it strictly is part of the test."""
-    return mmg.refused(mmg.try_open(path), abi.MMG_E_NOT_FOUND, abi.MMG_E_SYSTEM).message
+    return mmg.refused(mmg.try_open(path), abi.MMG_E_NOT_FOUND).message
 
 
 @pytest.mark.parametrize(

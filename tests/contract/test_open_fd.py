@@ -7,6 +7,7 @@ import errno
 import fcntl
 import mmap
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -162,6 +163,15 @@ def test_the_region_has_an_open_file_of_its_own(large: Sample) -> None:
         os.close(fd)
 
 
+def _files_after_exec(path: Path) -> list[int]:
+    """Return the descriptors of a file that a program finds open when it takes the place of a child."""
+    told = subprocess.run(
+        ["ls", "-l", "/proc/self/fd"], close_fds=False, capture_output=True, text=True
+    ).stdout
+    lines = [line.split(" -> ") for line in told.splitlines()]
+    return [int(line[0].split()[-1]) for line in lines if line[-1] == str(path)]
+
+
 def test_where_the_file_cannot_be_opened_anew_the_duplicate_serves_without_a_flock() -> None:
     files.require_root("opens a file as root and goes on as nobody")
     with files.public_folder() as folder:
@@ -175,9 +185,21 @@ def test_where_the_file_cannot_be_opened_anew_the_duplicate_serves_without_a_flo
                 become_nobody()
                 mmg.refused(mmg.try_open(file.path), abi.MMG_E_PERMISSION)
                 mmg.refused(mmg.try_open_fd(fd, flags=abi.MMG_FLAG_REQUIRE_LOCK), abi.MMG_E_UNSUPPORTED)
-                with mmg.opened(mmg.try_open_fd(fd)) as handle:
+                before = set(watch.descriptors())
+                with mmg.opened(mmg.try_open_fd(fd, backing=abi.MMG_BACKING_MAP)) as handle:
+                    (fresh,) = (
+                        one for one in watch.descriptors_of(f"/proc/self/fd/{fd}") if one not in before
+                    )
+                    assert fcntl.fcntl(fresh, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+                    # A program that takes the place of a child has no descriptor of the file but that of the test.
+                    os.set_inheritable(fd, True)
+                    assert _files_after_exec(file.path) == [fd]
+                    os.set_inheritable(fd, False)
+                    assert _files_after_exec(file.path) == []
                     found = mmg.content(handle)
                     lock = mmg.info(handle).lock
+                with mmg.opened(mmg.try_open_fd(fd)) as handle:
+                    assert mmg.content(handle) == found
                     assert os.lseek(fd, 0, os.SEEK_CUR) == 99
                 os.fstat(fd)
                 return lock, found, os.lseek(fd, 0, os.SEEK_CUR)

@@ -100,7 +100,7 @@ def test_the_cap_of_a_virtual_file_is_exact() -> None:
 def test_a_virtual_file_of_absurd_size_is_stopped_by_the_cap() -> None:
     # The file reports terabytes. A read up to the default cap would take a gigabyte.
     path = readable("/proc/kcore")
-    mmg.refused(mmg.try_open(path, max_bytes=1 << 16), abi.MMG_E_TOO_BIG, abi.MMG_E_PERMISSION)
+    mmg.refused(mmg.try_open(path, max_bytes=1 << 16), abi.MMG_E_TOO_BIG)
 
 
 def test_an_empty_file_of_proc_is_empty() -> None:
@@ -178,7 +178,7 @@ def test_where_both_kinds_of_mapping_are_refused_the_file_is_copied_and_says_so(
     with mmg.opened(mmg.try_open(path, copy_threshold=1)) as handle:
         found = mmg.info(handle)
         assert found.backing == abi.MMG_BACKING_COPY
-        assert found.backing_reason in (abi.MMG_REASON_MAP_REFUSED, abi.MMG_REASON_VIRTUAL)
+        assert found.backing_reason == abi.MMG_REASON_MAP_REFUSED
         assert mmg.content(handle) == data
         assert watch.descriptors_of(path) == []
     mmg.refused(mmg.try_open(path, copy_threshold=1, max_bytes=len(data) - 1), abi.MMG_E_TOO_BIG)
@@ -241,10 +241,8 @@ def test_a_plain_user_space_file_system_is_mapped_shared(stubborn: Path) -> None
 
 def test_a_file_that_holds_less_than_its_size_is_never_read_past_its_end(stubborn: Path) -> None:
     attempt = mmg.try_open(stubborn / "short", backing=abi.MMG_BACKING_COPY)
-    assert attempt.status in (abi.MMG_OK, abi.MMG_E_TRUNCATED), str(attempt)
-    if attempt.status == abi.MMG_OK:
-        with mmg.opened(attempt) as handle:
-            assert mmg.content(handle) == DATA[:5000]
+    with mmg.opened(attempt) as handle:
+        assert mmg.content(handle) == DATA[:5000]
 
 
 def test_a_file_that_says_it_is_empty_and_is_not_is_read(stubborn: Path) -> None:
@@ -276,7 +274,5 @@ def test_a_file_beyond_the_address_space_is_too_big(stubborn: Path) -> None:
         return  # they end the process at an allocation of this size instead of refusing it
     mmg.refused(
         mmg.try_open(stubborn / "vast", backing=abi.MMG_BACKING_COPY, max_bytes=mmg.NO_LIMIT),
-        abi.MMG_E_TOO_BIG,
         abi.MMG_E_NO_MEMORY,
-        abi.MMG_E_TRUNCATED,
     )

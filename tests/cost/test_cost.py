@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from mmapguard import abi
-from support import files
+from support import files, watch
 from support import library as mmg
 
 FOLDER = mmg.library_path().parent
@@ -222,7 +222,9 @@ def has_leases(folder: Path) -> bool:
     """Return true when the library can hold a new file of this folder still by a lease."""
     path = files.sample(folder / "asked", 1 << 20).path
     with mmg.opened(mmg.try_open(path, guarantee=abi.MMG_GUARANTEE_STABLE)) as handle:
-        return bool(mmg.info(handle).means == abi.MMG_MEANS_LEASE)
+        has = bool(mmg.info(handle).means == abi.MMG_MEANS_LEASE)
+    assert has == watch.kernel_has_leases(folder)
+    return has
 
 
 @pytest.mark.parametrize(("operation", "size", "expected"), SYSTEM_CALLS)
@@ -250,9 +252,8 @@ def test_a_break_makes_as_many_system_calls_beside_ten_leases_as_beside_ten_thou
     The number varies a little, since a thread may have to wait for a lock.
     """
     one = files.sample(tmp_path / "file", 200 << 10)
-    with mmg.opened(mmg.try_open(one.path, guarantee=abi.MMG_GUARANTEE_STABLE)) as handle:
-        if mmg.info(handle).means != abi.MMG_MEANS_LEASE:
-            pytest.skip("the file system of the temporary folder gives no lease")
+    if not has_leases(tmp_path):
+        pytest.skip("the file system of the temporary folder gives no lease")
     many = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 300)
     for number in range(many):
         files.sparse(tmp_path / f"file.{number}", 100_000)

@@ -153,6 +153,7 @@ run_out_of_mappings_and_spares(void *argument)
     CHECK(given_up > 0 && given_up < MANY);
     for (unsigned i = 0; i < MANY; i++) {
         close_strictly(handles[i]);
+        close(descriptors[i]);
     }
 }
 
@@ -239,6 +240,7 @@ run_out_of_space(void *argument)
     CHECK_U64(after.rlim_cur, limit.rlim_cur);
     CHECK_U64(after.rlim_max, limit.rlim_max);
     close_strictly(handle);
+    close(descriptor);
 }
 
 static void
@@ -277,6 +279,7 @@ lock_everything(void *argument __attribute__((unused)))
     read_zeros(span.data, 1, pages);
     CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
     close_strictly(handle);
+    close(descriptor);
 }
 
 static void

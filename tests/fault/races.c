@@ -15,6 +15,7 @@
 
 #define MANY 60 /* mappings cut at once */
 #define WORKERS 4
+#define LEAST_LOSSES 20u /* so many reads must have met a loss while their region was closed */
 
 /* ------------------------------------------------------------------------------------------------------ one page -- */
 
@@ -120,15 +121,19 @@ static struct {
     pthread_barrier_t barrier;
     _Atomic uint64_t handle;
     uint64_t rounds;
+    _Atomic uint64_t losses; /* reads that found a zero */
 } closing;
 
 /** Pins, reads and unpins until the handle is closed. When a read found a zero, the unpin must report the loss. */
 static void *
 read_until_closed(void *argument __attribute__((unused)))
 {
-    for (uint64_t round = 0; round < closing.rounds; round++) {
+    for (;;) {
         pthread_barrier_wait(&closing.barrier);
         mmg_handle handle = atomic_load(&closing.handle);
+        if (handle == 0) {
+            return NULL;
+        }
         for (mmg_status status = MMG_OK; status != MMG_E_HANDLE;) {
             mmg_span span = MMG_SPAN_INIT;
             status = mmg_pin(handle, 0, MMG_TO_END, &span);
@@ -142,11 +147,11 @@ read_until_closed(void *argument __attribute__((unused)))
                 }
                 mmg_status ended = mmg_unpin(&span);
                 CHECK(ended == MMG_E_TRUNCATED || (ended == MMG_OK && !lost));
+                atomic_fetch_add(&closing.losses, lost);
             }
         }
         pthread_barrier_wait(&closing.barrier);
     }
-    return NULL;
 }
 
 static void
@@ -156,11 +161,12 @@ closing_races_faults(void)
     uint64_t state = check_seed();
     const char *path = filled_file("closing");
     closing.rounds = check_scaled(60);
+    atomic_store(&closing.losses, 0);
     REQUIRE(pthread_barrier_init(&closing.barrier, NULL, WORKERS + 1) == 0);
     for (int index = 0; index < WORKERS; index++) {
         start(&threads[index], read_until_closed, NULL);
     }
-    for (uint64_t round = 0; round < closing.rounds; round++) {
+    for (uint64_t round = 0; round < closing.rounds || atomic_load(&closing.losses) < LEAST_LOSSES; round++) {
         mmg_handle handle = open_mapped(path);
         atomic_store(&closing.handle, handle);
         pthread_barrier_wait(&closing.barrier);
@@ -175,6 +181,8 @@ closing_races_faults(void)
         pthread_barrier_wait(&closing.barrier);
         refill(path);
     }
+    atomic_store(&closing.handle, 0);
+    pthread_barrier_wait(&closing.barrier);
     for (int index = 0; index < WORKERS; index++) {
         join(threads[index]);
     }
@@ -336,7 +344,10 @@ search_unprotected(void *argument)
     hammer.path = path;
     atomic_store(&hammer.stop, false);
     start(&thread, cut_and_refill, NULL);
-    for (uint64_t round = check_scaled(2000); round > 0 && check_failures() == 0; round--) {
+    const uint64_t rounds = check_scaled(2000);
+    uint64_t whole = 0;
+    uint64_t lost = 0;
+    for (uint64_t round = 0; (round < rounds || whole == 0 || lost == 0) && check_failures() == 0; round++) {
         mmg_handle fresh = 0;
         mmg_options options = check_backing(MMG_BACKING_MAP);
         status = mmg_find(handle, 0, MMG_TO_END, "ZZZa", 4, &position);
@@ -349,6 +360,8 @@ search_unprotected(void *argument)
             }
             status = mmg_find(fresh, 0, MMG_TO_END, "ZZZa", 4, &position);
             CHECK(status == MMG_OK || status == MMG_E_TRUNCATED);
+            whole += status == MMG_OK && check_info(fresh).size == PAGES * check_page();
+            lost += status == MMG_E_TRUNCATED;
             CHECK_STATUS(mmg_close(fresh, 0), MMG_OK);
         }
     }

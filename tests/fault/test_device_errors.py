@@ -172,7 +172,7 @@ def call_everything(path: Path, data: bytes) -> None:
         )
         assert mmg.info(handle).faults == 0, "mmg_read never depends on a signal"
         assert mmg.advise(handle, abi.MMG_ADVICE_POPULATE, 0, 10 * PAGE) == abi.MMG_OK
-        assert mmg.advise(handle, abi.MMG_ADVICE_POPULATE) in (abi.MMG_E_IO, abi.MMG_E_UNSUPPORTED)
+        assert mmg.advise(handle, abi.MMG_ADVICE_POPULATE) == abi.MMG_E_IO
         assert mmg.info(handle).faults == 0
         needle = data[20 * PAGE : 20 * PAGE + 40]
         assert mmg.find(handle, needle) == (abi.MMG_OK, 20 * PAGE)
@@ -307,7 +307,7 @@ def lose_the_device(path: Path, data: bytes) -> None:
         assert view(span, 0) == page_of(data, 0), "bytes that were read before are still right"
         assert mmg.unpin(span) == abi.MMG_E_IO
         assert mmg.check(handle) == abi.MMG_E_IO
-        assert mmg.read(handle, (PAGES - 3) * PAGE, 1)[0] not in (abi.MMG_OK, abi.MMG_E_HANDLE)
+        assert mmg.read(handle, (PAGES - 3) * PAGE, 1) == (abi.MMG_E_IO, b"")
 
 
 def test_a_device_that_goes_away_does_not_kill(faulty: tuple[Path, Device]) -> None:

@@ -45,6 +45,8 @@ read_plain(void *argument)
     for (uint64_t at = plain->from; at < plain->to; at++) {
         CHECK(check_touch(bytes, at) == 0 || at < plain->cut);
     }
+    munmap(bytes, plain->to);
+    close(descriptor);
 }
 
 static void

@@ -17,7 +17,10 @@ stable_options(uint32_t backing)
     return options;
 }
 
-/** Returns true when a region is held by a lease. Otherwise closes its handle, and skips the case. */
+/**
+ * Returns true when a region is held by a lease. Otherwise closes its handle, and skips the case. It is an error of the
+ * library when the kernel gives leases.
+ */
 static inline bool
 has_lease(mmg_handle handle)
 {
@@ -25,6 +28,7 @@ has_lease(mmg_handle handle)
         return true;
     }
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    CHECK(!check_kernel_has_leases());
     check_skip(check_under_qemu() ? "qemu-user does not deliver the signal of a lease break"
                                   : "the file system under TMPDIR gives no lease, or another user owns the file");
     return false;

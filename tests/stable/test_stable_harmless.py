@@ -120,6 +120,7 @@ def _reader_in_a_group(line: Line, path: Path, procs: Path, tmpdir: Path) -> Non
     line.hear()
     line.say(f"{mmg.check(handle)} {mmg.info(handle).shortfall} {mmg.stats().fallbacks_space}")
     line.hear()
+    assert mmg.close(handle) == abi.MMG_OK
 
 
 @pytest.mark.parametrize("where_temporary", ["on the full disk", "in memory"])

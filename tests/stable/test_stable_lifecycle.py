@@ -497,7 +497,6 @@ def _beyond_the_address_space(path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (pages * files.PAGE + (16 << 20), resource.RLIM_INFINITY))
         mmg.refused(
             mmg.try_open(path, guarantee=STABLE, max_snapshot_bytes=mmg.NO_LIMIT, lock=abi.MMG_LOCK_NONE),
-            abi.MMG_E_LIMIT,
             abi.MMG_E_NO_MEMORY,
         )
         assert leases_on(path) == 1

@@ -62,6 +62,7 @@ def _read_for_ever(line: Line, path: Path) -> None:
             break
     line.say(f"{lies} {status}")
     line.hear()
+    assert mmg.close(handle) == abi.MMG_OK
 
 
 @pytest.mark.parametrize("kind", mounts.LEASING)

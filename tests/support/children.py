@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import watch
 from .library import ROOT, library_path
 
 DEADLINE = 120.0
@@ -70,10 +71,20 @@ def _leave(code: int) -> None:
     ctypes.CDLL(None).exit(code)
 
 
-def _run(function: Callable[..., Any], arguments: Sequence[Any], outlet: int) -> None:
+def _leaving_nothing(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
+    """Return the value of a function that closes all regions that it opens. It may also close what it has inherited."""
+    before = watch.counters()
+    value = function(*arguments)
+    left = {name: count for name, count in watch.counters().items() if count > before[name]}
+    assert not left, f"left behind in a child: {left}, after {before}"
+    return value
+
+
+def _run(function: Callable[..., Any], arguments: Sequence[Any], outlet: int, leaves_open: bool) -> None:
     code = 0
     try:
-        reply: tuple[str, Any] = ("value", function(*arguments))
+        value = function(*arguments) if leaves_open else _leaving_nothing(function, arguments)
+        reply: tuple[str, Any] = ("value", value)
     except BaseException:  # the report must reach the parent, whatever was raised
         reply = ("failure", traceback.format_exc())
         code = 1
@@ -108,8 +119,13 @@ def _reap(pid: int, deadline: float) -> int | None:
         time.sleep(0.001)
 
 
-def run_child(function: Callable[..., Any], *arguments: Any, deadline: float = DEADLINE) -> Ended:
-    """Fork, call `function` in the child, and report how that ended. What it prints to standard error is kept."""
+def run_child(
+    function: Callable[..., Any], *arguments: Any, deadline: float = DEADLINE, leaves_open: bool = False
+) -> Ended:
+    """Fork, call `function` in the child, and report how that ended. What it prints to standard error is kept.
+
+    The child must close the regions that it opens, unless it `leaves_open` some on purpose.
+    """
     until = time.monotonic() + deadline
     with tempfile.TemporaryFile() as errors:
         inlet, outlet = os.pipe()
@@ -119,7 +135,7 @@ def run_child(function: Callable[..., Any], *arguments: Any, deadline: float = D
                 os.close(inlet)
                 os.dup2(errors.fileno(), 2)
             finally:
-                _run(function, arguments, outlet)
+                _run(function, arguments, outlet, leaves_open)
         os.close(outlet)
         hung = False
         try:
@@ -145,9 +161,11 @@ def run_child(function: Callable[..., Any], *arguments: Any, deadline: float = D
     )
 
 
-def in_child(function: Callable[..., Any], *arguments: Any, deadline: float = DEADLINE) -> Any:
+def in_child(
+    function: Callable[..., Any], *arguments: Any, deadline: float = DEADLINE, leaves_open: bool = False
+) -> Any:
     """Return the value of `function` called in a forked child. An assertion that fails there fails here."""
-    return run_child(function, *arguments, deadline=deadline).returned()
+    return run_child(function, *arguments, deadline=deadline, leaves_open=leaves_open).returned()
 
 
 PREAMBLE = """\
@@ -203,7 +221,7 @@ class Helper:
             try:
                 os.close(from_test)
                 os.close(to_test)
-                self._function(Line(to_child, from_child, None), *self._arguments)
+                _leaving_nothing(self._function, [Line(to_child, from_child, None), *self._arguments])
                 code = 0
             except BrokenPipeError:
                 code = 0

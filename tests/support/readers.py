@@ -146,7 +146,7 @@ def by_a_snapshot(failing: Failing) -> None:
         with mmg.opened(attempt) as handle:
             _judge_reflink(handle, failing)
     else:
-        mmg.refused(attempt, abi.MMG_E_IO, abi.MMG_E_UNSTABLE)
+        mmg.refused(attempt, abi.MMG_E_UNSTABLE)
 
 
 def under_a_lease(failing: Failing) -> None:

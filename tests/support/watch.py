@@ -6,8 +6,11 @@ Two pictures, one taken before a test and one after it, must be the same.
 
 from __future__ import annotations
 
+import fcntl
+import mmap
 import os
 import re
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +71,42 @@ def mapping_at(place: int) -> Mapping | None:
         if one.start <= place < one.end:
             return one
     return None
+
+
+def kernel_populates() -> bool:
+    """Returns true when the kernel knows MADV_POPULATE_READ (Linux 5.14)."""
+    with mmap.mmap(-1, mmap.PAGESIZE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as probe:
+        try:
+            probe.madvise(22)
+        except OSError:
+            return False
+    return True
+
+
+def file_system_of(folder: Path) -> str:
+    """Return the kind of file system that a folder is on, or an empty text where the list of mounts does not say."""
+    device = os.stat(folder).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        if line.split()[2] == number:
+            return line.split(" - ")[1].split()[0]
+    return ""
+
+
+def kernel_has_leases(folder: Path) -> bool:
+    """Returns true when the kernel gives this process a lease on a new file of a folder.
+
+    On tmpfs the library takes no lease, whatever the kernel gives.
+    """
+    if file_system_of(folder) == "tmpfs":
+        return False
+    with tempfile.NamedTemporaryFile(dir=folder) as made, open(made.name, "rb") as reader:
+        made.close()  # a writer would be in the way
+        try:
+            fcntl.fcntl(reader.fileno(), fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except OSError:
+            return False
+    return True
 
 
 def descriptors() -> dict[int, str]:
