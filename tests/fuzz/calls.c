@@ -32,6 +32,7 @@ main(int argc, char **argv)
         model_run(&chance, count - done < ROUND ? count - done : ROUND);
     }
     model_stop();
+    printf("%" PRIu64 " leases, %" PRIu64 " faults handed in\n", model_leases(), model_faults());
     printf("every result was as foreseen\n");
     return 0;
 }

@@ -26,12 +26,14 @@ step(void)
         step_advise,        step_resident,      step_export,        step_stats,         step_rest,
         step_file,          step_file,          step_unpin,         step_guard,         step_map_foreign,
         step_unmap_foreign, step_touch_foreign, step_touch_foreign, step_touch_foreign, step_touch_foreign,
-        step_adopt,         step_adopt,         step_losses,
+        step_adopt,         step_adopt,         step_losses,        step_handle_fault,  step_handle_fault,
+        step_memory_error,  step_read_error,    step_stream,        step_masked,        step_masked,
+        step_fork,
     };
-    steps[below(sizeof steps / sizeof *steps)]();
+    on_some_thread(steps[below(sizeof steps / sizeof *steps)]);
 }
 
-static void
+void
 close_everything(void)
 {
     model.doing = "(end)";
@@ -132,11 +134,25 @@ model_start(void)
         snprintf(model.paths[file], sizeof model.paths[file], "%s/%zu", model.directory, file);
         model.names[file] = inode_new(model.paths[file], first_sizes[file]);
     }
+    threads_start();
+}
+
+uint64_t
+model_leases(void)
+{
+    return model.leases;
+}
+
+uint64_t
+model_faults(void)
+{
+    return model.faults;
 }
 
 void
 model_stop(void)
 {
+    threads_stop();
     for (size_t file = 0; file < FILES; file++) {
         inode_release(model.names[file]);
         unlink(model.paths[file]);

@@ -28,6 +28,10 @@ void model_start(void);
 /** Makes up to `count` calls, or until the string of bytes ends. Closes and counts everything at the end. */
 void model_run(struct chance *chance, uint64_t count);
 
+/** Return how many regions were held by a lease, and how many faults were handed in and contained. */
+uint64_t model_leases(void);
+uint64_t model_faults(void);
+
 /** Removes the files. */
 void model_stop(void);
 

@@ -15,6 +15,20 @@
 
 const uint64_t first_sizes[FILES] = {0, 100, 4096, 3 * 4096 + 17, 131073, CAPACITY};
 
+/**
+ * Opens a file for writing, for as long as a change takes: while a writer has it open, nobody gets a lease. The open breaks
+ * the leases that there are, and waits until the library has the bytes.
+ */
+static int
+open_writer(const struct inode *inode)
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", inode->descriptor);
+    int writer = open(link, O_RDWR | O_CLOEXEC);
+    must(writer >= 0, "a file cannot be opened for writing");
+    return writer;
+}
+
 /** Fills an empty file with only a few different bytes, so that searches have many near misses. */
 void
 fill(struct inode *inode, uint64_t size)
@@ -23,7 +37,9 @@ fill(struct inode *inode, uint64_t size)
     for (uint64_t at = 0; at < size; at++) {
         inode->bytes[at] = (uint8_t)(((at ^ (at >> 12)) * UINT64_C(0x9e3779b97f4a7c15)) >> 59);
     }
-    must(pwrite(inode->descriptor, inode->bytes, (size_t)size, 0) == (ssize_t)size, "a file cannot be written");
+    int writer = open_writer(inode);
+    must(pwrite(writer, inode->bytes, (size_t)size, 0) == (ssize_t)size, "a file cannot be written");
+    close(writer);
 }
 
 struct inode *
@@ -33,7 +49,8 @@ inode_new(const char *path, uint64_t size)
     struct inode *inode = calloc(1, sizeof *inode);
     must(inode != NULL, "no memory for the model");
     inode->users = 1;
-    inode->descriptor = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    unlink(path);
+    inode->descriptor = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     must(inode->descriptor >= 0, "a file cannot be made");
     fill(inode, size);
     must(fstat(inode->descriptor, &status) == 0, "fstat");
@@ -77,7 +94,9 @@ resize(struct inode *inode, uint64_t size)
 {
     inode->is_fresh = false;
     cut_foreigners(inode, size);
-    must(ftruncate(inode->descriptor, (off_t)size) == 0, "ftruncate");
+    int writer = open_writer(inode);
+    must(ftruncate(writer, (off_t)size) == 0, "ftruncate");
+    close(writer);
     if (size < inode->size) {
         memset(inode->bytes + size, 0, (size_t)(inode->size - size));
     }
@@ -95,7 +114,9 @@ rewrite(struct inode *inode)
     for (uint64_t index = 0; index < size; index++) {
         inode->bytes[at + index] = (uint8_t)(value + index % 3);
     }
-    must(pwrite(inode->descriptor, inode->bytes + at, (size_t)size, (off_t)at) == (ssize_t)size, "pwrite");
+    int writer = open_writer(inode);
+    must(pwrite(writer, inode->bytes + at, (size_t)size, (off_t)at) == (ssize_t)size, "pwrite");
+    close(writer);
 }
 
 static void

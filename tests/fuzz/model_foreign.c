@@ -56,7 +56,7 @@ step_map_foreign(void)
     f->offset = one_in(2) ? 0 : below(pages) * model.page;
     f->size = (1 + below(pages - f->offset / model.page)) * model.page;
     f->is_shared = one_in(2);
-    f->is_writable = one_in(3);
+    f->is_writable = one_in(6); /* while a shared one lives, nobody gets a lease on its file */
     model.doing = "mmap";
     describe_foreigner(f, 0, f->size);
     int descriptor = open(model.paths[f->file], (f->is_writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);

@@ -10,6 +10,52 @@
 
 #include "model_parts.h"
 
+static void
+must_have_word(uint32_t vocabulary, uint32_t value)
+{
+    must(strcmp(mmg_term(vocabulary, value), mmg_term(vocabulary, UINT32_MAX)) != 0, "a value has no word");
+}
+
+/** Checks that the guarantee, the means, the shortfall and the backing of a region fit together, and that each has a word. */
+static void
+check_words(const mmg_info *info)
+{
+    const bool is_stable = info->guarantee == MMG_GUARANTEE_STABLE;
+    must_have_word(MMG_TERM_GUARANTEE, info->guarantee);
+    must_have_word(MMG_TERM_MEANS, info->means);
+    must_have_word(MMG_TERM_SHORTFALL, info->shortfall);
+    must_have_word(MMG_TERM_BACKING, info->backing);
+    must_have_word(MMG_TERM_REASON, info->backing_reason);
+    must_have_word(MMG_TERM_LOCK, info->lock);
+    must_have_word(MMG_TERM_LOCKING, info->lock_reason);
+    must((info->shortfall == MMG_SHORT_NONE) == is_stable, "the shortfall does not fit the guarantee");
+    must((info->means >= MMG_MEANS_PRIVATE_COPY) == is_stable, "the means does not fit the guarantee");
+    must((info->means == MMG_MEANS_FAULT_GUARD) == (info->guarantee == MMG_GUARANTEE_CONTAINED),
+         "the guard is not what contains");
+    must((info->means == MMG_MEANS_PRIVATE_COPY) == (info->backing == MMG_BACKING_COPY),
+         "the means does not fit the backing");
+}
+
+/** Checks a later description: the promise is as it was, and a lease gives way to a copy of the bytes. */
+void
+check_promise(const struct region *region, const mmg_info *info)
+{
+    const mmg_info *opened = &region->opened;
+    check_words(info);
+    if (model.is_masked && region->contained && region->page != 0) {
+        must_equal(info->guarantee, MMG_GUARANTEE_NONE, "guarantee where SIGBUS is blocked");
+        must_equal(info->shortfall, MMG_SHORT_BLOCKED, "shortfall where SIGBUS is blocked");
+        return;
+    }
+    must_equal(info->guarantee, region->contained && region->page != 0 ? MMG_GUARANTEE_CONTAINED : opened->guarantee,
+               "guarantee");
+    must(opened->shortfall == MMG_SHORT_BLOCKED || info->shortfall == opened->shortfall, "the shortfall has changed");
+    must(info->means == opened->means || opened->shortfall == MMG_SHORT_BLOCKED ||
+             (opened->means == MMG_MEANS_LEASE &&
+              (info->means == MMG_MEANS_SNAPSHOT || info->means == MMG_MEANS_REFLINK)),
+         "the means has changed");
+}
+
 /** Adds an opened region to the model, and checks its description. */
 static void
 adopt(mmg_handle handle, struct inode *inode, const mmg_options *meant, uint64_t start, int file, bool streams)
@@ -32,7 +78,6 @@ adopt(mmg_handle handle, struct inode *inode, const mmg_options *meant, uint64_t
                               .zeroed = NONE,
                               .opened = info};
     inode->users++;
-    model.opened++;
     region->size = meant->length == 0 ? size - meant->offset : meant->length;
     must_equal(info.size, region->size, "size");
     must_equal(info.offset, meant->offset, "offset");
@@ -40,6 +85,7 @@ adopt(mmg_handle handle, struct inode *inode, const mmg_options *meant, uint64_t
     must_equal(info.faults, 0, "faults");
     must_equal(info.fault_offset, NONE, "fault_offset");
     must(info.fault_cause == MMG_OK, "fault_cause");
+    check_words(&info);
     must(info.lock_error == 0, "lock_error");
     must(streams || (info.file_size == inode->size && info.device == inode->device && info.inode == inode->number),
          "the identity of the file is wrong");
@@ -70,7 +116,7 @@ adopt(mmg_handle handle, struct inode *inode, const mmg_options *meant, uint64_t
     } else {
         must(info.backing == MMG_BACKING_MAP, "a copy is stable");
         region->page = info.page_size;
-        region->contained = info.guarantee == MMG_GUARANTEE_CONTAINED;
+        region->contained = info.guarantee == MMG_GUARANTEE_CONTAINED || info.shortfall == MMG_SHORT_BLOCKED;
         must(region->contained == ((meant->flags & MMG_FLAG_NO_FAULT_GUARD) == 0), "the guarantee is wrong");
         must_equal(region->mapped, (lead(region) + region->size + region->page - 1) / region->page * region->page,
                    "mapped_bytes");
@@ -115,12 +161,27 @@ adopt_foreigner(mmg_handle handle, struct foreigner *f, uint64_t at, uint64_t si
     must_equal(info.page_size, model.page, "page_size");
     must_equal(info.backing, MMG_BACKING_ADOPTED, "backing");
     must_equal(info.guarantee, MMG_GUARANTEE_CONTAINED, "guarantee");
+    check_words(&info);
     must_equal(info.lock, MMG_LOCK_NONE, "lock");
     must_equal(info.fault_offset, NONE, "fault_offset");
     must(info.file_size == f->inode->size && info.device == f->inode->device && info.inode == f->inode->number,
          "the identity of the file is wrong");
     must_equal(region->mapped, (lead(region) + region->size + region->page - 1) / region->page * region->page,
                "mapped_bytes");
+}
+
+/**
+ * Returns true when the region stays as it is whatever happens to its file. When a lease breaks, a window larger than
+ * `max_snapshot_bytes` is no longer STABLE.
+ */
+static bool
+is_kept_by_breaks(mmg_handle handle, const mmg_options *meant)
+{
+    mmg_info info = MMG_INFO_INIT;
+    must(mmg_info_get(handle, &info) == MMG_OK, "mmg_info_get fails");
+    model.leases += info.means == MMG_MEANS_LEASE;
+    return info.means != MMG_MEANS_LEASE || meant->max_snapshot_bytes == 0 ||
+           info.size + model.page <= meant->max_snapshot_bytes;
 }
 
 void
@@ -181,6 +242,11 @@ step_open(void)
     must((status == MMG_OK) == (handle != 0), "there must be a handle exactly after a success");
     if (status == MMG_OK) {
         must(may_succeed(&expected), "the call must not succeed");
+        model.opened++;
+        if (!is_kept_by_breaks(handle, &request.meant)) {
+            must(mmg_close(handle, 0) == MMG_OK, "a live handle cannot be closed");
+            return;
+        }
         adopt(handle, inode, &request.meant, start, by_path ? (int)file : -1, streams);
     }
 }

@@ -102,6 +102,7 @@ extern struct model_state {
     unsigned guards[2]; /* calls of mmg_guard_process() that have not ended, by flags */
     uint64_t foreign_losses;
     uint64_t page;
+    bool is_masked;     /* SIGBUS is blocked in the thread that makes the call */
     bool can_ask;       /* the kernel tells what is mapped at an address */
     bool can_ask_pages; /* the kernel tells whether a page can be read; qemu-user does not */
     mmg_handle stale[STALE];
@@ -110,6 +111,8 @@ extern struct model_state {
     size_t stale_token_count;
     mmg_stats start;
     uint64_t opened;
+    uint64_t leases; /* regions that were held by a lease when they were opened */
+    uint64_t faults; /* faults that were handed to mmg_handle_fault() and contained */
     struct chance *chance;
     bool can_populate; /* the kernel knows MADV_POPULATE_READ */
     uint64_t call;
@@ -121,6 +124,17 @@ extern struct model_state {
 struct expected {
     mmg_status any[16];
     size_t count;
+};
+
+/** A range of a region, or of a handle that is dead. */
+struct range {
+    mmg_handle handle;
+    struct region *region; /* NULL: the handle is dead */
+    uint64_t offset;
+    uint64_t length;
+    uint64_t real; /* the length, when MMG_TO_END is resolved */
+    bool is_valid;
+    struct expected expected;
 };
 
 /** The options of a caller of some release, and their meaning. */
@@ -147,6 +161,9 @@ struct complaint {
 
 /** The sizes of the files at the start. */
 extern const uint64_t first_sizes[FILES];
+
+/* model.c */
+void close_everything(void);
 
 /* model_chance.c */
 _Noreturn void disagree(const char *what);
@@ -193,12 +210,14 @@ void make_complaint(struct complaint *complaint, struct expected *expected);
 void check_complaint(const struct complaint *complaint, mmg_status status);
 
 /* model_opening.c */
+void check_promise(const struct region *region, const mmg_info *info);
 void adopt_foreigner(mmg_handle handle, struct foreigner *f, uint64_t at, uint64_t size, bool by_path);
 void step_open(void);
 void step_close(void);
 
 /* model_reading.c */
 void describe_range(mmg_handle handle, const struct region *region, uint64_t offset, uint64_t length);
+struct range some_range(const char *doing);
 bool expect_range(const struct region *region, uint64_t offset, uint64_t *length, struct expected *expected);
 void step_pin(void);
 void step_export(void);
@@ -224,6 +243,19 @@ void step_unmap_foreign(void);
 void step_guard(void);
 uint64_t newest_loss(void);
 void step_touch_foreign(void);
+
+/* model_failures.c */
+void step_handle_fault(void);
+void step_memory_error(void);
+void step_read_error(void);
+void step_stream(void);
+
+/* model_threads.c */
+void on_some_thread(void (*step)(void));
+void step_masked(void);
+void step_fork(void);
+void threads_start(void);
+void threads_stop(void);
 
 /* model_adoption.c */
 void step_adopt(void);

@@ -44,6 +44,36 @@ expect_range(const struct region *region, uint64_t offset, uint64_t *length, str
     return true;
 }
 
+/** Draws a handle and a range of its region, and finds out what a call on the range may return. */
+struct range
+some_range(const char *doing)
+{
+    struct range range = {.handle = some_handle()};
+    range.region = find_region(range.handle);
+    const uint64_t size = range.region == NULL ? 1000 : range.region->size;
+    range.offset = some_offset(size);
+    range.length = some_length(size, range.offset);
+    range.real = range.length;
+    model.doing = doing;
+    describe_range(range.handle, range.region, range.offset, range.length);
+    range.is_valid = expect_range(range.region, range.offset, &range.real, &range.expected);
+    return range;
+}
+
+/** Draws the same for a call that gives bytes out, and therefore refuses those that are known to be lost. */
+static struct range
+some_range_to_hold(const char *doing, bool forget)
+{
+    struct range range = some_range(doing);
+    if (forget) {
+        expect(&range.expected, MMG_E_ARGUMENT);
+    }
+    if (range.is_valid && is_known_lost(range.region, range.offset, range.real)) {
+        expect(&range.expected, MMG_E_TRUNCATED);
+    }
+    return range;
+}
+
 static struct pin *
 free_pin(void)
 {
@@ -71,77 +101,52 @@ some_pin(void)
 void
 step_pin(void)
 {
-    mmg_handle handle = some_handle();
-    struct region *region = find_region(handle);
-    uint64_t size = region == NULL ? 1000 : region->size;
-    uint64_t offset = some_offset(size);
-    uint64_t length = some_length(size, offset);
-    struct expected expected = {.count = 0};
+    const bool forget = one_in(50);
+    struct range range = some_range_to_hold("mmg_pin", forget);
+    struct region *region = range.region;
     struct pin *pin = free_pin();
-    bool forget = one_in(50);
     mmg_span span = {(const uint8_t *)&span, 77, 99};
-    model.doing = "mmg_pin";
-    describe_range(handle, region, offset, length);
     if (pin == NULL) {
         return;
     }
-    if (forget) {
-        expect(&expected, MMG_E_ARGUMENT);
-    }
-    uint64_t real = length;
-    if (expect_range(region, offset, &real, &expected) && is_known_lost(region, offset, real)) {
-        expect(&expected, MMG_E_TRUNCATED);
-    }
-    mmg_status status = mmg_pin(handle, offset, length, forget ? NULL : &span);
-    must_be(status, &expected);
+    mmg_status status = mmg_pin(range.handle, range.offset, range.length, forget ? NULL : &span);
+    must_be(status, &range.expected);
     if (status != MMG_OK) {
         must(span.data == (const uint8_t *)&span && span.size == 77 && span.pin == 99, "the span was touched");
         return;
     }
     must(span.data != NULL && span.pin != 0, "the span is not filled");
-    must_equal(span.size, real, "the size of the span");
+    must_equal(span.size, range.real, "the size of the span");
     for (size_t index = 0; index < PINS; index++) {
         must(model.pins[index].span.pin != span.pin, "the token is that of another pin");
     }
-    if (real > 0) {
-        must(region->base == NULL || span.data == region->base + offset, "the bytes have moved");
-        region->base = span.data - offset;
+    if (span.size > 0) {
+        must(region->base == NULL || span.data == region->base + range.offset, "the bytes have moved");
+        region->base = span.data - range.offset;
     }
     region->pins++;
-    *pin = (struct pin){.span = span, .region = region, .offset = offset};
+    *pin = (struct pin){.span = span, .region = region, .offset = range.offset};
 }
 
 /* An export is a pin that its receiver ends. Here that happens at once. */
 void
 step_export(void)
 {
-    mmg_handle handle = some_handle();
-    struct region *region = find_region(handle);
-    uint64_t size = region == NULL ? 1000 : region->size;
-    uint64_t offset = some_offset(size);
-    uint64_t length = some_length(size, offset);
-    struct expected expected = {.count = 0};
-    bool forget = one_in(50);
+    const bool forget = one_in(50);
+    struct range range = some_range_to_hold("mmg_export_arrow", forget);
     struct ArrowArray array = {.length = -77};
     struct ArrowSchema schema = {.flags = -77};
-    model.doing = "mmg_export_arrow";
-    describe_range(handle, region, offset, length);
-    if (forget) {
-        expect(&expected, MMG_E_ARGUMENT);
-    }
-    uint64_t real = length;
-    if (expect_range(region, offset, &real, &expected) && is_known_lost(region, offset, real)) {
-        expect(&expected, MMG_E_TRUNCATED);
-    }
-    mmg_status status = mmg_export_arrow(handle, offset, length, forget ? NULL : &array, one_in(3) ? NULL : &schema);
-    must_be(status, &expected);
+    mmg_status status = mmg_export_arrow(range.handle, range.offset, range.length, forget ? NULL : &array,
+                                         one_in(3) ? NULL : &schema);
+    must_be(status, &range.expected);
     if (status != MMG_OK) {
         must(array.length == -77 && schema.flags == -77, "the array or the schema was touched");
         return;
     }
-    must_equal((uint64_t)array.length, real, "the length of the array");
+    must_equal((uint64_t)array.length, range.real, "the length of the array");
     must(array.n_buffers == 2 && array.buffers[1] != NULL && array.release != NULL, "the array is not filled");
-    must(real == 0 || region->base == NULL || array.buffers[1] == region->base + offset, "the bytes have moved");
+    const uint8_t *base = range.region->base;
+    must(range.real == 0 || base == NULL || array.buffers[1] == base + range.offset, "the bytes have moved");
     struct ArrowArray elsewhere = array;
     elsewhere.release(&elsewhere);
     must(elsewhere.release == NULL, "the array is not marked released");

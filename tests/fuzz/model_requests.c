@@ -48,7 +48,9 @@ make_request(struct request *request, uint64_t file_size, struct expected *expec
     }
     options->struct_size = some_struct_size((uint32_t)sizeof *options);
     options->backing = some_value(MMG_BACKING_COPY);
-    options->guarantee = one_in(8) ? some_value(MMG_GUARANTEE_STABLE) : MMG_GUARANTEE_CONTAINED;
+    options->guarantee = one_in(8)   ? some_value(MMG_GUARANTEE_STABLE)
+                         : one_in(6) ? MMG_GUARANTEE_STABLE
+                                     : MMG_GUARANTEE_CONTAINED;
     options->lock = some_value(MMG_LOCK_NONE);
     options->lock_wait_ms = (uint32_t)below(2);
     options->access = one_in(4) ? some_value(MMG_ADVICE_POPULATE) : 0;

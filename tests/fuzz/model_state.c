@@ -58,6 +58,7 @@ step_info(void)
     }
     if (status == MMG_OK && size >= sizeof(mmg_info)) {
         must_equal(given.info.struct_size, size, "struct_size");
+        check_promise(region, &given.info);
         must_equal(given.info.pins, region->pins, "pins");
         must_equal(given.info.size, region->size, "size");
         must_equal(given.info.faults, region->faults, "faults");
@@ -115,39 +116,32 @@ step_changed(void)
 void
 step_advise(void)
 {
-    mmg_handle handle = some_handle();
-    struct region *region = find_region(handle);
-    uint64_t size = region == NULL ? 1000 : region->size;
-    uint64_t offset = some_offset(size);
-    uint64_t length = some_length(size, offset);
+    struct range range = some_range("mmg_advise");
+    struct region *region = range.region;
+    const uint64_t offset = range.offset;
+    const uint64_t real = range.real;
     uint32_t advice = some_value(MMG_ADVICE_POPULATE + 1);
-    struct expected expected = {.count = 0};
-    model.doing = "mmg_advise";
-    describe_range(handle, region, offset, length);
-    uint64_t real = length;
     if (advice > MMG_ADVICE_POPULATE) {
-        expect(&expected, MMG_E_ARGUMENT);
+        expect(&range.expected, MMG_E_ARGUMENT);
     }
-    bool good = expect_range(region, offset, &real, &expected);
-    if (good && advice == MMG_ADVICE_POPULATE && region->page != 0) {
+    if (range.is_valid && advice == MMG_ADVICE_POPULATE && region->page != 0) {
         if (real > 0 && (offset + real > bytes_left(region) || is_known_lost(region, offset, real))) {
             uint64_t first = (lead(region) + offset) / region->page;
             uint64_t last = (lead(region) + offset + real - 1) / region->page;
             uint64_t missing = first_missing_page(region);
-            expect(&expected, MMG_E_TRUNCATED);
+            expect(&range.expected, MMG_E_TRUNCATED);
             if (last < missing || first >= region->zeroed ||
                 region->zeroed <= missing) { /* none is missing in the range */
-                expect(&expected, MMG_OK);
+                expect(&range.expected, MMG_OK);
             }
         }
         if (!model.can_populate) {
-            expect(&expected, MMG_E_UNSUPPORTED);
+            expect(&range.expected, MMG_E_UNSUPPORTED);
         }
     }
-    mmg_status status = mmg_advise(handle, offset, length, advice);
-    must_be(status, &expected);
+    must_be(mmg_advise(range.handle, offset, range.length, advice), &range.expected);
     if (region != NULL) {
-        sync_losses(region, good && advice == MMG_ADVICE_POPULATE && real > 0);
+        sync_losses(region, range.is_valid && advice == MMG_ADVICE_POPULATE && real > 0);
     }
     if (region != NULL && region->foreigner != NULL) {
         region->foreigner->has_parts = true;
@@ -157,22 +151,13 @@ step_advise(void)
 void
 step_resident(void)
 {
-    mmg_handle handle = some_handle();
-    const struct region *region = find_region(handle);
-    uint64_t size = region == NULL ? 1000 : region->size;
-    uint64_t offset = some_offset(size);
-    uint64_t length = some_length(size, offset);
-    struct expected expected = {.count = 0};
+    struct range range = some_range("mmg_resident");
     uint64_t bytes = NONE;
-    model.doing = "mmg_resident";
-    describe_range(handle, region, offset, length);
-    uint64_t real = length;
-    expect_range(region, offset, &real, &expected);
-    mmg_status status = mmg_resident(handle, offset, length, &bytes);
-    must_be(status, &expected);
+    mmg_status status = mmg_resident(range.handle, range.offset, range.length, &bytes);
+    must_be(status, &range.expected);
     if (status == MMG_OK) {
-        must(bytes <= real, "more bytes are resident than the range has");
-        must(region->mapped != 0 || bytes == real, "a copy is not resident");
+        must(bytes <= range.real, "more bytes are resident than the range has");
+        must(range.region->mapped != 0 || bytes == range.real, "a copy is not resident");
     } else {
         must_equal(bytes, NONE, "bytes");
     }
