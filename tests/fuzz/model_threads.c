@@ -67,7 +67,7 @@ third_main(void *unused)
         must(mmg_close(dead, MMG_CLOSE_STRICT) == MMG_E_HANDLE, "a dead handle was closed");
         must(mmg_check(dead) == MMG_E_HANDLE, "a dead handle was checked");
         must(mmg_guard_state() >= MMG_GUARD_NONE, "there is no state of the guard");
-        usleep(50);
+        usleep(500);
     }
     return unused;
 }
@@ -117,7 +117,7 @@ step_masked(void)
 {
     static void (*const steps[])(void) = {step_open,  step_close, step_pin,   step_unpin,  step_read,
                                           step_check, step_info,  step_stats, step_advise, step_resident};
-    const bool searches = one_in(50);
+    const bool searches = one_in(500);
     const int32_t before = mmg_guard_state();
     sigset_t bus;
     sigset_t old;
