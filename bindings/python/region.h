@@ -174,7 +174,10 @@ void mgpy_list_add(struct mgpy_region *region);
 void mgpy_list_remove(struct mgpy_region *region);
 PyObject *mgpy_find_owner(PyObject *module, PyObject *object);
 PyObject *mgpy_unsettled(PyObject *module, PyObject *unused);
-/** Returns true once the interpreter has begun to end. From then on Python code may not work any more. */
+/**
+ * Returns true once the interpreter has begun to end. From then on Python code may not work any more. Any thread may call
+ * the function, without the GIL.
+ */
 bool mgpy_exiting(void);
 
 /* region_truth.c: finds out whether bytes that were read are true */
@@ -207,10 +210,16 @@ mgpy_certain_in_page(const struct mgpy_region *region, const uint8_t *first, con
 }
 
 /* region_arrow.c */
+
+/** Ends the views of the Arrow arrays that were released. Returns 0, as a pending call of the interpreter must. */
+int mgpy_arrow_collect(void *unused);
 PyObject *mgpy_region_arrow(PyObject *self, PyObject *args, PyObject *keywords);
 
 /* region_view.c: buffers and indexing */
 int mgpy_view_init(void);
+/** Counts one view less, and ends the handle of a closed region with its last view. Warns of a loss that nobody knows. */
+void mgpy_view_ended(struct mgpy_region *region);
+
 int mgpy_region_getbuffer(PyObject *self, Py_buffer *view, int flags);
 void mgpy_region_releasebuffer(PyObject *self, Py_buffer *view);
 Py_ssize_t mgpy_region_length(PyObject *self);

@@ -6,7 +6,7 @@
 #include "region.h"
 
 static struct mgpy_region *first;
-static bool exiting;
+static atomic_bool exiting;
 
 bool
 mgpy_exiting(void)
@@ -68,6 +68,7 @@ mgpy_find_owner(PyObject *module, PyObject *object)
     (void)module;
     if (PyObject_GetBuffer(object, &view, PyBUF_FULL_RO) < 0)
         return NULL;
+    mgpy_arrow_collect(NULL);
     buffer_extent(&view, &low, &end);
     PyObject *found = NULL;
     for (struct mgpy_region *region = first; region != NULL && found == NULL; region = region->next) {
@@ -93,6 +94,7 @@ mgpy_unsettled(PyObject *module, PyObject *unused)
     (void)module;
     (void)unused;
     exiting = true;
+    mgpy_arrow_collect(NULL);
     PyObject *list = PyList_New(0);
     for (struct mgpy_region *region = first; list != NULL && region != NULL; region = region->next) {
         if (region->copied || region->told || region->base.pin == 0)

@@ -9,6 +9,8 @@
 
 /* The code searches so many bytes for the end of a line without a call of the library. */
 #define SHORT_LINE ((Py_ssize_t)4096)
+/* Python handles its signals after so many bytes that the kernel has copied. */
+#define READ_PIECE ((uint64_t)16 << 20)
 
 /* Returns the number of bytes behind the position; 0 if the position is beyond the end. */
 static Py_ssize_t
@@ -130,17 +132,27 @@ mgpy_region_readline(PyObject *self, PyObject *unused)
     return near == left ? region_take(region, left) : long_line(region);
 }
 
-/* Copies bytes from `offset` on into a writable buffer. Returns their number, or -1 with an exception set. */
+/*
+ * Copies bytes from `offset` on into a writable buffer, piece by piece, and lets Python handle its signals in between.
+ * Returns their number, or -1 with an exception set.
+ */
 static Py_ssize_t
 read_into(struct mgpy_region *region, uint64_t offset, Py_buffer *target)
 {
     mmg_handle handle = region->handle;
-    uint64_t got = 0;
+    uint64_t got = 0, piece, length = (uint64_t)target->len;
     mmg_status status;
 
-    Py_BEGIN_ALLOW_THREADS
-    status = mmg_read(handle, offset, target->buf, (uint64_t)target->len, &got);
-    Py_END_ALLOW_THREADS
+    do {
+        piece = 0; /* a refusal writes nothing */
+        uint64_t part = length - got < READ_PIECE ? length - got : READ_PIECE;
+        if (got > 0 && PyErr_CheckSignals() != 0)
+            return -1;
+        Py_BEGIN_ALLOW_THREADS
+        status = mmg_read(handle, offset + got, (char *)target->buf + got, part, &piece);
+        Py_END_ALLOW_THREADS
+        got += piece;
+    } while (status == MMG_OK && piece == READ_PIECE && got < length);
     if (status == MMG_E_RANGE) {
         PyErr_SetString(PyExc_ValueError, "offset is beyond the end of the region");
         return -1;

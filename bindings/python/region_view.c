@@ -67,14 +67,20 @@ mgpy_region_releasebuffer(PyObject *self, Py_buffer *view)
     struct mgpy_region *region = mgpy_region_of(self);
     mmg_span span = {view->buf, (uint64_t)view->len, (uint64_t)(uintptr_t)view->internal};
 
-    region->exports--;
     mgpy_note(region, export_unpin(region, &span));
+    mgpy_view_ended(region);
+}
+
+void
+mgpy_view_ended(struct mgpy_region *region)
+{
+    region->exports--;
     if (!region->closed)
-        return; /* the loss stays on record for check() */
+        return; /* a loss stays on record for check() */
     if (region->exports == 0 && region->handle != 0)
         mgpy_region_finish(region);
     if (region->untold != MMG_OK && mgpy_warn(region, region->untold) < 0)
-        PyErr_WriteUnraisable(self);
+        PyErr_WriteUnraisable((PyObject *)region);
 }
 
 /* --------------------------------------------------------------------------------------------------- indexing -- */
@@ -125,6 +131,9 @@ mgpy_region_item(PyObject *self, Py_ssize_t index)
     return mgpy_raise(region, status);
 }
 
+/* Python handles its signals after so many bytes. */
+#define SIGNALS_AFTER ((Py_ssize_t)1 << 24)
+
 /* Returns `length` bytes of the copy, from `start` on and then at every step. */
 static PyObject *
 bytes_by_step(PyObject *copy, Py_ssize_t start, Py_ssize_t length, Py_ssize_t step)
@@ -135,8 +144,13 @@ bytes_by_step(PyObject *copy, Py_ssize_t start, Py_ssize_t length, Py_ssize_t st
         return NULL;
     char *out = PyBytes_AsString(bytes);
     const char *from = PyBytes_AsString(copy) + start;
-    for (Py_ssize_t i = 0; i < length; i++)
+    for (Py_ssize_t i = 0; i < length; i++) {
         out[i] = from[i * step];
+        if (i % SIGNALS_AFTER == SIGNALS_AFTER - 1 && PyErr_CheckSignals() != 0) {
+            Py_DECREF(bytes);
+            return NULL;
+        }
+    }
     return bytes;
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from children import program
 
 import mmapguard
 
@@ -121,6 +123,70 @@ def test_what_is_lost_reads_as_zeros_and_ends_the_block_with_an_error(path: Path
         with pytest.raises(mmapguard.TruncatedError):
             pa.array(region)
         region.close()
+
+
+@pytest.mark.parametrize("consume", CONSUMERS)
+def test_an_array_can_be_asked_after_the_region_was_closed(
+    path: Path, consume: Callable[[mmapguard.Region], tuple[Any, int, bytes]]
+) -> None:
+    with mmapguard.open(path) as region:
+        made, address, _ = consume(region)
+    assert region.closed and region.exports == 1
+    shown = (ctypes.c_char * SIZE).from_address(address)
+    mmapguard.check(shown)
+    os.truncate(path, 8192)
+    with pytest.raises(mmapguard.TruncatedError) as caught:
+        mmapguard.check(shown)
+    assert caught.value.offset == 8192
+    mmapguard.check((ctypes.c_char * 8192).from_address(address))
+    with pytest.raises(mmapguard.TruncatedError):
+        region.check()
+    del made
+    gc.collect()
+    assert region.exports == 0
+
+
+def test_pyarrow_buffers_are_views(path: Path) -> None:
+    region = mmapguard.open(path)
+    array = pa.array(region)
+    with pytest.raises(BufferError):
+        region.close(strict=True)
+    region.close()
+    mmapguard.check(array.buffers()[1])
+    mmapguard.check(array[100:].to_numpy())
+    os.truncate(path, 4096)
+    for lost in (array.buffers()[1], array[SIZE - 10 :].to_numpy()):
+        with pytest.raises(mmapguard.TruncatedError):
+            mmapguard.check(lost)
+    mmapguard.check(array[:4096].to_numpy())
+
+
+def test_an_array_that_another_thread_releases(path: Path) -> None:
+    """Each thread has the last reference to its array, and a consumer in Rust releases it without the GIL."""
+    for _ in range(20):
+        with mmapguard.open(path) as region:
+            made = [[pl.Series(pa.array(region))] for _ in range(8)]
+        threads = [threading.Thread(target=one.clear) for one in made]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        gc.collect()
+    assert mmapguard.stats().mappings == 0
+
+
+AT_EXIT = """
+import os, sys, mmapguard, pyarrow as pa
+array = pa.array(mmapguard.open(sys.argv[1]))
+os.truncate(sys.argv[1], 4096)
+print(array[5000])
+"""
+
+
+def test_a_loss_in_an_array_is_told_at_the_end(path: Path) -> None:
+    ended = program(AT_EXIT, path)
+    assert (ended.code, ended.value) == (120, "0\n"), ended
+    assert len(ended.errors.splitlines()) == 1 and "from byte 4096 on" in ended.errors
 
 
 def test_capsules_that_nobody_takes_give_the_bytes_back(path: Path) -> None:

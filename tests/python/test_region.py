@@ -541,6 +541,32 @@ def test_buffered_and_text_readers_work_on_a_region(tmp_path: Path) -> None:
         region.flush()
 
 
+def test_large_buffers_are_filled_in_pieces(tmp_path: Path) -> None:
+    """The edges are at multiples of 16 MiB, between which Python handles its signals."""
+    piece = 16 << 20
+    path = tmp_path / "file"
+    data = os.urandom(997) * (2 * piece // 997 + 2)
+    path.write_bytes(data[: 2 * piece + 5])
+    with mmapguard.open(path, length=2 * piece) as region:
+        for size in (piece - 1, piece, piece + 1, 2 * piece, 2 * piece + 1):
+            buffer = bytearray(size)
+            wanted = min(size, 2 * piece)
+            region.seek(0)
+            assert region.readinto(buffer) == region.tell() == wanted
+            assert buffer[:wanted] == data[:wanted] and not any(buffer[wanted:])
+            assert region.read_into(buffer, piece) == min(size, piece)
+        assert region.read_into(bytearray(5), 2 * piece) == 0
+        step = region[:: 2 * piece - 1]
+        assert step == data[: 2 * piece : 2 * piece - 1] and len(region[::-1]) == 2 * piece
+    with mmapguard.open(path) as region:
+        os.truncate(path, piece + 4096)
+        with pytest.raises(mmapguard.TruncatedError) as caught:
+            region.readinto(bytearray(2 * piece))
+        assert caught.value.offset == piece + 4096 and region.tell() == 0
+        assert region.read_into(bytearray(piece + 4096)) == piece + 4096
+        region.close()
+
+
 def test_readinto_moves_the_position(either: Path) -> None:
     data = either.read_bytes()
     with mmapguard.open(either) as region:

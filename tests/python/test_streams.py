@@ -270,15 +270,18 @@ SEARCHES = {
     "rfind a needle that nearly matches": "whole.rfind(b'\\0' * 200 + b'\\x01', 0)",
     "in": "contains(whole, b'\\x01')",
     "readline": "whole.seek(0), whole.readline()",
+    "readinto": "whole.seek(0), whole.readinto(target)",
+    "a slice with a step": "getitem(whole, slice(0, 1 << 27, 2))",
 }
 
 #: The profile function learns how the last call of a function in C has ended. Without it, an exception from within a search
 #: could not be told from one that Python raises when the search is over.
 SEARCHER = """
 import os, signal, sys, mmapguard
-from operator import contains
+from operator import contains, getitem
 
 whole = mmapguard.open(sys.argv[1] + "/sparse")
+target = bytearray(1 << 27)
 searching, end = False, ""
 
 def profile(frame, event, function):

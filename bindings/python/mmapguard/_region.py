@@ -9,6 +9,7 @@ import io
 import operator
 import os
 import sys
+from pickle import PickleBuffer
 from types import TracebackType
 from typing import Any, AnyStr, Final, NoReturn, Self, Unpack
 
@@ -482,9 +483,8 @@ def check(view: object) -> None:
 
     `view` is any object that shows bytes of a region without a copy: a memoryview, a NumPy array or a slice
     of one, a pyarrow buffer, or the region itself. The function works in any thread, and also after the
-    region was closed, as long as the view lives. Raises ValueError if the bytes do not belong to a region
-    (they are a copy, or an array that Arrow got from a region that was closed since), TypeError if `view` is
-    not a buffer.
+    region was closed, as long as the view lives. Raises ValueError if the bytes do not belong to a region,
+    because they are a copy, TypeError if `view` is not a buffer.
 
         with mmapguard.open("big.bin") as region:
             array = numpy.frombuffer(region)
@@ -494,7 +494,7 @@ def check(view: object) -> None:
     if isinstance(view, Region):
         view.check()
         return
-    owner = native.find_owner(view)
+    owner = native.find_owner(view.raw() if isinstance(view, PickleBuffer) else view)
     if owner is None:
         raise ValueError("these bytes belong to no open region")
     region, start, length = owner
