@@ -34,7 +34,10 @@ def numbers(tmp_path: Path) -> Path:
         {"dtype": "<f4", "shape": (200, 300), "order": "F"},
         {"dtype": "<f4", "shape": (2, 3, 5), "order": "F", "offset": 4},
         {"dtype": [("a", "<i2"), ("b", "<u2")], "shape": (3, 4)},
+        {"dtype": "<f4", "shape": np.int64(10)},
+        {"dtype": "<f4", "shape": [10, np.int32(2)]},
         {"dtype": "<f4", "mode": "r"},
+        {"dtype": "<f4", "mode": "readonly"},
     ],
     ids=str,
 )

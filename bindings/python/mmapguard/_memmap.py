@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import TYPE_CHECKING, Any, Literal
 
 from ._options import Source
@@ -25,7 +26,7 @@ def _count(shape: int | tuple[int, ...]) -> int:
 def memmap(
     filename: Source,
     dtype: DTypeLike = "u1",
-    mode: Literal["r"] = "r",
+    mode: Literal["r", "readonly"] = "r",
     offset: int = 0,
     shape: int | tuple[int, ...] | None = None,
     order: Literal["C", "F"] = "C",
@@ -35,7 +36,7 @@ def memmap(
 
     `offset` is in bytes. Without a `shape` the array is one-dimensional and reaches to the end of the file;
     the bytes up to there must be a whole number of items. The other keywords are those of mmapguard.open().
-    The only mode is "r", since a region cannot be written to.
+    The only mode is "r", also called "readonly", since a region cannot be written to.
 
     The array keeps the bytes until the last array over them is deleted. A file that is cut short meanwhile
     does not kill the process: its lost items read as zero, and mmapguard.check(array) raises TruncatedError.
@@ -44,12 +45,13 @@ def memmap(
     """
     import numpy as np
 
-    if mode != "r":
+    if mode not in ("r", "readonly"):
         raise ValueError(f"mode must be 'r', not {mode!r}: a region cannot be written to")
     kind = np.dtype(dtype)
     if shape is not None:
-        if not isinstance(shape, (int, tuple)):
-            shape = tuple(shape)
+        if not isinstance(shape, tuple):
+            other: Any = shape
+            shape = operator.index(other) if hasattr(other, "__index__") else tuple(other)
         size = _count(shape) * kind.itemsize
         if size == 0:
             return _read_only(np.empty(shape, kind))
