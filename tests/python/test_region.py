@@ -12,6 +12,7 @@ import io
 import mmap
 import os
 import pickle
+import re
 import warnings
 import weakref
 from collections.abc import Callable
@@ -420,6 +421,10 @@ def test_everything_public_is_documented_and_known_by_its_public_name() -> None:
     for name, member in inspect.getmembers(mmapguard.Region):
         if not name.startswith("_"):
             assert inspect.getdoc(member), name
+    # help() shows no text that stands behind a field, so the text of the class has a line for each.
+    for kind in (mmapguard.Info, mmapguard.Stats, mmapguard.Loss, mmapguard.Losses, mmapguard.Options):
+        for field in kind.__annotations__:
+            assert re.search(rf"(?m)^{field}  +\S", inspect.getdoc(kind) or ""), (kind, field)
 
 
 def test_attributes_cannot_be_invented(large: Path) -> None:

@@ -12,30 +12,32 @@ from ._errors import MapFaultError, failure, is_departure, tell_at_exit
 
 
 class Loss(NamedTuple):
-    """One record of the ledger: bytes of a mapping that were found lost. Offsets count bytes of the file."""
+    """One record of the ledger: bytes of a mapping that were found lost. Offsets count bytes of the file.
+
+    sequence  number of the record: 1, 2, 3, ... since the process started
+    cause     the status that tells why, such as 'MMG_E_TRUNCATED'
+    origin    who made the mapping: 'own' (a region), 'adopted', or 'foreign' (other code of the process)
+    path      the path of the file, or None when it is not known
+    offset    first lost byte, counted from the start of the file
+    length    how many bytes of the mapping are lost from there
+    device    as os.stat_result.st_dev
+    inode     as st_ino
+    address   where the first lost byte was mapped
+    time_ns   when, as time.monotonic_ns() counts
+    thread    the thread that found the loss, as threading.get_native_id() numbers threads
+    """
 
     sequence: int
-    """number of the record: 1, 2, 3, ... since the process started"""
     cause: str
-    """the status that tells why, such as 'MMG_E_TRUNCATED'"""
     origin: str
-    """who made the mapping: 'own' (a region), 'adopted', or 'foreign' (other code of the process)"""
     path: str | None
-    """the path of the file, or '' when it is not known"""
     offset: int
-    """first lost byte, counted from the start of the file"""
     length: int
-    """how many bytes of the mapping are lost from there"""
     device: int
-    """as os.stat_result.st_dev"""
     inode: int
-    """as st_ino"""
     address: int
-    """where the first lost byte was mapped"""
     time_ns: int
-    """when, as time.monotonic_ns() counts"""
     thread: int
-    """the thread that found the loss, as threading.get_native_id() numbers threads"""
 
     def error(self) -> Exception:
         """Return the exception that tells of this loss: TruncatedError, DeviceError or UnstableError."""
@@ -49,13 +51,15 @@ _STATUSES: Final[dict[str, int]] = {
 
 
 class Losses(tuple[Loss, ...]):
-    """What losses() returns: a tuple of Loss, oldest first."""
+    """What losses() returns: a tuple of Loss, oldest first.
+
+    mark         the argument for the next call of losses(), which returns later records
+    overwritten  how many records between the given mark and this one are missing, since newer ones have
+                 overwritten them
+    """
 
     mark: int
-    """the argument for the next call of losses(), which returns later records"""
     overwritten: int
-    """how many records between the given mark and this one are missing, since newer ones have overwritten
-    them"""
 
 
 def losses(since: int = 0) -> Losses:

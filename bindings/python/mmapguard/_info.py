@@ -19,123 +19,128 @@ class Info:
     """What is known about one region, at one moment. Sizes and offsets are in bytes.
 
     The words of `backing`, `backing_reason`, `guarantee`, `means`, `shortfall` and `lock` are the library's own.
+
+    size            bytes in the region
+    offset          where in the file the region starts
+    file_size       size of the file when it was opened; of a stream, the bytes read from it
+    backing         what holds the bytes: 'map' or 'copy'
+    backing_reason  why the bytes are held that way
+    guarantee       'contained', 'stable', or 'none'
+    means           what upholds the guarantee, such as 'fault guard', 'copy', 'lease', 'reflink'
+    shortfall       why the guarantee is not 'stable'; 'none' when it is
+    lock            the advisory lock that is held: 'shared', 'ofd', or 'none'
+    lock_error      the errno of a lock that the file system could not give
+    os_error        the errno of the last system call that failed in a call on this region
+    lock_reason     why that lock is held, or why no lock is held
+    exceptions      kinds of changes against which the means of 'stable' does not help; with `no_lease` there are
+                    none
+    means_tried     the means of 'stable' in the order in which they were tried; empty when 'stable' was not asked
+                    for
+    file_system     name of the file system, such as 'ext4'; empty where it could not be found out
+    device          st_dev of os.stat_result, when the file was opened
+    inode           st_ino, when the file was opened
+    mtime_ns        st_mtime_ns, when the file was opened
+    ctime_ns        st_ctime_ns, when the file was opened
+    faults          number of signals that were contained in this region
+    fault_offset    the first byte of the region that was found lost
+    fault_cause     the status that tells why, such as 'MMG_E_TRUNCATED'
+    pins            number of views that exist
+    mapped_bytes    address space that the region takes; 0 for a copy
+    heap_bytes      memory that the region takes, including its bookkeeping
+    page_size       a loss takes at least so many bytes; 0 for a copy
     """
 
     size: int
-    """bytes in the region"""
     offset: int
-    """where in the file the region starts"""
     file_size: int
-    """size of the file when it was opened; of a stream, the bytes read from it"""
     backing: str
-    """what holds the bytes: 'map' or 'copy'"""
     backing_reason: str
-    """why the bytes are held that way"""
     guarantee: str
-    """'contained', 'stable', or 'none'"""
     means: str
-    """what upholds the guarantee, such as 'fault guard', 'copy', 'lease', 'reflink'"""
     shortfall: str
-    """why the guarantee is not 'stable'; 'none' when it is"""
     lock: str
-    """the advisory lock that is held: 'shared', 'ofd', or 'none'"""
     lock_error: int | None
-    """the errno of a lock that the file system could not give"""
     os_error: int | None
-    """the errno of the last system call that failed in a call on this region"""
     lock_reason: str
-    """why that lock is held, or why no lock is held"""
     exceptions: tuple[str, ...]
-    """kinds of changes against which the means of 'stable' does not help; with `no_lease` there are none"""
     means_tried: tuple[str, ...]
-    """the means of 'stable' in the order in which they were tried; empty when 'stable' was not asked for"""
     file_system: str
-    """name of the file system, such as 'ext4'; empty where it could not be found out"""
     device: int
-    """st_dev of os.stat_result, when the file was opened"""
     inode: int
-    """st_ino, when the file was opened"""
     mtime_ns: int
-    """st_mtime_ns, when the file was opened"""
     ctime_ns: int
-    """st_ctime_ns, when the file was opened"""
     faults: int
-    """number of signals that were contained in this region"""
     fault_offset: int | None
-    """the first byte of the region that was found lost"""
     fault_cause: str | None
-    """the status that tells why, such as 'MMG_E_TRUNCATED'"""
     pins: int
-    """number of views that exist"""
     mapped_bytes: int
-    """address space that the region takes; 0 for a copy"""
     heap_bytes: int
-    """memory that the region takes, including its bookkeeping"""
     page_size: int
-    """a loss takes at least so many bytes; 0 for a copy"""
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counters of the whole process."""
+    """Counters of the whole process.
+
+    guard_state         state of the fault guard, as guard_state() returns it
+    handles             open regions
+    opened              regions ever opened
+    regions             living regions: open ones, and closed ones whose bytes a view still shows
+    mappings            the number of these that are mapped
+    mapped_bytes        address space in these mappings
+    heap_bytes          bytes of the heap that regions take
+    faults              signals contained since the process started
+    foreign_faults      SIGBUS signals passed on to the handler that was installed before
+    retired_slots       handles that are used up
+    leases              leases held now
+    leases_breaking     the number of these for which a writer is waiting
+    lease_breaks        leases that a writer has broken since the process started
+    lease_refusals      openings with `stable` that wanted a lease and were refused one
+    fallbacks_cap       regions no longer stable because of `max_snapshot_bytes`
+    fallbacks_time      regions no longer stable because the time for securing them ran out
+    fallbacks_space     regions no longer stable because there was no room for their bytes, on disk or in memory
+    fallbacks_read      regions no longer stable because their bytes could not be read
+    snapshot_bytes      bytes copied for `stable`, when files were opened and when leases broke
+    snapshots           snapshots taken for `stable`, reflinks included
+    writer_wait_ns      the sum of the times that writers have waited for a lease, in nanoseconds, as far as this
+                        process knows
+    writer_wait_max_ns  the longest of these waits
+    losses              number of records that were written to the ledger
+    losses_truncated    how many of these are about files that were cut
+    losses_io           how many are about bytes that could not be read
+    losses_poisoned     how many are about hardware memory errors
+    losses_unstable     how many are about bytes that should have been `stable` and have changed
+    losses_foreign      how many of all records are about mappings that have no handle
+    """
 
     guard_state: str
-    """state of the fault guard, as guard_state() returns it"""
     handles: int
-    """open regions"""
     opened: int
-    """regions ever opened"""
     regions: int
-    """living regions: open ones, and closed ones whose bytes a view still shows"""
     mappings: int
-    """the number of these that are mapped"""
     mapped_bytes: int
-    """address space in these mappings"""
     heap_bytes: int
-    """bytes of the heap that regions take"""
     faults: int
-    """signals contained since the process started"""
     foreign_faults: int
-    """SIGBUS signals passed on to the handler that was installed before"""
     retired_slots: int
-    """handles that are used up"""
     leases: int
-    """leases held now"""
     leases_breaking: int
-    """the number of these for which a writer is waiting"""
     lease_breaks: int
-    """leases that a writer has broken since the process started"""
     lease_refusals: int
-    """openings with `stable` that wanted a lease and were refused one"""
     fallbacks_cap: int
-    """regions no longer stable because of `max_snapshot_bytes`"""
     fallbacks_time: int
-    """regions no longer stable because the time for securing them ran out"""
     fallbacks_space: int
-    """regions no longer stable because there was no room for their bytes, on disk or in memory"""
     fallbacks_read: int
-    """regions no longer stable because their bytes could not be read"""
     snapshot_bytes: int
-    """bytes copied for `stable`, when files were opened and when leases broke"""
     snapshots: int
-    """snapshots taken for `stable`, reflinks included"""
     writer_wait_ns: int
-    """the sum of the times that writers have waited for a lease, in nanoseconds, as far as this process
-    knows"""
     writer_wait_max_ns: int
-    """the longest of these waits"""
     losses: int
-    """number of records that were written to the ledger"""
     losses_truncated: int
-    """how many of these are about files that were cut"""
     losses_io: int
-    """how many are about bytes that could not be read"""
     losses_poisoned: int
-    """how many are about hardware memory errors"""
     losses_unstable: int
-    """how many are about bytes that should have been ``stable`` and have changed"""
     losses_foreign: int
-    """how many of all records are about mappings that have no handle"""
 
 
 def _means_tried(order: int) -> Iterator[str]:
