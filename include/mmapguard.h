@@ -444,7 +444,8 @@ enum {
     MMG_ADVICE_WILLNEED = 3,   /**< start reading in now, do not wait */
     MMG_ADVICE_HUGEPAGE = 4,   /**< use huge pages where the kernel can; ignored where it cannot */
     MMG_ADVICE_DONTNEED = 5,   /**< drop the pages from this process; they are read again when touched */
-    MMG_ADVICE_POPULATE = 6    /**< read in now and wait; what cannot be read is a status, not a signal */
+    MMG_ADVICE_POPULATE = 6,   /**< read in now and wait; what cannot be read is a status, not a signal */
+    MMG_ADVICE_EVICT = 7       /**< as DONTNEED; also drop the pages from the page cache, unless others map them */
 };
 
 /** Bits for mmg_close(). */
@@ -841,12 +842,13 @@ mmg_status mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t s
 /**
  * Find the first occurrence of a byte sequence without copying the region.
  *
- * The search stops within 256 KiB of the first loss that it meets, and reports the loss. A thread that has not searched the
- * region within the last 10 ms asks first whether the fault guard is in place. While it is not in place, because SIGBUS is
- * blocked or another handler is on top, the kernel copies the bytes piece by piece, and no signal is raised. After the
- * search the thread asks for the size of the file, so the call reports a truncation inside a page as well. Within the next
- * 10 ms, a search that ends within 256 KiB makes no system call. The guard watches such a search as it watches the reads of
- * the caller, and mmg_verify() finds what the search has missed.
+ * The search stops within 256 KiB of the first loss that it meets, and reports the loss. The thread asks first whether the
+ * fault guard is in place. While it is not in place, because SIGBUS is blocked or another handler is on top, the kernel
+ * copies the bytes piece by piece, and no signal is raised. After the search the thread asks for the size of the file, so the
+ * call reports a truncation inside a page as well. For this thread and this region both answers hold for at most 8.4 ms and
+ * one tick of the kernel's clock, which is 1 to 10 ms. While they hold, a search that ends within 256 KiB makes no system
+ * call. The guard watches such a search as it watches the reads of the caller, and mmg_verify() finds what the search has
+ * missed.
  *
  * Where hits of two bytes or more are near each other, a call costs at most twice as much as memmem(3). A program that
  * visits single bytes every few bytes pins the range once and calls memchr(3).
@@ -1070,8 +1072,15 @@ mmg_status mmg_info_get(mmg_handle handle, mmg_info *info);
 mmg_status mmg_stats_get(mmg_stats *stats);
 
 /**
- * Tell the kernel how a range will be used. The call has no effect on a copy. MMG_ADVICE_DONTNEED has none on a region with
- * a lease, and none on a private mapping that was adopted: pages that are not the file's would be lost.
+ * Tell the kernel how a range will be used. The call has no effect on a copy. MMG_ADVICE_DONTNEED and MMG_ADVICE_EVICT have
+ * none on a region with a lease, and none on a private mapping that was adopted: pages that are not the file's would be lost.
+ *
+ * With MMG_ADVICE_EVICT a scan of a file that is larger than memory leaves the cached pages of other files where they are.
+ * The scan evicts what lies behind it every few MiB, each time from the start of the region on. No byte is lost, and a later
+ * touch reads the page again. The kernel keeps pages that other processes map, that are locked (mlock(2)), or that are dirty;
+ * it begins to write the dirty ones, and a later call can drop them. It also keeps pages of which the range holds only a
+ * part. Programs that read the file by read(2) lose its pages, too. The advice has no effect on a region that shows a
+ * snapshot or a reflink, and none on files that live in memory, such as those of tmpfs.
  *
  * @param[in] length  bytes; MMG_TO_END: to the end
  * @param[in] advice  MMG_ADVICE_...
@@ -1080,15 +1089,16 @@ mmg_status mmg_stats_get(mmg_stats *stats);
  * @retval MMG_E_HANDLE
  * @retval MMG_E_RANGE
  * @retval MMG_E_TRUNCATED MMG_ADVICE_POPULATE: bytes of the range are lost
- * @retval MMG_E_IO MMG_ADVICE_POPULATE: the medium does not deliver bytes of the range
+ * @retval MMG_E_IO MMG_ADVICE_POPULATE: the medium does not deliver bytes of the range; MMG_ADVICE_EVICT: fstat(2) failed
  * @retval MMG_E_POISONED MMG_ADVICE_POPULATE: bytes of the range are lost
  * @retval MMG_E_UNSTABLE MMG_ADVICE_POPULATE: STABLE was demanded and no longer holds here
- * @retval MMG_E_UNSUPPORTED MMG_ADVICE_POPULATE: the kernel is older than Linux 5.14
+ * @retval MMG_E_UNSUPPORTED MMG_ADVICE_POPULATE: the kernel is older than Linux 5.14; MMG_ADVICE_EVICT: the kernel has no
+ *   posix_fadvise(2)
  * @retval MMG_E_NO_MEMORY
- * @retval MMG_E_SYSTEM
+ * @retval MMG_E_SYSTEM MMG_ADVICE_EVICT also: the host has closed the descriptor, or it names another file now
  * @par Blocks
  *   With MMG_ADVICE_POPULATE on the disk and the file system, and during a hand-over; with MMG_ADVICE_WILLNEED while the
- *   kernel queues the reads.
+ *   kernel queues the reads; with MMG_ADVICE_EVICT on the file system, while the kernel queues the writes of dirty pages.
  * @par Threads
  *   Safe.
  * @since 1.0

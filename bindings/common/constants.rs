@@ -245,6 +245,8 @@ constants! {
     MMG_ADVICE_DONTNEED: u32 = 5;
     /// read in now and wait; what cannot be read is a status, not a signal
     MMG_ADVICE_POPULATE: u32 = 6;
+    /// as DONTNEED; also drop the pages from the page cache, unless others map them
+    MMG_ADVICE_EVICT: u32 = 7;
 
     // Bits for mmg_close().
     /// refuse with `MMG_E_BUSY` while pins live

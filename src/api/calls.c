@@ -358,7 +358,7 @@ mmg_advise(mmg_handle handle, uint64_t offset, uint64_t length, uint32_t advice)
 {
     struct pinned_region pin;
 
-    if (advice > MMG_ADVICE_POPULATE)
+    if (advice > MMG_ADVICE_EVICT)
         return MMG_E_ARGUMENT;
     mmg_status status = call_begin_on_range(handle, offset, &length, &pin);
     return status == MMG_OK ? call_end(pin, mmgi_region_advise(pin.region, offset, length, advice)) : status;

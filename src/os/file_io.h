@@ -28,6 +28,12 @@ bool mmgi_file_equals(int fd, uint64_t offset, const void *bytes, size_t size);
  */
 bool mmgi_files_equal(int fd, int other, uint64_t offset, size_t size);
 
+/**
+ * Drops the pages of a range from the page cache: those that lie wholly in the range, are clean, and are mapped nowhere. Begins
+ * to write dirty ones. Returns 0; ENOSYS where the kernel has no such advice; or an errno. May block on the file system.
+ */
+int mmgi_file_evict(int fd, uint64_t offset, uint64_t length);
+
 /** What mmgi_stream_read() should read, and its result. */
 struct stream {
     int fd;

@@ -24,7 +24,10 @@ struct sought {
 mmg_status mmgi_find_in_region(const struct region *region, uint64_t offset, uint64_t length,
                                const struct sought *sought, uint64_t *position);
 
-/** The answers about the guard and the file hold for 2^23 ns, which is 8.4 ms, for the thread that has asked. */
+/**
+ * The answers about the guard and the file hold for at most 2^23 ns, which is 8.4 ms, and one tick of the clock, for the thread
+ * that has asked.
+ */
 #define LOOK_SHIFT 23
 
 /**

@@ -6,6 +6,7 @@
 
 #include "os/clock.h"
 #include "os/file.h"
+#include "os/file_io.h"
 #include "region/region.h"
 #include "guard/registry.h"
 #include "base/status.h"
@@ -21,6 +22,7 @@ paging_failed(const struct region *region, int os_code)
 {
     switch (os_code) {
     case EOPNOTSUPP:
+    case ENOSYS:
         return MMG_E_UNSUPPORTED;
     case ENOMEM:
         return MMG_E_NO_MEMORY;
@@ -74,6 +76,23 @@ populate(const struct region *region, uint64_t offset, uint64_t length)
     return MMG_E_IO;
 }
 
+/* Drops the pages of a range from this process, and then from the page cache, where a page that is mapped stays. */
+static mmg_status
+evict(const struct region *region, uint64_t offset, uint64_t length)
+{
+    const uint32_t means = region_promise(region).means;
+    struct file_status status;
+
+    if (means == MMG_MEANS_REFLINK || means == MMG_MEANS_SNAPSHOT)
+        return MMG_OK; /* the descriptor names the original, whose pages the region does not show */
+    int os_code = mmgi_file_status_if(region->fd, region->identity.device, region->identity.inode, &status);
+    if (os_code == 0)
+        os_code = mmgi_map_advise(&region->mapping, region->data + offset, (size_t)length, MMG_ADVICE_DONTNEED);
+    if (os_code == 0 || os_code == EINVAL) /* madvise(2) fails with EINVAL for locked pages, which are to stay */
+        os_code = mmgi_file_evict(region->fd, region->offset + offset, length);
+    return os_code == 0 ? MMG_OK : paging_failed(region, os_code);
+}
+
 mmg_status
 mmgi_region_advise(const struct region *region, uint64_t offset, uint64_t length, uint32_t advice)
 {
@@ -81,12 +100,15 @@ mmgi_region_advise(const struct region *region, uint64_t offset, uint64_t length
         return MMG_OK;
     if (advice == MMG_ADVICE_POPULATE)
         return populate(region, offset, length);
+    const bool drops = advice == MMG_ADVICE_DONTNEED || advice == MMG_ADVICE_EVICT;
     /* This would drop what the owner of a private mapping has written to its pages. */
-    if (advice == MMG_ADVICE_DONTNEED && region->mapping.is_adopted && region->mapping.is_private)
+    if (drops && region->mapping.is_adopted && region->mapping.is_private)
         return MMG_OK;
     /* When a lease breaks, memory may take the place of the file. Dropping its pages would turn them into zeros. */
-    if (advice == MMG_ADVICE_DONTNEED && region->keeper != NULL)
+    if (drops && region->keeper != NULL)
         return MMG_OK;
+    if (advice == MMG_ADVICE_EVICT)
+        return evict(region, offset, length);
     int os_code = mmgi_map_advise(&region->mapping, region->data + offset, (size_t)length, advice);
     return os_code == 0 ? MMG_OK : paging_failed(region, os_code);
 }

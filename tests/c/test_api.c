@@ -180,7 +180,7 @@ unknown_advice_is_refused(void)
     for (uint32_t backing = MMG_BACKING_MAP; backing <= MMG_BACKING_COPY; backing++) {
         mmg_options options = check_backing(backing);
         mmg_handle handle = check_open(check_file("file", 100), &options);
-        CHECK_STATUS(mmg_advise(handle, 0, MMG_TO_END, MMG_ADVICE_POPULATE + 1), MMG_E_ARGUMENT);
+        CHECK_STATUS(mmg_advise(handle, 0, MMG_TO_END, MMG_ADVICE_EVICT + 1), MMG_E_ARGUMENT);
         CHECK_STATUS(mmg_advise(handle, 0, MMG_TO_END, 99), MMG_E_ARGUMENT);
         CHECK_STATUS(mmg_advise(handle, 0, MMG_TO_END, UINT32_MAX), MMG_E_ARGUMENT);
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);

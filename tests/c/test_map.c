@@ -105,7 +105,7 @@ advice_changes_no_byte(void)
         for (unsigned round = 0; round < 200; round++) {
             uint64_t offset = check_random_below(&state, span.size + 1);
             uint64_t length = check_random_below(&state, span.size - offset + 1);
-            uint32_t advice = (uint32_t)check_random_below(&state, MMG_ADVICE_POPULATE + 1);
+            uint32_t advice = (uint32_t)check_random_below(&state, MMG_ADVICE_EVICT + 1);
             mmg_status status = mmg_advise(handle, offset, round % 5 == 0 ? MMG_TO_END : length, advice);
             CHECK_STATUS(status, status_of_advice(advice));
         }
@@ -173,7 +173,7 @@ advice_on_an_empty_range_touches_nothing(void)
     mmg_handle handle = check_open(path, &options);
     check_truncate(path, page);
     for (uint64_t offset = 0; offset <= 10 * page; offset += page / 2) {
-        for (uint32_t advice = MMG_ADVICE_NORMAL; advice <= MMG_ADVICE_POPULATE; advice++) {
+        for (uint32_t advice = MMG_ADVICE_NORMAL; advice <= MMG_ADVICE_EVICT; advice++) {
             mmg_status status = mmg_advise(handle, offset, 0, advice);
             CHECK_STATUS(status, status_of_advice(advice));
         }

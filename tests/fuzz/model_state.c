@@ -120,8 +120,8 @@ step_advise(void)
     struct region *region = range.region;
     const uint64_t offset = range.offset;
     const uint64_t real = range.real;
-    uint32_t advice = some_value(MMG_ADVICE_POPULATE + 1);
-    if (advice > MMG_ADVICE_POPULATE) {
+    uint32_t advice = some_value(MMG_ADVICE_EVICT + 1);
+    if (advice > MMG_ADVICE_EVICT) {
         expect(&range.expected, MMG_E_ARGUMENT);
     }
     if (range.is_valid && advice == MMG_ADVICE_POPULATE && region->page != 0) {

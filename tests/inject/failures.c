@@ -58,6 +58,8 @@ const struct failing failings[] = {
     {SHIM_statfs64, {ENOSYS, EACCES, EIO}},
     {SHIM_close, {EINTR, EIO}},
     {SHIM_pthread_create, {EAGAIN}},
+    {SHIM_posix_fadvise, {EINTR, ENOSYS, EPERM, EIO}},
+    {SHIM_posix_fadvise64, {EINTR, ENOSYS, EPERM, EIO}},
     {SHIM_malloc, {ENOMEM}},
     {SHIM_calloc, {ENOMEM}},
     {SHIM_realloc, {ENOMEM}},

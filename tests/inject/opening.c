@@ -46,7 +46,7 @@ use(mmg_handle handle, uint64_t from, uint64_t size)
     if (status != MMG_E_UNSUPPORTED) {
         observe(CHANGED, status, "mmg_changed");
     }
-    for (uint32_t advice = MMG_ADVICE_NORMAL; advice <= MMG_ADVICE_POPULATE; advice++) {
+    for (uint32_t advice = MMG_ADVICE_NORMAL; advice <= MMG_ADVICE_EVICT; advice++) {
         mmg_status advised = mmg_advise(handle, 0, MMG_TO_END, advice);
         observe(ADVISE, advised, "mmg_advise");
     }

@@ -48,6 +48,8 @@
     X(open)                                                                                                            \
     X(open64)                                                                                                          \
     X(poll)                                                                                                            \
+    X(posix_fadvise)                                                                                                   \
+    X(posix_fadvise64)                                                                                                 \
     X(pread)                                                                                                           \
     X(pread64)                                                                                                         \
     X(process_vm_readv)                                                                                                \

@@ -266,6 +266,18 @@ SHIM(int, pthread_create, (pthread_t * thread, const pthread_attr_t *attributes,
     return code > 0 ? code : REAL(pthread_create)(thread, attributes, body, argument);
 }
 
+SHIM(int, posix_fadvise, (int fd, off_t offset, off_t size, int advice))
+{
+    int code = shim_ask(SHIM_posix_fadvise, CALLER);
+    return code > 0 ? code : REAL(posix_fadvise)(fd, offset, size, advice);
+}
+
+SHIM(int, posix_fadvise64, (int fd, off_t offset, off_t size, int advice))
+{
+    int code = shim_ask(SHIM_posix_fadvise64, CALLER);
+    return code > 0 ? code : REAL(posix_fadvise64)(fd, offset, size, advice);
+}
+
 /* ------------------------------------------------------------------------------------------------------ memory -- */
 
 static void *

@@ -751,6 +751,7 @@ test("constants, words and statuses are the library's", function()
   equal(mg.OK, 0)
   equal(mg.E_TRUNCATED, -40)
   equal(mg.ADVICE_POPULATE, 6)
+  equal(mg.ADVICE_EVICT, 7)
   equal(mg.status_name(mg.E_TRUNCATED), "MMG_E_TRUNCATED")
   equal(mg.status_message(0), "success")
   equal(mg.status_name(-9999), "MMG_E_UNKNOWN")
@@ -829,7 +830,7 @@ end)
 
 test("advise takes words, numbers and a range", function()
   local region = assert(mg.open(support.file(("x"):rep(100000)), { backing = "map" }))
-  for _, word in ipairs({ "normal", "sequential", "random", "willneed", "hugepage", "dontneed", "populate" }) do
+  for _, word in ipairs({ "normal", "sequential", "random", "willneed", "hugepage", "dontneed", "populate", "evict" }) do
     equal(region:advise(word), region, word)
   end
   equal(region:advise(mg.ADVICE_WILLNEED, 5000, 9000), region)

@@ -7,6 +7,7 @@
 #include "os/file_io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -244,4 +245,15 @@ mmgi_stream_read(struct stream *stream)
     if (fitted != NULL)
         stream->data = fitted;
     return 0;
+}
+
+int
+mmgi_file_evict(int fd, uint64_t offset, uint64_t length)
+{
+    int os_code;
+
+    do
+        os_code = posix_fadvise(fd, (off_t)offset, (off_t)length, POSIX_FADV_DONTNEED); /* returns the errno itself */
+    while (os_code == EINTR);
+    return os_code;
 }

@@ -168,6 +168,15 @@ mmgi_files_equal(int fd, int other, uint64_t offset, size_t size)
 }
 
 int
+mmgi_file_evict(int fd, uint64_t offset, uint64_t length)
+{
+    (void)fd;
+    (void)offset;
+    (void)length;
+    return ENOSYS;
+}
+
+int
 mmgi_stream_read(struct stream *stream)
 {
     stream->data = NULL;

@@ -301,6 +301,8 @@ vocabulary! {
         DONTNEED = MMG_ADVICE_DONTNEED,
         /// Read the pages now, and wait.
         POPULATE = MMG_ADVICE_POPULATE,
+        /// Drop the pages from this process, and from the page cache unless others map them.
+        EVICT = MMG_ADVICE_EVICT,
     }
 }
 
