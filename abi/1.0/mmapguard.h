@@ -439,7 +439,7 @@ enum {
 /** `mmg_options.access` (up to HUGEPAGE) and the advice of mmg_advise(); see madvise(2). */
 enum {
     MMG_ADVICE_NORMAL = 0,     /**< nothing in particular */
-    MMG_ADVICE_SEQUENTIAL = 1, /**< read ahead more, drop behind */
+    MMG_ADVICE_SEQUENTIAL = 1, /**< read ahead more, drop behind; as `access` up to 4 MiB ahead, where the kernel can */
     MMG_ADVICE_RANDOM = 2,     /**< do not read ahead */
     MMG_ADVICE_WILLNEED = 3,   /**< start reading in now, do not wait */
     MMG_ADVICE_HUGEPAGE = 4,   /**< use huge pages where the kernel can; ignored where it cannot */

@@ -233,7 +233,7 @@ constants! {
     // `mmg_options.access` (up to HUGEPAGE) and the advice of mmg_advise(); see madvise(2).
     /// nothing in particular
     MMG_ADVICE_NORMAL: u32 = 0;
-    /// read ahead more, drop behind
+    /// read ahead more, drop behind; as `access` up to 4 MiB ahead, where the kernel can
     MMG_ADVICE_SEQUENTIAL: u32 = 1;
     /// do not read ahead
     MMG_ADVICE_RANDOM: u32 = 2;

@@ -23,7 +23,8 @@ struct mapping {
     size_t page;   /* its page size: that of the system, or of hugetlbfs */
     struct addr_hint hint;
     bool is_private;
-    bool is_adopted; /* other code has made the mapping, and will unmap it */
+    bool is_adopted;    /* other code has made the mapping, and will unmap it */
+    bool is_sequential; /* the mapping is made for one scan, so MMG_ADVICE_SEQUENTIAL reads far ahead */
 };
 
 /** Returns the page size of the system. Async-signal-safe. */

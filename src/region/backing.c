@@ -322,6 +322,7 @@ mmgi_backing_map(struct source *source, const struct map_request *request, struc
         mmgi_region_unreserve(&memory);
         return tell_no_memory(source);
     }
+    mapping.is_sequential = options->access == MMG_ADVICE_SEQUENTIAL;
     *out = mmgi_region_create(&(struct region_spec){
         .source = source,
         .memory = &memory,

@@ -217,7 +217,7 @@ def test_every_mapping_call_has_a_comment_that_says_why_it_is_sound() -> None:
     lines = MAPPING_FILE.read_text(encoding="utf-8").splitlines()
     sites = calls_in(MAPPING_FILE)
     # Each new mapping call needs a reason why it is sound: give the reason there, and raise the number here.
-    assert len(sites) <= 27
+    assert len(sites) <= 28
     for number, name in sites:
         above = "\n".join(lines[max(0, number - 12) : number])
         assert "SAFETY:" in above, f"map.c:{number}: {name} without a SAFETY comment"

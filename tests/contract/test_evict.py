@@ -31,9 +31,9 @@ def cached(path: Path, offset: int = 0, length: int = SIZE) -> int:
     return PAGE * sum(entry & 1 for entry in vector)
 
 
-def clean(path: Path, seed: int) -> Sample:
+def clean(path: Path, seed: int, size: int = SIZE) -> Sample:
     """Make a file of which every page is in the page cache and clean."""
-    sample = files.sample(path, SIZE, seed)
+    sample = files.sample(path, size, seed)
     with path.open("rb") as file:
         os.fsync(file.fileno())
     assert path.read_bytes() == sample.data
@@ -189,14 +189,13 @@ def names(link: Path, path: Path) -> bool:
 
 
 def test_a_scan_of_a_large_file_leaves_little_of_it_in_the_cache(file: Sample) -> None:
-    step = 256 << 10
-    most = 0
-    with mmg.opened(mmg.try_open(file.path, access=abi.MMG_ADVICE_SEQUENTIAL)) as handle:
-        assert evicted(handle, file.path)
-        for at in range(0, SIZE, step):
-            assert mmg.content(handle, at, step) == file.data[at : at + step]
+    size, step, most = 8 * SIZE, 1 << 20, 0
+    large = clean(file.path.with_name("large"), 4, size)
+    with mmg.opened(mmg.try_open(large.path, access=abi.MMG_ADVICE_SEQUENTIAL)) as handle:
+        assert evicted(handle, large.path, 0, size)
+        for at in range(0, size, step):
+            assert mmg.content(handle, at, step) == large.data[at : at + step]
             assert evict(handle, 0, at + step) == abi.MMG_OK
-            most = max(most, cached(file.path))
-    # The kernel reads ahead, and holds up to 2 MiB in one piece, which stays as long as a part of it is ahead.
-    assert most < SIZE
-    assert cached(file.path) < SIZE // 2
+            most = max(most, cached(large.path, 0, size))
+    # The kernel reads 4 MiB ahead, and holds up to 2 MiB in one piece, which stays as long as a part of it is ahead.
+    assert most <= size // 2

@@ -177,6 +177,25 @@ def test_the_pattern_of_access_reaches_the_kernel(large: Sample, name: str, flag
         assert flag in vm_flags(mmg.address(span))
 
 
+def test_a_scan_that_is_announced_at_open_is_read_far_ahead(large: Sample) -> None:
+    if not Path("/sys/kernel/mm/transparent_hugepage").is_dir():
+        pytest.skip("this kernel has no huge pages, by which it is told to read far ahead")
+    sequential, normal = abi.MMG_ADVICE_SEQUENTIAL, abi.MMG_ADVICE_NORMAL
+    with mmg.opened(mmg.try_open(large.path, access=sequential)) as handle, mmg.pinned(handle) as span:
+        for advice, is_far in (
+            (None, True),
+            (normal, False),
+            (sequential, True),
+            (abi.MMG_ADVICE_RANDOM, False),
+        ):
+            if advice is not None:
+                assert mmg.advise(handle, advice) == abi.MMG_OK
+            assert ("hg" in vm_flags(mmg.address(span))) == is_far, advice
+    with mmg.opened(mmg.try_open(large.path)) as handle, mmg.pinned(handle) as span:
+        assert mmg.advise(handle, sequential) == abi.MMG_OK
+        assert "hg" not in vm_flags(mmg.address(span))
+
+
 @needs_populate
 def test_populating_what_is_gone_is_a_status_and_not_a_signal(tmp_path: Path) -> None:
     file = files.sample(tmp_path / "file", LARGE)

@@ -525,3 +525,10 @@ def test_neither_success_nor_failure_leaks_memory(tmp_path: Path) -> None:
     rounds(1000)
     grown = heap_in_use() - before
     assert grown < 16 * 100, f"{grown} bytes more after 10 000 opens"
+
+
+@pytest.mark.parametrize("lock", [abi.MMG_LOCK_AUTO, abi.MMG_LOCK_NONE])
+def test_a_mapping_keeps_one_descriptor_whatever_its_lock(large: Sample, lock: int) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with mmg.opened(mmg.try_open(large.path, lock=lock)):
+        assert len(os.listdir("/proc/self/fd")) == before + 1

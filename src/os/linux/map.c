@@ -341,6 +341,22 @@ page_span(const struct mapping *mapping, const unsigned char *start, size_t leng
     return mapping->base + first;
 }
 
+/*
+ * Tells the kernel how far to read ahead. Without huge pages the kernel reads a mapping ahead by the window of the device,
+ * often 128 KiB, while read(2) with a large buffer asks for all of it. So on a slow disk a scan of a mapping took up to eight
+ * times as long. Since Linux 5.18 the kernel reads up to 4 MiB of a mapping ahead if huge pages are wanted. A refusal is no
+ * failure, because everything works without.
+ */
+static void
+set_reach(unsigned char *first, size_t span, uint32_t advice)
+{
+    const bool is_far = advice == MMG_ADVICE_SEQUENTIAL;
+
+    /* SAFETY: the advice says in which pieces the kernel may hold the file, and changes no byte of it. */
+    if (is_far || advice == MMG_ADVICE_NORMAL || advice == MMG_ADVICE_RANDOM)
+        madvise(first, span, is_far ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
 int
 mmgi_map_advise(const struct mapping *mapping, const unsigned char *start, size_t length, uint32_t advice)
 {
@@ -364,6 +380,8 @@ mmgi_map_advise(const struct mapping *mapping, const unsigned char *start, size_
          */
         result = madvise(first, span, kernel_advice[advice]);
     while (result != 0 && errno == EINTR);
+    if (result == 0 && mapping->is_sequential)
+        set_reach(first, span, advice);
     if (result == 0)
         return 0;
     /* A kernel without huge pages for files returns EINVAL. The advice is a hint, so that is not a failure. */
