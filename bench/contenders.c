@@ -77,7 +77,7 @@ open_stable(const char *path, struct view *view)
 static bool
 region_intact(struct view *view)
 {
-    return mmg_check(view->region) == MMG_OK;
+    return mmg_verify(view->region) == MMG_OK;
 }
 
 static void

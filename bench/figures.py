@@ -12,7 +12,7 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 OURS, NO_LOCK, COMPAT = "mmapguard", "mmapguard, no lock", "mmapguard-compat"
 MMAP, READ, CONTENTS = "by hand, mmap", "by hand, read", "g_file_get_contents"
 MMAP_GUARD, SEARCH = "mmap-guard 0.2", "by hand, binary search"
-OWN_MAPPING = "its own mapping"
+OWN_MAPPING, READ_LARGE = "its own mapping", "read, 1 MiB blocks"
 FASTEST = "the fastest other"
 
 
@@ -131,8 +131,10 @@ def targets(ours: Series) -> list[tuple[str, str, float]]:
         return [(OURS, SEARCH, 1.3)]
     if ours.work == "foreign":
         return [(OURS, OWN_MAPPING, 2.0)]
+    if ours.work == "cold":
+        return [(OURS, READ_LARGE, 1.00)]
     if ours.work == "W3":
-        return [(OURS, MMAP, 1.01), (OURS, "read, 1 MiB blocks", 1.00)]
+        return [(OURS, MMAP, 1.01), (OURS, READ_LARGE, 1.00)]
     return [(OURS, MMAP, 1.05)] if ours.work == "W7" else []
 
 
@@ -145,6 +147,10 @@ class Results:
     """W14: what became of each contender (inner) at each event (outer)."""
     verdicts: list[Verdict] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    """The languages that took part."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """What could not take part, and why."""
     absent: list[str] = field(default_factory=list)
     """Contenders that could not do something, which is no failure of the run."""
 

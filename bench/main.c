@@ -3,6 +3,7 @@
  * The program that measures. report.py runs it once for each work and makes the tables; by hand:
  *
  *   mmapguard-bench [--count] WORK [DIRECTORY [BUDGET_MS [MOST_BYTES]]]
+ *   mmapguard-bench event NAME PATH          makes an event of the survival table happen to a file
  *
  * prints one line of JSON per contender and figure. --count: count page faults instead of taking times (measure.h). DIRECTORY takes the files (it may be a tmpfs), BUDGET_MS is how long
  * one figure is measured, MOST_BYTES how large a file may get. WORK `versions` prints who is being compared.
@@ -113,7 +114,11 @@ main(int argc, char **argv)
         {"truncation", work_truncation},
         {"losses", work_losses},
         {"foreign", work_foreign},
+        {"cold", work_cold},
+        {"serve", work_serve},
     };
+    if (argc == 4 && strcmp(argv[1], "event") == 0)
+        return survival_event(argv[2], argv[3]) ? EXIT_SUCCESS : 1;
     measure_counts = argc > 1 && strcmp(argv[1], "--count") == 0;
     if (measure_counts) {
         argc--;

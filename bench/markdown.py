@@ -30,6 +30,7 @@ COMPARED = {
     "contain": "containment of a loss",
     "losses": "losses in a crowd",
     "foreign": "losses of mappings that other code made",
+    "cold": "a disk that is slow",
 }
 REMARKS = {
     "W1": "Every byte is touched up to 1 MiB, one byte of each page above. Those that copy take part up to 16 MiB.",
@@ -40,6 +41,9 @@ REMARKS = {
     "W7": "Size × threads; the time by the clock for one file.",
     "losses": "Of 60 000 mappings; by the clock.",
     "foreign": "100 GB are cut to nothing under a mapping that other code made, and under one of the library's own.",
+    "cold": "A file of 32 MiB that is not in the page cache, on a disk with a limit; by the clock. mmapguard opens it with "
+    "`access=sequential`. The device reads ahead by 128 KiB. Where the reads in a second are limited, who asks for more at "
+    "once is faster.",
     "contain": "From the touch of a lost page to its result, by the clock. By hand: a handler with a binary search.",
 }
 
@@ -228,6 +232,27 @@ def survival(results: Results) -> str:
     return table(["", *events], rows)
 
 
+def other_languages(results: Results) -> str:
+    """Return how other languages read a file, beside the ways of C."""
+    figures = [figure for figure in results.figures("languages") if OURS in figure]
+    if not figures:
+        return ""
+    head, rows = matrix(figures, by_task_and_size)
+    return (
+        "## Other languages\n\nEach language in a process of its own, all on one processor, in turn with the ways of C. The "
+        "figures are the time of mmapguard in C divided by that of the other: the processor time of the whole process, with "
+        "its garbage collector and its compiler. System calls and page faults are the difference of two runs; instructions "
+        "are not counted, since valgrind runs no virtual machine as it is. Node.js and Lua map no files by themselves.\n\n"
+        + table(head, rows)
+        + details(figures)
+    )
+
+
+def by_task_and_size(one: Series) -> str:
+    """Name a figure by its task and its size."""
+    return f"{one.task}, {size(one.bytes)}"
+
+
 def other_tables(results: Results) -> str:
     """Return the figures of the works that have tables of their own on the screen."""
     rows = []
@@ -287,13 +312,14 @@ def report(results: Results, about: dict[str, Any], files: dict[str, str], langu
         "contain": by_task,
         "losses": by_task,
         "foreign": by_task,
+        "cold": by_task,
     }
     for work, title in COMPARED.items():
         figures = [figure for figure in results.figures(work) if OURS in figure]
         if not figures:
             continue
         head, rows = matrix(figures, labels.get(work, by_size))
-        if work in ("find", "contain", "losses", "foreign"):
+        if work in ("find", "contain", "losses", "foreign", "cold"):
             head, *rows = [list(row) for row in zip(head, *rows, strict=True)]
         parts.append(f"## {title[0].upper()}{title[1:]}\n\n{REMARKS[work]}\n")
         if work in files:
@@ -303,6 +329,7 @@ def report(results: Results, about: dict[str, Any], files: dict[str, str], langu
         "## Live handles\n\nWhat a handle costs beside the data, each contender in a process of its own.\n\n"
         + memory(results)
         + "\n",
+        other_languages(results),
         "## Who dies of what\n\nA reader of 1 MiB in a process of its own, and what happens to its file meanwhile. "
         '"is told": the reader lives and learns of the loss. "reads on": the bytes are those of before.\n\n'
         + survival(results),

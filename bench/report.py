@@ -183,7 +183,11 @@ def main() -> int:
             counts=arguments.report or not arguments.quick,
         )
         for work in arguments.works:
+            begun_work = time.monotonic()
             WORKS[work](run)
+            screen.line(f"  {screen.paint('2', f'{work}: {time.monotonic() - begun_work:.0f} s')}")
+        about["versions"] |= results.versions
+        about["missing"] |= results.missing
     about["minutes"] = round((time.monotonic() - begun) / 60, 1)
 
     screen.heading("Targets", f"after {about['minutes']} min")

@@ -178,17 +178,34 @@ print_outcome(const char *event, const char *name, int status)
     fflush(stdout);
 }
 
+static const struct {
+    const char *name;
+    void (*happen)(int, const char *);
+} events[] = {
+    {"cut to nothing", cut_to_nothing},        {"cut in half", cut_in_half}, {"cut inside a page", cut_inside_page},
+    {"cut and grown back", cut_and_grow},      {"a hole punched", punch},    {"rewritten in place", rewrite_middle},
+    {"replaced by rename", replace_by_rename}, {"removed", remove_file},     {"200 events at random", storm},
+};
+
+bool
+survival_event(const char *name, const char *path)
+{
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+    bool happened = false;
+    for (unsigned int i = 0; fd >= 0 && i < sizeof events / sizeof events[0]; i++) {
+        if (strcmp(events[i].name, name) != 0)
+            continue;
+        events[i].happen(fd, path);
+        happened = true;
+    }
+    if (fd >= 0)
+        close(fd);
+    return happened;
+}
+
 bool
 work_survival(void)
 {
-    static const struct {
-        const char *name;
-        void (*happen)(int, const char *);
-    } events[] = {
-        {"cut to nothing", cut_to_nothing},        {"cut in half", cut_in_half}, {"cut inside a page", cut_inside_page},
-        {"cut and grown back", cut_and_grow},      {"a hole punched", punch},    {"rewritten in place", rewrite_middle},
-        {"replaced by rename", replace_by_rename}, {"removed", remove_file},     {"200 events at random", storm},
-    };
     const struct contender *all[MOST_CONTENDERS];
     if (measure_counts)
         return true;

@@ -33,5 +33,10 @@ bool work_pin(void);        /* pin + unpin */
 bool work_truncation(void); /* from the touch of a lost page to the recovery, under a map of 100 GB */
 bool work_losses(void);     /* the same for one of 60 000 mappings */
 bool work_foreign(void);    /* the same for a mapping that other code has made */
+bool work_cold(void);       /* sequential scans of a file that is not in the page cache */
+bool work_serve(void);      /* answers the requests that other languages get as well; see serve_work.c */
+
+/* Make an event of the survival table happen to a file. Returns false when no event has this name. */
+bool survival_event(const char *name, const char *path);
 
 #endif

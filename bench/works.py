@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
+import languages
 from console import Console, duration
 from counting import count
 from figures import MIB, OURS, Figure, Ratio, Results, Series, Verdict, size
+from slow_disk import LIMITS, NotHere, SlowDisk, slow_disk
 
 COUNTED_UP_TO = MIB
 """Larger files are not counted: what they cost is the same for every page."""
@@ -54,17 +56,23 @@ class Run:
         """Return the path of the measuring program."""
         return self.build / "bench" / "mmapguard-bench"
 
-    def measure(self, work: str, share: float = 1.0) -> None:
-        """Measure one work with `share` of the time for each of its figures."""
+    def measure(self, work: str, share: float = 1.0, on: SlowDisk | None = None, suffix: str = "") -> None:
+        """Measure one work with `share` of the time for each of its figures.
+
+        `on`: measure on this disk and under its limit. `suffix`: what to add to the names of the tasks.
+        """
         command = [
             str(self.program),
-            *(work, str(self.directory), str(round(self.budget_ms * share)), str(self.most_bytes)),
+            *(work, str(on.folder if on else self.directory), str(round(self.budget_ms * share))),
+            str(self.most_bytes),
         ]
-        self.screen.passing(f"{work} …")
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        self.screen.passing(f"{work}{suffix} …")
+        join = on.join if on else None
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=join) as child:
             assert child.stdout is not None
             for line in child.stdout:
-                self.take(json.loads(line))
+                found = json.loads(line)
+                self.take(found | {"task": found["task"] + suffix})
         self.screen.erase()
         if child.returncode:
             self.results.failures.append(f"{work}: mmapguard-bench ended with {child.returncode}")
@@ -243,6 +251,7 @@ def report_memory(run: Run) -> None:
 def report_survival(run: Run) -> None:
     """Report W14: which contender survives which loss."""
     run.measure("survival")
+    add_languages_to_survival(run)
     run.screen.heading("W14  who dies of what", "a reader of 1 MiB, and what happens to its file")
     names = list(next(iter(run.results.outcomes.values()), {}))
     rows = [[name, *(found[name] for found in run.results.outcomes.values())] for name in names]
@@ -251,6 +260,57 @@ def report_survival(run: Run) -> None:
         for name, outcome in found.items():
             if name.startswith("mmapguard") and "dies" in outcome:
                 run.results.failures.append(f"W14: {event}: {name} {outcome}")
+
+
+def installed_languages(run: Run) -> list[languages.Language]:
+    """Return the languages that are installed. Keep their versions, and say why each other language is left out."""
+    found, missing = languages.installed(run.build)
+    languages.hello(found)
+    run.results.versions |= {one.name: one.version for one in found if one.name != "C"}
+    run.results.missing |= missing
+    for name, why in missing.items():
+        run.screen.line(f"  {name} is left out: {why}")
+    return found
+
+
+def add_languages_to_survival(run: Run) -> None:
+    """Let the programs of other languages read while the same events happen."""
+    for event in run.results.outcomes:
+        run.screen.passing(f"W14, other languages: {event} …")
+    languages.survival(installed_languages(run), run.build, run.directory, run.results)
+    run.screen.erase()
+
+
+def report_languages(run: Run) -> None:
+    """Report how other languages read a file, beside the ways of C."""
+    run.screen.heading("Languages", "mmapguard in C divided by each; the processor time of the whole process")
+    found = installed_languages(run)
+    run.screen.passing("languages …")
+    languages.measure(found, run.directory, run.budget_ms * 2, run.results)
+    if run.counts:
+        run.screen.passing("languages, counted …")
+        languages.count(found, run.directory, run.results)
+    run.screen.erase()
+    show(run, list(run.results.figures("languages")), by_size)
+    run.screen.line(
+        "  The last column reads every byte of a file that stands open; the others open, touch each page, close."
+    )
+
+
+def report_cold(run: Run) -> None:
+    """Report scans of a file that is not in the page cache, from a disk that is slow."""
+    run.screen.heading(
+        "Cold scan", "from a disk with a limit, by the clock; mmapguard with access=sequential"
+    )
+    try:
+        with slow_disk(run.directory) as disk:
+            for words, limit in LIMITS.items():
+                disk.limit(*limit)
+                run.measure("cold", on=disk, suffix=f", {words}")
+    except NotHere as reason:
+        run.results.missing["a slow disk"] = str(reason)
+        run.screen.line(f"  Not measured: {reason}")
+    show(run, list(run.results.figures("cold")), by_task, turned=True)
 
 
 # ------------------------------------------------------------------------------------------------- tables of their own
@@ -391,5 +451,7 @@ WORKS: dict[str, Callable[[Run], None]] = {
     "guard": report_guard,
     "truncation": report_truncation,
     "threshold": report_threshold,
+    "cold": report_cold,
+    "languages": report_languages,
 }
 ALIASES = {"w1": "open", "w3": "scan", "w5": "pin", "w6": "memory", "w7": "storm", "w14": "survival"}
