@@ -14,7 +14,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tools"))
 from console import duration  # noqa: E402
-from figures import OURS, Figure, Ratio, Results, Series, fastest, size  # noqa: E402
+from figures import KIB, OURS, Figure, Ratio, Results, Series, fastest, size  # noqa: E402
+from languages import OPEN  # noqa: E402
 from plot import plot  # noqa: E402
 from works import by_size, by_task, by_threads, matrix  # noqa: E402
 
@@ -168,6 +169,36 @@ def _count_word(value: float) -> str:
     return f"{value:,.0f}"
 
 
+COPIERS = frozenset(
+    {
+        *(
+            "by hand, read",
+            "by hand, read, no lock",
+            "g_file_get_contents",
+            "std::fs::read",
+            "LLVM MemoryBuffer",
+        ),
+        *(
+            "Go, os.ReadFile",
+            "Java, Files.readAllBytes",
+            "Node.js, fs.readFileSync",
+            "Python, Path.read_bytes",
+        ),
+        "Lua, io.read",
+    }
+)
+
+
+def _of_size(figures: list[Figure], bytes_: int) -> dict[str, list[tuple[float, float]]]:
+    """Return the points of each contender over the threads, for files of one size."""
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for figure in figures:
+        for name, one in figure.items():
+            if one.bytes == bytes_:
+                lines.setdefault(name, []).append((float(one.threads), one.median))
+    return lines
+
+
 def plots(folder: Path, results: Results) -> dict[str, str]:
     """Write the plots. Return the file of each work that has one."""
     folder.mkdir(exist_ok=True)
@@ -176,15 +207,27 @@ def plots(folder: Path, results: Results) -> dict[str, str]:
         ("W1", "Open, touch all, close"),
         ("held", "200 files held open, for each file"),
         ("page", "Open, touch one page, close"),
+        ("languages", "Open, touch each page, close, in other languages"),
     ):
-        figures = [figure for figure in results.figures(work) if OURS in figure]
+        task = OPEN if work == "languages" else None
+        figures = [figure for figure in results.figures(work, task) if OURS in figure]
         if len(figures) > 1:
             picture = plot(
-                title, lines_of(figures), ("size of the file", 4, _size_word), ("time, processor", duration)
+                title,
+                lines_of(figures),
+                ("size of the file", 4, _size_word),
+                ("time, processor", duration),
+                COPIERS,
             )
             files[work] = f"{work.lower()}.svg"
             (folder / files[work]).write_text(picture)
-    lines: dict[str, list[tuple[float, float]]] = {}
+    lines = _of_size(list(results.figures("W7")), 4 * KIB)
+    if lines:
+        title = "Open, touch all, close a file of 4 KiB, in many threads"
+        axes = ("threads", 2, _count_word), ("time for a file, by the clock", duration)
+        files["W7"] = "w7.svg"
+        (folder / files["W7"]).write_text(plot(title, lines, *axes, COPIERS))
+    lines = {}
     for figure in results.figures("contain"):
         for name, one in figure.items():
             if found := re.search(r"among (\d+)", one.task):
@@ -232,7 +275,7 @@ def survival(results: Results) -> str:
     return table(["", *events], rows)
 
 
-def other_languages(results: Results) -> str:
+def other_languages(results: Results, files: dict[str, str]) -> str:
     """Return how other languages read a file, beside the ways of C."""
     figures = [figure for figure in results.figures("languages") if OURS in figure]
     if not figures:
@@ -243,6 +286,11 @@ def other_languages(results: Results) -> str:
         "figures are the time of mmapguard in C divided by that of the other: the processor time of the whole process, with "
         "its garbage collector and its compiler. System calls and page faults are the difference of two runs; instructions "
         "are not counted, since valgrind runs no virtual machine as it is. Node.js and Lua map no files by themselves.\n\n"
+        + (
+            f"![Other languages: cost of each](plots/{files['languages']})\n\n"
+            if "languages" in files
+            else ""
+        )
         + table(head, rows)
         + details(figures)
     )
@@ -329,7 +377,7 @@ def report(results: Results, about: dict[str, Any], files: dict[str, str], langu
         "## Live handles\n\nWhat a handle costs beside the data, each contender in a process of its own.\n\n"
         + memory(results)
         + "\n",
-        other_languages(results),
+        other_languages(results, files),
         "## Who dies of what\n\nA reader of 1 MiB in a process of its own, and what happens to its file meanwhile. "
         '"is told": the reader lives and learns of the loss. "reads on": the bytes are those of before.\n\n'
         + survival(results),

@@ -61,20 +61,11 @@ func touchAll(data []byte) {
 	}
 }
 
-func processorTime() int64 {
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		panic(err)
-	}
-	return usage.Utime.Nano() + usage.Stime.Nano()
-}
-
-func run(task string, open way, times int, path string) (int64, error) {
+func run(task string, open way, times int, path string) error {
 	data, end, err := open(path)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	start := processorTime()
 	for i := 0; i < times; i++ {
 		if task == "scan" {
 			touchAll(data)
@@ -82,14 +73,13 @@ func run(task string, open way, times int, path string) (int64, error) {
 		}
 		one, endOne, err := open(path)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		touchPages(one)
 		endOne()
 	}
-	took := processorTime() - start
 	end()
-	return took, nil
+	return nil
 }
 
 // Reads until standard input ends, and exits with 0 when the bytes are those at the start, and with 41 when they are not.
@@ -128,11 +118,10 @@ func main() {
 		words := strings.SplitN(requests.Text(), "\t", 4)
 		var times int
 		fmt.Sscan(words[2], &times)
-		took, err := run(words[1], ways[words[0]], times, words[3])
-		if err != nil {
+		if err := run(words[1], ways[words[0]], times, words[3]); err != nil {
 			fmt.Println("failed:", err)
 			continue
 		}
-		fmt.Println(took)
+		fmt.Println("done")
 	}
 }

@@ -19,19 +19,12 @@ function touchAll(data) {
   for (let at = 0; at < words.length; at++) sum = (sum + words[at]) | 0;
 }
 
-function processorTime() {
-  const { user, system } = process.cpuUsage();
-  return (user + system) * 1000;
-}
-
 function run(task, open, times, path) {
   const standing = open(path);
-  const start = processorTime();
   for (let i = 0; i < times; i++) {
     if (task === "scan") touchAll(standing);
     else touchPages(open(path));
   }
-  return processorTime() - start;
 }
 
 // Waits until standard input ends, and exits with 0 when the bytes are those at the start, and with 41 when they are not.
@@ -51,7 +44,8 @@ if (process.argv[2] === "survive") {
   readline.createInterface({ input: process.stdin }).on("line", (line) => {
     const [way, task, times, path] = line.split("\t");
     try {
-      console.log(run(task, ways[way], Number(times), path));
+      run(task, ways[way], Number(times), path);
+      console.log("done");
     } catch (failure) {
       console.log(`failed: ${failure.message}`);
     }
