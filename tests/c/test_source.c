@@ -157,6 +157,16 @@ an_empty_file_is_refused_on_demand(void)
     close(descriptor);
 }
 
+/** In a program that has closed its standard input, 0 is a descriptor as good as any. */
+CHECK_IN_A_CHILD(descriptor_0_is_a_descriptor)
+{
+    const mmg_options options = check_backing(MMG_BACKING_MAP);
+    const char *path = check_file("file", 50000);
+    close(STDIN_FILENO);
+    CHECK_STATUS(mmg_close(check_open(path, &options), 0), MMG_OK);
+    CHECK(fcntl(STDIN_FILENO, F_GETFD) < 0);
+}
+
 static void
 links_are_followed_unless_told_not_to(void)
 {
@@ -368,6 +378,7 @@ static const struct check_case cases[] = {
     {"a file that may not be read is a matter of permission", a_file_that_may_not_be_read_is_a_matter_of_permission, 0},
     {"an empty file is an empty region", an_empty_file_is_an_empty_region, 0},
     {"an empty file is refused on demand", an_empty_file_is_refused_on_demand, 0},
+    {"descriptor 0 is a descriptor", descriptor_0_is_a_descriptor, 0},
     {"links are followed unless told not to", links_are_followed_unless_told_not_to, 0},
     {"files without a true size are read", files_without_a_true_size_are_read, 0},
     {"a file of sysfs is read to its true end", a_file_of_sysfs_is_read_to_its_true_end, 0},

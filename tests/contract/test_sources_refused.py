@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import tempfile
 
 import pytest
 
@@ -163,6 +164,9 @@ from support import seccomp
 path = sys.argv[1]
 seccomp.refuse("statx", errno.EINVAL, seccomp.When(argument=3, mask=0x1000, value=0x1000))
 seccomp.refuse("statmount", errno.ENOSYS)
+"""
+
+OF_THE_KERNEL = """
 locked = {"flags": abi.MMG_FLAG_REQUIRE_LOCK, "backing": abi.MMG_BACKING_COPY}
 mmg.refused(mmg.try_open(path, **locked), abi.MMG_E_UNSUPPORTED)
 with mmg.opened(mmg.try_open(path)) as handle:
@@ -177,4 +181,27 @@ def test_without_a_mount_table_a_required_lock_still_reads_no_bytes_that_the_ker
 ) -> None:
     if not os.access(path, os.R_OK):
         pytest.skip(f"this system has no readable {path}")
-    fresh_python(NO_MOUNT_TABLE, path).returned()
+    fresh_python(NO_MOUNT_TABLE + OF_THE_KERNEL, path).returned()
+
+
+IN_MEMORY = """
+import fcntl, os
+with mmg.opened(mmg.try_open(path, backing=abi.MMG_BACKING_MAP)) as handle:
+    found = mmg.info(handle)
+    assert (found.file_system, found.lock) == (b"", abi.MMG_LOCK_SHARED)
+memory = os.memfd_create("sealed", os.MFD_ALLOW_SEALING)
+os.write(memory, bytes(100_000))
+fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+stable = {"backing": abi.MMG_BACKING_MAP, "guarantee": abi.MMG_GUARANTEE_STABLE}
+with mmg.opened(mmg.try_open_fd(memory, **stable)) as handle:
+    assert mmg.info(handle).means == abi.MMG_MEANS_SEALED
+"""
+
+
+def test_without_a_mount_table_files_in_memory_are_locked_and_known_to_be_sealed() -> None:
+    if not os.access("/dev/shm", os.W_OK):
+        pytest.skip("this system has no file system in memory that this user may write to")
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as file:
+        file.write(bytes(100_000))
+        file.flush()
+        fresh_python(NO_MOUNT_TABLE + IN_MEMORY, file.name).returned()
