@@ -110,13 +110,15 @@ CHECK_IN_A_CHILD(a_wait_ends_by_a_wake_or_by_its_time)
     CHECK(!mmgi_lease_wait(0, &told));
 }
 
-/** Leaves this process without a descriptor that it could open. */
+/** Sets how many descriptors this process may have: none that it could open, or as many as before. */
 static void
-use_up_descriptors(void)
+allow_descriptors(bool allowed)
 {
-    const struct rlimit none = {0, 0};
-    REQUIRE(setrlimit(RLIMIT_NOFILE, &none) == 0);
-    REQUIRE(open("/", O_RDONLY | O_CLOEXEC) < 0 && errno == EMFILE);
+    struct rlimit limit;
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = allowed ? limit.rlim_max : 0;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    REQUIRE(allowed || (open("/", O_RDONLY | O_CLOEXEC) < 0 && errno == EMFILE));
 }
 
 static void
@@ -127,10 +129,13 @@ break_without_descriptors(void *unused)
     const int fd = leased(path);
     CHECK(!may_write(path));
     CHECK_I64(state_of(fd), LEASE_BREAKING);
-    use_up_descriptors();
+    allow_descriptors(false);
     CHECK_I64(state_of(fd), LEASE_HIDDEN);
     CHECK_I64(mmgi_lease_give_up(fd), 0);
     CHECK_I64(state_of(fd), LEASE_HIDDEN);
+    allow_descriptors(true);
+    CHECK_I64(state_of(fd), LEASE_GONE);
+    close(fd);
 }
 
 static void
@@ -160,9 +165,10 @@ CHECK_IN_A_CHILD(the_time_of_a_break_is_known_by_the_reserve_when_no_descriptor_
     REQUIRE(reserve.fd >= 0);
     CHECK_I64(mmgi_lease_break_ns(&reserve), expected);
     CHECK_I64(mmgi_lease_break_ns(&reserve), expected);
-    use_up_descriptors();
+    allow_descriptors(false);
     CHECK_I64(mmgi_lease_break_ns(&none), 0);
     CHECK_I64(mmgi_lease_break_ns(&reserve), expected);
+    allow_descriptors(true);
     const int fd = reserve.fd;
     mmgi_lease_unreserve(&reserve);
     CHECK_I64(reserve.fd, -1);
@@ -182,6 +188,8 @@ CHECK_IN_A_CHILD(a_reserve_that_the_host_has_replaced_is_the_hosts)
     mmgi_lease_unreserve(&reserve);
     CHECK_I64(reserve.fd, -1);
     CHECK(fcntl(fd, F_GETFD) >= 0);
+    close(fd);
+    close(host);
 }
 
 /** The process has dropped its rights since it took the lease. The descriptor then serves fstat(2) only. */
@@ -203,6 +211,8 @@ break_without_rights(void *unused)
     CHECK((fcntl(fd, F_GETFL) & O_PATH) != 0);
     CHECK((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
     CHECK(mmgi_lease_give_up(whole) != 0); /* nobody waits for this one */
+    close(whole);
+    close(fd);
 }
 
 static void
