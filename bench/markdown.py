@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tools"))
 from console import duration  # noqa: E402
 from figures import KIB, OURS, Figure, Ratio, Results, Series, fastest, size  # noqa: E402
-from languages import OPEN  # noqa: E402
+from other_languages import OPEN  # noqa: E402
 from plot import plot  # noqa: E402
 from works import by_size, by_task, by_threads, matrix  # noqa: E402
 

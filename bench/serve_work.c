@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The ways of C beside those of other languages. Each language has a program of its own, to which languages.py gives the
+ * The ways of C beside those of other languages. Each language has a program of its own, to which other_languages.py gives the
  * same requests in turn, a line each; this is the program of C. A request is a way, a task, a number and a path, with tabs in
  * between. The answer is "done", or why the program failed.
  */

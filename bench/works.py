@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
-import languages
+import other_languages as languages
 from console import Console, duration
 from counting import count
 from figures import MIB, OURS, Figure, Ratio, Results, Series, Verdict, size

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-// The ways of Go to read a file, for languages.py, which says what the requests and the answers are.
+// The ways of Go to read a file, for other_languages.py, which says what the requests and the answers are.
 package main
 
 import (

@@ -12,7 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 
-/** The ways of Java to read a file, for languages.py, which says what the requests and the answers are. */
+/** The ways of Java to read a file, for other_languages.py, which says what the requests and the answers are. */
 public final class Ways {
     private static final int PAGE = 4096;
     private static final String MAP = "FileChannel.map";

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: MIT OR Apache-2.0
--- The way of Lua to read a file, for languages.py, which says what the requests and the answers are.
+-- The way of Lua to read a file, for other_languages.py, which says what the requests and the answers are.
 
 local PAGE = 4096
 local sum = 0

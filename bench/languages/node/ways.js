@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 "use strict";
 
-// The way of Node.js to read a file, for languages.py, which says what the requests and the answers are. Node.js itself
+// The way of Node.js to read a file, for other_languages.py, which says what the requests and the answers are. Node.js itself
 // maps no files.
 const fs = require("node:fs");
 const readline = require("node:readline");

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The ways of Python to read a file, for languages.py, which says what the requests and the answers are."""
+"""The ways of Python to read a file, for other_languages.py, which says what the requests and the answers are."""
 
 from __future__ import annotations
 
