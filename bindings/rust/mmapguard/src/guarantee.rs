@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The guarantees: what each one requests from the library, and which regions it accepts.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use mmapguard_sys as sys;
 
 use crate::handle::{Handle, Summary};
@@ -10,8 +13,9 @@ use crate::{guard_state, Backing, Error, GuardState, Means, Promise, Result, Sta
 /// The guarantee of a region: *the bytes do not change and do not vanish*, whoever writes to the file. So a
 /// `Region<Stable>` dereferences to a `&[u8]`.
 ///
-/// The bytes are a copy in memory, a sealed memfd, or on a medium that no process can write to. Neither
-/// another process nor this one can take them away. A lease could be taken away, so none is used; see
+/// The bytes are a copy in memory, a sealed memfd, or on a disk that no process can write to. Neither
+/// another process nor this one can take them away. An image that is mounted through a loop device is a file
+/// that its owner can change, so its files are copied. A lease could be taken away, so none is used; see
 /// [`Leased`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stable {}
@@ -134,13 +138,61 @@ fn unstable(handle: &Handle, why: &str) -> Error {
 ///
 /// A lease can be lost. A snapshot or a reflink is a file without a name, and a process that may open
 /// `/proc/PID/fd` may write to it. A read-only medium may still fail to deliver a page, which raises SIGBUS,
-/// so the guard must be in place. A sealed memfd cannot shrink, and a copy is memory.
+/// so the guard must be in place; and it may be an image in a file that somebody can write to. A sealed memfd
+/// cannot shrink, and a copy is memory.
 pub(crate) fn cannot_change(summary: &Summary) -> bool {
     match summary.means {
         _ if summary.guarantee != Promise::STABLE => false,
         Means::PRIVATE_COPY => summary.backing == Backing::COPY,
         Means::SEALED => true,
-        Means::READ_ONLY_MEDIUM => guard_state() == GuardState::TOP,
+        Means::READ_ONLY_MEDIUM => {
+            guard_state() == GuardState::TOP && is_hardware(&device_folder(summary.device), 0)
+        }
         _ => false,
+    }
+}
+
+/// The kernel stacks block devices at most so deep in practice.
+const MOST_LAYERS: u32 = 8;
+
+/// Returns the folder in sysfs of a block device.
+fn device_folder(device: u64) -> PathBuf {
+    // This is how glibc and musl pack the two numbers.
+    let major = (device >> 8) & 0xfff | (device >> 32) & !0xfff;
+    let minor = device & 0xff | (device >> 12) & !0xff;
+    PathBuf::from(format!("/sys/dev/block/{major}:{minor}"))
+}
+
+/// Returns true when the bytes of a block device are those of hardware. A loop device and its like have the
+/// bytes of a file or of a program, which the owner of these can change. Device mapper rests on other devices.
+fn is_hardware(folder: &Path, layer: u32) -> bool {
+    let Ok(place) = fs::canonicalize(folder) else { return false };
+    if !place.starts_with("/sys/devices/virtual") {
+        return place.starts_with("/sys/devices");
+    }
+    let below = fs::read_dir(place.join("slaves")).map_or(Vec::new(), |entries| entries.flatten().collect());
+    layer < MOST_LAYERS
+        && !below.is_empty()
+        && below.iter().all(|entry| is_hardware(&entry.path(), layer + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_hardware_and_a_loop_device_is_not() {
+        let Ok(devices) = fs::read_dir("/sys/dev/block") else { return };
+        for device in devices.flatten() {
+            let place = fs::canonicalize(device.path()).unwrap();
+            let text = place.to_string_lossy().into_owned();
+            let expected = !text.contains("/virtual/");
+            if expected || text.contains("/loop") || text.contains("/ram") {
+                assert_eq!(is_hardware(&device.path(), 0), expected, "{text}");
+            }
+        }
+        assert!(!is_hardware(&device_folder(0), 0)); // such as a file system without a device
+        assert_eq!(device_folder(0xfff02), PathBuf::from("/sys/dev/block/4095:2"));
+        assert_eq!(device_folder(0x1234_5678), PathBuf::from("/sys/dev/block/1110:74616"));
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Summary {
     pub(crate) guarantee: Promise,
     pub(crate) means: Means,
     pub(crate) size: u64,
+    /// The device of the file, as `st_dev`.
+    pub(crate) device: u64,
 }
 
 pub struct Handle {
@@ -107,6 +109,7 @@ impl Handle {
                     guarantee: Promise(addr_of!((*raw).guarantee).read()),
                     means: Means(addr_of!((*raw).means).read()),
                     size: addr_of!((*raw).size).read(),
+                    device: addr_of!((*raw).device).read(),
                 }),
                 status => Err(Error::plain(status, "a region", "info")),
             }

@@ -241,3 +241,38 @@ fn a_leased_region_says_when_its_lease_was_lost() {
         }
     }
 }
+
+/// A loop device makes a read-only medium of a file, to which its owner may write.
+#[test]
+fn an_image_that_its_owner_changes_changes_nothing() {
+    let folder = Folder::new();
+    let tree = folder.path("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::write(tree.join("file"), text(3 << 20)).unwrap();
+    let script = r#"cd "$0" && mkdir mounted && mksquashfs tree image -noI -noD -noF -no-xattrs -quiet >/dev/null &&
+        mount -t squashfs -o loop,ro image mounted || exit 77
+        MMAPGUARD_TEST_FILE=$0 "$1" --exact --ignored --nocapture part_an_image_is_overwritten"#;
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(folder.path("")).arg(std::env::current_exe().unwrap());
+    match command.output() {
+        Ok(output) if output.status.code() == Some(77) => {
+            println!("not run: needs root, mksquashfs and a loop device");
+        }
+        Ok(output) => assert!(output.status.success(), "{output:?}"),
+        Err(error) => println!("not run: {error}"),
+    }
+}
+
+#[test]
+#[ignore = "part of an_image_that_its_owner_changes_changes_nothing, run by it in a child"]
+fn part_an_image_is_overwritten() {
+    let expected = text(3 << 20);
+    let region = Region::<Stable>::open(given().join("mounted/file")).unwrap();
+    let live: &[u8] = &region; // no page of it is in memory yet, if it is a mapping
+    let image = OpenOptions::new().write(true).open(given().join("image")).unwrap();
+    // The start of the image tells the kernel where everything is, and stays.
+    image.write_all_at(&vec![b'#'; 3 << 20], 4096).unwrap();
+    image.sync_all().unwrap();
+    let means = region.info().unwrap().means();
+    assert!(live == expected.as_bytes(), "{means}: the bytes have changed");
+}
