@@ -74,6 +74,25 @@ def read_all_but(path: Path, data: bytes, bad: list[int], tell: bool = True) -> 
                 assert mmg.unpin(span) == abi.MMG_OK
 
 
+def read_in_one_scan(path: Path, data: bytes) -> None:
+    """Read page after page of a scan that was announced: each page is right, or zeros and reported."""
+    with mmg.opened(mmg.try_open(path, **MAPPED, access=abi.MMG_ADVICE_SEQUENTIAL)) as handle:
+        status, span = mmg.pin(handle)
+        assert status == abi.MMG_OK
+        lost = [number for number in range(PAGES) if view(span, number) != page_of(data, number)]
+        assert all(view(span, number) == bytes(PAGE) for number in lost)
+        assert BAD in lost
+        assert mmg.unpin(span) == abi.MMG_E_IO
+        for number in lost:
+            assert mmg.pin(handle, number * PAGE, PAGE)[0] == abi.MMG_E_IO
+
+
+def test_an_announced_scan_reports_every_page_that_it_loses(faulty: tuple[Path, Device]) -> None:
+    path, device = faulty
+    device.fail(BAD)
+    in_child(read_in_one_scan, path, device.data)
+
+
 def test_an_unreadable_page_costs_that_page_only(faulty: tuple[Path, Device]) -> None:
     path, device = faulty
     device.fail(BAD)
