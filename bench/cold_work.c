@@ -156,7 +156,7 @@ work_cold(void)
         WAYS = sizeof ways / sizeof ways[0]
     };
     /* The threads make the clock count, and not the time of the processor, which waits for the disk. */
-    const struct figure figure = {.work = "cold", .task = "cold scan", .bytes = BYTES, .threads = 1};
+    const struct figure figure = {.work = "cold", .task = "scan", .bytes = BYTES, .threads = 1};
     struct cold_job jobs[WAYS];
     struct runner runners[WAYS];
     char path[4096];
