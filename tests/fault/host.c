@@ -135,10 +135,27 @@ allow_core_dump(void)
     need(setrlimit(RLIMIT_CORE, &limit) == 0, "setrlimit");
 }
 
+/**
+ * The kernel counts the signals that wait in all processes of a user. Beyond the limit, which another test may have reached,
+ * it delivers a signal without the sender and the code, which the host tells.
+ */
+static void
+allow_pending_signals(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_SIGPENDING, &limit) == 0) {
+        const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY}, most = {limit.rlim_max, limit.rlim_max};
+        if (setrlimit(RLIMIT_SIGPENDING, &none) != 0) {
+            setrlimit(RLIMIT_SIGPENDING, &most);
+        }
+    }
+}
+
 int
 main(int argc, char **argv)
 {
     allow_core_dump();
+    allow_pending_signals();
     page = (size_t)sysconf(_SC_PAGESIZE);
     alarm(120);
     map_files();

@@ -120,7 +120,6 @@ no_zero_is_seen_before_its_loss_is_reported(void)
 static struct {
     pthread_barrier_t barrier;
     _Atomic uint64_t handle;
-    uint64_t rounds;
     _Atomic uint64_t losses; /* reads that found a zero */
 } closing;
 
@@ -160,13 +159,13 @@ closing_races_faults(void)
     pthread_t threads[WORKERS];
     uint64_t state = check_seed();
     const char *path = filled_file("closing");
-    closing.rounds = check_scaled(60);
+    const uint64_t rounds = check_scaled(60);
     atomic_store(&closing.losses, 0);
     REQUIRE(pthread_barrier_init(&closing.barrier, NULL, WORKERS + 1) == 0);
     for (int index = 0; index < WORKERS; index++) {
         start(&threads[index], read_until_closed, NULL);
     }
-    for (uint64_t round = 0; round < closing.rounds || atomic_load(&closing.losses) < LEAST_LOSSES; round++) {
+    for (uint64_t round = 0; round < rounds || atomic_load(&closing.losses) < LEAST_LOSSES; round++) {
         mmg_handle handle = open_mapped(path);
         atomic_store(&closing.handle, handle);
         pthread_barrier_wait(&closing.barrier);
@@ -345,8 +344,7 @@ search_unprotected(void *argument)
     atomic_store(&hammer.stop, false);
     start(&thread, cut_and_refill, NULL);
     const uint64_t rounds = check_scaled(2000);
-    uint64_t whole = 0;
-    uint64_t lost = 0;
+    uint64_t whole = 0, lost = 0;
     for (uint64_t round = 0; (round < rounds || whole == 0 || lost == 0) && check_failures() == 0; round++) {
         mmg_handle fresh = 0;
         mmg_options options = check_backing(MMG_BACKING_MAP);

@@ -7,8 +7,8 @@ to pass before, and each of them has to fail after the change. WORD selects thos
 
 from __future__ import annotations
 
-import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,63 +44,63 @@ def removals() -> list[Removal]:
     return found
 
 
-def as_test(name: str) -> suite.Test:
-    """Return the test of a name: FILE::CASE, with FILE below tests."""
+def as_test(name: str, tree: Path) -> suite.Test:
+    """Return the test of a name: FILE::CASE, with FILE below tests, in this copy of the checkout."""
     file, case = name.split("::", 1)
     path = Path(file)
     if path.suffix == ".py":
-        return suite.Test(name, (".venv/bin/python", "-m", "pytest", "-q", f"tests/{file}::{case}"), run.TREE)
+        return suite.Test(name, (".venv/bin/python", "-m", "pytest", "-q", f"tests/{file}::{case}"), tree)
     program = path.stem if path.parent.name == "c" or case == "*" else f"{path.parent.name}_{path.stem}"
-    found = [one for one in suite.programs(run.TREE, "release") if Path(one.command[0]).name == program]
+    found = [one for one in suite.programs(tree, "release") if Path(one.command[0]).name == program]
     if not found:
         sys.exit(f"no test of CTest runs {program}")
     command = found[0].command if case == "*" else (found[0].command[0], case)
     return suite.Test(name, command, found[0].folder, found[0].environment)
 
 
-def failing(tests: list[suite.Test], log: Path) -> list[str]:
-    """Return the names of the tests that fail."""
-    return [test.name for test in tests if not suite.passes(test, run.LIBRARY, log, suite.LEAST_SECONDS)]
+def failing(names: Iterable[str], copy: run.Copy) -> list[str]:
+    """Return those of the named tests that fail in the copy."""
+    tests = [as_test(name, copy.tree) for name in names]
+    return [
+        test.name for test in tests if not suite.passes(test, copy.library, copy.log, suite.LEAST_SECONDS)
+    ]
 
 
-def remove(removal: Removal, log: Path) -> str | None:
+def remove(removal: Removal, copy: run.Copy) -> str | None:
     """Return what is wrong: the change does not fit or compile, or a test does not notice it."""
-    copy = run.TREE / removal.file
-    original = copy.read_bytes()
+    file = copy.tree / removal.file
+    original = file.read_bytes()
     text = original.decode()
     if text.count(removal.before) != 1:
         return "the lines occur not once in the file"
-    tests = [as_test(name) for name in removal.tests]
-    copy.write_text(text.replace(removal.before, removal.after), encoding="utf-8")
+    file.write_text(text.replace(removal.before, removal.after), encoding="utf-8")
     try:
-        if not run.build(log):
-            return f"it does not compile; see {log}"
-        missing = set(removal.tests) - set(failing(tests, log))
+        if not copy.build():
+            return f"it does not compile; see {copy.log}"
+        missing = set(removal.tests) - set(failing(removal.tests, copy))
         return f"not noticed by {', '.join(sorted(missing))}" if missing else None
     finally:
-        copy.write_bytes(original)
+        file.write_bytes(original)
 
 
 def main() -> int:
     """Run the tests as they are, then remove one feature after the other."""
     wanted = [one for one in removals() if all(word in repr(one) for word in sys.argv[1:])]
-    log = run.PLACE / "log of names"
+    copy = run.Copy(run.PLACE / "tree-named", run.PLACE / "log of names")
     run.PLACE.mkdir(parents=True, exist_ok=True)
-    log.write_bytes(b"")
-    run.copy_checkout()
-    subprocess.run(["cmake", "--preset", "release", "--log-level=WARNING"], cwd=run.TREE, check=True)
-    if not run.build(log):
-        sys.exit(f"the build failed as it is; see {log}")
-    names = dict.fromkeys(name for one in wanted for name in one.tests)
-    broken = failing([as_test(name) for name in names], log)
+    copy.log.write_bytes(b"")
+    copy.refresh()
+    if not copy.build():
+        sys.exit(f"the build failed as it is; see {copy.log}")
+    broken = failing(dict.fromkeys(name for one in wanted for name in one.tests), copy)
     if broken:
-        sys.exit(f"these tests fail as it is: {', '.join(broken)}; see {log}")
+        sys.exit(f"these tests fail as it is: {', '.join(broken)}; see {copy.log}")
     wrong = 0
     for removal in wanted:
-        result = remove(removal, log)
+        result = remove(removal, copy)
         wrong += result is not None
         print(f"{'WRONG' if result else 'noticed'}  {removal.file}: {removal.why}", flush=True)
-        for line in [f"{result}"] if result else removal.tests:
+        for line in [result] if result else removal.tests:
             print(f"         {line}", flush=True)
     print(f"{len(wanted)} features were removed, {wrong} of them unnoticed by a test that is named for it")
     return 1 if wrong or not wanted else 0
