@@ -8,21 +8,31 @@ server takes slices of a Device as the contents of the file. A slice is bytes, f
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import mmap
 import os
+import signal
 import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
+from mmapguard import abi
 from support import fuse
+from support import library as mmg
 from support.children import DEADLINE
 from support.files import PAGE
 from support.library import pattern
 
 NAME = "faulty"
+
+#: The file that the tests read: so many pages, of which usually this one is bad.
+PAGES = 256
+BAD = 100
+
+MAPPED = {"backing": abi.MMG_BACKING_MAP}
 
 _PAGES = 4096  # of a file, at most: one byte of the shared memory each
 _GOOD, _BAD, _SHORT, _SLOW, _DEADLY = range(5)
@@ -133,3 +143,20 @@ def served(pages: int) -> Iterator[tuple[Path, Device]]:
             yield folder / NAME, device
     finally:
         device.close()
+
+
+def page_of(data: bytes, number: int) -> bytes:
+    """Return one page of the contents."""
+    return data[number * PAGE : (number + 1) * PAGE]
+
+
+def view(span: object, number: int) -> bytes:
+    """Return one page, read through a span that starts at page 0."""
+    return ctypes.string_at(mmg.address(span) + number * PAGE, PAGE)
+
+
+def read_plain_to_the_end(path: Path) -> None:
+    """Read a plain mapping of a file to its end, where SIGBUS kills."""
+    signal.signal(signal.SIGBUS, signal.SIG_DFL)
+    with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert mapped[len(mapped) - 1] == 0
