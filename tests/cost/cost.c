@@ -158,9 +158,14 @@ break_beside(const char *path, unsigned long times, const mmg_options *options, 
         close(fd);
         mmg_close(region, 0);
     }
-    mmg_stats stats =
-        MMG_STATS_INIT; /* the counters of the process, since questions about a region may ask the kernel */
-    if (mmg_stats_get(&stats) != MMG_OK || stats.leases != others)
+    /* The counters of the process, since questions about a region may ask the kernel. The last writer goes on a moment before
+       the thread of the library is done. */
+    mmg_stats stats = MMG_STATS_INIT;
+    do {
+        if (mmg_stats_get(&stats) != MMG_OK)
+            exit(8);
+    } while (stats.leases_breaking > 0);
+    if (stats.leases != others)
         exit(8);
     for (unsigned long i = 0; i < others; i++)
         mmg_close(held[i], 0);

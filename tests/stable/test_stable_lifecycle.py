@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,19 @@ def _flood(line: Line, process: int, thread: int) -> None:
             libc.syscall(number, process, thread, BREAK_SIGNAL, info)
 
 
+@pytest.fixture
+def few_signals() -> Iterator[None]:
+    """Let only some thousand signals wait in this process.
+
+    The kernel counts those of all processes of a user, and no other test may find that they are used up.
+    """
+    before = resource.getrlimit(resource.RLIMIT_SIGPENDING)
+    resource.setrlimit(resource.RLIMIT_SIGPENDING, (min(10_000, before[1]), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_SIGPENDING, before)
+
+
+@pytest.mark.usefixtures("few_signals")
 def test_a_flood_of_forged_signals_holds_up_no_writer(leasing_folder: Path) -> None:
     one = files.sample(leasing_folder / "file", 16 << 20)
     with stable(one.path) as handle, contextlib.ExitStack() as stack:
