@@ -8,7 +8,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from . import _guard
 from . import _mmapguard as native
@@ -67,10 +67,11 @@ class _LastStream:
     """
 
     closed = False
+    #: True once any of these streams has told of a loss.
+    lost: ClassVar[bool] = False
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self.lost = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -78,7 +79,7 @@ class _LastStream:
     def tell_losses(self) -> None:
         """Print one line for each file with losses that were not reported yet."""
         for text in _untold():
-            self.lost = True
+            _LastStream.lost = True
             if self._stream is not None:
                 with contextlib.suppress(OSError, ValueError):
                     print(
@@ -110,11 +111,19 @@ def _tell_losses() -> None:
 def _tell_losses_in_worker() -> None:
     """Do the same at the end of a process of multiprocessing, which may run no exit handlers and ignore the flush.
 
-    An exception of the process is not replaced, and makes the exit status as well.
+    Before Python 3.13, multiprocessing calls this function where SystemExit makes the exit status. An exception of the
+    process is not replaced there, and makes the status as well. From 3.13 on, this is the last exit handler, and
+    multiprocessing then ends the process by os._exit() with a status of its own.
     """
-    stream = _LastStream(sys.stderr)
-    stream.tell_losses()
-    if stream.lost and sys.exc_info()[0] is None:
+    _LastStream(sys.stderr).tell_losses()
+    if not _LastStream.lost:
+        return
+    if sys.version_info >= (3, 13):
+        for each in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                each.flush()
+        os._exit(_EXIT_LOST)
+    if sys.exc_info()[0] is None:
         raise SystemExit(_EXIT_LOST)
 
 
