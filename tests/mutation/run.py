@@ -23,7 +23,6 @@ import contextlib
 import hashlib
 import json
 import queue
-import random
 import shutil
 import subprocess
 import sys
@@ -62,6 +61,11 @@ class Mutant:
     def room(self) -> str:
         """Return the room of src/ that the file is in."""
         return Path(self.file).parts[1]
+
+    def place_in(self, seed: int) -> tuple[str, int]:
+        """Return what orders the mutants of a seed."""
+        text = f"{seed} {self.file} {self.before} {self.after}"
+        return hashlib.sha256(text.encode()).hexdigest(), self.line
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}\n    - {self.before.strip()}\n    + {self.after.strip()}"
@@ -349,7 +353,8 @@ def draw(wanted: argparse.Namespace) -> list[Mutant]:
         and wanted.file in name
     ]
     pool = [mutant for name in sources for mutant in mutants_of(name)]
-    random.Random(wanted.seed).shuffle(pool)
+    # By a hash of each mutant, so that a change of one file leaves the sample of the others as it was.
+    pool.sort(key=lambda mutant: mutant.place_in(wanted.seed))
     print(
         f"{len(pool)} mutants of {len(sources)} files; {wanted.count} of them, seed {wanted.seed}", flush=True
     )
