@@ -292,6 +292,7 @@ def other_languages(results: Results, files: dict[str, str]) -> str:
             else ""
         )
         + table(head, rows)
+        + "\n"
         + details(figures)
     )
 
