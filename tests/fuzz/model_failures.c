@@ -4,6 +4,7 @@
  * own, because the model knows of no other loss than a cut.
  */
 #undef _FILE_OFFSET_BITS /* with the macro, pread would become pread64 */
+#undef _TIME_BITS        /* which the C library allows only with the other one */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
