@@ -23,7 +23,9 @@ class HasFileno(Protocol):
 #: What can be opened: a path, a descriptor, or an object with a descriptor.
 Source: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes] | int | HasFileno
 Access: TypeAlias = Literal["normal", "sequential", "random", "willneed", "hugepage"]
-Advice: TypeAlias = Literal["normal", "sequential", "random", "willneed", "hugepage", "dontneed", "populate", "evict"]
+Advice: TypeAlias = Literal[
+    "normal", "sequential", "random", "willneed", "hugepage", "dontneed", "populate", "evict"
+]
 
 _TO_END: Final = 2**64 - 1
 _FOREVER: Final = 2**32 - 1
