@@ -73,14 +73,15 @@ handle_foreign(int level, int signo, void *info, void *context)
         mmgi_guard_handle_foreign(signo, info);
 }
 
-static void
-trampoline(int signo, void *info, void *context, int level)
+/* Handles a signal. `caller` is the address to which the handler returns. */
+static inline __attribute__((always_inline)) void
+trampoline(int signo, void *info, void *context, int level, const void *caller)
 {
     int saved = errno;
 
     if (signo == SIGNO_QUESTION)
         *(struct signal_action *)info = chain_actions[level].action;
-    else if (!mmgi_guard_handle_own(signo, info))
+    else if (!mmgi_guard_handle_own(signo, info, mmgi_signal_ends_handler(caller)))
         handle_foreign(level, signo, info, context);
     errno = saved;
 }
@@ -88,7 +89,7 @@ trampoline(int signo, void *info, void *context, int level)
 #define TRAMPOLINE(n)                                                                                                  \
     static void trampoline_##n(int signo, void *info, void *context)                                                   \
     {                                                                                                                  \
-        trampoline(signo, info, context, 0##n);                                                                        \
+        trampoline(signo, info, context, 0##n, __builtin_return_address(0));                                           \
     }
 #define EIGHT(what, n) what(n##0) what(n##1) what(n##2) what(n##3) what(n##4) what(n##5) what(n##6) what(n##7)
 #define ALL(what)                                                                                                      \

@@ -38,9 +38,10 @@ uint64_t mmgi_chain_foreign_count(void);
  * fault_guard.c defines these functions, and chain.c calls them. The first returns true when it has contained a fault
  * in a mapping of the library, the second when it has contained a fault in a mapping of other code. The third returns
  * true when a previous handler must see a fault before the second function. The last calls mmgi_chain_climb(), unless
- * another thread is doing so. All are async-signal-safe.
+ * another thread is doing so. All are async-signal-safe. With `at_end` the caller returns to the kernel after a success; the
+ * first function then leaves all signals blocked, since the kernel puts the mask back.
  */
-bool mmgi_guard_handle_own(int signo, void *info);
+bool mmgi_guard_handle_own(int signo, void *info, bool at_end);
 bool mmgi_guard_handle_foreign(int signo, void *info);
 bool mmgi_guard_comes_second(const struct signal_action *predecessor);
 void mmgi_guard_climb_if_free(void);

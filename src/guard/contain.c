@@ -289,7 +289,7 @@ place_of(const struct held *held, const void *address)
 }
 
 bool
-mmgi_contain_fault(void *address, size_t poisoned)
+mmgi_contain_fault(void *address, size_t poisoned, bool at_end)
 {
     const uint64_t before = mmgi_signal_block_all();
     struct held held;
@@ -305,7 +305,8 @@ mmgi_contain_fault(void *address, size_t poisoned)
             done = mmgi_ask_may_retry((uintptr_t)address);
         mmgi_registry_let_go(held.number);
     }
-    mmgi_signal_unblock(before);
+    if (!done || !at_end)
+        mmgi_signal_unblock(before);
     return done;
 }
 

@@ -14,10 +14,11 @@
  *
  * @param poisoned  number of bytes around `address` that the hardware has lost, a power of two; 0 when the fault is no memory
  *   error
+ * @param at_end    the caller returns to the kernel after a success, so the call may leave all signals blocked then
  * @return true when the instruction can run again; false when the address is in no registered mapping, or the pages
  *   could not be replaced
  */
-bool mmgi_contain_fault(void *address, size_t poisoned);
+bool mmgi_contain_fault(void *address, size_t poisoned, bool at_end);
 
 /**
  * Looks at every mapping, and contains the loss where pages are behind the end of the file. Returns true when there was such

@@ -43,7 +43,7 @@ mmgi_guard_handle_foreign(int signo, void *info)
 }
 
 bool
-mmgi_guard_handle_own(int signo, void *info)
+mmgi_guard_handle_own(int signo, void *info, bool at_end)
 {
     struct signal_report report;
     int saved = errno;
@@ -53,7 +53,7 @@ mmgi_guard_handle_own(int signo, void *info)
     switch (report.cause) {
     case SIGNAL_CAUSE_PAGE:
     case SIGNAL_CAUSE_POISON:
-        done = mmgi_contain_fault(report.address, report.poisoned);
+        done = mmgi_contain_fault(report.address, report.poisoned, at_end);
         break;
     case SIGNAL_CAUSE_RAISED:
         /*
@@ -75,7 +75,7 @@ mmgi_guard_handle_own(int signo, void *info)
 bool
 mmgi_guard_handle_signal(int signo, void *info)
 {
-    return mmgi_guard_handle_own(signo, info) || mmgi_guard_handle_foreign(signo, info);
+    return mmgi_guard_handle_own(signo, info, false) || mmgi_guard_handle_foreign(signo, info);
 }
 
 bool

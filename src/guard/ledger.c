@@ -9,6 +9,7 @@
 #include "guard/ledger.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/probes.h"
@@ -17,9 +18,12 @@
 
 #define ENTRIES 1024u
 #define WORDS (sizeof(mmg_loss) / sizeof(uint64_t))
+_Static_assert(sizeof(mmg_loss) % sizeof(uint64_t) == 0 && offsetof(mmg_loss, path) % sizeof(uint64_t) == 0,
+               "a record is made of words, and its path starts with one");
 
 struct ledger_entry {
     _Atomic uint64_t state; /* twice the sequence number of the record; one more while the record is written */
+    _Atomic uint64_t used;  /* the number of words that the record needs; the others count as zero */
     _Atomic uint64_t word[WORDS];
 };
 
@@ -49,24 +53,25 @@ count(const struct ledger_loss *loss)
 }
 
 /*
- * Copies a path. A path that is too long loses its middle, since its beginning names the folder and its end names the
- * file.
+ * Copies a path, and returns how many bytes it has stored. A path that is too long loses its middle, since its beginning
+ * names the folder and its end names the file.
  */
-static void
+static size_t
 copy_path(char *to, size_t room, const char *from, size_t size)
 {
     static const char gap[] = "...";
 
     if (from == NULL)
-        return;
+        return 0;
     if (size < room) {
         memcpy(to, from, size);
-        return;
+        return size;
     }
     const size_t head = (room - sizeof gap) / 2, tail = room - sizeof gap - head;
     memcpy(to, from, head);
     memcpy(to + head, gap, sizeof gap - 1);
     memcpy(to + head + sizeof gap - 1, from + size - tail, tail);
+    return head + sizeof gap - 1 + tail;
 }
 
 /* Claims the entry for a record. Returns false when another writer has the entry, or when it holds a later record. */
@@ -82,36 +87,49 @@ claim(struct ledger_entry *entry, uint64_t sequence)
     return true;
 }
 
+/* Fills a record, except for the bytes of its path that are not used. Returns how many words the record needs. */
+static size_t
+record_fill(const struct ledger_loss *loss, uint64_t sequence, mmg_loss *record)
+{
+    const size_t before = offsetof(mmg_loss, path);
+
+    record->struct_size = sizeof *record;
+    record->cause = loss->cause;
+    record->sequence = sequence;
+    record->handle = loss->handle;
+    record->device = loss->device;
+    record->inode = loss->inode;
+    record->offset = loss->offset;
+    record->length = loss->length;
+    record->address = loss->address;
+    record->time_ns = mmgi_clock_monotonic_ns();
+    record->thread = (uint32_t)mmgi_thread_id(); /* never negative */
+    record->origin = loss->origin;
+    const size_t end = before + copy_path(record->path, sizeof record->path, loss->path, loss->path_size);
+    const size_t words = end / sizeof(uint64_t) + 1; /* with the NUL behind the path */
+    memset((unsigned char *)record + end, 0, words * sizeof(uint64_t) - end);
+    return words;
+}
+
 void
 mmgi_ledger_write(const struct ledger_loss *loss)
 {
-    mmg_loss record = {
-        .struct_size = sizeof record,
-        .cause = loss->cause,
-        .sequence = atomic_fetch_add(&newest, 1) + 1,
-        .handle = loss->handle,
-        .device = loss->device,
-        .inode = loss->inode,
-        .offset = loss->offset,
-        .length = loss->length,
-        .address = loss->address,
-        .time_ns = mmgi_clock_monotonic_ns(),
-        .thread = (uint32_t)mmgi_thread_id(), /* never negative */
-        .origin = loss->origin,
-    };
-    struct ledger_entry *entry = entry_of(record.sequence);
+    mmg_loss record;
+    const uint64_t sequence = atomic_fetch_add(&newest, 1) + 1;
+    struct ledger_entry *entry = entry_of(sequence);
 
     count(loss);
     PROBE_CONTAINED(loss->cause, loss->origin, loss->device, loss->inode, loss->offset, loss->length);
-    copy_path(record.path, sizeof record.path, loss->path, loss->path_size);
-    if (!claim(entry, record.sequence))
+    const size_t words = record_fill(loss, sequence, &record);
+    if (!claim(entry, sequence))
         return;
-    for (size_t i = 0; i < WORDS; i++) {
+    atomic_store_explicit(&entry->used, words, memory_order_release); /* after the claim */
+    for (size_t i = 0; i < words; i++) {
         uint64_t word;
         memcpy(&word, (const unsigned char *)&record + i * sizeof word, sizeof word);
         atomic_store_explicit(&entry->word[i], word, memory_order_release); /* after the claim */
     }
-    atomic_store_explicit(&entry->state, record.sequence * 2, memory_order_release);
+    atomic_store_explicit(&entry->state, sequence * 2, memory_order_release);
 }
 
 /* -------------------------------------------------------------------------------------------------------- reading -- */
@@ -130,8 +148,9 @@ mmgi_ledger_read(uint64_t sequence, int *patience, mmg_loss *loss)
     }
     if (state != sequence * 2)
         return false;
+    const uint64_t used = atomic_load_explicit(&entry->used, memory_order_acquire); /* before the last look */
     for (size_t i = 0; i < WORDS; i++) {
-        uint64_t word = atomic_load_explicit(&entry->word[i], memory_order_acquire); /* before the last look */
+        uint64_t word = i < used ? atomic_load_explicit(&entry->word[i], memory_order_acquire) : 0;
         memcpy((unsigned char *)loss + i * sizeof word, &word, sizeof word);
     }
     return atomic_load_explicit(&entry->state, memory_order_relaxed) == state;

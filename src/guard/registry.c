@@ -14,8 +14,12 @@
 #include "guard/addr_index.h"
 #include "os/file.h"
 #include "os/fork_mark.h"
+#include "os/map.h"
 #include "os/process.h"
 #include "os/thread.h"
+
+/* Where so many mappings live at once, the memory of their page tables counts for more than a fault. */
+#define MANY_MAPPINGS 1000u
 
 struct table mmgi_registry_ranges, mmgi_registry_entries;
 static const struct table_shape range_shape = {sizeof(struct range), offsetof(struct range, next)};
@@ -98,8 +102,11 @@ mmgi_registry_add(const struct registration *r)
     atomic_store_explicit(&range->end, (uintptr_t)r->start + r->length, memory_order_relaxed);
     atomic_store(&range->start, (uintptr_t)r->start);
     const uint32_t limit = mmgi_registry_limit();
-    if (limit >= ADDR_INDEX_FROM)
+    if (limit >= ADDR_INDEX_FROM) {
         mmgi_addr_index_add(index + 1, (uintptr_t)r->start, r->length, limit);
+        if (limit >= MANY_MAPPINGS)
+            mmgi_map_pack_closely();
+    }
     return index + 1;
 }
 

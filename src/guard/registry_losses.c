@@ -46,6 +46,8 @@ is_news(struct entry *entry, const struct loss_scale *scale, uint64_t offset, ui
     const uint64_t rest = scale->size - offset;
     const uint64_t last = offset + (length < rest ? length : rest) - 1;
 
+    if (atomic_load(&entry->lost.first_cause) == MMG_OK)
+        return true;
     return mmgi_loss_map_within(&entry->lost, scale, offset, 1) == MMG_OK ||
            mmgi_loss_map_within(&entry->lost, scale, last, 1) == MMG_OK;
 }

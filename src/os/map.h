@@ -43,6 +43,12 @@ size_t mmgi_map_page_size(void);
  */
 int mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, unsigned how, struct mapping *mapping);
 
+/**
+ * Says that the process has many mappings. The next small mapping lies beside others, so that they share pages of the page
+ * table, and is not placed where it takes fewer faults. Async-signal-safe.
+ */
+void mmgi_map_pack_closely(void);
+
 /** Returns true when an errno of mmgi_map_file() means that the file system does not map files. */
 bool mmgi_map_is_refusal(int os_code);
 

@@ -104,6 +104,12 @@ uint64_t mmgi_signal_block_all(void);
 void mmgi_signal_unblock(uint64_t before);
 
 /**
+ * Returns true when a handler that returns to `address` returns to the kernel, which then puts back the mask of the
+ * interrupted code. Such a handler need not do so itself. Returns false where that is not known.
+ */
+bool mmgi_signal_ends_handler(const void *address);
+
+/**
  * Returns a number for one delivery of a signal. The number is in a word of the context that the kernel clears at each
  * delivery and never reads. If the word is still 0, the call stores `fresh` there, which must not be 0. So every handler that
  * is called for the same delivery gets the same number, in every copy of the library. Returns 0 without a context.

@@ -154,9 +154,10 @@ uintptr_t mmgi_signal_stack_pointer(const void *context) { (void)context; return
 uintptr_t mmgi_signal_next_instruction(const void *context) { (void)context; return 0; }
 bool mmgi_signal_peek(uintptr_t address, uintptr_t *word) { (void)address, (void)word; return false; }
 bool mmgi_signal_is_blocked(void) { return false; }
+bool mmgi_signal_ends_handler(const void *address) { (void)address; return false; }
 bool mmgi_foreign_contain(void *address, size_t poisoned) { (void)address, (void)poisoned; return false; }
 bool mmgi_foreign_contain_truncated(void) { return false; }
-bool mmgi_contain_fault(void *address, size_t poisoned) { (void)address, (void)poisoned; return false; }
+bool mmgi_contain_fault(void *address, size_t poisoned, bool at_end) { (void)address, (void)poisoned, (void)at_end; return false; }
 bool mmgi_contain_truncated(void) { return false; }
 bool mmgi_process_guard_comes_second(uintptr_t handler) { (void)handler; return false; }
 void mmgi_prev_action_default(void *info, void *context) { (void)info, (void)context; }

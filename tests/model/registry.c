@@ -53,6 +53,11 @@ mmgi_thread_wake(_Atomic uint32_t *word)
 
 /* The index proposes nothing, so that each look-up scans the registry, whose judgement alone counts. */
 void
+mmgi_map_pack_closely(void)
+{
+}
+
+void
 mmgi_addr_index_add(uint32_t number, uintptr_t start, size_t length, uint32_t limit)
 {
     (void)number;

@@ -172,3 +172,11 @@ mmgi_addr_hint_return(size_t length, struct addr_hint hint)
                                                                             memory_order_relaxed, memory_order_relaxed))
         continue;
 }
+
+/* Without a ceiling there is no hint, and after this number of misses there is no probe. */
+void
+mmgi_addr_hint_forget(void)
+{
+    atomic_store_explicit(&small_zone.next_ceiling, 0, memory_order_relaxed);
+    atomic_store_explicit(&small_zone.misses, 3, memory_order_relaxed);
+}

@@ -60,4 +60,7 @@ void mmgi_addr_hint_correct(size_t length, struct addr_hint *hint, uintptr_t sta
 /** Remembers that the address of a hint is free, because the mapping failed or has ended. */
 void mmgi_addr_hint_return(size_t length, struct addr_hint hint);
 
+/** Makes the next small mapping go where the kernel puts it. */
+void mmgi_addr_hint_forget(void);
+
 #endif

@@ -164,3 +164,9 @@ mmgi_map_release(const struct mapping *mapping)
     munmap(mapping->base, mapping->length);
     hint_return(mapping->length, mapping->hint);
 }
+
+void
+mmgi_map_pack_closely(void)
+{
+    mmgi_addr_hint_forget();
+}

@@ -292,3 +292,14 @@ mmgi_signal_unblock(uint64_t before)
 {
     mask_change(SIG_SETMASK, &before);
 }
+
+bool
+mmgi_signal_ends_handler(const void *address)
+{
+#ifdef __x86_64__
+    return (uintptr_t)address == (uintptr_t)mmgi_signal_restorer;
+#else
+    (void)address;
+    return false;
+#endif
+}

@@ -26,6 +26,11 @@ mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, unsigned how,
     return ENOTSUP;
 }
 
+void
+mmgi_map_pack_closely(void)
+{
+}
+
 bool
 mmgi_map_is_refusal(int os_code)
 {

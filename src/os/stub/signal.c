@@ -130,6 +130,13 @@ mmgi_signal_unblock(uint64_t before)
     (void)before;
 }
 
+bool
+mmgi_signal_ends_handler(const void *address)
+{
+    (void)address;
+    return false;
+}
+
 uintptr_t
 mmgi_signal_delivery(void *context, uintptr_t fresh)
 {
