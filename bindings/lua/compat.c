@@ -40,16 +40,9 @@ mmgl_to_integer(lua_State *L, int index, int64_t *value, const char **why)
 
 #if LUA_VERSION_NUM == 501
 
-/* The type of a cdata of LuaJIT's FFI. The headers of LuaJIT have no name for it. */
-#define TYPE_CDATA 10
-
 int
-mmgl_number_type(lua_State *L, int index)
+mmgl_cdata_type(lua_State *L, int index)
 {
-    int type = lua_type(L, index);
-
-    if (type != TYPE_CDATA)
-        return type;
     /* The C interface cannot read a cdata, but tonumber() can. It rounds numbers beyond 2^53, and these are refused
        anyway. */
     lua_pushvalue(L, index);
@@ -58,7 +51,7 @@ mmgl_number_type(lua_State *L, int index)
     lua_call(L, 1, 1);
     if (lua_type(L, -1) != LUA_TNUMBER) {
         lua_pop(L, 1);
-        return type;
+        return MMGL_TYPE_CDATA;
     }
     lua_replace(L, index < 0 ? index - 1 : index);
     return LUA_TNUMBER;
@@ -67,29 +60,21 @@ mmgl_number_type(lua_State *L, int index)
 #endif
 
 int64_t
-mmgl_check_integer(lua_State *L, int arg)
+mmgl_check_any_integer(lua_State *L, int arg)
 {
     int64_t value = 0;
     const char *why;
 
-    if (!mmgl_to_integer(L, arg, &value, &why) || (value == 0 && !MMGL_HAS_INTEGERS)) {
-        mmgl_number_type(L, arg);
-        luaL_checknumber(L, arg); /* raises the error that names the type */
-        luaL_argcheck(L, mmgl_to_integer(L, arg, &value, &why), arg, why);
-    }
+    mmgl_number_type(L, arg);
+    luaL_checknumber(L, arg); /* raises the error that names the type */
+    luaL_argcheck(L, mmgl_to_integer(L, arg, &value, &why), arg, why);
     return value;
 }
 
 int64_t
-mmgl_opt_integer(lua_State *L, int arg, int64_t otherwise)
+mmgl_opt_any_integer(lua_State *L, int arg, int64_t otherwise)
 {
-    int64_t value = 0;
-    const char *why;
-
-    /* Where numbers are doubles, 0 may also stand for a value that is no number. */
-    if (mmgl_to_integer(L, arg, &value, &why) && (value != 0 || MMGL_HAS_INTEGERS))
-        return value;
-    return lua_isnoneornil(L, arg) ? otherwise : mmgl_check_integer(L, arg);
+    return lua_isnoneornil(L, arg) ? otherwise : mmgl_check_any_integer(L, arg);
 }
 
 int64_t
@@ -101,37 +86,23 @@ mmgl_check_range(lua_State *L, int arg, int64_t least, int64_t most)
     return value;
 }
 
-static bool
-fits(uint64_t magnitude)
+int
+mmgl_refuse_count(lua_State *L)
 {
-    return magnitude <= (MMGL_HAS_INTEGERS ? (uint64_t)INT64_MAX : MMGL_EXACT);
-}
-
-static void
-push_fitting(lua_State *L, int64_t value)
-{
-#if MMGL_HAS_INTEGERS
-    lua_pushinteger(L, (lua_Integer)value);
-#else
-    lua_pushnumber(L, (lua_Number)value);
-#endif
+    return luaL_error(L, "an integer beyond %s cannot be a number of this Lua", MMGL_HAS_INTEGERS ? "2^63" : "2^53");
 }
 
 void
 mmgl_push_integer(lua_State *L, int64_t value)
 {
+#if MMGL_HAS_INTEGERS
+    lua_pushinteger(L, (lua_Integer)value);
+#else
     /* The negation is unsigned, since -INT64_MIN does not fit into an int64_t. */
-    if (!MMGL_HAS_INTEGERS && !fits(value < 0 ? 0 - (uint64_t)value : (uint64_t)value))
-        luaL_error(L, "an integer beyond 2^53 cannot be a number of this Lua");
-    push_fitting(L, value);
-}
-
-void
-mmgl_push_count(lua_State *L, uint64_t value)
-{
-    if (!fits(value))
-        luaL_error(L, "an integer beyond %s cannot be a number of this Lua", MMGL_HAS_INTEGERS ? "2^63" : "2^53");
-    push_fitting(L, (int64_t)value); /* the cast is safe: the value was checked */
+    if ((value < 0 ? 0 - (uint64_t)value : (uint64_t)value) > MMGL_MAX_COUNT)
+        mmgl_refuse_count(L);
+    lua_pushnumber(L, (lua_Number)value);
+#endif
 }
 
 void
@@ -146,8 +117,8 @@ mmgl_push_identity(lua_State *L, uint64_t value)
 {
     char digits[24];
 
-    if (fits(value)) {
-        push_fitting(L, (int64_t)value);
+    if (value <= MMGL_MAX_COUNT) {
+        mmgl_push_count(L, value);
         return;
     }
     snprintf(digits, sizeof digits, "%" PRIu64, value);

@@ -19,21 +19,30 @@
 /* A pattern of at most so many items is kept on the stack. */
 #define STACK_ITEMS 32u
 
-static const unsigned char *
+/* Searches on behind a false start. It is kept apart, since most searches have none. */
+__attribute__((noinline)) static const unsigned char *
+find_further(const unsigned char *hay, const unsigned char *last, const unsigned char *needle, size_t needle_size)
+{
+    for (int i = 0; i < MAX_FALSE_STARTS; i++) {
+        if (hay > last)
+            return NULL;
+        hay = memchr(hay, needle[0], (size_t)(last - hay) + 1);
+        if (hay == NULL || memcmp(hay + 1, needle + 1, needle_size - 1) == 0)
+            return hay;
+        hay++;
+    }
+    return memmem(hay, (size_t)(last - hay) + needle_size, needle, needle_size);
+}
+
+static inline const unsigned char *
 find_bytes(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
 {
     if (needle_size > size)
         return NULL;
-    const unsigned char *last = hay + (size - needle_size);
-    for (int i = 0; i < MAX_FALSE_STARTS; i++) {
-        hay = memchr(hay, needle[0], (size_t)(last - hay) + 1);
-        if (hay == NULL || memcmp(hay + 1, needle + 1, needle_size - 1) == 0)
-            return hay;
-        if (hay == last)
-            return NULL;
-        hay++;
-    }
-    return memmem(hay, (size_t)(last - hay) + needle_size, needle, needle_size);
+    const unsigned char *hit = memchr(hay, needle[0], size - needle_size + 1);
+    if (hit == NULL || needle_size == 1 || memcmp(hit + 1, needle + 1, needle_size - 1) == 0)
+        return hit;
+    return find_further(hit + 1, hay + (size - needle_size), needle, needle_size);
 }
 
 static int
@@ -42,6 +51,16 @@ push_place(lua_State *L, uint64_t offset, uint64_t length)
     mmgl_push_count(L, offset + 1);
     mmgl_push_count(L, offset + length);
     return 2;
+}
+
+/*
+ * Returns true when bytes of a range may be lost. Less is needed for it than for mmgl_may_be_lost(): in a range within
+ * the least size of a page, a loss shows as a zero at the first or the last byte.
+ */
+static inline bool
+range_may_be_lost(const unsigned char *bytes, uint64_t size)
+{
+    return size > LEAST_PAGE || (size > 0 && (bytes[0] == 0 || bytes[size - 1] == 0));
 }
 
 static int
@@ -56,7 +75,8 @@ find_plain(lua_State *L, const struct mmgl_view *view, uint64_t start, const cha
     const unsigned char *hit = find_bytes(hay, nearby, (const unsigned char *)needle, needle_size);
     if (hit != NULL || nearby == rest) {
         uint64_t seen = hit != NULL ? (uint64_t)(hit - hay) + needle_size : rest;
-        mmgl_verify(L, view, start, seen);
+        if (range_may_be_lost(hay, seen))
+            mmgl_verify(L, view, start, seen);
         return hit != NULL ? push_place(L, start + seen - needle_size, needle_size) : (lua_pushnil(L), 1);
     }
     /* The search starts again from the beginning, since bytes that were searched above may be lost by now. */
@@ -123,7 +143,7 @@ mmgl_find(lua_State *L)
 {
     struct mmgl_view *view = mmgl_check_view(L);
     size_t size;
-    const char *pattern = luaL_checklstring(L, 2, &size);
+    const char *pattern = mmgl_check_string(L, 2, &size);
     uint64_t start = mmgl_check_start(L, view, 3);
 
     if (start > view->size) {
@@ -150,12 +170,11 @@ mmgl_find_for_ffi(const struct mmgl_view *view, double init, const char *text, u
     const unsigned char *hay = view->data + start, *needle = (const unsigned char *)text;
     uint64_t rest = view->size - (uint64_t)start;
     size_t nearby = rest < NEARBY ? (size_t)rest : NEARBY;
-    const unsigned char *hit = size == 1 ? memchr(hay, *needle, nearby) : find_bytes(hay, nearby, needle, (size_t)size);
+    const unsigned char *hit = find_bytes(hay, nearby, needle, (size_t)size);
     if (hit == NULL)
         return -1;
     size_t seen = (size_t)(hit - hay) + (size_t)size;
-    /* In a range within the least size of a page, a loss shows as a zero at the first or the last byte. */
-    if ((seen > LEAST_PAGE || hay[0] == 0 || hay[seen - 1] == 0) && mmgl_may_be_lost(view, (uint64_t)start, seen) &&
+    if (range_may_be_lost(hay, seen) && mmgl_may_be_lost(view, (uint64_t)start, seen) &&
         mmgl_loss_within(view, (uint64_t)start, seen) != MMG_OK)
         return -1;
     return (double)(start + (hit - hay) + 1);

@@ -92,7 +92,7 @@ mmgl_check_slice(lua_State *L, const struct mmgl_view *view, int arg, uint64_t *
 }
 
 uint64_t
-mmgl_check_start(lua_State *L, const struct mmgl_view *view, int arg)
+mmgl_check_any_start(lua_State *L, const struct mmgl_view *view, int arg)
 {
     uint64_t from = from_start(view, mmgl_opt_integer(L, arg, 1));
 

@@ -116,8 +116,19 @@ uint64_t mmgl_slice(const struct mmgl_view *view, int64_t i, int64_t j, uint64_t
 /** Converts two optional arguments, by default the first and the last position, to an offset and a length. */
 uint64_t mmgl_check_slice(lua_State *L, const struct mmgl_view *view, int arg, uint64_t *length);
 
+/** Does what mmgl_check_start() does, for every argument. */
+uint64_t mmgl_check_any_start(lua_State *L, const struct mmgl_view *view, int arg);
+
 /** Converts the position at which string.find would start to an offset, which may be behind the end. */
-uint64_t mmgl_check_start(lua_State *L, const struct mmgl_view *view, int arg);
+static inline uint64_t
+mmgl_check_start(lua_State *L, const struct mmgl_view *view, int arg)
+{
+    int64_t position;
+
+    if (mmgl_take_integer(L, arg, &position) && position > 0)
+        return (uint64_t)position - 1;
+    return mmgl_check_any_start(L, view, arg);
+}
 
 /** Pushes the message for a loss. */
 void mmgl_push_loss(lua_State *L, const struct mmgl_view *view, mmg_status status);
