@@ -14,8 +14,6 @@
 #define NEARBY 16384u
 /* After so many false starts the text is too repetitive, and memmem(3), which takes linear time, takes over. */
 #define MAX_FALSE_STARTS 32
-/* No system that the library supports has smaller pages. */
-#define LEAST_PAGE 4096u
 /* A pattern of at most so many items is kept on the stack. */
 #define STACK_ITEMS 32u
 
@@ -53,16 +51,6 @@ push_place(lua_State *L, uint64_t offset, uint64_t length)
     return 2;
 }
 
-/*
- * Returns true when bytes of a range may be lost. Less is needed for it than for mmgl_may_be_lost(): in a range within
- * the least size of a page, a loss shows as a zero at the first or the last byte.
- */
-static inline bool
-range_may_be_lost(const unsigned char *bytes, uint64_t size)
-{
-    return size > LEAST_PAGE || (size > 0 && (bytes[0] == 0 || bytes[size - 1] == 0));
-}
-
 static int
 find_plain(lua_State *L, const struct mmgl_view *view, uint64_t start, const char *needle, size_t needle_size)
 {
@@ -75,8 +63,7 @@ find_plain(lua_State *L, const struct mmgl_view *view, uint64_t start, const cha
     const unsigned char *hit = find_bytes(hay, nearby, (const unsigned char *)needle, needle_size);
     if (hit != NULL || nearby == rest) {
         uint64_t seen = hit != NULL ? (uint64_t)(hit - hay) + needle_size : rest;
-        if (range_may_be_lost(hay, seen))
-            mmgl_verify(L, view, start, seen);
+        mmgl_verify(L, view, start, seen);
         return hit != NULL ? push_place(L, start + seen - needle_size, needle_size) : (lua_pushnil(L), 1);
     }
     /* The search starts again from the beginning, since bytes that were searched above may be lost by now. */
@@ -174,8 +161,7 @@ mmgl_find_for_ffi(const struct mmgl_view *view, double init, const char *text, u
     if (hit == NULL)
         return -1;
     size_t seen = (size_t)(hit - hay) + (size_t)size;
-    if (range_may_be_lost(hay, seen) && mmgl_may_be_lost(view, (uint64_t)start, seen) &&
-        mmgl_loss_within(view, (uint64_t)start, seen) != MMG_OK)
+    if (mmgl_has_loss(view) && mmgl_loss_within(view, (uint64_t)start, seen) != MMG_OK)
         return -1;
     return (double)(start + (hit - hay) + 1);
 }

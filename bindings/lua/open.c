@@ -192,8 +192,12 @@ open_view(lua_State *L, struct mmgl_view *view, opener function, const char *pat
     status = mmg_pin(view->shared->handle, 0, MMG_TO_END, &view->pin);
     if (status != MMG_OK)
         return status;
+    const uint32_t *losses;
+    status = mmg_loss_counter(view->shared->handle, &losses);
+    if (status != MMG_OK)
+        return status;
+    view->losses = (const int32_t *)losses;
     mmg_info info = mmgl_describe(view);
-    view->shared->page = (size_t)info.page_size; /* fits: it is the size of a page */
     view->shared->weight = info.heap_bytes;
     view->shared->state->bytes += info.heap_bytes;
     mmgl_fill_view(view, 0);

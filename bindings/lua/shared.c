@@ -15,9 +15,7 @@ is_lost(const mmgl_view *view, double offset, double size)
 {
     uint64_t from = (uint64_t)offset, length = (uint64_t)size; /* exact: both are inside the view */
 
-    if (length == 1 ? !mmgl_zero_may_be_lost(view, from) : !mmgl_may_be_lost(view, from, length))
-        return 0;
-    return mmgl_loss_within(view, from, length) != MMG_OK;
+    return mmgl_has_loss(view) && mmgl_loss_within(view, from, length) != MMG_OK;
 }
 
 /* Copies bytes. Most strings are short, and then this is quicker than a call. */
@@ -35,25 +33,6 @@ copy_bytes(uint8_t *to, const uint8_t *from, size_t size)
     }
 }
 
-/*
- * Returns true when bytes are lost of which a copy was made. The code looks for zeros in the copy, because the copy does
- * not change any more. It is not larger than a page, so a loss shows as a zero at the first or the last byte.
- */
-static inline bool
-copy_may_have_loss(const uint8_t *bytes, size_t size)
-{
-    return bytes[0] == 0 || bytes[size - 1] == 0;
-}
-
-/* Kept apart, so that a copy without zeros needs no place on the stack. */
-__attribute__((noinline)) static int32_t
-turn_without_loss(const mmgl_view *view, uint64_t offset, const mmgl_buffer *buffer)
-{
-    bool lost = view->shared->page != 0 && mmgl_loss_within(view, offset, (uint64_t)buffer->size) != MMG_OK;
-
-    return lost ? -1 : buffer->turn;
-}
-
 static int32_t
 copy_part(const mmgl_view *view, double i, double j, mmgl_buffer *buffer)
 {
@@ -67,8 +46,7 @@ copy_part(const mmgl_view *view, double i, double j, mmgl_buffer *buffer)
     buffer->turn = turn;
     buffer->size = (int32_t)more + 1;
     copy_bytes(buffer->bytes, view->data + (from - 1), (size_t)more + 1);
-    return copy_may_have_loss(buffer->bytes, (size_t)more + 1) ? turn_without_loss(view, (uint64_t)from - 1, buffer)
-                                                               : turn;
+    return mmgl_has_loss(view) && mmgl_loss_within(view, (uint64_t)from - 1, (uint64_t)more + 1) != MMG_OK ? -1 : turn;
 }
 
 static int32_t
@@ -87,8 +65,7 @@ copy_lines(mmgl_reader *reader)
     size_t size = rest < room ? (size_t)rest : room;
     reader->start = reader->stop = 0;
     memcpy(reader->bytes, view->data + offset, size);
-    if (copy_may_have_loss(reader->bytes, size) && view->shared->page != 0 &&
-        mmgl_loss_within(view, offset, size) != MMG_OK)
+    if (mmgl_has_loss(view) && mmgl_loss_within(view, offset, size) != MMG_OK)
         return -1;
     const uint8_t *end = memrchr(reader->bytes, '\n', size);
     if (size == rest) { /* the last line has no end, or an end that is the last byte */

@@ -14,6 +14,8 @@
 /** The userdata behind a region or a span. */
 typedef struct mmgl_view {
     const uint8_t *data;        /**< the bytes; NULL when the view is closed */
+    const int32_t *losses;      /**< the counter of mmg_loss_counter(), signed, since LuaJIT compares that with fewer
+                                     instructions; NULL when the view is closed */
     uint64_t size;              /**< number of bytes; 0 when the view is closed */
     double length;              /**< the size as a number of Lua 5.1 */
     int32_t reach;              /**< the size, or the largest int32_t if that is less */
@@ -46,7 +48,7 @@ typedef struct mmgl_reader {
 /** Functions that compiled code calls. They raise no Lua error and call no Lua function. */
 typedef struct mmgl_calls {
     /**
-     * Returns 1 when bytes of a range are known to be lost, else 0. The caller has read the range and found a zero in it.
+     * Returns 1 when bytes of a range are known to be lost, else 0. The caller has read the range.
      * @param offset, size  a range inside the view, which is open
      */
     int32_t (*is_lost)(const mmgl_view *view, double offset, double size);

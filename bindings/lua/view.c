@@ -8,9 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The code looks at so many bytes behind a zero before it asks the library, which takes some hundred instructions. */
-#define ZERO_NEIGHBOURS 16u
-
 /* --------------------------------------------------------------------------------------------------- arguments -- */
 
 struct mmgl_view *
@@ -157,6 +154,7 @@ mmgl_release(lua_State *L, struct mmgl_view *view)
     forget_view(view);
     view->seal = 0;
     view->data = NULL;
+    view->losses = NULL;
     view->size = 0;
     view->length = 0;
     view->reach = 0;
@@ -185,26 +183,6 @@ mmgl_describe(const struct mmgl_view *view)
 
     mmg_info_get(view->shared->handle, &info); /* cannot fail: the handle is open, and the size is that of the header */
     return info;
-}
-
-bool
-mmgl_zero_may_be_lost(const struct mmgl_view *view, uint64_t offset)
-{
-    size_t page = view->shared->page;
-
-    if (page == 0)
-        return false;
-    const unsigned char *byte = view->data + offset;
-    size_t in_page = page - ((uintptr_t)byte & (page - 1)); /* the size of a page is a power of two */
-    uint64_t rest = view->size - offset, near = in_page < rest ? in_page : rest;
-    if (near > ZERO_NEIGHBOURS)
-        near = ZERO_NEIGHBOURS;
-    /* When a byte is lost, the rest of its page is lost, too, and reads as zeros. So the byte is not lost when a byte
-       other than zero follows. */
-    for (uint64_t i = 1; i < near; i++)
-        if (byte[i] != 0)
-            return false;
-    return true;
 }
 
 mmg_status

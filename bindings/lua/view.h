@@ -16,9 +16,6 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-/** In a range of more pages the binding does not look for zeros, since asking the library takes no longer. */
-#define MMGL_MAX_PROBED_PAGES 4
-
 /**
  * The data of the module for each Lua state. The collector sees only a few bytes of each view, so the module itself
  * counts what views hold.
@@ -36,7 +33,6 @@ struct mmgl_shared {
     uint64_t weight;       /* bytes of memory that the region takes */
     size_t holders;        /* number of views */
     size_t room;           /* size of this block */
-    size_t page;           /* the size of the pages in which bytes are lost; 0 for a copy, which loses none */
     bool raises_on_change; /* at the end of the region, a file that was written to causes an error and not a warning */
     char name[];           /* the path, for messages */
 };
@@ -104,7 +100,7 @@ mmgl_check_view(lua_State *L)
 /** Pushes a new, closed view, and returns it. */
 struct mmgl_view *mmgl_new_view(lua_State *L, bool is_span);
 
-/** Opens a view whose `pin` and `shared` are set. */
+/** Opens a view whose `pin`, `shared` and `losses` are set. */
 void mmgl_fill_view(struct mmgl_view *view, uint64_t start);
 
 /** Closes a view. A second call does nothing. Raises no error. Returns the status of mmg_unpin(). */
@@ -139,38 +135,20 @@ int mmgl_raise_loss(lua_State *L, const struct mmgl_view *view, mmg_status statu
 /** Returns the cause when bytes of the range are known to be lost, else MMG_OK. */
 mmg_status mmgl_loss_within(const struct mmgl_view *view, uint64_t offset, uint64_t length);
 
-/**
- * Returns true when bytes of the range may be lost. Call it after the range was read.
- *
- * Lost bytes read as zeros from then on. A loss takes whole pages, or reaches to the end of the region. So when a range
- * has a lost byte, its first byte is zero, or its last byte, or a byte at a multiple of the page size behind the first.
- */
+/** Returns true when any byte of the region is known to be lost. Call it after the bytes were read. */
 static inline bool
-mmgl_may_be_lost(const struct mmgl_view *view, uint64_t offset, uint64_t length)
+mmgl_has_loss(const struct mmgl_view *view)
 {
-    size_t page = view->shared->page;
-
-    if (page == 0 || length == 0)
-        return false;
-    const unsigned char *first = view->data + offset, *last = first + (length - 1);
-    if (*last == 0 || length > MMGL_MAX_PROBED_PAGES * page)
-        return true;
-    for (;; first += page) {
-        if (*first == 0)
-            return true;
-        if ((size_t)(last - first) < page)
-            return false;
-    }
+    /* The counter grows before a reader can see the first zero of a loss. So the bytes must be read before the counter. */
+    atomic_thread_fence(memory_order_acquire);
+    return *(const volatile int32_t *)view->losses != 0;
 }
-
-/** Returns true when a byte that was read as zero may be lost. */
-bool mmgl_zero_may_be_lost(const struct mmgl_view *view, uint64_t offset);
 
 /** Raises an error when bytes of a range are known to be lost. Call it after the range was read. */
 static inline void
 mmgl_verify(lua_State *L, const struct mmgl_view *view, uint64_t offset, uint64_t length)
 {
-    if (mmgl_may_be_lost(view, offset, length)) {
+    if (mmgl_has_loss(view)) {
         mmg_status status = mmgl_loss_within(view, offset, length);
         if (status != MMG_OK)
             mmgl_raise_loss(L, view, status);

@@ -69,6 +69,15 @@ return function(mg, shared)
     assert(is_loss(said.close, 65636), said.close)
   end)
 
+  for _, way in ipairs({ "index", "byte", "bytes", "sub", "find" }) do
+    test("a compiled loop that calls nothing else gets the error for a loss under way: " .. way, function()
+      local text, status = support.execute(("timeout 300 %s %s %s %s"):format(support.quote(support.interpreter()),
+        support.quote(support.directory .. "compiled.lua"), way, support.quote(support.path())))
+      equal(status, 0, text)
+      assert(is_loss(text, 4096), text)
+    end)
+  end
+
   test("64-bit integers are positions, too", function()
     local region = assert(mg.open(support.file("abc")))
     equal(region[2LL], 98)

@@ -143,6 +143,54 @@ local works = {
 }
 works.byte.hand = works.index.hand
 
+-- The work that is the same code for a string and for a region.
+local like_string = {
+  bytes = function(where, n)
+    local sum = 0
+    for k = 1, n do
+      local at = places[k % 256 + 1]
+      local a, _, _, _, _, _, _, h = where:byte(at, at + 7)
+      sum = sum + a + h
+    end
+    return sum
+  end,
+  pattern = function(where, n)
+    local sum = 0
+    for k = 1, n do sum = sum + where:find("/(%a+)%.png", places[k % 256 + 1]) end
+    return sum
+  end,
+}
+for what, work in pairs(like_string) do
+  works[what] = {
+    region = function(n) return work(region, n) end,
+    hand = function(n) return work(text, n) end,
+  }
+end
+
+-- A zero may be a lost byte, so it is what takes the most care.
+local zeros = ("\0"):rep(size)
+local zero_region
+if case == "zeros" then
+  local zero_path = path .. ".zeros"
+  local made = assert(io.open(zero_path, "wb"))
+  made:write(zeros)
+  made:close()
+  zero_region = assert(mg.open(zero_path, { backing = "map" }))
+  os.remove(zero_path)
+end
+works.zeros = {
+  region = function(n)
+    local sum = 0
+    for k = 1, n do sum = sum + zero_region[places[k % 256 + 1]] end
+    return sum
+  end,
+  hand = function(n)
+    local sum = 0
+    for k = 1, n do sum = sum + zeros:byte(places[k % 256 + 1]) end
+    return sum
+  end,
+}
+
 if by_pointer then
   local ffi = require "ffi"
   ffi.cdef "void *memchr(const void *bytes, int byte, size_t size);"
@@ -156,6 +204,11 @@ if by_pointer then
     return sum
   end
   works.byte.hand = works.index.hand
+  works.zeros.hand = function(n)
+    local sum, none = 0, ffi.cast("const uint8_t *", zeros)
+    for k = 1, n do sum = sum + none[places[k % 256 + 1] - 1] end
+    return sum
+  end
   works.sub.hand = function(n)
     local sum = 0
     for k = 1, n do
