@@ -27,8 +27,10 @@ mmgl_to_view(lua_State *L)
 {
     struct mmgl_view *view = mmgl_test_view(L);
 
+    /* A function of the FFI module passes nil on where its caller gave no value. */
     if (view == NULL)
-        luaL_argerror(L, 1, lua_pushfstring(L, "region or span expected, got %s", luaL_typename(L, 1)));
+        luaL_argerror(L, 1, lua_pushfstring(L, "region or span expected, got %s",
+                                            lua_isnoneornil(L, 1) ? "no value" : luaL_typename(L, 1)));
     return view;
 }
 

@@ -44,13 +44,19 @@ closed[1]:close()
 closed[2]:close()
 assert(plain.stats and debug.getmetatable(pairs_of[1][1]).__index ~= debug.getmetatable(pairs_of[1][2]).__index)
 
-local names = { "byte", "sub", "find", "unpack", "lines", "span", "check", "changed", "advise", "info", "nothing" }
+local names = { "byte", "sub", "find", "unpack", "lines", "span", "check", "verify", "changed", "advise", "info", "nothing",
+  "tostring", "assign" }
 local hot = { "byte", "sub", "find", "[]", "#", "lines", "sub", "byte", "find" }
 
+local methods = { "byte", "sub", "find", "unpack", "lines", "span", "check", "verify", "changed", "advise", "info", "close" }
+local functions = { "open", "load", "guard_process", "losses", "status_name", "status_message", "term", "supports", "version",
+  "abi_version", "guard_state" }
+
 local ffi = require "ffi"
-local others = { 0 / 0, 1 / 0, -1 / 0, 1.5, 2 ^ 31, 2 ^ 32, 2 ^ 53, -2 ^ 53, 2 ^ 63, "7", "x", "", "%", "[a", "(%a+)", "\n",
+local others = { 0 / 0, 1 / 0, -1 / 0, 1.5, -0.5, 2 ^ 31, -2 ^ 31, 2 ^ 32, 2 ^ 53, 2 ^ 53 - 1, -2 ^ 53, 2 ^ 63, 1e308, 5e-324,
+  "7", "-1", "0x10", " 3 ", "1.5", "1e2", "nan", "x", "", "%", "[a", "(%a+)", "\n",
   "l", "L", "<I4", "z", "normal", true, false, {}, print, io.stdout, ffi.new("int64_t", 5), ffi.new("uint64_t", 2 ^ 40),
-  ffi.new("int[2]"), pairs_of[1] }
+  ffi.new("int[2]"), ffi.cast("void *", 0), ffi.new("double", 2.5), coroutine.create(print), newproxy(true), pairs_of[1] }
 
 local function argument()
   local kind = random(1, 12)
@@ -64,7 +70,7 @@ end
 -- Returns the same text on both sides for a value that is a region or a span.
 local show
 function show(value)
-  if type(value) == "userdata" then return tostring(value) end
+  if type(value) == "userdata" then return (tostring(value):gsub("0x%x+", "")) end
   if type(value) == "table" then
     local words = {}
     -- The numbers of pins differ, since spans are only counted down when they are collected.
@@ -80,6 +86,11 @@ end
 local function run(name, view, arguments, count)
   if name == "[]" then return view[arguments[1]] end
   if name == "#" then return #view end
+  if name == "tostring" then return tostring(view) end
+  if name == "assign" then
+    view[count == 0 and "x" or tostring(arguments[1])] = arguments[2]
+    return
+  end
   local iterator = view[name](view, support.unpack(arguments, 1, count))
   if name ~= "lines" then return view[name](view, support.unpack(arguments, 1, count)) end
   local parts, size, part = 0, 0, iterator()
@@ -90,11 +101,18 @@ local function run(name, view, arguments, count)
   return parts, size, part
 end
 
+-- A function of the module, or a method that is called as a function: with any first argument, or with none.
+local function run_plainly(name, view, arguments, count)
+  local called = view[name]
+  if count == 0 then return called() end
+  local result = called(support.unpack(arguments, 1, count))
+  return result
+end
+
 local said, kinds = 0, { good = 0, bad = 0, lost = 0 }
-local function compare(name, pair, arguments, count)
-  -- Both are called as methods, since messages name a plain call in another way.
-  local one = support.pack(pcall(run, name, pair[1], arguments, count))
-  local two = support.pack(pcall(run, name, pair[2], arguments, count))
+local function compare(name, pair, arguments, count, runner)
+  local one = support.pack(pcall(runner or run, name, pair[1], arguments, count))
+  local two = support.pack(pcall(runner or run, name, pair[2], arguments, count))
   local same = one.n == two.n
   for k = 1, one.n do
     local a, b = show(one[k]), show(two[k])
@@ -124,6 +142,10 @@ for k = 1, calls do
   local arguments, count = {}, random(0, 3)
   for n = 1, count do arguments[n] = argument() end
   compare(random(1, 3) > 1 and pick(hot) or pick(names), pick(pairs_of), arguments, count)
+  if k % 8 == 0 then
+    compare(pick(methods), pick(pairs_of), arguments, count, run_plainly)
+    compare(pick(functions), { plain, quick }, arguments, count, run_plainly)
+  end
 end
 
 -- open: options of every kind give the same region or the same message.

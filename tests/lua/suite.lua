@@ -766,9 +766,21 @@ test("constants, words and statuses are the library's", function()
   mg.guard_install()
   equal(mg.term(mg.TERM_GUARD, mg.guard_state()), "top")
   region:close()
-  raises("out of range", mg.status_name, 2 ^ 40)
-  assert(not pcall(mg.supports, "x"))
-  assert(not pcall(mg.supports))
+end)
+
+test("a function of the module refuses what is no number, whatever it is", function()
+  local wrong = { io.stdout, {}, "x", true, print, coroutine.create(function() end),
+    assert(mg.open(support.file("abc"))) }
+  for _, name in ipairs({ "status_name", "status_message", "supports", "term" }) do
+    for _, value in ipairs(wrong) do
+      local message = raises({ "bad argument #1 to '", "number expected, got " }, mg[name], value, 1)
+      assert(not message:find("uint32_t", 1, true), message)
+    end
+    raises({ "bad argument #1 to '", "number expected, got no value" }, mg[name])
+    raises({ "bad argument #1 to '", "out of range" }, mg[name], 2 ^ 40, 1)
+    raises({ "bad argument #1 to '", "no integer representation" }, mg[name], 1.5, 1)
+  end
+  raises({ "bad argument #2 to '", "number expected, got no value" }, mg.term, 1)
 end)
 
 ------------------------------------------------------------------------------------------------------------- state of
