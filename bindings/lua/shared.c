@@ -33,20 +33,35 @@ copy_bytes(uint8_t *to, const uint8_t *from, size_t size)
     }
 }
 
+/* Refuses a copy. Makes the buffer empty, so that the module need not look at the result before it makes a string. */
+static int32_t
+no_turn(mmgl_buffer *buffer)
+{
+    buffer->size = 0;
+    return -1;
+}
+
+/* Kept apart, so that a copy from a region without losses needs no place on the stack. */
+__attribute__((noinline)) static int32_t
+turn_without_loss(const mmgl_view *view, uint64_t offset, mmgl_buffer *buffer)
+{
+    return mmgl_loss_within(view, offset, (uint64_t)buffer->size) != MMG_OK ? no_turn(buffer) : buffer->turn;
+}
+
 static int32_t
 copy_part(const mmgl_view *view, double i, double j, mmgl_buffer *buffer)
 {
     /* The comparisons are false for NaN, too. Numbers that pass them fit into an int64_t. */
     if (!(i >= 1 && j >= i && j <= view->length))
-        return -1;
+        return no_turn(buffer);
     int64_t from = (int64_t)i, to = (int64_t)j, more = to - from;
     if ((double)from < i || (double)to < j || more >= (int64_t)sizeof buffer->bytes)
-        return -1;
+        return no_turn(buffer);
     int32_t turn = (int32_t)((uint32_t)buffer->turn + 2); /* never -1 */
     buffer->turn = turn;
     buffer->size = (int32_t)more + 1;
     copy_bytes(buffer->bytes, view->data + (from - 1), (size_t)more + 1);
-    return mmgl_has_loss(view) && mmgl_loss_within(view, (uint64_t)from - 1, (uint64_t)more + 1) != MMG_OK ? -1 : turn;
+    return mmgl_has_loss(view) ? turn_without_loss(view, (uint64_t)from - 1, buffer) : turn;
 }
 
 static int32_t

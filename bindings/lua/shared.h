@@ -54,8 +54,8 @@ typedef struct mmgl_calls {
     int32_t (*is_lost)(const mmgl_view *view, double offset, double size);
     /**
      * Copies a part of an open view, which two positions give, counted from 1.
-     * @return the turn of the buffer, which has the bytes and their number; -1 when the module must call the method
-     *         `sub`, since the part is not inside the view, is larger than the buffer, or has lost bytes
+     * @return the turn of the buffer, which has the bytes and their number; -1, and an empty buffer, when the module must
+     *         call the method `sub`, since the part is not inside the view, is larger than the buffer, or has lost bytes
      */
     int32_t (*copy_part)(const mmgl_view *view, double i, double j, mmgl_buffer *buffer);
     /**

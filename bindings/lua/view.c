@@ -29,8 +29,9 @@ mmgl_to_view(lua_State *L)
 
     /* A function of the FFI module passes nil on where its caller gave no value. */
     if (view == NULL)
-        luaL_argerror(L, 1, lua_pushfstring(L, "region or span expected, got %s",
-                                            lua_isnoneornil(L, 1) ? "no value" : luaL_typename(L, 1)));
+        luaL_argerror(L, 1,
+                      lua_pushfstring(L, "region or span expected, got %s",
+                                      lua_isnoneornil(L, 1) ? "no value" : luaL_typename(L, 1)));
     return view;
 }
 
