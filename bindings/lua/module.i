@@ -47,4 +47,8 @@
 
 %init %{
     mmgl_setup(L);
+    /* The metatable that SWIG gives to the module is for variables, of which there are none. Its functions trust their
+       arguments, and a script could call them. */
+    lua_pushnil(L);
+    lua_setmetatable(L, -2);
 %}

@@ -687,6 +687,14 @@ test("nothing but the module is left behind by require", function()
   for name in pairs(_G) do assert(globals_before[name], "the global " .. tostring(name)) end
 end)
 
+test("the module is a plain table", function()
+  equal(debug.getmetatable(mg), nil)
+  equal(mg.no_such_name, nil)
+  for name, value in pairs(mg) do
+    assert(type(name) == "string" and (type(value) == "function" or type(value) == "number"), tostring(name))
+  end
+end)
+
 test("calls with arbitrary arguments never crash", function()
   local random = support.random(99)
   local region = assert(mg.open(support.file(support.numbered_lines(300)), { backing = "map" }))
