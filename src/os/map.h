@@ -30,18 +30,12 @@ struct mapping {
 /** Returns the page size of the system. Async-signal-safe. */
 size_t mmgi_map_page_size(void);
 
-/** How to map a file. */
-#define MAP_FILE_POPULATE 1u    /* the call reads every page in, and blocks for as long as that takes */
-#define MAP_FILE_SMALL_PAGES 2u /* the file has no huge pages */
-#define MAP_FILE_UNALIGNED 4u   /* the file may have huge pages, but the kernel does not align its mappings for them */
-
 /**
  * Maps `length` bytes of a file from `offset`, both multiples of `page`, for reading. A file system that refuses a
- * shared mapping gets a private one.
- *
- * @param how  MAP_FILE_...
+ * shared mapping gets a private one. With `populate` the call reads every page in, and blocks for as long as that
+ * takes.
  */
-int mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, unsigned how, struct mapping *mapping);
+int mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, struct mapping *mapping);
 
 /**
  * Says that the process has many mappings. The next small mapping lies beside others, so that they share pages of the page

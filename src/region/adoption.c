@@ -122,7 +122,7 @@ is_file_of(const struct source *source, struct adoption *adoption)
 
     if (source->status.inode == adoption->area.inode && source->status.device == adoption->area.device)
         return true;
-    if (mmgi_map_file(source->fd, 0, page, page, 0, &probe) != 0)
+    if (mmgi_map_file(source->fd, 0, page, page, false, &probe) != 0)
         return false;
     bool is_same = mmgi_map_find((uintptr_t)probe.base, NULL, adoption->scratch.text, &area) == 0 &&
                    area.inode == adoption->area.inode && area.device == adoption->area.device;

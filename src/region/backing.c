@@ -294,18 +294,6 @@ mapping_register(const struct source *source, const struct map_request *request,
     return mmgi_registry_add(&registration);
 }
 
-/* Returns MAP_FILE_... A tmpfs that is mounted with huge pages tells so by a larger block size. */
-static unsigned
-how_to_map(const struct source *source, size_t page)
-{
-    const struct file_system *file_system = &source->file_system;
-    unsigned how = source->options->flags & MMG_FLAG_POPULATE ? MAP_FILE_POPULATE : 0;
-
-    if (file_system->is_memory && source->status.block_size <= page)
-        how |= MAP_FILE_SMALL_PAGES;
-    return file_system->is_stacked ? how | MAP_FILE_UNALIGNED : how;
-}
-
 mmg_status
 mmgi_backing_map(struct source *source, const struct map_request *request, struct region **out)
 {
@@ -323,7 +311,7 @@ mmgi_backing_map(struct source *source, const struct map_request *request, struc
         return tell_no_memory(source);
     int os_code = mmgi_map_file(request->fd, options->offset - lead,
                                 ((size_t)request->length + lead + page - 1) / page * page, page,
-                                how_to_map(source, page), &mapping);
+                                (options->flags & MMG_FLAG_POPULATE) != 0, &mapping);
     if (os_code != 0) {
         mmgi_region_unreserve(&memory);
         return map_failed(source, os_code);

@@ -11,7 +11,6 @@
 
 #include "check.h"
 #include "os/map.h"
-#include "os/linux/addr_border.h"
 #include "os/linux/addr_hint.h"
 
 #define ALIGNMENT ((uint64_t)64 << 10)
@@ -125,8 +124,9 @@ a_large_mapping_starts_where_it_is_cheap_to_end(void)
     }
 }
 
+/* The first fault of an aligned mapping may map a megabyte, which is too much for a program that reads a byte. */
 static void
-mappings_between_the_small_and_the_large_have_no_such_hint(void)
+the_kernel_alone_chooses_between_the_small_and_the_large(void)
 {
     static const struct {
         size_t length;
@@ -209,96 +209,6 @@ a_mapping_gets_another_address_when_the_proposed_one_is_taken(void)
     munmap(taken, largest_small);
 }
 
-/* Returns the address that a file gets when it was mapped a few times, and closes it. */
-static uint64_t
-usual_address(const char *path, uint64_t length)
-{
-    uint64_t address = 0;
-    for (size_t attempt = 0; attempt < 10; attempt++) {
-        CHECK_STATUS(mmg_close(open_at(path, 0, length, &address), 0), MMG_OK);
-    }
-    return address;
-}
-
-static void
-a_mapping_of_a_megabyte_starts_at_the_end_of_a_page_of_the_page_table(void)
-{
-    static const uint64_t lengths[] = {300000, UINT64_C(512) << 10, UINT64_C(1) << 20, (UINT64_C(2) << 20) - 4096};
-    const char *path = check_file("file", 3 * megabyte);
-    if (!has_places() || mmgi_map_page_size() != 4096)
-        return;
-    for (size_t index = 0; index < sizeof lengths / sizeof *lengths; index++) {
-        const uint64_t address = usual_address(path, lengths[index]);
-        CHECK_U64((address + ADDR_BORDER_HEAD) % ADDR_HINT_TABLE_PAGE, 0);
-        /* Each later mapping gets the same place. */
-        CHECK_U64(usual_address(path, lengths[index]), address);
-    }
-}
-
-static void
-mappings_that_live_together_have_places_of_their_own(void)
-{
-    enum {
-        MANY = 20
-    };
-    mmg_handle handles[MANY];
-    const char *path = check_file("file", megabyte);
-    if (!has_places() || mmgi_map_page_size() != 4096)
-        return;
-    const uint64_t usual = usual_address(path, megabyte);
-    size_t there = 0;
-    for (size_t index = 0; index < MANY; index++) {
-        uint64_t address;
-        handles[index] = open_at(path, 0, megabyte, &address);
-        there += address == usual;
-    }
-    CHECK_U64(there, 1);
-    for (size_t index = MANY; index > 0; index--) {
-        CHECK_STATUS(mmg_close(handles[index - 1], 0), MMG_OK);
-    }
-    CHECK_U64(usual_address(path, megabyte), usual); /* the place is free again */
-}
-
-static void
-a_border_that_other_memory_has_taken_is_left_alone(void)
-{
-    const char *path = check_file("file", megabyte);
-    if (!has_places() || mmgi_map_page_size() != 4096)
-        return;
-    void *wanted = (void *)(uintptr_t)usual_address(path, megabyte);
-    void *taken = mmap(wanted, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    REQUIRE(taken == wanted);
-    CHECK(usual_address(path, megabyte) != (uint64_t)(uintptr_t)wanted);
-    munmap(taken, 4096);
-    CHECK_U64(usual_address(path, megabyte), (uint64_t)(uintptr_t)wanted);
-}
-
-static void
-a_border_belongs_to_one_mapping_at_a_time(void)
-{
-    const uintptr_t border = (uintptr_t)(UINT64_C(1) << 36);
-    const size_t length = 4 * megabyte; /* no other test maps so much */
-    struct addr_hint hint = {0, 0};
-    size_t wanted = 0;
-    if (!is_wide())
-        return;
-    mmgi_addr_border_set(length, 0);
-    for (size_t index = 0; index < 100; index++) {
-        const enum addr_border_answer answer = mmgi_addr_border_take(length, &hint);
-        REQUIRE(answer != ADDR_BORDER_TAKEN);
-        wanted += answer == ADDR_BORDER_WANTED;
-    }
-    CHECK(wanted >= 1 && wanted <= 3); /* for the fourth mapping, and for each 64th */
-    mmgi_addr_border_set(length, border);
-    CHECK(mmgi_addr_border_take(length, &hint) == ADDR_BORDER_TAKEN);
-    CHECK(addr_border_has(hint));
-    CHECK_U64(hint.start, border - ADDR_BORDER_HEAD);
-    CHECK(mmgi_addr_border_take(length, &hint) == ADDR_BORDER_NONE);
-    mmgi_addr_border_give(length);
-    CHECK(mmgi_addr_border_take(length, &hint) == ADDR_BORDER_TAKEN);
-    mmgi_addr_border_give(length);
-}
-
 static void *
 propose(void *argument)
 {
@@ -355,17 +265,12 @@ static const struct check_case cases[] = {
     {"bytes are aligned in memory as in the file", bytes_are_aligned_in_memory_as_in_the_file, 0},
     {"a mapping starts where it is cheap to end", a_mapping_starts_where_it_is_cheap_to_end, 0},
     {"a large mapping starts where it is cheap to end", a_large_mapping_starts_where_it_is_cheap_to_end, 0},
-    {"mappings between the small and the large have no such hint",
-     mappings_between_the_small_and_the_large_have_no_such_hint, 0},
+    {"the kernel alone chooses between the small and the large",
+     the_kernel_alone_chooses_between_the_small_and_the_large, 0},
     {"mappings beside each other are aligned, too", mappings_beside_each_other_are_aligned_too, 0},
     {"mappings do not wander off", mappings_do_not_wander_off, 0},
     {"a mapping gets another address when the proposed one is taken",
      a_mapping_gets_another_address_when_the_proposed_one_is_taken, 0},
-    {"a mapping of a megabyte starts at the end of a page of the page table",
-     a_mapping_of_a_megabyte_starts_at_the_end_of_a_page_of_the_page_table, 0},
-    {"mappings that live together have places of their own", mappings_that_live_together_have_places_of_their_own, 0},
-    {"a border that other memory has taken is left alone", a_border_that_other_memory_has_taken_is_left_alone, 0},
-    {"a border belongs to one mapping at a time", a_border_belongs_to_one_mapping_at_a_time, 0},
     {"threads get different addresses proposed", threads_get_different_addresses_proposed, CHECK_THREADS},
     {"without room below, no address is proposed", without_room_below_no_address_is_proposed, 0},
 };

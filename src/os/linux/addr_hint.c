@@ -7,10 +7,11 @@
  * file proposes aligned addresses for mappings of at most 256 KiB. Mappings from 2 MiB on are aligned for huge pages, as
  * the kernel does itself (thp_get_unmapped_area).
  *
- * The lengths between go to other places (addr_border.c). Linux 6.18 maps a whole piece of the page cache on the first fault,
- * if the piece lies within one page of the page table, and that page is new. For a piece of 1 MiB that takes twice as long as
- * to map 64 KiB, and half as long as 16 faults. A program that reads one byte would lose by an aligned address, and a program
- * that reads all bytes would win. A piece of 256 KiB is mapped at the price of 64 KiB.
+ * The kernel alone chooses for the lengths between. Linux 6.18 maps a whole piece of the page cache on the first fault,
+ * if the piece lies within one page of the page table. For a piece of 1 MiB that takes twice as long as to map 64 KiB,
+ * and half as long as 16 faults. A program that reads one byte would lose by an aligned address, and a program that
+ * reads all bytes would win. Nobody knows which one it is, so it gets what any other mapping gets. A piece of 256 KiB
+ * is mapped at the price of 64 KiB.
  *
  * When a mapping ends, and it was alone in its page of the page table, the kernel frees that page, too. The kernel then
  * has to flush the translations from the start of what the page covers up to the last page that was touched. Up to 33

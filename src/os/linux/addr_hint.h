@@ -17,7 +17,7 @@
 
 /** A mapping of one small page has nothing to align. It is better off in a page of the page table that is there already. */
 #define ADDR_HINT_FROM 4097u
-/** From here up to ADDR_HINT_TABLE_PAGE mappings go to a border (addr_border.h). */
+/** From here up to ADDR_HINT_TABLE_PAGE the kernel alone chooses; addr_hint.c says why. */
 #define ADDR_HINT_SMALL_UP_TO ((size_t)256 << 10)
 /** A longer mapping is rare, and address space has an end. */
 #define ADDR_HINT_UP_TO ((uint64_t)64 << 30)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The calls of the library that make, change or remove a mapping are in this file and in map_file.c. A SAFETY comment above
- * each call says why the call is sound. A test counts these comments.
+ * All calls of the library that make, change or remove a mapping are in this file. A SAFETY comment above each call says why
+ * the call is sound. A test counts these comments.
  */
 #include "os/map.h"
 
@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "mmapguard.h"
+#include "os/linux/addr_hint.h"
 #include "os/linux/map_directly.h"
 #include "os/map_query.h"
 
@@ -92,6 +93,72 @@ mmgi_map_is_refusal(int os_code)
     /* FUSE with direct_io, GPFS, virtiofs and 9p return these for MAP_SHARED. File systems that cannot map at all return them
        for MAP_PRIVATE, too. */
     return os_code == ENODEV || os_code == EINVAL || os_code == EOPNOTSUPP || os_code == EACCES;
+}
+
+/* Finds a hint for a mapping. If nothing is known, a probe finds out where there is room for it and its alignment. */
+static struct addr_hint
+hint_find(size_t length, uint64_t offset)
+{
+    struct addr_hint hint = mmgi_addr_hint_propose(length, offset);
+
+    if (hint.start != 0 || !mmgi_addr_hint_should_probe(length))
+        return hint;
+    const size_t room = mmgi_addr_hint_probe_size(length), apart = room + ADDR_HINT_APART;
+    /* SAFETY: only this thread knows these pages, and nothing is stored in them. Only their address is used. */
+    void *start = mmap(NULL, apart, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (start == MAP_FAILED)
+        return hint;
+    /* SAFETY: these are the pages of the call above, to which nothing refers. */
+    munmap(start, apart);
+    mmgi_addr_hint_learn(length, (uintptr_t)start, room);
+    return mmgi_addr_hint_propose(length, offset);
+}
+
+int
+mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, struct mapping *mapping)
+{
+    const bool has_hint = addr_hint_applies(length);
+    struct addr_hint hint = has_hint ? hint_find(length, offset) : (struct addr_hint){0, 0};
+    int os_code = 0;
+
+    for (int i = 0; i < 2; i++) {
+        /*
+         * SAFETY: without MAP_FIXED the address is only a hint, so the call cannot replace an existing mapping. The
+         * pages are read-only, so no pointer into them can write. The caller owns the descriptor as long as the mapping
+         * lives. When the file shrinks below the mapping, guard/contain.c contains the fault.
+         */
+        void *base = mmap((void *)hint.start, length, PROT_READ,
+                          (i == 0 ? MAP_SHARED : MAP_PRIVATE) | (populate ? MAP_POPULATE : 0), fd, (off_t)offset);
+        if (base != MAP_FAILED) {
+            if (hint.start != (uintptr_t)base && has_hint)
+                mmgi_addr_hint_correct(length, &hint, (uintptr_t)base);
+            *mapping = (struct mapping){
+                .base = base, .length = length, .page = page, .hint = hint, .is_private = i == 1};
+            return 0;
+        }
+        os_code = errno;
+        if (!mmgi_map_is_refusal(os_code))
+            break;
+    }
+    mmgi_addr_hint_return(length, hint);
+    return os_code;
+}
+
+void
+mmgi_map_release(const struct mapping *mapping)
+{
+    /*
+     * SAFETY: mmgi_map_file() made this mapping, and it is released only once. The region that owns it is destroyed
+     * when its handle is closed and no pin is left, so no span points into the mapping.
+     */
+    munmap(mapping->base, mapping->length);
+    mmgi_addr_hint_return(mapping->length, mapping->hint);
+}
+
+void
+mmgi_map_pack_closely(void)
+{
+    mmgi_addr_hint_forget();
 }
 
 /* Returns the protection of mmap(2) for an access. Pages are never made executable. */

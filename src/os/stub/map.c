@@ -17,11 +17,11 @@ mmgi_map_page_size(void)
 }
 
 int
-mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, unsigned how, struct mapping *mapping)
+mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, struct mapping *mapping)
 {
     (void)fd;
     (void)offset;
-    (void)how;
+    (void)populate;
     *mapping = (struct mapping){.base = NULL, .length = length, .page = page};
     return ENOTSUP;
 }
