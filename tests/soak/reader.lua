@@ -5,7 +5,9 @@
 local mg = require(arg[1])
 
 local FILES = 5000
-local EXPECTED = { "was cut short", "was written to", "No such file", "is locked elsewhere", "stable", "shrank", "shrinking" }
+local EXPECTED = {
+  "was cut short", "was truncated", "was written to", "No such file", "is locked elsewhere", "stable", "shrank", "shrinking",
+}
 local folders = {}
 for i = 2, #arg do folders[i - 1] = arg[i] end
 local counts = { operations = 0, told = 0 }

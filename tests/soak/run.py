@@ -263,6 +263,7 @@ def main() -> int:
         "--lua", nargs=3, action="append", default=[], metavar=("INTERPRETER", "MODULE", "FOLDER")
     )
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that the file systems are unmounted
     with mounts.folder() as place, file_systems() as made:
         folders = []
         for base in made:
