@@ -306,10 +306,15 @@ def reads_itself() -> bool:
     return bool(libc.process_vm_readv(os.getpid(), here, one, there, one, none) == 1)
 
 
+needs_question = pytest.mark.skipif(
+    "not reads_itself()",
+    reason="below a fault handler the guard finds the mapping by process_vm_readv(2), which is not to be had here",
+)
+
+
+@needs_question
 def test_a_fault_handler_on_top_prints_its_traceback(tmp_path: Path) -> None:
     """It raises the signal anew, without the address; the guard finds the mapping all the same."""
-    if not reads_itself():
-        pytest.skip("process_vm_readv(2), by which the guard finds the mapping, is not to be had here")
     path = files.sample(tmp_path / "plain", SIZE).path
     program(FAULT_HANDLER, path, "plain").died_of(signal.SIGBUS)
     path = files.sample(tmp_path / "guarded", SIZE).path
@@ -495,6 +500,7 @@ def test_the_plugin_fails_the_test_that_loses_bytes(tmp_path: Path) -> None:
     assert "outside of the tests" not in done.stdout
 
 
+@needs_question  # pytest's own fault handler is on top while the files are imported
 def test_the_plugin_tells_of_losses_in_fixtures_and_outside_of_tests(tmp_path: Path) -> None:
     (tmp_path / "test_more.py").write_text(FIXTURES)
     done = run_with_plugin(tmp_path, "-k", "set_up or torn_down or may_lose")
