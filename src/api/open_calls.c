@@ -16,6 +16,9 @@
 #include "stable/stable.h"
 #include "region/region.h"
 
+/* A call that opens gives up when the file has turned out to have another size this often. */
+#define MAX_DECISIONS 8
+
 mmg_status
 mmg_options_init(mmg_options *options, uint32_t struct_size)
 {
@@ -78,9 +81,10 @@ region_make_as(struct source *source, const struct decision *decision, struct re
     }
 }
 
-/* Makes a region from a source. The region room decides whether the region is a copy or a mapping. */
-static mmg_status
-region_make(struct source *source, struct region **region)
+/* Makes a region from a source. The region room decides whether the region is a copy or a mapping. If the file turns out to
+   have another size, the function makes no region and returns MMG_OK. */
+static inline mmg_status
+region_try(struct source *source, struct region **region)
 {
     struct decision decision;
     mmg_status status = mmgi_decide_holding(source, &decision);
@@ -91,12 +95,22 @@ region_make(struct source *source, struct region **region)
         if (status == MMG_OK)
             status = mmgi_decide_holding(source, &decision);
     }
-    if (status == MMG_OK)
-        status = region_make_as(source, &decision, region);
-    if (status != MMG_OK || *region != NULL)
-        return status;
-    status = mmgi_decide_holding(source, &decision); /* the file was small, and has grown */
     return status == MMG_OK ? region_make_as(source, &decision, region) : status;
+}
+
+static mmg_status
+region_make(struct source *source, struct region **region)
+{
+    mmg_status status;
+    int tries = 0;
+
+    do
+        status = region_try(source, region);
+    while (status == MMG_OK && *region == NULL && ++tries < MAX_DECISIONS);
+    if (tries == MAX_DECISIONS)
+        return mmgi_error_tell(source->report, MMG_E_TRUNCATED, "open", 0, source->size,
+                               "kept changing its size while it was opened");
+    return status;
 }
 
 /* Ends a call that opens with what became of its region. */

@@ -70,10 +70,30 @@ stream_failed(const struct source *source, int os_code)
     }
 }
 
+/*
+ * Finds out whether a file of size 0 that had bytes is a virtual file, whose size is always 0. Stores false in
+ * `*is_virtual` when it has a size now. Another process has then filled it. In `*is_mixed` the function stores whether the
+ * file was written to meanwhile.
+ */
+static mmg_status
+virtual_compare(struct source *source, bool *is_virtual, bool *is_mixed)
+{
+    const struct file_status before = source->status;
+    mmg_status status = mmgi_source_refresh(source);
+
+    *is_virtual = source->size == 0;
+    *is_mixed = !mmgi_same_content(&before, &source->status);
+    if (status == MMG_OK && *is_virtual && *is_mixed && source->options->guarantee == MMG_GUARANTEE_STABLE)
+        return mmgi_error_tell(source->report, MMG_E_UNSTABLE, "read", 0, 0, "changed while it was read");
+    return status;
+}
+
 mmg_status
 mmgi_backing_stream(struct source *source, uint32_t reason, struct region **out)
 {
     const mmg_options *options = source->options;
+    bool is_virtual = true, is_mixed = false;
+    mmg_status status = MMG_OK;
     bool is_file = reason == MMG_REASON_VIRTUAL;
     struct region_memory memory;
     struct stream stream = {
@@ -92,6 +112,12 @@ mmgi_backing_stream(struct source *source, uint32_t reason, struct region **out)
 
     if (os_code != 0)
         return stream_failed(source, os_code);
+    if (is_file && stream.size > 0 && !source->file_system.is_kernel)
+        status = virtual_compare(source, &is_virtual, &is_mixed);
+    if (status != MMG_OK || !is_virtual) {
+        free(stream.data);
+        return status;
+    }
     if (!mmgi_region_reserve(source, 0, &memory)) {
         free(stream.data);
         return tell_no_memory(source);
@@ -107,6 +133,7 @@ mmgi_backing_stream(struct source *source, uint32_t reason, struct region **out)
         .stream = stream.data,
         .content = -1,
         .keeps_source = keeps_lock,
+        .is_mixed = is_mixed,
         .reason = is_file && stream.size == 0 ? MMG_REASON_EMPTY : reason,
         .promise = mmgi_promise_stable(MMG_MEANS_PRIVATE_COPY),
     });

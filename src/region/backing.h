@@ -13,7 +13,10 @@
  */
 mmg_status mmgi_backing_window(const struct source *source, uint64_t *length);
 
-/** Reads a stream to its end; with MMG_REASON_VIRTUAL, a file whose reported size is not its real size. */
+/**
+ * Reads a stream to its end; with MMG_REASON_VIRTUAL, a file whose reported size is not its real size. If such a file turns
+ * out to have a size, the call makes no region and returns MMG_OK, as mmgi_backing_copy() does.
+ */
 mmg_status mmgi_backing_stream(struct source *source, uint32_t reason, struct region **region);
 
 /**

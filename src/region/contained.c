@@ -101,7 +101,7 @@ mmgi_hold_stream(struct source *source, uint32_t reason, struct region **out)
     if (map_or_nothing && reason == MMG_REASON_STREAM)
         return mmgi_error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", 0, 0, "a stream cannot be mapped");
     mmg_status status = mmgi_backing_stream(source, reason, out);
-    if (status != MMG_OK || !map_or_nothing || (*out)->size == 0)
+    if (status != MMG_OK || *out == NULL || !map_or_nothing || (*out)->size == 0)
         return status;
     mmgi_region_discard(*out);
     return tell_not_mappable(source);

@@ -23,7 +23,8 @@ struct decision {
 /** Decides how a source is held: by its kind, its size and the options. Returns an error when the options forbid it. */
 mmg_status mmgi_decide_holding(const struct source *source, struct decision *decision);
 
-/** Reads a source that can only be read. Returns an error when the options demand a mapping. */
+/** Reads a source that can only be read. Returns an error when the options demand a mapping. May make no region, as
+ *  mmgi_backing_stream() says. */
 mmg_status mmgi_hold_stream(struct source *source, uint32_t reason, struct region **region);
 
 /** Maps a window under the fault guard. Copies the window where it cannot be mapped and the options allow a copy. */

@@ -316,6 +316,8 @@ static const struct check_case cases[] = {
      CHECK_ONCE},
     {"a copy of a file that is written meanwhile is known", a_copy_of_a_file_that_is_written_meanwhile_is_known,
      CHECK_ONCE},
+    {"a file that is filled while it is opened is no virtual one",
+     a_file_that_is_filled_while_it_is_opened_is_no_virtual_one, CHECK_ONCE},
 };
 
 int

@@ -117,6 +117,7 @@ void a_mapped_file_may_change_its_size_while_it_is_opened(void);
 void a_copied_file_may_change_its_size_while_it_is_opened(void);
 void a_small_file_may_change_its_size_while_it_is_opened(void);
 void a_copy_of_a_file_that_is_written_meanwhile_is_known(void);
+void a_file_that_is_filled_while_it_is_opened_is_no_virtual_one(void);
 
 /* ------------------------------------------------------------------------------------------ inject.c: the driver -- */
 

@@ -212,3 +212,27 @@ a_copy_of_a_file_that_is_written_meanwhile_is_known(void)
     }
     CHECK(reached > 0);
 }
+
+void
+a_file_that_is_filled_while_it_is_opened_is_no_virtual_one(void)
+{
+    static const enum shim_function reads[] = {SHIM_pread, SHIM_pread64, SHIM___pread64_chk};
+    static const uint32_t guarantees[] = {MMG_GUARANTEE_CONTAINED, MMG_GUARANTEE_STABLE};
+    unsigned reached = 0;
+
+    shim_set_hook(write_version);
+    for (size_t i = 0; i < 2 * sizeof reads / sizeof *reads; i++) {
+        mmg_handle handle;
+        path = check_file("filled", 0);
+        CHECK_STATUS(open_while_written(reads[i / 2], false, guarantees[i % 2], &handle), MMG_OK);
+        if (shim_has_fired()) {
+            mmg_info info = check_info(handle);
+            reached++;
+            CHECK(info.size == SMALL && info.file_size == SMALL && info.backing_reason != MMG_REASON_VIRTUAL);
+            CHECK(is_newest(handle));
+            CHECK_STATUS(mmg_verify(handle), MMG_OK);
+        }
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    }
+    CHECK(reached > 0);
+}

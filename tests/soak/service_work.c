@@ -100,25 +100,8 @@ region_sum(struct worker *worker, const struct held *held, uint64_t *sum)
     *sum = span_sum(&span, held->file, &zeros);
     status = mmg_unpin(&span);
     /* A file that was cut and then grew has zeros that are bytes of the file. It has changed. */
-    if (status == MMG_OK && zeros != 0 && mmg_verify(held->region) == MMG_OK) {
-        mmg_info info = MMG_INFO_INIT;
-        mmg_info_get(held->region, &info);
-        fprintf(stderr,
-                "backing %u reason %u guarantee %u means %u short %u size %lu file size %lu faults %lu mtime %ld.%09u "
-                "lock %u again %s zeros %lu\n",
-                info.backing, info.backing_reason, info.guarantee, info.means, info.shortfall, info.size,
-                info.file_size, info.faults, info.mtime_seconds, info.mtime_nanoseconds, info.lock,
-                mmg_status_name(mmg_verify(held->region)), zeros);
-        char p[500];
-        snprintf(p, 500, "stat %s/%u >&2; date +%%s.%%N >&2",
-                 worker->service->folders[held->file % worker->service->folder_count], held->file);
-        system(p);
-        mmg_pin(held->region, 0, MMG_TO_END, &span);
-        for (uint64_t i = 0; i < span.size; i++)
-            if (i == 0 || span.data[i] != span.data[i - 1])
-                fprintf(stderr, "%lu: %x\n", i, span.data[i]);
+    if (status == MMG_OK && zeros != 0 && mmg_verify(held->region) == MMG_OK)
         service_fail("file %u has %llu zeros, and nothing is reported", held->file, (unsigned long long)zeros);
-    }
     if (status == MMG_OK && random_next(&worker->random) % 16 == 0) {
         status = mmg_find(held->region, 0, MMG_TO_END, "needle", 6, &from);
         if (status == MMG_OK && from != MMG_NOT_FOUND)
