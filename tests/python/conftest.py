@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.rootpath == HERE:
         os.environ["MMAPGUARD_LIBRARY"] = str(_installed() / "libmmapguard.so.1")
         sys.path.insert(0, str(HERE.parent))
+    # A shell starts a command in the background with this signal ignored, and the programs of the tests would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
