@@ -263,7 +263,8 @@ def main() -> int:
         "--lua", nargs=3, action="append", default=[], metavar=("INTERPRETER", "MODULE", "FOLDER")
     )
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that the file systems are unmounted
+    # So that the file systems are unmounted.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     with mounts.folder() as place, file_systems() as made:
         folders = []
         for base in made:
