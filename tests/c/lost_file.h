@@ -41,4 +41,15 @@ open_mapped(void)
     return check_open(file, &options);
 }
 
+/** Makes the file, and opens it from its third page on as a mapping. */
+static inline mmg_handle
+open_third_page(void)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+
+    make_file();
+    options.offset = 2 * page;
+    return check_open(file, &options);
+}
+
 #endif

@@ -26,16 +26,6 @@ check_explained(mmg_handle handle, mmg_status status, uint64_t place, const char
     CHECK(status == MMG_OK || strstr(error.message, file) != NULL);
 }
 
-/** Opens the file from its third page on. */
-static mmg_handle
-open_third_page(void)
-{
-    mmg_options options = check_backing(MMG_BACKING_MAP);
-    make_file();
-    options.offset = 2 * page;
-    return check_open(file, &options);
-}
-
 static void
 nothing_is_said_of_bytes_that_hold(void)
 {

@@ -23,15 +23,6 @@ check_read(mmg_handle handle, uint64_t offset, uint64_t size, mmg_status status,
     CHECK(size == sizeof buffer || buffer[size] == 0xEE);
 }
 
-static mmg_handle
-open_third_page(void)
-{
-    mmg_options options = check_backing(MMG_BACKING_MAP);
-    make_file();
-    options.offset = 2 * page;
-    return check_open(file, &options);
-}
-
 /** Each page of the region, and ranges across pages, before and after a cut in the middle of a page. */
 static void
 a_cut_file_is_read_up_to_the_cut(void)
