@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Opens a path or takes a descriptor, and finds out what kind of file it is. The code takes the lock (source_lock.c) before
- * it asks for the size, so that a cooperating writer cannot change the size afterwards.
+ * Opens a path or takes a descriptor, and finds out what kind of file it is. After it has taken the lock (source_lock.c), the
+ * code asks for the size, so that a cooperating writer cannot change the size afterwards. A small file keeps the size from
+ * before the lock, since the copy finds out whether that size still holds (backing.c).
  */
 #include "region/source.h"
 
