@@ -77,11 +77,10 @@ mmgi_decide_holding(const struct source *source, struct decision *decision)
     return MMG_OK;
 }
 
-/* Reports why a file of size 0 cannot be mapped. */
+/* Reports why a file of size 0 cannot be mapped. `before` is its time from before it was read. */
 static mmg_status
-tell_not_mappable(struct source *source)
+tell_not_mappable(struct source *source, struct file_time before)
 {
-    const struct file_time before = source->status.changed;
     mmg_status status = mmgi_source_refresh(source);
 
     if (status != MMG_OK)
@@ -97,6 +96,7 @@ mmg_status
 mmgi_hold_stream(struct source *source, uint32_t reason, struct region **out)
 {
     bool map_or_nothing = source->options->backing == MMG_BACKING_MAP;
+    const struct file_time before = source->status.changed;
 
     if (map_or_nothing && reason == MMG_REASON_STREAM)
         return mmgi_error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", 0, 0, "a stream cannot be mapped");
@@ -104,7 +104,7 @@ mmgi_hold_stream(struct source *source, uint32_t reason, struct region **out)
     if (status != MMG_OK || *out == NULL || !map_or_nothing || (*out)->size == 0)
         return status;
     mmgi_region_discard(*out);
-    return tell_not_mappable(source);
+    return tell_not_mappable(source, before);
 }
 
 /* Copies a window that cannot be mapped, if the options allow a copy. Returns `otherwise` if they do not. */
