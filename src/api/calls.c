@@ -132,8 +132,12 @@ mmg_pin(mmg_handle handle, uint64_t offset, uint64_t length, mmg_span *span)
     struct pinned_region pin = region_pinned(pin_acquire_fast(handle));
     if (pin.region == NULL)
         return pin_slow(handle, pin.token, offset, length, span);
-    if (offset > pin.region->size || length > pin.region->size - offset || registry_may_have_losses())
-        return span_make(pin, offset, length, span);
+    if (offset > pin.region->size || length > pin.region->size - offset || registry_may_have_losses()) {
+        /* MMG_TO_END is larger than every region, so the test above is also true for a pin up to the end. */
+        if (length != MMG_TO_END || offset > pin.region->size || registry_may_have_losses())
+            return span_make(pin, offset, length, span);
+        length = pin.region->size - offset;
+    }
     *span = (mmg_span){.data = pin.region->data + offset, .size = length, .pin = pin.token};
     return MMG_OK;
 }
