@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The options for opening, and the calls that open.
 
-use std::ffi::CString;
 use std::mem::MaybeUninit;
 #[cfg(unix)]
 use std::os::unix::io::{AsFd, AsRawFd, BorrowedFd};
@@ -11,7 +10,7 @@ use std::time::Duration;
 use mmapguard_sys as sys;
 
 use crate::handle::Handle;
-use crate::name::{path_bytes, quoted, Name};
+use crate::name::{path_bytes, quoted, terminated, Name};
 use crate::{Adopted, Advice, Backing, Contained, Error, Guarantee, Lock, Pinned, Region, Result, Status};
 
 /// A builder for the options of opening. Each option has a default; [`Region::open`] opens with all defaults.
@@ -46,6 +45,7 @@ impl Default for Options {
 }
 
 /// Converts a cap for the library, for which 0 means the default.
+#[inline]
 fn cap(bytes: Option<u64>) -> u64 {
     bytes.map_or(sys::MMG_NO_LIMIT, |bytes| bytes.max(1))
 }
@@ -67,18 +67,21 @@ impl Options {
     }
 
     /// Choose what holds the bytes. Default: [`Backing::AUTO`].
+    #[inline]
     pub fn backing(&mut self, backing: Backing) -> &mut Options {
         self.raw.backing = backing.0;
         self
     }
 
     /// Choose the advisory lock to take first. Default: [`Lock::AUTO`].
+    #[inline]
     pub fn lock(&mut self, lock: Lock) -> &mut Options {
         self.raw.lock = lock.0;
         self
     }
 
     /// Choose how long to wait for the lock; `None` means without a limit. Default: do not wait.
+    #[inline]
     pub fn lock_wait(&mut self, wait: Option<Duration>) -> &mut Options {
         self.raw.lock_wait_ms = wait.map_or(sys::MMG_WAIT_FOREVER, milliseconds);
         self
@@ -87,12 +90,14 @@ impl Options {
     /// Fail when the lock cannot be taken, and do not return an unlocked region: a copy keeps its lock, too, and
     /// a descriptor. With [`Lock::AUTO`], lock on every file system. No lock holds what the kernel makes up, so a
     /// file of `/proc` or `/sys` that cannot be mapped is refused and not read. Default: no.
+    #[inline]
     pub fn require_lock(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_REQUIRE_LOCK, yes)
     }
 
     /// Tell how the region will be read. The values up to [`Advice::HUGEPAGE`] are allowed. Default:
     /// [`Advice::NORMAL`].
+    #[inline]
     pub fn access(&mut self, advice: Advice) -> &mut Options {
         self.raw.access = advice.0;
         self
@@ -100,35 +105,41 @@ impl Options {
 
     /// Fail with [`Status::EMPTY`] when the file is empty. Default: no, an empty file becomes an empty
     /// region.
+    #[inline]
     pub fn reject_empty(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_REJECT_EMPTY, yes)
     }
 
     /// Follow a symbolic link as the last component of the path. Default: yes.
+    #[inline]
     pub fn follow(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_NOFOLLOW, !yes)
     }
 
     /// Refuse everything that is not a regular file with [`Status::NOT_MAPPABLE`], so that the call never
     /// reads a FIFO or a device or waits for it. Default: no.
+    #[inline]
     pub fn regular_only(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_REGULAR_ONLY, yes)
     }
 
     /// Refuse a file that any process has open for writing at this moment with [`Status::WOULD_BLOCK`]. Where
     /// the kernel cannot tell, refuse it with [`Status::UNSUPPORTED`]. Default: no.
+    #[inline]
     pub fn no_writers(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_NO_WRITERS, yes)
     }
 
     /// Refuse a mapping with [`Status::GUARD`] when the fault guard cannot watch it. Default: no;
     /// [`Region::info`] shows whether the guard watches it.
+    #[inline]
     pub fn require_guard(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_REQUIRE_GUARD, yes)
     }
 
     /// Limit the time until a stream ends. When the stream takes longer, opening fails with
     /// [`Status::WOULD_BLOCK`]. `None`, which is the default, means without a limit.
+    #[inline]
     pub fn stream_wait(&mut self, wait: Option<Duration>) -> &mut Options {
         self.raw.stream_wait_ms = wait.map_or(0, |wait| milliseconds(wait).max(1));
         self
@@ -136,23 +147,27 @@ impl Options {
 
     /// Install the SIGBUS handler when this region is the first that needs it. Default: yes. The calls of
     /// this crate that read raise no signal, with the handler or without it.
+    #[inline]
     pub fn fault_guard(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_NO_FAULT_GUARD, !yes)
     }
 
     /// Read the whole mapping into memory at open. Default: no.
+    #[inline]
     pub fn populate(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_POPULATE, yes)
     }
 
     /// When opening a FIFO, wait for a writer. Default: no, a FIFO without a writer is
     /// [`Status::WOULD_BLOCK`].
+    #[inline]
     pub fn fifo_wait(&mut self, yes: bool) -> &mut Options {
         self.flag(sys::MMG_FLAG_FIFO_WAIT, yes)
     }
 
     /// Open only `length` bytes at `offset` of the file. A length of 0 means up to the end of the file. Any
     /// offset is allowed.
+    #[inline]
     pub fn window(&mut self, offset: u64, length: u64) -> &mut Options {
         self.raw.offset = offset;
         self.raw.length = length;
@@ -161,6 +176,7 @@ impl Options {
 
     /// Copy windows of up to so many bytes, and map larger ones. Default: 64 KiB. When copies above 4 KiB
     /// take more than 256 KiB already, the default is 4 KiB, except for stable regions.
+    #[inline]
     pub fn copy_threshold(&mut self, bytes: u64) -> &mut Options {
         self.raw.copy_threshold = bytes;
         self
@@ -168,6 +184,7 @@ impl Options {
 
     /// Limit the bytes that are read into memory; `None` means without a limit. Default: 1 GiB. A limit of 0
     /// counts as 1 byte.
+    #[inline]
     pub fn max_bytes(&mut self, bytes: Option<u64>) -> &mut Options {
         self.raw.max_bytes = cap(bytes);
         self
@@ -175,6 +192,7 @@ impl Options {
 
     /// Limit the copy that [`Stable`](crate::Stable) and [`Leased`](crate::Leased) may need; `None` means
     /// without a limit. Default: 1 GiB. A limit of 0 counts as 1 byte.
+    #[inline]
     pub fn max_snapshot_bytes(&mut self, bytes: Option<u64>) -> &mut Options {
         self.raw.max_snapshot_bytes = cap(bytes);
         self
@@ -182,6 +200,7 @@ impl Options {
 
     /// Take no lease for [`Leased`](crate::Leased) while the process holds so many leases. Default: 10 000,
     /// which 0 means, too.
+    #[inline]
     pub fn max_leases(&mut self, count: u32) -> &mut Options {
         self.raw.max_leases = count;
         self
@@ -189,6 +208,7 @@ impl Options {
 
     /// Limit the time that a writer waits while the bytes of a lease are secured. Bytes that are not secured
     /// by then may change. Default: as long as the kernel allows (`/proc/sys/fs/lease-break-time`).
+    #[inline]
     pub fn max_lease_wait(&mut self, wait: Duration) -> &mut Options {
         self.raw.max_lease_wait_ms = milliseconds(wait).max(1);
         self
@@ -212,6 +232,7 @@ impl Options {
         self
     }
 
+    #[inline]
     fn flag(&mut self, bit: u64, yes: bool) -> &mut Options {
         if yes {
             self.raw.flags |= bit;
@@ -311,10 +332,7 @@ impl Options {
     }
 
     fn by_path<G: Guarantee>(&self, path: &Path, call: ByPath) -> Result<Handle> {
-        let path = CString::new(path_bytes(path)).map_err(|error| {
-            let path = quoted(&error.into_vec());
-            Error::refused(Status::ARGUMENT, &path, "open", "the path contains a NUL")
-        })?;
+        let Some(path) = terminated(path_bytes(path)) else { return Err(contains_nul(path)) };
         match &self.name {
             // The path is also the name, so that opening allocates only once.
             None => self.open_as::<G>(Name::Path(path), |name, options, handle, error| {
@@ -355,6 +373,11 @@ impl Options {
             opened(options, name, &call)
         })
     }
+}
+
+#[cold]
+fn contains_nul(path: &Path) -> Error {
+    Error::refused(Status::ARGUMENT, &quoted(path_bytes(path)), "open", "the path contains a NUL")
 }
 
 type Arg<'a> = &'a sys::mmg_options;
