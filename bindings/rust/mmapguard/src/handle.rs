@@ -12,7 +12,7 @@ use mmapguard_sys as sys;
 
 use crate::error::is_loss;
 use crate::name::Name;
-use crate::{Advice, Backing, Changed, Error, Info, Means, Promise, Result};
+use crate::{Advice, Backing, Changed, Error, Info, Means, Promise, Result, Shortfall, Status};
 
 /// The facts that decide whether a region has the guarantee that was asked for.
 pub(crate) struct Summary {
@@ -73,9 +73,8 @@ impl Handle {
     /// knows, sometimes only after another look at the file. Otherwise the offset is where the call began.
     #[cold]
     pub(crate) fn failure(&self, status: sys::mmg_status, operation: &str, from: u64) -> Error {
-        let error = Error::plain(status, &self.called(), operation);
         if !is_loss(status) {
-            return error;
+            return Error::plain(status, &self.called(), operation);
         }
         let known = || self.info().ok().and_then(|info| info.fault_offset());
         let offset = known().or_else(|| {
@@ -83,6 +82,15 @@ impl Handle {
             unsafe { sys::mmg_check(self.number) };
             known()
         });
+        let error = match self.info() {
+            // The sentence of this status is about opening. A region that was stable has a reason why it no
+            // longer is.
+            Ok(info) if status == sys::MMG_E_UNSTABLE && info.shortfall() != Shortfall::NONE => {
+                let why = format!("no longer stable: {}", info.shortfall());
+                Error::refused(Status::UNSTABLE, &self.called(), operation, &why)
+            }
+            _ => Error::plain(status, &self.called(), operation),
+        };
         error.at(offset.unwrap_or(from))
     }
 
