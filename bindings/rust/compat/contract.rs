@@ -353,6 +353,48 @@ fn one_line_of_the_manifest_is_what_a_project_changes() {
     assert!(changed[0].1.starts_with("mmap-guard = { package = \"mmapguard-compat\", version = \"1\""));
 }
 
+// ----------------------------------------------------------------------------------------------------- no room ---
+
+/// Lets this process have no more of a resource.
+fn limit(what: libc::__rlimit_resource_t, most: u64) {
+    let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `now` is live.
+    assert_eq!(unsafe { libc::getrlimit(what, &mut now) }, 0);
+    now.rlim_cur = most.min(now.rlim_max);
+    // SAFETY: `now` is live.
+    assert_eq!(unsafe { libc::setrlimit(what, &now) }, 0);
+}
+
+#[test]
+fn without_memory_or_descriptors_the_error_is_that_of_the_system() {
+    let folder = Folder::new();
+    let path = folder.file("file", &sample(70_000));
+    File::options().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
+    for name in ["part_without_memory", "part_without_descriptors"] {
+        assert!(part(name, &path).status().unwrap().success(), "{name}");
+    }
+}
+
+#[test]
+#[ignore = "part of without_memory_or_descriptors_the_error_is_that_of_the_system, run by it in a child"]
+fn part_without_memory() {
+    limit(libc::RLIMIT_AS, 1 << 30);
+    let error = failure(given());
+    assert_eq!((error.raw_os_error(), error.kind()), (Some(libc::ENOMEM), ErrorKind::OutOfMemory), "{error}");
+    limit(libc::RLIMIT_AS, u64::MAX);
+    assert_eq!(map_file(given()).unwrap()[..70_000], sample(70_000));
+}
+
+#[test]
+#[ignore = "part of without_memory_or_descriptors_the_error_is_that_of_the_system, run by it in a child"]
+fn part_without_descriptors() {
+    limit(libc::RLIMIT_NOFILE, 32);
+    let mut held: Vec<_> = std::iter::from_fn(|| File::open(given()).ok()).collect();
+    assert_eq!(failure(given()).raw_os_error(), Some(libc::EMFILE));
+    drop(held.pop());
+    assert_eq!(map_file(given()).unwrap()[..70_000], sample(70_000));
+}
+
 // ------------------------------------------------------------------------------------------------ standard input ---
 
 fn part(name: &str, given: &Path) -> Command {
