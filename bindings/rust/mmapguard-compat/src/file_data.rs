@@ -19,6 +19,15 @@ use mmapguard::{Contained, Pinned};
 /// data.check()?; // all bytes that were read so far are true
 /// # Ok::<(), std::io::Error>(())
 /// ```
+///
+/// A slice cannot outlive it:
+///
+/// ```compile_fail,E0505
+/// let data = mmapguard_compat::map_file("Cargo.toml").unwrap();
+/// let text: &str = std::str::from_utf8(&data).unwrap();
+/// drop(data);
+/// assert!(text.starts_with('#'));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FileData {

@@ -25,6 +25,17 @@ use crate::{live, loss, Advice, MapIfSafeError, MmapAsRawDesc, MmapOptions, Unch
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A slice cannot outlive it:
+///
+/// ```compile_fail,E0505
+/// let file = std::fs::File::open("Cargo.toml").unwrap();
+/// // SAFETY: nobody writes to this file meanwhile.
+/// let map = unsafe { mmapguard_memmap2::Mmap::map(&file).unwrap() };
+/// let text: &str = std::str::from_utf8(&map).unwrap();
+/// drop(map);
+/// assert!(text.starts_with('#'));
+/// ```
 pub struct Mmap {
     start: *const u8,
     length: usize,

@@ -5,6 +5,8 @@
 #![deny(clippy::undocumented_unsafe_blocks)]
 
 mod adopted;
+#[cfg(doctest)]
+mod borrows;
 mod error;
 mod foreign;
 mod guarantee;

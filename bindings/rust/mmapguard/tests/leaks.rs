@@ -32,6 +32,8 @@ fn nothing_is_left_behind() {
         Region::<Contained>::open(&small).unwrap().try_into_stable().unwrap();
         Region::<Contained>::open(&path).unwrap().try_into_stable().unwrap_err();
         Region::<Stable>::open(folder.path("none")).unwrap_err();
+        let bytes = bytes::Bytes::from_owner(Region::<Stable>::open(&path).unwrap());
+        drop((bytes.slice(1..2), bytes));
     }
     assert_eq!(held(), before);
 }
