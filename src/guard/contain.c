@@ -170,8 +170,9 @@ contain_pages(const struct held *held, size_t from, size_t to, size_t fault, mmg
 /*
  * Returns the cause of a failed page inside the file. Perhaps the file was cut and has grown again before the guard looked;
  * then the page can be read again. But a page can also be read again after a short failure of the device. The times of the
- * file tell the two cases apart: in the first one the file was written to. The code reads the page again once for each state
- * of the file, since every try may take long.
+ * file tell the two cases apart: in the first one the file was written to. Several threads may have touched pages before the
+ * file grew again, so each page is tried. After a page that still cannot be read, the code tries no other page in the same
+ * state of the file, since every try may take long.
  */
 static mmg_status
 cause_inside(const struct held *held, size_t from)
@@ -181,9 +182,12 @@ cause_inside(const struct held *held, size_t from)
     if ((held->r.traits & MAPPING_IS_DEVICE) != 0 || !held->is_known)
         return MMG_E_IO;
     int64_t changed = held->status.changed.seconds * INT64_C(1000000000) + held->status.changed.nanoseconds;
-    if (atomic_exchange_explicit(&repairs->judged, changed, memory_order_relaxed) == changed)
+    if (atomic_load_explicit(&repairs->judged, memory_order_relaxed) == changed)
         return MMG_E_IO;
-    return mmgi_file_probe(held->r.fd, held->r.file_offset + from) == 0 ? MMG_E_TRUNCATED : MMG_E_IO;
+    if (mmgi_file_probe(held->r.fd, held->r.file_offset + from) == 0)
+        return MMG_E_TRUNCATED;
+    atomic_store_explicit(&repairs->judged, changed, memory_order_relaxed);
+    return MMG_E_IO;
 }
 
 /*

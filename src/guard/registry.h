@@ -130,7 +130,7 @@ struct repairs {
     _Atomic size_t tail; /* all pages from this offset to the end of the mapping are zeros by now */
     /* The last run of pages that was given up inside the file: offsets in the mapping, and the length of the run. */
     _Atomic size_t run_start, run_end, run_length;
-    _Atomic int64_t judged; /* change time of the file when a failed page was last read again */
+    _Atomic int64_t judged; /* change time of the file when a failed page could not be read again, or at the start */
 };
 
 /** Returns the repairs of a mapping that the caller holds. */

@@ -143,26 +143,33 @@ CHECK_IN_A_CHILD(the_hook_refuses_faults_outside_the_mappings_of_the_library)
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 0);
 }
 
-/** Reports a fault of a page that can be read again when the handler looks at it. */
+/** Reports faults of two pages that can be read again when the handler looks at them, as two threads would. */
 static void
-lose_a_page_that_is_back(const char *path, bool was_cut)
+lose_pages_that_are_back(const char *path, bool was_cut)
 {
     const uint64_t page = check_page();
     const mmg_status cause = was_cut ? MMG_E_TRUNCATED : MMG_E_IO;
     mmg_handle handle = open_with(path, MMG_BACKING_MAP, 0);
     mmg_span whole = check_pin(handle, 0, MMG_TO_END);
     siginfo_t info = check_fault(whole.data + 20 * page + 5);
+    siginfo_t other = check_fault(whole.data + 30 * page);
     if (was_cut) {
         usleep(20000); /* file times advance in clock ticks */
         check_truncate(path, page);
         check_truncate(path, file_size());
     }
     CHECK_I64(mmg_handle_fault(SIGBUS, &info, NULL), 1);
+    CHECK_I64(mmg_handle_fault(SIGBUS, &other, NULL), 1);
     CHECK(check_is_zero(whole.data + 20 * page, page));
+    CHECK(check_is_zero(whole.data + 30 * page, page));
     if (!was_cut) {
         CHECK(check_is_pattern(whole.data, 0, 20 * page));
-        CHECK(check_is_pattern(whole.data + 21 * page, 21 * page, file_size() - 21 * page));
+        CHECK(check_is_pattern(whole.data + 21 * page, 21 * page, 9 * page));
+        CHECK(check_is_pattern(whole.data + 31 * page, 31 * page, file_size() - 31 * page));
     }
+    mmg_span lost = MMG_SPAN_INIT;
+    CHECK_STATUS(mmg_pin(handle, 20 * page, page, &lost), cause);
+    CHECK_STATUS(mmg_pin(handle, 30 * page, page, &lost), cause);
     CHECK_STATUS(mmg_unpin(&whole), cause);
     CHECK_STATUS(mmg_check(handle), cause);
     CHECK_U64(check_info(handle).fault_offset, 20 * page);
@@ -170,15 +177,15 @@ lose_a_page_that_is_back(const char *path, bool was_cut)
 }
 
 /** The file was cut and has grown again, which its times show. */
-CHECK_IN_A_CHILD(a_page_that_is_back_was_cut_off)
+CHECK_IN_A_CHILD(pages_that_are_back_were_cut_off)
 {
-    lose_a_page_that_is_back(check_file("big", file_size()), true);
+    lose_pages_that_are_back(check_file("big", file_size()), true);
 }
 
 /** No process has written to the file, so its medium has failed for a moment. */
-CHECK_IN_A_CHILD(a_page_that_failed_for_a_moment_is_an_error_of_the_medium)
+CHECK_IN_A_CHILD(pages_that_failed_for_a_moment_are_errors_of_the_medium)
 {
-    lose_a_page_that_is_back(check_file("big", file_size()), false);
+    lose_pages_that_are_back(check_file("big", file_size()), false);
 }
 
 /**
@@ -275,9 +282,9 @@ static const struct check_case everywhere[] = {
     {"a host can own the signal altogether", a_host_can_own_the_signal_altogether, 0},
     {"the hook refuses faults outside the mappings of the library",
      the_hook_refuses_faults_outside_the_mappings_of_the_library, 0},
-    {"a page that is back when the handler looks was cut off", a_page_that_is_back_was_cut_off, 0},
+    {"a page that is back when the handler looks was cut off", pages_that_are_back_were_cut_off, 0},
     {"a page that failed for a moment is an error of the medium",
-     a_page_that_failed_for_a_moment_is_an_error_of_the_medium, 0},
+     pages_that_failed_for_a_moment_are_errors_of_the_medium, 0},
     {"a run of failing pages is given up in growing steps", a_run_of_failing_pages_is_given_up_in_growing_steps, 0},
     {"another file behind the descriptor is noticed", another_file_behind_the_descriptor_is_noticed, 0},
     {"a memory error costs its page", a_memory_error_costs_its_page, 0},

@@ -79,7 +79,11 @@ may_be_lost(uint64_t end)
 void
 judge_status(mmg_status status, uint64_t end)
 {
-    CHECK(status == MMG_OK || (is_loss(status) && may_be_lost(end)));
+    bool fits_the_plan = status == MMG_OK || (is_loss(status) && may_be_lost(end));
+    if (!fits_the_plan) {
+        fprintf(stderr, "    a call on bytes up to %" PRIu64 " returned %s\n", end, mmg_status_name(status));
+    }
+    CHECK(fits_the_plan);
 }
 
 static void
