@@ -3,6 +3,7 @@
  * The part of the harness that finds out where a program runs, and what of the system it uses.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
@@ -10,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
@@ -122,6 +124,17 @@ check_kernel_has_leases(void)
     bool has = (unsigned long)system.f_type != tmpfs && fcntl(file, F_SETLEASE, F_RDLCK) == 0;
     close(file);
     return has && !check_under_qemu(); /* qemu-user does not deliver the signal of a break */
+}
+
+void
+check_keep_lease_settings(void)
+{
+    int setting = getenv("MMAPGUARD_TESTS_SETTING") == NULL
+                      ? open("/proc/sys/fs/lease-break-time", O_RDONLY | O_CLOEXEC)
+                      : -1;
+    /* Without the lock, where /proc is not mounted, no test can change the setting. */
+    while (setting >= 0 && flock(setting, LOCK_SH) != 0 && errno == EINTR) {
+    }
 }
 
 bool

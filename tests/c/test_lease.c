@@ -237,4 +237,4 @@ static const struct check_case cases[] = {
      a_lease_without_the_right_to_give_it_up_ends_with_its_description, 0},
 };
 
-CHECK_MAIN(cases)
+CHECK_MAIN_OF_LEASES(cases)

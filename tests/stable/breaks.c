@@ -313,4 +313,4 @@ static const struct check_case cases[] = {
      CHECK_THREADS},
 };
 
-CHECK_MAIN(cases)
+CHECK_MAIN_OF_LEASES(cases)

@@ -8,6 +8,7 @@ have.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -236,15 +237,22 @@ def writable(kind: str, size: int | None = None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def setting(path: str, value: int) -> Iterator[None]:
-    """Change a setting of the kernel for a `with` block, and put the old value back whatever happens."""
+    """Change a setting of leases for a `with` block, and put the old value back whatever happens.
+
+    The C tests that depend on these settings lock the file of LEASE_BREAK_TIME: check_keep_lease_settings().
+    """
     if os.geteuid() != 0:
         raise Unavailable(f"needs root: sets {path}")
-    before = Path(path).read_text()
-    Path(path).write_text(str(value))
-    try:
-        yield
-    finally:
-        Path(path).write_text(before)
+    with Path(LEASE_BREAK_TIME).open() as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        before = Path(path).read_text()
+        Path(path).write_text(str(value))
+        os.environ["MMAPGUARD_TESTS_SETTING"] = path
+        try:
+            yield
+        finally:
+            del os.environ["MMAPGUARD_TESTS_SETTING"]
+            Path(path).write_text(before)
 
 
 def _words(path: Path) -> list[str]:
