@@ -91,11 +91,13 @@ class Model:
         self.same(lambda: self.region[key], lambda: self.bytes[key])
 
     def search(self) -> None:
-        """Search forwards or backwards."""
+        """Search forwards or backwards. Without a start, a region searches from its position, as mmap does."""
         name = self.data.PickValueInList(["find", "rfind"])
-        arguments = (self.needle(), self.argument(), self.argument())
+        needle, start, end = self.needle(), self.argument(), self.argument()
+        first = self.region.tell() if start is None else start
         self.same(
-            lambda: getattr(self.region, name)(*arguments), lambda: getattr(self.bytes, name)(*arguments)
+            lambda: getattr(self.region, name)(needle, start, end),
+            lambda: getattr(self.bytes, name)(needle, first, end),
         )
 
     def contain(self) -> None:

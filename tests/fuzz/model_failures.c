@@ -124,8 +124,11 @@ step_memory_error(void)
 
 /* ----------------------------------------------------------------------------------------------- read errors -- */
 
-/* How many reads by position fail before one succeeds. The library reads files with no other call. */
-static int failing_reads;
+/*
+ * How many reads by position of this thread fail before one succeeds. The library reads files with no other call. The
+ * library's own threads read settings of the kernel meanwhile.
+ */
+static _Thread_local int failing_reads;
 
 static ssize_t
 read_at(int fd, void *to, size_t size, int64_t offset)
