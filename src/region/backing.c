@@ -9,6 +9,7 @@
 
 #include "os/clock.h"
 #include "os/file_io.h"
+#include "os/snapshot_file.h"
 #include "guard/registry.h"
 #include "base/status.h"
 #include "region/adoption.h"
@@ -19,6 +20,10 @@
 /* Without a demand for STABLE, the library keeps such a copy, and mmg_verify() reports it. A small file is copied so often
    before. */
 #define MAX_CONTAINED_ATTEMPTS 3
+
+/* Before a copy of this size or more the code asks the kernel how much memory is left. For smaller copies the question would
+   cost more than the copy. */
+#define MIN_SIZE_TO_ASK (UINT64_C(4) << 20)
 
 static mmg_status
 tell_no_memory(const struct source *source)
@@ -40,6 +45,12 @@ mmgi_backing_window(const struct source *source, uint64_t *length)
                                "the window ends behind the end of the file");
     *length = options->length > 0 ? options->length : rest;
     return MMG_OK;
+}
+
+bool
+mmgi_backing_has_memory(uint64_t length)
+{
+    return length < MIN_SIZE_TO_ASK || length <= mmgi_snapshot_file_memory_room();
 }
 
 /* Returns true when a copy keeps the lock of its file until it is closed, which a caller may require. */

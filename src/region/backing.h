@@ -20,6 +20,12 @@ mmg_status mmgi_backing_window(const struct source *source, uint64_t *length);
 mmg_status mmgi_backing_stream(struct source *source, uint32_t reason, struct region **region);
 
 /**
+ * Returns true when a copy for STABLE may take so much memory. A kernel that has no memory left ends the process, so this
+ * is asked before a large copy, and only half of the memory that is left may be taken.
+ */
+bool mmgi_backing_has_memory(uint64_t length);
+
+/**
  * Copies the window, whose length is that of mmgi_backing_window(). If STABLE is demanded, the copy shows what the file
  * held at one moment. Otherwise the region knows if the copy may mix two versions. If a file that was to be copied because
  * it is small (MMG_REASON_SMALL) has grown beyond that, the call makes no region and returns MMG_OK. The source then has the

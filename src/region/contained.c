@@ -4,19 +4,24 @@
  */
 #include "region/contained.h"
 
+#include <errno.h>
+
 #include "guard/fault_guard.h"
 #include "region/backing.h"
 
 /*
- * Returns true when a small file should be mapped, since many copies are held already. For STABLE the answer is always
- * false, because every other means costs more than a copy.
+ * Returns true when a file should not be copied, although it is small enough. Many copies may be held already, which does
+ * not count for STABLE, because every other means costs more than a copy. Or the caller calls files small that are larger
+ * than the memory that is left.
  */
 static bool
 is_better_mapped(const mmg_options *options, uint64_t length)
 {
-    return length > SMALLEST_MAPPED_FILE && options->copy_threshold == 0 &&
-           options->guarantee != MMG_GUARANTEE_STABLE &&
-           mmgi_region_copies_are_many((options->flags & MMG_FLAG_REQUIRE_LOCK) != 0);
+    if (length <= SMALLEST_MAPPED_FILE)
+        return false;
+    if (options->guarantee == MMG_GUARANTEE_STABLE)
+        return !mmgi_backing_has_memory(length);
+    return options->copy_threshold == 0 && mmgi_region_copies_are_many((options->flags & MMG_FLAG_REQUIRE_LOCK) != 0);
 }
 
 /*
@@ -68,6 +73,8 @@ mmgi_decide_holding(const struct source *source, struct decision *decision)
         decision->reason = MMG_REASON_ASKED;
         if (decision->length > options->max_bytes)
             return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "copy", 0, 0, "larger than max_bytes allows");
+        if (options->guarantee == MMG_GUARANTEE_STABLE && !mmgi_backing_has_memory(decision->length))
+            return mmgi_error_tell(source->report, MMG_E_NO_MEMORY, "copy", ENOMEM, 0, "no memory to spare");
     } else if (options->backing == MMG_BACKING_AUTO && decision->length <= mmgi_region_copy_threshold(options) &&
                decision->length <= options->max_bytes && !is_better_mapped(options, decision->length)) {
         decision->reason = MMG_REASON_SMALL;

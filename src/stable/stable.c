@@ -12,7 +12,6 @@
 
 #include "guard/fault_guard.h"
 #include "os/process.h"
-#include "os/snapshot_file.h"
 #include "region/backing.h"
 #include "region/file_identity.h"
 #include "region/source_lock.h"
@@ -21,9 +20,6 @@
 
 /* The library gives a snapshot up when the file has changed this often during the copy. */
 #define MAX_SNAPSHOT_ATTEMPTS 8
-/* Before a copy of this size or more the code asks the kernel how much memory is left. For smaller copies the question would
-   cost more than the copy. */
-#define MIN_SIZE_TO_ASK (UINT64_C(4) << 20)
 
 #define MAX_MEANS 4
 
@@ -238,7 +234,7 @@ try_copy(struct attempt *attempt, mmg_status *status, struct region **out)
     }
     if (!is_within_cap(attempt, "copy"))
         return false;
-    if (attempt->length >= MIN_SIZE_TO_ASK && attempt->length > mmgi_snapshot_file_memory_room()) {
+    if (!mmgi_backing_has_memory(attempt->length)) {
         note(attempt, "; copy: no memory to spare");
         return false;
     }

@@ -152,6 +152,27 @@ def test_a_full_disk_and_a_limit_of_memory_cost_the_guarantee_and_not_the_reader
         pytest.skip(str(reason))
 
 
+def _copies_in_a_group(path: Path, procs: Path) -> None:
+    """Join a control group, and ask for a copy that the group has no memory for."""
+    procs.write_text("0")
+    asked = {"guarantee": abi.MMG_GUARANTEE_STABLE, "backing": abi.MMG_BACKING_COPY}
+    refused = mmg.try_open(path, **asked)
+    assert refused.status == abi.MMG_E_NO_MEMORY, str(refused)
+    assert "no memory to spare" in refused.details.message
+    with mmg.opened(mmg.try_open(path, length=files.LARGE, **asked)) as handle:
+        assert means(handle) == abi.MMG_MEANS_PRIVATE_COPY
+    with stable(path, copy_threshold=1 << 30) as handle:  # although the caller calls the file small
+        assert means(handle) == abi.MMG_MEANS_LEASE
+
+
+def test_a_copy_that_the_group_has_no_memory_for_is_refused_and_kills_nobody() -> None:
+    try:
+        with mounts.image("ext4", 230 << 20) as (where, _), mounts.memory_group(64 << 20) as procs:
+            in_child(_copies_in_a_group, files.sample(where / "file", 160 << 20).path, procs)
+    except mounts.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
 def test_a_fork_does_nothing_for_each_lease(places: Places) -> None:
     """A child that uses none of the regions makes no system call for them."""
     one = files.sample(places("ext4") / "file", files.LARGE)
