@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use mmapguard_sys as sys;
 
 use crate::handle::{Handle, Summary};
+use crate::name::Name;
 use crate::options::DEFAULT_SNAPSHOT;
 use crate::{guard_state, Backing, Error, GuardState, Means, Promise, Result, Status};
 
@@ -42,13 +43,13 @@ impl Guarantee for Stable {}
 impl Guarantee for Leased {}
 impl Guarantee for Contained {}
 
-/// A function that closes a handle, and opens its file once more with other options.
-type Again<'a> = &'a dyn Fn(Handle, &sys::mmg_options) -> Result<Handle>;
+/// A function that opens the file of that name once more with other options, and returns the number of its handle.
+type Again<'a> = &'a dyn Fn(&Name, &sys::mmg_options) -> Result<sys::mmg_handle>;
 
 mod private {
     use mmapguard_sys as sys;
 
-    use super::{Again, Handle, Result};
+    use super::{Again, Error, Handle, Name, Result};
 
     pub trait Sealed: Sized {
         /// The guarantee that is requested from the library.
@@ -59,8 +60,26 @@ mod private {
         /// pin, which makes other pins slower.
         const PINS: bool = false;
 
+        /// Returns the value of `max_snapshot_bytes` for the first attempt.
+        #[inline]
+        fn most_at_first(options: &sys::mmg_options) -> u64 {
+            options.max_snapshot_bytes
+        }
+
         /// Returns the handle, if it has the guarantee; otherwise another handle that has it, or an error.
+        /// `options` are those of the caller.
         fn accept(handle: Handle, options: &sys::mmg_options, again: Again<'_>) -> Result<Handle>;
+
+        /// Returns what follows when the first attempt has failed: another handle, or an error.
+        #[inline]
+        fn refused(
+            error: Error,
+            _name: Name,
+            _options: &sys::mmg_options,
+            _again: Again<'_>,
+        ) -> Result<Handle> {
+            Err(error)
+        }
     }
 }
 
@@ -79,12 +98,13 @@ impl private::Sealed for Leased {
     fn accept(handle: Handle, options: &sys::mmg_options, _: Again<'_>) -> Result<Handle> {
         let summary = handle.summary()?;
         if summary.guarantee != Promise::STABLE {
-            return Err(unstable(&handle, &format!("not stable: {}", handle.info()?.shortfall())));
+            let why = format!("not stable: {}", handle.info()?.shortfall());
+            return Err(unstable(&handle.called(), &why));
         }
         // When the lease breaks, only max_snapshot_bytes are secured, and the other bytes would change.
         if summary.means == Means::LEASE && summary.size > cap(options) {
             return Err(unstable(
-                &handle,
+                &handle.called(),
                 "only a lease is possible, and there are more bytes than max_snapshot_bytes",
             ));
         }
@@ -97,27 +117,68 @@ impl private::Sealed for Stable {
     const FLAGS: u64 = sys::MMG_FLAG_NO_LEASE;
     const PINS: bool = true;
 
-    fn accept(handle: Handle, options: &sys::mmg_options, again: Again<'_>) -> Result<Handle> {
-        let summary = handle.summary()?;
-        if cannot_change(&summary) {
+    /// The library would make a snapshot in a file where that is better than a copy in memory. No slice may rest on
+    /// such a file, so none is made.
+    #[inline]
+    fn most_at_first(options: &sys::mmg_options) -> u64 {
+        match options.backing {
+            sys::MMG_BACKING_MAP => 1,
+            _ => cap(options).min(COPIED_AT_FIRST),
+        }
+    }
+
+    fn accept(mut handle: Handle, options: &sys::mmg_options, again: Again<'_>) -> Result<Handle> {
+        if cannot_change(&handle.summary()?) {
             return Ok(handle);
         }
-        if options.backing == sys::MMG_BACKING_MAP {
-            return Err(unstable(&handle, "only a copy is possible, and a mapping was asked for"));
+        let name = handle.take_name();
+        drop(handle);
+        copied(name, options, again)
+    }
+
+    #[cold]
+    fn refused(error: Error, name: Name, options: &sys::mmg_options, again: Again<'_>) -> Result<Handle> {
+        match error.status() {
+            // For these, the library would have copied if it had been allowed to.
+            Status::UNSTABLE | Status::LIMIT | Status::GUARD
+                if options.backing == sys::MMG_BACKING_MAP || cap(options) > COPIED_AT_FIRST =>
+            {
+                copied(name, options, again)
+            }
+            _ => Err(error),
         }
-        if summary.size > cap(options) {
-            return Err(unstable(
-                &handle,
-                "only a copy is possible, and there are more bytes than max_snapshot_bytes",
-            ));
+    }
+}
+
+/// Up to this size the library prefers a copy in memory to a snapshot in a file: 32 MiB.
+const COPIED_AT_FIRST: u64 = 32 << 20;
+
+/// Opens a file as a copy in memory.
+#[cold]
+fn copied(name: Name, options: &sys::mmg_options, again: Again<'_>) -> Result<Handle> {
+    if options.backing == sys::MMG_BACKING_MAP {
+        return Err(unstable(&name.at_open(), "only a copy is possible, and a mapping was asked for"));
+    }
+    let demand = sys::mmg_options {
+        guarantee: <Stable as private::Sealed>::DEMAND,
+        flags: options.flags | <Stable as private::Sealed>::FLAGS,
+        backing: sys::MMG_BACKING_COPY,
+        max_bytes: cap(options),
+        ..*options
+    };
+    let number = match again(&name, &demand) {
+        Ok(number) => number,
+        Err(error) if error.status() == Status::TOO_BIG => {
+            let why = "only a copy is possible, and there are more bytes than max_snapshot_bytes";
+            return Err(unstable(&name.at_open(), why));
         }
-        let (backing, max_bytes) = (sys::MMG_BACKING_COPY, cap(options));
-        let copy = again(handle, &sys::mmg_options { backing, max_bytes, ..*options })?;
-        if cannot_change(&copy.summary()?) {
-            Ok(copy)
-        } else {
-            Err(unstable(&copy, "a copy was asked for, and it may change"))
-        }
+        Err(error) => return Err(error),
+    };
+    let copy = Handle::adopt(number, name);
+    if cannot_change(&copy.summary()?) {
+        Ok(copy)
+    } else {
+        Err(unstable(&copy.called(), "a copy was asked for, and it may change"))
     }
 }
 
@@ -129,8 +190,8 @@ fn cap(options: &sys::mmg_options) -> u64 {
 }
 
 #[cold]
-fn unstable(handle: &Handle, why: &str) -> Error {
-    Error::refused(Status::UNSTABLE, &handle.called(), "stable", why)
+fn unstable(name: &str, why: &str) -> Error {
+    Error::refused(Status::UNSTABLE, name, "stable", why)
 }
 
 /// Returns true when no safe code, in this process or another, can change these bytes or take them away, and

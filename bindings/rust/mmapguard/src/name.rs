@@ -12,7 +12,7 @@ use crate::Info;
 
 /// The origin of a region.
 #[derive(Debug)]
-pub(crate) enum Name {
+pub enum Name {
     Path(CString),
     /// The name that [`Options::name`](crate::Options::name) has set.
     Given(String),

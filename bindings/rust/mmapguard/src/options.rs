@@ -364,14 +364,13 @@ impl Options {
         name: Name,
         call: impl Fn(&Name, Arg, Out, Why) -> i32,
     ) -> Result<Handle> {
-        let flags = self.raw.flags | G::FLAGS;
-        let options = sys::mmg_options { guarantee: G::DEMAND, flags, ..self.raw };
-        let handle = opened(&options, name, &call)?;
-        G::accept(handle, &options, &|mut handle, options| {
-            let name = handle.take_name();
-            drop(handle);
-            opened(options, name, &call)
-        })
+        let (flags, max_snapshot_bytes) = (self.raw.flags | G::FLAGS, G::most_at_first(&self.raw));
+        let options = sys::mmg_options { guarantee: G::DEMAND, flags, max_snapshot_bytes, ..self.raw };
+        let again = |name: &Name, options: Arg| opened(options, name, &call);
+        match opened(&options, &name, &call) {
+            Ok(number) => G::accept(Handle::adopt(number, name), &self.raw, &again),
+            Err(error) => G::refused(error, name, &self.raw, &again),
+        }
     }
 }
 
@@ -397,8 +396,9 @@ type ByDescriptor = unsafe extern "C" fn(
     *mut sys::mmg_error,
 ) -> sys::mmg_status;
 
+/// Opens a file, and returns the number of its handle.
 #[inline]
-fn opened(options: Arg, name: Name, call: &impl Fn(&Name, Arg, Out, Why) -> i32) -> Result<Handle> {
+fn opened(options: Arg, name: &Name, call: &impl Fn(&Name, Arg, Out, Why) -> i32) -> Result<sys::mmg_handle> {
     let mut number = 0;
     // The library reads only the size, and fills in the other members when it fails. With a status that says success, it
     // has nothing to clear when it succeeds.
@@ -408,9 +408,9 @@ fn opened(options: Arg, name: Name, call: &impl Fn(&Name, Arg, Out, Why) -> i32)
         std::ptr::addr_of_mut!((*error.as_mut_ptr()).status).write(sys::MMG_OK);
         std::ptr::addr_of_mut!((*error.as_mut_ptr()).struct_size).write(sys::MMG_ERROR_INIT.struct_size);
     };
-    match call(&name, options, &mut number, error.as_mut_ptr()) {
-        sys::MMG_OK => Ok(Handle::adopt(number, name)),
-        status => Err(failed(status, &error, &name)),
+    match call(name, options, &mut number, error.as_mut_ptr()) {
+        sys::MMG_OK => Ok(number),
+        status => Err(failed(status, &error, name)),
     }
 }
 

@@ -79,11 +79,6 @@ fn part_stable_on_a_full_disk() {
         region.check().unwrap();
         File::options().write(true).open(&path).unwrap().set_len(SIZE as u64).unwrap();
     }
-    // A copy in memory is refused, and a file has no room.
-    let error = Options::new().backing(Backing::MAP).open::<Stable>(given().join("bytes")).unwrap_err();
-    println!("{error}");
-    assert_eq!(error.status(), Status::UNSTABLE);
-    assert!(error.to_string().contains("snapshot: no room in a file"), "{error}");
 }
 
 #[test]
@@ -226,9 +221,39 @@ fn part_without_files() {
     drop(OpenOptions::new().write(true).open(given()).unwrap());
     assert!(leased.read_to_vec(0, expected.len()).unwrap() == expected);
     leased.check().unwrap();
-    let error = Options::new().backing(Backing::MAP).open::<Stable>(given()).unwrap_err();
+}
+
+/// A slice never rests on a file that another process could open, so it would be of no use to write one.
+#[test]
+fn no_file_is_written_for_a_slice() {
+    // Above 32 MiB the library prefers a snapshot in a file to a copy in memory.
+    in_a_child("part_a_slice_of_a_large_file", 40 << 20);
+}
+
+#[test]
+#[ignore = "part of no_file_is_written_for_a_slice, run by it in a child"]
+fn part_a_slice_of_a_large_file() {
+    let size = fs::metadata(given()).unwrap().len();
+    let region = Region::<Stable>::open(given()).unwrap();
+    assert_eq!(region.info().unwrap().means(), Means::PRIVATE_COPY);
+    assert!(region.len() as u64 == size && region[..SIZE] == sample(SIZE));
+    drop(region);
+    assert_eq!(mmapguard::stats().snapshots, 0);
+    // Where only a mapping is allowed, nothing is copied to find out that none will do.
+    let mut options = Options::new();
+    let error = options.backing(Backing::MAP).open::<Stable>(given()).unwrap_err();
     assert!(names_the_file(&error));
     assert_eq!(error.status(), Status::UNSTABLE);
+    assert!(error.to_string().ends_with("only a copy is possible, and a mapping was asked for"), "{error}");
+    let error = options
+        .backing(Backing::AUTO)
+        .max_snapshot_bytes(Some(size - 1))
+        .open::<Stable>(given())
+        .unwrap_err();
+    assert!(names_the_file(&error));
+    assert_eq!(error.status(), Status::UNSTABLE);
+    assert!(error.to_string().contains("max_snapshot_bytes"), "{error}");
+    assert_eq!(mmapguard::stats().snapshots, 0);
 }
 
 #[test]
@@ -261,4 +286,47 @@ fn part_without_descriptors() {
     for _ in 0..10 {
         assert!(*Region::<Stable>::open(given()).unwrap() == sample(SIZE));
     }
+}
+
+/// The kernel kills who takes more memory than its control group has.
+#[test]
+fn a_limit_of_memory_is_an_error_and_kills_nobody() {
+    let folder = Folder::new();
+    let path = folder.file("file", &sample(SIZE));
+    OpenOptions::new().write(true).open(&path).unwrap().set_len(160 << 20).unwrap();
+    let script = r#"groups=/sys/fs/cgroup/memory limit=memory.limit_in_bytes
+        if ! [ -e "$groups/$limit" ]; then
+            groups=/sys/fs/cgroup limit=memory.max
+            grep --quiet --word-regexp memory $groups/cgroup.subtree_control || exit 77
+        fi
+        group=$groups/mmapguard-rust-$$
+        mkdir "$group" || exit 77
+        echo 64M >"$group/$limit"
+        (echo 0 >"$group/cgroup.procs" && exec "$0" "$@")
+        status=$?
+        rmdir "$group"
+        exit $status"#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", "--ignored", "--nocapture", "--test-threads=1", "part_in_a_small_group"]);
+    let output = command.env("MMAPGUARD_TEST_FILE", &path).output().unwrap();
+    if output.status.code() == Some(77) {
+        println!("not run: needs root, and control groups that limit memory");
+        return;
+    }
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+#[ignore = "part of a_limit_of_memory_is_an_error_and_kills_nobody, run by it in a child"]
+fn part_in_a_small_group() {
+    let error = Region::<Stable>::open(given()).unwrap_err();
+    assert!(names_the_file(&error));
+    assert!(error.to_string().contains("no memory to spare"), "{error}");
+    Region::<Contained>::open(given()).unwrap().check().unwrap();
+    let window = Options::new().window(0, 5 << 20).open::<Stable>(given()).unwrap();
+    assert!(window[..SIZE] == sample(SIZE));
+    // A lease takes no memory before somebody writes.
+    Region::<Leased>::open(given()).unwrap();
 }
