@@ -139,6 +139,29 @@ check_failures(void)
 
 /* --------------------------------------------------------------------------------------------------- processes -- */
 
+/* Memory for what a coverage build needs to write its counters. */
+#define COUNTERS_NEED ((size_t)64 << 10)
+
+static void *reserve;
+
+/**
+ * Makes room for the counters of a coverage build. A test may have used up the memory, the descriptors or the address space
+ * of its process on purpose.
+ */
+static void
+make_room_for_counters(void)
+{
+    static const int limits[] = {RLIMIT_AS, RLIMIT_NOFILE, RLIMIT_FSIZE};
+    struct rlimit limit;
+    for (size_t index = 0; index < sizeof limits / sizeof *limits; index++) {
+        if (getrlimit(limits[index], &limit) == 0) {
+            limit.rlim_cur = limit.rlim_max;
+            setrlimit(limits[index], &limit);
+        }
+    }
+    free(reserve);
+}
+
 /**
  * Ends the process without the exit functions, which belong to the parent. A coverage build must call exit(), which
  * writes the counters.
@@ -148,6 +171,7 @@ end_process(int code)
 {
     fflush(NULL);
     if (__gcov_init != NULL) {
+        make_room_for_counters();
         exit(code);
     }
     _exit(code);
@@ -202,6 +226,7 @@ check_child(void (*body)(void *argument), void *argument)
         const struct rlimit no_core = {0, 0};
         setrlimit(RLIMIT_CORE, &no_core);
         atomic_store(&failures, 0);
+        reserve = __gcov_init != NULL ? malloc(COUNTERS_NEED) : NULL;
         alarm(check_is_slow() || check_under_qemu() ? CHILD_SECONDS_SLOW : CHILD_SECONDS);
         const struct holdings before = take_holdings();
         body(argument);
