@@ -14,6 +14,7 @@ mod handle;
 mod info;
 mod ledger;
 mod name;
+mod opening;
 mod options;
 mod pinned;
 mod process;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The options for opening, and the calls that open.
 
-use std::mem::MaybeUninit;
 #[cfg(unix)]
 use std::os::unix::io::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
@@ -11,6 +10,9 @@ use mmapguard_sys as sys;
 
 use crate::handle::Handle;
 use crate::name::{path_bytes, quoted, terminated, Name};
+#[cfg(unix)]
+use crate::opening::ByDescriptor;
+use crate::opening::ByPath;
 use crate::{Adopted, Advice, Backing, Contained, Error, Guarantee, Lock, Pinned, Region, Result, Status};
 
 /// A builder for the options of opening. Each option has a default; [`Region::open`] opens with all defaults.
@@ -34,7 +36,7 @@ use crate::{Adopted, Advice, Backing, Contained, Error, Guarantee, Lock, Pinned,
 #[derive(Clone, Debug)]
 #[must_use = "options do nothing until something is opened with them"]
 pub struct Options {
-    raw: sys::mmg_options,
+    pub(crate) raw: sys::mmg_options,
     name: Option<String>,
 }
 
@@ -357,65 +359,9 @@ impl Options {
             unsafe { call(number, options, handle, error) }
         })
     }
-
-    #[inline]
-    fn open_as<G: Guarantee>(
-        &self,
-        name: Name,
-        call: impl Fn(&Name, Arg, Out, Why) -> i32,
-    ) -> Result<Handle> {
-        let (flags, max_snapshot_bytes) = (self.raw.flags | G::FLAGS, G::most_at_first(&self.raw));
-        let options = sys::mmg_options { guarantee: G::DEMAND, flags, max_snapshot_bytes, ..self.raw };
-        let again = |name: &Name, options: Arg| opened(options, name, &call);
-        match opened(&options, &name, &call) {
-            Ok(number) => G::accept(Handle::adopt(number, name), &self.raw, &again),
-            Err(error) => G::refused(error, name, &self.raw, &again),
-        }
-    }
 }
 
 #[cold]
 fn contains_nul(path: &Path) -> Error {
     Error::refused(Status::ARGUMENT, &quoted(path_bytes(path)), "open", "the path contains a NUL")
-}
-
-type Arg<'a> = &'a sys::mmg_options;
-type Out<'a> = &'a mut sys::mmg_handle;
-type Why = *mut sys::mmg_error;
-type ByPath = unsafe extern "C" fn(
-    *const std::os::raw::c_char,
-    *const sys::mmg_options,
-    *mut sys::mmg_handle,
-    *mut sys::mmg_error,
-) -> sys::mmg_status;
-#[cfg(unix)]
-type ByDescriptor = unsafe extern "C" fn(
-    i32,
-    *const sys::mmg_options,
-    *mut sys::mmg_handle,
-    *mut sys::mmg_error,
-) -> sys::mmg_status;
-
-/// Opens a file, and returns the number of its handle.
-#[inline]
-fn opened(options: Arg, name: &Name, call: &impl Fn(&Name, Arg, Out, Why) -> i32) -> Result<sys::mmg_handle> {
-    let mut number = 0;
-    // The library reads only the size, and fills in the other members when it fails. With a status that says success, it
-    // has nothing to clear when it succeeds.
-    let mut error = MaybeUninit::<sys::mmg_error>::uninit();
-    // SAFETY: the pointers are to members of `error`.
-    unsafe {
-        std::ptr::addr_of_mut!((*error.as_mut_ptr()).status).write(sys::MMG_OK);
-        std::ptr::addr_of_mut!((*error.as_mut_ptr()).struct_size).write(sys::MMG_ERROR_INIT.struct_size);
-    };
-    match call(name, options, &mut number, error.as_mut_ptr()) {
-        sys::MMG_OK => Ok(number),
-        status => Err(failed(status, &error, name)),
-    }
-}
-
-#[cold]
-fn failed(status: sys::mmg_status, error: &MaybeUninit<sys::mmg_error>, name: &Name) -> Error {
-    // SAFETY: the call has failed and the size was right, so the call has written every member.
-    Error::told(status, unsafe { error.assume_init_ref() }, name)
 }
