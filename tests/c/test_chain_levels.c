@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Tests the guard on top of as many handlers as it can be put on, one after another. At each level it contains a loss, names
+ * its predecessor to another copy of the library, and passes a signal of the host on to the handler right below.
+ */
+#include <signal.h>
+#include <string.h>
+
+#include "guard/chain.h"
+#include "lost_file.h"
+#include "os/signal.h"
+
+/* A handler is told from the others by the signals that are blocked while it runs: the bits of its number. */
+#define BITS 7
+
+static volatile sig_atomic_t called, calls;
+
+static void
+host_handler(int signo, siginfo_t *info, void *context)
+{
+    sigset_t mask;
+    (void)signo;
+    (void)info;
+    (void)context;
+    called = 0;
+    calls++;
+    sigprocmask(SIG_BLOCK, NULL, &mask);
+    for (int bit = 0; bit < BITS; bit++) {
+        called |= sigismember(&mask, SIGRTMIN + bit) ? 1 << bit : 0;
+    }
+}
+
+/** Puts a handler of the host on top. Returns its action as the kernel has it. */
+static struct signal_action
+put_on_top(int number)
+{
+    struct sigaction action = {.sa_sigaction = host_handler, .sa_flags = SA_SIGINFO};
+    struct signal_action installed;
+    sigemptyset(&action.sa_mask);
+    for (int bit = 0; bit < BITS; bit++) {
+        if (number & 1 << bit) {
+            sigaddset(&action.sa_mask, SIGRTMIN + bit);
+        }
+    }
+    REQUIRE(sigaction(SIGBUS, &action, NULL) == 0);
+    REQUIRE(mmgi_signal_action_get(&installed) == 0);
+    return installed;
+}
+
+/** Opens the file, which puts the guard on top, and loses a page of it. */
+static void
+lose_a_page(void)
+{
+    mmg_span span = MMG_SPAN_INIT;
+    check_truncate(file, PAGES * page);
+    const mmg_handle handle = open_mapped();
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    check_truncate(file, page);
+    CHECK_U64(check_touch(span.data, 2 * page), 0);
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+/** Asks as another copy of the library does. The guard must be on top. */
+static struct signal_action
+predecessor(void)
+{
+    struct signal_action action;
+    REQUIRE(mmgi_signal_action_get(&action) == 0 && mmgi_signal_action_is_marked(&action));
+    mmgi_signal_action_handler (&action)(0, &action, NULL);
+    return action;
+}
+
+/** Raises the signal, which the handler of this number must get, once. */
+static void
+raise_for(int number)
+{
+    const int before = calls;
+    called = -1;
+    REQUIRE(raise(SIGBUS) == 0);
+    CHECK_I64(called, number);
+    CHECK_I64(calls, before + 1);
+}
+
+static void
+climb_to_the_top(void *unused)
+{
+    (void)unused;
+    for (int number = 1; number <= CHAIN_LEVELS; number++) {
+        const struct signal_action host = put_on_top(number);
+        CHECK_I64(mmg_guard_state(), number == 1 ? MMG_GUARD_NONE : MMG_GUARD_DISPLACED);
+        lose_a_page();
+        const struct signal_action found = predecessor();
+        CHECK(mmgi_signal_action_equals(&found, &host));
+        CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+        raise_for(number);
+    }
+    /* An action that the guard was put on before takes no level more, and a new one finds none. */
+    put_on_top(5);
+    CHECK_STATUS(mmg_guard_install(), MMG_OK);
+    raise_for(5);
+    put_on_top(CHAIN_LEVELS + 1);
+    CHECK_STATUS(mmg_guard_install(), MMG_E_GUARD);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_REFUSED);
+    raise_for(CHAIN_LEVELS + 1);
+    put_on_top(CHAIN_LEVELS);
+    lose_a_page();
+    raise_for(CHAIN_LEVELS);
+}
+
+static void
+the_guard_works_at_each_of_its_levels(void)
+{
+    make_file();
+    CHECK_EXITED(check_child(climb_to_the_top, NULL));
+}
+
+static const struct check_case cases[] = {
+    {"the guard works at each of its levels", the_guard_works_at_each_of_its_levels, CHECK_LOSES},
+};
+
+CHECK_MAIN(cases)
