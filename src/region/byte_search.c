@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The search chooses two bytes of the needle that are rare in most files. It looks for both at once, a vector of positions
+ * The search chooses two bytes of the needle that are rare in most files. It looks for the rarer one, a vector of positions
  * at a time, and compares the needle only where both bytes match. So a common first byte, such as a newline, costs no time.
- * When the two bytes turn out to be common in this file, memmem(3) takes over, which takes linear time for every needle.
+ * When that byte turns out to be common in this file, the search looks for the other byte, and then for both at once. When
+ * many places match both, memmem(3) takes over, which takes linear time for every needle.
  * The code uses the vectors of the compiler, and the wider vectors of x86-64 where the processor has them.
  */
 #include "region/byte_search.h"
@@ -17,6 +18,9 @@
    For a long needle fewer are allowed, since a comparison takes longer and memmem(3) takes longer steps. */
 #define FREE_MISSES 32u
 #define BYTES_PER_MISS 16u
+/* A byte is rare in a file as long as fewer than one of five steps finds it without the other byte of the pair. */
+#define LONE_HIT 4u
+#define MAX_LONE_HITS 64u
 /* So many positions are searched first: to choose the rarest bytes of the needle costs more than that. */
 #define NEAR_POSITIONS 256u
 /* A search from the end gives memmem(3) blocks of this size. */
@@ -53,6 +57,8 @@ struct search {
     size_t needle_size;
     size_t searched; /* bytes searched so far */
     size_t misses;
+    unsigned common_bytes; /* how many bytes of the pair have turned out to be common in this file */
+    unsigned lone_hits;    /* grows with each step in which one byte of the pair was found and the other was not */
     const unsigned char *found;
 };
 

@@ -37,20 +37,62 @@ LOOP_NAME(find)(const unsigned char *hay, size_t size, const unsigned char *need
     return find_rest(hay + near, size - near, needle, needle_size);
 }
 
-/* Moves on over blocks without a candidate, four at a time. */
+/* Compares four blocks that start at `at`. The result is 0 where the pair matches nowhere in them. */
+LOOP_TARGET static inline uint32_t
+LOOP_NAME(compare_four)(const unsigned char *at, const struct pair *pair)
+{
+    const size_t width = sizeof(VECTOR);
+    const VECTOR any = LOOP_NAME(compare)(at, pair) | LOOP_NAME(compare)(at + width, pair) |
+                       LOOP_NAME(compare)(at + 2 * width, pair) | LOOP_NAME(compare)(at + 3 * width, pair);
+
+    return VECTOR_MASK(any);
+}
+
+/* Does the same with one byte of the pair alone, which takes half of the loads. */
+LOOP_TARGET static inline uint32_t
+LOOP_NAME(compare_four_singly)(const unsigned char *at, unsigned char byte)
+{
+    const VECTOR_STORED *block = (const VECTOR_STORED *)(const void *)at;
+
+    return VECTOR_MASK((VECTOR)((block[0] == byte) | (block[1] == byte) | (block[2] == byte) | (block[3] == byte)));
+}
+
+/* Moves on over blocks without a candidate, four at a time, by one byte of the pair. Returns true at a candidate, or at the
+   end, and false when the byte is common in this file. */
+LOOP_TARGET static inline bool
+LOOP_NAME(skip_singly)(struct search *search, const struct pair *pair, unsigned char byte, size_t byte_at)
+{
+    const size_t step = 4 * sizeof(VECTOR);
+
+    for (; (size_t)(search->end - search->at) >= step; search->at += step) {
+        if (LOOP_NAME(compare_four_singly)(search->at + byte_at, byte) == 0) {
+            search->lone_hits -= search->lone_hits > 0;
+            continue;
+        }
+        if (LOOP_NAME(compare_four)(search->at, pair) != 0)
+            return true;
+        search->lone_hits += LONE_HIT;
+        if (search->lone_hits >= MAX_LONE_HITS)
+            return false;
+    }
+    return true;
+}
+
+/* Moves on over blocks without a candidate, four at a time. Looks for the rarer byte of the pair alone as long as that byte
+   is rare in this file, too, then for the other byte alone, and then for both. */
 LOOP_TARGET static inline void
 LOOP_NAME(skip)(struct search *search, const struct pair *pair)
 {
-    const size_t width = sizeof(VECTOR);
+    const size_t step = 4 * sizeof(VECTOR);
 
-    while ((size_t)(search->end - search->at) >= 4 * width) {
-        const unsigned char *at = search->at;
-        VECTOR any = LOOP_NAME(compare)(at, pair) | LOOP_NAME(compare)(at + width, pair) |
-                     LOOP_NAME(compare)(at + 2 * width, pair) | LOOP_NAME(compare)(at + 3 * width, pair);
-        if (VECTOR_MASK(any) != 0)
+    for (; search->common_bytes < 2; search->common_bytes++, search->lone_hits = 0) {
+        const bool is_first = search->common_bytes == 0;
+        if (LOOP_NAME(skip_singly)(search, pair, is_first ? pair->first : pair->second,
+                                   is_first ? pair->first_at : pair->second_at))
             return;
-        search->at += 4 * width;
     }
+    while ((size_t)(search->end - search->at) >= step && LOOP_NAME(compare_four)(search->at, pair) == 0)
+        search->at += step;
 }
 
 /* Searches forwards while whole vectors of candidates are left. */

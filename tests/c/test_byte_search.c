@@ -118,6 +118,37 @@ repetitive_bytes_are_searched_to_the_end(void)
     free(hay);
 }
 
+/*
+ * Bytes of the needle that are rare in most files may be common in this one, alone or beside each other, or only in a part of
+ * the file. The hit is then behind any number of them.
+ */
+static void
+bytes_that_are_common_in_the_file_hide_no_hit(void)
+{
+    enum {
+        SIZE = 40000
+    };
+    static const char *const needles[] = {"zq", "z0q", "eXetq", "ze request of XqX"};
+    static unsigned char hay[SIZE];
+    uint32_t state = 7;
+
+    for (unsigned round = 0; round < 240; round++) {
+        const char *needle = needles[round % 4];
+        const size_t needle_size = strlen(needle), at = next_random(&state) % (SIZE - needle_size);
+        const size_t part = round % 3 == 0 ? SIZE : next_random(&state) % SIZE; /* the part in which bytes are common */
+        const uint32_t one_in = 1 + next_random(&state) % 600;
+        for (size_t i = 0; i < SIZE; i++)
+            hay[i] = i % 61 == 60 ? '\n' : 'e';
+        for (size_t i = 0; i < part; i++)
+            if (next_random(&state) % one_in == 0)
+                hay[i] = (unsigned char)needle[round / 4 % 3 == 0 ? 0 : next_random(&state) % needle_size];
+        compare(hay, SIZE, (const unsigned char *)needle, needle_size);
+        memcpy(hay + at, needle, needle_size);
+        compare(hay, SIZE, (const unsigned char *)needle, needle_size);
+        compare(hay, at + needle_size, (const unsigned char *)needle, needle_size);
+    }
+}
+
 static void
 a_needle_without_bytes_or_too_long_is_not_found(void)
 {
@@ -134,6 +165,7 @@ static const struct check_case cases[] = {
     {"a hit is found wherever it lies", a_hit_is_found_wherever_it_lies, 0},
     {"near misses are not taken for hits", near_misses_are_not_taken_for_hits, 0},
     {"repetitive bytes are searched to the end", repetitive_bytes_are_searched_to_the_end, 0},
+    {"bytes that are common in the file hide no hit", bytes_that_are_common_in_the_file_hide_no_hit, 0},
     {"a needle without bytes or too long is not found", a_needle_without_bytes_or_too_long_is_not_found, 0},
 };
 
