@@ -50,6 +50,8 @@ class Run:
     most_bytes: int
     counts: bool
     """Count system calls, faults and instructions too, in runs of their own."""
+    environment: dict[str, str] | None = None
+    """The environment of the measuring program; None: that of this process."""
 
     @property
     def program(self) -> Path:
@@ -68,7 +70,9 @@ class Run:
         ]
         self.screen.passing(f"{work}{suffix} …")
         join = on.join if on else None
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=join) as child:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, preexec_fn=join, env=self.environment
+        ) as child:
             assert child.stdout is not None
             for line in child.stdout:
                 found = json.loads(line)
