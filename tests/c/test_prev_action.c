@@ -185,6 +185,42 @@ a_signal_that_was_sent_ends_a_process_without_a_handler(void)
     CHECK_KILLED(check_child(send_to_nobody, NULL), SIGBUS);
 }
 
+static void
+send_to_a_thread_that_blocks(void *unused)
+{
+    (void)unused;
+    struct prev_action previous = {.action = {(uintptr_t)SIG_DFL, 0, 0}};
+    siginfo_t info = sent(), again;
+    const struct timespec no_time = {0, 0};
+    sigset_t bus;
+    sigemptyset(&bus);
+    sigaddset(&bus, SIGBUS);
+    memset(&again, 0, sizeof again);
+    info.si_code = SI_QUEUE;
+    info.si_pid = 4711;
+    info.si_value.sival_int = 12;
+    check_block_bus(true);
+    stand_on_top();
+    CHECK(!mmgi_prev_action_deliver(&previous, SIGBUS, &info, NULL));
+    CHECK_U64(handler_now(), (uintptr_t)SIG_DFL);
+    CHECK_I64(sigtimedwait(&bus, &again, &no_time), SIGBUS);
+    CHECK_I64(again.si_code, SI_QUEUE);
+    CHECK_I64(again.si_pid, 4711);
+    CHECK_I64(again.si_value.sival_int, 12);
+    CHECK(sigtimedwait(&bus, &again, &no_time) < 0);
+}
+
+/** The guard cannot call a default action. It sends the signal again, which waits here, since the thread has blocked it. */
+static void
+a_signal_that_is_sent_again_has_its_first_sender(void)
+{
+    if (check_under_valgrind() || check_under_qemu()) {
+        check_skip("the emulator does not send a signal with the details that it had");
+        return;
+    }
+    CHECK_EXITED(check_child(send_to_a_thread_that_blocks, NULL));
+}
+
 /* Makes rt_sigaction(2) fail in this process. Returns false where the system has no filters. */
 static bool
 forbid_actions(void)
@@ -234,6 +270,7 @@ static const struct check_case cases[] = {
     {"a signal that was sent can be ignored", a_signal_that_was_sent_can_be_ignored, 0},
     {"a signal that was sent ends a process without a handler", a_signal_that_was_sent_ends_a_process_without_a_handler,
      0},
+    {"a signal that is sent again has its first sender", a_signal_that_is_sent_again_has_its_first_sender, 0},
     {"in a sandbox the next fault ends the process", in_a_sandbox_the_next_fault_ends_the_process, 0},
 };
 
