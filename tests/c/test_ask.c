@@ -3,13 +3,26 @@
  * Tests the turns that handlers take when they ask the kernel about foreign mappings or replace pages of them, and how often
  * an instruction may run again.
  */
-#include "check.h"
-
 #include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
 
 #include "guard/ask.h"
+#include "standing_in.h"
+
+static bool pauses_take_no_time;
+
+STANDING_IN(void, mmgi_thread_sleep_briefly, (void))
+
+void
+__wrap_mmgi_thread_sleep_briefly(void)
+{
+    int unused;
+    plan_next(&mmgi_thread_sleep_briefly_plan, &unused);
+    if (!pauses_take_no_time) {
+        __real_mmgi_thread_sleep_briefly();
+    }
+}
 
 #define ROOMS 8u
 
@@ -119,6 +132,43 @@ one_thread_at_a_time_replaces_pages_behind_a_closed_gate(void)
     mmgi_ask_end_replacing();
 }
 
+static struct map_scratch *held;
+
+static void
+give_one_back(void)
+{
+    mmgi_ask_end(held);
+}
+
+/** A handler waits for others for a second, and then does without. Here the pauses take no time. */
+static void
+a_wait_ends_with_a_turn_or_without_one(void)
+{
+    struct map_scratch *taken[ROOMS];
+    for (unsigned index = 0; index < ROOMS; index++) {
+        taken[index] = mmgi_ask_begin();
+        REQUIRE(taken[index] != NULL);
+    }
+    CHECK(mmgi_ask_begin_replacing());
+    pauses_take_no_time = true;
+    PLAN(mmgi_thread_sleep_briefly, GO_ON);
+    CHECK(!mmgi_ask_begin_replacing());
+    CHECK_U64(CALLS(mmgi_thread_sleep_briefly), 20000);
+    PLAN(mmgi_thread_sleep_briefly, GO_ON);
+    CHECK(mmgi_ask_begin() == NULL);
+    CHECK_U64(CALLS(mmgi_thread_sleep_briefly), 20000);
+    mmgi_ask_end_replacing();
+    held = taken[1]; /* the next turn is at the second room, after one at the first that was denied */
+    PLAN_MEANWHILE(mmgi_thread_sleep_briefly, 3, give_one_back);
+    taken[1] = mmgi_ask_begin();
+    CHECK(taken[1] == held);
+    CHECK_U64(CALLS(mmgi_thread_sleep_briefly), 3);
+    pauses_take_no_time = false;
+    for (unsigned index = 0; index < ROOMS; index++) {
+        mmgi_ask_end(taken[index]);
+    }
+}
+
 /** Returns how often an instruction may run again that touches an address. A pause in between starts the count anew. */
 static unsigned
 retries(uintptr_t address)
@@ -147,6 +197,7 @@ static const struct check_case cases[] = {
     {"a child takes the turns of its parent", a_child_takes_the_turns_of_its_parent, 0},
     {"one thread at a time replaces pages behind a closed gate",
      one_thread_at_a_time_replaces_pages_behind_a_closed_gate, CHECK_THREADS},
+    {"a wait ends with a turn or without one", a_wait_ends_with_a_turn_or_without_one, 0},
     {"an instruction runs again a thousand times in a row", an_instruction_runs_again_a_thousand_times_in_a_row, 0},
 };
 

@@ -4,10 +4,12 @@
  * and what is left where the process has no descriptor or no right any more.
  */
 #include "check.h"
+#include "forbid.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -225,6 +227,91 @@ a_lease_without_the_right_to_give_it_up_ends_with_its_description(void)
     run_with_leases(break_without_rights);
 }
 
+/** Breaks the lease of a process without rights that cannot open the file again, or cannot put it in place. */
+static void
+break_without_rights_and_calls(void *argument)
+{
+    const long missing = *(const long *)argument;
+    const char *path = check_file("file", 5000);
+    struct stat status;
+    const int fd = leased(path);
+    CHECK(!may_write(path));
+    check_become_nobody();
+    if (missing == SYS_openat) { /* there is no /proc */
+        REQUIRE(forbid_with(SYS_openat, 2, O_PATH | O_CLOEXEC, ENOENT));
+    } else {
+        REQUIRE(forbid(missing, EBUSY));
+    }
+    CHECK_I64(mmgi_lease_give_up(fd), 0);
+    CHECK_I64(fstat(fd, &status), missing == SYS_openat ? 0 : -1);
+    CHECK(missing != SYS_openat || (fcntl(fd, F_GETFL) & O_PATH) != 0);
+    CHECK_I64(fcntl(fd, F_GETLEASE), -1);
+    close(fd);
+}
+
+static void
+a_lease_that_cannot_be_exchanged_ends_with_its_descriptor(void)
+{
+    static long missing[] = {SYS_openat, SYS_dup3};
+    if (geteuid() != 0 || check_is_slow() || check_under_qemu()) {
+        check_skip("needs root, and a filter that applies to no sanitizer or emulator");
+        return;
+    }
+    const uint64_t before = mmgi_signal_block_all();
+    for (size_t index = 0; check_kernel_has_leases() && index < 2; index++) {
+        CHECK_EXITED(check_child(break_without_rights_and_calls, &missing[index]));
+    }
+    mmgi_signal_unblock(before);
+}
+
+static void
+reserve_without_proc(void *unused)
+{
+    struct lease_reserve reserve = {.fd = -1};
+    (void)unused;
+    REQUIRE(forbid_with(SYS_openat, 2, O_RDONLY | O_CLOEXEC, ENOENT));
+    mmgi_lease_reserve(&reserve);
+    REQUIRE(reserve.fd >= 0);
+    CHECK_I64(mmgi_lease_break_ns(&reserve), 0); /* an empty file: the time is not known */
+    mmgi_lease_unreserve(&reserve);
+    CHECK_I64(reserve.fd, -1);
+    REQUIRE(forbid(SYS_memfd_create, ENOSYS));
+    mmgi_lease_reserve(&reserve);
+    CHECK_I64(reserve.fd, -1);
+    CHECK_I64(mmgi_lease_break_ns(&reserve), 0);
+    mmgi_lease_unreserve(&reserve);
+}
+
+static void
+without_proc_a_file_in_memory_is_the_reserve(void)
+{
+    if (check_is_slow() || check_under_qemu()) {
+        check_skip("the filter would apply to the sanitizer or the emulator as well");
+        return;
+    }
+    CHECK_EXITED(check_child(reserve_without_proc, NULL));
+}
+
+static void
+the_setting_is_read_as_the_kernel_writes_it(void)
+{
+    static const struct {
+        const char *text;
+        int64_t seconds; /**< -1: for ever */
+    } settings[] = {{"45\n", 45}, {"1", 1}, {"0\n", -1}, {"", 0}, {"x", -1}, {"2147483647\n", 2147483},
+                    {"9/\n", 9},  {"9:", 9}};
+    for (size_t index = 0; index < sizeof settings / sizeof *settings; index++) {
+        struct stat status;
+        const char *path = check_file_with("setting", settings[index].text, strlen(settings[index].text));
+        const int fd = open(path, O_RDONLY | O_CLOEXEC);
+        REQUIRE(fd >= 0 && fstat(fd, &status) == 0);
+        struct lease_reserve reserve = {.fd = fd, .device = status.st_dev, .inode = status.st_ino};
+        const int64_t expected = settings[index].seconds;
+        CHECK_I64(mmgi_lease_break_ns(&reserve), expected < 0 ? INT64_MAX : expected * INT64_C(1000000000));
+        mmgi_lease_unreserve(&reserve);
+    }
+}
+
 static const struct check_case cases[] = {
     {"a lease is whole until a writer comes", a_lease_is_whole_until_a_writer_comes, 0},
     {"a wait ends by a wake or by its time", a_wait_ends_by_a_wake_or_by_its_time, 0},
@@ -235,6 +322,10 @@ static const struct check_case cases[] = {
     {"a reserve that the host has replaced is the host's", a_reserve_that_the_host_has_replaced_is_the_hosts, 0},
     {"a lease without the right to give it up ends with its description",
      a_lease_without_the_right_to_give_it_up_ends_with_its_description, 0},
+    {"a lease that cannot be exchanged ends with its descriptor",
+     a_lease_that_cannot_be_exchanged_ends_with_its_descriptor, 0},
+    {"without /proc a file in memory is the reserve", without_proc_a_file_in_memory_is_the_reserve, 0},
+    {"the setting is read as the kernel writes it", the_setting_is_read_as_the_kernel_writes_it, 0},
 };
 
 CHECK_MAIN_OF_LEASES(cases)
