@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Tests the comparisons of files with memory and with each other, which decide whether a copy is that of one moment: each
- * byte counts, also the first and the last of the blocks in which they are read.
+ * byte counts, also the first and the last of the blocks in which they are read. Tests as well the reads and the copies that
+ * fail.
  */
 #include "check.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "os/clock.h"
 #include "os/file_io.h"
+#include "os/snapshot_file.h"
 
 static const size_t sizes[] = {0, 1, 2, 8191, 8192, 8193, 16384, 16385, 30000};
 #define MOST 30000u
@@ -81,9 +86,79 @@ a_file_that_is_too_short_equals_nothing(void)
     close(other);
 }
 
+/* ------------------------------------------------------------------------------------------------------- streams -- */
+
+/** A driver that allows reading in order only refuses pread(2), as a pipe does. */
+static void
+a_stream_without_positions_is_read_in_order(void)
+{
+    int ends[2];
+    REQUIRE(pipe2(ends, O_CLOEXEC) == 0 && write(ends[1], "0123456789", 10) == 10);
+    close(ends[1]);
+    struct stream stream = {.fd = ends[0], .positioned = true, .skip = 3, .cap = 100};
+    CHECK_I64(mmgi_stream_read(&stream), 0);
+    CHECK(!stream.positioned);
+    CHECK_U64(stream.size, 7);
+    CHECK_BYTES(stream.data, "3456789", 7);
+    free(stream.data);
+    close(ends[0]);
+}
+
+/** Makes poll(2) fail: a process that may have no descriptor may not wait for one. */
+CHECK_IN_A_CHILD(a_wait_that_fails_is_a_failure_of_the_read)
+{
+    struct rlimit limit;
+    int ends[2];
+    REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0 && write(ends[1], "0123456789", 10) == 10);
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = 0;
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    struct stream stream = {.fd = ends[0], .cap = 100, .deadline_ns = mmgi_clock_monotonic_ns() + INT64_C(60000000000)};
+    CHECK_I64(mmgi_stream_read(&stream), EINVAL); /* before the first byte */
+    stream.deadline_ns = 0;
+    CHECK_I64(mmgi_stream_read(&stream), EINVAL); /* behind the last one that is there */
+    char byte;
+    CHECK_I64(read(ends[0], &byte, 1), -1);
+}
+
+/* ----------------------------------------------------------------------------------------------- files of snapshots -- */
+
+static void
+a_copy_to_a_full_device_fails_for_want_of_room(void)
+{
+    const int from = open_both_ways(check_file("file", MOST)), full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    const int to = open_both_ways(check_file("copy", 0));
+    if (full >= 0) {
+        CHECK_I64(mmgi_snapshot_file_copy(from, full, 0, MOST), ENOSPC);
+    }
+    CHECK_I64(mmgi_snapshot_file_copy(from, to, FROM, MOST - FROM), 0);
+    CHECK_I64(lseek(to, 0, SEEK_END), MOST);                       /* the bytes have their offsets */
+    CHECK_I64(mmgi_snapshot_file_copy(from, to, FROM, MOST), EIO); /* the source has fewer */
+    CHECK_I64(mmgi_snapshot_file_copy(-1, to, 0, 1), EBADF);
+    CHECK(mmgi_files_equal(from, to, FROM, MOST - FROM));
+    close(from);
+    close(full);
+    close(to);
+}
+
+static void
+what_is_in_no_directory_has_no_place_beside_it(void)
+{
+    int ends[2], target = 77;
+    REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+    CHECK_I64(mmgi_snapshot_file_beside(ends[0], 10, 10, &target), EXDEV);
+    close(ends[0]);
+    close(ends[1]);
+    CHECK(mmgi_snapshot_file_beside(ends[0], 10, 10, &target) != 0);
+}
+
 static const struct check_case cases[] = {
     {"a file equals its bytes and no others", a_file_equals_its_bytes_and_no_others, 0},
     {"a file that is too short equals nothing", a_file_that_is_too_short_equals_nothing, 0},
+    {"a stream without positions is read in order", a_stream_without_positions_is_read_in_order, 0},
+    {"a wait that fails is a failure of the read", a_wait_that_fails_is_a_failure_of_the_read, 0},
+    {"a copy to a full device fails for want of room", a_copy_to_a_full_device_fails_for_want_of_room, 0},
+    {"what is in no directory has no place beside it", what_is_in_no_directory_has_no_place_beside_it, 0},
 };
 
 CHECK_MAIN(cases)
