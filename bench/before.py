@@ -5,8 +5,9 @@
 
 Builds the library of that revision, and runs the same measuring program with the one library and with the other, in turn.
 Two versions in one process would take turns at the handler of SIGBUS, so each has a process of its own. Each process
-measures its library beside the same contenders, round by round. So the figure of each is a ratio to the fastest other
-contender of its own run, and the two ratios can be compared. The exit code does not depend on times.
+measures its library beside the same contenders, round by round. So the figure of each is a ratio to a contender in its own
+run, and two ratios to the same contender can be compared. The table shows the fastest other contender. The exit code does
+not depend on times.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from figures import GIB, OURS, Ratio, Results, Series, fastest
+from figures import GIB, OURS, Figure, Ratio, Results, fastest, is_ours
 from works import ALIASES, Run, Screen
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,15 +70,25 @@ def build_before(revision: str, now: Path, folder: Path) -> dict[str, str]:
     return os.environ | {"LD_LIBRARY_PATH": str(build), "LD_PRELOAD": str(folder / "missing.so")}
 
 
-def ratios(results: Results, work: str) -> dict[Key, tuple[Series, Series, Ratio]]:
-    """Return our time, that of the fastest other and their ratio, for each figure of a work."""
+def by_key(results: Results, work: str) -> dict[Key, Figure]:
+    """Return the figures of a work in which the library takes part."""
     found = {}
     for figure in results.figures(COMPARED[work]):
-        other = fastest(figure)
-        if OURS in figure and other is not None:
+        if OURS in figure:
             ours = figure[OURS]
-            found[(ours.work, ours.task, ours.bytes, ours.threads)] = (ours, other, Ratio.of(ours, other))
+            found[(ours.work, ours.task, ours.bytes, ours.threads)] = figure
     return found
+
+
+def losses(before: Figure, now: Figure) -> list[str]:
+    """Return the contenders that the library was faster than before, and is slower than now."""
+    return [
+        name
+        for name, other in now.items()
+        if not is_ours(name)
+        and name in before
+        and is_lost(Ratio.of(before[OURS], before[name]), Ratio.of(now[OURS], other))
+    ]
 
 
 def merge(results: Results, later: Results) -> None:
@@ -92,34 +103,29 @@ def merge(results: Results, later: Results) -> None:
     results.failures += later.failures
 
 
-def word(before: Ratio, now: Ratio) -> str:
-    """Return what has become of a figure. The library wins where its time is at most that of the fastest other.
-
-    It loses what it won before when the spread of the rounds tells the new ratio from an even one and from the old one.
-    """
-    if before.value <= 1 and now.low > max(1, before.upper):
-        return "loses now"
-    if before.value <= 1 < now.value:
-        return "even now"
-    if now.value <= 1 < before.value:
-        return "wins now"
-    return "wins" if now.value <= 1 else "better" if now.value < before.value else ""
+def is_lost(before: Ratio, now: Ratio) -> bool:
+    """Return True when the library won before, and the spread of the rounds tells the new ratio from both of 1 and the old."""
+    return before.value <= 1 and now.low > max(1, before.upper)
 
 
 def compare(screen: Screen, work: str, sides: dict[str, Results]) -> list[str]:
-    """Print the table of a work. Return the figures that the library won then and loses now."""
-    before, now = (ratios(results, work) for results in sides.values())
+    """Print the table of a work. Return the figures and contenders that the library won then and loses now."""
+    before, now = (by_key(results, work) for results in sides.values())
     rows, lost = [], []
-    for key, (ours, other, ratio) in now.items():
-        if key not in before:
+    for key, figure in now.items():
+        then = before.get(key, {})
+        other, other_then = fastest(figure), fastest(then)
+        if other is None or other_then is None:
             continue
-        then = before[key][2]
-        outcome = word(then, ratio)
-        cells = [f"{x:.2f}" for x in (then.value, ratio.lower, ratio.value, ratio.upper)]
-        rows.append([ours.where, before[key][1].name, other.name, *cells, outcome])
-        if outcome == "loses now":
-            lost.append(f"{ours.work} {ours.where}")
-    screen.table(["", "fastest then", "fastest now", "before", "lower", "now", "upper", ""], rows)
+        ratio, ratio_then = Ratio.of(figure[OURS], other), Ratio.of(then[OURS], other_then)
+        cells = [f"{x:.2f}" for x in (ratio_then.value, ratio.lower, ratio.value, ratio.upper)]
+        found = losses(then, figure)
+        where = figure[OURS].where
+        rows.append([where, other_then.name, other.name, *cells, ", ".join(found)])
+        lost += [f"{work} {where}, against {name}" for name in found]
+    screen.table(
+        ["", "fastest then", "fastest now", "before", "lower", "now", "upper", "won then, lost now"], rows
+    )
     return lost
 
 
@@ -167,7 +173,7 @@ def main() -> int:
                 merge(sides[side], found)
             screen.line(f"\n  {work}")
             lost += compare(screen, work, sides)
-    screen.line(f"\n  Won then and lost now: {', '.join(lost) if lost else 'nothing'}.")
+    screen.line(f"\n  Won then and lost now: {'; '.join(lost) if lost else 'nothing'}.")
     for failure in sides["now"].failures:  # the earlier revision may lack what a figure needs
         print(f"bench: did not run: {failure}", file=sys.stderr)
     return 1 if sides["now"].failures else 0

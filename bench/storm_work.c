@@ -49,6 +49,7 @@ worker_main(void *argument)
         pthread_barrier_wait(&storm->begin);
         if (storm->over)
             return NULL;
+        worker->failed = false; /* another contender may have failed before */
         for (uint64_t i = 0; i < storm->times; i++) {
             struct view view;
             if (!storm->contender->open(worker->path, &view)) {
