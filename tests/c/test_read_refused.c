@@ -7,7 +7,10 @@
 #include "lost_file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /** Checks one read of a region that begins at the third page of the file. `got` bytes of the file are there. */
 static void
@@ -46,13 +49,65 @@ a_cut_file_is_read_up_to_the_cut(void)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
+/** Adopts a private mapping of a new file, whose owner has written to one of its pages. Returns 0 where that is not possible. */
+static mmg_handle
+adopt_written_pages(void)
+{
+    mmg_handle handle = 0;
+    make_file();
+    const int fd = open(file, O_RDONLY | O_CLOEXEC);
+    uint8_t *bytes = mmap(NULL, PAGES * page, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    REQUIRE(fd >= 0 && bytes != MAP_FAILED);
+    close(fd);
+    memset(bytes + 5 * page, 7, page);
+    CHECK(mmg_adopt(bytes, PAGES * page, -1, NULL, &handle, NULL) == MMG_OK || mmg_supports(MMG_FEATURE_FOREIGN) != 1);
+    return handle;
+}
+
+/** The file does not have what the owner has written, so the bytes come from the mapping. */
+static void
+read_written_pages(mmg_handle handle)
+{
+    static uint8_t buffer[PAGES << 16];
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
+    uint64_t number = 77;
+    REQUIRE(PAGES * page <= sizeof buffer);
+    CHECK_STATUS(mmg_read(handle, 0, buffer, PAGES * page, &number), MMG_OK);
+    CHECK_U64(number, PAGES * page);
+    CHECK_BYTES(buffer, span.data, PAGES * page);
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    CHECK(buffer[5 * page] == 7 && check_is_pattern(buffer + 6 * page, 6 * page, page));
+    check_truncate(file, 20 * page + 9);
+    CHECK_STATUS(mmg_read(handle, 4 * page, buffer, 2 * page, &number), MMG_OK);
+    CHECK(number == 2 * page && buffer[page] == 7);
+    CHECK_STATUS(mmg_read(handle, 4 * page, buffer, 30 * page, &number), MMG_E_TRUNCATED);
+    CHECK_U64(number, 16 * page + 9);
+    CHECK(buffer[page] == 7 && check_is_pattern(buffer + 2 * page, 6 * page, 14 * page + 9));
+    CHECK_STATUS(mmg_read(handle, 30 * page, buffer, 10, &number), MMG_E_TRUNCATED);
+    CHECK_U64(number, 0);
+}
+
 static void
 read_in_a_sandbox(void *unused)
 {
     (void)unused;
     CHECK_STATUS(mmg_close(open_third_page(), 0), MMG_OK);
+    mmg_handle adopted = adopt_written_pages();
     REQUIRE(forbid(SYS_process_vm_readv, EPERM));
+    if (adopted != 0) {
+        read_written_pages(adopted);
+        CHECK_STATUS(mmg_close(adopted, 0), MMG_OK);
+    }
     a_cut_file_is_read_up_to_the_cut();
+}
+
+CHECK_IN_A_CHILD(written_pages_are_read_from_their_mapping)
+{
+    mmg_handle adopted = adopt_written_pages();
+    if (adopted != 0) {
+        read_written_pages(adopted);
+        CHECK_STATUS(mmg_close(adopted, 0), MMG_OK);
+    }
 }
 
 static void
@@ -67,6 +122,7 @@ a_sandbox_without_copies_by_the_kernel_reads_the_same(void)
 
 static const struct check_case cases[] = {
     {"a cut file is read up to the cut", a_cut_file_is_read_up_to_the_cut, CHECK_LOSES},
+    {"written pages are read from their mapping", written_pages_are_read_from_their_mapping, CHECK_LOSES},
     {"a sandbox without copies by the kernel reads the same", a_sandbox_without_copies_by_the_kernel_reads_the_same,
      CHECK_LOSES},
 };
