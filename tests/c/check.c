@@ -144,6 +144,16 @@ check_failures(void)
 
 static void *reserve;
 
+/* The type of a resource differs between C libraries, so this is no function. */
+#define LIFT_LIMIT(resource)                                                                                           \
+    do {                                                                                                               \
+        struct rlimit limit;                                                                                           \
+        if (getrlimit((resource), &limit) == 0) {                                                                      \
+            limit.rlim_cur = limit.rlim_max;                                                                           \
+            setrlimit((resource), &limit);                                                                             \
+        }                                                                                                              \
+    } while (0)
+
 /**
  * Makes room for the counters of a coverage build. A test may have used up the memory, the descriptors or the address space
  * of its process on purpose.
@@ -151,14 +161,9 @@ static void *reserve;
 static void
 make_room_for_counters(void)
 {
-    static const int limits[] = {RLIMIT_AS, RLIMIT_NOFILE, RLIMIT_FSIZE};
-    struct rlimit limit;
-    for (size_t index = 0; index < sizeof limits / sizeof *limits; index++) {
-        if (getrlimit(limits[index], &limit) == 0) {
-            limit.rlim_cur = limit.rlim_max;
-            setrlimit(limits[index], &limit);
-        }
-    }
+    LIFT_LIMIT(RLIMIT_AS);
+    LIFT_LIMIT(RLIMIT_NOFILE);
+    LIFT_LIMIT(RLIMIT_FSIZE);
     free(reserve);
 }
 
