@@ -64,6 +64,16 @@ begin(bool with_lease)
     mmgi_vouch(subject.number, 1); /* a moment of long ago */
 }
 
+/** Returns false, and skips the case, where a forked child does not know that it is one unless a hook of the library runs. */
+static inline bool
+children_are_known(void)
+{
+    if (check_under_qemu()) {
+        check_skip("qemu-user does not wipe memory at a fork (MADV_WIPEONFORK), and answers that it will");
+    }
+    return !check_under_qemu();
+}
+
 static inline void
 end(void)
 {

@@ -146,6 +146,9 @@ static void
 a_child_does_not_wait_for_the_keeper_of_its_parent(void)
 {
     int wait_status = 0;
+    if (!children_are_known()) {
+        return;
+    }
     PLAN_MEANWHILE(mmgi_clock_sleep_ns, 3, fork_meanwhile);
     ask_during_the_hand_over();
     CHECK_STATUS(loss(), forked == 0 ? MMG_E_UNSTABLE : MMG_OK);
@@ -200,6 +203,9 @@ fail_to_disown(void *argument)
 static void
 a_child_that_can_open_or_map_nothing_keeps_what_it_has(void)
 {
+    if (!children_are_known()) {
+        return;
+    }
     const uint64_t before = mmgi_signal_block_all();
     for (enum refusal refusal = NO_ENTRY; refusal <= NO_MAPPING; refusal++) {
         begin(true);
@@ -222,6 +228,9 @@ ask_about_a_hidden_lease_in_the_child(void *unused)
 static void
 in_a_child_a_hidden_lease_is_gone(void)
 {
+    if (!children_are_known()) {
+        return;
+    }
     begin(false);
     mmgi_vouch(subject.number, mmgi_clock_tick_ns() + FAR);
     CHECK_EXITED(check_child(ask_about_a_hidden_lease_in_the_child, NULL));

@@ -85,6 +85,9 @@ ask_in_the_child(void *is_needed)
 static void
 a_child_gives_up_its_part_of_the_lease(void)
 {
+    if (!children_are_known()) {
+        return;
+    }
     const uint64_t before = mmgi_signal_block_all();
     for (unsigned with_lease = 0; with_lease <= 1; with_lease++) {
         begin(with_lease);
