@@ -5,6 +5,7 @@
 #ifndef MMAPGUARD_TESTS_FORBID_H
 #define MMAPGUARD_TESTS_FORBID_H
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -51,6 +52,19 @@ forbid_with(long number, unsigned index, uint32_t value, int os_code)
 
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+/** Does the same, for calls that open a file with exactly these flags. C libraries make them in several ways. */
+static inline bool
+forbid_opening(uint32_t flags, int os_code)
+{
+    const uint32_t large = flags | (uint32_t)O_LARGEFILE;
+    bool done = forbid_with(SYS_openat, 2, flags, os_code) && forbid_with(SYS_openat, 2, large, os_code);
+
+#ifdef SYS_open
+    done = done && forbid_with(SYS_open, 1, flags, os_code) && forbid_with(SYS_open, 1, large, os_code);
+#endif
+    return done;
 }
 
 #endif

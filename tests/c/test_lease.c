@@ -238,7 +238,7 @@ break_without_rights_and_calls(void *argument)
     CHECK(!may_write(path));
     check_become_nobody();
     if (missing == SYS_openat) { /* there is no /proc */
-        REQUIRE(forbid_with(SYS_openat, 2, O_PATH | O_CLOEXEC, ENOENT));
+        REQUIRE(forbid_opening(O_PATH | O_CLOEXEC, ENOENT));
     } else {
         REQUIRE(forbid(missing, EMFILE)); /* musl repeats a call that returns EBUSY */
     }
@@ -269,7 +269,7 @@ reserve_without_proc(void *unused)
 {
     struct lease_reserve reserve = {.fd = -1};
     (void)unused;
-    REQUIRE(forbid_with(SYS_openat, 2, O_RDONLY | O_CLOEXEC, ENOENT));
+    REQUIRE(forbid_opening(O_RDONLY | O_CLOEXEC, ENOENT));
     mmgi_lease_reserve(&reserve);
     REQUIRE(reserve.fd >= 0);
     CHECK_I64(mmgi_lease_break_ns(&reserve), 0); /* an empty file: the time is not known */

@@ -271,7 +271,7 @@ ask_without_proc(void *unused)
     unsigned char *bytes = map_between_holes("written", PROT_READ | PROT_WRITE, MAP_PRIVATE);
     bytes[0] = 7;
     CHECK(mmgi_map_has_copies((uintptr_t)bytes, (uintptr_t)bytes + page, scratch.text));
-    if (!forbid_with(SYS_openat, 2, O_RDONLY | O_CLOEXEC, ENOENT)) {
+    if (!forbid_opening(O_RDONLY | O_CLOEXEC, ENOENT)) {
         return;
     }
     CHECK_I64(mmgi_map_list_open(&list), ENOSYS);
