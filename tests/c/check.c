@@ -220,6 +220,17 @@ check_child_leaks_nothing(const struct holdings *before)
     check_true(after.descriptors <= before->descriptors, "leak", 0, "descriptors of files in a child");
 }
 
+/* Lets SIGALRM end this process, although the parent may have blocked all signals before the fork. */
+static void
+allow_alarm(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGALRM);
+    signal(SIGALRM, SIG_DFL);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int
 check_child(void (*body)(void *argument), void *argument)
 {
@@ -232,6 +243,7 @@ check_child(void (*body)(void *argument), void *argument)
         setrlimit(RLIMIT_CORE, &no_core);
         atomic_store(&failures, 0);
         reserve = __gcov_init != NULL ? malloc(COUNTERS_NEED) : NULL;
+        allow_alarm();
         alarm(check_is_slow() || check_under_qemu() ? CHILD_SECONDS_SLOW : CHILD_SECONDS);
         const struct holdings before = take_holdings();
         body(argument);
