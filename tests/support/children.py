@@ -25,7 +25,7 @@ from typing import Any
 from . import watch
 from .library import ROOT, library_path
 
-DEADLINE = 120.0
+DEADLINE = 300.0
 
 
 @dataclass(frozen=True)
