@@ -56,7 +56,7 @@ def build_before(revision: str, now: Path, folder: Path) -> dict[str, str]:
     source.mkdir(parents=True)
     archive = subprocess.run(["git", "archive", revision], cwd=ROOT, stdout=subprocess.PIPE, check=True)
     subprocess.run(["tar", "--extract", "--directory", str(source)], input=archive.stdout, check=True)
-    options = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DMMAPGUARD_BUILD_TESTS=OFF"]
+    options = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"]
     for command in (
         ["-S", str(source), "-B", str(build), *options],
         ["--build", str(build), "--target", "mmapguard"],
@@ -142,6 +142,9 @@ def parse() -> argparse.Namespace:
     arguments.works = [ALIASES.get(work.lower(), work.lower()) for work in arguments.works] or list(COMPARED)
     if unknown := [work for work in arguments.works if work not in COMPARED]:
         parser.error(f"'{unknown[0]}' cannot be compared; there are {', '.join(COMPARED)}")
+    asked = ["git", "rev-parse", "--quiet", "--verify", f"{arguments.revision}^{{commit}}"]
+    if subprocess.run(asked, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode:
+        parser.error(f"this repository has no revision '{arguments.revision}'")
     return arguments
 
 
