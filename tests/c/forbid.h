@@ -15,6 +15,16 @@
 
 #include "check.h"
 
+/** Puts a filter on the system calls of this process. Returns false where the system has no filters. */
+static inline bool
+forbid_by(struct sock_filter *lines, size_t count)
+{
+    const struct sock_fprog filter = {(unsigned short)count, lines};
+
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
 /**
  * Makes a system call fail with an errno in this process, from now on: nothing takes a filter away, so this is for child
  * processes. Returns false where the system has no filters.
@@ -28,10 +38,8 @@ forbid(long number, int os_code)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)os_code),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
-    const struct sock_fprog filter = {sizeof lines / sizeof *lines, lines};
 
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+    return forbid_by(lines, sizeof lines / sizeof *lines);
 }
 
 /** Does the same, for calls only that have this value of 32 bits as the argument of this index. */
@@ -48,10 +56,8 @@ forbid_with(long number, unsigned index, uint32_t value, int os_code)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)os_code),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
-    const struct sock_fprog filter = {sizeof lines / sizeof *lines, lines};
 
-    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+    return forbid_by(lines, sizeof lines / sizeof *lines);
 }
 
 /** Does the same, for calls that open a file with exactly these flags. C libraries make them in several ways. */
