@@ -182,10 +182,20 @@ mmg_read(mmg_handle handle, uint64_t offset, void *buffer, uint64_t size, uint64
     return status == MMG_OK ? call_end(pin, mmgi_region_read(pin.region, offset, buffer, size, got)) : status;
 }
 
-static __attribute__((noinline)) mmg_status
-find_slow(const struct region *region, uint64_t offset, uint64_t length, struct sought sought, uint64_t *position)
+static inline const struct region *
+region_visited(struct visit visit)
 {
-    return mmgi_find_in_region(region, offset, length, &sought, position);
+    return (const struct region *)(const void *)visit.object; /* as in region_pinned() */
+}
+
+/* Does the rest of a search that has found nothing near on a visited region, and ends the visit. */
+static __attribute__((noinline)) mmg_status
+find_far(struct visit visit, uint64_t offset, uint64_t length, struct sought sought, uint64_t *position)
+{
+    mmg_status status = mmgi_find_in_region(region_visited(visit), offset, length, &sought, position);
+
+    visit_end(visit.slot);
+    return status;
 }
 
 static __attribute__((noinline)) mmg_status
@@ -194,29 +204,30 @@ find_pinned(mmg_handle handle, uint64_t offset, uint64_t length, struct sought s
     struct pinned_region pin;
     mmg_status status = call_begin_on_range(handle, offset, &length, &pin);
 
-    return status == MMG_OK ? call_end(pin, find_slow(pin.region, offset, length, sought, position)) : status;
+    return status == MMG_OK ? call_end(pin, mmgi_find_in_region(pin.region, offset, length, &sought, position))
+                            : status;
 }
 
 /*
  * Programs go from hit to hit by the next two calls. So each visits the region, and does not pin it, and a near hit is one
- * straight line.
+ * straight line. A struct sought is made only where the line is left.
  */
 static inline __attribute__((always_inline)) mmg_status
-find_either_way(mmg_handle handle, uint64_t offset, uint64_t length, struct sought sought, uint64_t *position)
+find_either_way(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
+                uint64_t *position, bool is_last)
 {
-    if (position == NULL || (sought.needle == NULL && sought.size > 0))
+    if (position == NULL || (needle == NULL && needle_size > 0))
         return MMG_E_ARGUMENT;
     const struct visit visit = visit_begin(handle);
     if (visit.object == NULL)
-        return find_pinned(handle, offset, length, sought, position);
-    const struct region *region = (const struct region *)(const void *)visit.object; /* as in region_pinned() */
+        return find_pinned(handle, offset, length, (struct sought){needle, needle_size, is_last}, position);
+    const struct region *region = region_visited(visit);
     mmg_status status = range_resolve(region, offset, &length);
     if (status == MMG_OK) {
-        const unsigned char *hit = find_near(region, offset, length, sought);
-        if (hit != NULL)
-            *position = (uint64_t)(hit - region->data);
-        else
-            status = find_slow(region, offset, length, sought, position);
+        const unsigned char *hit = find_near(region, offset, length, needle, needle_size, is_last);
+        if (hit == NULL)
+            return find_far(visit, offset, length, (struct sought){needle, needle_size, is_last}, position);
+        *position = (uint64_t)(hit - region->data);
     }
     visit_end(visit.slot);
     return status;
@@ -226,14 +237,14 @@ mmg_status
 mmg_find(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
          uint64_t *position)
 {
-    return find_either_way(handle, offset, length, (struct sought){needle, needle_size, false}, position);
+    return find_either_way(handle, offset, length, needle, needle_size, position, false);
 }
 
 mmg_status
 mmg_find_last(mmg_handle handle, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
               uint64_t *position)
 {
-    return find_either_way(handle, offset, length, (struct sought){needle, needle_size, true}, position);
+    return find_either_way(handle, offset, length, needle, needle_size, position, true);
 }
 
 mmg_status

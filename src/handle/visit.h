@@ -42,14 +42,14 @@ static inline struct visit
 visit_begin(mmg_handle handle)
 {
     struct slot *slot = slot_at(handle);
-    uint32_t free = 0;
 
     /* The first look keeps wrong handles from writing to the slot of another. Relaxed: the second look, below, decides. */
     if (slot == NULL)
         return (struct visit){NULL, NULL};
     uint64_t state = atomic_load_explicit(&slot->state, memory_order_relaxed);
+    /* The bit is set by one instruction. It changes nothing in a cell that another thread has claimed. */
     if (handle_of(state) != handle || phase_of(state) != PHASE_LIVE ||
-        !atomic_compare_exchange_strong(&slot->cell[VISIT_CELL], &free, CELL_CLAIMED))
+        (atomic_fetch_or(&slot->cell[VISIT_CELL], CELL_CLAIMED) & CELL_CLAIMED) != 0)
         return (struct visit){NULL, NULL};
     if (atomic_load(&slot->state) != state) {
         mmgi_visit_withdraw(slot);

@@ -39,17 +39,14 @@ look_stamp(void)
 {
     /* The factor is 2^64 divided by the golden ratio. Its multiples lie far apart from each other, so two different pairs
        hardly ever have the same sum. */
-    return ((uint64_t)(mmgi_clock_tick_ns() >> LOOK_SHIFT) * UINT64_C(0x9E3779B97F4A7C15) + mmgi_thread_mark()) | 1;
+    return ((uint64_t)(mmgi_clock_tick_ns() >> LOOK_SHIFT) * UINT64_C(0x9E3779B97F4A7C15) + thread_mark()) | 1;
 }
 
-/**
- * Returns true when this thread has asked lately whether the guard is in place and the file has its size, and no region
- * has lost bytes.
- */
+/** Returns true when this thread has asked lately whether the guard is in place and the file has its size. */
 static inline bool
 find_is_vouched(const struct region *region)
 {
-    return !registry_may_have_losses() && atomic_load_explicit(&region->looked, memory_order_relaxed) == look_stamp();
+    return look_stamp() == atomic_load_explicit(&region->looked, memory_order_relaxed);
 }
 
 /** A search looks at so many bytes of a mapping first, since a hit is often near. */
@@ -57,10 +54,12 @@ find_is_vouched(const struct region *region)
 
 /**
  * Finds an occurrence near the start of the range, or near its end for the last one. Returns NULL otherwise;
- * mmgi_find_in_region() then has the answer. Programs that go from hit to hit call this for each hit, so it is inline.
+ * mmgi_find_in_region() then has the answer. Programs that go from hit to hit call this for each hit, so it is inline, and
+ * takes the members of a struct sought, which stay in registers.
  */
-static inline const unsigned char *
-find_near(const struct region *region, uint64_t offset, uint64_t length, struct sought sought)
+static inline __attribute__((always_inline)) const unsigned char *
+find_near(const struct region *region, uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size,
+          bool is_last)
 {
     size_t near = (size_t)length; /* all bytes of a copy are in memory */
 
@@ -69,13 +68,12 @@ find_near(const struct region *region, uint64_t offset, uint64_t length, struct 
             return NULL;
         near = length < FIND_NEAR ? near : FIND_NEAR;
     }
-    if (sizeof(size_t) < sizeof sought.size && sought.size > near)
+    if (sizeof(size_t) < sizeof needle_size && needle_size > near)
         return NULL; /* the size would not survive the casts below */
     const unsigned char *hay = region->data + offset;
-    const unsigned char *hit = sought.is_last ? mmgi_bytes_find_last(hay + (length - near), near, sought.needle,
-                                                                     (size_t)sought.size)
-                                              : bytes_find(hay, near, sought.needle, (size_t)sought.size);
-    return region->number != 0 && registry_may_have_losses() ? NULL : hit;
+    const unsigned char *hit = is_last ? mmgi_bytes_find_last(hay + (length - near), near, needle, (size_t)needle_size)
+                                       : bytes_find(hay, near, needle, (size_t)needle_size);
+    return registry_may_have_losses() && region->number != 0 ? NULL : hit;
 }
 
 #endif

@@ -111,12 +111,6 @@ mmgi_thread_barrier(void)
     errno = saved;
 }
 
-uintptr_t
-mmgi_thread_mark(void)
-{
-    return (uintptr_t)pthread_self(); /* a number or a pointer, which depends on the C library */
-}
-
 int
 mmgi_thread_id(void)
 {

@@ -147,12 +147,6 @@ mmgi_thread_barrier(void)
 {
 }
 
-uintptr_t
-mmgi_thread_mark(void)
-{
-    return 1;
-}
-
 int
 mmgi_thread_id(void)
 {
