@@ -11,8 +11,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 static const mmg_options contained = MMG_OPTIONS_INIT;
 
@@ -94,17 +92,17 @@ static const char needle[] = "needle";
 
 /* Walks from hit to hit, `times` hits in all. At the end of the file it starts again. */
 static void
-walk(const char *path, unsigned long times)
+walk(const char *path, unsigned long times, const char *sought, uint64_t size)
 {
     mmg_handle region = region_open(path, &contained);
     uint64_t from = 0, position;
 
     for (unsigned long hits = 0; hits < times; hits++) {
-        if (mmg_find(region, from, MMG_TO_END, needle, NEEDLE_SIZE, &position) != MMG_OK)
+        if (mmg_find(region, from, MMG_TO_END, sought, size, &position) != MMG_OK)
             exit(4);
         if (position == MMG_NOT_FOUND && from == 0)
             exit(5);
-        from = position == MMG_NOT_FOUND ? 0 : position + NEEDLE_SIZE;
+        from = position == MMG_NOT_FOUND ? 0 : position + size;
     }
     mmg_close(region, 0);
 }
@@ -211,9 +209,10 @@ int
 main(int argc, char **argv)
 {
     if (argc != 4) {
-        fprintf(stderr, "usage: cost "
-                        "open|locked|stable|pin|pin-beside-loss|pin-after-loss|find|walk|memmem|break-OTHERS|lose-"
-                        "REGIONS FILE TIMES\n");
+        fprintf(stderr,
+                "usage: cost "
+                "open|locked|stable|pin|pin-beside-loss|pin-after-loss|find|lines|walk|memmem|break-OTHERS|lose-"
+                "REGIONS FILE TIMES\n");
         return 2;
     }
     mmg_options locked = MMG_OPTIONS_INIT;
@@ -243,7 +242,9 @@ main(int argc, char **argv)
     } else if (strcmp(argv[1], "find") == 0)
         find(argv[2], times);
     else if (strcmp(argv[1], "walk") == 0)
-        walk(argv[2], times);
+        walk(argv[2], times, needle, NEEDLE_SIZE);
+    else if (strcmp(argv[1], "lines") == 0)
+        walk(argv[2], times, "\n", 1);
     else if (strcmp(argv[1], "memmem") == 0)
         walk_by_memmem(argv[2], times);
     else if (strncmp(argv[1], "break-", 6) == 0)

@@ -32,8 +32,8 @@ INSTRUCTIONS = [
     ("open", 4 << 10, 1869),
     ("open", 256 << 10, 2260),
     ("pin", 256 << 10, 120),
-    ("find", 4 << 10, 150),
-    ("find", 256 << 10, 240),
+    ("find", 4 << 10, 145),
+    ("find", 256 << 10, 200),
 ]
 
 #: The code of another compiler may take so many times the instructions.
@@ -98,6 +98,9 @@ SYSTEM_CALLS = [
 #: The bytes between two hits, and how many times the instructions of memmem(3) a search may take.
 GAPS = [4, 16, 58, 250]
 MOST_TIMES_MEMMEM = 1.5
+
+#: The highest number of instructions from one newline to the next.
+MOST_A_LINE = 182
 
 
 def needs(tool: str) -> str:
@@ -186,6 +189,17 @@ def test_a_walk_from_hit_to_hit_costs_at_most_one_and_a_half_times_memmem(tmp_pa
     path = tmp_path / "hits"
     path.write_bytes((b"needle" + b"x" * gap) * (1 << 15))
     assert instructions("walk", path) <= MOST_TIMES_MEMMEM * instructions("memmem", path)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the bounds are those of x86-64")
+def test_a_walk_from_line_to_line_takes_at_most_so_many_instructions(tmp_path: Path) -> None:
+    """The file is mapped, and a line has 64 bytes. The search itself, memchr(3), is a third of the count."""
+    if FOLDER.name != "release":
+        pytest.skip("the bounds are those of the release build")
+    path = tmp_path / "lines"
+    path.write_bytes((b"x" * 63 + b"\n") * (1 << 14))
+    allowed = MOST_A_LINE if is_built_by_gcc_12() else MOST_A_LINE * MARGIN_OF_OTHERS
+    assert instructions("lines", path) <= allowed
 
 
 def page_faults(operation: str, path: Path, times: int) -> int:
