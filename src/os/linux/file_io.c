@@ -24,18 +24,20 @@ int
 mmgi_file_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got)
 {
     unsigned char *to = buffer;
+    size_t done = 0;
+    ssize_t n = 1;
 
-    *got = 0;
-    while (*got < size) {
-        size_t want = size - *got < MAX_TRANSFER ? size - *got : MAX_TRANSFER;
-        ssize_t n = pread(fd, to + *got, want, (off_t)(offset + *got));
-        if (n == 0)
-            return 0;
-        if (n > 0)
-            *got += (size_t)n;
-        else if (errno != EINTR)
+    /* Of more than MAX_TRANSFER bytes the kernel reads the first ones. */
+    while (done < size && n != 0) {
+        n = pread(fd, to + done, size - done, (off_t)(offset + done));
+        if (n > 0) {
+            done += (size_t)n;
+        } else if (n < 0 && errno != EINTR) {
+            *got = done;
             return errno;
+        }
     }
+    *got = done;
     return 0;
 }
 

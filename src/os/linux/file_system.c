@@ -284,8 +284,10 @@ key_of(int fd, const struct file_status *status)
     return ((uint64_t)file_system.f_type & 0xFFFFFFFFU) | UINT64_C(1) << 63;
 }
 
-void
-mmgi_file_system_find(int fd, const struct file_status *status, struct file_system *file_system)
+/* Finds a file system that has no unique number of its mount, or whose mount is not remembered. The function is not inlined:
+   every open would pay for a stack that only few opens need. */
+static __attribute__((noinline)) void
+find_slowly(int fd, const struct file_status *status, struct file_system *file_system)
 {
     uint64_t key = key_of(fd, status);
 
@@ -294,6 +296,13 @@ mmgi_file_system_find(int fd, const struct file_status *status, struct file_syst
     look_up(fd, status, file_system);
     if (key != 0 && file_system->name[0] != '\0')
         remember(status->device, key, file_system);
+}
+
+void
+mmgi_file_system_find(int fd, const struct file_status *status, struct file_system *file_system)
+{
+    if (status->mount == 0 || !recall(status->device, status->mount, file_system))
+        find_slowly(fd, status, file_system);
 }
 
 bool
