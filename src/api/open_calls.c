@@ -60,7 +60,7 @@ opening_begin(struct opening *opening, const char *path, int fd, const mmg_optio
         return mmgi_error_tell(&opening->report, status, "options", 0, 0,
                                status == MMG_E_ARGUMENT ? "an option has an unknown value, or two contradict each other"
                                                         : NULL);
-    opening->source = (struct source){.options = &opening->options, .report = &opening->report};
+    source_prepare(&opening->source, &opening->options, &opening->report);
     return MMG_OK;
 }
 

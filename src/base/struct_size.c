@@ -154,15 +154,20 @@ options_copy(const mmg_options *caller, mmg_options *ours)
 mmg_status
 mmgi_struct_read_options(const mmg_options *caller, mmg_options *ours)
 {
+    static const mmg_options defaults = {.struct_size = sizeof(mmg_options),
+                                         .max_bytes = DEFAULT_CAP,
+                                         .max_snapshot_bytes = DEFAULT_CAP,
+                                         .max_leases = DEFAULT_LEASES};
+
     if (caller == NULL) {
-        *ours = (mmg_options)MMG_OPTIONS_INIT;
-    } else {
-        mmg_status status = options_copy(caller, ours);
-        if (status != MMG_OK)
-            return status;
-        if (!options_known(ours) || !options_agree(ours))
-            return MMG_E_ARGUMENT;
+        *ours = defaults;
+        return MMG_OK;
     }
+    mmg_status status = options_copy(caller, ours);
+    if (status != MMG_OK)
+        return status;
+    if (!options_known(ours) || !options_agree(ours))
+        return MMG_E_ARGUMENT;
     if (ours->length == MMG_TO_END)
         ours->length = 0; /* both mean "to the end" */
     if (ours->max_bytes == 0)

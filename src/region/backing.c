@@ -32,19 +32,15 @@ tell_no_memory(const struct source *source)
 }
 
 mmg_status
-mmgi_backing_window(const struct source *source, uint64_t *length)
+mmgi_backing_tell_range(const struct source *source)
 {
     const mmg_options *options = source->options;
 
     if (options->offset > source->size)
         return mmgi_error_tell(source->report, MMG_E_RANGE, "window", 0, options->offset,
                                "the window starts behind the end of the file");
-    uint64_t rest = source->size - options->offset;
-    if (options->length > rest)
-        return mmgi_error_tell(source->report, MMG_E_RANGE, "window", 0, source->size,
-                               "the window ends behind the end of the file");
-    *length = options->length > 0 ? options->length : rest;
-    return MMG_OK;
+    return mmgi_error_tell(source->report, MMG_E_RANGE, "window", 0, source->size,
+                           "the window ends behind the end of the file");
 }
 
 bool
@@ -93,7 +89,7 @@ virtual_compare(struct source *source, bool *is_virtual, bool *is_mixed)
     mmg_status status = mmgi_source_refresh(source);
 
     *is_virtual = source->size == 0;
-    *is_mixed = !mmgi_same_content(&before, &source->status);
+    *is_mixed = !file_same_content(&before, &source->status);
     if (status == MMG_OK && *is_virtual && *is_mixed && source->options->guarantee == MMG_GUARANTEE_STABLE)
         return mmgi_error_tell(source->report, MMG_E_UNSTABLE, "read", 0, 0, "changed while it was read");
     return status;
@@ -146,7 +142,7 @@ mmgi_backing_stream(struct source *source, uint32_t reason, struct region **out)
         .keeps_source = keeps_lock,
         .is_mixed = is_mixed,
         .reason = is_file && stream.size == 0 ? MMG_REASON_EMPTY : reason,
-        .promise = mmgi_promise_stable(MMG_MEANS_PRIVATE_COPY),
+        .promise = promise_stable(MMG_MEANS_PRIVATE_COPY),
     });
     if (keeps_lock)
         mmgi_source_keep(source);
@@ -176,7 +172,7 @@ struct copy_attempt {
 static mmg_status
 copy_compare(struct source *source, struct copy_attempt *attempt)
 {
-    const struct file_status before = source->status;
+    struct file_status now;
 
     if (source->options->guarantee == MMG_GUARANTEE_STABLE) {
         struct file_copy copy = {.bytes = attempt->memory.bytes};
@@ -185,15 +181,20 @@ copy_compare(struct source *source, struct copy_attempt *attempt)
     }
     if (source->kind != SOURCE_FILE || attempt->got == 0)
         return MMG_OK;
-    mmg_status status = mmgi_source_refresh(source);
-    if (status != MMG_OK || mmgi_same_content(&before, &source->status))
-        return status;
+    int os_code = mmgi_file_status(source->fd, &now);
+    if (os_code != 0)
+        return mmgi_error_tell_os(source->report, "fstat", os_code);
+    source->is_early = false;
+    if (file_same_content(&source->status, &now)) {
+        source->status.changed = now.changed; /* perhaps the owner or the mode has changed */
+        return MMG_OK;
+    }
     attempt->changes++;
     attempt->must_repeat = attempt->changes < MAX_CONTAINED_ATTEMPTS && attempt->length <= LARGEST_SMALL_FILE;
     attempt->is_mixed = !attempt->must_repeat;
-    if (attempt->is_mixed) { /* mmg_changed() compares with what the file was when the copy began */
-        source->status = before;
-        source->size = before.size;
+    if (attempt->must_repeat) { /* else mmg_changed() compares with what the file was when the copy began */
+        source->status = now;
+        source->size = now.size;
     }
     return MMG_OK;
 }
@@ -226,7 +227,7 @@ static mmg_status
 copy_window(const struct source *source, struct copy_attempt *attempt)
 {
     const mmg_options *options = source->options;
-    mmg_status status = mmgi_backing_window(source, &attempt->length);
+    mmg_status status = backing_window(source, &attempt->length);
 
     if (status != MMG_OK)
         return status;
@@ -264,7 +265,7 @@ copy_once(struct source *source, struct copy_attempt *attempt, struct region **o
         .keeps_source = keeps_lock,
         .is_mixed = attempt->is_mixed,
         .reason = attempt->reason,
-        .promise = mmgi_promise_stable(MMG_MEANS_PRIVATE_COPY),
+        .promise = promise_stable(MMG_MEANS_PRIVATE_COPY),
     });
     if (keeps_lock)
         mmgi_source_keep(source);

@@ -8,10 +8,20 @@
 
 #include "region/region.h"
 
-/**
- * Stores the length of the window that the options ask for. Returns MMG_E_RANGE when the file has no such part.
- */
-mmg_status mmgi_backing_window(const struct source *source, uint64_t *length);
+/** Tells that the file has no such part as the options ask for. Returns MMG_E_RANGE. */
+ERROR_COLD mmg_status mmgi_backing_tell_range(const struct source *source);
+
+/** Stores the length of the window that the options ask for. Returns MMG_E_RANGE when the file has no such part. */
+static inline mmg_status
+backing_window(const struct source *source, uint64_t *length)
+{
+    const mmg_options *options = source->options;
+
+    if (options->offset > source->size || options->length > source->size - options->offset)
+        return mmgi_backing_tell_range(source);
+    *length = options->length > 0 ? options->length : source->size - options->offset;
+    return MMG_OK;
+}
 
 /**
  * Reads a stream to its end; with MMG_REASON_VIRTUAL, a file whose reported size is not its real size. If such a file turns
@@ -26,7 +36,7 @@ mmg_status mmgi_backing_stream(struct source *source, uint32_t reason, struct re
 bool mmgi_backing_has_memory(uint64_t length);
 
 /**
- * Copies the window, whose length is that of mmgi_backing_window(). If STABLE is demanded, the copy shows what the file
+ * Copies the window, whose length is that of backing_window(). If STABLE is demanded, the copy shows what the file
  * held at one moment. Otherwise the region knows if the copy may mix two versions. If a file that was to be copied because
  * it is small (MMG_REASON_SMALL) has grown beyond that, the call makes no region and returns MMG_OK. The source then has the
  * new size, and the caller must decide again.

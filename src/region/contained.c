@@ -59,7 +59,7 @@ mmgi_decide_holding(const struct source *source, struct decision *decision)
             return mmgi_error_tell(source->report, MMG_E_EMPTY, "open", 0, 0, NULL);
         return is_beyond_locks(source) ? tell_beyond_locks(source) : MMG_OK;
     }
-    mmg_status status = mmgi_backing_window(source, &decision->length);
+    mmg_status status = backing_window(source, &decision->length);
     if (status != MMG_OK)
         return status;
     decision->holding = HOLD_COPY;

@@ -19,16 +19,10 @@ to_ns(struct file_time time)
     return time.seconds * 1000000000 + time.nanoseconds;
 }
 
-bool
-mmgi_same_content(const struct file_status *a, const struct file_status *b)
-{
-    return a->size == b->size && to_ns(a->modified) == to_ns(b->modified);
-}
-
 static bool
 same_version(const struct file_status *a, const struct file_status *b)
 {
-    return mmgi_same_content(a, b) && to_ns(a->changed) == to_ns(b->changed);
+    return file_same_content(a, b) && file_time_equals(a->changed, b->changed);
 }
 
 /*

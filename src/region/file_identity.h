@@ -18,7 +18,11 @@ struct file_copy {
 };
 
 /** Returns true when size and modification time are the same. */
-bool mmgi_same_content(const struct file_status *a, const struct file_status *b);
+static inline bool
+file_same_content(const struct file_status *a, const struct file_status *b)
+{
+    return a->size == b->size && file_time_equals(a->modified, b->modified);
+}
 
 /**
  * Returns true when a copy of `size` bytes at `offset` of a source is what the file held at one moment.

@@ -6,12 +6,6 @@
 #include "region/promise.h"
 
 struct promise
-mmgi_promise_stable(uint32_t means)
-{
-    return (struct promise){.guarantee = MMG_GUARANTEE_STABLE, .means = means, .shortfall = MMG_SHORT_NONE};
-}
-
-struct promise
 mmgi_promise_mapped(bool is_guarded, uint32_t shortfall)
 {
     return (struct promise){.guarantee = is_guarded ? MMG_GUARANTEE_CONTAINED : MMG_GUARANTEE_NONE,

@@ -18,7 +18,11 @@ struct promise {
 };
 
 /** Returns the promise for bytes that `means` keeps STABLE. For a copy the means is MMG_MEANS_PRIVATE_COPY. */
-struct promise mmgi_promise_stable(uint32_t means);
+static inline struct promise
+promise_stable(uint32_t means)
+{
+    return (struct promise){.guarantee = MMG_GUARANTEE_STABLE, .means = means, .shortfall = MMG_SHORT_NONE};
+}
 
 /**
  * Returns the promise for a mapping of the file itself.

@@ -33,6 +33,13 @@ static _Atomic uint32_t small_mappings; /* mappings of small files, whose descri
 
 static const unsigned char no_bytes[1]; /* what the span of an empty region points to */
 
+/* Returns true for the region of a small file, unless the region is a copy that is never too much. */
+static inline bool
+is_counted(const struct region *region)
+{
+    return region->size <= LARGEST_SMALL_FILE && (region->size > SMALLEST_MAPPED_FILE || region->mapping.base != NULL);
+}
+
 /*
  * Counts the region of a small file when it begins (`is_held`) and when it ends. Relaxed: the sums affect only the
  * speed.
@@ -42,7 +49,7 @@ count_small(const struct region *region, bool is_held)
 {
     if (region->mapping.base != NULL)
         atomic_fetch_add_explicit(&small_mappings, is_held ? 1 : -1, memory_order_relaxed);
-    else if (region->size > SMALLEST_MAPPED_FILE)
+    else
         atomic_fetch_add_explicit(&held_copies, is_held ? region->size : 0 - region->size, memory_order_relaxed);
 }
 
@@ -121,7 +128,7 @@ mmgi_region_create(const struct region_spec *spec)
     }
     region->exceptions = spec->exceptions;
     region->means_order = spec->means_order;
-    region->file_system = source->file_system.name != NULL ? source->file_system.name : "";
+    region->file_system = source->file_system.name;
     region->keeper = NULL;
     region->reason = spec->reason;
     region->has_identity = source->kind != SOURCE_STREAM;
@@ -142,7 +149,7 @@ mmgi_region_create(const struct region_spec *spec)
                                          .size = source->size,
                                          .modified = source->status.modified,
                                          .changed = source->status.changed};
-    if (region->size <= LARGEST_SMALL_FILE)
+    if (is_counted(region))
         count_small(region, true);
     return region;
 }
@@ -168,13 +175,13 @@ mmgi_region_discard(struct region *region)
             region->keeper); /* this comes first, since the keeper may use the other members until it ends */
     if (region->number != 0)
         mmgi_registry_remove(region->number);
-    if (region->size <= LARGEST_SMALL_FILE)
+    if (is_counted(region))
         count_small(region, false);
     if (region->mapping.base == NULL)
         free(region->stream); /* a mapping has none */
     else if (!region->mapping.is_adopted)
         mmgi_map_release(&region->mapping);
-    mmgi_shared_lock_drop(&region->lock_share, region->lock, region->fd, false);
+    shared_lock_end(&region->lock_share, region->lock, region->fd);
     if (region->fd >= 0)
         close_source(region); /* this ends the lock, after the mapping is gone */
     free(region);
@@ -235,7 +242,7 @@ mmgi_region_replace(struct region *region, const struct replacement *replacement
         &region->content,
         -1); /* from now on mmg_read() copies out of the mapping, since the region keeps no descriptor of the snapshot */
     if (whole == mapping->length)
-        atomic_store(&region->promise, promise_pack(mmgi_promise_stable(replacement->means)));
+        atomic_store(&region->promise, promise_pack(promise_stable(replacement->means)));
     return true;
 }
 

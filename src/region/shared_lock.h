@@ -8,6 +8,7 @@
 #define MMGI_REGION_SHARED_LOCK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct shared_lock;
@@ -42,5 +43,13 @@ void mmgi_shared_lock_count(uint64_t device, uint64_t inode, struct lock_share *
  * ends does not unlock, because a forked child or the parent may hold the lock through the same description.
  */
 void mmgi_shared_lock_drop(struct lock_share *share, uint32_t lock, int fd, bool unlock);
+
+/** Does the same for a region that ends. Most small files have no share, so that there is nothing to do. */
+static inline void
+shared_lock_end(struct lock_share *share, uint32_t lock, int fd)
+{
+    if (share->count != 0 || share->lock != NULL)
+        mmgi_shared_lock_drop(share, lock, fd, false);
+}
 
 #endif

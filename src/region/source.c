@@ -118,10 +118,8 @@ classify_and_lock(struct source *source)
 static mmg_status
 finish_opening(struct source *source)
 {
-    source->lock = MMG_LOCK_NONE;
-    source->lock_error = 0;
-    source->lock_share = (struct lock_share){.lock = NULL};
     mmg_status status = classify_and_lock(source);
+
     if (status == MMG_OK)
         status = refuse_writers(source);
     if (status != MMG_OK)
@@ -210,9 +208,6 @@ mmgi_source_open_stream(int fd, struct source *source)
     source->fd = fd;
     source->is_owned = false;
     source->is_shared = true;
-    source->lock = MMG_LOCK_NONE;
-    source->lock_error = 0;
-    source->lock_share = (struct lock_share){.lock = NULL};
     status = classify(source);
     if (status == MMG_OK)
         status = refuse_writers(source); /* also of a file that is read as a stream */
@@ -224,7 +219,7 @@ void
 mmgi_source_close(struct source *source)
 {
     if (source->is_owned) {
-        mmgi_shared_lock_drop(&source->lock_share, source->lock, source->fd, false);
+        shared_lock_end(&source->lock_share, source->lock, source->fd);
         mmgi_file_close(source->fd); /* this also ends a lock that no other region shares */
     }
     source->is_owned = false;

@@ -41,6 +41,24 @@ struct source {
     bool is_early; /* size and status are from before the lock; a copy finds out whether they still hold */
 };
 
+/** Prepares a source for one of the next three calls, which set the other members before anything reads them. */
+static inline void
+source_prepare(struct source *source, const mmg_options *options, const struct report *report)
+{
+    /* Each member is set on its own. Clearing the whole struct first would cost every open 20 instructions more. */
+    source->options = options;
+    source->report = report;
+    source->is_owned = false;
+    source->file_system = (struct file_system){.name = ""}; /* a stream has none */
+    source->lock = MMG_LOCK_NONE;
+    source->lock_reason = MMG_LOCKING_ASKED;
+    source->lock_error = 0;
+    source->lock_share = (struct lock_share){.lock = NULL};
+    source->adoption = NULL;
+    source->size = 0;
+    source->is_early = false;
+}
+
 /** Opens a path. After a success the caller must call mmgi_source_close(). */
 mmg_status mmgi_source_open_path(const char *path, struct source *source);
 

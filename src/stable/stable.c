@@ -78,7 +78,7 @@ map(struct attempt *attempt, int fd, uint32_t means, struct region **out)
         .exceptions = means == MMG_MEANS_LEASE ? MMG_EXCEPT_READ_ONLY_TRUNCATION | MMG_EXCEPT_PINNED_PAGES : 0,
         .means_order = attempt->order,
         .is_snapshot = is_snapshot,
-        .promise = mmgi_promise_stable(means),
+        .promise = promise_stable(means),
     };
 
     if (is_snapshot && (source->options->flags & MMG_FLAG_REQUIRE_LOCK) == 0)
@@ -93,7 +93,7 @@ settle_window(struct attempt *attempt)
 {
     mmg_status status = mmgi_source_refresh(attempt->source);
 
-    return status == MMG_OK ? mmgi_backing_window(attempt->source, &attempt->length) : status;
+    return status == MMG_OK ? backing_window(attempt->source, &attempt->length) : status;
 }
 
 /* Maps the source itself, whose bytes no process can change from here on. */
@@ -205,7 +205,7 @@ try_reflink(struct attempt *attempt, mmg_status *status, struct region **out)
     *status = MMG_OK;
     if (mmgi_file_status(clone, &status_of_clone) == 0) {
         source->size = status_of_clone.size;
-        *status = mmgi_backing_window(source, &attempt->length);
+        *status = backing_window(source, &attempt->length);
     }
     if (*status == MMG_OK)
         *status = map(attempt, clone, MMG_MEANS_REFLINK, out);
