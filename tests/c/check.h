@@ -7,7 +7,8 @@
  * After a failed CHECK the case goes on. A failed REQUIRE ends the program, because the rest of the case needs the
  * condition. A case that cannot run on this system calls check_skip(). The program exits with 77 when every case was
  * skipped, with 1 when one failed, else with 0. As an argument, a word selects the cases whose names contain it, and
- * --list lists the cases.
+ * --list lists the cases. With MMAPGUARD_TESTS_WITHOUT_STDIN in the environment, the program first closes its standard input, so
+ * that the next descriptor is 0.
  */
 #ifndef MMAPGUARD_TESTS_CHECK_H
 #define MMAPGUARD_TESTS_CHECK_H

@@ -112,6 +112,16 @@ CHECK_IN_A_CHILD(a_wait_ends_by_a_wake_or_by_its_time)
     CHECK(!mmgi_lease_wait(0, &told));
 }
 
+/** A signal that another program sends names no descriptor, so any lease may be breaking. */
+CHECK_IN_A_CHILD(a_signal_that_the_kernel_does_not_send_names_no_descriptor)
+{
+    int told = 77;
+    mmgi_signal_block_all();
+    REQUIRE(kill(getpid(), SIGRTMAX - 1) == 0);
+    CHECK(mmgi_lease_wait(INT64_C(60000000000), &told));
+    CHECK_I64(told, -1);
+}
+
 /** Sets how many descriptors this process may have: none that it could open, or as many as before. */
 static void
 allow_descriptors(bool allowed)
@@ -201,13 +211,14 @@ break_without_rights(void *unused)
     (void)unused;
     const char *path = check_file("file", 5000);
     struct stat before, after;
+    const int lowest = open(path, O_RDONLY | O_CLOEXEC);
     const int fd = leased(path), whole = leased(check_file("whole", 10));
     REQUIRE(fstat(fd, &before) == 0);
     CHECK(!may_write(path));
-    close(0); /* the description that takes the place of the old one has the lowest descriptor first */
+    close(lowest); /* the description that takes the place of the old one has the lowest descriptor first */
     check_become_nobody();
     CHECK_I64(mmgi_lease_give_up(fd), 0);
-    CHECK(fcntl(0, F_GETFD) < 0);
+    CHECK(fcntl(lowest, F_GETFD) < 0);
     REQUIRE(fstat(fd, &after) == 0);
     CHECK(before.st_ino == after.st_ino && before.st_dev == after.st_dev);
     CHECK((fcntl(fd, F_GETFL) & O_PATH) != 0);
@@ -298,8 +309,8 @@ the_setting_is_read_as_the_kernel_writes_it(void)
     static const struct {
         const char *text;
         int64_t seconds; /**< -1: for ever */
-    } settings[] = {{"45\n", 45}, {"1", 1}, {"0\n", -1}, {"", 0}, {"x", -1}, {"2147483647\n", 2147483},
-                    {"9/\n", 9},  {"9:", 9}};
+    } settings[] = {{"45\n", 45}, {"10\n", 10}, {"10000000\n", 1000000},   {"1", 1},    {"0\n", -1},
+                    {"", 0},      {"x", -1},    {"2147483647\n", 2147483}, {"9/\n", 9}, {"9:", 9}};
     for (size_t index = 0; index < sizeof settings / sizeof *settings; index++) {
         struct stat status;
         const char *path = check_file_with("setting", settings[index].text, strlen(settings[index].text));
@@ -315,6 +326,8 @@ the_setting_is_read_as_the_kernel_writes_it(void)
 static const struct check_case cases[] = {
     {"a lease is whole until a writer comes", a_lease_is_whole_until_a_writer_comes, 0},
     {"a wait ends by a wake or by its time", a_wait_ends_by_a_wake_or_by_its_time, 0},
+    {"a signal that the kernel does not send names no descriptor",
+     a_signal_that_the_kernel_does_not_send_names_no_descriptor, 0},
     {"without a descriptor, a lease that is not whole is hidden",
      without_a_descriptor_a_lease_that_is_not_whole_is_hidden, 0},
     {"the time of a break is known by the reserve when no descriptor is left",
