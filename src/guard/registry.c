@@ -80,14 +80,14 @@ entry_fill(struct entry *entry, const struct registration *r)
 uint32_t
 mmgi_registry_add(const struct registration *r)
 {
-    uint32_t index = mmgi_table_take(&mmgi_registry_ranges, &range_shape);
+    uint32_t index = table_take(&mmgi_registry_ranges, &range_shape);
 
     if (index == TABLE_NONE)
         return 0;
     struct entry *entry = entry_of(index + 1);
     if (entry == NULL) {
         if (!mmgi_table_reserve(&mmgi_registry_entries, &entry_shape, index)) {
-            mmgi_table_give(&mmgi_registry_ranges, &range_shape, index);
+            table_give(&mmgi_registry_ranges, &range_shape, index);
             return 0;
         }
         entry = known_entry(index + 1);
@@ -144,7 +144,7 @@ mmgi_registry_remove(uint32_t number)
         atomic_fetch_sub(&adopted, 1);
     /* Relaxed: a thread that reads the end has read the start before. */
     atomic_store_explicit(&range->end, 0, memory_order_relaxed);
-    mmgi_table_give(&mmgi_registry_ranges, &range_shape, number - 1);
+    table_give(&mmgi_registry_ranges, &range_shape, number - 1);
 }
 
 /* --------------------------------------------------------------------------------------------------------- holding -- */

@@ -54,7 +54,7 @@ first_generation(uint32_t index)
 mmg_status
 mmgi_handle_issue(struct handle_object *object, mmg_handle *handle)
 {
-    uint32_t index = mmgi_table_take(&mmgi_handle_slots, &slot_shape);
+    uint32_t index = table_take(&mmgi_handle_slots, &slot_shape);
 
     if (index == TABLE_NONE)
         return MMG_E_NO_MEMORY;
@@ -120,10 +120,11 @@ mmgi_handle_reap(struct slot *slot, uint64_t state)
     if (handle_of(state) >> INDEX_BITS >= LAST_GENERATION)
         atomic_fetch_add_explicit(&retired_slots, 1, memory_order_relaxed); /* a statistic, ordered with nothing */
     else
-        mmgi_table_give(&mmgi_handle_slots, &slot_shape, (uint32_t)(handle_of(state) & INDEX_MASK));
+        table_give(&mmgi_handle_slots, &slot_shape, (uint32_t)(handle_of(state) & INDEX_MASK));
 }
 
-mmg_status
+/* The end of the object is inline here, since nearly always nobody has a pin on it. */
+__attribute__((flatten)) mmg_status
 mmgi_handle_close(mmg_handle handle, bool strict)
 {
     struct slot *slot = slot_at(handle);

@@ -74,7 +74,7 @@ claim_confirm(struct slot *slot, mmg_handle handle, _Atomic uint32_t *cell, uint
 static struct pinned
 overflow_acquire(struct slot *slot, mmg_handle handle)
 {
-    uint32_t claim, number = mmgi_table_take(&overflow_pins, &overflow_shape);
+    uint32_t claim, number = table_take(&overflow_pins, &overflow_shape);
     struct overflow_pin *overflow = number == TABLE_NONE
                                         ? NULL
                                         : table_at(&overflow_pins, sizeof(struct overflow_pin), number);
@@ -84,7 +84,7 @@ overflow_acquire(struct slot *slot, mmg_handle handle)
     /* Relaxed: the claim publishes the number. */
     atomic_store_explicit(&overflow->slot, (uint32_t)(handle & INDEX_MASK), memory_order_relaxed);
     atomic_fetch_add(&slot->overflow_pins, 1);
-    /* The claim succeeds: mmgi_table_take() has made the entry this thread's. */
+    /* The claim succeeds: table_take() has made the entry this thread's. */
     pin_cell_claim(&overflow->claim, &claim);
     return claim_confirm(slot, handle, &overflow->claim, token_make(claim, OVERFLOW_CELL, number));
 }
@@ -131,7 +131,7 @@ mmg_status
 mmgi_pin_finish(struct slot *slot, uint64_t token)
 {
     if (token_cell(token) == OVERFLOW_CELL) {
-        mmgi_table_give(&overflow_pins, &overflow_shape, (uint32_t)(token & INDEX_MASK));
+        table_give(&overflow_pins, &overflow_shape, (uint32_t)(token & INDEX_MASK));
         atomic_fetch_sub(&slot->overflow_pins, 1);
     }
     uint64_t state = atomic_load(&slot->state);

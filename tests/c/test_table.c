@@ -50,7 +50,7 @@ entries_stay_where_they_are_while_the_table_grows(void)
     static uint32_t indexes[MANY];
     static struct entry *entries[MANY];
     for (size_t at = 0; at < MANY; at++) {
-        indexes[at] = mmgi_table_take(&table, &shape);
+        indexes[at] = table_take(&table, &shape);
         REQUIRE(indexes[at] != TABLE_NONE);
         entries[at] = entry_at(indexes[at]);
         REQUIRE(entries[at] != NULL);
@@ -60,11 +60,11 @@ entries_stay_where_they_are_while_the_table_grows(void)
         REQUIRE(entry_at(indexes[at]) == entries[at] && entries[at]->value == at);
     }
     for (size_t at = 0; at < MANY; at++) {
-        mmgi_table_give(&table, &shape, indexes[at]);
+        table_give(&table, &shape, indexes[at]);
     }
-    uint32_t again = mmgi_table_take(&table, &shape);
+    uint32_t again = table_take(&table, &shape);
     CHECK(again < MANY);
-    mmgi_table_give(&table, &shape, again);
+    table_give(&table, &shape, again);
 }
 
 static void *
@@ -75,7 +75,7 @@ take_and_give(void *argument)
     size_t count = 0;
     for (uint64_t round = 0; round < check_scaled(300000); round++) {
         if (count < HELD && check_random_below(&state, 2) == 0) {
-            held[count] = mmgi_table_take(&table, &shape);
+            held[count] = table_take(&table, &shape);
             REQUIRE(held[count] != TABLE_NONE);
             REQUIRE(atomic_fetch_add(&entry_at(held[count])->owners, 1) == 0);
             count++;
@@ -84,12 +84,12 @@ take_and_give(void *argument)
             uint32_t index = held[at];
             held[at] = held[--count];
             REQUIRE(atomic_fetch_sub(&entry_at(index)->owners, 1) == 1);
-            mmgi_table_give(&table, &shape, index);
+            table_give(&table, &shape, index);
         }
     }
     while (count > 0) {
         REQUIRE(atomic_fetch_sub(&entry_at(held[--count])->owners, 1) == 1);
-        mmgi_table_give(&table, &shape, held[count]);
+        table_give(&table, &shape, held[count]);
     }
     return NULL;
 }
