@@ -338,7 +338,7 @@ mmgi_backing_map(struct source *source, const struct map_request *request, struc
 {
     const mmg_options *options = source->options;
     size_t page = file_page_size(source->fd, &source->status, mmgi_map_page_size());
-    size_t lead = (size_t)(options->offset % page);
+    size_t lead = (size_t)options->offset & (page - 1); /* a page is a power of two */
     struct region_memory memory;
     struct mapping mapping;
 
@@ -349,7 +349,7 @@ mmgi_backing_map(struct source *source, const struct map_request *request, struc
     if (!mmgi_region_reserve(source, 0, &memory))
         return tell_no_memory(source);
     int os_code = mmgi_map_file(request->fd, options->offset - lead,
-                                ((size_t)request->length + lead + page - 1) / page * page, page,
+                                ((size_t)request->length + lead + page - 1) & ~(page - 1), page,
                                 (options->flags & MMG_FLAG_POPULATE) != 0, &mapping);
     if (os_code != 0) {
         mmgi_region_unreserve(&memory);

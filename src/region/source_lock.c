@@ -55,7 +55,7 @@ reason_against(enum file_system_lock lock)
 }
 
 /* Returns the lock to try for. For MMG_LOCK_NONE it stores the reason in `source->lock_reason`. */
-static uint32_t
+static inline uint32_t
 lock_wanted(struct source *source)
 {
     const mmg_options *options = source->options;

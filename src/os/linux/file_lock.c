@@ -22,7 +22,8 @@
 #define MIN_PAUSE_NS INT64_C(500000)
 #define MAX_PAUSE_NS INT64_C(20000000)
 
-static int
+/* Not inlined: every flock(2) would pay for the stack of this one. */
+static __attribute__((noinline)) int
 ofd_set(int fd, short type)
 {
     struct flock whole_file = {.l_type = type, .l_whence = SEEK_SET};
@@ -34,21 +35,26 @@ ofd_set(int fd, short type)
     return result;
 }
 
+/* Tries for a lock after a first attempt that has failed with the errno that is set. */
+static __attribute__((noinline)) int
+flock_again(int fd)
+{
+    int result = -1;
+
+    /* With LOCK_NB the call does not sleep, but network file systems may return EINTR even then. */
+    while (result != 0 && errno == EINTR)
+        result = flock(fd, LOCK_SH | LOCK_NB);
+    return result == 0 ? 0 : errno;
+}
+
+/* For a conflict Linux returns EAGAIN from both calls. POSIX also allows EACCES, but NFS uses that for the refusal of a
+   server. */
 int
 mmgi_lock_try(int fd, uint32_t kind)
 {
-    int result;
-
-    if (kind == MMG_LOCK_OFD) {
-        result = ofd_set(fd, F_RDLCK);
-    } else {
-        do /* with LOCK_NB the call does not sleep, but network file systems may return EINTR even then */
-            result = flock(fd, LOCK_SH | LOCK_NB);
-        while (result != 0 && errno == EINTR);
-    }
-    /* For a conflict Linux returns EAGAIN from both calls. POSIX also allows EACCES, but NFS uses that for the refusal
-       of a server. */
-    return result == 0 ? 0 : errno;
+    if (kind == MMG_LOCK_OFD)
+        return ofd_set(fd, F_RDLCK) == 0 ? 0 : errno;
+    return flock(fd, LOCK_SH | LOCK_NB) == 0 ? 0 : flock_again(fd);
 }
 
 int

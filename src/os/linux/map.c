@@ -114,34 +114,36 @@ hint_find(size_t length, uint64_t offset)
     return mmgi_addr_hint_propose(length, offset);
 }
 
+/* Maps part of a file once. */
+static inline void *
+map_once(const struct addr_hint *hint, size_t length, int flags, int fd, uint64_t offset)
+{
+    /* SAFETY: without MAP_FIXED the address is only a hint, so the call cannot replace an existing mapping. The pages are
+       read-only, so no pointer into them can write. The caller owns the descriptor as long as the mapping lives. When the file
+       shrinks below the mapping, guard/contain.c contains the fault. */
+    return mmap((void *)hint->start, length, PROT_READ, flags, fd, (off_t)offset);
+}
+
 int
 mmgi_map_file(int fd, uint64_t offset, size_t length, size_t page, bool populate, struct mapping *mapping)
 {
     const bool has_hint = addr_hint_applies(length);
+    const int always = populate ? MAP_POPULATE : 0;
     struct addr_hint hint = has_hint ? hint_find(length, offset) : (struct addr_hint){0, 0};
-    int os_code = 0;
+    void *base = map_once(&hint, length, always | MAP_SHARED, fd, offset);
+    const bool is_private = base == MAP_FAILED && mmgi_map_is_refusal(errno);
 
-    for (int i = 0; i < 2; i++) {
-        /*
-         * SAFETY: without MAP_FIXED the address is only a hint, so the call cannot replace an existing mapping. The
-         * pages are read-only, so no pointer into them can write. The caller owns the descriptor as long as the mapping
-         * lives. When the file shrinks below the mapping, guard/contain.c contains the fault.
-         */
-        void *base = mmap((void *)hint.start, length, PROT_READ,
-                          (i == 0 ? MAP_SHARED : MAP_PRIVATE) | (populate ? MAP_POPULATE : 0), fd, (off_t)offset);
-        if (base != MAP_FAILED) {
-            if (hint.start != (uintptr_t)base && has_hint)
-                mmgi_addr_hint_correct(length, &hint, (uintptr_t)base);
-            *mapping = (struct mapping){
-                .base = base, .length = length, .page = page, .hint = hint, .is_private = i == 1};
-            return 0;
-        }
-        os_code = errno;
-        if (!mmgi_map_is_refusal(os_code))
-            break;
+    if (is_private)
+        base = map_once(&hint, length, always | MAP_PRIVATE, fd, offset);
+    if (base == MAP_FAILED) {
+        int os_code = errno;
+        mmgi_addr_hint_return(length, hint);
+        return os_code;
     }
-    mmgi_addr_hint_return(length, hint);
-    return os_code;
+    if (hint.start != (uintptr_t)base && has_hint)
+        mmgi_addr_hint_correct(length, &hint, (uintptr_t)base);
+    *mapping = (struct mapping){.base = base, .length = length, .page = page, .hint = hint, .is_private = is_private};
+    return 0;
 }
 
 void
