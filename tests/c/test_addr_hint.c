@@ -118,6 +118,7 @@ a_large_mapping_starts_where_it_is_cheap_to_end(void)
             const uint64_t start = mmgi_addr_hint_propose(length, offset).start;
             CHECK_U64(start % huge, offset % huge);
             CHECK(start % table >= table / 2);
+            CHECK(lengths[index] > 510 || start / table == (start + length - 1) / table);
             CHECK(start + length <= above && above - start <= 2 * length + 2 * table);
             above = start;
         }

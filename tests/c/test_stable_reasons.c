@@ -67,6 +67,8 @@ check_reasons(const mmg_options *options, mmg_status expected, const char *words
     mmg_handle handle = 77;
     CHECK_STATUS(mmg_open(check_file("file", SIZE), options, &handle, &error), expected);
     CHECK_U64(handle, 0);
+    CHECK_I64(error.os_code, 0); /* no single call is to blame */
+    CHECK_TEXT(error.operation, "stable");
     if (strstr(error.message, words) == NULL) {
         CHECK_TEXT(error.message, words);
     }

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """./dev test mutation: changes src/ on purpose, one line at a time, and counts how many changes the tests notice.
 
-usage: run.py [--count N] [--seed N] [--room ROOM] [--file PART] [--quick] [--minutes N] [--jobs N] [--fresh]
+usage: run.py [--count N] [--seed N] [--room ROOM] [--file PART] [--quick [SECONDS]] [--tests PART] [--minutes N]
+              [--jobs N] [--fresh]
 
 universalmutator writes the mutants by the rules in faults.rules; a sample of them is drawn with the seed. Each is
 built in a copy of the checkout. A mutant that does not compile, or that compiles to the same code, does not count.
@@ -10,9 +11,11 @@ fails twice. A mutant that no test notices has survived. What equivalents.txt li
 tests that noticed a mutant have to pass without one. The exit code is 0 when at least 90 of 100 were noticed.
 
 Which test reaches which line is measured first, in a build with counters (suite.py); a later run uses what is known.
---measure does nothing else. A mutant that was noticed stays noticed as long as its file is the same, so a later run
-tries the survivors and what is new; --fresh tries all. --quick leaves the tests in Python and slow programs out, so the
-score is a lower bound. --minutes ends the sample early. --jobs tries so many mutants side by side.
+--measure does nothing else, and measures new tests only; with --fresh it measures all. A mutant that was noticed stays
+noticed as long as its file is the same, so a later run tries the survivors and what is new; --fresh tries all. --quick
+leaves the tests in Python and slow programs out, so the score is a lower bound; --tests runs only tests with this part
+in their name, and so asks one test about the survivors of an earlier run. --minutes ends the sample early. --jobs tries
+so many mutants side by side.
 """
 
 from __future__ import annotations
@@ -48,6 +51,7 @@ WANTED = 0.9
 FAILURES = 2
 #: With --quick only the C programs count that took no longer than this many seconds when they were measured.
 QUICK_SECONDS = 30.0
+ALL_SECONDS = float("inf")
 
 
 @dataclass(frozen=True)
@@ -180,15 +184,16 @@ class Copy:
 class Hunt:
     """The tests in one copy of the checkout, in the order of their time, and what they say of mutants."""
 
-    def __init__(self, copy: Copy, reach: suite.Reach, quick: bool) -> None:
-        """Build the copy as it is, and find its tests."""
+    def __init__(self, copy: Copy, reach: suite.Reach, quick: float, part: str) -> None:
+        """Build the copy as it is, and find its tests with this part in their name."""
         self.copy, self.reach = copy, reach
         if not copy.build():
             sys.exit(f"the build failed without a mutant; see {copy.log}")
         self.untouched = copy.code()
-        found = suite.programs(copy.tree, "release") + ([] if quick else suite.files_of_pytest(copy.tree))
-        if quick:
-            found = [test for test in found if self.usual(test) <= QUICK_SECONDS]
+        found = suite.programs(copy.tree, "release")
+        if quick == ALL_SECONDS:
+            found += suite.files_of_pytest(copy.tree)
+        found = [test for test in found if part in test.name and self.usual(test) <= quick]
         self.all = sorted(found, key=lambda test: (test.program is None, self.usual(test)))
 
     def usual(self, test: suite.Test) -> float:
@@ -373,7 +378,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="which sample (default: %(default)s)")
     parser.add_argument("--room", default="", help="only of this room of src/")
     parser.add_argument("--file", default="", help="only of files with this part in their name")
-    parser.add_argument("--quick", action="store_true", help="only the quick C tests: a lower bound")
+    parser.add_argument(
+        "--quick", type=float, nargs="?", const=QUICK_SECONDS, default=ALL_SECONDS, metavar="SECONDS",
+        help="only the C tests that take no longer, or 30 seconds: a lower bound",
+    )  # fmt: skip
+    parser.add_argument("--tests", default="", help="only tests with this part in their name: a lower bound")
     parser.add_argument("--measure", action="store_true", help="only measure which test reaches which line")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after this time")
     parser.add_argument("--jobs", type=int, default=1, help="how many mutants side by side")
@@ -387,7 +396,7 @@ def main() -> int:
         copy = Copy(PLACE / "tree", PLACE / "log of measuring")
         copy.refresh()
         print("measuring which test reaches which line", flush=True)
-        reach.measure(copy.log)
+        reach.measure(copy.log, wanted.fresh)
         if wanted.measure:
             return 0
     print("building the checkout as it is", flush=True)
@@ -395,7 +404,7 @@ def main() -> int:
     for number in range(wanted.jobs):
         copy = Copy(PLACE / f"tree-{number}", PLACE / f"log-{number}")
         copy.refresh()
-        hunts.put(Hunt(copy, reach, wanted.quick))
+        hunts.put(Hunt(copy, reach, wanted.quick, wanted.tests))
     pool = draw(wanted)
     outcomes = Outcomes(wanted.count)
     memory = Memory(wanted.fresh)

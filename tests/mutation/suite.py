@@ -2,7 +2,7 @@
 """The tests that look for a mutant, one program or one file of pytest at a time, and the lines of src/ that each reaches.
 
 The lines come from a build with counters, so that a mutant meets only the tests that run its line, the fastest first.
-They are measured once for a state of the checkout; a file of src/ that has changed since counts as a whole.
+They are measured once, and later only for new tests; a file of src/ that has changed since counts as a whole.
 """
 
 from __future__ import annotations
@@ -112,11 +112,11 @@ class Reach:
         names = ("seconds", "lines", "code", "digests")
         self.place.write_text(json.dumps({name: getattr(self, name) for name in names}), encoding="utf-8")
 
-    def measure(self, log: Path) -> None:
-        """Run each test once on a build with counters. A test that was measured in this state of src/ is left out."""
+    def measure(self, log: Path, fresh: bool) -> None:
+        """Run each test once on a build with counters. A test that was measured before is left out, unless all is fresh."""
         tree = self.tree
-        digests = {str(path.relative_to(tree)): digest(path) for path in sorted((tree / "src").rglob("*.c"))}
-        if digests != self.digests:
+        if fresh or not self.digests:
+            digests = {str(path.relative_to(tree)): digest(path) for path in (tree / "src").rglob("*.c")}
             self.seconds, self.lines, self.code, self.digests = {}, {}, {}, digests
         build = tree / "build/coverage"
         for preset in (
