@@ -5,8 +5,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -15,8 +19,11 @@
 
 #define NAME_SIZE 24
 
-/** Stores the name of the file system of a descriptor, or an empty string where the kernel does not tell the mount. */
-static void
+/**
+ * Stores the name of the file system of a descriptor, or an empty string where the kernel does not tell the mount. Returns
+ * the number of the mount.
+ */
+static long
 expected_of(int fd, char name[NAME_SIZE])
 {
     char line[8192];
@@ -40,6 +47,7 @@ expected_of(int fd, char name[NAME_SIZE])
     if (file != NULL) {
         fclose(file);
     }
+    return wanted;
 }
 
 /** Returns true when the kernel tells the mount of a descriptor by statx(2) (Linux 5.8). */
@@ -85,6 +93,51 @@ the_name_is_the_one_of_the_mount_table(void)
     }
 }
 
+#define MOUNTS 24
+#define NOT_ALLOWED 2
+
+/** Mounts one file system above the other, so that every digit is the last one of a number. Only this process sees them. */
+static void
+mount_many(void *unused)
+{
+    char directory[4096], expected[NAME_SIZE], name[NAME_SIZE];
+    unsigned last_digits = 0;
+    (void)unused;
+    snprintf(directory, sizeof directory, "%s", check_path("mounts"));
+    REQUIRE(mkdir(directory, 0755) == 0);
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+        _exit(NOT_ALLOWED);
+    }
+    for (int index = 0; index < MOUNTS; index++) {
+        if (mount("none", directory, index % 2 == 0 ? "tmpfs" : "ramfs", 0, NULL) != 0) {
+            _exit(NOT_ALLOWED);
+        }
+        const int fd = open(directory, O_RDONLY | O_CLOEXEC);
+        REQUIRE(fd >= 0);
+        if (!tells_the_mount(fd)) {
+            _exit(NOT_ALLOWED);
+        }
+        const long number = expected_of(fd, expected);
+        CHECK_TEXT(expected, index % 2 == 0 ? "tmpfs" : "ramfs");
+        CHECK(mmgi_mount_name(fd, 0, name, sizeof name));
+        CHECK_TEXT(name, expected);
+        last_digits |= 1u << (number % 10);
+        close(fd);
+    }
+    CHECK_U64(last_digits, (1u << 10) - 1);
+}
+
+static void
+a_number_may_have_every_digit(void)
+{
+    const int wait_status = check_child(mount_many, NULL);
+    if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == NOT_ALLOWED) {
+        check_skip("this process may not mount, or the kernel does not tell the mount of a descriptor");
+    } else {
+        CHECK_EXITED(wait_status);
+    }
+}
+
 static void
 a_descriptor_of_nothing_has_no_name(void)
 {
@@ -117,6 +170,7 @@ without_a_mount_table_there_is_no_name(void)
 
 static const struct check_case cases[] = {
     {"the name is the one of the mount table", the_name_is_the_one_of_the_mount_table, 0},
+    {"a number may have every digit", a_number_may_have_every_digit, 0},
     {"a descriptor of nothing has no name", a_descriptor_of_nothing_has_no_name, 0},
     {"without a mount table there is no name", without_a_mount_table_there_is_no_name, 0},
 };

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -47,6 +48,15 @@ overwrite_in_thread(void *path)
     return NULL;
 }
 
+static uint64_t
+now_ns(void)
+{
+    struct timespec now;
+    REQUIRE(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/** The counters tell how long the writer waited, which is a part of the time that has passed. */
 static void
 a_thread_of_the_process_itself_may_write(void)
 {
@@ -55,9 +65,19 @@ a_thread_of_the_process_itself_may_write(void)
     if (handle == 0) {
         return;
     }
+    const mmg_stats before = check_stats();
+    const uint64_t begun = now_ns();
     overwrite(path);
     check_stable(handle);
     CHECK(check_info(handle).means == MMG_MEANS_SNAPSHOT || check_info(handle).means == MMG_MEANS_REFLINK);
+    while (check_stats().leases_breaking > 0) {
+        usleep(100);
+    }
+    const mmg_stats after = check_stats();
+    const uint64_t passed = now_ns() - begun, waited = after.writer_wait_ns - before.writer_wait_ns;
+    CHECK_U64(after.lease_breaks, before.lease_breaks + 1);
+    CHECK(waited > 0 && waited < passed);
+    CHECK_U64(after.writer_wait_max_ns, waited > before.writer_wait_max_ns ? waited : before.writer_wait_max_ns);
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
