@@ -78,6 +78,13 @@ void mmgi_file_close(int fd);
 int mmgi_file_status(int fd, struct file_status *status);
 
 /**
+ * Describes an open file again after `before`. When the size and the modification time are the same, the call only renews
+ * `before->changed`, stores true in `*is_same`, and leaves `now` alone; else it fills `now`. Otherwise does the same as
+ * mmgi_file_status().
+ */
+int mmgi_file_status_again(int fd, struct file_status *before, struct file_status *now, bool *is_same);
+
+/**
  * Does the same as mmgi_file_status() for a descriptor that should name a certain file. A host may close descriptors
  * that are not its own, for example by closefrom(3), and then get the same number for another file. In that case the
  * call returns EBADF, as for a closed descriptor.

@@ -173,6 +173,7 @@ static mmg_status
 copy_compare(struct source *source, struct copy_attempt *attempt)
 {
     struct file_status now;
+    bool is_same;
 
     if (source->options->guarantee == MMG_GUARANTEE_STABLE) {
         struct file_copy copy = {.bytes = attempt->memory.bytes};
@@ -181,14 +182,12 @@ copy_compare(struct source *source, struct copy_attempt *attempt)
     }
     if (source->kind != SOURCE_FILE || attempt->got == 0)
         return MMG_OK;
-    int os_code = mmgi_file_status(source->fd, &now);
+    int os_code = mmgi_file_status_again(source->fd, &source->status, &now, &is_same);
     if (os_code != 0)
         return mmgi_error_tell_os(source->report, "fstat", os_code);
     source->is_early = false;
-    if (file_same_content(&source->status, &now)) {
-        source->status.changed = now.changed; /* perhaps the owner or the mode has changed */
+    if (is_same)
         return MMG_OK;
-    }
     attempt->changes++;
     attempt->must_repeat = attempt->changes < MAX_CONTAINED_ATTEMPTS && attempt->length <= LARGEST_SMALL_FILE;
     attempt->is_mixed = !attempt->must_repeat;

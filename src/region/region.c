@@ -37,7 +37,7 @@ static const unsigned char no_bytes[1]; /* what the span of an empty region poin
 static inline bool
 is_counted(const struct region *region)
 {
-    return region->size <= LARGEST_SMALL_FILE && (region->size > SMALLEST_MAPPED_FILE || region->mapping.base != NULL);
+    return (region->size > SMALLEST_MAPPED_FILE || region->mapping.base != NULL) && region->size <= LARGEST_SMALL_FILE;
 }
 
 /*

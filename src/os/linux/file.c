@@ -150,6 +150,23 @@ mmgi_file_status(int fd, struct file_status *status)
 }
 
 int
+mmgi_file_status_again(int fd, struct file_status *before, struct file_status *now, bool *is_same)
+{
+    struct stat found;
+
+    if (fstat(fd, &found) != 0)
+        return errno;
+    if (before->size == (uint64_t)found.st_size && before->modified.seconds == found.st_mtim.tv_sec &&
+        before->modified.nanoseconds == found.st_mtim.tv_nsec) {
+        before->changed = (struct file_time){found.st_ctim.tv_sec, found.st_ctim.tv_nsec};
+        *is_same = true;
+        return 0;
+    }
+    *is_same = false;
+    return mmgi_file_status(fd, now); /* one call more than needed, but seldom */
+}
+
+int
 mmgi_file_status_if(int fd, uint64_t device, uint64_t inode, struct file_status *status)
 {
     int os_code = mmgi_file_status(fd, status);

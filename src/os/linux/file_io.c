@@ -20,24 +20,32 @@
 /* One read(2) of Linux returns at most so many bytes. */
 #define MAX_TRANSFER ((size_t)0x7FFFF000)
 
+/* Reads on after a first pread(2) has returned `n`, and not `size`. */
+static __attribute__((noinline)) int
+read_rest(int fd, uint64_t offset, unsigned char *buffer, size_t size, size_t *got, ssize_t n)
+{
+    *got = 0;
+    while (n != 0) {
+        if (n > 0)
+            *got += (size_t)n;
+        else if (errno != EINTR)
+            return errno;
+        if (*got == size)
+            return 0;
+        n = pread(fd, buffer + *got, size - *got, (off_t)(offset + *got));
+    }
+    return 0;
+}
+
 int
 mmgi_file_read_at(int fd, uint64_t offset, void *buffer, size_t size, size_t *got)
 {
-    unsigned char *to = buffer;
-    size_t done = 0;
-    ssize_t n = 1;
-
     /* Of more than MAX_TRANSFER bytes the kernel reads the first ones. */
-    while (done < size && n != 0) {
-        n = pread(fd, to + done, size - done, (off_t)(offset + done));
-        if (n > 0) {
-            done += (size_t)n;
-        } else if (n < 0 && errno != EINTR) {
-            *got = done;
-            return errno;
-        }
-    }
-    *got = done;
+    ssize_t n = size > 0 ? pread(fd, buffer, size, (off_t)offset) : 0;
+
+    if (n != (ssize_t)size) /* no memory has more bytes than a ssize_t counts */
+        return read_rest(fd, offset, buffer, size, got, n);
+    *got = size;
     return 0;
 }
 

@@ -58,6 +58,14 @@ mmgi_file_status(int fd, struct file_status *status)
 }
 
 int
+mmgi_file_status_again(int fd, struct file_status *before, struct file_status *now, bool *is_same)
+{
+    (void)before;
+    *is_same = false;
+    return mmgi_file_status(fd, now);
+}
+
+int
 mmgi_file_status_if(int fd, uint64_t device, uint64_t inode, struct file_status *status)
 {
     (void)device;
