@@ -5,6 +5,7 @@
  * never unmaps them.
  */
 #include "region/adoption.h"
+#include "region/create.h"
 
 #include <errno.h>
 
@@ -210,7 +211,7 @@ mmgi_adoption_take(struct source *source, const struct map_request *request, str
     /* The owner of a private mapping may have written to it. The mapping alone has these bytes, so the region may not
        read the file. */
     const bool is_of_file = adoption->area.is_shared && !request->is_snapshot && !source->file_system.is_stacked;
-    *out = mmgi_region_create(&(struct region_spec){
+    *out = region_create(&(struct region_spec){
         .source = source,
         .memory = &memory,
         .data = adoption->data,

@@ -13,6 +13,7 @@
 #include "guard/registry.h"
 #include "base/status.h"
 #include "region/adoption.h"
+#include "region/create.h"
 #include "region/file_identity.h"
 
 /* The library gives a copy up when the file has changed this often while it was copied. */
@@ -132,7 +133,7 @@ mmgi_backing_stream(struct source *source, uint32_t reason, struct region **out)
     if (!is_file)
         source->size = stream.size + options->offset;
     const bool keeps_lock = is_file && copy_keeps_lock(source);
-    *out = mmgi_region_create(&(struct region_spec){
+    *out = region_create(&(struct region_spec){
         .source = source,
         .memory = &memory,
         .data = stream.data,
@@ -255,7 +256,7 @@ copy_once(struct source *source, struct copy_attempt *attempt, struct region **o
         return status;
     }
     const bool keeps_lock = copy_keeps_lock(source);
-    *out = mmgi_region_create(&(struct region_spec){
+    *out = region_create(&(struct region_spec){
         .source = source,
         .memory = &attempt->memory,
         .data = attempt->memory.bytes,
@@ -361,7 +362,7 @@ mmgi_backing_map(struct source *source, const struct map_request *request, struc
         return tell_no_memory(source);
     }
     mapping.is_sequential = options->access == MMG_ADVICE_SEQUENTIAL;
-    *out = mmgi_region_create(&(struct region_spec){
+    *out = region_create(&(struct region_spec){
         .source = source,
         .memory = &memory,
         .data = mapping.base + lead,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * The life of a region: code reserves its memory, builds it in one function, may replace its bytes or take back its promise,
- * and at the end gives everything back in order.
+ * The life of a region: code reserves its memory, builds it (create.h), may replace its bytes or take back its promise, and at
+ * the end gives everything back in order.
  */
 #include "region/region.h"
 
@@ -11,6 +11,7 @@
 #include "guard/registry.h"
 #include "os/file.h"
 #include "region/adoption.h"
+#include "region/create.h"
 #include "region/shared_lock.h"
 
 /* A copy starts at a multiple of 64 bytes, as Arrow recommends and as vector code likes best. */
@@ -31,21 +32,11 @@ static _Atomic uint64_t heap_bytes;
 static _Atomic uint64_t held_copies;    /* bytes in copies of small files above SMALLEST_MAPPED_FILE */
 static _Atomic uint32_t small_mappings; /* mappings of small files, whose descriptors are few */
 
-static const unsigned char no_bytes[1]; /* what the span of an empty region points to */
+const unsigned char mmgi_region_no_bytes[1];
 
-/* Returns true for the region of a small file, unless the region is a copy that is never too much. */
-static inline bool
-is_counted(const struct region *region)
-{
-    return (region->size > SMALLEST_MAPPED_FILE || region->mapping.base != NULL) && region->size <= LARGEST_SMALL_FILE;
-}
-
-/*
- * Counts the region of a small file when it begins (`is_held`) and when it ends. Relaxed: the sums affect only the
- * speed.
- */
-static __attribute__((noinline)) void
-count_small(const struct region *region, bool is_held)
+/* Relaxed: the sums affect only the speed. */
+void
+mmgi_region_count_small(const struct region *region, bool is_held)
 {
     if (region->mapping.base != NULL)
         atomic_fetch_add_explicit(&small_mappings, is_held ? 1 : -1, memory_order_relaxed);
@@ -60,8 +51,8 @@ mmgi_region_copies_are_many(bool keeps_descriptor)
            (keeps_descriptor || atomic_load_explicit(&small_mappings, memory_order_relaxed) < MOST_SMALL_MAPPINGS);
 }
 
-static void
-region_destroy(struct handle_object *object)
+void
+mmgi_region_destroy(struct handle_object *object)
 {
     struct region *region = (struct region *)(void *)object; /* safe: the object is the first member of a region */
 
@@ -96,64 +87,6 @@ mmgi_region_unreserve(struct region_memory *memory)
     memory->region = NULL;
 }
 
-struct region *
-mmgi_region_create(const struct region_spec *spec)
-{
-    const struct source *source = spec->source;
-    struct region *region = spec->memory->region;
-
-    /* Each member is set on its own. Clearing the whole struct first would double the cost. */
-    region->object.destroy = region_destroy;
-    region->object.user_tag = spec->number;
-    region->data = spec->data != NULL ? spec->data : no_bytes;
-    region->size = spec->size;
-    region->backing = spec->mapping == NULL       ? MMG_BACKING_COPY
-                      : spec->mapping->is_adopted ? MMG_BACKING_ADOPTED
-                                                  : MMG_BACKING_MAP;
-    region->mapping = spec->mapping != NULL ? *spec->mapping : (struct mapping){.base = NULL};
-    region->stream = spec->stream;
-    region->number = spec->number;
-    region->lock_reason = source->lock_reason;
-    region->lock_error = source->lock_error;
-    if (spec->keeps_source) {
-        region->fd = source->fd;
-        region->lock = source->lock;
-        region->lock_share = source->lock_share;
-    } else {
-        region->fd = -1;
-        region->lock = MMG_LOCK_NONE;
-        region->lock_share = (struct lock_share){.lock = NULL};
-        if (source->lock != MMG_LOCK_NONE)
-            region->lock_reason = MMG_LOCKING_NO_NEED;
-    }
-    region->exceptions = spec->exceptions;
-    region->means_order = spec->means_order;
-    region->file_system = source->file_system.name;
-    region->keeper = NULL;
-    region->reason = spec->reason;
-    region->has_identity = source->kind != SOURCE_STREAM;
-    region->follows_link = (source->options->flags & MMG_FLAG_NOFOLLOW) == 0;
-    region->is_device = source->kind == SOURCE_DEVICE;
-    region->is_stacked = source->file_system.is_stacked;
-    region->is_mixed = spec->is_mixed;
-    region->is_kept = spec->promise.guarantee == MMG_GUARANTEE_STABLE && spec->mapping != NULL;
-    region->is_guarded = spec->is_guarded;
-    atomic_init(&region->promise, promise_pack(spec->promise));
-    atomic_init(&region->looked, 0);
-    atomic_init(&region->os_error, 0);
-    atomic_init(&region->content, spec->content);
-    region->offset = source->options->offset;
-    region->heap_bytes = spec->memory->total + (spec->stream != NULL ? spec->size : 0);
-    region->identity = (struct identity){.device = source->status.device,
-                                         .inode = source->status.inode,
-                                         .size = source->size,
-                                         .modified = source->status.modified,
-                                         .changed = source->status.changed};
-    if (is_counted(region))
-        count_small(region, true);
-    return region;
-}
-
 /*
  * Closes the region's descriptor. If the host has closed it and got its number for another file, leaves that file
  * alone.
@@ -175,8 +108,8 @@ mmgi_region_discard(struct region *region)
             region->keeper); /* this comes first, since the keeper may use the other members until it ends */
     if (region->number != 0)
         mmgi_registry_remove(region->number);
-    if (is_counted(region))
-        count_small(region, false);
+    if (region_is_counted(region))
+        mmgi_region_count_small(region, false);
     if (region->mapping.base == NULL)
         free(region->stream); /* a mapping has none */
     else if (!region->mapping.is_adopted)

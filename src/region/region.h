@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A region is what a handle owns: the bytes in memory or in a mapping, the descriptors and the lock behind them, and the
- * identity of the file at open. mmgi_region_create() builds a region when everything about it is known. Afterwards only two
- * functions change it: mmgi_region_replace() replaces the bytes by a copy of them, and mmgi_region_demote() takes back the
- * STABLE guarantee.
+ * identity of the file at open. region_create() of create.h builds a region when everything about it is known. Afterwards only
+ * two functions change it: mmgi_region_replace() replaces the bytes by a copy of them, and mmgi_region_demote() takes back
+ * the STABLE guarantee.
  */
 #ifndef MMGI_REGION_REGION_H
 #define MMGI_REGION_REGION_H
@@ -99,9 +99,6 @@ bool mmgi_region_reserve(const struct source *source, uint64_t room, struct regi
 
 /** Gives reserved memory back from which no region was built. */
 void mmgi_region_unreserve(struct region_memory *memory);
-
-/** Builds a region. It cannot fail: its memory and everything else are in the specification. */
-struct region *mmgi_region_create(const struct region_spec *spec);
 
 /** Gives back everything that a region owns. The last close or unpin calls this. Other code may call it only for a region
  * that never got a handle. */
