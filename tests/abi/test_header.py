@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from support.compilers import compilers
 from support.library import ROOT
 
 sys.path.insert(0, str(ROOT / "abi"))
@@ -29,13 +30,8 @@ C_STANDARDS, CXX_STANDARDS = ("c99", "c11", "c2x"), ("c++11", "c++20")
 NOT_DECLARED = {"mmg_export_arrow", "MMG_E_UNKNOWN", "MMG_CDEF_BEGIN", "MMG_CDEF_END", "MMG_NO_ATTRIBUTES"}
 
 
-def compilers(*names: str) -> list[str]:
-    """Return those of the compilers that are installed."""
-    return [name for name in names if shutil.which(name)]
-
-
-C_COMPILERS = compilers("gcc", "clang", "clang-14") or ["cc"]
-CXX_COMPILERS = compilers("g++", "clang++", "clang++-14") or ["c++"]
+C_COMPILERS = compilers("gcc", "clang", "clang-14", otherwise="cc")
+CXX_COMPILERS = compilers("g++", "clang++", "clang++-14", otherwise="c++")
 WAYS = [(compiler, standard) for compiler in C_COMPILERS for standard in C_STANDARDS]
 WAYS += [(compiler, standard) for compiler in CXX_COMPILERS for standard in CXX_STANDARDS]
 

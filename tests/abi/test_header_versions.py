@@ -31,7 +31,7 @@ class Block:
     """
 
     def __init__(self, kind: type[ctypes.Structure], size: int, noise: int = NOISE) -> None:
-        self.memory = (ctypes.c_uint8 * ROOM)(*([noise] * ROOM))
+        self.memory = (ctypes.c_uint8 * ROOM).from_buffer_copy(bytes([noise]) * ROOM)
         self.size = size
         self._kind = kind
         self._noise = noise

@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from support.compilers import compilers
 from support.library import ROOT, library_path
 
 STANDARDS = ("c++17", "c++20", "c++2b")
-COMPILERS = [name for name in ("g++", "clang++", "clang++-14") if shutil.which(name)] or ["c++"]
+COMPILERS = compilers("g++", "clang++", "clang++-14", otherwise="c++")
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Wold-style-cast"]
 STRICT += ["-Wzero-as-null-pointer-constant", "-Werror"]
 CASES = ("given-back", "bytes", "missing", "foreign", "adopted", "cut", "nul", "result")

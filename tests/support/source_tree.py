@@ -156,19 +156,22 @@ class Tree:
         assert self.objects is not None
         defined: dict[str, str] = {}
         needed: list[tuple[str, str]] = []
-        for path in sorted(self.objects.rglob("*.o")):
-            name = str(path.relative_to(self.objects)).removesuffix(".o")
-            if name not in self.texts:
-                continue  # the object is of an earlier build, and its source is gone
-            listing = subprocess.run(
-                ["nm", "-g", str(path)], capture_output=True, text=True, check=True
-            ).stdout
-            for line in listing.splitlines():
-                *_, kind, symbol = line.split()
-                if kind in "Uw":
-                    needed.append((name, symbol))
-                else:
-                    defined[symbol] = name
+        names = [
+            name
+            for path in sorted(self.objects.rglob("*.o"))
+            # The source of an object may be gone: the object is of an earlier build.
+            if (name := str(path.relative_to(self.objects)).removesuffix(".o")) in self.texts
+        ]
+        command = ["nm", "-g", "-A", *(f"{name}.o" for name in names)]
+        listing = subprocess.run(command, cwd=self.objects, capture_output=True, text=True, check=True).stdout
+        for line in listing.splitlines():
+            path, symbols = line.split(":", 1)
+            *_, kind, symbol = symbols.split()
+            name = path.removesuffix(".o")
+            if kind in "Uw":
+                needed.append((name, symbol))
+            else:
+                defined[symbol] = name
         return defined, needed
 
     def wrong_calls(self) -> list[str]:
