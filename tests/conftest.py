@@ -19,20 +19,25 @@ for folder in (HERE.parent / "bindings" / "python", HERE):
 from support import files, watch  # noqa: E402
 
 
+def left_since(before: watch.Picture) -> list[str]:
+    """Return what there is more or less than before. A thread that was joined leaves /proc a moment later: wait for that."""
+    left = watch.difference(before, watch.picture())
+    until = time.monotonic() + 10
+    while left and all(line.startswith("threads:") for line in left) and time.monotonic() < until:
+        time.sleep(0.001)
+        left = watch.difference(before, watch.picture())
+    return left
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
     """Compare descriptors, mappings of files, threads and the library's counters after every test with those before it."""
     before = watch.picture()
     yield
-    left = watch.difference(before, watch.picture())
+    left = left_since(before)
     if left:  # objects that the test has dropped may still wait for the collector
         gc.collect()
-        left = watch.difference(before, watch.picture())
-    # A thread that was joined leaves /proc a moment later. The loop waits only for that.
-    until = time.monotonic() + 10
-    while left and all(line.startswith("threads:") for line in left) and time.monotonic() < until:
-        time.sleep(0.001)
-        left = watch.difference(before, watch.picture())
+        left = left_since(before)
     assert not left, "left behind: " + "; ".join(left)
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import random
 import resource
 import threading
@@ -350,37 +349,6 @@ def test_a_pin_inside_the_region_shows_exactly_its_bytes(either: Sample) -> None
 
 
 # ------------------------------------------------------------------------------------------------- very many --
-
-
-def test_a_million_small_files_open_at_once(tmp_path: Path) -> None:
-    count = 1_000_000 if not sanitizers() else 50_000
-    small = files.sample(tmp_path / "small", 16)
-
-    def within() -> tuple[int, int]:
-        gc.disable()
-        before = watch.counters()
-        call, close = mmg.lib.mmg_open, mmg.lib.mmg_close
-        path, handle = mmg.raw_path(small.path), ctypes.c_uint64()
-        place = ctypes.byref(handle)
-        handles = []
-        for _ in range(count):
-            if call(path, None, place, None) != 0:
-                break
-            handles.append(handle.value)
-        assert len(handles) == count, f"only {len(handles)} opened"
-        assert len(set(handles)) == count
-        assert max(handles) < 2**53
-        found = watch.counters()
-        for picked in random.Random(5).sample(handles, 1000):
-            assert mmg.content(picked) == small.data
-        for one in handles:
-            assert close(one, 0) == 0
-        for picked in random.Random(6).sample(handles, 1000):
-            assert mmg.check(picked) == abi.MMG_E_HANDLE
-        assert watch.counters() == before
-        return found["handles"] - before["handles"], found["regions"] - before["regions"]
-
-    assert in_child(within) == (count, count)
 
 
 def test_thousands_of_mapped_files_open_at_once(tmp_path: Path) -> None:

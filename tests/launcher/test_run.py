@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -93,8 +94,10 @@ def test_many_losses_of_a_file_are_one_line(tmp_path: Path) -> None:
     assert len(losses(ended.errors)) <= 20
 
 
-def test_more_losses_than_the_ledger_keeps_are_counted(tmp_path: Path) -> None:
-    ended = run_victim(*["lose"] * 1100, folder=tmp_path)
+def test_more_losses_than_the_ledger_keeps_are_counted() -> None:
+    # On a disk, ext4 would write the file out at each close that follows a truncation to nothing.
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        ended = run_victim(*["lose"] * 1100, folder=Path(folder))
     named = sum(loss.count for loss in losses(ended.errors))
     (more,) = [int(line.split()[2]) for line in ended.errors.splitlines() if line.endswith("more losses")]
     assert named + more == 1100, str(ended)

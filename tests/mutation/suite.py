@@ -65,7 +65,7 @@ def passes(test: Test, library: Path, log: Path, seconds: float = MOST_SECONDS) 
 def programs(tree: Path, preset: str) -> list[Test]:
     """Return the C tests of a build in this tree."""
     listed = subprocess.run(
-        ["ctest", "--preset", preset, "--label-regex", "^(unit|inject)$", "--show-only=json-v1"],
+        ["ctest", "--preset", preset, "--label-regex", "^(unit|inject|model)$", "--show-only=json-v1"],
         cwd=tree, capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     found = []

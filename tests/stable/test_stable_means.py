@@ -327,7 +327,7 @@ def test_the_snapshot_of_a_memory_file_goes_where_temporary_files_go(tmp_path: P
             members = {"guarantee": STABLE, "backing": abi.MMG_BACKING_MAP}
             with mmg.opened(mmg.try_open_fd(fd, **members)) as handle:
                 assert means(handle) == abi.MMG_MEANS_SNAPSHOT
-                homes = {one.path for one in watch.file_mappings()}
+                homes = {path for path, _ in watch.file_mappings()}
                 unlinked = [home for home in homes if home.endswith("(deleted)") and "memfd:" not in home]
                 assert any(home.startswith(f"{tmp_path}/") for home in unlinked), unlinked
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -314,4 +315,10 @@ def defined_statuses() -> frozenset[int]:
 
 def pattern(size: int, seed: int = 1) -> bytes:
     """`size` bytes in which every window of a dozen bytes tells its place."""
+    return _remembered(size, seed) if size <= 4 << 20 else random.Random(seed).randbytes(size)
+
+
+@functools.lru_cache(maxsize=16)
+def _remembered(size: int, seed: int) -> bytes:
+    """Many tests ask for the same bytes, and it takes longer to make these than to read them."""
     return random.Random(seed).randbytes(size)

@@ -7,6 +7,7 @@ Two pictures, one taken before a test and one after it, must be the same.
 from __future__ import annotations
 
 import fcntl
+import functools
 import mmap
 import os
 import re
@@ -19,6 +20,9 @@ from . import library
 
 # Files that the interpreter may map by itself during a test: modules, locales, conversion tables.
 _INTERPRETER = re.compile(r"\.so[.0-9]*$|/locale/|/gconv/|/python3|\.pyc$|/ld-")
+
+# The permissions and the path in a line of /proc/<pid>/maps whose inode is not 0.
+_OF_A_FILE = re.compile(rb"^\S+ (\S+) \S+ \S+ [1-9]\d* +(.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,22 @@ def mappings(pid: int | str = "self") -> list[Mapping]:
     return found
 
 
-def file_mappings() -> list[Mapping]:
-    """Return the mappings of files that are not the interpreter's own."""
-    return [one for one in mappings() if one.inode and not _INTERPRETER.search(one.path)]
+@functools.cache
+def _is_of_the_interpreter(path: bytes) -> bool:
+    """Returns true when the interpreter may map this file by itself."""
+    return _INTERPRETER.search(os.fsdecode(path)) is not None
+
+
+def file_mappings() -> Counter[tuple[str, str]]:
+    """Return how often each file is mapped, with which permissions. The interpreter's own files do not count.
+
+    Each test asks twice, so that this takes the path and the permissions of each line and nothing else.
+    """
+    lines = _OF_A_FILE.findall(Path("/proc/self/maps").read_bytes())
+    found = Counter(line for line in lines if not _is_of_the_interpreter(line[1]))
+    return Counter(
+        {(os.fsdecode(path), permissions.decode()): count for (permissions, path), count in found.items()}
+    )
 
 
 def mappings_of(path: str | os.PathLike[str]) -> list[Mapping]:
@@ -144,7 +161,7 @@ class Picture:
     """A picture of what the process holds at one moment."""
 
     descriptors: dict[int, str]
-    mappings: Counter[str]
+    mappings: Counter[tuple[str, str]]
     threads: int
     counters: dict[str, int]
 
@@ -162,7 +179,7 @@ def picture() -> Picture:
     """Take a picture of what the process holds now."""
     return Picture(
         descriptors=descriptors(),
-        mappings=Counter(f"{one.path} {one.permissions}" for one in file_mappings()),
+        mappings=file_mappings(),
         threads=threads(),
         counters=counters(),
     )
