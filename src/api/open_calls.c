@@ -33,7 +33,8 @@ mmg_options_init(mmg_options *options, uint32_t struct_size)
 
 /* The part that all calls that open have in common: the options, the outputs, and the handle that is issued at the end. */
 struct opening {
-    mmg_options options;
+    mmg_options copy; /* of the caller's options, if there are any */
+    const mmg_options *options;
     struct report report;
     struct source source;
 };
@@ -42,8 +43,6 @@ static mmg_status
 opening_begin(struct opening *opening, const char *path, int fd, const mmg_options *options, mmg_handle *handle,
               mmg_error *error)
 {
-    opening->options
-        .flags = 0; /* mmgi_struct_read_options() fills all of them, which an analyser of one file cannot see */
     if (handle != NULL)
         *handle = 0;
     if (error != NULL) {
@@ -52,15 +51,19 @@ opening_begin(struct opening *opening, const char *path, int fd, const mmg_optio
             return status; /* a later failure or success writes the whole struct again */
     }
     opening->report = (struct report){.caller_error = error, .path = path, .descriptor = fd};
-    if (handle == NULL)
-        return mmgi_error_tell(&opening->report, MMG_E_ARGUMENT, "arguments", 0, 0,
-                               "the pointer for the handle is NULL");
-    mmg_status status = mmgi_struct_read_options(options, &opening->options);
-    if (status != MMG_OK)
-        return mmgi_error_tell(&opening->report, status, "options", 0, 0,
-                               status == MMG_E_ARGUMENT ? "an option has an unknown value, or two contradict each other"
-                                                        : NULL);
-    source_prepare(&opening->source, &opening->options, &opening->report);
+    /* An analyser of one file cannot see what mmgi_error_tell() returns. */
+    if (handle == NULL) {
+        mmgi_error_tell(&opening->report, MMG_E_ARGUMENT, "arguments", 0, 0, "the pointer for the handle is NULL");
+        return MMG_E_ARGUMENT;
+    }
+    mmg_status status = mmgi_struct_read_options(options, &opening->copy, &opening->options);
+    if (status != MMG_OK) {
+        mmgi_error_tell(&opening->report, status, "options", 0, 0,
+                        status == MMG_E_ARGUMENT ? "an option has an unknown value, or two contradict each other"
+                                                 : NULL);
+        return status;
+    }
+    source_prepare(&opening->source, opening->options, &opening->report);
     return MMG_OK;
 }
 
@@ -120,10 +123,10 @@ opening_issue(struct opening *opening, mmg_status status, struct region *region,
     mmgi_source_close(&opening->source);
     if (status != MMG_OK || region == NULL) /* a failure that an analyser of one file cannot see may leave no region */
         return status;
-    if (region->size == 0 && (opening->options.flags & MMG_FLAG_REJECT_EMPTY)) {
+    if (region->size == 0 && (opening->options->flags & MMG_FLAG_REJECT_EMPTY)) {
         mmgi_region_discard(region);
         return mmgi_error_tell(&opening->report, MMG_E_EMPTY, "open", 0, 0,
-                               opening->options.offset > 0 ? "the window has no bytes" : NULL);
+                               opening->options->offset > 0 ? "the window has no bytes" : NULL);
     }
     mmgi_region_count_in(region);
     status = mmgi_handle_issue(&region->object, handle);
@@ -170,7 +173,7 @@ mmg_open_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_erro
 
     if (status != MMG_OK)
         return status;
-    if (opening.options.flags & MMG_FLAG_NOFOLLOW)
+    if (opening.options->flags & MMG_FLAG_NOFOLLOW)
         return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "options", 0, 0, "a descriptor is no link to follow");
     status = mmgi_source_open_fd(fd, &opening.source);
     return status == MMG_OK ? opening_finish(&opening, handle) : status;
@@ -227,13 +230,14 @@ mmg_adopt(const void *data, uint64_t size, int32_t fd, const mmg_options *option
 {
     /* The cast is safe: the library never writes to these bytes. It only replaces pages. */
     struct adoption adoption = {.data = (unsigned char *)(uintptr_t)data, .size = size};
-    struct opening opening = {.options = MMG_OPTIONS_INIT};
+    static const mmg_options none = MMG_OPTIONS_INIT;
+    struct opening opening;
     struct region *region = NULL;
-    mmg_status status = opening_begin(&opening, "(mapping)", fd, options, handle, error);
+    mmg_status status = opening_begin(&opening, "(mapping)", fd, options != NULL ? options : &none, handle, error);
 
     if (status != MMG_OK)
         return status;
-    mmg_options *ours = &opening.options;
+    mmg_options *ours = &opening.copy; /* these can be changed */
     if (data == NULL)
         return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "arguments", 0, 0, "the address is NULL");
     if (size == 0)

@@ -152,29 +152,29 @@ options_copy(const mmg_options *caller, mmg_options *ours)
 }
 
 mmg_status
-mmgi_struct_read_options(const mmg_options *caller, mmg_options *ours)
+mmgi_struct_read_options(const mmg_options *caller, mmg_options *copy, const mmg_options **ours)
 {
     static const mmg_options defaults = {.struct_size = sizeof(mmg_options),
                                          .max_bytes = DEFAULT_CAP,
                                          .max_snapshot_bytes = DEFAULT_CAP,
                                          .max_leases = DEFAULT_LEASES};
 
-    if (caller == NULL) {
-        *ours = defaults;
+    *ours = &defaults;
+    if (caller == NULL)
         return MMG_OK;
-    }
-    mmg_status status = options_copy(caller, ours);
+    *ours = copy;
+    mmg_status status = options_copy(caller, copy);
     if (status != MMG_OK)
         return status;
-    if (!options_known(ours) || !options_agree(ours))
+    if (!options_known(copy) || !options_agree(copy))
         return MMG_E_ARGUMENT;
-    if (ours->length == MMG_TO_END)
-        ours->length = 0; /* both mean "to the end" */
-    if (ours->max_bytes == 0)
-        ours->max_bytes = DEFAULT_CAP;
-    if (ours->max_snapshot_bytes == 0)
-        ours->max_snapshot_bytes = DEFAULT_CAP;
-    if (ours->max_leases == 0)
-        ours->max_leases = DEFAULT_LEASES;
+    if (copy->length == MMG_TO_END)
+        copy->length = 0; /* both mean "to the end" */
+    if (copy->max_bytes == 0)
+        copy->max_bytes = DEFAULT_CAP;
+    if (copy->max_snapshot_bytes == 0)
+        copy->max_snapshot_bytes = DEFAULT_CAP;
+    if (copy->max_leases == 0)
+        copy->max_leases = DEFAULT_LEASES;
     return MMG_OK;
 }

@@ -21,12 +21,13 @@
 bool mmgi_struct_size_is_valid(uint32_t size, uint32_t first_size);
 
 /**
- * Copies the caller's options (NULL: defaults) into a full, current struct.
+ * Finds full, current options: the defaults when the caller has none (NULL), else a copy of the caller's in `copy`. Stores in
+ * `*ours` where they are.
  *
  * @return MMG_OK · MMG_E_ABI_SIZE · MMG_E_ABI_NEWER (a member that is unknown here is set) · MMG_E_ARGUMENT (a flag or
  *   a value is unknown, or two options contradict each other)
  */
-mmg_status mmgi_struct_read_options(const mmg_options *caller, mmg_options *ours);
+mmg_status mmgi_struct_read_options(const mmg_options *caller, mmg_options *copy, const mmg_options **ours);
 
 /** Returns MMG_OK when an out struct of the caller, whose first member is its size, may be written to; else MMG_E_ABI_SIZE. */
 mmg_status mmgi_struct_check_out(const void *caller_struct, uint32_t first_size);
