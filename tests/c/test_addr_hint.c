@@ -4,6 +4,7 @@
  * mapping ends, and are corrected when another mapping has the address. They stay in the same part of the address
  * space.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -252,6 +253,23 @@ threads_get_different_addresses_proposed(void)
     CHECK_U64(mmgi_addr_hint_propose(megabyte, 0).start, ceiling - megabyte); /* the highest address is free again */
 }
 
+/** An address at which nothing was mapped is proposed again. */
+static void
+a_mapping_that_fails_gives_its_address_back(void)
+{
+    const size_t length = largest_small;
+    struct mapping mapping;
+    if (!is_wide())
+        return;
+    mmgi_addr_hint_learn(length, 0, (uintptr_t)(UINT64_C(1) << 36));
+    const struct addr_hint before = mmgi_addr_hint_propose(length, 0);
+    mmgi_addr_hint_return(length, before);
+    CHECK(before.start != 0);
+    CHECK_I64(mmgi_map_file(-1, 0, length, (size_t)check_page(), false, &mapping), EBADF);
+    CHECK_U64(mmgi_addr_hint_propose(length, 0).start, before.start);
+    mmgi_addr_hint_learn(length, 0, 0);
+}
+
 static void
 without_room_below_no_address_is_proposed(void)
 {
@@ -273,6 +291,7 @@ static const struct check_case cases[] = {
     {"a mapping gets another address when the proposed one is taken",
      a_mapping_gets_another_address_when_the_proposed_one_is_taken, 0},
     {"threads get different addresses proposed", threads_get_different_addresses_proposed, CHECK_THREADS},
+    {"a mapping that fails gives its address back", a_mapping_that_fails_gives_its_address_back, 0},
     {"without room below, no address is proposed", without_room_below_no_address_is_proposed, 0},
 };
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -170,7 +171,42 @@ an_open_waits_for_the_holder_of_a_write_lease(void)
     }
 }
 
+/** Only the question about a file system tells of mounts and of verity. Every other member is that of fstat(2). */
+static void
+a_status_has_what_the_kernel_says_and_nothing_else(void)
+{
+    const char *path = check_file("file", 777);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct file_status found, named;
+    struct stat expected;
+    REQUIRE(fd >= 0 && fstat(fd, &expected) == 0);
+    memset(&found, 0x5A, sizeof found);
+    memset(&named, 0x5A, sizeof named);
+    REQUIRE(mmgi_file_status(fd, &found) == 0 && mmgi_file_status_of_path(path, true, &named) == 0);
+    const struct file_status *const both[] = {&found, &named};
+    for (size_t index = 0; index < 2; index++) {
+        CHECK_I64(both[index]->kind, FILE_KIND_REGULAR);
+        CHECK_U64(both[index]->device, (uint64_t)expected.st_dev);
+        CHECK_U64(both[index]->inode, (uint64_t)expected.st_ino);
+        CHECK_U64(both[index]->size, 777);
+        CHECK_U64(both[index]->links, 1);
+        CHECK_U64(both[index]->block_size, (uint64_t)expected.st_blksize);
+        CHECK_I64(both[index]->modified.seconds, expected.st_mtim.tv_sec);
+        CHECK_I64(both[index]->modified.nanoseconds, expected.st_mtim.tv_nsec);
+        CHECK_I64(both[index]->changed.seconds, expected.st_ctim.tv_sec);
+        CHECK_I64(both[index]->changed.nanoseconds, expected.st_ctim.tv_nsec);
+        CHECK_U64(both[index]->mount, 0);
+        CHECK(!both[index]->has_verity);
+    }
+    CHECK_I64(mmgi_file_status_if(fd, found.device, found.inode, &named), 0);
+    CHECK_I64(mmgi_file_status_if(fd, found.device, found.inode + 1, &named), EBADF);
+    CHECK_I64(mmgi_file_status_if(fd, found.device + 1, found.inode, &named), EBADF);
+    close(fd);
+    CHECK_I64(mmgi_file_status(fd, &named), EBADF);
+}
+
 static const struct check_case cases[] = {
+    {"a status has what the kernel says and nothing else", a_status_has_what_the_kernel_says_and_nothing_else, 0},
     {"a program is known by its first bytes", a_program_is_known_by_its_first_bytes, 0},
     {"a probe tells a byte from the end and from a failure", a_probe_tells_a_byte_from_the_end_and_from_a_failure, 0},
     {"a file that is open for writing has writers", a_file_that_is_open_for_writing_has_writers, 0},

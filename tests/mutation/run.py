@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import functools
 import hashlib
 import json
 import queue
@@ -85,9 +86,15 @@ def git_files() -> list[str]:
     return [name for name in listed.splitlines() if (ROOT / name).is_file()]
 
 
+@functools.cache
+def text_of(file: str) -> str:
+    """Return a file of src/ as it is at the first call: the checkout may change while the mutants are tried."""
+    return (ROOT / file).read_text(encoding="utf-8")
+
+
 def mutants_of(file: str) -> list[Mutant]:
     """Return all mutants of a file of src/. They are made once for each state of the file and of the rules."""
-    state = hashlib.sha256((ROOT / file).read_bytes() + RULES.read_bytes()).hexdigest()
+    state = hashlib.sha256(text_of(file).encode() + RULES.read_bytes()).hexdigest()
     known = PLACE / "known" / state
     if not known.exists():
         known.parent.mkdir(exist_ok=True)
@@ -265,7 +272,7 @@ class Memory:
 
     def key(self, mutant: Mutant) -> str:
         """Return the name of a mutant in this state of its file."""
-        text = (ROOT / mutant.file).read_text(encoding="utf-8")
+        text = text_of(mutant.file)
         return hashlib.sha256("\0".join((text, str(mutant.line), mutant.after)).encode()).hexdigest()
 
     def of(self, mutant: Mutant) -> str | None:
