@@ -105,7 +105,7 @@ mount_many(void *unused)
     (void)unused;
     snprintf(directory, sizeof directory, "%s", check_path("mounts"));
     REQUIRE(mkdir(directory, 0755) == 0);
-    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0) {
         _exit(NOT_ALLOWED);
     }
     for (int index = 0; index < MOUNTS; index++) {
