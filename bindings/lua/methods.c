@@ -13,7 +13,7 @@
 
 /* ------------------------------------------------------------------------------------------------------- bytes -- */
 
-static void
+static inline void
 push_byte(lua_State *L, const struct mmgl_view *view, uint64_t offset)
 {
     unsigned char byte = view->data[offset];
@@ -23,22 +23,15 @@ push_byte(lua_State *L, const struct mmgl_view *view, uint64_t offset)
     lua_pushinteger(L, byte);
 }
 
-static int
-view_index(lua_State *L)
+/* Does what view_index() does, for a number. Kept apart, so that a look-up of a method saves fewer registers. */
+__attribute__((noinline)) static int
+push_at(lua_State *L)
 {
-    int64_t position = 0;
+    struct mmgl_view *view = mmgl_check_view(L);
+    int64_t position;
     const char *why;
 
-    int type = mmgl_number_type(L, 2);
-
-    if (type != LUA_TNUMBER) {
-        if (lua_gettop(L) != 2) /* only the debug library makes such calls */
-            lua_settop(L, 2);
-        lua_rawget(L, lua_upvalueindex(METHODS));
-        return 1;
-    }
-    struct mmgl_view *view = mmgl_check_view(L);
-    if (!mmgl_to_integer(L, 2, &position, &why))
+    if (!mmgl_take_integer(L, 2, &position) && !mmgl_to_integer(L, 2, &position, &why))
         return luaL_error(L, "bad argument #1 to '[]' (%s)", why);
     /* Valid positions are 1 to size and -size to -1. As unsigned numbers, all others become offsets beyond the end. */
     uint64_t offset = position > 0 ? (uint64_t)position - 1 : view->size + (uint64_t)position;
@@ -46,6 +39,17 @@ view_index(lua_State *L)
         lua_pushnil(L);
     else
         push_byte(L, view, offset);
+    return 1;
+}
+
+static int
+view_index(lua_State *L)
+{
+    if (mmgl_number_type(L, 2) == LUA_TNUMBER)
+        return push_at(L);
+    if (lua_gettop(L) != 2) /* only the debug library makes such calls */
+        lua_settop(L, 2);
+    lua_rawget(L, lua_upvalueindex(METHODS));
     return 1;
 }
 
@@ -63,12 +67,15 @@ view_len(lua_State *L)
     return 1;
 }
 
-static int
-view_byte(lua_State *L)
+/*
+ * Does what view_byte() does, for all arguments; `last` is the index of the last. Kept apart, so that a call for one byte
+ * saves fewer registers.
+ */
+__attribute__((noinline)) static int
+push_bytes(lua_State *L, const struct mmgl_view *view, int last)
 {
-    struct mmgl_view *view = mmgl_check_view(L);
     uint64_t length;
-    int64_t i = mmgl_opt_integer(L, 2, 1), j = lua_gettop(L) > 2 ? mmgl_opt_integer(L, 3, i) : i;
+    int64_t i = mmgl_opt_integer(L, 2, 1), j = last > 2 ? mmgl_opt_integer(L, 3, i) : i;
     uint64_t offset = mmgl_slice(view, i, j, &length);
 
     if (length == 1) {
@@ -81,6 +88,20 @@ view_byte(lua_State *L)
         lua_pushinteger(L, view->data[offset + n]);
     mmgl_verify(L, view, offset, length);
     return (int)length;
+}
+
+static int
+view_byte(lua_State *L)
+{
+    struct mmgl_view *view = mmgl_check_view(L);
+    int last = lua_gettop(L);
+    int64_t i;
+
+    /* As unsigned numbers, 0 and all positions that count from the end become offsets beyond the end. */
+    if (last != 2 || !mmgl_take_integer(L, 2, &i) || (uint64_t)i - 1 >= view->size)
+        return push_bytes(L, view, last);
+    push_byte(L, view, (uint64_t)i - 1);
+    return 1;
 }
 
 static int
