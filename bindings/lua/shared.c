@@ -18,25 +18,6 @@ is_lost(const mmgl_view *view, double offset, double size)
     return mmgl_has_loss(view) && mmgl_loss_within(view, from, length) != MMG_OK;
 }
 
-/*
- * Copies bytes. Most strings are short, and then this is quicker than a call. For other sizes the compiler would replace
- * memcpy(3) by an instruction that takes longer to start than the function to copy some hundred bytes. It leaves
- * memmove(3) alone.
- */
-static inline void
-copy_bytes(uint8_t *to, const uint8_t *from, size_t size)
-{
-    if (size > 32 || size < 8) {
-        memmove(to, from, size);
-    } else if (size >= 16) { /* the two halves may overlap */
-        memcpy(to, from, 16);
-        memcpy(to + size - 16, from + size - 16, 16);
-    } else {
-        memcpy(to, from, 8);
-        memcpy(to + size - 8, from + size - 8, 8);
-    }
-}
-
 /* Refuses a copy. Makes the buffer empty, so that the module need not look at the result before it makes a string. */
 static int32_t
 no_turn(mmgl_buffer *buffer)
@@ -52,6 +33,40 @@ turn_without_loss(const mmgl_view *view, uint64_t offset, mmgl_buffer *buffer)
     return mmgl_loss_within(view, offset, (uint64_t)buffer->size) != MMG_OK ? no_turn(buffer) : buffer->turn;
 }
 
+/* Ends a copy. Returns what copy_part() returns. */
+static inline int32_t
+end_copy(const mmgl_view *view, uint64_t offset, size_t size, mmgl_buffer *buffer)
+{
+    int32_t turn = (int32_t)((uint32_t)buffer->turn + 2); /* never -1 */
+
+    buffer->turn = turn;
+    buffer->size = (int32_t)size;
+    return mmgl_has_loss(view) ? turn_without_loss(view, offset, buffer) : turn;
+}
+
+/*
+ * Copies bytes by a call, and is kept apart for the same reason. The compiler would replace memcpy(3) by an instruction
+ * that takes longer to start than the function takes for some hundred bytes. It leaves memmove(3) alone.
+ */
+__attribute__((noinline)) static int32_t
+copy_by_call(const mmgl_view *view, uint64_t offset, size_t size, mmgl_buffer *buffer)
+{
+    memmove(buffer->bytes, view->data + offset, size);
+    return end_copy(view, offset, size, buffer);
+}
+
+/* Copies bytes as two halves, which may overlap. So both are read before either is written. */
+static inline void
+copy_halves(uint8_t *to, const uint8_t *from, size_t size, size_t half)
+{
+    uint8_t first[16], last[16];
+
+    memcpy(first, from, half);
+    memcpy(last, from + size - half, half);
+    memcpy(to, first, half);
+    memcpy(to + size - half, last, half);
+}
+
 static int32_t
 copy_part(const mmgl_view *view, double i, double j, mmgl_buffer *buffer)
 {
@@ -61,11 +76,21 @@ copy_part(const mmgl_view *view, double i, double j, mmgl_buffer *buffer)
     int64_t from = (int64_t)i, to = (int64_t)j, more = to - from;
     if ((double)from < i || (double)to < j || more >= (int64_t)sizeof buffer->bytes)
         return no_turn(buffer);
-    int32_t turn = (int32_t)((uint32_t)buffer->turn + 2); /* never -1 */
-    buffer->turn = turn;
-    buffer->size = (int32_t)more + 1;
-    copy_bytes(buffer->bytes, view->data + (from - 1), (size_t)more + 1);
-    return mmgl_has_loss(view) ? turn_without_loss(view, (uint64_t)from - 1, buffer) : turn;
+    uint64_t offset = (uint64_t)from - 1;
+    size_t size = (size_t)more + 1;
+    const uint8_t *data = view->data + offset;
+
+    /* Most strings are short, and then two halves are quicker than a call. */
+    if (size >= 16 && size <= 32) {
+        copy_halves(buffer->bytes, data, size, 16);
+    } else if (size >= 8 && size < 16) {
+        copy_halves(buffer->bytes, data, size, 8);
+    } else if (size >= 4 && size < 8) {
+        copy_halves(buffer->bytes, data, size, 4);
+    } else {
+        return copy_by_call(view, offset, size, buffer);
+    }
+    return end_copy(view, offset, size, buffer);
 }
 
 static int32_t
