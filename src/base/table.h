@@ -53,16 +53,24 @@ int mmgi_table_reserve(struct table *table, const struct table_shape *shape, uin
 /** Takes an entry that was never taken, and grows the table for it. Returns TABLE_NONE when there is no memory. */
 uint32_t mmgi_table_take_fresh(struct table *table, const struct table_shape *shape);
 
+/** Returns the entry at an index that was handed out. */
+static inline void *
+table_known(struct table *table, size_t size, uint32_t index)
+{
+    void *entry = table_at(table, size, index);
+
+    if (entry == NULL)
+        __builtin_unreachable(); /* chunks are never unmapped */
+    return entry;
+}
+
 /** Returns the link for the free list in an entry. */
 static inline _Atomic uint32_t *
 table_link(struct table *table, const struct table_shape *shape, uint32_t index)
 {
-    unsigned char *entry = table_at(table, shape->entry_size, index);
-
-    if (entry == NULL)
-        __builtin_unreachable(); /* the entry was taken before */
     /* The cast is from bytes to the link that the owner of the table declared at this offset of its entry. */
-    return (_Atomic uint32_t *)(void *)(entry + shape->next_offset);
+    return (_Atomic uint32_t *)(void *)((unsigned char *)table_known(table, shape->entry_size, index) +
+                                        shape->next_offset);
 }
 
 /*

@@ -94,7 +94,7 @@ mmgi_registry_add(const struct registration *r)
     }
     if (atomic_load_explicit(&home, memory_order_relaxed) == 0)
         atomic_store_explicit(&home, mmgi_process_id(), memory_order_relaxed);
-    struct range *range = table_at(&mmgi_registry_ranges, sizeof(struct range), index);
+    struct range *range = table_known(&mmgi_registry_ranges, sizeof(struct range), index);
     entry_fill(entry, r);
     if ((r->traits & MAPPING_IS_ADOPTED) != 0)
         atomic_fetch_add(&adopted, 1);
@@ -132,8 +132,8 @@ wait_for_holders(struct entry *entry)
 void
 mmgi_registry_remove(uint32_t number)
 {
-    struct range *range = range_of(number);
-    struct entry *entry = entry_of(number);
+    struct range *range = table_known(&mmgi_registry_ranges, sizeof(struct range), number - 1);
+    struct entry *entry = known_entry(number);
 
     atomic_store(&range->start, 0);
     if (atomic_load(&entry->holders) != 0)

@@ -67,11 +67,7 @@ entry_of(uint32_t number)
 static inline struct entry *
 known_entry(uint32_t number)
 {
-    struct entry *entry = entry_of(number);
-
-    if (entry == NULL)
-        __builtin_unreachable(); /* entries are never unmapped */
-    return entry;
+    return table_known(&mmgi_registry_entries, sizeof(struct entry), number - 1);
 }
 
 #endif

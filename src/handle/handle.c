@@ -58,7 +58,7 @@ mmgi_handle_issue(struct handle_object *object, mmg_handle *handle)
 
     if (index == TABLE_NONE)
         return MMG_E_NO_MEMORY;
-    struct slot *slot = slot_at(index);
+    struct slot *slot = table_known(&mmgi_handle_slots, sizeof(struct slot), index);
     /* Relaxed: no other thread knows the slot until the state is published below. */
     uint64_t old = atomic_load_explicit(&slot->state, memory_order_relaxed);
     uint64_t generation = handle_of(old) >> INDEX_BITS;
