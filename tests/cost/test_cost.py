@@ -29,8 +29,8 @@ PROGRAM = FOLDER / "tests" / "cost" / "cost"
 
 #: Each operation, the size of the file, and the highest number of instructions.
 INSTRUCTIONS = [
-    ("open", 4 << 10, 1529),
-    ("open", 256 << 10, 1990),
+    ("open", 4 << 10, 1520),
+    ("open", 256 << 10, 1964),
     ("pin", 256 << 10, 120),
     ("find", 4 << 10, 145),
     ("find", 256 << 10, 200),
