@@ -5,9 +5,19 @@
 #ifndef MMAPGUARD_TESTS_SOURCES_H
 #define MMAPGUARD_TESTS_SOURCES_H
 
+#include <errno.h>
 #include <string.h>
 
 #include "check.h"
+
+/** Returns true when an error blames no system call for what the caller asked for, except for a wrong descriptor. */
+static inline bool
+blames_rightly(const mmg_error *error)
+{
+    const bool is_of_the_caller = error->status == MMG_E_ARGUMENT || error->status == MMG_E_RANGE ||
+                                  error->status == MMG_E_EMPTY;
+    return !is_of_the_caller || error->os_code == (strcmp(error->operation, "descriptor") == 0 ? EBADF : 0);
+}
 
 static inline void
 refuse(const char *path, const mmg_options *options, mmg_status expected, int os_code)
@@ -19,6 +29,7 @@ refuse(const char *path, const mmg_options *options, mmg_status expected, int os
     CHECK_U64(handle, 0);
     CHECK_STATUS(error.status, expected);
     CHECK(os_code < 0 || error.os_code == os_code);
+    CHECK(blames_rightly(&error));
     CHECK(error.operation[0] != '\0');
     CHECK(strstr(error.message, path) != NULL);
     CHECK_STATUS(mmg_load(path, options, &handle, NULL), expected);
@@ -35,6 +46,7 @@ refuse_descriptor(int descriptor, const mmg_options *options, mmg_status expecte
     CHECK_U64(handle, 0);
     CHECK_STATUS(error.status, expected);
     CHECK(error.message[0] != '\0');
+    CHECK(blames_rightly(&error));
     CHECK_U64(check_descriptors(), descriptors);
 }
 
