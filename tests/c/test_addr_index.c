@@ -128,7 +128,27 @@ a_mapping_may_reach_into_the_next_cell(void)
     remove_all(COUNT);
 }
 
+/** Mappings of a size that no mapping had before. */
+static void
+a_new_size_is_looked_for_from_then_on(void)
+{
+    static const size_t length = (size_t)1 << 24;
+    struct fake large[20];
+    uint32_t found = 0;
+    add_all(check_seed(), COUNT);
+    for (uint32_t index = 0; index < 20; index++) {
+        add(&large[index], FIRST + COUNT * ROOM + (uintptr_t)(index + 1) * 2 * length, length);
+    }
+    for (uint32_t index = 0; index < 20; index++) {
+        found += is_found(&large[index]);
+        mmgi_registry_remove(large[index].number);
+    }
+    CHECK(found >= 15);
+    remove_all(COUNT);
+}
+
 static const struct check_case cases[] = {
+    {"a new size is looked for from then on", a_new_size_is_looked_for_from_then_on, 0},
     {"nearly every mapping is found at every address", nearly_every_mapping_is_found_at_every_address, 0},
     {"what was removed is not found, and gives its place back", what_was_removed_is_not_found_and_gives_its_place_back,
      0},

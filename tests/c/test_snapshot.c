@@ -4,6 +4,7 @@
  * the reason. The places for a copy are tried in turn: beside the source, in TMPDIR, in memory.
  */
 #include "check.h"
+#include "forbid.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "os/snapshot_file.h"
 #include "stable/snapshot.h"
 
 #define PIECE (UINT64_C(4) << 20)
@@ -274,7 +276,44 @@ a_clone_of_a_file_that_was_cut_secures_what_it_has(void)
     }
 }
 
+/** What copy_file_range(2) says, and what becomes of the copy. */
+struct refusal {
+    int os_code;
+    bool is_copied;
+};
+
+static void
+copy_in_vain(void *argument)
+{
+    const struct refusal *refusal = argument;
+    const int from = open(check_file("from", 50000), O_RDONLY | O_CLOEXEC);
+    const int to = open(check_file("to", 0), O_RDWR | O_CLOEXEC);
+    static uint8_t bytes[40000];
+    REQUIRE(from >= 0 && to >= 0 && forbid(SYS_copy_file_range, refusal->os_code));
+    CHECK_I64(mmgi_snapshot_file_copy(from, to, 8192, sizeof bytes), refusal->is_copied ? 0 : refusal->os_code);
+    CHECK_I64(pread(to, bytes, sizeof bytes, 8192), refusal->is_copied ? (int64_t)sizeof bytes : 0);
+    CHECK(!refusal->is_copied || check_is_pattern(bytes, 8192, sizeof bytes));
+    close(from);
+    close(to);
+}
+
+/** Where the kernel does not copy, the library does. An error of the disk is not tried again. */
+static void
+what_the_kernel_does_not_copy_is_read_and_written(void)
+{
+    static struct refusal refusals[] = {{EXDEV, true},      {EINVAL, true}, {ENOSYS, true},
+                                        {EOPNOTSUPP, true}, {EIO, false},   {ENOSPC, false}};
+    if (check_under_qemu() || check_under_valgrind()) {
+        check_skip("the filter would apply to the emulator as well");
+        return;
+    }
+    for (size_t index = 0; index < sizeof refusals / sizeof *refusals; index++) {
+        CHECK_EXITED(check_child(copy_in_vain, &refusals[index]));
+    }
+}
+
 static const struct check_case cases[] = {
+    {"what the kernel does not copy is read and written", what_the_kernel_does_not_copy_is_read_and_written, 0},
     {"a copy in a file has the bytes at the same offsets", a_copy_in_a_file_has_the_bytes_at_the_same_offsets, 0},
     {"a reflink is tried first", a_reflink_is_tried_first, 0},
     {"no more than the cap is copied", no_more_than_the_cap_is_copied, 0},
