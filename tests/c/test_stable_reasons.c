@@ -9,12 +9,14 @@
 #include <unistd.h>
 
 #include "region/backing.h"
+#include "region/source.h"
 #include "stable/lease.h"
 #include "stable/snapshot.h"
 #include "standing_in.h"
 
 STANDS_IN(int, mmgi_lease_begin, (const struct source *source, struct lease **lease), (source, lease))
 STANDS_IN(bool, mmgi_backing_has_memory, (uint64_t length), (length))
+STANDS_IN(mmg_status, mmgi_source_refresh, (struct source * source), (source))
 STANDING_IN(int, mmgi_snapshot_reflink, (int fd, int *clone))
 STANDING_IN(bool, mmgi_mount_name, (int fd, uint64_t unique, char *name, size_t size))
 
@@ -117,6 +119,22 @@ CHECK_IN_A_CHILD(a_refused_reflink_is_explained)
     }
 }
 
+/** The status of a clone must be from before the clone, so without one there is no clone, and no other means is tried. */
+CHECK_IN_A_CHILD(a_file_that_fails_before_its_clone_is_not_cloned)
+{
+    mmg_options options = stable(MMG_NO_LIMIT);
+    mmg_handle handle = 77;
+    options.flags = MMG_FLAG_NO_LEASE;
+    mount_name = "btrfs";
+    const char *path = check_file("file", SIZE);
+    PLAN(mmgi_snapshot_reflink, EXDEV);
+    PLAN(mmgi_source_refresh, MMG_E_IO);
+    CHECK_STATUS(mmg_open(path, &options, &handle, NULL), MMG_E_IO);
+    CHECK_U64(handle, 0);
+    CHECK_U64(CALLS(mmgi_source_refresh), 1);
+    CHECK_U64(CALLS(mmgi_snapshot_reflink), 0);
+}
+
 static void
 copy_without_memory(void *unused)
 {
@@ -211,6 +229,7 @@ CHECK_IN_A_CHILD(without_the_guard_that_is_required_nothing_is_mapped)
 static const struct check_case cases[] = {
     {"a refused lease is explained", a_refused_lease_is_explained, 0},
     {"a refused reflink is explained", a_refused_reflink_is_explained, 0},
+    {"a file that fails before its clone is not cloned", a_file_that_fails_before_its_clone_is_not_cloned, 0},
     {"a copy for which there is no memory goes to a file", a_copy_for_which_there_is_no_memory_goes_to_a_file, 0},
     {"a region of a clone has the size of the clone", a_region_of_a_clone_has_the_size_of_the_clone, 0},
     {"what no process can write to needs no means", what_no_process_can_write_to_needs_no_means, 0},
