@@ -87,6 +87,20 @@ read_written_pages(mmg_handle handle)
     CHECK_U64(number, 0);
 }
 
+/** The owner forbids the access to a page. A read fails there, and writes to no byte behind the buffer. */
+static void
+read_a_page_that_is_gone(mmg_handle handle)
+{
+    uint8_t bytes[2] = {1, 2};
+    uint64_t number = 77;
+    mmg_span span = check_pin(handle, 10 * page, page);
+    REQUIRE(mprotect((void *)(uintptr_t)span.data, page, PROT_NONE) == 0);
+    CHECK_STATUS(mmg_read(handle, 10 * page, bytes, 1, &number), MMG_E_IO);
+    CHECK_U64(number, 0);
+    CHECK_I64(bytes[1], 2);
+    CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+}
+
 static void
 read_in_a_sandbox(void *unused)
 {
@@ -106,6 +120,7 @@ CHECK_IN_A_CHILD(written_pages_are_read_from_their_mapping)
     mmg_handle adopted = adopt_written_pages();
     if (adopted != 0) {
         read_written_pages(adopted);
+        read_a_page_that_is_gone(adopted);
         CHECK_STATUS(mmg_close(adopted, 0), MMG_OK);
     }
 }

@@ -22,6 +22,22 @@
 #define FROM (UINT64_C(64) << 10) /* a multiple of every size of a page */
 #define SIZE (FROM + 2 * PIECE + 12345)
 
+int __real_mmgi_snapshot_file_clone(int fd, int target);
+int __wrap_mmgi_snapshot_file_clone(int fd, int target);
+
+static bool copies_for_clones; /* a copy stands for a clone, which few file systems can make */
+
+int
+__wrap_mmgi_snapshot_file_clone(int fd, int target)
+{
+    struct stat status;
+    if (!copies_for_clones) {
+        return __real_mmgi_snapshot_file_clone(fd, target);
+    }
+    REQUIRE(fstat(fd, &status) == 0 && ftruncate(target, status.st_size) == 0);
+    return mmgi_snapshot_file_copy(fd, target, 0, (size_t)status.st_size);
+}
+
 /** Opens a file of SIZE bytes for an order of all bytes from FROM on. */
 static struct snapshot_order
 order_of(const char *path)
@@ -257,23 +273,21 @@ CHECK_IN_A_CHILD(a_tmpdir_that_is_missing_leaves_memory)
 static void
 a_clone_of_a_file_that_was_cut_secures_what_it_has(void)
 {
+    if (!has_unnamed_files()) {
+        return;
+    }
     const char *path = check_file("file", SIZE);
-    static const uint64_t sizes[] = {SIZE - 1, FROM + 1, FROM, FROM - 1, 0};
+    static const uint64_t sizes[] = {SIZE, SIZE - 1, FROM + 1, FROM, FROM - 1, 0};
+    copies_for_clones = true;
     for (size_t index = 0; index < sizeof sizes / sizeof *sizes; index++) {
         struct snapshot_order order = order_of(path);
-        int clone;
-        const int os_code = mmgi_snapshot_reflink(order.fd, &clone);
-        if (os_code != 0) {
-            close(order.fd);
-            check_skip("the file system under TMPDIR does not clone files");
-            return;
-        }
-        close(clone);
         check_truncate(path, sizes[index]);
         order.with_reflink = true;
         struct snapshot snapshot = take(&order);
-        check_and_release(&order, &snapshot, sizes[index] > FROM ? sizes[index] - FROM : 0, EIO);
+        CHECK_U64(snapshot.means, MMG_MEANS_REFLINK);
+        check_and_release(&order, &snapshot, sizes[index] > FROM ? sizes[index] - FROM : 0, index == 0 ? 0 : EIO);
     }
+    copies_for_clones = false;
 }
 
 /** What copy_file_range(2) says, and what becomes of the copy. */
