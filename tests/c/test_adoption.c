@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Tests that an adopted region has the size that the file has under its lock: a cooperating writer may cut the file up to the
- * moment at which the lock is taken.
+ * Tests what changes while a mapping is adopted: a cooperating writer may cut the file up to the moment at which the lock is
+ * taken, and the owner may replace the mapping, although it must not.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "os/file_lock.h"
+#include "os/map_query.h"
 #include "standing_in.h"
 
+STANDS_IN(int, mmgi_map_find, (uintptr_t address, char *path, char *text, struct map_area *area),
+          (address, path, text, area))
 STANDS_IN(int, mmgi_lock_try, (int fd, uint32_t kind), (fd, kind))
 
 #define PAGES 3
@@ -71,7 +74,57 @@ the_size_is_that_under_the_lock_beside_shared_locks(void)
     }
 }
 
+static uint8_t *owned;
+static bool is_replaced;
+
+static void
+map_memory_there(void)
+{
+    REQUIRE(mmap(owned, PAGES * check_page(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+            owned);
+    memset(owned, 7, PAGES * check_page());
+    is_replaced = true;
+}
+
+/** Adopts a mapping that its owner replaces while the kernel is asked for the `nth` time what is mapped there. */
+static void
+adopt_during_a_change(unsigned nth)
+{
+    static uint8_t expected[PAGES << 16];
+    mmg_options options = MMG_OPTIONS_INIT;
+    mmg_handle handle = 0;
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    options.flags = MMG_FLAG_NO_LEASE;
+    const int fd = open(check_file("file", PAGES * check_page()), O_RDONLY | O_CLOEXEC);
+    owned = mmap(NULL, PAGES * check_page(), PROT_READ, MAP_SHARED, fd, 0);
+    REQUIRE(fd >= 0 && owned != MAP_FAILED && PAGES * check_page() <= sizeof expected);
+    close(fd);
+    is_replaced = false;
+    PLAN_MEANWHILE(mmgi_map_find, nth, map_memory_there);
+    const mmg_status status = mmg_adopt(owned, PAGES * check_page(), -1, &options, &handle, NULL);
+    CHECK(!is_replaced || status != MMG_OK);
+    memset(expected, 7, sizeof expected);
+    CHECK(!is_replaced || memcmp(owned, expected, PAGES * check_page()) == 0);
+    CHECK(status != MMG_OK || mmg_close(handle, 0) == MMG_OK);
+    munmap(owned, PAGES * check_page());
+}
+
+/** STABLE puts a snapshot in the place of the file. What the owner has put there in the meantime is not the file's. */
+static void
+nothing_is_put_in_the_place_of_another_mapping(void)
+{
+    unsigned nth = 0;
+    do {
+        adopt_during_a_change(++nth);
+    } while (is_replaced);
+    PLAN(mmgi_map_find, GO_ON);
+    if (nth == 1) {
+        check_skip("the kernel does not say here what is mapped at an address");
+    }
+}
+
 static const struct check_case cases[] = {
+    {"nothing is put in the place of another mapping", nothing_is_put_in_the_place_of_another_mapping, 0},
     {"the size is that under the lock", the_size_is_that_under_the_lock, 0},
     {"the size is that under the lock, beside shared locks", the_size_is_that_under_the_lock_beside_shared_locks, 0},
 };
