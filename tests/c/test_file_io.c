@@ -104,6 +104,26 @@ a_stream_without_positions_is_read_in_order(void)
     close(ends[0]);
 }
 
+/** The caller has nothing to give back, and no bytes that look like those of the stream. */
+static void
+a_stream_that_fails_leaves_nothing(void)
+{
+    static const struct {
+        uint64_t length, cap;
+        int os_code;
+    } wishes[] = {{0, 5, EFBIG}, {11, 100, ENODATA}};
+    for (size_t index = 0; index < sizeof wishes / sizeof *wishes; index++) {
+        int ends[2];
+        REQUIRE(pipe2(ends, O_CLOEXEC) == 0 && write(ends[1], "0123456789", 10) == 10);
+        close(ends[1]);
+        struct stream stream = {.fd = ends[0], .length = wishes[index].length, .cap = wishes[index].cap};
+        CHECK_I64(mmgi_stream_read(&stream), wishes[index].os_code);
+        CHECK(stream.data == NULL);
+        CHECK_U64(stream.size, 0);
+        close(ends[0]);
+    }
+}
+
 static void
 wait_without_descriptors(void *unused)
 {
@@ -167,6 +187,7 @@ what_is_in_no_directory_has_no_place_beside_it(void)
 static const struct check_case cases[] = {
     {"a file equals its bytes and no others", a_file_equals_its_bytes_and_no_others, 0},
     {"a file that is too short equals nothing", a_file_that_is_too_short_equals_nothing, 0},
+    {"a stream that fails leaves nothing", a_stream_that_fails_leaves_nothing, 0},
     {"a stream without positions is read in order", a_stream_without_positions_is_read_in_order, 0},
     {"a wait that fails is a failure of the read", a_wait_that_fails_is_a_failure_of_the_read, 0},
     {"a copy to a full device fails for want of room", a_copy_to_a_full_device_fails_for_want_of_room, 0},
