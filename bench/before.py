@@ -47,6 +47,14 @@ def _symbols(library: Path) -> set[str]:
     return {line.split()[0].partition("@")[0] for line in lines if line.startswith("mmg_")}
 
 
+def _build_type(library: Path) -> str:
+    """Return the build type of a library that CMake has built, so that another one can be built with the same options."""
+    for line in (library.parent / "CMakeCache.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("CMAKE_BUILD_TYPE:"):
+            return line.partition("=")[2]
+    sys.exit(f"{library.parent}/CMakeCache.txt names no build type")
+
+
 def build_before(revision: str, now: Path, folder: Path) -> dict[str, str]:
     """Build the library of a revision. Return the environment in which the measuring program uses that library.
 
@@ -56,7 +64,7 @@ def build_before(revision: str, now: Path, folder: Path) -> dict[str, str]:
     source.mkdir(parents=True)
     archive = subprocess.run(["git", "archive", revision], cwd=ROOT, stdout=subprocess.PIPE, check=True)
     subprocess.run(["tar", "--extract", "--directory", str(source)], input=archive.stdout, check=True)
-    options = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release"]
+    options = ["-G", "Ninja", f"-DCMAKE_BUILD_TYPE={_build_type(now)}"]
     for command in (
         ["-S", str(source), "-B", str(build), *options],
         ["--build", str(build), "--target", "mmapguard"],
