@@ -95,6 +95,9 @@ SYSTEM_CALLS = [
     ("find", 256 << 10, {}),  # none, except for a look at the guard and the file every 10 ms
 ]
 
+#: On a loaded machine a thread that has to wait for another makes more of these.
+WAITS = {"futex", "rt_sigprocmask", "sched_yield", "clock_nanosleep"}
+
 #: The bytes between two hits, and how many times the instructions of memmem(3) a search may take.
 GAPS = [4, 16, 58, 250]
 MOST_TIMES_MEMMEM = 1.5
@@ -253,8 +256,7 @@ def test_a_call_makes_these_system_calls(
     for name in ("mmap", "munmap"):
         if name in expected:
             found[name] = min(found.get(name, 0), expected[name]) if found.get(name, 0) < 1.2 else found[name]
-    # On a loaded machine a thread that has to wait for another makes more of these.
-    for name in {"futex", "rt_sigprocmask", "sched_yield", "clock_nanosleep"} - expected.keys():
+    for name in WAITS - expected.keys():
         if found.get(name, 0) < 0.5:
             found.pop(name, None)
     assert found == expected
@@ -263,7 +265,7 @@ def test_a_call_makes_these_system_calls(
 def test_a_break_makes_as_many_system_calls_beside_ten_leases_as_beside_ten_thousand(tmp_path: Path) -> None:
     """One round is opening, a writer that breaks the lease, and closing.
 
-    The number varies a little, since a thread may have to wait for a lock.
+    The number varies a little: a thread that has to wait for another asks the kernel more often.
     """
     one = files.sample(tmp_path / "file", 200 << 10)
     if not has_leases(tmp_path):
@@ -271,9 +273,12 @@ def test_a_break_makes_as_many_system_calls_beside_ten_leases_as_beside_ten_thou
     many = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 300)
     for number in range(many):
         files.sparse(tmp_path / f"file.{number}", 100_000)
-    few, all_of_them = (sum(system_calls(f"break-{count}", one.path).values()) for count in (10, many))
+    few, all_of_them = (
+        sum(calls for name, calls in system_calls(f"break-{count}", one.path).items() if name not in WAITS)
+        for count in (10, many)
+    )
     assert 20 < few < 60
-    assert abs(few - all_of_them) < 2
+    assert abs(few - all_of_them) < 5  # a call for each lease would be thousands more
 
 
 #: Few and many regions of a process. If a loss took a search through all regions, it would cost ten times more among
