@@ -127,7 +127,8 @@ def by_a_stream(failing: Failing) -> None:
 
 def _judge_reflink(handle: int, failing: Failing) -> None:
     """Judge a clone, which shares the blocks and is read from the same device."""
-    assert mmg.info(handle).means == abi.MMG_MEANS_REFLINK
+    found = mmg.info(handle)
+    assert found.means == abi.MMG_MEANS_REFLINK, f"stable by means {found.means} on a device that fails"
     status, got = mmg.read(handle, failing.lost, 4096)
     assert (status, got) == (abi.MMG_E_IO, b"")
 
