@@ -8,6 +8,7 @@
 #define MMAPGUARD_TESTS_STANDING_IN_H
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "check.h"
@@ -19,7 +20,7 @@
 struct plan {
     int results[PLAN_ROOM];
     unsigned count;
-    unsigned calls;          /**< since the plan was made */
+    atomic_uint calls;       /**< since the plan was made, by all threads */
     void (*meanwhile)(void); /**< what another thread does during the call of this number, counted from 1 */
     unsigned meanwhile_at;
 };
@@ -28,8 +29,8 @@ struct plan {
 static inline bool
 plan_next(struct plan *plan, int *result)
 {
-    const unsigned call = plan->calls++;
-    if (plan->meanwhile != NULL && plan->calls == plan->meanwhile_at) {
+    const unsigned call = atomic_fetch_add(&plan->calls, 1);
+    if (plan->meanwhile != NULL && call + 1 == plan->meanwhile_at) {
         plan->meanwhile();
     }
     *result = call < plan->count ? plan->results[call] : GO_ON;
