@@ -144,8 +144,8 @@ bool check_reads_itself(void);
 bool check_kernel_has_leases(void);
 /**
  * Waits until no other test changes how long the kernel lets writers wait for leases, and keeps other tests from such a
- * change until the program ends. The setting concerns the whole system. A test that changes the setting locks its file
- * exclusively, and names the change in MMAPGUARD_TESTS_SETTING for the programs that this test starts.
+ * change until the program ends. The setting concerns the whole system. A test that changes the setting locks the root
+ * directory exclusively, and names the change in MMAPGUARD_TESTS_SETTING for the programs that this test starts.
  */
 void check_keep_lease_settings(void);
 /** Returns true when the kernel knows MADV_POPULATE_READ (Linux 5.14). */

@@ -244,11 +244,14 @@ def writable(kind: str, size: int | None = None) -> Iterator[Path]:
 def setting(path: str, value: int) -> Iterator[None]:
     """Change a setting of leases for a `with` block, and put the old value back whatever happens.
 
-    The C tests that depend on these settings lock the file of LEASE_BREAK_TIME: check_keep_lease_settings().
+    The settings are those of the whole machine, and so is the lock: each /proc that is mounted has files of its own, so a
+    test in a namespace locks the root directory. The C tests that depend on these settings lock it, too:
+    check_keep_lease_settings().
     """
     if os.geteuid() != 0:
         raise Unavailable(f"needs root: sets {path}")
-    with Path(LEASE_BREAK_TIME).open() as turn:
+    turn = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    try:
         fcntl.flock(turn, fcntl.LOCK_EX)
         before = Path(path).read_text()
         Path(path).write_text(str(value))
@@ -258,6 +261,8 @@ def setting(path: str, value: int) -> Iterator[None]:
         finally:
             del os.environ["MMAPGUARD_TESTS_SETTING"]
             Path(path).write_text(before)
+    finally:
+        os.close(turn)
 
 
 def _words(path: Path) -> list[str]:
