@@ -16,7 +16,10 @@ for folder in (HERE.parent / "bindings" / "python", HERE):
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
 
-from support import files, watch  # noqa: E402
+from support import files, lease_settings, watch  # noqa: E402
+
+#: The folders of tests that may depend on a lease.
+WITH_LEASES = ("contract", "cost", "fault", "hosts", "stable")
 
 
 def left_since(before: watch.Picture) -> list[str]:
@@ -30,7 +33,17 @@ def left_since(before: watch.Picture) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left_behind() -> Iterator[None]:
+def lease_settings_are_kept(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run no test that may depend on a lease while another test changes what the kernel does about leases."""
+    if request.path.parent.name in WITH_LEASES:
+        with lease_settings.kept():
+            yield
+    else:
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind(lease_settings_are_kept: None) -> Iterator[None]:
     """Compare descriptors, mappings of files, threads and the library's counters after every test with those before it."""
     before = watch.picture()
     yield

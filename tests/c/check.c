@@ -382,6 +382,7 @@ check_main(int argc, char **argv, const struct check_case *cases, size_t count)
     if (getenv("MMAPGUARD_TESTS_WITHOUT_STDIN") != NULL) {
         close(STDIN_FILENO);
     }
+    check_keep_lease_settings();
     check_make_directory();
     for (size_t index = 0; index < count; index++) {
         if (strstr(cases[index].name, word) != NULL) {

@@ -42,14 +42,6 @@ int check_main(int argc, char **argv, const struct check_case *cases, size_t cou
         return check_main(argc, argv, (cases), sizeof(cases) / sizeof(*(cases)));                                      \
     }
 
-/** The main function of a program whose cases fail when the kernel's settings of leases change meanwhile. */
-#define CHECK_MAIN_OF_LEASES(cases)                                                                                    \
-    int main(int argc, char **argv)                                                                                    \
-    {                                                                                                                  \
-        check_keep_lease_settings();                                                                                   \
-        return check_main(argc, argv, (cases), sizeof(cases) / sizeof(*(cases)));                                      \
-    }
-
 /* Find out which sanitizer the program is built with. GCC and Clang define different macros. */
 #if defined(__has_feature)
 #define CHECK_HAS_FEATURE(feature) __has_feature(feature)
@@ -143,9 +135,8 @@ bool check_reads_itself(void);
  */
 bool check_kernel_has_leases(void);
 /**
- * Waits until no other test changes how long the kernel lets writers wait for leases, and keeps other tests from such a
- * change until the program ends. The setting concerns the whole system. A test that changes the setting locks the root
- * directory exclusively, and names the change in MMAPGUARD_TESTS_SETTING for the programs that this test starts.
+ * Waits until no other test changes the kernel's settings of leases, and keeps other tests from such a change until the
+ * program ends: tests/support/lease_settings.py.
  */
 void check_keep_lease_settings(void);
 /** Returns true when the kernel knows MADV_POPULATE_READ (Linux 5.14). */

@@ -341,4 +341,4 @@ static const struct check_case cases[] = {
     {"the setting is read as the kernel writes it", the_setting_is_read_as_the_kernel_writes_it, 0},
 };
 
-CHECK_MAIN_OF_LEASES(cases)
+CHECK_MAIN(cases)

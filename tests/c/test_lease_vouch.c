@@ -108,4 +108,4 @@ static const struct check_case cases[] = {
     {"a child gives up its part of the lease", a_child_gives_up_its_part_of_the_lease, 0},
 };
 
-CHECK_MAIN_OF_LEASES(cases)
+CHECK_MAIN(cases)

@@ -128,4 +128,4 @@ static const struct check_case cases[] = {
     {"a break of a lease", a_break_of_a_lease, CHECK_THREADS},
 };
 
-CHECK_MAIN_OF_LEASES(cases)
+CHECK_MAIN(cases)

@@ -348,4 +348,4 @@ static const struct check_case cases[] = {
     {"a break without descriptors is no loss", a_break_without_descriptors_is_no_loss, CHECK_ONCE},
 };
 
-CHECK_MAIN_OF_LEASES(cases)
+CHECK_MAIN(cases)

@@ -333,4 +333,4 @@ static const struct check_case cases[] = {
      CHECK_THREADS},
 };
 
-CHECK_MAIN_OF_LEASES(cases)
+CHECK_MAIN(cases)

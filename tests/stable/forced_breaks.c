@@ -351,4 +351,4 @@ static const struct check_case cases[] = {
      0},
 };
 
-CHECK_MAIN_OF_LEASES(cases)
+CHECK_MAIN(cases)

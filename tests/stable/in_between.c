@@ -96,4 +96,4 @@ static const struct check_case cases[] = {
     {"the writer of a much smaller file does not wait", the_writer_of_a_much_smaller_file_does_not_wait, 0},
 };
 
-CHECK_MAIN_OF_LEASES(cases)
+CHECK_MAIN(cases)

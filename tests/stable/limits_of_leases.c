@@ -238,4 +238,4 @@ static const struct check_case cases[] = {
     {"a sealed file in memory needs no lease", a_sealed_file_in_memory_needs_no_lease, CHECK_THREADS},
 };
 
-CHECK_MAIN_OF_LEASES(cases)
+CHECK_MAIN(cases)

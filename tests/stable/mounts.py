@@ -8,13 +8,14 @@ have.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+
+from support import lease_settings
 
 WRITABLE = ("ext4", "xfs", "btrfs", "tmpfs", "overlay")
 LEASING = ("ext4", "xfs", "btrfs")
@@ -242,27 +243,11 @@ def writable(kind: str, size: int | None = None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def setting(path: str, value: int) -> Iterator[None]:
-    """Change a setting of leases for a `with` block, and put the old value back whatever happens.
-
-    The settings are those of the whole machine, and so is the lock: each /proc that is mounted has files of its own, so a
-    test in a namespace locks the root directory. The C tests that depend on these settings lock it, too:
-    check_keep_lease_settings().
-    """
+    """Change a setting of leases for a `with` block, and put the old value back whatever happens."""
     if os.geteuid() != 0:
         raise Unavailable(f"needs root: sets {path}")
-    turn = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        before = Path(path).read_text()
-        Path(path).write_text(str(value))
-        os.environ["MMAPGUARD_TESTS_SETTING"] = path
-        try:
-            yield
-        finally:
-            del os.environ["MMAPGUARD_TESTS_SETTING"]
-            Path(path).write_text(before)
-    finally:
-        os.close(turn)
+    with lease_settings.changed(path, value):
+        yield
 
 
 def _words(path: Path) -> list[str]:
@@ -290,10 +275,6 @@ def memory_group(limit: int) -> Iterator[Path]:
         yield group / "cgroup.procs"
     finally:
         group.rmdir()
-
-
-LEASES_ENABLE = "/proc/sys/fs/leases-enable"
-LEASE_BREAK_TIME = "/proc/sys/fs/lease-break-time"
 
 
 def free_blocks(where: Path) -> int:

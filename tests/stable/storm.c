@@ -396,6 +396,5 @@ main(int argc, char **argv)
         fprintf(stderr, "usage: %s [ROUNDS [root|owner|stranger [SEED]]]\n", argv[0]);
         return 2;
     }
-    check_keep_lease_settings();
     return check_main(1, argv, cases, sizeof cases / sizeof *cases);
 }

@@ -34,7 +34,7 @@ from stable.others import (
     until,
     writing,
 )
-from support import files, watch
+from support import files, lease_settings, watch
 from support import library as mmg
 from support.children import Helper, Line, in_child
 
@@ -558,15 +558,17 @@ def _broken_beside_a_lease(path: Path, other: Path) -> None:
         assert means(second) == abi.MMG_MEANS_LEASE
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("is_leased", [False, True])
 def test_a_host_that_closes_all_descriptors_gets_no_bytes_of_another_file(
-    leasing_folder: Path, is_leased: bool
+    places: Places, is_leased: bool
 ) -> None:
     """The number of the closed descriptor may even belong to another lease, which says nothing about this one."""
-    path, other = leasing_folder / "file", leasing_folder / "other"
+    folder = places("ext4")
+    path, other = folder / "file", folder / "other"
     path.write_bytes(mmg.pattern(files.LARGE, seed=1))
     other.write_bytes(mmg.pattern(files.LARGE, seed=2))
-    with mounts.setting(mounts.LEASE_BREAK_TIME, 1):
+    with mounts.setting(lease_settings.BREAK_TIME, 1):
         in_child(_broken_without_its_descriptor if not is_leased else _broken_beside_a_lease, path, other)
 
 

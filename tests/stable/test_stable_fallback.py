@@ -23,7 +23,7 @@ import pytest
 from mmapguard import abi
 from stable import mounts
 from stable.others import Places, means, overwrite, overwritten_elsewhere, stable, until
-from support import children, files
+from support import children, files, lease_settings
 from support import library as mmg
 from support.children import Line, in_child
 from support.files import PAGE
@@ -241,9 +241,10 @@ def _run_state(task: str | int) -> str:
         return stat.read().rsplit(")", 1)[1].split()[0]
 
 
+@pytest.mark.alone
 def test_a_process_that_was_stopped_for_too_long_learns_that_the_bytes_changed(places: Places) -> None:
     one = files.sample(places("ext4") / "file", files.LARGE)
-    with mounts.setting(mounts.LEASE_BREAK_TIME, 1), children.Helper(_read_on, one.path, one.data) as line:
+    with mounts.setting(lease_settings.BREAK_TIME, 1), children.Helper(_read_on, one.path, one.data) as line:
         assert int(line.hear()) == abi.MMG_MEANS_LEASE
         assert line.pid is not None
         with stopped(line.pid):
@@ -268,13 +269,14 @@ def _ptrace(request: int, task: int) -> None:
         raise mounts.Unavailable(f"cannot trace a thread: {os.strerror(ctypes.get_errno())}")
 
 
+@pytest.mark.alone
 def test_check_is_right_even_while_the_thread_that_should_know_does_not_run(places: Places) -> None:
     """On a busy machine the readers may run before the library's thread.
 
     They must not take changed bytes for right.
     """
     one = files.sample(places("ext4") / "file", files.LARGE)
-    with mounts.setting(mounts.LEASE_BREAK_TIME, 1), children.Helper(_read_on, one.path, one.data) as line:
+    with mounts.setting(lease_settings.BREAK_TIME, 1), children.Helper(_read_on, one.path, one.data) as line:
         assert int(line.hear()) == abi.MMG_MEANS_LEASE
         assert line.pid is not None
         thread = max(int(name) for name in os.listdir(f"/proc/{line.pid}/task"))
@@ -311,12 +313,13 @@ def _large_copy(path: Path) -> dict[str, Any]:
         }
 
 
+@pytest.mark.alone
 def test_a_copy_that_takes_longer_than_the_kernel_waits_is_given_up_in_time(tmp_path: Path) -> None:
     """The region reports the fallback before the writer is let in, and the bytes copied by then stay right."""
     path = files.sparse(tmp_path / "sparse", 6 << 30)
     if os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize < 8 << 30:
         raise mounts.Unavailable("there is no room for a copy that takes that long")
-    with mounts.setting(mounts.LEASE_BREAK_TIME, 1):
+    with mounts.setting(lease_settings.BREAK_TIME, 1):
         state = in_child(_large_copy, path)
     if state["guarantee"] == abi.MMG_GUARANTEE_STABLE:
         assert (state["check"], state["place"]) == (

@@ -34,7 +34,7 @@ from stable.others import (
     stable,
     writing,
 )
-from support import files, fuse, watch
+from support import files, fuse, lease_settings, watch
 from support import library as mmg
 from support.children import in_child
 
@@ -123,20 +123,22 @@ def test_no_lease_is_taken_on_an_overlay_whose_lower_file_is_copied_up_under_it(
             assert mmg.changed(handle)[1] & abi.MMG_CHANGED_MTIME
 
 
+@pytest.mark.alone
 def test_leases_that_are_switched_off_are_done_without(places: Places) -> None:
     one = files.sample(places("ext4") / "file", files.LARGE)
-    with mounts.setting(mounts.LEASES_ENABLE, 0):
+    with mounts.setting(lease_settings.ENABLE, 0):
         with stable(one.path, **MAPPED) as handle:
             assert means(handle) == abi.MMG_MEANS_SNAPSHOT
             overwritten_elsewhere(one.path)
             is_still(handle, one.data)
 
 
+@pytest.mark.alone
 def test_switching_leases_off_does_not_end_those_that_are_held(places: Places) -> None:
     one = files.sample(places("ext4") / "file", files.LARGE)
     with stable(one.path, **MAPPED) as handle:
         assert means(handle) == abi.MMG_MEANS_LEASE
-        with mounts.setting(mounts.LEASES_ENABLE, 0):
+        with mounts.setting(lease_settings.ENABLE, 0):
             overwritten_elsewhere(one.path)
             is_still(handle, one.data)
             assert means(handle) in FILE_MEANS
@@ -392,6 +394,7 @@ def _refused(path: Path, members: dict[str, int]) -> mmg.Details:
     return mmg.refused(mmg.try_open(path, guarantee=STABLE, **members), abi.MMG_E_UNSTABLE)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("reader", "lease"),
     [("stranger", "not the owner"), ("writer", "open for writing"), ("switch", "switched off")],
@@ -405,7 +408,7 @@ def test_a_refusal_gives_the_reason_for_each_means(places: Places, reader: str, 
         with writing(one.path):
             told = _refused(one.path, members)
     else:
-        with mounts.setting(mounts.LEASES_ENABLE, 0):
+        with mounts.setting(lease_settings.ENABLE, 0):
             told = _refused(one.path, members)
     for part in (
         str(one.path),

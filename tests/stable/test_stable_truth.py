@@ -29,7 +29,7 @@ from stable.others import (
     overwritten_elsewhere,
     stable,
 )
-from support import files
+from support import files, lease_settings
 from support import library as mmg
 from support.children import Helper, Line, in_child
 
@@ -65,11 +65,12 @@ def _read_for_ever(line: Line, path: Path) -> None:
     assert mmg.close(handle) == abi.MMG_OK
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", mounts.LEASING)
 def test_a_process_that_was_stopped_never_shows_changed_bytes_as_true(places: Places, kind: str) -> None:
     """The kernel takes the lease of a stopped process by force, and the writer writes. Then the process goes on."""
     one = files.sample(mounted_or_skip(places, kind) / "file", 16 << 20)
-    with mounts.setting(mounts.LEASE_BREAK_TIME, 1), Helper(_read_for_ever, one.path) as line:
+    with mounts.setting(lease_settings.BREAK_TIME, 1), Helper(_read_for_ever, one.path) as line:
         assert line.hear() == str(abi.MMG_MEANS_LEASE)
         process = line.pid
         assert process is not None

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The kernel's settings of leases. They are those of the whole machine, so tests that change them run alone.
+
+Each test that may depend on a lease shares a lock, and a test that changes a setting locks it exclusively. The lock is on
+the root directory, which is the same in all namespaces, while each /proc that is mounted has files of its own. The C
+programs do the same: check_keep_lease_settings().
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ENABLE = "/proc/sys/fs/leases-enable"
+BREAK_TIME = "/proc/sys/fs/lease-break-time"
+#: Tells the programs that a test starts that the test has the lock already.
+KEPT = "MMAPGUARD_TESTS_SETTING"
+#: Lets go of the queue after so many seconds, for a program that a test with the lock has started without KEPT.
+PATIENCE = 20.0
+
+
+@functools.cache
+def _directory(path: str) -> int:
+    """Return a descriptor that stays open, above those that tests count or limit."""
+    opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, 200)
+    finally:
+        os.close(opened)
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Keep the settings as they are for a `with` block."""
+    if KEPT in os.environ:
+        yield
+        return
+    queue, turn = _directory("/etc"), _directory("/")
+    fcntl.flock(queue, fcntl.LOCK_SH)
+    fcntl.flock(turn, fcntl.LOCK_SH)
+    fcntl.flock(queue, fcntl.LOCK_UN)
+    os.environ[KEPT] = "kept"
+    try:
+        yield
+    finally:
+        del os.environ[KEPT]
+        fcntl.flock(turn, fcntl.LOCK_UN)
+
+
+@contextlib.contextmanager
+def changed(path: str, value: int) -> Iterator[None]:
+    """Change a setting for a `with` block within kept(), and put the old value back whatever happens."""
+    turn = _directory("/")
+    _lock_alone(_directory("/etc"), turn)
+    before = Path(path).read_text()
+    Path(path).write_text(str(value))
+    try:
+        yield
+    finally:
+        Path(path).write_text(before)
+        fcntl.flock(turn, fcntl.LOCK_SH)
+
+
+def _lock_alone(queue: int, turn: int) -> None:
+    """Wait for the exclusive lock. Those that come later wait in the queue, so that there is an end to the others."""
+    while True:
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        until = time.monotonic() + PATIENCE
+        try:
+            while time.monotonic() < until:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return
+                time.sleep(0.01)
+        finally:
+            fcntl.flock(queue, fcntl.LOCK_UN)
+        time.sleep(0.1)
