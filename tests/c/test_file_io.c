@@ -2,12 +2,14 @@
 /*
  * Tests the comparisons of files with memory and with each other, which decide whether a copy is that of one moment: each
  * byte counts, also the first and the last of the blocks in which they are read. Tests as well the reads and the copies that
- * fail.
+ * fail, and how long a stream is waited for.
  */
 #include "check.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -86,7 +88,86 @@ a_file_that_is_too_short_equals_nothing(void)
     close(other);
 }
 
+/** The kernel fills the buffer up to the page that is missing. Only the next call tells that the rest is not read. */
+static void
+a_read_that_fails_half_way_is_no_end_of_the_file(void)
+{
+    const size_t page = (size_t)check_page();
+    size_t got = 77;
+    if (check_under_valgrind() || check_under_qemu()) {
+        check_skip("the emulator looks at the whole buffer before the kernel does");
+        return;
+    }
+    const int fd = open_both_ways(check_file("file", 2 * page));
+    uint8_t *buffer = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(buffer != MAP_FAILED && mprotect(buffer + page, page, PROT_NONE) == 0);
+    CHECK_I64(mmgi_file_read_at(fd, 0, buffer, 2 * page, &got), EFAULT);
+    CHECK_U64(got, page);
+    CHECK(check_is_pattern(buffer, 0, page));
+    munmap(buffer, 2 * page);
+    close(fd);
+}
+
 /* ------------------------------------------------------------------------------------------------------- streams -- */
+
+int __real_poll(struct pollfd *entries, nfds_t count, int timeout);
+int __wrap_poll(struct pollfd *entries, nfds_t count, int timeout);
+
+static int writer = -1;  /* the end of a pipe whose other end is waited for */
+static int last_timeout; /* of the last poll(2) */
+
+/** Somebody writes to the pipe during the first wait, and ends. */
+int
+__wrap_poll(struct pollfd *entries, nfds_t count, int timeout)
+{
+    last_timeout = timeout;
+    if (writer >= 0) {
+        REQUIRE(write(writer, "0123456789", 10) == 10);
+        close(writer);
+        writer = -1;
+    }
+    return __real_poll(entries, count, timeout);
+}
+
+/** Without a deadline the kernel wakes the thread for an event, and for nothing else. */
+static void
+a_stream_is_waited_for_until_its_deadline_or_for_ever(void)
+{
+    for (int round = 0; round < 2; round++) {
+        int ends[2];
+        REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+        writer = ends[1];
+        last_timeout = 77;
+        struct stream stream = {.fd = ends[0], .cap = 100};
+        if (round == 1) {
+            stream.deadline_ns = mmgi_clock_monotonic_ns() + INT64_C(3600000000000);
+        }
+        CHECK_I64(mmgi_stream_read(&stream), 0);
+        CHECK_U64(stream.size, 10);
+        CHECK(round == 0 ? last_timeout == -1 : last_timeout > 0 && last_timeout <= 3600001);
+        free(stream.data);
+        close(ends[0]);
+    }
+}
+
+/** At the end of a file read(2) says nothing in errno, which still has what an earlier call left there. */
+static void
+the_end_of_a_file_does_not_depend_on_errno(void)
+{
+    static const int left[] = {0, ESPIPE, EINTR, EAGAIN};
+    const int fd = open_both_ways(check_file("file", MOST));
+    for (size_t index = 0; index < sizeof left / sizeof *left; index++) {
+        struct stream stream = {.fd = fd, .positioned = true, .cap = 10 * MOST};
+        errno = left[index];
+        CHECK_I64(mmgi_stream_read(&stream), 0);
+        CHECK(stream.positioned);
+        CHECK_U64(stream.size, MOST);
+        CHECK(check_is_pattern(stream.data, 0, MOST));
+        free(stream.data);
+    }
+    CHECK_I64(lseek(fd, 0, SEEK_CUR), 0);
+    close(fd);
+}
 
 /** A driver that allows reading in order only refuses pread(2), as a pipe does. */
 static void
@@ -109,14 +190,20 @@ static void
 a_stream_that_fails_leaves_nothing(void)
 {
     static const struct {
-        uint64_t length, cap;
+        uint64_t skip, length, cap;
         int os_code;
-    } wishes[] = {{0, 5, EFBIG}, {11, 100, ENODATA}};
+    } wishes[] = {{0, 0, 5, EFBIG}, {0, 11, 100, ENODATA}, {11, 0, 100, ENODATA}};
+    static unsigned char elsewhere; /* what the result held before is no memory of the stream */
     for (size_t index = 0; index < sizeof wishes / sizeof *wishes; index++) {
         int ends[2];
         REQUIRE(pipe2(ends, O_CLOEXEC) == 0 && write(ends[1], "0123456789", 10) == 10);
         close(ends[1]);
-        struct stream stream = {.fd = ends[0], .length = wishes[index].length, .cap = wishes[index].cap};
+        struct stream stream = {.fd = ends[0],
+                                .skip = wishes[index].skip,
+                                .length = wishes[index].length,
+                                .cap = wishes[index].cap,
+                                .data = &elsewhere,
+                                .size = 77};
         CHECK_I64(mmgi_stream_read(&stream), wishes[index].os_code);
         CHECK(stream.data == NULL);
         CHECK_U64(stream.size, 0);
@@ -187,6 +274,10 @@ what_is_in_no_directory_has_no_place_beside_it(void)
 static const struct check_case cases[] = {
     {"a file equals its bytes and no others", a_file_equals_its_bytes_and_no_others, 0},
     {"a file that is too short equals nothing", a_file_that_is_too_short_equals_nothing, 0},
+    {"a read that fails half-way is no end of the file", a_read_that_fails_half_way_is_no_end_of_the_file, 0},
+    {"a stream is waited for until its deadline, or for ever", a_stream_is_waited_for_until_its_deadline_or_for_ever,
+     0},
+    {"the end of a file does not depend on errno", the_end_of_a_file_does_not_depend_on_errno, 0},
     {"a stream that fails leaves nothing", a_stream_that_fails_leaves_nothing, 0},
     {"a stream without positions is read in order", a_stream_without_positions_is_read_in_order, 0},
     {"a wait that fails is a failure of the read", a_wait_that_fails_is_a_failure_of_the_read, 0},
