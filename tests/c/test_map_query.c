@@ -13,6 +13,7 @@
 
 #include "check.h"
 #include "forbid.h"
+#include "os/linux/map_text.h"
 #include "os/map.h"
 #include "os/map_query.h"
 
@@ -121,6 +122,38 @@ static void
 a_path_has_all_its_characters(void)
 {
     run_both_ways(name_areas);
+}
+
+/** The list of some emulators has nothing behind the inode of an area without a name, not even the spaces of the kernel. */
+static void
+an_area_without_a_name_has_no_path(void)
+{
+    static const char list[] = "1000-3000 rw-p 00000000 00:00 0\n"
+                               "3000-4000 r-xs 00002000 08:01 77 /a/file\n"
+                               "5000-6000 ---p 00000000 00:00 0\n";
+    const int fd = open(check_file_with("list", list, sizeof list - 1), O_RDONLY | O_CLOEXEC);
+    REQUIRE(fd >= 0);
+    for (uintptr_t wanted = 0x1000; wanted <= 0x5000; wanted += 0x2000) {
+        struct map_text reader = {.fd = fd, .text = scratch.text};
+        struct map_area area = {.end = 0};
+        memset(scratch.path, '!', sizeof scratch.path);
+        REQUIRE(lseek(fd, 0, SEEK_SET) == 0);
+        while (area.end <= wanted) {
+            REQUIRE(mmgi_map_text_next(&reader, wanted, scratch.path, &area));
+        }
+        CHECK_U64(area.start, wanted);
+        CHECK_U64(area.inode, wanted == 0x3000 ? 77 : 0);
+        CHECK_TEXT(scratch.path, wanted == 0x3000 ? "/a/file" : "");
+    }
+    struct map_text reader = {.fd = fd, .text = scratch.text};
+    struct map_area area;
+    unsigned count = 0;
+    REQUIRE(lseek(fd, 0, SEEK_SET) == 0);
+    while (mmgi_map_text_next(&reader, 0, NULL, &area)) {
+        count++;
+    }
+    CHECK_U64(count, 3);
+    close(fd);
 }
 
 /* ------------------------------------------------------------------------------------------------- the next area -- */
@@ -243,6 +276,22 @@ ask_without_descriptors(void *is_known)
     CHECK_I64(find(&area, &area), 0);
 }
 
+/** What an earlier call left in errno is no interruption of this one. */
+CHECK_IN_A_CHILD(an_answer_does_not_depend_on_errno)
+{
+    static const int left[] = {EINTR, EMFILE, ENOENT};
+    struct map_area area;
+    if (find(&area, &area) != 0) {
+        return;
+    }
+    const unsigned before = check_descriptors();
+    for (size_t index = 0; index < sizeof left / sizeof *left; index++) {
+        errno = left[index];
+        CHECK_I64(find(&area, &area), 0);
+        CHECK_U64(check_descriptors(), before);
+    }
+}
+
 static void
 without_a_descriptor_the_limit_is_lifted_for_a_moment(void)
 {
@@ -316,8 +365,10 @@ a_copy_is_found_among_many_pages(void)
 static const struct check_case cases[] = {
     {"an area is described as it is", an_area_is_described_as_it_is, 0},
     {"a path has all its characters", a_path_has_all_its_characters, 0},
+    {"an area without a name has no path", an_area_without_a_name_has_no_path, 0},
     {"the next area is the first that is wanted", the_next_area_is_the_first_that_is_wanted, 0},
     {"a file whose code is mapped is loaded", a_file_whose_code_is_mapped_is_loaded, 0},
+    {"an answer does not depend on errno", an_answer_does_not_depend_on_errno, 0},
     {"without a descriptor the limit is lifted for a moment", without_a_descriptor_the_limit_is_lifted_for_a_moment, 0},
     {"without /proc nothing is known", without_proc_nothing_is_known, 0},
     {"a copy is found among many pages", a_copy_is_found_among_many_pages, 0},
