@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +22,18 @@
 #ifndef MFD_HUGETLB
 #define MFD_HUGETLB 4U
 #endif
+
+/** The path of every descriptor, or NULL for its own. */
+static const char *elsewhere;
+
+const char *__real_mmgi_fd_path(int fd, struct fd_path *path);
+const char *__wrap_mmgi_fd_path(int fd, struct fd_path *path);
+
+const char *
+__wrap_mmgi_fd_path(int fd, struct fd_path *path)
+{
+    return elsewhere != NULL ? elsewhere : __real_mmgi_fd_path(fd, path);
+}
 
 static int
 open_file(const char *path, int flags)
@@ -121,6 +134,22 @@ a_descriptor_that_is_closed_cannot_be_reopened(void)
     CHECK_I64(fresh, -1);
 }
 
+/** The path of a descriptor may lead elsewhere, where another thread has closed it and opened a file with its number. */
+static void
+what_is_reopened_is_the_same_file(void)
+{
+    int fresh = 77;
+    const int fd = open_file(check_file("file", 100), O_RDONLY);
+    elsewhere = check_file("other", 100);
+    CHECK_I64(mmgi_file_reopen(fd, &fresh), ESTALE);
+    CHECK_I64(fresh, -1);
+    elsewhere = check_path("file");
+    CHECK_I64(mmgi_file_reopen(fd, &fresh), 0);
+    elsewhere = NULL;
+    close(fresh);
+    close(fd);
+}
+
 /* --------------------------------------------------------------------------------------------------- write leases -- */
 
 static void
@@ -205,7 +234,40 @@ a_status_has_what_the_kernel_says_and_nothing_else(void)
     CHECK_I64(mmgi_file_status(fd, &named), EBADF);
 }
 
+/** The number of a mount keeps two mounts of one device apart. Kernels before 6.8 have none that is used only once. */
+static void
+a_status_tells_of_the_mount_if_the_kernel_does(void)
+{
+    enum {
+        MASK = 0,
+        MOUNT = 144,
+        BASIC = 0x7ff,
+        UNIQUE = 0x4000
+    };
+    uint8_t answer[256] = {0};
+    struct file_status plain, full;
+    uint32_t mask = 0;
+    uint64_t mount = 0;
+    const int fd = open_file(check_file("file", 777), O_RDONLY);
+#ifdef SYS_statx
+    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, BASIC | UNIQUE, answer) == 0) {
+        memcpy(&mask, answer + MASK, sizeof mask);
+        memcpy(&mount, answer + MOUNT, sizeof mount);
+    }
+#endif
+    memset(&full, 0x5A, sizeof full);
+    REQUIRE(mmgi_file_status(fd, &plain) == 0 && mmgi_file_status_with_mount(fd, &full) == 0);
+    CHECK_U64(full.mount, (mask & UNIQUE) != 0 ? mount : 0);
+    CHECK(full.kind == plain.kind && full.device == plain.device && full.inode == plain.inode);
+    CHECK(full.size == 777 && full.links == 1 && full.block_size == plain.block_size);
+    CHECK(file_time_equals(full.modified, plain.modified) && file_time_equals(full.changed, plain.changed));
+    close(fd);
+    CHECK_I64(mmgi_file_status_with_mount(fd, &full), EBADF);
+}
+
 static const struct check_case cases[] = {
+    {"a status tells of the mount if the kernel does", a_status_tells_of_the_mount_if_the_kernel_does, 0},
+    {"what is reopened is the same file", what_is_reopened_is_the_same_file, 0},
     {"a status has what the kernel says and nothing else", a_status_has_what_the_kernel_says_and_nothing_else, 0},
     {"a program is known by its first bytes", a_program_is_known_by_its_first_bytes, 0},
     {"a probe tells a byte from the end and from a failure", a_probe_tells_a_byte_from_the_end_and_from_a_failure, 0},
