@@ -127,6 +127,34 @@ pipes_and_sockets_are_read_from_where_they_stand(void)
     }
 }
 
+/** No system call has failed where the bytes end too early or are too many, so the error names none. */
+static void
+a_stream_that_is_not_as_long_as_wanted_is_no_error_of_the_system(void)
+{
+    static const struct {
+        uint64_t offset, length, cap;
+        mmg_status status;
+    } wishes[] = {{0, 11, 100, MMG_E_RANGE}, {11, 0, 100, MMG_E_RANGE}, {0, 0, 9, MMG_E_TOO_BIG}};
+    for (size_t index = 0; index < sizeof wishes / sizeof *wishes; index++) {
+        int ends[2];
+        mmg_handle handle = 1;
+        mmg_error error = MMG_ERROR_INIT;
+        mmg_options options = MMG_OPTIONS_INIT;
+        options.offset = wishes[index].offset;
+        options.length = wishes[index].length;
+        options.max_bytes = wishes[index].cap;
+        REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+        REQUIRE(write(ends[1], "some bytes", 10) == 10);
+        close(ends[1]);
+        CHECK_STATUS(mmg_open_fd(ends[0], &options, &handle, &error), wishes[index].status);
+        CHECK_U64(handle, 0);
+        CHECK_I64(error.os_code, 0);
+        CHECK_U64(error.offset, 0);
+        CHECK_TEXT(error.operation, "read");
+        close(ends[0]);
+    }
+}
+
 static void
 load_standard_input(void *unused)
 {
@@ -219,6 +247,8 @@ static const struct check_case cases[] = {
     {"a FIFO whose writer writes nothing is empty", a_fifo_whose_writer_writes_nothing_is_empty, 0},
     {"a stream cannot be mapped", a_stream_cannot_be_mapped, 0},
     {"pipes and sockets are read from where they stand", pipes_and_sockets_are_read_from_where_they_stand, 0},
+    {"a stream that is not as long as wanted is no error of the system",
+     a_stream_that_is_not_as_long_as_wanted_is_no_error_of_the_system, 0},
     {"load reads standard input for a dash", load_reads_standard_input_for_a_dash, 0},
     {"a dash names a file for every call but load", a_dash_names_a_file_for_every_call_but_load, 0},
     {"a terminal is read as a stream", a_terminal_is_read_as_a_stream, 0},
