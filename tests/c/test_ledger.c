@@ -140,7 +140,21 @@ a_reader_waits_for_a_record_as_long_as_it_has_patience(void)
     CHECK_TEXT(record.path, "meanwhile");
 }
 
+/** A forked child has the records of its parent, except for those that other threads of the parent had not finished. */
+static void
+a_child_keeps_the_records_of_its_parent(void)
+{
+    lose("/kept/earlier", 13, MMG_E_IO, 1);
+    lose("/kept", 5, MMG_E_IO, 1);
+    mmgi_ledger_after_fork();
+    CHECK_TEXT(read_record(mmgi_ledger_newest() - 1).path, "/kept/earlier");
+    CHECK_TEXT(read_record(mmgi_ledger_newest()).path, "/kept");
+    lose("/new", 4, MMG_E_IO, 1);
+    CHECK_TEXT(read_record(mmgi_ledger_newest()).path, "/new");
+}
+
 static const struct check_case cases[] = {
+    {"a child keeps the records of its parent", a_child_keeps_the_records_of_its_parent, 0},
     {"a record has what was told", a_record_has_what_was_told, 0},
     {"a path that is too long loses its middle", a_path_that_is_too_long_loses_its_middle, 0},
     {"a late record does not overwrite a later one", a_late_record_does_not_overwrite_a_later_one, 0},
