@@ -194,7 +194,31 @@ a_lock_whose_descriptor_is_gone_is_taken_again(void)
     }
 }
 
+/** A file of up to 64 KiB is nearly always copied, and gives its lock back at once. So its regions are not counted. */
+static void
+a_small_file_shares_no_lock(void)
+{
+    for (uint64_t size = 65535; size <= 65537; size++) {
+        const mmg_options options = check_backing(MMG_BACKING_MAP);
+        mmg_handle handles[FEW];
+        const char *path = check_file("file", size);
+        for (size_t index = 0; index < FEW; index++) {
+            handles[index] = check_open(path, &options);
+        }
+        if (check_info(handles[0]).lock != MMG_LOCK_SHARED) {
+            check_skip("the file system under TMPDIR has no lock of this kernel");
+        } else {
+            CHECK(mmgi_shared_lock_is_needless() == (size <= 65536));
+        }
+        for (size_t index = 0; index < FEW; index++) {
+            CHECK_STATUS(mmg_close(handles[index], 0), MMG_OK);
+        }
+        CHECK(mmgi_shared_lock_is_needless());
+    }
+}
+
 static const struct check_case cases[] = {
+    {"a small file shares no lock", a_small_file_shares_no_lock, 0},
     {"the lock ends with the last share", the_lock_ends_with_the_last_share, 0},
     {"each file and each kind has a lock of its own", each_file_and_each_kind_has_a_lock_of_its_own, 0},
     {"a refused share is no share", a_refused_share_is_no_share, 0},
