@@ -269,6 +269,26 @@ a_mapping_that_cannot_be_a_region_is_refused(void)
     REQUIRE(munmap(bytes, whole()) == 0);
 }
 
+/** STABLE may put a snapshot in the place of the mapping, where the owner could lose what it writes. */
+static void
+a_mapping_that_its_owner_may_write_to_is_not_stable(void)
+{
+    if (foreign_is_unsupported()) {
+        return;
+    }
+    const uint64_t page = check_page();
+    const char *path = check_file("adopted", whole());
+    const uint64_t places[] = {0, 5 * page, whole() - page};
+    mmg_options options = MMG_OPTIONS_INIT;
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    for (size_t index = 0; index < sizeof places / sizeof *places; index++) {
+        uint8_t *bytes = foreign_map(path, PROT_READ, MAP_PRIVATE, whole(), 0);
+        REQUIRE(mprotect(bytes + places[index], page, PROT_READ | PROT_WRITE) == 0);
+        is_refused(MMG_E_UNSTABLE, "its owner can write to the mapping", bytes, whole(), -1, &options);
+        REQUIRE(munmap(bytes, whole()) == 0);
+    }
+}
+
 static void
 code_is_refused(void)
 {
@@ -285,6 +305,7 @@ code_is_refused(void)
 }
 
 static const struct check_case cases[] = {
+    {"a mapping that its owner may write to is not stable", a_mapping_that_its_owner_may_write_to_is_not_stable, 0},
     {"the handle is like any other", the_handle_is_like_any_other, 0},
     {"the region ends with the file", what_lies_behind_the_end_is_left_out, 0},
     {"a private mapping shows what its owner wrote", a_private_mapping_shows_what_its_owner_wrote, 0},
