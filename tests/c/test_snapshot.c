@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "os/snapshot_file.h"
@@ -36,6 +37,18 @@ __wrap_mmgi_snapshot_file_clone(int fd, int target)
     }
     REQUIRE(fstat(fd, &status) == 0 && ftruncate(target, status.st_size) == 0);
     return mmgi_snapshot_file_copy(fd, target, 0, (size_t)status.st_size);
+}
+
+uint64_t __real_mmgi_memory_room(void);
+uint64_t __wrap_mmgi_memory_room(void);
+
+static uint64_t memory_room = UINT64_MAX; /* at most so much memory is free */
+
+uint64_t
+__wrap_mmgi_memory_room(void)
+{
+    const uint64_t room = __real_mmgi_memory_room();
+    return room < memory_room ? room : memory_room;
 }
 
 /** Opens a file of SIZE bytes for an order of all bytes from FROM on. */
@@ -326,7 +339,51 @@ what_the_kernel_does_not_copy_is_read_and_written(void)
     }
 }
 
+/** Returns true when the files of a directory or a file system are memory: tmpfs or ramfs (statfs(2)). */
+static bool
+is_memory(const char *path)
+{
+    struct statfs found;
+    const unsigned long type = statfs(path, &found) == 0 ? (unsigned long)found.f_type & 0xFFFFFFFFUL : 0;
+    return type == 0x01021994UL || type == 0x858458F6UL;
+}
+
+static void
+fill_a_tmpfs(void *unused)
+{
+    const uint64_t size = 5000;
+    int target = -1;
+    (void)unused;
+    setenv("TMPDIR", "/dev/shm", 1);
+    memory_room = 2 * size;
+    CHECK_I64(mmgi_snapshot_file_in_tmpdir(size, size, &target), 0);
+    close(target);
+    memory_room = 2 * size - 1;
+    CHECK_I64(mmgi_snapshot_file_in_tmpdir(size, size, &target), ENOMEM);
+    CHECK_I64(target, -1);
+    const int fd = open(check_file("file", size), O_RDONLY | O_CLOEXEC);
+    if (!is_memory(check_path("file"))) {
+        const int os_code = mmgi_snapshot_file_beside(fd, size, size, &target);
+        CHECK(os_code != ENOMEM); /* nobody asks how much memory is free */
+        CHECK((target >= 0) == (os_code == 0));
+        close(target);
+    }
+    close(fd);
+}
+
+/** The files of a tmpfs are memory. A copy there takes up to a half of the memory that is free. */
+static void
+a_tmpfs_has_no_room_where_memory_has_none(void)
+{
+    if (!is_memory("/dev/shm") || access("/dev/shm", W_OK) != 0) {
+        check_skip("there is no tmpfs at /dev/shm to which this process may write");
+        return;
+    }
+    CHECK_EXITED(check_child(fill_a_tmpfs, NULL));
+}
+
 static const struct check_case cases[] = {
+    {"a tmpfs has no room where memory has none", a_tmpfs_has_no_room_where_memory_has_none, 0},
     {"what the kernel does not copy is read and written", what_the_kernel_does_not_copy_is_read_and_written, 0},
     {"a copy in a file has the bytes at the same offsets", a_copy_in_a_file_has_the_bytes_at_the_same_offsets, 0},
     {"a reflink is tried first", a_reflink_is_tried_first, 0},
