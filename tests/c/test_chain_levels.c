@@ -9,6 +9,9 @@
 #include "guard/chain.h"
 #include "lost_file.h"
 #include "os/signal.h"
+#include "standing_in.h"
+
+STANDS_IN(bool, mmgi_chain_climb, (void), ())
 
 /* A handler is told from the others by the signals that are blocked while it runs: the bits of its number. */
 #define BITS 7
@@ -120,7 +123,27 @@ the_guard_works_at_each_of_its_levels(void)
     CHECK_EXITED(check_child(climb_to_the_top, NULL));
 }
 
+/** Every open of a mapping asks for the guard. Where it is on top already, a look at it is enough. */
+CHECK_IN_A_CHILD(a_guard_on_top_does_not_climb)
+{
+    make_file();
+    mmg_handle handles[2] = {open_mapped()};
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+    PLAN(mmgi_chain_climb, GO_ON);
+    CHECK_STATUS(mmg_guard_install(), MMG_OK);
+    handles[1] = open_mapped();
+    CHECK_U64(CALLS(mmgi_chain_climb), 0);
+    put_on_top(1);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_DISPLACED);
+    CHECK_STATUS(mmg_guard_install(), MMG_OK);
+    CHECK_U64(CALLS(mmgi_chain_climb), 1);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+    CHECK_STATUS(mmg_close(handles[0], 0), MMG_OK);
+    CHECK_STATUS(mmg_close(handles[1], 0), MMG_OK);
+}
+
 static const struct check_case cases[] = {
+    {"a guard on top does not climb", a_guard_on_top_does_not_climb, 0},
     {"the guard works at each of its levels", the_guard_works_at_each_of_its_levels, CHECK_LOSES},
 };
 
