@@ -2,6 +2,7 @@
 /*
  * Tests the guard from the side of a C program: what it leaves alone, what it takes as the hook of a host, and its states.
  */
+#include "forbid.h"
 #include "lost_file.h"
 
 #include <errno.h>
@@ -193,7 +194,41 @@ threads_may_fault_on_the_same_page_at_once(void)
     }
 }
 
+static void
+guard_without_replacing(void *unused)
+{
+    (void)unused;
+#ifdef SYS_mmap2
+    const long number = SYS_mmap2;
+#else
+    const long number = SYS_mmap;
+#endif
+    if (forbid_with(number, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, 0)) {
+        CHECK_STATUS(mmg_guard_process(MMG_SCOPE_FILES, 0), MMG_E_UNSUPPORTED);
+    }
+}
+
+/** A filter may answer a call in the place of the kernel, with success. Only the bytes tell whether a page was replaced. */
+static void
+a_sandbox_that_only_says_it_replaces_pages_has_no_guard_of_the_process(void)
+{
+#ifdef __s390x__
+    const bool is_seen = false;
+#else
+    const bool is_seen = true;
+#endif
+    if (!is_seen || check_is_slow() || check_under_qemu() || mmg_supports(MMG_FEATURE_FOREIGN) != 1) {
+        check_skip(
+            "emulators and sanitizers replace pages themselves, s390x has the arguments of mmap(2) in memory, where no "
+            "filter sees them, or the kernel does not tell what is mapped");
+        return;
+    }
+    CHECK_EXITED(check_child(guard_without_replacing, NULL));
+}
+
 static const struct check_case cases[] = {
+    {"a sandbox that only says it replaces pages has no guard of the process",
+     a_sandbox_that_only_says_it_replaces_pages_has_no_guard_of_the_process, 0},
     {"without the guard a region is a plain mapping", without_the_guard_a_region_is_a_plain_mapping, 0},
     {"a fault in somebody else's mapping still kills", a_fault_in_somebody_elses_mapping_still_kills, 0},
     {"a signal that was sent still kills", a_signal_that_was_sent_still_kills, 0},
