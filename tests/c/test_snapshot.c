@@ -184,7 +184,7 @@ a_copy_that_is_stopped_keeps_its_whole_pieces(void)
 {
     const char *path = check_file("file", SIZE);
     for (unsigned pieces = 0; pieces <= 3; pieces++) {
-        for (unsigned is_mapped = 0; is_mapped <= 1; is_mapped++) {
+        for (unsigned is_mapped = 0; is_mapped < (check_reads_itself() ? 2 : 1); is_mapped++) {
             struct snapshot_order order = order_of(path);
             struct patience patience = {.pieces = pieces};
             order.may_continue = wait_for_pieces;
@@ -225,7 +225,7 @@ a_mapping_that_was_cut_secures_nothing(void)
     check_truncate(path, FROM + 4096);
     order.mapped = mapped;
     struct snapshot snapshot = take(&order);
-    check_and_release(&order, &snapshot, 0, EIO);
+    check_and_release(&order, &snapshot, 0, check_reads_itself() ? EIO : ENOSYS);
     munmap(mapped, SIZE - FROM);
 }
 
