@@ -124,8 +124,26 @@ def run(command: list[str]) -> str:
     return done.stderr
 
 
-def instructions(operation: str, path: Path) -> float:
-    """Return the instructions of one round of an operation."""
+#: How often a count is made, at most, that is larger than it should be.
+ATTEMPTS = 5
+#: Any count is small enough.
+ANY = float("inf")
+
+
+def instructions(operation: str, path: Path, enough: float) -> float:
+    """Return the instructions of one round of an operation: the fewest of some attempts, the last of which finds `enough`.
+
+    The library asks for the state of a file at most once in a tick of the clock, so a run on a busy machine, in which more
+    ticks pass, takes some instructions more.
+    """
+    counts: list[float] = []
+    while not counts or (counts[-1] > enough and len(counts) < ATTEMPTS):
+        counts.append(count_instructions(operation, path))
+    return min(counts)
+
+
+def count_instructions(operation: str, path: Path) -> float:
+    """Return the instructions of one round of an operation, in one attempt."""
     tool = needs("valgrind")
 
     def total(times: int) -> int:
@@ -183,7 +201,7 @@ def test_a_call_takes_at_most_so_many_instructions(
     allowed = most if is_built_by_gcc_12() else most * MARGIN_OF_OTHERS
     files.sample(tmp_path / "file", size)
     monkeypatch.chdir(tmp_path)  # a region keeps its path, whose copy costs the more the longer it is
-    assert instructions(operation, Path("file")) <= allowed
+    assert instructions(operation, Path("file"), allowed) <= allowed
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the bounds are those of x86-64")
@@ -191,7 +209,8 @@ def test_a_call_takes_at_most_so_many_instructions(
 def test_a_walk_from_hit_to_hit_costs_at_most_one_and_a_half_times_memmem(tmp_path: Path, gap: int) -> None:
     path = tmp_path / "hits"
     path.write_bytes((b"needle" + b"x" * gap) * (1 << 15))
-    assert instructions("walk", path) <= MOST_TIMES_MEMMEM * instructions("memmem", path)
+    allowed = MOST_TIMES_MEMMEM * instructions("memmem", path, ANY)
+    assert instructions("walk", path, allowed) <= allowed
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the bounds are those of x86-64")
@@ -202,7 +221,7 @@ def test_a_walk_from_line_to_line_takes_at_most_so_many_instructions(tmp_path: P
     path = tmp_path / "lines"
     path.write_bytes((b"x" * 63 + b"\n") * (1 << 14))
     allowed = MOST_A_LINE if is_built_by_gcc_12() else MOST_A_LINE * MARGIN_OF_OTHERS
-    assert instructions("lines", path) <= allowed
+    assert instructions("lines", path, allowed) <= allowed
 
 
 def page_faults(operation: str, path: Path, times: int) -> int:
@@ -306,19 +325,18 @@ def test_a_loss_costs_the_same_however_many_regions_there_are(tmp_path: Path, de
         pytest.skip(f"this user may have {descriptors} descriptors only, and each region has one")
     path = tmp_path / "file"
     path.touch()
-    few, many = instructions(FEW, path), instructions(MANY, path)
-    assert many <= few * 1.1
-    assert many <= MOST_A_LOSS
+    allowed = min(instructions(FEW, path, MOST_A_LOSS) * 1.1, MOST_A_LOSS)
+    assert instructions(MANY, path, allowed) <= allowed
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the bounds are those of x86-64")
 def test_a_loss_slows_pins_only_while_its_region_lives(tmp_path: Path) -> None:
     path = files.sample(tmp_path / "file", 256 << 10).path
-    usual = instructions("pin", path)
-    assert instructions("pin-beside-loss", path) > usual + 10, (
+    usual = instructions("pin", path, ANY)
+    assert instructions("pin-beside-loss", path, ANY) > usual + 10, (
         "nothing was counted, so the test shows nothing"
     )
-    assert abs(instructions("pin-after-loss", path) - usual) <= 1
+    assert abs(instructions("pin-after-loss", path, usual + 1) - usual) <= 1
 
 
 def test_a_loss_takes_these_system_calls(tmp_path: Path) -> None:
