@@ -270,6 +270,27 @@ a_mapping_that_fails_gives_its_address_back(void)
     mmgi_addr_hint_learn(length, 0, 0);
 }
 
+/** The next mapping goes below the place that the kernel has chosen, and that place is not proposed again. */
+static void
+a_mapping_that_the_kernel_placed_elsewhere_moves_the_next_one(void)
+{
+    const uintptr_t other = (uintptr_t)(UINT64_C(1) << 35) + 5 * (uintptr_t)largest_small;
+    if (!is_wide())
+        return;
+    uintptr_t next = 0;
+    for (size_t index = 0; index < 3 && next == 0; index++) { /* some wrong guesses are followed by a search for room */
+        mmgi_addr_hint_learn(largest_small, 0, (uintptr_t)(UINT64_C(1) << 36));
+        struct addr_hint hint = mmgi_addr_hint_propose(largest_small, 0);
+        CHECK(hint.start > other);
+        mmgi_addr_hint_correct(largest_small, &hint, other);
+        CHECK_U64(hint.start, other);
+        CHECK_U64(hint.ceiling, 0);
+        next = mmgi_addr_hint_propose(largest_small, 0).start;
+    }
+    CHECK(next != 0 && next + largest_small <= other);
+    mmgi_addr_hint_learn(largest_small, 0, 0);
+}
+
 static void
 without_room_below_no_address_is_proposed(void)
 {
@@ -292,6 +313,8 @@ static const struct check_case cases[] = {
      a_mapping_gets_another_address_when_the_proposed_one_is_taken, 0},
     {"threads get different addresses proposed", threads_get_different_addresses_proposed, CHECK_THREADS},
     {"a mapping that fails gives its address back", a_mapping_that_fails_gives_its_address_back, 0},
+    {"a mapping that the kernel placed elsewhere moves the next one",
+     a_mapping_that_the_kernel_placed_elsewhere_moves_the_next_one, 0},
     {"without room below, no address is proposed", without_room_below_no_address_is_proposed, 0},
 };
 
