@@ -252,6 +252,30 @@ lose_in_a_sandbox(void *argument)
     }
 }
 
+/* A signal that was sent is no fault, so the thread goes on, and faults of the library are contained as before. */
+static void
+send_in_a_sandbox(void *unused)
+{
+    struct prev_action previous = {.action = {(uintptr_t)SIG_DFL, 0, 0}};
+    siginfo_t info = sent();
+    ucontext_t context;
+    (void)unused;
+    memset(&context, 0, sizeof context);
+    stand_on_top();
+    if (!forbid_actions()) {
+        return;
+    }
+    CHECK(!mmgi_prev_action_deliver(&previous, SIGBUS, &info, &context));
+    CHECK_I64(sigismember(&context.uc_sigmask, SIGBUS), 0);
+    CHECK_I64(calls, 1); /* it was sent again, and came to the handler on top */
+}
+
+static void
+in_a_sandbox_a_signal_that_was_sent_leaves_the_next_fault_alone(void)
+{
+    CHECK_EXITED(check_child(send_in_a_sandbox, NULL));
+}
+
 static void
 in_a_sandbox_the_next_fault_ends_the_process(void)
 {
@@ -272,6 +296,8 @@ static const struct check_case cases[] = {
      0},
     {"a signal that is sent again has its first sender", a_signal_that_is_sent_again_has_its_first_sender, 0},
     {"in a sandbox the next fault ends the process", in_a_sandbox_the_next_fault_ends_the_process, 0},
+    {"in a sandbox a signal that was sent leaves the next fault alone",
+     in_a_sandbox_a_signal_that_was_sent_leaves_the_next_fault_alone, 0},
 };
 
 CHECK_MAIN(cases)
