@@ -54,6 +54,17 @@ a_fifo_without_a_writer_does_not_hang(void)
     }
 }
 
+/** No system call has failed, so the error names none. */
+static void
+a_fifo_where_a_regular_file_is_demanded_is_no_error_of_the_system(void)
+{
+    const char *path = check_path("fifo");
+    mmg_options options = MMG_OPTIONS_INIT;
+    REQUIRE(mkfifo(path, 0600) == 0);
+    options.flags = MMG_FLAG_REGULAR_ONLY;
+    refuse(path, &options, MMG_E_NOT_MAPPABLE, 0);
+}
+
 static void
 a_fifo_is_read_to_the_end_of_its_writer(void)
 {
@@ -243,6 +254,8 @@ a_terminal_is_read_as_a_stream(void)
 
 static const struct check_case cases[] = {
     {"a FIFO without a writer does not hang", a_fifo_without_a_writer_does_not_hang, 0},
+    {"a FIFO where a regular file is demanded is no error of the system",
+     a_fifo_where_a_regular_file_is_demanded_is_no_error_of_the_system, 0},
     {"a FIFO is read to the end of its writer", a_fifo_is_read_to_the_end_of_its_writer, 0},
     {"a FIFO whose writer writes nothing is empty", a_fifo_whose_writer_writes_nothing_is_empty, 0},
     {"a stream cannot be mapped", a_stream_cannot_be_mapped, 0},
