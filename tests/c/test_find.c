@@ -270,6 +270,40 @@ every_byte_value_is_found(void)
     close_ways(&ways);
 }
 
+/** Opens a mapping of its own, at which no search has looked yet, and searches while no handler can run. */
+static uint64_t
+find_at_first(uint64_t offset, uint64_t length, const void *needle, uint64_t needle_size)
+{
+    const mmg_options options = check_backing(MMG_BACKING_MAP);
+    const mmg_handle handle = check_open(check_path("file"), &options);
+    check_block_bus(true);
+    const uint64_t position = find(handle, offset, length, needle, needle_size);
+    check_block_bus(false);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    return position;
+}
+
+/** The kernel copies the bytes piece by piece, and the last piece may be no larger than the needle. */
+static void
+a_range_as_long_as_the_needle_is_searched(void)
+{
+    enum {
+        PIECE = 262144,
+        SIZE = 2 * PIECE
+    };
+    static uint8_t bytes[SIZE];
+    memset(bytes, 'a', SIZE);
+    memcpy(bytes + 700, "needle", 6);
+    memcpy(bytes + SIZE - 6, "needle", 6);
+    check_file_with("file", bytes, SIZE);
+    CHECK_U64(find_at_first(700, 6, "needle", 6), 700);
+    CHECK_U64(find_at_first(701, 6, "needle", 6), MMG_NOT_FOUND);
+    CHECK_U64(find_at_first(SIZE - 6, 6, "needle", 6), SIZE - 6);
+    CHECK_U64(find_at_first(SIZE - 1, 1, "e", 1), SIZE - 1);
+    CHECK_U64(find_at_first(SIZE - PIECE - 1, MMG_TO_END, "needle", 6), SIZE - 6); /* the last piece is the hit */
+    CHECK_U64(find_at_first(SIZE - PIECE - 1, PIECE, "needle", 6), MMG_NOT_FOUND);
+}
+
 static void
 positions_are_those_of_the_region_not_of_the_file(void)
 {
@@ -340,6 +374,7 @@ static const struct check_case cases[] = {
     {"a needle as long as several blocks is found", a_needle_as_long_as_several_blocks_is_found, 0},
     {"the worst case of a simple search stays exact", the_worst_case_of_a_simple_search_stays_exact, 0},
     {"every byte value is found", every_byte_value_is_found, 0},
+    {"a range as long as the needle is searched", a_range_as_long_as_the_needle_is_searched, 0},
     {"positions are those of the region, not of the file", positions_are_those_of_the_region_not_of_the_file, 0},
     {"a search of a shortened file is a status and not a signal",
      a_search_of_a_shortened_file_is_a_status_and_not_a_signal, CHECK_LOSES},
