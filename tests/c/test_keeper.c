@@ -16,6 +16,7 @@
 #define SIZE (3 * PIECE)
 #define FLOOD 100000u
 #define HALF (LEASE_MIN_BREAK_NS / 2)
+#define UNKNOWN (-1) /* the kernel's setting cannot be read */
 
 bool __real_mmgi_lease_wait(int64_t timeout_ns, int *fd);
 bool __wrap_mmgi_lease_wait(int64_t timeout_ns, int *fd);
@@ -28,7 +29,7 @@ int64_t __wrap_mmgi_clock_monotonic_ns(void);
 static struct {
     _Atomic int64_t start;    /**< the time, which stands still, or 0 before and after a break */
     _Atomic int64_t jump;     /**< the time that passes during the first piece */
-    _Atomic int64_t patience; /**< how long the kernel lets the writer wait, or 0 */
+    _Atomic int64_t patience; /**< how long the kernel lets the writer wait, 0 to ask the kernel, or UNKNOWN */
     atomic_uint looks;        /**< at the clock */
     atomic_uint flood;        /**< so many signals are there */
     atomic_uint news;         /**< so many signals were taken between two pieces */
@@ -53,6 +54,9 @@ int64_t
 __wrap_mmgi_lease_break_ns(const struct lease_reserve *reserve)
 {
     const int64_t patience = atomic_load(&during.patience);
+    if (patience == UNKNOWN) {
+        return 0;
+    }
     return patience != 0 ? patience : __real_mmgi_lease_break_ns(reserve);
 }
 
@@ -115,6 +119,8 @@ a_copy_ends_half_a_second_before_the_writer_is_let_in(void)
         {7 * LEASE_MIN_BREAK_NS, 7 * LEASE_MIN_BREAK_NS - HALF - 1, true},
         {7 * LEASE_MIN_BREAK_NS, 7 * LEASE_MIN_BREAK_NS - HALF, false},
         {INT64_MAX, 1000000 * LEASE_MIN_BREAK_NS, true}, /* the kernel never takes the lease by force */
+        {UNKNOWN, HALF - 1, true},                       /* the kernel waits for a second at least */
+        {UNKNOWN, HALF, false},
     };
     for (size_t index = 0; index < sizeof breaks / sizeof *breaks; index++) {
         const mmg_stats before = check_stats();
