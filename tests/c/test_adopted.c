@@ -241,6 +241,24 @@ one_call_replaces_no_more_than_64_parts(void)
     give_back();
 }
 
+/** What one call does not replace, it need not look at. */
+static void
+one_call_looks_at_no_more_than_64_parts_for_copies(void)
+{
+    if (!adopt(70, MAP_PRIVATE, PROT_READ)) {
+        return;
+    }
+    for (size_t index = 1; index < 70; index += 2) {
+        REQUIRE(mprotect(page_at(index), page, PROT_READ | PROT_WRITE) == 0);
+    }
+    page_at(65)[0] = 7;
+    PLAN(mmgi_map_find, GO_ON);
+    CHECK(!mmgi_adopted_has_copies(&r, page, 70 * page));
+    CHECK_U64(CALLS(mmgi_map_find), 64);
+    CHECK(mmgi_adopted_has_copies(&r, 2 * page, 70 * page));
+    give_back();
+}
+
 static void
 where_nobody_can_ask_nothing_is_touched(void)
 {
@@ -309,6 +327,7 @@ static const struct check_case cases[] = {
     {"what the kernel refuses ends the work", what_the_kernel_refuses_ends_the_work, 0},
     {"the whole mapping is a last attempt", the_whole_mapping_is_a_last_attempt, 0},
     {"one call replaces no more than 64 parts", one_call_replaces_no_more_than_64_parts, 0},
+    {"one call looks at no more than 64 parts for copies", one_call_looks_at_no_more_than_64_parts_for_copies, 0},
     {"where nobody can ask, nothing is touched", where_nobody_can_ask_nothing_is_touched, 0},
     {"pages that the owner has written are copies", pages_that_the_owner_has_written_are_copies, 0},
 };
