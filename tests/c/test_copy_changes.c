@@ -126,6 +126,35 @@ a_file_that_shrinks_without_end_is_given_up(void)
     }
 }
 
+static void
+cut_before_the_window(unsigned nth)
+{
+    (void)nth;
+    check_truncate(check_path("file"), SMALL / 3);
+}
+
+/** The window was in the file when it was opened, so the file has shrunk, and nothing of the window is there. */
+static void
+a_file_that_is_cut_before_the_window_is_read_once(void)
+{
+    for (unsigned is_stable = 0; is_stable <= 1; is_stable++) {
+        for (uint64_t length = 0; length <= 10; length += 10) {
+            mmg_options options = check_backing(MMG_BACKING_COPY);
+            mmg_handle handle = 1;
+            mmg_error error = MMG_ERROR_INIT;
+            options.guarantee = is_stable ? MMG_GUARANTEE_STABLE : options.guarantee;
+            options.offset = SMALL / 2;
+            options.length = length;
+            const char *path = check_file("file", SMALL);
+            expect(1, cut_before_the_window);
+            CHECK_STATUS(mmg_open(path, &options, &handle, &error), MMG_E_TRUNCATED);
+            CHECK_U64(handle, 0);
+            CHECK_U64(error.offset, SMALL / 3);
+            CHECK_U64(CALLS(mmgi_file_read_at), 1);
+        }
+    }
+}
+
 /**
  * Two writes within one unit of the file's times leave the same times. So the times of a young file prove nothing, and the file
  * is read again. The copy of this case has another byte than the file, which only such a comparison can tell.
@@ -165,6 +194,7 @@ static const struct check_case cases[] = {
     {"a small file that changes is copied again", a_small_file_that_changes_is_copied_again, 0},
     {"a large file that changes is copied once", a_large_file_that_changes_is_copied_once, 0},
     {"a file that shrinks without end is given up", a_file_that_shrinks_without_end_is_given_up, 0},
+    {"a file that is cut before the window is read once", a_file_that_is_cut_before_the_window_is_read_once, 0},
     {"the times of a young file prove nothing", the_times_of_a_young_file_prove_nothing, 0},
 };
 
