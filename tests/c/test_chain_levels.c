@@ -142,7 +142,56 @@ CHECK_IN_A_CHILD(a_guard_on_top_does_not_climb)
     CHECK_STATUS(mmg_close(handles[1], 0), MMG_OK);
 }
 
+static int copies, copies_below;
+static struct signal_action own;
+
+static void answer_as_a_copy(int signo, void *action, void *unused);
+
+/** Answers for a copy of the library which was asked for its predecessor: a copy once more, or at last this one. */
+static void
+answer(int signo, struct signal_action *below)
+{
+    CHECK_I64(signo, 0); /* a question, and no signal */
+    *below = own;
+    if (--copies_below > 0) {
+        below->handler = (uintptr_t)answer_as_a_copy;
+    }
+}
+
+static void
+answer_as_a_copy(int signo, void *action, void *unused)
+{
+    (void)unused;
+    answer(signo, action);
+}
+
+static void
+answer_as_the_copy_on_top(int signo, void *action, void *unused)
+{
+    (void)unused;
+    copies_below = copies;
+    answer(signo, action);
+}
+
+/** The guard believes 16 copies on top of it, and goes on top of more, which may lead round in a circle. */
+CHECK_IN_A_CHILD(sixteen_copies_on_top_are_followed_to_the_guard)
+{
+    make_file();
+    const mmg_handle handle = open_mapped();
+    REQUIRE(mmgi_signal_action_get(&own) == 0 && mmgi_signal_action_is_marked(&own));
+    struct signal_action top = own;
+    top.handler = (uintptr_t)answer_as_the_copy_on_top;
+    REQUIRE(mmgi_signal_action_swap(&top, NULL) == 0);
+    for (copies = 1; copies <= 18; copies++) {
+        CHECK_I64(mmg_guard_state(), copies <= 16 ? MMG_GUARD_TOP : MMG_GUARD_DISPLACED);
+    }
+    CHECK_STATUS(mmg_guard_install(), MMG_OK);
+    CHECK_I64(mmg_guard_state(), MMG_GUARD_TOP);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
 static const struct check_case cases[] = {
+    {"sixteen copies on top are followed to the guard", sixteen_copies_on_top_are_followed_to_the_guard, 0},
     {"a guard on top does not climb", a_guard_on_top_does_not_climb, 0},
     {"the guard works at each of its levels", the_guard_works_at_each_of_its_levels, CHECK_LOSES},
 };
