@@ -89,6 +89,7 @@ a_region_without_a_number_has_no_handle(void)
     PLAN(mmgi_region_reserve, GO_ON);
     REQUIRE(mmgi_region_reserve(&source, 0, &memory));
     const size_t size = memory.total;
+    CHECK_U64(size, sizeof *memory.region + strlen(source.path) + 1); /* what mmg_info and mmg_stats tell of the heap */
     memset(memory.region, 0xAA, size);
     mmgi_region_unreserve(&memory);
     CHECK(memory.region == NULL);
