@@ -11,6 +11,18 @@
 
 #include "region/byte_search.h"
 
+void *__real_memmem(const void *hay, size_t size, const void *needle, size_t needle_size);
+void *__wrap_memmem(const void *hay, size_t size, const void *needle, size_t needle_size);
+
+static size_t left_to_memmem; /* the most bytes that one call got */
+
+void *
+__wrap_memmem(const void *hay, size_t size, const void *needle, size_t needle_size)
+{
+    left_to_memmem = size > left_to_memmem ? size : left_to_memmem;
+    return __real_memmem(hay, size, needle, needle_size);
+}
+
 static const unsigned char *
 naive_first(const unsigned char *hay, size_t size, const unsigned char *needle, size_t needle_size)
 {
@@ -149,6 +161,27 @@ bytes_that_are_common_in_the_file_hide_no_hit(void)
     }
 }
 
+/* An e is common in most files, so the search for the first needle looks for the two other bytes. The file is full of places
+   where the needle begins and does not end. They do not make the fast loops give up, which leave to memmem(3) only what is
+   shorter than a vector. The second needle has no other rare byte. */
+static void
+the_rarest_bytes_of_a_needle_are_looked_for(void)
+{
+    enum {
+        SIZE = 40000,
+        VECTOR = 32
+    };
+    static unsigned char hay[SIZE];
+
+    for (size_t i = 0; i < SIZE; i++)
+        hay[i] = (unsigned char)"Ze."[i % 3];
+    left_to_memmem = 0;
+    CHECK(mmgi_bytes_find(hay, SIZE, (const unsigned char *)"ZeX", 3) == NULL);
+    CHECK(left_to_memmem < VECTOR);
+    CHECK(mmgi_bytes_find(hay, SIZE, (const unsigned char *)"Zee", 3) == NULL);
+    CHECK(left_to_memmem > SIZE / 2);
+}
+
 static void
 a_needle_without_bytes_or_too_long_is_not_found(void)
 {
@@ -193,6 +226,7 @@ static const struct check_case cases[] = {
     {"near misses are not taken for hits", near_misses_are_not_taken_for_hits, 0},
     {"repetitive bytes are searched to the end", repetitive_bytes_are_searched_to_the_end, 0},
     {"bytes that are common in the file hide no hit", bytes_that_are_common_in_the_file_hide_no_hit, 0},
+    {"the rarest bytes of a needle are looked for", the_rarest_bytes_of_a_needle_are_looked_for, 0},
     {"a needle without bytes or too long is not found", a_needle_without_bytes_or_too_long_is_not_found, 0},
 #ifdef __x86_64__
     {"narrow vectors find the same", narrow_vectors_find_the_same, 0},
