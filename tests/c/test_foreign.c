@@ -14,11 +14,11 @@
 #include "guard/spares.h"
 #include "standing_in.h"
 
-STANDS_IN(int, mmgi_map_list_find, (int list, uintptr_t address, char *path, char *text, struct map_area *area),
-          (list, address, path, text, area))
 STANDS_IN(bool, mmgi_ask_may_retry, (uintptr_t address), (address))
 STANDS_IN(bool, mmgi_foreign_file_has_changed, (const struct foreign *f), (f))
 STANDS_IN(bool, mmgi_foreign_is_readable, (uintptr_t address), (address))
+STANDING_IN(int, mmgi_map_list_find, (int list, uintptr_t address, char *path, char *text, struct map_area *area))
+STANDING_IN(void, mmgi_map_await_changes, (void))
 STANDING_IN(bool, mmgi_foreign_look_at_file, (struct foreign * f, enum file_medium *medium))
 
 /* The guard looks this often before it believes answers that do not fit together. */
@@ -35,6 +35,29 @@ __wrap_mmgi_foreign_look_at_file(struct foreign *f, enum file_medium *medium)
     CALLS(mmgi_foreign_look_at_file)++;
     *medium = medium_of_file;
     return is_guarded;
+}
+
+static bool only_has_list;      /* the kernel does not answer for one mapping, as an old one does not */
+static unsigned asked_at_await; /* how often the kernel was asked before the last wait for changes */
+
+int
+__wrap_mmgi_map_list_find(int list, uintptr_t address, char *path, char *text, struct map_area *area)
+{
+    int result;
+    if (plan_next(&mmgi_map_list_find_plan, &result)) {
+        return result;
+    }
+    result = __real_mmgi_map_list_find(list, address, path, text, area);
+    area->is_from_list = area->is_from_list || only_has_list;
+    return result;
+}
+
+void
+__wrap_mmgi_map_await_changes(void)
+{
+    CALLS(mmgi_map_await_changes)++;
+    asked_at_await = CALLS(mmgi_map_list_find);
+    __real_mmgi_map_await_changes();
 }
 
 bool __wrap_mmgi_process_guard_is_on(uint32_t *flags);
@@ -130,6 +153,26 @@ a_file_that_is_as_it_was_is_believed_at_once(void)
     give_back();
 }
 
+/** A change that was under way when the guard asked has ended before the guard asks for the last time. */
+static void
+a_change_that_is_under_way_ends_before_the_last_question(void)
+{
+    for (unsigned round = 0; round <= 1; round++) {
+        if (!map_unreadable(check_file("file", size_of_bytes()), FILE_MEDIUM_DISK)) {
+            return;
+        }
+        only_has_list = round == 1;
+        PLAN(mmgi_foreign_file_has_changed, false);
+        PLAN(mmgi_map_await_changes, GO_ON);
+        CHECK(contain());
+        only_has_list = false;
+        CHECK_U64(CALLS(mmgi_map_await_changes), 1);
+        CHECK_U64(asked_at_await, CALLS(mmgi_map_list_find) - 1);
+        CHECK(is_replaced(1));
+        give_back();
+    }
+}
+
 /** Memory does not fail, so the guard passes the signal on, whatever the file does. */
 static void
 a_file_in_memory_is_looked_at_as_often_and_kept(void)
@@ -183,6 +226,8 @@ nothing_at_the_address_is_tried_again_and_no_answer_is_passed_on(void)
 static const struct check_case cases[] = {
     {"a file that changes is believed at the last look", a_file_that_changes_is_believed_at_the_last_look, 0},
     {"a file that is as it was is believed at once", a_file_that_is_as_it_was_is_believed_at_once, 0},
+    {"a change that is under way ends before the last question",
+     a_change_that_is_under_way_ends_before_the_last_question, 0},
     {"a file in memory is looked at as often, and kept", a_file_in_memory_is_looked_at_as_often_and_kept, 0},
     {"memory that cannot be read is looked at as often", memory_that_cannot_be_read_is_looked_at_as_often, 0},
     {"nothing at the address is tried again, and no answer is passed on",
