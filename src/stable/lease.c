@@ -222,8 +222,9 @@ lease_take(const struct source *source, struct lease *lease)
     if (leases >= source->options->max_leases)
         return EDQUOT;
     int os_code = mmgi_keeper_ensure(&thread_id);
+    /* pthread_create(3) fails with EAGAIN, with which fcntl(2) tells that the file is open for writing. */
     if (os_code != 0)
-        return os_code;
+        return ENOMEM;
     struct leased_file *file = by_fd_reserve(lease->fd) ? file_of(&source->status) : NULL;
     if (file == NULL)
         return ENOMEM;

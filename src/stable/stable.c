@@ -149,6 +149,8 @@ lease_refusal(int os_code)
         return "max_leases are held";
     case EINVAL:
         return "switched off, or the file system has none";
+    case ENOMEM:
+        return "no memory or no thread for it";
     default:
         return "refused";
     }

@@ -16,6 +16,8 @@
 
 STANDS_IN(int, mmgi_lease_begin, (const struct source *source, struct lease **lease), (source, lease))
 STANDS_IN(bool, mmgi_backing_has_memory, (uint64_t length), (length))
+STANDS_IN(int, mmgi_thread_start, (void *(*body)(void *), void *argument, size_t stack_size),
+          (body, argument, stack_size))
 STANDS_IN(mmg_status, mmgi_source_refresh, (struct source * source), (source))
 STANDING_IN(int, mmgi_snapshot_reflink, (int fd, int *clone))
 STANDING_IN(bool, mmgi_mount_name, (int fd, uint64_t unique, char *name, size_t size))
@@ -87,7 +89,8 @@ CHECK_IN_A_CHILD(a_refused_lease_is_explained)
         {EAGAIN, "; lease: open for writing elsewhere;"},
         {EDQUOT, "; lease: max_leases are held;"},
         {EINVAL, "; lease: switched off, or the file system has none;"},
-        {ENOMEM, "; lease: refused;"},
+        {ENOMEM, "; lease: no memory or no thread for it;"},
+        {EPERM, "; lease: refused;"},
     };
     const mmg_options options = stable(1);
     mount_name = "btrfs";
@@ -97,6 +100,16 @@ CHECK_IN_A_CHILD(a_refused_lease_is_explained)
         check_reasons(&options, MMG_E_UNSTABLE, refusals[index].words);
         CHECK_U64(CALLS(mmgi_lease_begin), 1);
     }
+}
+
+CHECK_IN_A_CHILD(a_lease_without_its_thread_is_explained)
+{
+    const mmg_options options = stable(1);
+    mount_name = "btrfs";
+    PLAN(mmgi_thread_start, EAGAIN);
+    PLAN(mmgi_snapshot_reflink, EXDEV);
+    check_reasons(&options, MMG_E_UNSTABLE, "; lease: no memory or no thread for it;");
+    CHECK_U64(CALLS(mmgi_thread_start), 1);
 }
 
 CHECK_IN_A_CHILD(a_refused_reflink_is_explained)
@@ -228,6 +241,7 @@ CHECK_IN_A_CHILD(without_the_guard_that_is_required_nothing_is_mapped)
 
 static const struct check_case cases[] = {
     {"a refused lease is explained", a_refused_lease_is_explained, 0},
+    {"a lease without its thread is explained", a_lease_without_its_thread_is_explained, 0},
     {"a refused reflink is explained", a_refused_reflink_is_explained, 0},
     {"a file that fails before its clone is not cloned", a_file_that_fails_before_its_clone_is_not_cloned, 0},
     {"a copy for which there is no memory goes to a file", a_copy_for_which_there_is_no_memory_goes_to_a_file, 0},
