@@ -28,7 +28,7 @@ SIZE = 12 * MIB
 def failing(request: pytest.FixtureRequest) -> Iterator[Failing]:
     """Provide a file on a loop device whose image will be cut in the middle of the file."""
     try:
-        with mounts.image(request.param, options=mounts.QUIET[request.param]) as (where, image):
+        with mounts.image(request.param, quiet=True) as (where, image):
             one = files.sample(where / "file", SIZE)
             os.sync()
             place = place_on_device(one.path, SIZE // 2)

@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from support import lease_settings
@@ -101,8 +101,8 @@ def folder() -> Iterator[Path]:
         shutil.rmtree(made)
 
 
-def _image(path: Path, kind: str, size: int) -> None:
-    flags = {"ext4": ["-q", "-F"], "xfs": ["-q"], "btrfs": ["-q"]}[kind]
+def _image(path: Path, kind: str, size: int, features: Sequence[str] = ()) -> None:
+    flags = {"ext4": ["-q", "-F"], "xfs": ["-q"], "btrfs": ["-q"]}[kind] + list(features)
     program = tool(f"mkfs.{kind}")
     with open(path, "wb") as stream:
         os.ftruncate(stream.fileno(), size)
@@ -116,20 +116,25 @@ def _packed(path: Path, kind: str, source: Path) -> None:
         run(tool("mkfs.erofs"), "--quiet", path, source)
 
 
-#: Options for an image that a test will cut. A file system that writes behind the end of its device makes the image longer
-#: again, and then there are zeroes to be read. With these it writes no time of a read and no table of inodes.
-QUIET = {"ext4": "loop,noatime,noinit_itable", "xfs": "loop,noatime"}
+#: Features and options for an image that a test will cut. A file system that writes behind the end of its device makes the
+#: image longer again, and then there are zeroes to be read. With these it writes no time of a read, no table of inodes, and
+#: ext4 no journal.
+QUIET = {"ext4": (["-O", "^has_journal"], "loop,noatime,noinit_itable"), "xfs": ([], "loop,noatime")}
 
 
 @contextlib.contextmanager
-def image(kind: str, size: int | None = None, options: str = "loop") -> Iterator[tuple[Path, Path]]:
-    """Provide a file system on a loop device that everybody may write to: where it is mounted, and its image."""
+def image(kind: str, size: int | None = None, quiet: bool = False) -> Iterator[tuple[Path, Path]]:
+    """Provide a file system on a loop device that everybody may write to: where it is mounted, and its image.
+
+    One that is quiet may be cut: it writes by itself as little as it can.
+    """
+    features, options = QUIET[kind] if quiet else ([], "loop")
     need_root()
     need_kernel(kind)
     with folder() as place:
         path, where = place / "image", place / "mounted"
         where.mkdir()
-        _image(path, kind, size or _SIZES[kind])
+        _image(path, kind, size or _SIZES[kind], features)
         with mount(path, where, kind, options):
             where.chmod(0o1777)
             yield where, path

@@ -365,7 +365,7 @@ def _unreadable(path: Path, data: bytes, image: str, cut: int) -> None:
 
 
 def test_a_medium_that_fails_during_the_break_is_reported() -> None:
-    with mounts.image("ext4", 64 * MIB, mounts.QUIET["ext4"]) as (where, image):
+    with mounts.image("ext4", 64 * MIB, quiet=True) as (where, image):
         one = files.sample(where / "file", 12 * MIB)
         os.sync()
         fd = os.open(one.path, os.O_RDONLY)
