@@ -43,11 +43,18 @@ join(pid_t child)
     CHECK_EXITED(wait_status);
 }
 
-static void
-a_fifo_without_a_writer_does_not_hang(void)
+static const char *
+new_fifo(void)
 {
     const char *path = check_path("fifo");
     REQUIRE(mkfifo(path, 0600) == 0);
+    return path;
+}
+
+static void
+a_fifo_without_a_writer_does_not_hang(void)
+{
+    const char *path = new_fifo();
     for (uint32_t backing = MMG_BACKING_AUTO; backing <= MMG_BACKING_COPY; backing += 2) {
         mmg_options options = check_backing(backing);
         refuse(path, &options, MMG_E_WOULD_BLOCK, -1);
@@ -58,9 +65,8 @@ a_fifo_without_a_writer_does_not_hang(void)
 static void
 a_fifo_where_a_regular_file_is_demanded_is_no_error_of_the_system(void)
 {
-    const char *path = check_path("fifo");
+    const char *path = new_fifo();
     mmg_options options = MMG_OPTIONS_INIT;
-    REQUIRE(mkfifo(path, 0600) == 0);
     options.flags = MMG_FLAG_REGULAR_ONLY;
     refuse(path, &options, MMG_E_NOT_MAPPABLE, 0);
 }
@@ -72,9 +78,8 @@ a_fifo_is_read_to_the_end_of_its_writer(void)
         SIZE = 300000
     };
     static uint8_t expected[SIZE];
-    const char *path = check_path("fifo");
+    const char *path = new_fifo();
     mmg_options options = MMG_OPTIONS_INIT;
-    REQUIRE(mkfifo(path, 0600) == 0);
     check_fill(expected, 0, SIZE);
     options.flags = MMG_FLAG_FIFO_WAIT;
     pid_t child = start_writer(path, SIZE);
@@ -91,9 +96,8 @@ a_fifo_is_read_to_the_end_of_its_writer(void)
 static void
 a_fifo_whose_writer_writes_nothing_is_empty(void)
 {
-    const char *path = check_path("fifo");
+    const char *path = new_fifo();
     mmg_options options = MMG_OPTIONS_INIT;
-    REQUIRE(mkfifo(path, 0600) == 0);
     options.flags = MMG_FLAG_FIFO_WAIT;
     pid_t child = start_writer(path, 0);
     mmg_handle handle = check_open(path, &options);
