@@ -54,7 +54,7 @@ make_request(struct request *request, uint64_t file_size, struct expected *expec
     options->lock = some_value(MMG_LOCK_NONE);
     options->lock_wait_ms = (uint32_t)below(2);
     options->access = one_in(4) ? some_value(MMG_ADVICE_POPULATE) : 0;
-    options->flags = one_in(3) ? below(128) : one_in(40) ? draw(8) : 0;
+    options->flags = one_in(3) ? below(one_in(4) ? 2 * MMG_FLAG_SHARED_WRITABLE : 128) : one_in(40) ? draw(8) : 0;
     if (one_in(2)) {
         options->offset = some_offset(file_size);
         options->length = one_in(3) ? 0 : some_length(file_size, options->offset);
@@ -75,17 +75,54 @@ make_request(struct request *request, uint64_t file_size, struct expected *expec
     memcpy((uint8_t *)&request->meant + 4, request->given.bytes + 4,
            (size < sizeof *options ? size : sizeof *options) - 4);
     const mmg_options *meant = &request->meant;
+    const uint64_t guard_both_ways = MMG_FLAG_REQUIRE_GUARD | MMG_FLAG_NO_FAULT_GUARD;
     if (meant->backing > MMG_BACKING_COPY || meant->guarantee > MMG_GUARANTEE_STABLE || meant->lock > MMG_LOCK_NONE ||
-        meant->access > MMG_ADVICE_HUGEPAGE || meant->flags >= 2048 ||
+        meant->access > MMG_ADVICE_HUGEPAGE || meant->flags >= 2 * MMG_FLAG_SHARED_WRITABLE ||
+        (meant->flags & guard_both_ways) == guard_both_ways ||
         ((meant->flags & MMG_FLAG_REQUIRE_LOCK) != 0 && meant->lock == MMG_LOCK_NONE)) {
         expect(expected, MMG_E_ARGUMENT);
     }
 }
 
-/** Adds the statuses that are possible for this file and these options, when both are valid. */
-void
-expect_of_file(const struct inode *inode, const mmg_options *meant, uint64_t start, bool streams,
-               struct expected *expected)
+/** Returns true when at least one page of a mapping belongs to its file. The guard has replaced the others. */
+static bool
+has_pages(const struct foreigner *f)
+{
+    for (uint64_t page = 0; page < f->size / model.page; page++) {
+        if (f->shown[page] != SHOWN_ZERO) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/**
+ * Returns how many mappings of the model keep the file open for writing. There is no other writer between calls. `unknown`
+ * gets how many more may do so: where a region has adopted a mapping and was cut, the guard may have replaced every page.
+ */
+static unsigned
+count_writers(const struct inode *inode, unsigned *unknown)
+{
+    unsigned count = 0;
+    *unknown = 0;
+    for (size_t index = 0; index < FOREIGNERS; index++) {
+        const struct foreigner *f = &model.foreigners[index];
+        if (f->base == NULL || f->inode != inode || !f->is_writable || !has_pages(f)) {
+            continue;
+        }
+        if (f->region == NULL || (f->region->zeroed == NONE && bytes_left(f->region) == f->region->size)) {
+            count++;
+        } else {
+            ++*unknown;
+        }
+    }
+    return count;
+}
+
+/** Adds the statuses that are possible for this file and these options, as far as they are about sizes, locks and means. */
+static void
+expect_of_bytes(const struct inode *inode, const mmg_options *meant, uint64_t start, bool streams,
+                struct expected *expected)
 {
     uint64_t size = inode->size > start ? inode->size - start : 0;
     uint64_t cap = meant->max_bytes == 0 ? UINT64_C(1) << 30 : meant->max_bytes;
@@ -123,6 +160,26 @@ expect_of_file(const struct inode *inode, const mmg_options *meant, uint64_t sta
             expect(expected, MMG_OK);
         }
     }
+}
+
+/** Adds the statuses that are possible for this file and these options, when both are valid. */
+void
+expect_of_file(const struct inode *inode, const mmg_options *meant, uint64_t start, bool streams,
+               struct expected *expected)
+{
+    expect_of_bytes(inode, meant, start, streams, expected);
+    if ((meant->flags & MMG_FLAG_NO_WRITERS) == 0) {
+        return;
+    }
+    unsigned unknown = 0;
+    const unsigned writers = count_writers(inode, &unknown);
+    if (!streams && expected->count == 0 && writers == 0) {
+        expect(expected, MMG_OK);
+    }
+    if (!streams && writers + unknown > 0) {
+        expect(expected, MMG_E_WOULD_BLOCK);
+    }
+    expect(expected, MMG_E_UNSUPPORTED); /* always for a stream of a file; otherwise where the system gives no leases */
 }
 
 bool
