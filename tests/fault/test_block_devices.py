@@ -42,7 +42,9 @@ def failing(request: pytest.FixtureRequest) -> Iterator[Failing]:
             try:
                 yield Failing(one.path, one.data, SIZE // 2, fail)
             finally:
+                found = image.stat().st_size
                 os.truncate(image, size)
+            assert found in (place, size), f"the image of {place} bytes has grown to {found}"
     except mounts.Unavailable as reason:
         pytest.skip(str(reason))
 

@@ -9,8 +9,10 @@ machine uses it as well.
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fcntl import ioctl
@@ -40,11 +42,35 @@ def place_on_device(path: Path, offset: int) -> int:
     raise AssertionError("the byte is in no extent")
 
 
+def _cached_pages(fd: int) -> int:
+    """Return how many pages of a file are in the page cache."""
+    size = os.fstat(fd).st_size
+    with mmap.mmap(fd, size, access=mmap.ACCESS_COPY) as mapped:
+        pages = bytearray(-(-size // mmap.PAGESIZE))
+        start = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+        told = ctypes.CDLL(None, use_errno=True).mincore(
+            ctypes.c_void_p(start), ctypes.c_size_t(size), (ctypes.c_char * len(pages)).from_buffer(pages)
+        )
+        assert told == 0, os.strerror(ctypes.get_errno())
+    return sum(page & 1 for page in pages)
+
+
 def drop_from_cache(path: Path) -> None:
-    """Remove a file from the page cache."""
+    """Remove a file from the page cache.
+
+    The kernel leaves a page alone that is in use at that moment, for example because it is moved. So the function asks
+    whether pages are left, and tries again.
+    """
     fd = os.open(path, os.O_RDONLY)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(fd)
+    try:
+        for _ in range(200):
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            if _cached_pages(fd) == 0:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"{_cached_pages(fd)} pages of {path} stay in the page cache")
+    finally:
+        os.close(fd)
 
 
 @dataclass(frozen=True)
