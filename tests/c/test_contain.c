@@ -5,12 +5,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "guard/adopted.h"
 #include "guard/ask.h"
 #include "guard/spares.h"
+#include "os/signal.h"
 #include "standing_in.h"
 
 STANDS_IN(enum replaced, mmgi_spares_replace,
@@ -259,7 +262,36 @@ an_instruction_runs_again_where_its_page_can_be_read_by_now(void)
     munmap((void *)(uintptr_t)bytes, PAGES * page);
 }
 
+/** The number is the kernel's, or that of any process that sends the signal: a size that no page has harms nobody. */
+static void
+the_size_of_a_memory_error_is_a_power_of_two(void)
+{
+    static const struct {
+        short told;
+        int bit;
+    } sizes[] = {{-32768, 0}, {-1, 0}, {0, 0}, {1, 1}, {12, 12}, {21, 21}, {30, 30}};
+    const int most = (int)sizeof(size_t) * 8 - 1;
+    siginfo_t info;
+    struct signal_report report;
+
+    memset(&info, 0, sizeof info);
+    info.si_signo = SIGBUS;
+    info.si_code = BUS_MCEERR_AR;
+    for (size_t index = 0; index < sizeof sizes / sizeof *sizes; index++) {
+        info.si_addr_lsb = sizes[index].told;
+        mmgi_signal_describe(SIGBUS, &info, &report);
+        CHECK(report.cause == SIGNAL_CAUSE_POISON);
+        CHECK_U64(report.poisoned, (size_t)1 << sizes[index].bit);
+    }
+    for (int told = most; told < 200; told++) {
+        info.si_addr_lsb = (short)told;
+        mmgi_signal_describe(SIGBUS, &info, &report);
+        CHECK_U64(report.poisoned, (size_t)1 << most);
+    }
+}
+
 static const struct check_case cases[] = {
+    {"the size of a memory error is a power of two", the_size_of_a_memory_error_is_a_power_of_two, 0},
     {"a page alone is given up where it can be", a_page_alone_is_given_up_where_it_can_be, 0},
     {"else everything behind it is given up", else_everything_behind_it_is_given_up, 0},
     {"else the whole mapping is given up", else_the_whole_mapping_is_given_up, 0},

@@ -34,6 +34,20 @@ nothing_is_said_of_bytes_that_hold(void)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
+/** The system has no part in it, so there is no number of an error of the system. */
+static void
+a_handle_that_is_closed_is_told(void)
+{
+    mmg_error error = MMG_ERROR_INIT;
+    mmg_handle handle = open_third_page();
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    CHECK_STATUS(mmg_explain(handle, &error), MMG_E_HANDLE);
+    CHECK_STATUS(error.status, MMG_E_HANDLE);
+    CHECK_I64(error.os_code, 0);
+    CHECK_U64(error.offset, 0);
+    CHECK_TEXT(error.operation, "verify");
+}
+
 static void
 a_cut_is_told_with_its_first_byte(void)
 {
@@ -145,6 +159,7 @@ bytes_that_are_no_longer_stable_are_told(void)
 }
 
 static const struct check_case cases[] = {
+    {"a handle that is closed is told", a_handle_that_is_closed_is_told, 0},
     {"nothing is said of bytes that hold", nothing_is_said_of_bytes_that_hold, 0},
     {"a cut is told with its first byte", a_cut_is_told_with_its_first_byte, 0},
     {"a page that the device did not deliver is told", a_page_that_the_device_did_not_deliver_is_told, 0},

@@ -144,6 +144,22 @@ runs_beyond_the_room_are_merged_and_none_is_forgotten(void)
     }
 }
 
+/** Losses that are no whole pages, at each edge of a page: every page that a loss touches is lost, and no other. */
+static void
+a_part_of_a_page_costs_the_page(void)
+{
+    static const uint64_t edges[] = {0, 1, 2, PAGE - 2, PAGE - 1};
+
+    for (uint64_t lead = 0; lead < PAGE; lead += PAGE / 2 - 1)
+        for (unsigned from = 0; from < 5; from++)
+            for (unsigned to = 0; to < 5; to++) {
+                twin_begin(&twin, lead);
+                const uint64_t offset = 10 * PAGE - lead + edges[from];
+                twin_lose(&twin, offset, 2 * PAGE + edges[to] - edges[from] + 1, MMG_E_IO);
+                compare(&twin, true);
+            }
+}
+
 /** A tail: everything behind an offset, to the byte. A later tail moves it only towards the start. */
 static void
 a_tail_begins_at_its_byte(void)
@@ -210,6 +226,7 @@ a_hull_that_overflows_becomes_a_tail(void)
 }
 
 static const struct check_case cases[] = {
+    {"a part of a page costs the page", a_part_of_a_page_costs_the_page, 0},
     {"what was lost is lost, and nothing else", what_was_lost_is_lost_and_nothing_else, 0},
     {"neighbours of one cause share a run", neighbours_of_one_cause_share_a_run, 0},
     {"each page keeps the cause of its loss", each_page_keeps_the_cause_of_its_loss, 0},

@@ -229,6 +229,7 @@ use_up_descriptors(void *path)
     }
     CHECK_STATUS(status, MMG_E_LIMIT);
     CHECK_I64(error.os_code, EMFILE);
+    CHECK(strstr(error.message, "no descriptors left") != NULL);
     CHECK(used > 10 && used < 40);
     CHECK_STATUS(mmg_open(path, &copy, &handles[used], &error), MMG_E_LIMIT);
     CHECK_STATUS(mmg_check(handles[0]), MMG_OK);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 static void
 an_error_names_the_path_and_the_operation(void)
@@ -39,6 +40,26 @@ success_clears_what_an_error_held(void)
     CHECK_TEXT(error.operation, "");
     CHECK_TEXT(error.message, "");
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+/** Where the library knows more than the number of an error, a message says it, and no other message does. */
+static void
+a_message_tells_the_cause_of_its_own_error(void)
+{
+    static char name[300]; /* longer than the name of a file may be */
+    mmg_handle handle = 1;
+    mmg_error error = MMG_ERROR_INIT;
+    const char *circle = check_path("circle");
+    REQUIRE(symlink("circle", circle) == 0);
+    memset(name, 'x', sizeof name - 1);
+    const char *paths[] = {circle, check_path("no such file"), check_path(name)};
+    const int codes[] = {ELOOP, ENOENT, ENAMETOOLONG};
+    for (size_t index = 0; index < 3; index++) {
+        CHECK(mmg_open(paths[index], NULL, &handle, &error) < 0);
+        CHECK_I64(error.os_code, codes[index]);
+        CHECK(strstr(error.message, "no descriptors left") == NULL);
+        CHECK((strstr(error.message, "is too long") != NULL) == (codes[index] == ENAMETOOLONG));
+    }
 }
 
 /** Returns true when the text is well-formed UTF-8 without control characters, with its NUL inside the array. */
@@ -248,6 +269,7 @@ an_empty_path_is_not_found(void)
 }
 
 static const struct check_case cases[] = {
+    {"a message tells the cause of its own error", a_message_tells_the_cause_of_its_own_error, 0},
     {"an error names the path and the operation", an_error_names_the_path_and_the_operation, 0},
     {"success clears what an error held", success_clears_what_an_error_held, 0},
     {"undecodable bytes of a path are escaped", undecodable_bytes_of_a_path_are_escaped, 0},

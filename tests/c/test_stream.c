@@ -106,6 +106,21 @@ a_fifo_whose_writer_writes_nothing_is_empty(void)
     join(child);
 }
 
+/** Who has opened the FIFO has decided not to wait for a writer. So a FIFO that nobody writes to is at its end. */
+static void
+a_descriptor_of_a_fifo_without_a_writer_is_at_its_end(void)
+{
+    const int fd = open(new_fifo(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    mmg_handle handle = 0;
+    REQUIRE(fd >= 0);
+    for (int call = 0; call < 2; call++) {
+        REQUIRE_STATUS(call == 0 ? mmg_read_fd(fd, NULL, &handle, NULL) : mmg_open_fd(fd, NULL, &handle, NULL), MMG_OK);
+        CHECK_U64(check_info(handle).size, 0);
+        CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    }
+    close(fd);
+}
+
 static void
 a_stream_cannot_be_mapped(void)
 {
@@ -257,6 +272,7 @@ a_terminal_is_read_as_a_stream(void)
 }
 
 static const struct check_case cases[] = {
+    {"a descriptor of a FIFO without a writer is at its end", a_descriptor_of_a_fifo_without_a_writer_is_at_its_end, 0},
     {"a FIFO without a writer does not hang", a_fifo_without_a_writer_does_not_hang, 0},
     {"a FIFO where a regular file is demanded is no error of the system",
      a_fifo_where_a_regular_file_is_demanded_is_no_error_of_the_system, 0},

@@ -519,11 +519,14 @@ def test_without_the_guard_stable_still_holds(leasing_folder: Path) -> None:
         is_still(handle, one.data)
 
 
-def test_a_descriptor_is_leased_through_a_description_of_the_regions_own(leasing_folder: Path) -> None:
+@pytest.mark.parametrize("lock", [abi.MMG_LOCK_AUTO, abi.MMG_LOCK_NONE], ids=["locked", "without a lock"])
+def test_a_descriptor_is_leased_through_a_description_of_the_regions_own(
+    leasing_folder: Path, lock: int
+) -> None:
     one = files.sample(leasing_folder / "file", files.LARGE)
     fd = os.open(one.path, os.O_RDONLY)
     try:
-        with mmg.opened(mmg.try_open_fd(fd, guarantee=STABLE)) as handle:
+        with mmg.opened(mmg.try_open_fd(fd, guarantee=STABLE, lock=lock)) as handle:
             assert means(handle) == abi.MMG_MEANS_LEASE
             assert fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_UNLCK
             overwritten_elsewhere(one.path)
