@@ -123,7 +123,28 @@ nothing_is_put_in_the_place_of_another_mapping(void)
     }
 }
 
+/** The library itself refuses the range, so there is no number of an error of the system. */
+static void
+memory_that_is_no_file_is_no_error_of_the_system(void)
+{
+    mmg_error error = MMG_ERROR_INIT;
+    mmg_handle handle = 1;
+    const uint8_t *memory = mmap(NULL, check_page(), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(memory != MAP_FAILED);
+    const mmg_status status = mmg_adopt(memory, check_page(), -1, NULL, &handle, &error);
+    if (status == MMG_E_UNSUPPORTED) {
+        check_skip("the kernel does not say here what is mapped at an address");
+    } else if (CHECK_STATUS(status, MMG_E_NOT_MAPPABLE)) {
+        CHECK_U64(handle, 0);
+        CHECK_I64(error.os_code, 0);
+        CHECK_U64(error.offset, 0);
+        CHECK_TEXT(error.operation, "adopt");
+    }
+    munmap((void *)(uintptr_t)memory, check_page());
+}
+
 static const struct check_case cases[] = {
+    {"memory that is no file is no error of the system", memory_that_is_no_file_is_no_error_of_the_system, 0},
     {"nothing is put in the place of another mapping", nothing_is_put_in_the_place_of_another_mapping, 0},
     {"the size is that under the lock", the_size_is_that_under_the_lock, 0},
     {"the size is that under the lock, beside shared locks", the_size_is_that_under_the_lock_beside_shared_locks, 0},

@@ -223,7 +223,35 @@ nothing_at_the_address_is_tried_again_and_no_answer_is_passed_on(void)
     give_back();
 }
 
+/** Returns the lowest number that the next descriptor of this process gets. */
+static int
+next_descriptor(void)
+{
+    const int fd = open("/", O_RDONLY | O_CLOEXEC);
+    REQUIRE(fd >= 0 && close(fd) == 0);
+    return fd;
+}
+
+/** A signal without an address makes the guard read the list of all mappings, which it closes. */
+static void
+a_look_at_all_mappings_leaves_no_descriptor(void)
+{
+    const char *path = check_file("file", size_of_bytes());
+    if (!map_unreadable(path, FILE_MEDIUM_DISK)) {
+        return;
+    }
+    const int next = next_descriptor();
+    CHECK(!mmgi_foreign_contain_truncated());
+    CHECK_I64(next_descriptor(), next);
+    check_truncate(path, check_page() + 5);
+    CHECK(mmgi_foreign_contain_truncated());
+    CHECK(is_replaced(PAGES - 1));
+    CHECK_I64(next_descriptor(), next);
+    give_back();
+}
+
 static const struct check_case cases[] = {
+    {"a look at all mappings leaves no descriptor", a_look_at_all_mappings_leaves_no_descriptor, 0},
     {"a file that changes is believed at the last look", a_file_that_changes_is_believed_at_the_last_look, 0},
     {"a file that is as it was is believed at once", a_file_that_is_as_it_was_is_believed_at_once, 0},
     {"a change that is under way ends before the last question",

@@ -121,6 +121,31 @@ only_hugetlbfs_has_pages_of_another_size(void)
     close(fd);
 }
 
+/** In a process without standard input the lowest free descriptor is 0, which is a descriptor like any other. */
+static void
+a_duplicate_may_have_the_number_0(void)
+{
+    int fresh = 77;
+    const int low = open_file(check_file("file", 100), O_RDONLY); /* 0, where this process has no standard input */
+    const int fd = fcntl(low, F_DUPFD_CLOEXEC, 3);
+    const int input = low == 0 ? -1 : fcntl(0, F_DUPFD_CLOEXEC, 3);
+    REQUIRE(fd >= 3);
+    close(low);
+    close(0);
+    errno = EDOM;
+    CHECK_I64(mmgi_file_duplicate(fd, &fresh), 0);
+    CHECK_I64(fresh, 0);
+    CHECK(lseek(fresh, 5, SEEK_SET) == 5 && lseek(fd, 0, SEEK_CUR) == 5); /* the same open file */
+    CHECK_I64(fcntl(fresh, F_GETFD), FD_CLOEXEC);
+    close(fresh);
+    if (input >= 0) {
+        REQUIRE(dup2(input, 0) == 0);
+        close(input);
+    }
+    close(fd);
+    CHECK_I64(mmgi_file_duplicate(-1, &fresh), EBADF);
+}
+
 static void
 a_descriptor_that_is_closed_cannot_be_reopened(void)
 {
@@ -273,6 +298,7 @@ static const struct check_case cases[] = {
     {"a probe tells a byte from the end and from a failure", a_probe_tells_a_byte_from_the_end_and_from_a_failure, 0},
     {"a file that is open for writing has writers", a_file_that_is_open_for_writing_has_writers, 0},
     {"only hugetlbfs has pages of another size", only_hugetlbfs_has_pages_of_another_size, 0},
+    {"a duplicate may have the number 0", a_duplicate_may_have_the_number_0, 0},
     {"a descriptor that is closed cannot be reopened", a_descriptor_that_is_closed_cannot_be_reopened, 0},
     {"an open waits for the holder of a write lease", an_open_waits_for_the_holder_of_a_write_lease, 0},
 };

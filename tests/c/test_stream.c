@@ -157,6 +157,25 @@ pipes_and_sockets_are_read_from_where_they_stand(void)
     }
 }
 
+/** The size of the file of a stream is what was read, and what was skipped before. */
+static void
+a_window_of_a_stream_tells_the_size_of_the_whole(void)
+{
+    int ends[2];
+    mmg_handle handle = 0;
+    mmg_options options = MMG_OPTIONS_INIT;
+    options.offset = 5;
+    REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+    REQUIRE(write(ends[1], "some bytes", 10) == 10);
+    close(ends[1]);
+    REQUIRE_STATUS(mmg_open_fd(ends[0], &options, &handle, NULL), MMG_OK);
+    CHECK_U64(check_info(handle).offset, 5);
+    CHECK_U64(check_info(handle).file_size, 10);
+    check_contents(handle, "bytes", 5);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    close(ends[0]);
+}
+
 /** No system call has failed where the bytes end too early or are too many, so the error names none. */
 static void
 a_stream_that_is_not_as_long_as_wanted_is_no_error_of_the_system(void)
@@ -272,6 +291,7 @@ a_terminal_is_read_as_a_stream(void)
 }
 
 static const struct check_case cases[] = {
+    {"a window of a stream tells the size of the whole", a_window_of_a_stream_tells_the_size_of_the_whole, 0},
     {"a descriptor of a FIFO without a writer is at its end", a_descriptor_of_a_fifo_without_a_writer_is_at_its_end, 0},
     {"a FIFO without a writer does not hang", a_fifo_without_a_writer_does_not_hang, 0},
     {"a FIFO where a regular file is demanded is no error of the system",
