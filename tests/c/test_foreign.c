@@ -243,10 +243,12 @@ a_look_at_all_mappings_leaves_no_descriptor(void)
     const int next = next_descriptor();
     CHECK(!mmgi_foreign_contain_truncated());
     CHECK_I64(next_descriptor(), next);
-    check_truncate(path, check_page() + 5);
-    CHECK(mmgi_foreign_contain_truncated());
-    CHECK(is_replaced(PAGES - 1));
-    CHECK_I64(next_descriptor(), next);
+    if (check_reads_itself()) { /* otherwise nobody can ask whether a page is lost */
+        check_truncate(path, check_page() + 5);
+        REQUIRE(mmgi_foreign_contain_truncated());
+        CHECK(is_replaced(PAGES - 1));
+        CHECK_I64(next_descriptor(), next);
+    }
     give_back();
 }
 
