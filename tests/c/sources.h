@@ -10,13 +10,18 @@
 
 #include "check.h"
 
-/** Returns true when an error blames no system call for what the caller asked for, except for a wrong descriptor. */
+/**
+ * Returns true when an error blames no system call for what the caller asked for, except for a wrong descriptor, and names no
+ * place in a file that was not opened.
+ */
 static inline bool
 blames_rightly(const mmg_error *error)
 {
+    const bool has_place = error->status == MMG_E_RANGE || error->status == MMG_E_TOO_BIG || error->status == MMG_E_IO;
     const bool is_of_the_caller = error->status == MMG_E_ARGUMENT || error->status == MMG_E_RANGE ||
                                   error->status == MMG_E_EMPTY;
-    return !is_of_the_caller || error->os_code == (strcmp(error->operation, "descriptor") == 0 ? EBADF : 0);
+    const int of_the_system = strcmp(error->operation, "descriptor") == 0 ? EBADF : 0;
+    return (has_place || error->offset == 0) && (!is_of_the_caller || error->os_code == of_the_system);
 }
 
 static inline void
