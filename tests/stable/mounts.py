@@ -119,7 +119,10 @@ def _packed(path: Path, kind: str, source: Path) -> None:
 #: Features and options for an image that a test will cut. A file system that writes behind the end of its device makes the
 #: image longer again, and then there are zeroes to be read. With these it writes no time of a read, no table of inodes, and
 #: ext4 no journal. The log of xfs is at the start.
-QUIET = {"ext4": (["-O", "^has_journal"], "loop,noatime,noinit_itable"), "xfs": (["-l", "agnum=0"], "loop,noatime")}
+QUIET = {
+    "ext4": (["-O", "^has_journal"], "loop,noatime,noinit_itable"),
+    "xfs": (["-l", "agnum=0"], "loop,noatime"),
+}
 
 
 @contextlib.contextmanager
