@@ -39,6 +39,8 @@ def test_a_file_of_the_same_number_on_another_device_is_another_file(kind: str) 
             paths = one / "file", other / "file"
             for path in paths:
                 path.write_bytes(mmg.pattern(PAGES * mmap.PAGESIZE))
+            if kind == "tmpfs" and paths[0].stat().st_ino != paths[1].stat().st_ino:
+                pytest.skip("this kernel gives no two files on tmpfs the same number (Linux before 5.9)")
             assert paths[0].stat().st_ino == paths[1].stat().st_ino
             descriptors = [os.open(path, os.O_RDONLY) for path in paths]
             try:
