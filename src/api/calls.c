@@ -297,7 +297,7 @@ mmg_explain(mmg_handle handle, mmg_error *error)
         return status;
     status = call_begin(handle, &pin);
     if (status != MMG_OK)
-        return mmgi_error_tell(&report, status, "verify", 0, 0, NULL);
+        return mmgi_error_tell_own(&report, status, "verify", NULL);
     report.path = pin.region->owner.path != NULL ? pin.region->owner.path : "(descriptor)";
     return call_end(pin, mmgi_region_explain(pin.region, &report));
 }

@@ -51,16 +51,16 @@ opening_begin(struct opening *opening, const char *path, int fd, const mmg_optio
             return status; /* a later failure or success writes the whole struct again */
     }
     opening->report = (struct report){.caller_error = error, .path = path, .descriptor = fd};
-    /* An analyser of one file cannot see what mmgi_error_tell() returns. */
+    /* An analyser of one file cannot see what mmgi_error_tell_own() returns. */
     if (handle == NULL) {
-        mmgi_error_tell(&opening->report, MMG_E_ARGUMENT, "arguments", 0, 0, "the pointer for the handle is NULL");
+        mmgi_error_tell_own(&opening->report, MMG_E_ARGUMENT, "arguments", "the pointer for the handle is NULL");
         return MMG_E_ARGUMENT;
     }
     mmg_status status = mmgi_struct_read_options(options, &opening->copy, &opening->options);
     if (status != MMG_OK) {
-        mmgi_error_tell(&opening->report, status, "options", 0, 0,
-                        status == MMG_E_ARGUMENT ? "an option has an unknown value, or two contradict each other"
-                                                 : NULL);
+        mmgi_error_tell_own(&opening->report, status, "options",
+                            status == MMG_E_ARGUMENT ? "an option has an unknown value, or two contradict each other"
+                                                     : NULL);
         return status;
     }
     source_prepare(&opening->source, opening->options, &opening->report);
@@ -125,8 +125,8 @@ opening_issue(struct opening *opening, mmg_status status, struct region *region,
         return status;
     if (region->size == 0 && (opening->options->flags & MMG_FLAG_REJECT_EMPTY)) {
         mmgi_region_discard(region);
-        return mmgi_error_tell(&opening->report, MMG_E_EMPTY, "open", 0, 0,
-                               opening->options->offset > 0 ? "the window has no bytes" : NULL);
+        return mmgi_error_tell_own(&opening->report, MMG_E_EMPTY, "open",
+                                   opening->options->offset > 0 ? "the window has no bytes" : NULL);
     }
     mmgi_region_count_in(region);
     status = mmgi_handle_issue(&region->object, handle);
@@ -160,7 +160,7 @@ mmg_open(const char *path, const mmg_options *options, mmg_handle *handle, mmg_e
     if (status != MMG_OK)
         return status;
     if (path == NULL)
-        return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "arguments", 0, 0, "the path is NULL");
+        return mmgi_error_tell_own(&opening.report, MMG_E_ARGUMENT, "arguments", "the path is NULL");
     status = mmgi_source_open_path(path, &opening.source);
     return status == MMG_OK ? opening_finish(&opening, handle) : status;
 }
@@ -174,7 +174,7 @@ mmg_open_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_erro
     if (status != MMG_OK)
         return status;
     if (opening.options->flags & MMG_FLAG_NOFOLLOW)
-        return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "options", 0, 0, "a descriptor is no link to follow");
+        return mmgi_error_tell_own(&opening.report, MMG_E_ARGUMENT, "options", "a descriptor is no link to follow");
     status = mmgi_source_open_fd(fd, &opening.source);
     return status == MMG_OK ? opening_finish(&opening, handle) : status;
 }
@@ -206,8 +206,8 @@ region_adopt(struct source *source, uint64_t length, struct region **region)
     if (source->options->guarantee != MMG_GUARANTEE_STABLE)
         return mmgi_hold_contained(source, length, region);
     if (source->adoption->is_writable)
-        return mmgi_error_tell(source->report, MMG_E_UNSTABLE, "adopt", 0, 0,
-                               "its owner can write to the mapping, so nothing can be put in its place");
+        return mmgi_error_tell_own(source->report, MMG_E_UNSTABLE, "adopt",
+                                   "its owner can write to the mapping, so nothing can be put in its place");
     return mmgi_stable_open(source, length, region);
 }
 
@@ -220,7 +220,7 @@ open_file_of(struct opening *opening, int fd, const struct adoption *adoption)
     if (fd != -1)
         return mmgi_source_open_fd(fd, &opening->source);
     if (path[0] != '/')
-        return mmgi_error_tell(&opening->report, MMG_E_NOT_MAPPABLE, "adopt", 0, 0, "has no path");
+        return mmgi_error_tell_own(&opening->report, MMG_E_NOT_MAPPABLE, "adopt", "has no path");
     opening->report.path = path;
     return mmgi_source_open_path(path, &opening->source);
 }
@@ -239,12 +239,12 @@ mmg_adopt(const void *data, uint64_t size, int32_t fd, const mmg_options *option
         return status;
     mmg_options *ours = &opening.copy; /* these can be changed */
     if (data == NULL)
-        return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "arguments", 0, 0, "the address is NULL");
+        return mmgi_error_tell_own(&opening.report, MMG_E_ARGUMENT, "arguments", "the address is NULL");
     if (size == 0)
-        return mmgi_error_tell(&opening.report, MMG_E_RANGE, "adopt", 0, 0, "has no bytes to adopt");
+        return mmgi_error_tell_own(&opening.report, MMG_E_RANGE, "adopt", "has no bytes to adopt");
     if (ours->offset != 0 || ours->length != 0 || ours->backing != MMG_BACKING_AUTO)
-        return mmgi_error_tell(&opening.report, MMG_E_ARGUMENT, "options", 0, 0,
-                               "an adopted mapping has its offset and its length already");
+        return mmgi_error_tell_own(&opening.report, MMG_E_ARGUMENT, "options",
+                                   "an adopted mapping has its offset and its length already");
     status = mmgi_adoption_find(ours, &opening.report, &adoption);
     if (status != MMG_OK)
         return status;

@@ -138,6 +138,12 @@ mmgi_error_tell(const struct report *report, mmg_status status, const char *oper
 }
 
 mmg_status
+mmgi_error_tell_own(const struct report *report, mmg_status status, const char *operation, const char *detail)
+{
+    return mmgi_error_tell(report, status, operation, 0, 0, detail);
+}
+
+mmg_status
 mmgi_error_tell_os(const struct report *report, const char *operation, int os_code)
 {
     return mmgi_error_tell(report, mmgi_status_from_errno(os_code), operation, os_code, 0, NULL);

@@ -31,6 +31,10 @@ struct report {
 ERROR_COLD mmg_status mmgi_error_tell(const struct report *report, mmg_status status, const char *operation,
                                       int os_code, uint64_t offset, const char *detail);
 
+/** Does the same for a failure that the library found itself: no system call failed, and it concerns no place in the file. */
+ERROR_COLD mmg_status mmgi_error_tell_own(const struct report *report, mmg_status status, const char *operation,
+                                          const char *detail);
+
 /** Does the same for a failed system call. The status is that of `os_code`. */
 ERROR_COLD mmg_status mmgi_error_tell_os(const struct report *report, const char *operation, int os_code);
 

@@ -16,7 +16,7 @@
 static mmg_status
 refuse(const struct report *report, mmg_status status, const char *why)
 {
-    return mmgi_error_tell(report, status, "adopt", 0, 0, why);
+    return mmgi_error_tell_own(report, status, "adopt", why);
 }
 
 /* Returns NULL when an area can be adopted, else the end of a sentence that says why not. */

@@ -64,10 +64,10 @@ stream_failed(const struct source *source, int os_code)
 {
     switch (os_code) {
     case EFBIG:
-        return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "read", 0, 0,
-                               "there is more to read than max_bytes allows");
+        return mmgi_error_tell_own(source->report, MMG_E_TOO_BIG, "read",
+                                   "there is more to read than max_bytes allows");
     case ENODATA:
-        return mmgi_error_tell(source->report, MMG_E_RANGE, "read", 0, 0, "ended before the window did");
+        return mmgi_error_tell_own(source->report, MMG_E_RANGE, "read", "ended before the window did");
     case ETIMEDOUT:
         return mmgi_error_tell(source->report, MMG_E_WOULD_BLOCK, "read", os_code, 0,
                                "has not ended within stream_wait_ms");
@@ -92,7 +92,7 @@ virtual_compare(struct source *source, bool *is_virtual, bool *is_mixed)
     *is_virtual = source->size == 0;
     *is_mixed = !file_same_content(&before, &source->status);
     if (status == MMG_OK && *is_virtual && *is_mixed && source->options->guarantee == MMG_GUARANTEE_STABLE)
-        return mmgi_error_tell(source->report, MMG_E_UNSTABLE, "read", 0, 0, "changed while it was read");
+        return mmgi_error_tell_own(source->report, MMG_E_UNSTABLE, "read", "changed while it was read");
     return status;
 }
 
@@ -233,7 +233,7 @@ copy_window(const struct source *source, struct copy_attempt *attempt)
         return status;
     attempt->is_outgrown = attempt->reason == MMG_REASON_SMALL && attempt->length > mmgi_region_copy_threshold(options);
     if (!attempt->is_outgrown && attempt->length > options->max_bytes)
-        return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "copy", 0, 0, "larger than max_bytes allows");
+        return mmgi_error_tell_own(source->report, MMG_E_TOO_BIG, "copy", "larger than max_bytes allows");
     return MMG_OK;
 }
 
@@ -289,7 +289,7 @@ mmgi_backing_copy(struct source *source, uint64_t length, uint32_t reason, struc
             return status;
     }
     if (source->options->guarantee == MMG_GUARANTEE_STABLE)
-        return mmgi_error_tell(source->report, MMG_E_UNSTABLE, "copy", 0, 0, "changed during every attempt to copy it");
+        return mmgi_error_tell_own(source->report, MMG_E_UNSTABLE, "copy", "changed during every attempt to copy it");
     return mmgi_error_tell(source->report, MMG_E_TRUNCATED, "read", 0, source->size,
                            "kept shrinking while it was read");
 }
@@ -345,7 +345,7 @@ mmgi_backing_map(struct source *source, const struct map_request *request, struc
     if (source->adoption != NULL)
         return mmgi_adoption_take(source, request, out);
     if (request->length > SIZE_MAX / 2 - page)
-        return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "mmap", 0, 0, "larger than the address space");
+        return mmgi_error_tell_own(source->report, MMG_E_TOO_BIG, "mmap", "larger than the address space");
     if (!mmgi_region_reserve(source, 0, &memory))
         return tell_no_memory(source);
     int os_code = mmgi_map_file(request->fd, options->offset - lead,

@@ -37,8 +37,8 @@ is_beyond_locks(const struct source *source)
 static mmg_status
 tell_beyond_locks(const struct source *source)
 {
-    return mmgi_error_tell(source->report, MMG_E_UNSUPPORTED, "flock", 0, 0,
-                           "the kernel makes its contents up, so a lock does not hold them");
+    return mmgi_error_tell_own(source->report, MMG_E_UNSUPPORTED, "flock",
+                               "the kernel makes its contents up, so a lock does not hold them");
 }
 
 mmg_status
@@ -56,7 +56,7 @@ mmgi_decide_holding(const struct source *source, struct decision *decision)
            consume what it finds. */
         if (options->backing == MMG_BACKING_MAP && (options->flags & MMG_FLAG_REJECT_EMPTY) && options->offset == 0 &&
             options->length == 0)
-            return mmgi_error_tell(source->report, MMG_E_EMPTY, "open", 0, 0, NULL);
+            return mmgi_error_tell_own(source->report, MMG_E_EMPTY, "open", NULL);
         return is_beyond_locks(source) ? tell_beyond_locks(source) : MMG_OK;
     }
     mmg_status status = backing_window(source, &decision->length);
@@ -72,7 +72,7 @@ mmgi_decide_holding(const struct source *source, struct decision *decision)
     } else if (options->backing == MMG_BACKING_COPY) {
         decision->reason = MMG_REASON_ASKED;
         if (decision->length > options->max_bytes)
-            return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "copy", 0, 0, "larger than max_bytes allows");
+            return mmgi_error_tell_own(source->report, MMG_E_TOO_BIG, "copy", "larger than max_bytes allows");
         if (options->guarantee == MMG_GUARANTEE_STABLE && !mmgi_backing_has_memory(decision->length))
             return mmgi_error_tell(source->report, MMG_E_NO_MEMORY, "copy", ENOMEM, 0, "no memory to spare");
     } else if (options->backing == MMG_BACKING_AUTO && decision->length <= mmgi_region_copy_threshold(options) &&
@@ -95,8 +95,8 @@ tell_not_mappable(struct source *source, struct file_time before)
     /* Another process may cut and fill the file in turn, so that the file is empty whenever the library looks. The times of
        the file tell. */
     if (source->size > 0 || !file_time_equals(source->status.changed, before))
-        return mmgi_error_tell(source->report, MMG_E_TRUNCATED, "open", 0, 0, "was cut to nothing while it was opened");
-    return mmgi_error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", 0, 0, "a virtual file cannot be mapped");
+        return mmgi_error_tell_own(source->report, MMG_E_TRUNCATED, "open", "was cut to nothing while it was opened");
+    return mmgi_error_tell_own(source->report, MMG_E_NOT_MAPPABLE, "mmap", "a virtual file cannot be mapped");
 }
 
 mmg_status
@@ -106,7 +106,7 @@ mmgi_hold_stream(struct source *source, uint32_t reason, struct region **out)
     const struct file_time before = source->status.changed;
 
     if (map_or_nothing && reason == MMG_REASON_STREAM)
-        return mmgi_error_tell(source->report, MMG_E_NOT_MAPPABLE, "mmap", 0, 0, "a stream cannot be mapped");
+        return mmgi_error_tell_own(source->report, MMG_E_NOT_MAPPABLE, "mmap", "a stream cannot be mapped");
     mmg_status status = mmgi_backing_stream(source, reason, out);
     if (status != MMG_OK || *out == NULL || !map_or_nothing || (*out)->size == 0)
         return status;
@@ -121,10 +121,10 @@ copy_instead(struct source *source, uint64_t length, uint32_t reason, mmg_status
     if (source->options->backing == MMG_BACKING_MAP || is_beyond_locks(source))
         return otherwise;
     if (length > source->options->max_bytes)
-        return mmgi_error_tell(source->report, MMG_E_TOO_BIG, "copy", 0, 0,
-                               reason == MMG_REASON_NO_GUARD
-                                   ? "larger than max_bytes allows, and cannot be mapped without the fault guard"
-                                   : "larger than max_bytes allows, and its file system does not map files");
+        return mmgi_error_tell_own(source->report, MMG_E_TOO_BIG, "copy",
+                                   reason == MMG_REASON_NO_GUARD
+                                       ? "larger than max_bytes allows, and cannot be mapped without the fault guard"
+                                       : "larger than max_bytes allows, and its file system does not map files");
     return mmgi_backing_copy(source, length, reason, out);
 }
 
@@ -157,7 +157,7 @@ mmgi_hold_contained(struct source *source, uint64_t length, struct region **out)
         guard = MMG_E_GUARD; /* the environment forbids the guard that the caller requires */
     if (guard == MMG_E_GUARD)
         return copy_instead(source, length, MMG_REASON_NO_GUARD,
-                            mmgi_error_tell(source->report, guard, "sigaction", 0, 0, NULL), out);
+                            mmgi_error_tell_own(source->report, guard, "sigaction", NULL), out);
     const struct map_request request = {
         .fd = source->fd,
         .length = length,

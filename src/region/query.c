@@ -345,11 +345,11 @@ mmgi_region_explain(const struct region *region, const struct report *report)
         then = "on may have changed";
         break;
     case MMG_E_CHANGED:
-        return mmgi_error_tell(report, status, "verify", 0, 0,
-                               region->is_mixed ? "was written to while it was copied"
-                                                : "was written to since it was opened");
+        return mmgi_error_tell_own(report, status, "verify",
+                                   region->is_mixed ? "was written to while it was copied"
+                                                    : "was written to since it was opened");
     default:
-        return mmgi_error_tell(report, status, "verify", 0, 0, NULL);
+        return mmgi_error_tell_own(report, status, "verify", NULL);
     }
     uint64_t place = losses.first_offset == MMG_TO_END ? 0 : region->offset + losses.first_offset;
     snprintf(detail, sizeof detail, "%s offset %llu %s", what, (unsigned long long)place, then);

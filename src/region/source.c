@@ -59,7 +59,7 @@ classify(struct source *source)
     if (os_code != 0)
         return mmgi_error_tell_os(source->report, "fstat", os_code);
     if ((source->options->flags & MMG_FLAG_REGULAR_ONLY) && source->status.kind != FILE_KIND_REGULAR)
-        return mmgi_error_tell(source->report, MMG_E_NOT_MAPPABLE, "open", 0, 0, "is not a regular file");
+        return mmgi_error_tell_own(source->report, MMG_E_NOT_MAPPABLE, "open", "is not a regular file");
     switch (source->status.kind) {
     case FILE_KIND_REGULAR:
         source->kind = SOURCE_FILE;
@@ -74,7 +74,7 @@ classify(struct source *source)
     case FILE_KIND_DIRECTORY:
         return mmgi_error_tell(source->report, MMG_E_NOT_MAPPABLE, "open", EISDIR, 0, "is a directory");
     default:
-        return mmgi_error_tell(source->report, MMG_E_NOT_MAPPABLE, "open", 0, 0, "is neither a file nor a stream");
+        return mmgi_error_tell_own(source->report, MMG_E_NOT_MAPPABLE, "open", "is neither a file nor a stream");
     }
 }
 

@@ -361,8 +361,8 @@ try_in_order(struct attempt *attempt, mmg_status no_mapping, struct region **out
         if (is_at_limit && no_mapping == MMG_OK)
             no_mapping = MMG_E_LIMIT;
     }
-    return mmgi_error_tell(attempt->source->report, no_mapping != MMG_OK ? no_mapping : MMG_E_UNSTABLE, "stable", 0, 0,
-                           attempt->reasons);
+    return mmgi_error_tell_own(attempt->source->report, no_mapping != MMG_OK ? no_mapping : MMG_E_UNSTABLE, "stable",
+                               attempt->reasons);
 }
 
 /* Returns true when the caller takes no mapping without the fault guard, and the guard cannot be put in place. */
