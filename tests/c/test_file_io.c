@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "os/clock.h"
@@ -150,6 +151,30 @@ a_stream_is_waited_for_until_its_deadline_or_for_ever(void)
     }
 }
 
+/** A wait without an event says nothing in errno, which still has what an earlier call left there. */
+static void
+a_wait_without_an_event_does_not_depend_on_errno(void)
+{
+    static const int left[] = {0, EINTR, EAGAIN, EIO};
+    const char *path = check_path("fifo");
+    int ends[2];
+    REQUIRE(mkfifo(path, 0600) == 0 && pipe2(ends, O_CLOEXEC) == 0);
+    const int fifo = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    REQUIRE(fifo >= 0);
+    for (size_t index = 0; index < sizeof left / sizeof *left; index++) {
+        struct stream no_writer = {.fd = fifo, .is_fifo = true, .cap = 100};
+        errno = left[index];
+        CHECK_I64(mmgi_stream_read(&no_writer), EWOULDBLOCK);
+        struct stream silent = {.fd = ends[0], .cap = 100, .deadline_ns = mmgi_clock_monotonic_ns() + 20000000};
+        errno = left[index];
+        CHECK_I64(mmgi_stream_read(&silent), ETIMEDOUT);
+        CHECK(mmgi_clock_monotonic_ns() >= silent.deadline_ns);
+    }
+    close(fifo);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /** At the end of a file read(2) says nothing in errno, which still has what an earlier call left there. */
 static void
 the_end_of_a_file_does_not_depend_on_errno(void)
@@ -278,6 +303,7 @@ static const struct check_case cases[] = {
     {"a stream is waited for until its deadline, or for ever", a_stream_is_waited_for_until_its_deadline_or_for_ever,
      0},
     {"the end of a file does not depend on errno", the_end_of_a_file_does_not_depend_on_errno, 0},
+    {"a wait without an event does not depend on errno", a_wait_without_an_event_does_not_depend_on_errno, 0},
     {"a stream that fails leaves nothing", a_stream_that_fails_leaves_nothing, 0},
     {"a stream without positions is read in order", a_stream_without_positions_is_read_in_order, 0},
     {"a wait that fails is a failure of the read", a_wait_that_fails_is_a_failure_of_the_read, 0},

@@ -53,6 +53,7 @@ static void
 drop(int index, bool unlock)
 {
     mmgi_shared_lock_drop(&shares.share[index], shares.kind, shares.fd[index], unlock);
+    CHECK(shares.share[index].count == 0 && shares.share[index].lock == NULL); /* so nothing is given back twice */
     if (shares.fd[index] >= 0) {
         close(shares.fd[index]);
     }

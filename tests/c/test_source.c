@@ -57,7 +57,7 @@ a_directory_is_not_mappable(void)
     REQUIRE(mkdir(path, 0755) == 0);
     for (uint32_t backing = MMG_BACKING_AUTO; backing <= MMG_BACKING_COPY; backing++) {
         mmg_options options = check_backing(backing);
-        refuse(path, &options, MMG_E_NOT_MAPPABLE, -1);
+        refuse(path, &options, MMG_E_NOT_MAPPABLE, EISDIR);
         int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         REQUIRE(descriptor >= 0);
         refuse_descriptor(descriptor, &options, MMG_E_NOT_MAPPABLE);

@@ -108,10 +108,25 @@ no_entry_has_two_owners(void)
     }
 }
 
+/** The last index of a full table is the last one that anybody gets. */
+static void
+a_full_table_hands_out_nothing(void)
+{
+    static struct table full;
+    atomic_store(&full.high_water, TABLE_CAPACITY - 1);
+    CHECK_U64(mmgi_table_take_fresh(&full, &shape), TABLE_CAPACITY - 1);
+    for (int call = 0; call < 2; call++) {
+        CHECK_U64(mmgi_table_take_fresh(&full, &shape), TABLE_NONE);
+    }
+    CHECK_U64(atomic_load(&full.high_water), TABLE_CAPACITY);
+    CHECK(table_at(&full, sizeof(struct entry), TABLE_CAPACITY - 1) != NULL);
+}
+
 static const struct check_case cases[] = {
     {"an index that was never handed out is looked up safely", an_index_that_was_never_handed_out_is_looked_up_safely,
      0},
     {"entries stay where they are while the table grows", entries_stay_where_they_are_while_the_table_grows, 0},
+    {"a full table hands out nothing", a_full_table_hands_out_nothing, 0},
     {"no entry has two owners", no_entry_has_two_owners, CHECK_THREADS},
 };
 
