@@ -4,6 +4,7 @@
  * its predecessor to another copy of the library, and passes a signal of the host on to the handler right below.
  */
 #include <signal.h>
+#include <sys/mman.h>
 #include <string.h>
 
 #include "guard/chain.h"
@@ -190,10 +191,42 @@ CHECK_IN_A_CHILD(sixteen_copies_on_top_are_followed_to_the_guard)
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
+/** A word is read where there is one, and nothing is stored where there is none. */
+static void
+a_word_that_may_be_missing_is_read_or_refused(void)
+{
+    const size_t size = (size_t)check_page();
+    uintptr_t word = 4711;
+    uint8_t *pages = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(pages != MAP_FAILED && mprotect(pages + size, size, PROT_NONE) == 0);
+    const uintptr_t start = (uintptr_t)pages, end = start + size;
+    *(uintptr_t *)(void *)pages = 1;
+    *(uintptr_t *)(void *)(pages + size - sizeof word) = 2;
+    for (uintptr_t off = 1; off < sizeof word; off++) {
+        CHECK(!mmgi_signal_peek(start + off, &word));
+    }
+    CHECK_U64(word, 4711);
+    CHECK(mmgi_signal_peek(start, &word));
+    CHECK_U64(word, 1);
+    CHECK(mmgi_signal_peek(end - sizeof word, &word));
+    CHECK_U64(word, 2);
+    if (check_under_valgrind() || check_under_qemu()) {
+        check_skip("the emulator looks at the set of a wrong rt_sigprocmask(2), or does not look at it, as Linux does");
+    } else {
+        CHECK(!mmgi_signal_peek(end, &word));
+        CHECK(munmap(pages + size, size) == 0);
+        CHECK(!mmgi_signal_peek(end, &word));
+        CHECK(!mmgi_signal_peek(sizeof word, &word));
+        CHECK_U64(word, 2);
+    }
+    munmap(pages, 2 * size);
+}
+
 static const struct check_case cases[] = {
     {"sixteen copies on top are followed to the guard", sixteen_copies_on_top_are_followed_to_the_guard, 0},
     {"a guard on top does not climb", a_guard_on_top_does_not_climb, 0},
     {"the guard works at each of its levels", the_guard_works_at_each_of_its_levels, CHECK_LOSES},
+    {"a word that may be missing is read or refused", a_word_that_may_be_missing_is_read_or_refused, 0},
 };
 
 CHECK_MAIN(cases)

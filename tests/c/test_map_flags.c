@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /** Finds the line of /proc/self/smaps that begins with `wanted`, for the mapping at an address; "" is its first line. */
 static bool
@@ -43,6 +44,28 @@ a_mapping_is_shared(void)
         check_skip("the kernel does not list mappings here");
     }
     CHECK_STATUS(mmg_unpin(&span), MMG_OK);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+/** The page of zeros in the place of a lost one is no more writable than the bytes of the file were. */
+static void
+zeros_in_the_place_of_lost_bytes_are_for_reading_only(void)
+{
+    char line[1024], access[8] = "";
+    const uint64_t page = check_page();
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    const char *path = check_file("file", 3 * page);
+    const mmg_handle handle = check_open(path, &options);
+    mmg_span span = check_pin(handle, 0, MMG_TO_END);
+    REQUIRE(truncate(path, (off_t)page) == 0);
+    CHECK_U64(*(const volatile uint8_t *)(span.data + 2 * page), 0);
+    if (find_in_smaps(span.data + 2 * page, "", line, sizeof line)) {
+        REQUIRE(sscanf(line, "%*s %7s", access) == 1);
+        CHECK_TEXT(access, "r--p");
+    } else {
+        check_skip("the kernel does not list mappings here");
+    }
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_TRUNCATED);
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
 
@@ -88,6 +111,8 @@ sequential_advice_reads_far_ahead_in_a_mapping_for_one_scan(void)
 
 static const struct check_case cases[] = {
     {"a mapping is shared", a_mapping_is_shared, 0},
+    {"zeros in the place of lost bytes are for reading only", zeros_in_the_place_of_lost_bytes_are_for_reading_only,
+     CHECK_LOSES},
     {"sequential advice reads far ahead in a mapping for one scan",
      sequential_advice_reads_far_ahead_in_a_mapping_for_one_scan, 0},
 };
