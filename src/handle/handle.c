@@ -115,7 +115,6 @@ mmgi_handle_reap(struct slot *slot, uint64_t state)
         return;
     /* From here on the slot belongs to this thread: a slot leaves the phase FREE only through the free list. */
     struct handle_object *object = atomic_load_explicit(&slot->object, memory_order_relaxed);
-    atomic_store_explicit(&slot->user_tag, 0, memory_order_relaxed);
     object->destroy(object);
     if (handle_of(state) >> INDEX_BITS >= LAST_GENERATION)
         atomic_fetch_add_explicit(&retired_slots, 1, memory_order_relaxed); /* a statistic, ordered with nothing */

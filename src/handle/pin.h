@@ -117,7 +117,7 @@ pin_find(uint64_t token)
     return (struct pin_place){&slot->cell[cell], slot};
 }
 
-/** Returns the user tag of the pinned object, or 0 when there is no such pin. */
+/** Returns the user tag of the pinned object. When there is no such pin, it returns 0 or the tag of an object that has gone. */
 static inline uint32_t
 pin_user_tag(struct pin_place place)
 {
