@@ -49,10 +49,13 @@ a_name_decides_who_can_write_and_what_a_lock_means(void)
     static const struct {
         const char *name;
         enum file_system_lock lock;
-        bool has_leases, is_read_only_medium, may_reflink, is_memory, is_kernel, is_stacked, has_other_clock;
+        bool has_leases, is_read_only_medium, may_reflink, is_memory, is_kernel, is_stacked, has_other_clock,
+            has_verity, has_coarse_times;
     } known[] = {
-        {"ext4", FILE_SYSTEM_LOCK_ADVISORY, .has_leases = true},
-        {"btrfs", FILE_SYSTEM_LOCK_ADVISORY, .has_leases = true, .may_reflink = true},
+        {"ext4", FILE_SYSTEM_LOCK_ADVISORY, .has_leases = true, .has_verity = true},
+        {"vfat", FILE_SYSTEM_LOCK_ADVISORY, .has_leases = true, .has_coarse_times = true},
+        {"xfs", FILE_SYSTEM_LOCK_ADVISORY, .has_leases = true, .may_reflink = true},
+        {"btrfs", FILE_SYSTEM_LOCK_ADVISORY, .has_leases = true, .may_reflink = true, .has_verity = true},
         {"squashfs", FILE_SYSTEM_LOCK_ADVISORY, .is_read_only_medium = true},
         {"tmpfs", FILE_SYSTEM_LOCK_ADVISORY, .is_memory = true},
         {"overlay", FILE_SYSTEM_LOCK_ADVISORY, .is_stacked = true},
@@ -76,6 +79,8 @@ a_name_decides_who_can_write_and_what_a_lock_means(void)
         CHECK_I64(found.is_kernel, known[index].is_kernel);
         CHECK_I64(found.is_stacked, known[index].is_stacked);
         CHECK_I64(found.has_other_clock, known[index].has_other_clock);
+        CHECK_I64(found.has_verity, known[index].has_verity);
+        CHECK_I64(found.has_coarse_times, known[index].has_coarse_times);
         CHECK(found.may_reflink || !known[index].may_reflink);
     }
     /* Without a device nobody knows which machine keeps the locks of a file system of an unknown name. */
@@ -127,6 +132,36 @@ an_answer_is_remembered_for_its_mount(void)
     CHECK_TEXT(found.name, "ext4");
 }
 
+/**
+ * A kernel before Linux 6.8 gives mounts no number of their own. The number of the device and the type of the file system
+ * stand for it, where there is a device.
+ */
+static void
+without_a_number_of_the_mount_the_type_stands_for_it(void)
+{
+    const int file = open(check_file("file", 1), O_RDONLY | O_CLOEXEC),
+              proc = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    const struct file_status on_disk = {.device = makedev(8, 3)}, nowhere = {.device = makedev(0, 44)};
+    struct file_system found;
+    REQUIRE(file >= 0 && proc >= 0);
+    mount_name = "ext4";
+    mmgi_file_system_find(file, &on_disk, &found);
+    mmgi_file_system_find(file, &nowhere, &found);
+    mmgi_file_system_find(-1, &(struct file_status){.device = makedev(8, 4)}, &found);
+    CHECK_TEXT(found.name, "ext4");
+    mount_name = "xfs";
+    mmgi_file_system_find(file, &on_disk, &found);
+    CHECK_TEXT(found.name, "ext4");
+    mmgi_file_system_find(proc, &on_disk, &found); /* another type, so another file system is mounted there now */
+    CHECK_TEXT(found.name, "xfs");
+    mmgi_file_system_find(file, &nowhere, &found);
+    CHECK_TEXT(found.name, "xfs");
+    mmgi_file_system_find(-1, &(struct file_status){.device = makedev(8, 4)}, &found);
+    CHECK_TEXT(found.name, "xfs");
+    close(proc);
+    close(file);
+}
+
 /** In a process of its own, since names and answers are kept for the life of a process. */
 CHECK_IN_A_CHILD(more_names_and_mounts_than_can_be_kept_are_harmless)
 {
@@ -159,6 +194,8 @@ static const struct check_case cases[] = {
     {"without a name, only the lock and the kernel's files are known",
      without_a_name_only_the_lock_and_the_kernels_files_are_known, 0},
     {"an answer is remembered for its mount", an_answer_is_remembered_for_its_mount, CHECK_ONCE},
+    {"without a number of the mount, the type stands for it", without_a_number_of_the_mount_the_type_stands_for_it,
+     CHECK_ONCE},
     {"more names and mounts than can be kept are harmless", more_names_and_mounts_than_can_be_kept_are_harmless, 0},
 };
 
