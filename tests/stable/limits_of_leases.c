@@ -48,15 +48,25 @@ check_pattern(mmg_handle handle, uint64_t from, uint64_t length)
     CHECK_STATUS(mmg_unpin(&span), MMG_OK);
 }
 
-/** Returns true where a break is secured by a clone, which copies no bytes and so meets no limit. */
+/** Returns true, and skips the case, where a clone secures a break. It copies no bytes, so it meets no limit. */
 static bool
-is_cloned(mmg_handle handle)
+shows_clone(mmg_handle handle)
 {
     if (check_info(handle).means != MMG_MEANS_REFLINK) {
         return false;
     }
-    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
     check_skip("the file system under TMPDIR clones files, which no limit of bytes or time concerns");
+    return true;
+}
+
+/** Does the same for a case with one handle, and closes it. */
+static bool
+is_cloned(mmg_handle handle)
+{
+    if (!shows_clone(handle)) {
+        return false;
+    }
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
     return true;
 }
 
@@ -152,6 +162,51 @@ windows_that_overlap_share_a_snapshot_and_the_larger_cap(void)
     }
 }
 
+/** What the snapshot has of each window is stable, from the first byte of the window on, also inside a page. */
+static void
+a_snapshot_that_ends_early_serves_each_window_as_far_as_it_goes(void)
+{
+    enum {
+        COUNT = 4
+    };
+    const uint64_t page = check_page(), end = 60 * page;
+    const uint64_t from[COUNT] = {0, 40 * page + 7, end - 1,
+                                  70 * page + 9}; /* the last one has no byte before the end */
+    const char *path = check_file("file", 200 * page);
+    const mmg_stats before = check_stats();
+    mmg_handle handles[COUNT];
+    mmg_span span = MMG_SPAN_INIT;
+    size_t count = 0;
+    while (count < COUNT) {
+        handles[count] = open_window(path, from[count], 80 * page, count == 0 ? end + 5 : 1);
+        if (handles[count] == 0) {
+            break;
+        }
+        count++;
+    }
+    if (count == COUNT) {
+        overwrite(path, 0);
+    }
+    const bool is_short = count == COUNT && !shows_clone(handles[0]);
+    for (size_t index = 0; is_short && index < COUNT; index++) {
+        const uint64_t there = from[index] < end ? end - from[index] : 0;
+        const mmg_info info = check_info(handles[index]);
+        CHECK_U64(info.guarantee, MMG_GUARANTEE_CONTAINED);
+        CHECK_U64(info.shortfall, MMG_SHORT_CAP);
+        CHECK_U64(info.fault_offset, there);
+        CHECK_STATUS(info.fault_cause, MMG_E_UNSTABLE);
+        if (there > 0) {
+            check_pattern(handles[index], from[index], there);
+        }
+        CHECK_STATUS(mmg_pin(handles[index], there, 1, &span), MMG_E_UNSTABLE);
+        CHECK_STATUS(mmg_check(handles[index]), MMG_E_UNSTABLE);
+    }
+    CHECK_U64(check_stats().fallbacks_cap, before.fallbacks_cap + (is_short ? COUNT : 0));
+    while (count-- > 0) {
+        CHECK_STATUS(mmg_close(handles[count], 0), MMG_OK);
+    }
+}
+
 static void
 close_all(const int *descriptors, size_t count)
 {
@@ -234,6 +289,8 @@ static const struct check_case cases[] = {
     {"out of time, the writer goes on", out_of_time_the_writer_goes_on, CHECK_ONCE},
     {"windows that overlap share a snapshot and the larger cap",
      windows_that_overlap_share_a_snapshot_and_the_larger_cap, CHECK_THREADS},
+    {"a snapshot that ends early serves each window as far as it goes",
+     a_snapshot_that_ends_early_serves_each_window_as_far_as_it_goes, CHECK_THREADS},
     {"no more leases are taken than allowed", no_more_leases_are_taken_than_allowed, CHECK_THREADS},
     {"a sealed file in memory needs no lease", a_sealed_file_in_memory_needs_no_lease, CHECK_THREADS},
 };
