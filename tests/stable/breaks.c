@@ -300,6 +300,35 @@ a_fork_during_the_break_disturbs_neither_side(void)
     }
 }
 
+/** In the child, the descriptor of the first lease has the lowest number that there is. */
+static void
+take_a_lease_with_descriptor_0(void *path)
+{
+    REQUIRE(close(0) == 0);
+    mmg_handle handle = open_leased(path);
+    REQUIRE(handle != 0);
+    (void)overwrite_in_thread(path);
+    check_stable(handle);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
+static void
+a_child_has_leases_of_its_own(void)
+{
+    char path[4096];
+    const int input = open("/dev/null", O_RDONLY | O_CLOEXEC); /* 0, where the program was started without one */
+    const mmg_handle handle = open_leased(check_file("file", SIZE));
+    if (handle == 0) {
+        close(input);
+        return;
+    }
+    snprintf(path, sizeof path, "%s", check_file("other", SIZE));
+    CHECK_EXITED(check_child(take_a_lease_with_descriptor_0, path));
+    CHECK_U64(check_info(handle).means, MMG_MEANS_LEASE);
+    close(input);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
 static void
 a_new_first_lease_may_follow_the_last_one_at_once(void)
 {
@@ -327,6 +356,7 @@ static const struct check_case cases[] = {
     {"the first leases may be taken by several threads at once",
      the_first_leases_may_be_taken_by_several_threads_at_once, CHECK_ONCE},
     {"many threads may open, break and close at once", many_threads_may_open_break_and_close_at_once, CHECK_ONCE},
+    {"a child has leases of its own", a_child_has_leases_of_its_own, 0},
     {"a fork during the break disturbs neither side", a_fork_during_the_break_disturbs_neither_side, 0},
     /* Two keepers may overlap for a moment. The C library then keeps the memory of two threads, and the next time of one. */
     {"a new first lease may follow the last one at once", a_new_first_lease_may_follow_the_last_one_at_once,
