@@ -2,15 +2,35 @@
 /*
  * Tests mmg_advise() and mmg_resident() where the kernel refuses. A child process has a filter that refuses the call
  * behind them with an errno, which stands for an old kernel, a full machine, or a page that the device does not deliver.
+ * Tests as well how often pages are asked for that another process takes away.
  */
 #include "forbid.h"
 #include "lost_file.h"
+#include "os/clock.h"
+#include "os/map.h"
+#include "standing_in.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+STANDS_IN(int, mmgi_map_advise,
+          (const struct mapping *mapping, const unsigned char *start, size_t length, uint32_t advice),
+          (mapping, start, length, advice))
+
+/** The time of the clock, or 0: the clock goes on. */
+static int64_t time_stands_still_at;
+
+int64_t __real_mmgi_clock_realtime_ns(void);
+int64_t __wrap_mmgi_clock_realtime_ns(void);
+
+int64_t
+__wrap_mmgi_clock_realtime_ns(void)
+{
+    return time_stands_still_at != 0 ? time_stands_still_at : __real_mmgi_clock_realtime_ns();
+}
 
 static const struct timespec long_ago[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
 
@@ -117,6 +137,32 @@ what_the_kernel_does_not_tell_is_an_error_of_the_system(void)
     CHECK_EXITED(check_child(ask_in_vain, NULL));
 }
 
+/** A file that changes again and again may have been cut during each attempt, so a page that was missing is tried for again. */
+static void
+pages_of_a_file_that_changes_are_tried_for_sixteen_times(void)
+{
+    struct stat status;
+    make_file();
+    REQUIRE(stat(file, &status) == 0);
+    mmg_handle handle = open_mapped();
+    time_stands_still_at = status.st_ctim.tv_sec * INT64_C(1000000000) + status.st_ctim.tv_nsec;
+    for (int failures = 14; failures <= 17; failures++) {
+        int results[20];
+        for (int call = 0; call < failures; call++) {
+            results[call] = EFAULT;
+        }
+        plan_make(&mmgi_map_advise_plan, results, (size_t)failures);
+        CHECK_STATUS(mmg_advise(handle, 0, MMG_TO_END, MMG_ADVICE_POPULATE), failures < 16 ? MMG_OK : MMG_E_IO);
+        CHECK_U64(CALLS(mmgi_map_advise), failures < 16 ? (uint64_t)failures + 1 : 16);
+    }
+    time_stands_still_at += INT64_C(20000000); /* too long ago to be within the same tick of a coarse clock */
+    PLAN(mmgi_map_advise, EFAULT);
+    CHECK_STATUS(mmg_advise(handle, 0, MMG_TO_END, MMG_ADVICE_POPULATE), MMG_E_IO);
+    CHECK_U64(CALLS(mmgi_map_advise), 1);
+    time_stands_still_at = 0;
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
 /** A host that closes the descriptor leaves the pages in memory, and nobody to ask whether all of them are the file's. */
 static void
 populate_without_a_descriptor(void *argument)
@@ -153,6 +199,8 @@ static const struct check_case cases[] = {
      0},
     {"without a descriptor nobody knows what a missing page means",
      without_a_descriptor_nobody_knows_what_a_missing_page_means, 0},
+    {"pages of a file that changes are tried for sixteen times",
+     pages_of_a_file_that_changes_are_tried_for_sixteen_times, 0},
 };
 
 CHECK_MAIN(cases)
