@@ -172,14 +172,14 @@ mmgi_region_changed(const struct region *region, uint32_t *what)
         int os_code = still_names(region, region->fd, &now);
         if (os_code != 0)
             return mmgi_region_failed(region, os_code);
-        bits |= mmgi_identity_compare(then, &now);
+        bits = mmgi_identity_compare(then, &now);
     }
     if (region->owner.path != NULL) {
         int os_code = mmgi_file_status_of_path(region->owner.path, region->follows_link, &named);
         if (os_code != 0 || named.device != then->device || named.inode != then->inode)
             bits |= MMG_CHANGED_PATH;
         else if (region->fd < 0)
-            bits |= mmgi_identity_compare(then, &named);
+            bits = mmgi_identity_compare(then, &named);
     }
     *what = bits;
     return MMG_OK;
