@@ -3,7 +3,10 @@
  * Tests the records of losses one by one: paths that do not fit, records that another thread overwrites meanwhile, and records
  * that are not finished yet. fault_ledger tests what a caller of the library sees.
  */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "guard/ledger.h"
 #include "standing_in.h"
@@ -12,6 +15,7 @@ STANDS_IN(int64_t, mmgi_clock_monotonic_ns, (void), ())
 STANDS_IN_SILENTLY(mmgi_thread_sleep_briefly, (void), ())
 
 #define ENTRIES 1024
+#define ENOUGH 40 /* of so many records, some have their entry already */
 #define PATH_ROOM sizeof((mmg_loss *)NULL)->path
 
 static void
@@ -153,8 +157,58 @@ a_child_keeps_the_records_of_its_parent(void)
     CHECK_TEXT(read_record(mmgi_ledger_newest()).path, "/new");
 }
 
+static atomic_bool is_writing;
+
+static void *
+write_records(void *unused)
+{
+    static const char path[] = "/a folder/of a path/that takes/a while/to store/in words of eight bytes";
+    (void)unused;
+    while (atomic_load(&is_writing)) {
+        lose(path, sizeof path - 1, MMG_E_IO, 1);
+    }
+    return NULL;
+}
+
+/** In a child: every new record finds its entry, also the one that a thread of the parent was about to fill. */
+static void
+fill_all_entries_of_a_child(void *unfinished)
+{
+    mmg_loss record;
+    int patience = 0;
+    if (!mmgi_ledger_read(mmgi_ledger_newest(), &patience, &record)) {
+        atomic_fetch_add((atomic_uint *)unfinished, 1);
+    }
+    mmgi_ledger_after_fork();
+    const uint64_t last = mmgi_ledger_newest();
+    lose_many(ENTRIES);
+    for (uint64_t sequence = last + 1; sequence <= last + ENTRIES; sequence++) {
+        CHECK_TEXT(read_record(sequence).path, "later");
+    }
+}
+
+static void
+a_record_that_a_parent_did_not_finish_blocks_no_entry(void)
+{
+    pthread_t writer;
+    atomic_uint *unfinished = mmap(NULL, sizeof *unfinished, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(unfinished != MAP_FAILED);
+    mmgi_clock_monotonic_ns_plan = (struct plan){0};
+    atomic_store(&is_writing, true);
+    REQUIRE(pthread_create(&writer, NULL, write_records, NULL) == 0);
+    for (unsigned fork = 0; fork < 2000 && atomic_load(unfinished) < ENOUGH; fork++) {
+        CHECK_EXITED(check_child(fill_all_entries_of_a_child, unfinished));
+    }
+    atomic_store(&is_writing, false);
+    REQUIRE(pthread_join(writer, NULL) == 0);
+    CHECK_U64(atomic_load(unfinished), ENOUGH);
+    munmap(unfinished, sizeof *unfinished);
+}
+
 static const struct check_case cases[] = {
     {"a child keeps the records of its parent", a_child_keeps_the_records_of_its_parent, 0},
+    {"a record that a parent did not finish blocks no entry", a_record_that_a_parent_did_not_finish_blocks_no_entry,
+     CHECK_ONCE | CHECK_THREADS},
     {"a record has what was told", a_record_has_what_was_told, 0},
     {"a path that is too long loses its middle", a_path_that_is_too_long_loses_its_middle, 0},
     {"a late record does not overwrite a later one", a_late_record_does_not_overwrite_a_later_one, 0},
