@@ -4,6 +4,8 @@
  * the library makes of real mounts is tested in tests/stable and tests/vm.
  */
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -189,6 +191,39 @@ CHECK_IN_A_CHILD(more_names_and_mounts_than_can_be_kept_are_harmless)
     CHECK(find("ext4", true, -1).has_leases);
 }
 
+static atomic_bool is_asking;
+
+static void *
+ask_for_strange_names(void *unused)
+{
+    (void)unused;
+    while (atomic_load(&is_asking)) {
+        (void)find("strange", true, -1);
+    }
+    return NULL;
+}
+
+static void
+ask_as_a_child(void *unused)
+{
+    (void)unused;
+    CHECK_TEXT(find("stranger", true, -1).name, "stranger");
+}
+
+/** A thread of the parent that keeps a name at the moment of the fork does not exist in the child, which keeps names, too. */
+CHECK_IN_A_CHILD(a_child_keeps_names_whatever_its_parent_did)
+{
+    pthread_t asking;
+    const uint64_t forks = check_scaled(300);
+    atomic_store(&is_asking, true);
+    REQUIRE(pthread_create(&asking, NULL, ask_for_strange_names, NULL) == 0);
+    for (uint64_t fork = 0; fork < forks; fork++) {
+        CHECK_EXITED(check_child(ask_as_a_child, NULL));
+    }
+    atomic_store(&is_asking, false);
+    REQUIRE(pthread_join(asking, NULL) == 0);
+}
+
 static const struct check_case cases[] = {
     {"a name decides who can write and what a lock means", a_name_decides_who_can_write_and_what_a_lock_means, 0},
     {"without a name, only the lock and the kernel's files are known",
@@ -197,6 +232,8 @@ static const struct check_case cases[] = {
     {"without a number of the mount, the type stands for it", without_a_number_of_the_mount_the_type_stands_for_it,
      CHECK_ONCE},
     {"more names and mounts than can be kept are harmless", more_names_and_mounts_than_can_be_kept_are_harmless, 0},
+    {"a child keeps names whatever its parent did", a_child_keeps_names_whatever_its_parent_did,
+     CHECK_ONCE | CHECK_THREADS},
 };
 
 CHECK_MAIN(cases)
