@@ -10,6 +10,7 @@
 
 #include "guard/foreign.h"
 #include "guard/foreign_file.h"
+#include "guard/ledger.h"
 #include "guard/process_guard.h"
 #include "guard/spares.h"
 #include "standing_in.h"
@@ -38,6 +39,7 @@ __wrap_mmgi_foreign_look_at_file(struct foreign *f, enum file_medium *medium)
 }
 
 static bool only_has_list;      /* the kernel does not answer for one mapping, as an old one does not */
+static const char *listed_path; /* what the list has for a path; NULL: what the kernel says */
 static unsigned asked_at_await; /* how often the kernel was asked before the last wait for changes */
 
 int
@@ -49,6 +51,9 @@ __wrap_mmgi_map_list_find(int list, uintptr_t address, char *path, char *text, s
     }
     result = __real_mmgi_map_list_find(list, address, path, text, area);
     area->is_from_list = area->is_from_list || only_has_list;
+    if (listed_path != NULL && path != NULL) {
+        memcpy(path, listed_path, strlen(listed_path) + 1);
+    }
     return result;
 }
 
@@ -173,6 +178,35 @@ a_change_that_is_under_way_ends_before_the_last_question(void)
     }
 }
 
+/** The kernel adds a word to the path of a file that has no name any more. The ledger has the path that the file had. */
+static void
+the_ledger_has_the_path_without_what_the_kernel_adds(void)
+{
+    static const struct {
+        const char *listed, *path;
+    } files[] = {
+        {"/folder/file (deleted)", "/folder/file"},
+        {"/a (deleted)", "/a"},
+        {"/ (deleted)", "/"},
+        {"/file (deleted) (deleted)", "/file (deleted)"},
+        {"/file(deleted)", "/file(deleted)"},
+        {"/file", "/file"},
+    };
+    for (size_t index = 0; index < sizeof files / sizeof *files; index++) {
+        mmg_loss record;
+        int patience = 0;
+        if (!map_unreadable(check_file("file", size_of_bytes()), FILE_MEDIUM_DISK)) {
+            return;
+        }
+        listed_path = files[index].listed;
+        CHECK(contain());
+        listed_path = NULL;
+        CHECK(mmgi_ledger_read(mmgi_ledger_newest(), &patience, &record));
+        CHECK_TEXT(record.path, files[index].path);
+        give_back();
+    }
+}
+
 /** Memory does not fail, so the guard passes the signal on, whatever the file does. */
 static void
 a_file_in_memory_is_looked_at_as_often_and_kept(void)
@@ -262,6 +296,8 @@ static const struct check_case cases[] = {
     {"memory that cannot be read is looked at as often", memory_that_cannot_be_read_is_looked_at_as_often, 0},
     {"nothing at the address is tried again, and no answer is passed on",
      nothing_at_the_address_is_tried_again_and_no_answer_is_passed_on, 0},
+    {"the ledger has the path without what the kernel adds", the_ledger_has_the_path_without_what_the_kernel_adds,
+     CHECK_LOSES},
 };
 
 CHECK_MAIN(cases)
