@@ -3,6 +3,7 @@
  * Tests what changes while a mapping is adopted: a cooperating writer may cut the file up to the moment at which the lock is
  * taken, and the owner may replace the mapping, although it must not.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -143,7 +144,32 @@ memory_that_is_no_file_is_no_error_of_the_system(void)
     munmap((void *)(uintptr_t)memory, check_page());
 }
 
+/** The kernel is not asked about a range that no process can have. */
+static void
+a_range_ends_inside_the_address_space(void)
+{
+    static const struct {
+        uintptr_t address;
+        size_t size;
+        bool is_possible;
+    } ranges[] = {
+        {4096, UINTPTR_MAX / 2, true}, {4096, UINTPTR_MAX / 2 + 1, false}, {4096, UINTPTR_MAX, false},
+        {UINTPTR_MAX - 10, 10, true},  {UINTPTR_MAX - 10, 11, false},      {UINTPTR_MAX, 1, false},
+    };
+    for (size_t index = 0; index < sizeof ranges / sizeof *ranges; index++) {
+        mmg_handle handle = 1;
+        mmg_error error = MMG_ERROR_INIT;
+        PLAN(mmgi_map_find, ENOENT);
+        CHECK_STATUS(mmg_adopt((const void *)ranges[index].address, ranges[index].size, -1, NULL, &handle, &error),
+                     ranges[index].is_possible ? MMG_E_NOT_MAPPABLE : MMG_E_RANGE);
+        CHECK_U64(CALLS(mmgi_map_find), ranges[index].is_possible);
+        CHECK_U64(handle, 0);
+        CHECK_I64(error.os_code, 0);
+    }
+}
+
 static const struct check_case cases[] = {
+    {"a range ends inside the address space", a_range_ends_inside_the_address_space, 0},
     {"memory that is no file is no error of the system", memory_that_is_no_file_is_no_error_of_the_system, 0},
     {"nothing is put in the place of another mapping", nothing_is_put_in_the_place_of_another_mapping, 0},
     {"the size is that under the lock", the_size_is_that_under_the_lock, 0},

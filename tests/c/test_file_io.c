@@ -8,7 +8,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -296,6 +300,51 @@ what_is_in_no_directory_has_no_place_beside_it(void)
     CHECK(mmgi_snapshot_file_beside(ends[0], 10, 10, &target) != 0);
 }
 
+/** Returns true when the descriptor is that of a file without a name in this directory. Closes it. */
+static bool
+is_unnamed_in(int fd, const char *directory)
+{
+    char link[64], path[PATH_MAX + 16];
+    struct stat of_file, of_directory;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    const ssize_t size = readlink(link, path, sizeof path - 1);
+    bool result = fstat(fd, &of_file) == 0 && stat(directory, &of_directory) == 0 &&
+                  of_file.st_dev == of_directory.st_dev && of_file.st_nlink == 0;
+    if (size > 0) {
+        path[size] = '\0';
+        const char *name = strrchr(path, '/');
+        const size_t length = strlen(directory);
+        result = result && name != NULL && (size_t)(name - path) == length && memcmp(path, directory, length) == 0;
+    }
+    close(fd);
+    return result;
+}
+
+static void
+a_file_goes_where_the_environment_says(void)
+{
+    const char *folder = check_path("folder"), *before = getenv("TMPDIR");
+    char here[PATH_MAX], usual[PATH_MAX] = "";
+    int target, started_in = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    REQUIRE(started_in >= 0 && mkdir(folder, 0700) == 0 && chdir(folder) == 0 && getcwd(here, sizeof here) != NULL);
+    if (before != NULL) {
+        snprintf(usual, sizeof usual, "%s", before);
+    }
+    const char *const values[] = {here, ".", "", NULL};
+    for (size_t index = 0; index < sizeof values / sizeof *values; index++) {
+        REQUIRE(values[index] != NULL ? setenv("TMPDIR", values[index], 1) == 0 : unsetenv("TMPDIR") == 0);
+        const int os_code = mmgi_snapshot_file_in_tmpdir(10, 10, &target);
+        if (os_code == EOPNOTSUPP) {
+            check_skip("a file system for temporary files has no files without a name");
+        } else if (CHECK_I64(os_code, 0)) {
+            CHECK(is_unnamed_in(target, index < 2 ? here : "/tmp"));
+        }
+    }
+    REQUIRE(before != NULL ? setenv("TMPDIR", usual, 1) == 0 : unsetenv("TMPDIR") == 0);
+    REQUIRE(fchdir(started_in) == 0 && rmdir(folder) == 0);
+    close(started_in);
+}
+
 static const struct check_case cases[] = {
     {"a file equals its bytes and no others", a_file_equals_its_bytes_and_no_others, 0},
     {"a file that is too short equals nothing", a_file_that_is_too_short_equals_nothing, 0},
@@ -308,6 +357,7 @@ static const struct check_case cases[] = {
     {"a stream without positions is read in order", a_stream_without_positions_is_read_in_order, 0},
     {"a wait that fails is a failure of the read", a_wait_that_fails_is_a_failure_of_the_read, 0},
     {"a copy to a full device fails for want of room", a_copy_to_a_full_device_fails_for_want_of_room, 0},
+    {"a file goes where the environment says", a_file_goes_where_the_environment_says, 0},
     {"what is in no directory has no place beside it", what_is_in_no_directory_has_no_place_beside_it, 0},
 };
 
