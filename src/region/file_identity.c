@@ -33,13 +33,14 @@ same_version(const struct file_status *a, const struct file_status *b)
 static int64_t
 granularity_of(const struct file_status *status)
 {
-    static const int64_t units[] = {SECOND_NS, SECOND_NS / 10, SECOND_NS / 100, SECOND_NS / 1000};
     const int64_t changed = status->changed
                                 .nanoseconds; /* a program can set the modification time, but not this time */
 
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
-        if (changed % units[i] == 0)
-            return i == 0 ? 2 * SECOND_NS : units[i];
+    /* Unrolled, so that no division is left: the units are constants then. */
+#pragma GCC unroll 4
+    for (int64_t unit = SECOND_NS; unit >= SECOND_NS / 1000; unit /= 10)
+        if (changed % unit == 0)
+            return unit == SECOND_NS ? 2 * SECOND_NS : unit;
     return 0;
 }
 
