@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "os/clock.h"
@@ -25,6 +26,7 @@
 static const size_t sizes[] = {0, 1, 2, 8191, 8192, 8193, 16384, 16385, 30000};
 #define MOST 30000u
 #define FROM 777u
+#define TMPFS_TYPE 0x01021994 /* statfs(2) */
 
 static int
 open_both_ways(const char *path)
@@ -345,6 +347,30 @@ a_file_goes_where_the_environment_says(void)
     close(started_in);
 }
 
+/** Other writers need space, too. Half of what is free is far from both sizes, whatever other programs write meanwhile. */
+static void
+a_file_may_take_half_of_the_free_space(void)
+{
+    struct statfs room;
+    int target = 77;
+    const char *directory = getenv("TMPDIR") != NULL && *getenv("TMPDIR") != '\0' ? getenv("TMPDIR") : "/tmp";
+    REQUIRE(statfs(directory, &room) == 0);
+    const uint64_t quarter = (uint64_t)room.f_bavail / 4 * (uint64_t)room.f_bsize;
+    if (room.f_blocks == 0 || room.f_type == TMPFS_TYPE || quarter < 1000000) {
+        check_skip("the folder for temporary files is in memory, or full");
+        return;
+    }
+    const int os_code = mmgi_snapshot_file_in_tmpdir(10, quarter, &target);
+    if (os_code == EOPNOTSUPP) {
+        check_skip("the file system for temporary files has no files without a name");
+        return;
+    }
+    CHECK_I64(os_code, 0);
+    close(target);
+    CHECK_I64(mmgi_snapshot_file_in_tmpdir(10, 3 * quarter, &target), ENOSPC);
+    CHECK_I64(mmgi_snapshot_file_in_tmpdir(10, UINT64_MAX, &target), ENOSPC);
+}
+
 static const struct check_case cases[] = {
     {"a file equals its bytes and no others", a_file_equals_its_bytes_and_no_others, 0},
     {"a file that is too short equals nothing", a_file_that_is_too_short_equals_nothing, 0},
@@ -358,6 +384,7 @@ static const struct check_case cases[] = {
     {"a wait that fails is a failure of the read", a_wait_that_fails_is_a_failure_of_the_read, 0},
     {"a copy to a full device fails for want of room", a_copy_to_a_full_device_fails_for_want_of_room, 0},
     {"a file goes where the environment says", a_file_goes_where_the_environment_says, 0},
+    {"a file may take half of the free space", a_file_may_take_half_of_the_free_space, 0},
     {"what is in no directory has no place beside it", what_is_in_no_directory_has_no_place_beside_it, 0},
 };
 
