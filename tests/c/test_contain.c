@@ -8,10 +8,13 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "guard/adopted.h"
 #include "guard/ask.h"
+#include "guard/contain.h"
+#include "guard/registry.h"
 #include "guard/spares.h"
 #include "os/signal.h"
 #include "standing_in.h"
@@ -262,6 +265,48 @@ an_instruction_runs_again_where_its_page_can_be_read_by_now(void)
     munmap((void *)(uintptr_t)bytes, PAGES * page);
 }
 
+/**
+ * On some file systems the list of mappings and fstat(2) name one device differently, so an adopted file is known by its inode.
+ * A descriptor that leads to another file by now tells nothing.
+ */
+static void
+the_file_of_an_adopted_mapping_is_known_by_its_inode(void)
+{
+    static const struct mapping_owner owner;
+    const char *path = check_file("file", PAGES * check_page());
+    struct stat status;
+    page = (size_t)check_page();
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    REQUIRE(fd >= 0 && fstat(fd, &status) == 0);
+    void *start = mmap(NULL, PAGES * page, PROT_READ, MAP_SHARED, fd, 0);
+    REQUIRE(start != MAP_FAILED);
+    check_truncate(path, CUT * page);
+    for (uint64_t off = 0; off <= 1; off++) {
+        struct losses losses;
+        forget_plans();
+        const uint32_t number = mmgi_registry_add(&(struct registration){.start = start,
+                                                                         .length = PAGES * page,
+                                                                         .page = page,
+                                                                         .size = PAGES * page,
+                                                                         .fd = fd,
+                                                                         .traits = MAPPING_IS_ADOPTED,
+                                                                         .device = status.st_dev + 1,
+                                                                         .inode = status.st_ino + off,
+                                                                         .owner = &owner});
+        REQUIRE(number != 0);
+        PLAN(mmgi_adopted_look, ADOPTED_THERE, ADOPTED_THERE);
+        PLAN(mmgi_adopted_replace, REPLACED_ALL, REPLACED_ALL);
+        PLAN(mmgi_adopted_has_copies, false, false);
+        CHECK(mmgi_contain_fault((uint8_t *)start + (CUT + 2) * page, 0, false));
+        mmgi_registry_losses(number, &losses);
+        CHECK_STATUS(losses.cause, off == 0 ? MMG_E_TRUNCATED : MMG_E_IO);
+        CHECK_U64(losses.first_offset, off == 0 ? CUT * page : (CUT + 2) * page);
+        mmgi_registry_remove(number);
+    }
+    close(fd);
+    munmap(start, PAGES * page);
+}
+
 /** The number is the kernel's, or that of any process that sends the signal: a size that no page has harms nobody. */
 static void
 the_size_of_a_memory_error_is_a_power_of_two(void)
@@ -304,6 +349,7 @@ static const struct check_case cases[] = {
     {"a run of failures stops at copies of the owner", a_run_of_failures_stops_at_copies_of_the_owner, 0},
     {"an instruction runs again where its page can be read by now",
      an_instruction_runs_again_where_its_page_can_be_read_by_now, 0},
+    {"the file of an adopted mapping is known by its inode", the_file_of_an_adopted_mapping_is_known_by_its_inode, 0},
 };
 
 CHECK_MAIN(cases)
