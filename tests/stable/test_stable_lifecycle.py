@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import fcntl
 import os
 import re
 import resource
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -191,12 +195,39 @@ def _forge_all(process: int, thread: int, fds: list[int]) -> None:
 FORGED_FDS = [-1, 0, 1, 2, 3, 2**31 - 1, -(2**31), *range(4, 60)]
 
 
+_F_OWNER_TID, _F_SETOWN_EX = 0, 15
+
+
+def _signal_for_input(descriptor: int, thread: int) -> None:
+    """Let the kernel send the signal of a break to a thread when there is something to read from a descriptor."""
+    fcntl.fcntl(descriptor, _F_SETOWN_EX, struct.pack("ii", _F_OWNER_TID, thread))
+    fcntl.fcntl(descriptor, fcntl.F_SETSIG, BREAK_SIGNAL)
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def test_signals_about_other_descriptors_break_no_lease(leasing_folder: Path) -> None:
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    with contextlib.ExitStack() as kept, stable(one.path) as handle:
+        for _ in range(40):
+            here, there = socket.socketpair()
+            kept.enter_context(here)
+            kept.enter_context(there)
+            _signal_for_input(here.fileno(), helper_thread())
+            there.send(b"news")
+        time.sleep(0.05)
+        assert means(handle) == abi.MMG_MEANS_LEASE
+        assert leases_on(one.path) == 1
+        overwritten_elsewhere(one.path)
+        is_still(handle, one.data)
+        assert means(handle) in FILE_MEANS
+
+
 def test_forged_signals_break_no_lease(leasing_folder: Path) -> None:
     one = files.sample(leasing_folder / "file", files.LARGE)
     with stable(one.path) as handle:
         in_child(_forge_all, os.getpid(), helper_thread(), FORGED_FDS)
-        for fd in FORGED_FDS:  # a process may send itself a signal that looks like one of the kernel
-            forge(os.getpid(), helper_thread(), BREAK_SIGNAL, 1, fd)
+        for fd in FORGED_FDS:  # the kernel lets no other thread pretend to be the kernel
+            assert forge(os.getpid(), helper_thread(), BREAK_SIGNAL, 1, fd) == errno.EPERM
         time.sleep(0.05)
         assert means(handle) == abi.MMG_MEANS_LEASE
         assert leases_on(one.path) == 1
