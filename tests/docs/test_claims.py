@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from support.documents import words_of
+from support.documents import has_case, words_of
 from support.library import ROOT
 
 TESTS = ROOT / "tests"
@@ -72,17 +71,6 @@ def blocks_of(document: str) -> list[tuple[str, str]]:
 ROWS = rows_of(CLAIMS.read_text(encoding="utf-8"))
 DOCUMENTS = sorted({row.document for row in ROWS})
 WORDS = {name: words_of((ROOT / name).read_text(encoding="utf-8")) for name in DOCUMENTS}
-
-
-def cases_of(path: Path) -> str:
-    """Return the text in which a case is looked for, with the strings of C that go on in the next line joined."""
-    return re.sub(r'"\s*\n\s*"', "", path.read_text(encoding="utf-8"))
-
-
-def has_case(path: Path, case: str) -> bool:
-    """Return True when a test with this name is in the file: a function, or a string that names a case."""
-    names = rf'\b(?:def|fn|function|const) {re.escape(case)}\b|"{re.escape(case)}"'
-    return path.is_file() and re.search(names, cases_of(path)) is not None
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
