@@ -24,20 +24,13 @@ MIB = 1 << 20
 SIZE = 12 * MIB
 
 
-def _leave_little_room(folder: Path) -> None:
-    """Fill a file system, so that the library puts no snapshot there, which would make the image longer again."""
-    room = os.statvfs(folder)
-    with open(folder / "rest", "wb") as stream:
-        os.posix_fallocate(stream.fileno(), 0, room.f_bavail * room.f_frsize - SIZE)
-
-
 @pytest.fixture(params=mounts.QUIET)
 def failing(request: pytest.FixtureRequest) -> Iterator[Failing]:
     """Provide a file on a loop device whose image will be cut in the middle of the file."""
     try:
         with mounts.image(request.param, quiet=True) as (where, image):
             one = files.sample(where / "file", SIZE)
-            _leave_little_room(where)
+            mounts.leave_room(where, SIZE)
             os.sync()
             place = place_on_device(one.path, SIZE // 2)
             size = image.stat().st_size

@@ -143,6 +143,17 @@ def image(kind: str, size: int | None = None, quiet: bool = False) -> Iterator[t
             yield where, path
 
 
+def leave_room(folder: Path, size: int) -> None:
+    """Fill a file system, except for so many bytes.
+
+    The library then puts no snapshot there that is larger than half of them. On a device that a test has cut, such a
+    snapshot would make the image longer again, so that what was lost reads as zeros.
+    """
+    room = os.statvfs(folder)
+    with open(folder / "rest", "wb") as stream:
+        os.posix_fallocate(stream.fileno(), 0, room.f_bavail * room.f_frsize - size)
+
+
 @contextlib.contextmanager
 def small_image(kind: str, arguments: list[str]) -> Iterator[Path]:
     """Provide the folder of a file system of 64 MiB that everybody may write to, made with these arguments."""

@@ -11,10 +11,8 @@ import ctypes
 import os
 import resource
 import signal
-import struct
 import time
 from collections.abc import Iterator
-from fcntl import ioctl
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ import pytest
 from mmapguard import abi
 from stable import mounts
 from stable.others import Places, means, overwrite, overwritten_elsewhere, stable, until
-from support import children, files, lease_settings
+from support import children, files, lease_settings, readers
 from support import library as mmg
 from support.children import Line, in_child
 from support.files import PAGE
@@ -336,20 +334,6 @@ def test_a_copy_that_takes_longer_than_the_kernel_waits_is_given_up_in_time(tmp_
 
 # -------------------------------------------------------------------------------------------------- device --
 
-_FIEMAP = 0xC020660B
-
-
-def _extents(path: Path) -> list[tuple[int, int, int]]:
-    """Return where the bytes of a file are: logical, physical, length."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        room = bytearray(struct.pack("=QQLLLL", 0, 2**64 - 1, 1, 0, 64, 0) + bytes(56 * 64))
-        ioctl(fd, _FIEMAP, room)
-    finally:
-        os.close(fd)
-    count = struct.unpack_from("=L", room, 20)[0]
-    return [struct.unpack_from("=QQQ", room, 32 + 56 * index) for index in range(count)]
-
 
 def _unreadable(path: Path, data: bytes, image: str, cut: int) -> None:
     os.environ["TMPDIR"] = "/dev/shm"
@@ -365,21 +349,15 @@ def _unreadable(path: Path, data: bytes, image: str, cut: int) -> None:
 
 
 def test_a_medium_that_fails_during_the_break_is_reported() -> None:
+    size_of_file = 12 * MIB
     with mounts.image("ext4", 64 * MIB, quiet=True) as (where, image):
-        one = files.sample(where / "file", 12 * MIB)
+        one = files.sample(where / "file", size_of_file)
+        mounts.leave_room(where, size_of_file)
         os.sync()
-        fd = os.open(one.path, os.O_RDONLY)
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # the break then has to read the medium
-        os.close(fd)
-        place = one.path.stat().st_size // 2
-        middle = [
-            start + place - first
-            for first, start, length in _extents(one.path)
-            if first <= place < first + length
-        ]
-        assert len(middle) == 1
+        readers.drop_from_cache(one.path)  # the break then has to read the medium
+        middle = readers.place_on_device(one.path, size_of_file // 2)
         size = image.stat().st_size
         try:
-            in_child(_unreadable, one.path, one.data, str(image), middle[0])
+            in_child(_unreadable, one.path, one.data, str(image), middle)
         finally:
             os.truncate(image, size)
