@@ -115,7 +115,9 @@ def test_no_lease_is_taken_on_an_overlay_whose_lower_file_is_copied_up_under_it(
     with mounts.overlay() as (where, lower):
         data = mmg.pattern(files.LARGE)
         (lower / "file").write_bytes(data)
-        with stable(where / "file") as handle:
+        with stable(where / "file", **MAPPED) as handle:
+            assert means(handle) == abi.MMG_MEANS_SNAPSHOT
+            assert mmg.stats().leases == 0
             overwritten_elsewhere(where / "file")
             is_still(handle, data)
             assert (where / "file").read_bytes() != data
@@ -483,10 +485,13 @@ def test_a_window_shows_its_own_bytes_before_and_after(
     with contextlib.ExitStack() as stack:
         if written:
             stack.enter_context(writing(one.path))
-        handle = stack.enter_context(stable(one.path, offset=offset, length=length))
+        handle = stack.enter_context(stable(one.path, offset=offset, length=length, **MAPPED))
+        if written:
+            assert means(handle) == beside(one.path)
         is_still(handle, expected)
         overwritten_elsewhere(one.path)
         is_still(handle, expected)
+        assert means(handle) == beside(one.path)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 4095, 8192])
@@ -547,7 +552,8 @@ def test_a_descriptor_that_can_write_is_a_writer(folder: Path) -> None:
 
 def test_a_snapshot_holds_no_lock_since_the_file_may_go_its_way(folder: Path) -> None:
     one = files.sample(folder / "file", files.LARGE)
-    with writing(one.path), stable(one.path) as handle:
+    with writing(one.path), stable(one.path, **MAPPED) as handle:
+        assert means(handle) == beside(one.path)
         assert mmg.info(handle).lock == abi.MMG_LOCK_NONE
         assert files.obtainable(one.path, "flock exclusive")
 
@@ -561,16 +567,20 @@ def test_an_exclusive_lock_of_somebody_else_is_met_whatever_the_means(leasing_fo
 
 
 def test_a_relative_temporary_folder_that_is_not_there_is_done_without(places: Places) -> None:
-    one = files.sample(places("ext4") / "file", files.LARGE)
+    """The stranger may make no file beside this one, and for its size a snapshot comes before a copy in memory."""
+    one = files.sample(places("ext4") / "file", (32 << 20) + 1)
+    temporary = places("tmpfs")
 
-    def judge() -> int:
-        os.environ["TMPDIR"] = "/nowhere/at/all"
+    def judge(relative: str) -> int:
+        os.chdir(temporary.parent)
+        os.environ["TMPDIR"] = relative
         with stable(one.path) as handle:
             is_still(handle, one.data)
             return means(handle)
 
     one.path.parent.chmod(0o755)
-    assert as_user(STRANGER, judge) == abi.MMG_MEANS_PRIVATE_COPY
+    assert as_user(STRANGER, judge, temporary.name) == abi.MMG_MEANS_SNAPSHOT
+    assert as_user(STRANGER, judge, "not/there") == abi.MMG_MEANS_PRIVATE_COPY
 
 
 def test_the_library_says_that_it_knows_leases_and_reflinks() -> None:
