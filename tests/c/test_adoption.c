@@ -87,10 +87,14 @@ map_memory_there(void)
     is_replaced = true;
 }
 
-/** Adopts a mapping that its owner replaces while the kernel is asked for the `nth` time what is mapped there. */
+/**
+ * Adopts a mapping that its owner replaces while the kernel is asked for the `nth` time what is mapped there. Stores the error
+ * when the owner has done so.
+ */
 static void
-adopt_during_a_change(unsigned nth)
+adopt_during_a_change(unsigned nth, mmg_error *found)
 {
+    mmg_error error = MMG_ERROR_INIT;
     static uint8_t expected[PAGES << 16];
     mmg_options options = MMG_OPTIONS_INIT;
     mmg_handle handle = 0;
@@ -102,7 +106,8 @@ adopt_during_a_change(unsigned nth)
     close(fd);
     is_replaced = false;
     PLAN_MEANWHILE(mmgi_map_find, nth, map_memory_there);
-    const mmg_status status = mmg_adopt(owned, PAGES * check_page(), -1, &options, &handle, NULL);
+    const mmg_status status = mmg_adopt(owned, PAGES * check_page(), -1, &options, &handle, &error);
+    *found = is_replaced ? error : *found;
     CHECK(!is_replaced || status != MMG_OK);
     memset(expected, 7, sizeof expected);
     CHECK(!is_replaced || memcmp(owned, expected, PAGES * check_page()) == 0);
@@ -115,13 +120,19 @@ static void
 nothing_is_put_in_the_place_of_another_mapping(void)
 {
     unsigned nth = 0;
+    mmg_error last = MMG_ERROR_INIT;
     do {
-        adopt_during_a_change(++nth);
+        adopt_during_a_change(++nth, &last);
     } while (is_replaced);
     PLAN(mmgi_map_find, GO_ON);
     if (nth == 1) {
         check_skip("the kernel does not say here what is mapped at an address");
+        return;
     }
+    /* The last question comes when the snapshot is ready to be put in the place of the mapping. */
+    CHECK_STATUS(last.status, MMG_E_UNSTABLE);
+    CHECK_TEXT(last.operation, "mmap");
+    CHECK_I64(last.os_code, ESTALE);
 }
 
 /** The library itself refuses the range, so there is no number of an error of the system. */
