@@ -30,14 +30,21 @@ copy_unmap(void)
 }
 
 mmg_status
-copy_open_and_close(const char *path, uint32_t guarantee)
+copy_open_and_close(const char *path, uint32_t guarantee, uint32_t *means)
 {
+    mmg_info info = MMG_INFO_INIT;
     mmg_options options = MMG_OPTIONS_INIT;
     mmg_handle opened;
     options.backing = guarantee == MMG_GUARANTEE_STABLE ? MMG_BACKING_AUTO : MMG_BACKING_MAP;
     options.guarantee = guarantee;
     mmg_status status = mmg_open(path, &options, &opened, NULL);
-    return status == MMG_OK ? mmg_close(opened, 0) : status;
+    if (status != MMG_OK) {
+        return status;
+    }
+    status = mmg_info_get(opened, &info);
+    *means = info.means;
+    const mmg_status end = mmg_close(opened, 0);
+    return status == MMG_OK ? end : status;
 }
 
 int32_t

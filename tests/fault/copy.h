@@ -17,8 +17,8 @@ COPY_EXPORT const uint8_t *copy_map(const char *path);
 /** Ends the mapping of copy_map(). Returns a status that tells whether bytes were lost. */
 COPY_EXPORT mmg_status copy_unmap(void);
 
-/** Opens a file with this guarantee and closes it again. */
-COPY_EXPORT mmg_status copy_open_and_close(const char *path, uint32_t guarantee);
+/** Opens a file with this guarantee and closes it again. Stores by which means the guarantee was given. */
+COPY_EXPORT mmg_status copy_open_and_close(const char *path, uint32_t guarantee, uint32_t *means);
 
 /** Returns mmg_guard_state() of the copy. */
 COPY_EXPORT int32_t copy_guard_state(void);

@@ -256,7 +256,7 @@ after_the_last_call(void *argument)
     foreign_unguard(0);
     foreign_unguard(MMG_PROCESS_SHARED_WRITABLE);
     foreign_unguard(0);
-    CHECK_STATUS(mmg_guard_process(MMG_SCOPE_NONE, 0), MMG_E_ARGUMENT);
+    REQUIRE_STATUS(mmg_guard_process(MMG_SCOPE_NONE, 0), MMG_E_ARGUMENT);
     play(argument);
 }
 

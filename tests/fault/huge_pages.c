@@ -100,8 +100,8 @@ cut_a_file_of_huge_pages(void *how)
     touch(bytes, 2 * huge - 1);
     mmg_handle handle = 0;
     mmg_error error = MMG_ERROR_INIT;
-    CHECK_STATUS(mmg_adopt(bytes, 2 * huge, -1, NULL, &handle, &error), MMG_E_NOT_MAPPABLE);
-    CHECK(strstr(error.message, "huge pages") != NULL);
+    REQUIRE_STATUS(mmg_adopt(bytes, 2 * huge, -1, NULL, &handle, &error), MMG_E_NOT_MAPPABLE);
+    REQUIRE(strstr(error.message, "huge pages") != NULL);
     guard(*(enum guarding *)how);
     REQUIRE(ftruncate(descriptor, 0) == 0);
     touch(bytes, huge);

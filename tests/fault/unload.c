@@ -8,12 +8,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
 #include "copy.h"
 
 #define PAGES 64
+#define NO_LEASE 77 /* how a child ends whose region has no lease */
 
 static volatile sig_atomic_t caught;
 
@@ -27,7 +29,7 @@ host_handler(int signo __attribute__((unused)))
 static void
 open_and_unload(void *argument)
 {
-    uint32_t guarantee = *(uint32_t *)argument;
+    uint32_t guarantee = *(uint32_t *)argument, means = MMG_MEANS_NONE;
     const char *path = check_file("plugged", PAGES * check_page());
     __typeof__(&copy_open_and_close) run;
     signal(SIGBUS, host_handler);
@@ -36,11 +38,14 @@ open_and_unload(void *argument)
     /* POSIX lets an object pointer that dlsym() returned be read as a function pointer. */
     *(void **)&run = dlsym(library, "copy_open_and_close");
     REQUIRE(run != NULL);
-    CHECK_STATUS(run(path, guarantee), MMG_OK);
+    CHECK_STATUS(run(path, guarantee, &means), MMG_OK);
+    if (guarantee == MMG_GUARANTEE_STABLE && means != MMG_MEANS_LEASE) {
+        _exit(NO_LEASE);
+    }
     REQUIRE(dlclose(library) == 0);
     usleep(300000); /* the lease thread ends 100 ms after the last lease */
     raise(SIGBUS);
-    CHECK_I64(caught, guarantee == MMG_GUARANTEE_CONTAINED ? 1 : caught);
+    CHECK_I64(caught, 1);
 }
 
 static void
@@ -54,7 +59,13 @@ static void
 a_plugin_may_be_unloaded_while_its_thread_runs(void)
 {
     uint32_t guarantee = MMG_GUARANTEE_STABLE;
-    CHECK_EXITED(check_child(open_and_unload, &guarantee));
+    const int status = check_child(open_and_unload, &guarantee);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == NO_LEASE) {
+        CHECK(!check_kernel_has_leases());
+        check_skip("the library has such a thread only where files have leases");
+        return;
+    }
+    CHECK_EXITED(status);
 }
 
 static void
