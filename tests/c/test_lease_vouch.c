@@ -14,10 +14,7 @@ break_the_lease(void *unused)
     (void)unused;
     mmgi_signal_block_all(); /* the signal of the break comes to this thread, which does not wait for it */
     begin(true);
-    if (!subject.has_lease) {
-        end();
-        return;
-    }
+    REQUIRE(subject.has_lease);
     const int64_t before = mmgi_clock_tick_ns();
     mmgi_lease_vouch(subject.number, subject.fd);
     CHECK(vouched() >= before + LEASE_VOUCH_NS);
@@ -38,6 +35,10 @@ a_lease_vouches_until_it_is_gone(void)
 {
     if (check_under_qemu()) {
         check_skip("qemu-user does not deliver the signal of a lease break");
+        return;
+    }
+    if (!check_kernel_has_leases()) {
+        check_skip("the file system under TMPDIR gives no lease");
         return;
     }
     CHECK_EXITED(check_child(break_the_lease, NULL));
@@ -61,9 +62,12 @@ the_lease_of_another_file_vouches_for_nothing(void)
     begin(false);
     const int host = open(check_file("of the host", 5), O_RDONLY | O_CLOEXEC);
     REQUIRE(host >= 0);
-    mmgi_lease_take(host, (int)syscall(SYS_gettid));
-    mmgi_lease_vouch(subject.number, host);
-    CHECK_STATUS(loss(), MMG_E_UNSTABLE);
+    if (mmgi_lease_take(host, (int)syscall(SYS_gettid)) == 0) {
+        mmgi_lease_vouch(subject.number, host);
+        CHECK_STATUS(loss(), MMG_E_UNSTABLE);
+    } else {
+        check_skip("the file system under TMPDIR gives no lease");
+    }
     close(host);
     end();
 }

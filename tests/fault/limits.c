@@ -168,13 +168,32 @@ lacks_a_mapping(mmg_status status)
 #endif
 }
 
+/** Returns true for the status of a copy when no mapping is left. The heap of other C libraries than glibc may need one. */
+static bool
+has_copied(mmg_status status)
+{
+#ifdef __GLIBC__
+    return status == MMG_OK;
+#else
+    return status == MMG_OK || status == MMG_E_NO_MEMORY;
+#endif
+}
+
 static void
 open_without_mappings(void *argument __attribute__((unused)))
 {
     mmg_options map = check_backing(MMG_BACKING_MAP);
     mmg_handle other = 0;
     const char *big = check_file("big", UINT64_C(1) << 20);
-    free(malloc(UINT64_C(2) << 20)); /* makes room in the heap, which grows by mappings, too */
+    /* The heap cannot grow without a mapping, so there must be room in it. glibc gives the first block a mapping, and keeps
+       blocks of this size in the heap from then on (mallopt(3), M_MMAP_THRESHOLD). A compiler may leave out a block that
+       nobody writes to. */
+    for (int block = 0; block < 2; block++) {
+        volatile uint8_t *room = malloc(UINT64_C(2) << 20);
+        REQUIRE(room != NULL);
+        room[0] = 1;
+        free((void *)(uintptr_t)room);
+    }
     open_and_pin(PAGES);
     map.guarantee = MMG_GUARANTEE_STABLE; /* with a lease, if there are any here: the library has its thread then */
     const mmg_handle leased = check_open(path, &map);
@@ -187,7 +206,7 @@ open_without_mappings(void *argument __attribute__((unused)))
     options.copy_threshold = 1;
     const char *small = path; /* smaller than blocks for which the heap makes a mapping */
     mmg_status status = mmg_open(small, &options, &other, NULL);
-    CHECK(status == MMG_OK || status == MMG_E_NO_MEMORY);
+    CHECK(has_copied(status));
     if (status == MMG_OK) {
         CHECK_U64(check_info(other).backing, MMG_BACKING_COPY);
         CHECK_U64(check_info(other).backing_reason, MMG_REASON_NO_ROOM);
@@ -195,7 +214,7 @@ open_without_mappings(void *argument __attribute__((unused)))
     }
     options.guarantee = MMG_GUARANTEE_STABLE;
     status = mmg_open(small, &options, &other, NULL);
-    CHECK(status == MMG_OK || status == MMG_E_NO_MEMORY);
+    CHECK(has_copied(status));
     if (status == MMG_OK) {
         CHECK_U64(check_info(other).means, MMG_MEANS_PRIVATE_COPY);
         close_strictly(other);
