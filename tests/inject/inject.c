@@ -136,6 +136,7 @@ begin(const struct scenario *chosen, const char *file)
     path = file;
     findings = mmap(NULL, sizeof *findings, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     REQUIRE(findings != MAP_FAILED);
+    has_leases = check_kernel_has_leases();
     REQUIRE(CHECK_EXITED(check_child(rehearse, NULL)));
 }
 

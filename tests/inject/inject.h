@@ -42,6 +42,8 @@ const char *code_name(int code);
 
 /** True when no failure is visible, so every call must succeed. */
 extern bool strict;
+/** True when the kernel gives leases on the files of the scenarios. */
+extern bool has_leases;
 /** The error that was injected, or 0. */
 extern int injected;
 

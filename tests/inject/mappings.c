@@ -55,6 +55,8 @@ contained_fault(void)
         CHECK(status == MMG_E_TRUNCATED || (!strict && status == MMG_E_IO));
         CHECK(mmg_check(handle) < 0);
         CHECK(check_info(handle).faults >= 1);
+    } else {
+        CHECK(!strict);
     }
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
 }
@@ -196,6 +198,8 @@ adopted_fault(void)
         mmg_status status = mmg_check(handle);
         CHECK(status == MMG_E_TRUNCATED || (!strict && status == MMG_E_IO));
         CHECK(check_info(handle).faults >= 1);
+    } else {
+        CHECK(!strict || handle == 0);
     }
     CHECK_STATUS(handle == 0 ? MMG_OK : mmg_close(handle, 0), MMG_OK);
     munmap(bytes, SIZE);
@@ -212,6 +216,7 @@ stable_adoption(uint64_t flags)
     uint8_t *bytes = map_plainly();
     mmg_handle handle = adopt(bytes, SIZE, &options);
     if (handle != 0) {
+        CHECK(!strict || !has_leases || (check_info(handle).means == MMG_MEANS_LEASE) == (flags == 0));
         cut_stable(handle);
     }
     munmap(bytes, SIZE);

@@ -10,6 +10,7 @@
 #include "inject.h"
 
 bool strict;
+bool has_leases;
 int injected;
 
 /** The statuses that the header allows for failures that are not the caller's fault. 0 ends the list. */
