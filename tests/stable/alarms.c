@@ -23,6 +23,7 @@
 #define SIZE ((UINT64_C(8) << 20) + 77)
 
 static atomic_bool is_over;
+static atomic_uint reads; /* of the whole file, that have ended */
 
 /** Cuts the file in another process, which breaks its lease. */
 static void
@@ -51,9 +52,19 @@ read_all_the_time(void *argument)
         CHECK_STATUS(mmg_read(handle, 0, copy, SIZE, &got), MMG_OK);
         CHECK_U64(got, SIZE);
         CHECK(check_is_pattern(copy, 0, got));
+        atomic_fetch_add(&reads, 1);
     } while (!atomic_load(&is_over) && check_failures() == 0);
     free(copy);
     return NULL;
+}
+
+/** Waits until so many reads have ended, or a check has failed. */
+static void
+await_reads(unsigned count)
+{
+    while (atomic_load(&reads) < count && check_failures() == 0) {
+        usleep(100);
+    }
 }
 
 /**
@@ -79,11 +90,16 @@ a_read_in_the_midst_of_a_break_is_whole(void)
         mmg_handle handle = 0;
         mmg_status status = mmg_open(path, &options, &handle, NULL);
         if (status == MMG_OK) {
+            const uint64_t breaks = check_stats().lease_breaks;
+            CHECK_U64(check_info(handle).means, MMG_MEANS_LEASE); /* nothing else is possible under the limit */
             atomic_store(&is_over, false);
+            atomic_store(&reads, 0);
             REQUIRE(pthread_create(&reading, NULL, read_all_the_time, &handle) == 0);
-            usleep(1000 + round * 700);
+            await_reads(2);
+            usleep(round * 700);
             cut_elsewhere(path, 4096);
-            usleep(2000);
+            await_reads(atomic_load(&reads) + 2);
+            CHECK_U64(check_stats().lease_breaks, breaks + 1);
             atomic_store(&is_over, true);
             REQUIRE(pthread_join(reading, NULL) == 0);
             check_stable(handle);
@@ -102,10 +118,13 @@ a_read_in_the_midst_of_a_break_is_whole(void)
 
 /* ------------------------------------------------------------------------------------------------------- signals -- */
 
+static atomic_uint ignored;
+
 static void
 ignore_signal(int number)
 {
     (void)number;
+    atomic_fetch_add(&ignored, 1);
 }
 
 static void *
@@ -136,11 +155,16 @@ a_signal_that_the_host_raises_replaces_no_bytes(void)
     mmg_options options = stable_options(MMG_BACKING_MAP);
     CHECK_STATUS(mmg_close(check_open(check_file("first", SIZE), &options), 0),
                  MMG_OK); /* this puts the guard on top */
+    CHECK_STATUS(mmg_guard_state(), MMG_GUARD_TOP);
     REQUIRE(pthread_create(&raising, NULL, raise_all_the_time, NULL) == 0);
     for (unsigned round = 0; round < 24 && check_failures() == 0; round++) {
         const char *path = check_file("file", 256 << 10);
         mmg_handle handle = check_open(path, &options);
+        const unsigned seen = atomic_load(&ignored);
         cut_elsewhere(path, 0);
+        while (atomic_load(&ignored) < seen + 10) {
+            usleep(100);
+        }
         check_stable(handle);
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
     }

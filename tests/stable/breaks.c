@@ -83,6 +83,30 @@ a_thread_of_the_process_itself_may_write(void)
 
 /* ------------------------------------------------------------------------------------------ closing in mid-break -- */
 
+/** Returns true when a writer waits for a leased file now. */
+static bool
+is_breaking(void)
+{
+    return check_stats().leases_breaking > 0;
+}
+
+/** Returns true where a clone secures a file at once, so that nothing can happen during a break. */
+static bool
+are_breaks_short(const char *path)
+{
+    mmg_options options = stable_options(MMG_BACKING_MAP);
+    options.flags = MMG_FLAG_NO_LEASE;
+    const mmg_handle handle = check_open(path, &options);
+    const bool result = check_info(handle).means == MMG_MEANS_REFLINK;
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    return result;
+}
+
+#define PAUSES 4u
+static const useconds_t pauses[PAUSES] = {0, 100, 400, 1300}; /* after the start of the writer, in microseconds */
+#define MOST_ROUNDS 100u
+#define DURING 3u /* so many rounds must have met a break */
+
 static void
 a_close_during_the_break_ends_the_copy_and_lets_the_writer_in(void)
 {
@@ -90,18 +114,21 @@ a_close_during_the_break_ends_the_copy_and_lets_the_writer_in(void)
     int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     REQUIRE(file >= 0 && ftruncate(file, (off_t)LARGE) == 0);
     close(file);
-    for (useconds_t pause = 0; pause <= 3000; pause = pause * 3 + 100) {
+    unsigned during = 0;
+    for (unsigned round = 0; round < PAUSES || (during < DURING && round < MOST_ROUNDS); round++) {
         pthread_t writer;
         mmg_handle handle = open_leased(path);
         if (handle == 0) {
             return;
         }
         REQUIRE(pthread_create(&writer, NULL, overwrite_in_thread, (void *)(uintptr_t)path) == 0);
-        usleep(pause);
+        usleep(pauses[round % PAUSES]);
+        during += is_breaking();
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
         CHECK_STATUS(mmg_close(handle, 0), MMG_E_HANDLE);
         REQUIRE(pthread_join(writer, NULL) == 0);
     }
+    CHECK(during >= DURING || are_breaks_short(path));
 }
 
 /**
@@ -114,7 +141,8 @@ a_close_during_the_break_leaves_the_other_regions_stable(void)
     const char *path = check_path("large");
     uint8_t first[4096];
     memset(first, 'A', sizeof first);
-    for (useconds_t pause = 0; pause <= 3000; pause = pause * 3 + 100) {
+    unsigned during = 0;
+    for (unsigned round = 0; round < PAUSES || (during < DURING && round < MOST_ROUNDS); round++) {
         pthread_t writer;
         mmg_span span = MMG_SPAN_INIT;
         int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -127,7 +155,8 @@ a_close_during_the_break_leaves_the_other_regions_stable(void)
         }
         mmg_handle ends = open_leased(path);
         REQUIRE(pthread_create(&writer, NULL, overwrite_in_thread, (void *)(uintptr_t)path) == 0);
-        usleep(pause);
+        usleep(pauses[round % PAUSES]);
+        during += is_breaking();
         CHECK_STATUS(mmg_close(ends, 0), MMG_OK);
         REQUIRE(pthread_join(writer, NULL) == 0);
         REQUIRE_STATUS(mmg_pin(stays, 0, MMG_TO_END, &span), MMG_OK);
@@ -137,6 +166,7 @@ a_close_during_the_break_leaves_the_other_regions_stable(void)
         CHECK_U64(check_info(stays).guarantee, MMG_GUARANTEE_STABLE);
         CHECK_STATUS(mmg_close(stays, 0), MMG_OK);
     }
+    CHECK(during >= DURING || are_breaks_short(path));
 }
 
 static void
@@ -284,20 +314,24 @@ look_as_a_child(void *argument)
 static void
 a_fork_during_the_break_disturbs_neither_side(void)
 {
-    for (useconds_t pause = 0; pause <= 1000; pause = pause * 3 + 100) {
-        const char *path = check_file("file", SIZE);
+    const char *path = NULL;
+    unsigned during = 0;
+    for (unsigned round = 0; round < PAUSES || (during < DURING && round < MOST_ROUNDS); round++) {
+        path = check_file("file", SIZE);
         pthread_t writer;
         mmg_handle handle = open_leased(path);
         if (handle == 0) {
             return;
         }
         REQUIRE(pthread_create(&writer, NULL, overwrite_in_thread, (void *)(uintptr_t)path) == 0);
-        usleep(pause);
+        usleep(pauses[round % PAUSES]);
+        during += is_breaking();
         CHECK_EXITED(check_child(look_as_a_child, &handle));
         REQUIRE(pthread_join(writer, NULL) == 0);
         check_stable(handle);
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
     }
+    CHECK(during >= DURING || are_breaks_short(path));
 }
 
 /** In the child, the descriptor of the first lease has the lowest number that there is. */
