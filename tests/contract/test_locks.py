@@ -170,14 +170,21 @@ def test_each_region_has_a_lock_of_its_own(large: Sample, lock: int) -> None:
 
 @pytest.mark.parametrize("lock", REAL)
 @pytest.mark.parametrize(
-    "members", [{}, {"backing": abi.MMG_BACKING_COPY}, {"guarantee": abi.MMG_GUARANTEE_STABLE}]
+    ("size", "members"),
+    [
+        (files.SMALL, {}),
+        (files.SMALL, {"guarantee": abi.MMG_GUARANTEE_STABLE}),
+        (files.SMALL, {"backing": abi.MMG_BACKING_COPY}),
+        (LARGE, {"backing": abi.MMG_BACKING_COPY}),
+        (LARGE, {"backing": abi.MMG_BACKING_COPY, "guarantee": abi.MMG_GUARANTEE_STABLE}),
+    ],
 )
-def test_a_copy_keeps_no_lock(either: Sample, lock: int, members: dict[str, int]) -> None:
-    with mmg.opened(mmg.try_open(either.path, lock=lock, **members)) as handle:
+def test_a_copy_keeps_no_lock(tmp_path: Path, lock: int, size: int, members: dict[str, int]) -> None:
+    file = files.sample(tmp_path / "file", size)
+    with mmg.opened(mmg.try_open(file.path, lock=lock, **members)) as handle:
         found = mmg.info(handle)
-        if found.backing == abi.MMG_BACKING_COPY:
-            assert found.lock == abi.MMG_LOCK_NONE
-            assert files.obtainable(either.path, EXCLUSIVE[lock])
+        assert (found.backing, found.lock) == (abi.MMG_BACKING_COPY, abi.MMG_LOCK_NONE)
+        assert files.obtainable(file.path, EXCLUSIVE[lock])
 
 
 def test_no_lock_is_taken_where_none_was_asked(large: Sample) -> None:
