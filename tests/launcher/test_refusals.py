@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from launcher.launching import LEFT, Ended, guarded, launcher, losses, run, the_loss, victim
-from support import children, seccomp
+from support import children, files, seccomp
 from support.library import ROOT, library_path
 
 NOT_GUARDED, LOST = 126, 75
@@ -106,9 +106,7 @@ def test_a_set_user_id_program(tmp_path: Path) -> None:
 def test_a_program_with_capabilities(tmp_path: Path) -> None:
     if os.getuid() != 0 or shutil.which("setcap") is None:
         pytest.skip("needs root, and setcap(8) of libcap")
-    folder = Path("/tmp") / f"mmapguard-launcher-{os.getpid()}"
-    folder.mkdir(mode=0o755)
-    try:
+    with files.public_folder() as folder:
         path = Path(shutil.copy(victim(), folder / "privileged"))
         if subprocess.run(["setcap", "cap_net_raw+ep", path]).returncode != 0:
             pytest.skip("the file system keeps no capabilities")
@@ -117,22 +115,30 @@ def test_a_program_with_capabilities(tmp_path: Path) -> None:
         refused(
             run(tools, "run", path, "query", folder=folder, before=children.become_nobody), "capabilities"
         )
-    finally:
-        shutil.rmtree(folder)
 
 
-def test_a_program_that_may_be_executed_and_not_read(tmp_path: Path) -> None:
-    path = Path(shutil.copy(victim(), tmp_path / "hidden"))
-    path.chmod(0o111)
-    assert run(*guarded(path, "query"), folder=tmp_path).code == 0
+def test_a_program_that_may_be_executed_and_not_read() -> None:
+    """Root may read every file, so root becomes another user."""
+    with files.public_folder() as folder:
+        path = Path(shutil.copy(victim(), folder / "hidden"))
+        path.chmod(0o111)
+        tools = launcher_copy(folder / "tools")
+        before = children.become_nobody if os.getuid() == 0 else None
+        assert run("cat", path, folder=folder, before=before).code == 1, "the file can be read"
+        twin = run(path, "query", folder=folder, before=before)
+        ended = run(tools, "run", path, "query", folder=folder, before=before)
+        assert twin.code == 0 and ended == twin, str(ended)
 
 
-def test_a_file_that_is_no_program(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [0, 3, 20, 64, 100])
+def test_a_file_that_is_no_program(size: int, tmp_path: Path) -> None:
+    """The shell takes the file for a script, as it does without the launcher."""
     path = tmp_path / "damaged"
-    for size in (0, 3, 20, 64, 100):
-        path.write_bytes(victim().read_bytes()[:size])
-        path.chmod(0o755)
-        assert run(*guarded(path, "query"), folder=tmp_path).code in (0, 2, NOT_GUARDED, 127), size
+    path.write_bytes(victim().read_bytes()[:size])
+    path.chmod(0o755)
+    twin = run("sh", path, "query", folder=tmp_path)
+    assert (twin.code == 0) == (size == 0), str(twin)
+    assert run(*guarded(path, "query"), folder=tmp_path) == twin
 
 
 # ------------------------------------------------------------------------------------------------------------- places --
@@ -141,8 +147,9 @@ def test_a_file_that_is_no_program(tmp_path: Path) -> None:
 def launcher_copy(folder: Path) -> Path:
     """Return a copy of the launcher, with its shared object, in another folder."""
     folder.mkdir(parents=True)
+    folder.chmod(0o755)
     for name in ("mmapguard", "mmapguard-preload.so"):
-        shutil.copy(launcher().parent / name, folder / name)
+        Path(shutil.copy(launcher().parent / name, folder / name)).chmod(0o755)
     return folder / "mmapguard"
 
 
