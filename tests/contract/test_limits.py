@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.small_room import in_small_room, squeeze
 from mmapguard import abi
 from support import files, watch
 from support import library as mmg
@@ -74,9 +75,12 @@ def test_the_cap_says_nothing_about_mappings(large: Sample) -> None:
 
 
 def test_the_default_cap_is_a_gibibyte_to_the_byte(tmp_path: Path) -> None:
-    path = files.sparse(tmp_path / "sparse", (1 << 30) + 1)
-    mmg.refused(mmg.try_open(path, backing=abi.MMG_BACKING_COPY), abi.MMG_E_TOO_BIG)
-    mmg.refused(mmg.try_open(path, backing=abi.MMG_BACKING_COPY, max_bytes=1 << 30), abi.MMG_E_TOO_BIG)
+    within = files.sparse(tmp_path / "within", 1 << 30)
+    beyond = files.sparse(tmp_path / "beyond", (1 << 30) + 1)
+    for cap in (0, 1 << 30):
+        members = {"backing": abi.MMG_BACKING_COPY, "max_bytes": cap}
+        mmg.refused(mmg.try_open(beyond, **members), abi.MMG_E_TOO_BIG)
+        assert in_small_room(mmg.try_open, within, **members)[0] == abi.MMG_E_NO_MEMORY
 
 
 # --------------------------------------------------------------------------------------------------- descriptors --
@@ -262,14 +266,6 @@ def test_out_of_mappings_leaves_the_default_backing_with_a_defined_outcome(large
 
 
 # ------------------------------------------------------------------------------------------------- address space --
-
-
-def squeeze(room: int) -> None:
-    """Use up the address space except for `room` bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmSize:"):
-            used = int(line.split()[1]) * 1024
-    resource.setrlimit(resource.RLIMIT_AS, (used + room, resource.RLIM_INFINITY))
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.small_room import in_small_room
 from mmapguard import abi
 from support import files, watch
 from support import library as mmg
@@ -198,6 +199,10 @@ def test_the_default_cap_is_a_gibibyte() -> None:
 
     # An endless stream stops at the cap, before it uses up all memory.
     assert in_child(endless) == abi.MMG_E_TOO_BIG
+    with open("/dev/zero", "rb", buffering=0) as zeros:
+        mmg.refused(mmg.try_read_fd(zeros.fileno(), length=(1 << 30) + 1), abi.MMG_E_TOO_BIG)
+        status, _ = in_small_room(mmg.try_read_fd, zeros.fileno(), length=1 << 30)
+        assert status == abi.MMG_E_NO_MEMORY
 
 
 def test_a_window_of_a_stream_skips_and_stops() -> None:

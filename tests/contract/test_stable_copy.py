@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.small_room import in_small_room
 from mmapguard import abi
 from support import files
 from support import library as mmg
@@ -109,9 +110,12 @@ def test_beyond_the_cap_stable_is_refused_with_the_reason(large: Sample, call: m
 
 
 def test_the_default_cap_of_a_stable_copy_is_a_gibibyte(tmp_path: Path) -> None:
-    path = files.sparse(tmp_path / "sparse", (1 << 30) + 1)
-    with writer_of(path):
-        refused_or_cloned(mmg.try_open(path, guarantee=STABLE))
+    for size, is_refused_by_the_cap in ((1 << 30, False), ((1 << 30) + 1, True)):
+        path = files.sparse(tmp_path / "sparse", size)
+        with writer_of(path):
+            status, message = in_small_room(mmg.try_open, path, guarantee=STABLE)
+        assert status in (abi.MMG_E_NO_MEMORY, abi.MMG_E_UNSTABLE), message
+        assert ("max_snapshot_bytes" in message) == is_refused_by_the_cap, message
 
 
 def test_the_cap_counts_the_window_and_not_the_file(large: Sample) -> None:
