@@ -46,7 +46,7 @@ from stable.others import (
     until,
     writing,
 )
-from support import files, watch
+from support import files, seccomp, watch
 from support import library as mmg
 from support.children import Helper, Line, fresh_python, in_child
 
@@ -187,9 +187,10 @@ def forge(process: int, thread: int, number: int, code: int, fd: int) -> int:
 
 
 def _forge_all(process: int, thread: int, fds: list[int]) -> None:
-    for fd in fds:
-        for number in (BREAK_SIGNAL, signal.SIGIO):
-            forge(process, thread, number, -1, fd)  # SI_QUEUE
+    for number in (BREAK_SIGNAL, signal.SIGIO):
+        results = {forge(process, thread, number, -1, fd) for fd in fds}  # SI_QUEUE
+        assert 0 in results, f"no signal {number} was sent: {results}"
+        assert results <= {0, errno.EAGAIN}, results
 
 
 FORGED_FDS = [-1, 0, 1, 2, 3, 2**31 - 1, -(2**31), *range(4, 60)]
@@ -238,13 +239,24 @@ def test_forged_signals_break_no_lease(leasing_folder: Path) -> None:
 
 
 def _flood(line: Line, process: int, thread: int) -> None:
-    libc = ctypes.CDLL(None)
+    """Send signals without an end. The queue may be full, and the thread may have ended once its lease is broken."""
+    results: set[int] = set()
+
+    def is_sent() -> bool:
+        results.add(forge(process, thread, BREAK_SIGNAL, -1, 3))
+        assert results <= {0, errno.EAGAIN}, results
+        return 0 in results
+
+    until(is_sent, "a place in the queue of signals")
+    line.say("flooding")
+    libc = ctypes.CDLL(None, use_errno=True)
     info = ctypes.byref(_Info(signo=BREAK_SIGNAL, code=-1, fd=3))
     number = ctypes.c_long(_TGSIGQUEUEINFO[os.uname().machine])
-    line.say("flooding")
     while line.silent():
         for _ in range(2000):
-            libc.syscall(number, process, thread, BREAK_SIGNAL, info)
+            if libc.syscall(number, process, thread, BREAK_SIGNAL, info) != 0:
+                results.add(ctypes.get_errno())
+    assert results <= {0, errno.EAGAIN, errno.ESRCH}, results
 
 
 @pytest.fixture
@@ -409,15 +421,39 @@ def _has_ended(process: int) -> bool:
         return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
 
 
+INHERITED = """
+import os, sys
+found = set()
+for name in os.listdir("/proc/self/fd"):
+    try:
+        if os.path.samestat(os.fstat(int(name)), os.stat(sys.argv[1])):
+            found.add(int(name))
+    except OSError:  # the listing's own descriptor is gone
+        pass
+inherits = os.path.exists("/proc/self/fd/" + sys.argv[2])
+print(inherits, sorted(found), flush=True)
+input()
+"""
+
+
 def test_a_program_started_from_here_holds_no_lease(leasing_folder: Path) -> None:
+    """The program gets every descriptor that nobody has marked as close-on-exec."""
     one = files.sample(leasing_folder / "file", files.LARGE)
-    with (
-        stable(one.path) as handle,
-        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other,
-    ):
+    with contextlib.ExitStack() as stack:
+        handle = stack.enter_context(stable(one.path))
+        assert means(handle) == abi.MMG_MEANS_LEASE
+        marker = stack.enter_context(open(os.devnull))
+        os.set_inheritable(marker.fileno(), True)
+        command = [sys.executable, "-c", INHERITED, str(one.path), str(marker.fileno())]
+        pipe = subprocess.PIPE
+        other = stack.enter_context(
+            subprocess.Popen(command, stdin=pipe, stdout=pipe, close_fds=False, text=True)
+        )
+        assert other.stdout is not None
+        assert other.stdout.readline() == "True []\n", "whether it inherits at all, and what of the file"
         assert overwritten_elsewhere(one.path) < PROMPT
         is_still(handle, one.data)
-        other.communicate(b"\n")
+        other.communicate("\n")
 
 
 EXEC = """
@@ -539,6 +575,26 @@ def test_a_failed_open_leaves_no_lease(places: Places) -> None:
     mmg.refused(mmg.try_open(one.path, guarantee=STABLE, length=files.LARGE + 1), abi.MMG_E_RANGE)
     assert leases_on(one.path) == 0
     assert watch.descriptors() == before
+
+
+def _refuses_mappings(path: Path) -> None:
+    """Ask for a mapping of a file system that gives leases and maps no files."""
+    before = watch.descriptors()
+    seccomp.refuse("mmap", errno.ENODEV, seccomp.When(4, 0xFFFFFFFF, 0xFFFFFFFF, differs=True))
+    told = mmg.refused(mmg.try_open(path, guarantee=STABLE, **MAPPED), abi.MMG_E_UNSTABLE)
+    assert "does not map files" in told.message
+    assert "lease: " not in told.message, "the lease was refused, so it is no lease that must end"
+    assert mmg.stats().leases == 0
+    assert leases_on(path) == 0
+    until(
+        lambda: watch.descriptors() == before,
+        "the thread that has kept the lease ends, and closes what it had",
+    )
+
+
+def test_an_open_that_fails_after_the_lease_leaves_no_lease(places: Places) -> None:
+    seccomp.require()
+    in_child(_refuses_mappings, files.sample(places("ext4") / "file", files.LARGE).path)
 
 
 def _beyond_the_address_space(path: Path) -> None:
