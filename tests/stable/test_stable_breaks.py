@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import resource
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from stable.others import (
     Places,
     as_user,
     beside,
+    helper_thread,
     is_still,
     leases_on,
     means,
@@ -402,12 +404,16 @@ def test_readers_never_stop_while_the_bytes_are_secured(leasing_folder: Path) ->
     over = threading.Event()
     failures: list[str] = []
     current: list[tuple[int, bytes]] = []
+    rounds: collections.Counter[int] = collections.Counter()
 
     def read_on() -> None:
-        while not over.is_set():
+        while not over.is_set() and not failures:
             handle, data = current[0]
             status, span = mmg.pin(handle, 4097, 300_000)
             if status == abi.MMG_E_HANDLE:
+                continue
+            if status != abi.MMG_OK:
+                failures.append(f"pin: {status}")
                 continue
             if mmg.span_bytes(span) != data[4097 : 4097 + 300_000]:
                 failures.append("span")
@@ -420,6 +426,11 @@ def test_readers_never_stop_while_the_bytes_are_secured(leasing_folder: Path) ->
             ):
                 if status != abi.MMG_E_HANDLE and (status != abi.MMG_OK or got != wanted):
                     failures.append(f"{status}")
+            rounds[handle] += 1
+
+    def read_more(handle: int) -> None:
+        target = rounds[handle] + 4  # three rounds may have begun before
+        until(lambda: rounds[handle] >= target or bool(failures), "the threads read this file")
 
     def judge(number: int, started: list[threading.Thread]) -> None:
         one = files.sample(leasing_folder / f"file-{number}", files.LARGE, seed=number)
@@ -429,7 +440,9 @@ def test_readers_never_stop_while_the_bytes_are_secured(leasing_folder: Path) ->
                 started += [threading.Thread(target=read_on) for _ in range(3)]
                 for thread in started:
                     thread.start()
+            read_more(handle)
             overwritten_elsewhere(one.path)
+            read_more(handle)
             is_still(handle, one.data)
 
     threads: list[threading.Thread] = []
@@ -443,28 +456,72 @@ def test_readers_never_stop_while_the_bytes_are_secured(leasing_folder: Path) ->
     assert not failures, failures[:5]
 
 
-def test_closing_during_the_break_lets_the_writer_in_at_once(tmp_path: Path) -> None:
-    """No span is left, so nobody needs the rest of the copy, and no part of the copy is left behind."""
-    path = files.sparse(tmp_path / "large", 1 << 30)
-    attempt = mmg.try_open(path, guarantee=STABLE)
-    handle = mmg.accepted(attempt)
-    if means(handle) != abi.MMG_MEANS_LEASE:
-        assert mmg.close(handle) == abi.MMG_OK
-        raise mounts.Unavailable("the temporary folder's file system gives no lease")
-    before = set(watch.descriptors())
-    writer = threading.Thread(target=overwrite_one_byte, args=(path,))
-    writer.start()
-    until(lambda: set(watch.descriptors()) != before or not writer.is_alive(), "the break")
-    assert mmg.close(handle) == abi.MMG_OK
-    writer.join()
-    assert leases_on(path) == 0
+def _run_state(thread: int | None) -> str:
+    """Return what a thread of this process does, as the kernel calls it: S while it sleeps, D while the disk holds it up."""
+    with open(f"/proc/self/task/{thread}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0]
 
 
-def overwrite_one_byte(path: Path) -> None:
-    """Overwrite one byte."""
-    fd = os.open(path, os.O_RDWR)
-    os.pwrite(fd, b"x", 0)
-    os.close(fd)
+@contextlib.contextmanager
+def in_mid_break(where: Path, path: Path) -> Iterator[None]:
+    """Provide the moment between the signal of a break and the first byte of the copy: the file system takes no new file.
+
+    The writer is let in after the block.
+    """
+    keeper = helper_thread()
+    writer = threading.Thread(target=overwrite, args=(path,))
+    try:
+        with mounts.frozen(where):
+            writer.start()
+            until(lambda: mmg.stats().leases_breaking == 1, "the break")
+            until(lambda: _run_state(keeper) == "D", "the file system holds the library's thread up")
+            yield
+    finally:
+        writer.join()
+
+
+def test_readers_go_on_while_the_copy_is_held_up(leasing_folder: Path) -> None:
+    one = files.sample(leasing_folder / "file", files.LARGE)
+    seen: list[int] = []
+
+    def read() -> None:
+        is_still(handle, one.data)
+        seen.append(means(handle))
+
+    reader = threading.Thread(target=read)
+    with stable(one.path) as handle:
+        try:
+            with in_mid_break(leasing_folder, one.path):
+                reader.start()
+                until(lambda: not reader.is_alive(), "the reader gets its bytes")
+        finally:
+            reader.join()
+        assert seen == [abi.MMG_MEANS_LEASE]
+        is_still(handle, one.data)
+        assert means(handle) == beside(one.path)
+
+
+def test_closing_during_the_break_lets_the_writer_in_at_once(places: Places) -> None:
+    """No span is left, so nobody needs the copy. A copy that was given up counts the bytes that it had secured."""
+    where = places("ext4")
+    one = files.sample(where / "file", files.LARGE)
+    handle = mmg.accepted(mmg.try_open(one.path, guarantee=STABLE))
+    assert means(handle) == abi.MMG_MEANS_LEASE
+    before = mmg.stats()
+    closed: list[int] = []
+    closing = threading.Thread(target=lambda: closed.append(mmg.close(handle)))
+    try:
+        with in_mid_break(where, one.path):
+            closing.start()
+            until(
+                lambda: mmg.stats().handles == before.handles - 1, "the handle is gone"
+            )  # stats() pins nothing
+            until(lambda: _run_state(closing.native_id) == "S", "the close waits for the library's thread")
+    finally:
+        closing.join()
+    assert closed == [abi.MMG_OK]
+    assert mmg.stats().snapshot_bytes == before.snapshot_bytes, "bytes were copied that nobody needs"
+    assert leases_on(one.path) == 0
 
 
 def test_spans_outlive_the_handle_and_the_break(leasing_folder: Path) -> None:
