@@ -11,7 +11,6 @@ import ctypes
 import os
 import resource
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -57,14 +56,11 @@ def is_right_up_to(handle: int, place: int, data: bytes, cut: bool = False) -> N
         assert mmg.find(handle, data[place - 20 : place], 0, place) == (abi.MMG_OK, place - 20)
 
 
-def overwrite_start(path: Path) -> float:
-    """Overwrite the first bytes. Return the seconds that the writer waited."""
-    begun = time.monotonic()
+def overwrite_start(path: Path) -> None:
+    """Overwrite the first bytes."""
     fd = os.open(path, os.O_RDWR)
-    waited = time.monotonic() - begun
     os.pwrite(fd, b"\xff" * 5000, 0)
     os.close(fd)
-    return waited
 
 
 # ----------------------------------------------------------------------------------------------------- cap --
@@ -297,12 +293,12 @@ def test_check_is_right_even_while_the_thread_that_should_know_does_not_run(plac
 def _large_copy(path: Path) -> dict[str, Any]:
     with stable(path, max_snapshot_bytes=mmg.NO_LIMIT) as handle:
         assert means(handle) == abi.MMG_MEANS_LEASE
-        waited = overwrite_start(path)
+        overwrite_start(path)
         found = mmg.info(handle)
         place = int(found.fault_offset)
         whole = place == mmg.TO_END
         return {
-            "waited": waited,
+            "means": int(found.means),
             "guarantee": found.guarantee,
             "shortfall": found.shortfall,
             "place": place,
@@ -311,25 +307,39 @@ def _large_copy(path: Path) -> dict[str, Any]:
         }
 
 
-@pytest.mark.alone
-def test_a_copy_that_takes_longer_than_the_kernel_waits_is_given_up_in_time(tmp_path: Path) -> None:
-    """The region reports the fallback before the writer is let in, and the bytes copied by then stay right."""
-    path = files.sparse(tmp_path / "sparse", 6 << 30)
-    if os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize < 8 << 30:
-        raise mounts.Unavailable("there is no room for a copy that takes that long")
-    with mounts.setting(lease_settings.BREAK_TIME, 1):
-        state = in_child(_large_copy, path)
+def _place_of_large_copy(path: Path) -> int:
+    state = in_child(_large_copy, path)
     if state["guarantee"] == abi.MMG_GUARANTEE_STABLE:
-        assert (state["check"], state["place"]) == (
-            abi.MMG_OK,
-            mmg.TO_END,
-        )  # this machine is too fast for the test
+        assert (state["check"], state["place"]) == (abi.MMG_OK, mmg.TO_END)
         assert state["start"] == b"\0" * 100
-        return
+        if state["means"] == abi.MMG_MEANS_REFLINK:
+            raise mounts.Unavailable("the temporary folder's file system clones, and so copies nothing")
+        raise mounts.Unavailable("this machine copies 6 GiB in half a second")
     assert state["check"] == abi.MMG_E_UNSTABLE
     assert state["shortfall"] == abi.MMG_SHORT_TIME
     assert state["place"] < 6 << 30
-    assert state["start"] == b"\0" * 100 or state["place"] < 100
+    assert state["place"] == 0 or state["start"] == b"\0" * 100
+    return int(state["place"])
+
+
+@pytest.mark.alone
+def test_a_copy_that_takes_longer_than_the_kernel_waits_is_given_up_in_time(tmp_path: Path) -> None:
+    """The region reports the fallback before the writer is let in, and the bytes copied by then stay right.
+
+    If the kernel has to let the writer in by force, none of the bytes is relied on. On a busy machine a piece may take so
+    long, but not each time.
+    """
+    if os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize < 13 << 30:
+        raise mounts.Unavailable("there is no room for a copy that takes that long")
+    place = 0
+    with mounts.setting(lease_settings.BREAK_TIME, 1):
+        for attempt in range(5):
+            path = files.sparse(tmp_path / f"sparse {attempt}", 6 << 30)
+            place = _place_of_large_copy(path)
+            path.unlink()
+            if place > 0:
+                break
+    assert place > 0, "the library has never given a lease up in time"
 
 
 # -------------------------------------------------------------------------------------------------- device --
