@@ -175,14 +175,19 @@ class _Info(ctypes.Structure):
     _fields_ += [("rest", ctypes.c_ubyte * 100)]
 
 
+def need_forging() -> None:
+    """Raise Unavailable where this module cannot send a signal with contents of its own."""
+    if os.uname().machine not in _TGSIGQUEUEINFO:
+        raise mounts.Unavailable(f"no number of rt_tgsigqueueinfo(2) for {os.uname().machine}")
+
+
 def forge(process: int, thread: int, number: int, code: int, fd: int) -> int:
     """Send a signal with these contents to a thread. Return 0 or an errno."""
     libc = ctypes.CDLL(None, use_errno=True)
     info = _Info(signo=number, code=code, band_low=1, fd=fd)
-    machine = os.uname().machine
-    if machine not in _TGSIGQUEUEINFO:
-        raise mounts.Unavailable(f"no number of rt_tgsigqueueinfo(2) for {machine}")
-    done = libc.syscall(ctypes.c_long(_TGSIGQUEUEINFO[machine]), process, thread, number, ctypes.byref(info))
+    done = libc.syscall(
+        ctypes.c_long(_TGSIGQUEUEINFO[os.uname().machine]), process, thread, number, ctypes.byref(info)
+    )
     return 0 if done == 0 else ctypes.get_errno()
 
 
@@ -224,6 +229,7 @@ def test_signals_about_other_descriptors_break_no_lease(leasing_folder: Path) ->
 
 
 def test_forged_signals_break_no_lease(leasing_folder: Path) -> None:
+    need_forging()
     one = files.sample(leasing_folder / "file", files.LARGE)
     with stable(one.path) as handle:
         in_child(_forge_all, os.getpid(), helper_thread(), FORGED_FDS)
@@ -273,6 +279,7 @@ def few_signals() -> Iterator[None]:
 
 @pytest.mark.usefixtures("few_signals")
 def test_a_flood_of_forged_signals_holds_up_no_writer(leasing_folder: Path) -> None:
+    need_forging()
     one = files.sample(leasing_folder / "file", 16 << 20)
     with stable(one.path) as handle, contextlib.ExitStack() as stack:
         for _ in range(2):
