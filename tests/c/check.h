@@ -131,7 +131,7 @@ bool check_tells_address(void);
 bool check_reads_itself(void);
 /**
  * Returns true when the kernel gives this process a lease on a file in the program's directory, with its signal. On tmpfs
- * the library takes no lease, whatever the kernel gives.
+ * and overlay the library takes no lease, whatever the kernel gives.
  */
 bool check_kernel_has_leases(void);
 /**
