@@ -95,8 +95,9 @@ SYSTEM_CALLS = [
     ("find", 256 << 10, {}),  # none, except for a look at the guard and the file every 10 ms
 ]
 
-#: On a loaded machine a thread that has to wait for another makes more of these.
-WAITS = {"futex", "rt_sigprocmask", "sched_yield", "clock_nanosleep"}
+#: On a loaded machine a thread that has to wait for another makes more of these. Two are those that wake the thread of the
+#: leases, which is needed only when the thread has not yet seen that it may linger.
+WAITS = {"futex", "rt_sigprocmask", "sched_yield", "clock_nanosleep", "getpid", "tgkill"}
 
 #: The bytes between two hits, and how many times the instructions of memmem(3) a search may take.
 GAPS = [4, 16, 58, 250]
