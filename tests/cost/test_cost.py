@@ -95,9 +95,8 @@ SYSTEM_CALLS = [
     ("find", 256 << 10, {}),  # none, except for a look at the guard and the file every 10 ms
 ]
 
-#: On a loaded machine a thread that has to wait for another makes more of these. Two are those that wake the thread of the
-#: leases, which is needed only when the thread has not yet seen that it may linger.
-WAITS = {"futex", "rt_sigprocmask", "sched_yield", "clock_nanosleep", "getpid", "tgkill"}
+#: On a loaded machine a thread that has to wait for another makes more of these.
+WAITS = {"futex", "rt_sigprocmask", "sched_yield", "clock_nanosleep"}
 
 #: The bytes between two hits, and how many times the instructions of memmem(3) a search may take.
 GAPS = [4, 16, 58, 250]
@@ -264,14 +263,8 @@ def has_leases(folder: Path) -> bool:
     return has
 
 
-@pytest.mark.parametrize(("operation", "size", "expected"), SYSTEM_CALLS)
-def test_a_call_makes_these_system_calls(
-    tmp_path: Path, scratch: Path, operation: str, size: int, expected: dict[str, float]
-) -> None:
-    folder = tmp_path if operation != "stable" or has_leases(tmp_path) else scratch
-    if operation == "stable" and not has_leases(folder):
-        pytest.skip("neither the temporary folder nor the build folder is on a file system with leases")
-    found = system_calls(operation, files.sample(folder / "file", size).path)
+def usual(found: dict[str, float], expected: dict[str, float]) -> dict[str, float]:
+    """Return what was counted, without the calls that are made only now and then."""
     # The library remembers in one word where to map. Now and then it reserves new room, which takes two calls.
     for name in ("mmap", "munmap"):
         if name in expected:
@@ -279,6 +272,22 @@ def test_a_call_makes_these_system_calls(
     for name in WAITS - expected.keys():
         if found.get(name, 0) < 0.5:
             found.pop(name, None)
+    return found
+
+
+@pytest.mark.parametrize(("operation", "size", "expected"), SYSTEM_CALLS)
+def test_a_call_makes_these_system_calls(
+    tmp_path: Path, scratch: Path, operation: str, size: int, expected: dict[str, float]
+) -> None:
+    folder = tmp_path if operation != "stable" or has_leases(tmp_path) else scratch
+    if operation == "stable" and not has_leases(folder):
+        pytest.skip("neither the temporary folder nor the build folder is on a file system with leases")
+    # On a busy machine the thread of the leases may have to be woken, or even started, in the midst of the rounds that are
+    # counted. Calls that are always made are in every count.
+    for _ in range(10):
+        found = usual(system_calls(operation, files.sample(folder / "file", size).path), expected)
+        if found == expected:
+            break
     assert found == expected
 
 
