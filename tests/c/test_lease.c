@@ -112,14 +112,26 @@ CHECK_IN_A_CHILD(a_wait_ends_by_a_wake_or_by_its_time)
     CHECK(!mmgi_lease_wait(0, &told));
 }
 
-/** A signal that another program sends names no descriptor, so any lease may be breaking. */
-CHECK_IN_A_CHILD(a_signal_that_the_kernel_does_not_send_names_no_descriptor)
+static void
+wait_for_a_signal_of_this_process(void *unused)
 {
     int told = 77;
+    (void)unused;
     mmgi_signal_block_all();
     REQUIRE(kill(getpid(), SIGRTMAX - 1) == 0);
     CHECK(mmgi_lease_wait(INT64_C(60000000000), &told));
     CHECK_I64(told, -1);
+}
+
+/** A signal that another program sends names no descriptor, so any lease may be breaking. */
+static void
+a_signal_that_the_kernel_does_not_send_names_no_descriptor(void)
+{
+    if (check_under_qemu()) {
+        check_skip("qemu-user keeps the last signals for itself");
+        return;
+    }
+    CHECK_EXITED(check_child(wait_for_a_signal_of_this_process, NULL));
 }
 
 /** Sets how many descriptors this process may have: none that it could open, or as many as before. */
