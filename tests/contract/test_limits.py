@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from contract.small_room import in_small_room, squeeze
 from mmapguard import abi
 from support import files, watch
 from support import library as mmg
 from support.children import Helper, Line, in_child, sanitizers
 from support.files import LARGE, PAGE, Sample
+from support.small_room import in_small_room, squeeze
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.mmap.restype = ctypes.c_void_p

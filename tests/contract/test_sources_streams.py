@@ -20,12 +20,12 @@ from pathlib import Path
 
 import pytest
 
-from contract.small_room import in_small_room
 from mmapguard import abi
 from support import files, watch
 from support import library as mmg
 from support.children import fresh_python, in_child, run_child
 from support.files import Sample
+from support.small_room import in_small_room
 
 
 @contextlib.contextmanager

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from contract.small_room import in_small_room
 from mmapguard import abi
 from support import files
 from support import library as mmg
 from support.children import Helper, Line
 from support.files import Sample
+from support.small_room import in_small_room
 
 STABLE = abi.MMG_GUARANTEE_STABLE
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from contract.small_room import in_small_room
 from mmapguard import abi
 from stable import mounts
 from stable.others import (
@@ -37,6 +36,7 @@ from stable.others import (
 from support import files, fuse, lease_settings, watch
 from support import library as mmg
 from support.children import in_child
+from support.small_room import in_small_room
 
 CHUNK = 200_000
 """Above the copy threshold."""
