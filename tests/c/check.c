@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ void __gcov_init(void *unused) __attribute__((weak));
 
 static atomic_uint failures;
 static const char *skipped;
+static const char **child_skipped; /* the same of a child, in memory that both share: a reason is a literal */
 
 /* -------------------------------------------------------------------------------------------------- assertions -- */
 
@@ -192,6 +194,7 @@ check_give_up(void)
 _Noreturn void
 check_child_end(void)
 {
+    *child_skipped = skipped;
     end_process(check_failures() == 0 ? 0 : 1);
 }
 
@@ -246,12 +249,17 @@ check_child(void (*body)(void *argument), void *argument)
         allow_alarm();
         alarm(check_is_slow() || check_under_qemu() ? CHILD_SECONDS_SLOW : CHILD_SECONDS);
         const struct holdings before = take_holdings();
+        skipped = NULL;
         body(argument);
         check_child_leaks_nothing(&before);
         check_child_end();
     }
     while (waitpid(child, &wait_status, 0) < 0) {
         REQUIRE(errno == EINTR);
+    }
+    if (*child_skipped != NULL) {
+        check_skip(*child_skipped);
+        *child_skipped = NULL;
     }
     return wait_status;
 }
@@ -352,19 +360,6 @@ run_case(const struct check_case *test)
     return check_failures() == failed && skipped != NULL;
 }
 
-/**
- * Touches more of the stack than the cases need. Valgrind extends the stack when code touches it, but not while it delivers a
- * signal, and handlers of the tests get signals of their own.
- */
-static __attribute__((noinline)) void
-extend_stack(void)
-{
-    volatile uint8_t room[256 << 10];
-    for (size_t at = 0; at < sizeof room; at += 1024) {
-        room[at] = 0;
-    }
-}
-
 int
 check_main(int argc, char **argv, const struct check_case *cases, size_t count)
 {
@@ -377,7 +372,9 @@ check_main(int argc, char **argv, const struct check_case *cases, size_t count)
         }
         return 0;
     }
-    extend_stack();
+    check_extend_stack();
+    child_skipped = mmap(NULL, sizeof *child_skipped, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    REQUIRE(child_skipped != MAP_FAILED);
     signal(SIGPIPE, SIG_IGN);
     if (getenv("MMAPGUARD_TESTS_WITHOUT_STDIN") != NULL) {
         close(STDIN_FILENO);

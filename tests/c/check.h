@@ -108,7 +108,10 @@ _Noreturn void check_give_up(void);
         }                                                                                                              \
     } while (0)
 
-/** Marks the running case as skipped, for a reason that a user would accept. The case must then return. */
+/**
+ * Marks the running case as skipped, for a reason that a user would accept, which is a literal. The case must then return. A
+ * child of check_child() skips the case of its parent.
+ */
 void check_skip(const char *reason);
 /** Returns the number of checks that have failed in this process so far. */
 unsigned check_failures(void);

@@ -303,3 +303,12 @@ check_page(void)
 {
     return (uint64_t)sysconf(_SC_PAGESIZE);
 }
+
+__attribute__((noinline)) void
+check_extend_stack(void)
+{
+    volatile uint8_t room[256 << 10];
+    for (size_t at = 0; at < sizeof room; at += 1024) {
+        room[at] = 0;
+    }
+}

@@ -20,4 +20,10 @@ unsigned check_own_descriptors(void);
 /** Returns the number of mappings of this process that a case must not leak. */
 unsigned check_mappings_that_count(void);
 
+/**
+ * Touches more of the stack than the cases need. Valgrind extends the stack when code touches it, but not while it delivers a
+ * signal, and handlers of the tests get signals of their own.
+ */
+void check_extend_stack(void);
+
 #endif
