@@ -15,7 +15,6 @@ from support import files
 from support import library as mmg
 from support.children import Helper, Line
 from support.files import Sample
-from support.small_room import in_small_room
 
 STABLE = abi.MMG_GUARANTEE_STABLE
 
@@ -107,15 +106,6 @@ def test_beyond_the_cap_stable_is_refused_with_the_reason(large: Sample, call: m
         for cap in (large.size, large.size + 1, 0, mmg.NO_LIMIT):
             with mmg.opened(call(large.path, guarantee=STABLE, max_snapshot_bytes=cap)) as handle:
                 assert mmg.content(handle) == large.data
-
-
-def test_the_default_cap_of_a_stable_copy_is_a_gibibyte(tmp_path: Path) -> None:
-    for size, is_refused_by_the_cap in ((1 << 30, False), ((1 << 30) + 1, True)):
-        path = files.sparse(tmp_path / "sparse", size)
-        with writer_of(path):
-            status, message = in_small_room(mmg.try_open, path, guarantee=STABLE)
-        assert status in (abi.MMG_E_NO_MEMORY, abi.MMG_E_UNSTABLE), message
-        assert ("max_snapshot_bytes" in message) == is_refused_by_the_cap, message
 
 
 def test_the_cap_counts_the_window_and_not_the_file(large: Sample) -> None:
