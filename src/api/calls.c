@@ -148,12 +148,12 @@ unpin_slow(const unsigned char *data, uint64_t size, uint64_t token)
     if (token == 0)
         return MMG_OK;
     struct pin_place place = pin_find(token);
-    /* The registry never unmaps its entries, so asking it is safe even if a copy of the span is unpinned meanwhile: the
-       release then fails, and the answer is not used. */
+    /* The question may record a loss in the name of the region, so the region has to stay until the answer is there. */
+    if (!pin_begin_end(place, token))
+        return MMG_E_HANDLE;
     mmg_status loss = registry_loss_at(pin_user_tag(place), data, size);
-    mmg_status status = pin_end(place, token);
-
-    return status == MMG_OK ? loss : status;
+    pin_finish_end(place, token);
+    return loss;
 }
 
 mmg_status

@@ -64,7 +64,7 @@ claim_confirm(struct slot *slot, mmg_handle handle, _Atomic uint32_t *cell, uint
         atomic_store_explicit(cell, token_claim(token), memory_order_release);
         return (struct pinned){object, token};
     }
-    /* Sequentially consistent, for the same reason as in pin_end(). */
+    /* Sequentially consistent, for the same reason as in pin_release(). */
     atomic_store(cell, token_claim(token) + 1);
     mmgi_pin_finish(slot, token);
     return (struct pinned){NULL, 0};

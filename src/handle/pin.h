@@ -102,7 +102,7 @@ pin_needs_slow_path(uint64_t token)
 
 /**
  * Finds the place of a pin. Any number may be given. The place is safe to look at even if the pin has ended; only
- * pin_end() finds out whether it has.
+ * pin_release() and pin_begin_end() find out whether it has.
  */
 static inline struct pin_place
 pin_find(uint64_t token)
@@ -117,17 +117,27 @@ pin_find(uint64_t token)
     return (struct pin_place){&slot->cell[cell], slot};
 }
 
-/** Returns the user tag of the pinned object. When there is no such pin, it returns 0 or the tag of an object that has gone. */
+/** Returns the user tag of the object of a live pin. */
 static inline uint32_t
 pin_user_tag(struct pin_place place)
 {
-    return place.claim == NULL ? 0 : atomic_load_explicit(&place.slot->user_tag, memory_order_relaxed);
+    return atomic_load_explicit(&place.slot->user_tag, memory_order_relaxed);
 }
 
-/** Ends a pin. Returns MMG_OK, or MMG_E_HANDLE when the pin has ended before or never was. */
+/* Does what is left to do when the cell of a pin has become free. */
 static inline mmg_status
-pin_end(struct pin_place place, uint64_t token)
+pin_left(struct pin_place place, uint64_t token)
 {
+    if (token_cell(token) >= PIN_CELLS || (atomic_load(&place.slot->state) & PHASE_CLOSE) != 0)
+        return mmgi_pin_finish(place.slot, token);
+    return MMG_OK;
+}
+
+/** Finds and ends a pin. Returns MMG_OK, or MMG_E_HANDLE when the pin has ended before or never was. */
+static inline mmg_status
+pin_release(uint64_t token)
+{
+    struct pin_place place = pin_find(token);
     uint32_t claim = token_claim(token);
 
     /* A taken cell plus one is a free cell with the next count. Sequentially consistent: the cell is free before the
@@ -135,16 +145,29 @@ pin_end(struct pin_place place, uint64_t token)
     _Static_assert(CELL_TAKEN + 1 == CELL_NEXT, "the count follows the two bits");
     if (place.claim == NULL || !atomic_compare_exchange_strong(place.claim, &claim, claim + 1))
         return MMG_E_HANDLE;
-    if (token_cell(token) >= PIN_CELLS || (atomic_load(&place.slot->state) & PHASE_CLOSE) != 0)
-        return mmgi_pin_finish(place.slot, token);
-    return MMG_OK;
+    return pin_left(place, token);
 }
 
-/** Finds and ends a pin; returns what pin_end() returns. */
-static inline mmg_status
-pin_release(uint64_t token)
+/**
+ * Begins the end of a pin: from now on the token is dead, while the object stays until pin_finish_end(). So a caller can
+ * ask a last question about the object, even if another thread has a copy of the token. Returns false when the pin has
+ * ended before or never was.
+ */
+static inline bool
+pin_begin_end(struct pin_place place, uint64_t token)
 {
-    return pin_end(pin_find(token), token);
+    uint32_t claim = token_claim(token);
+
+    return place.claim != NULL && atomic_compare_exchange_strong(place.claim, &claim, claim & ~CELL_CLAIMED);
+}
+
+/** Ends a pin whose end pin_begin_end() has begun. Returns MMG_OK. */
+static inline mmg_status
+pin_finish_end(struct pin_place place, uint64_t token)
+{
+    /* Sequentially consistent, for the same reason as in pin_release(). */
+    atomic_store(place.claim, token_claim(token) + 1);
+    return pin_left(place, token);
 }
 
 /** Does the same for a token of which pin_needs_slow_path() returned false. */

@@ -47,7 +47,8 @@ enum phase {
 #define PIN_CELLS 8u
 #define VISIT_CELL PIN_CELLS
 #define ALL_CELLS (PIN_CELLS + 1)
-/* A cell: count (30 bits), confirmed (1 bit), claimed (1 bit). A free cell has neither bit. */
+/* A cell: count (30 bits), confirmed (1 bit), claimed (1 bit). A free cell has neither bit, a pin has both. A pin that is
+   being ended has only the first, so that no token fits it. */
 #define CELL_CLAIMED 1u
 #define CELL_CONFIRMED 2u
 #define CELL_TAKEN (CELL_CLAIMED | CELL_CONFIRMED)

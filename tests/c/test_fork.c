@@ -234,6 +234,36 @@ a_handle_opened_by_a_child_is_not_one_of_the_parents(void)
     close(ends[1]);
 }
 
+/** The pin of `span` has ended before the fork, with a copy of the span. The child is the first to ask about the lease. */
+static void
+end_dead_span(void *handle)
+{
+    const uint64_t losses = check_stats().losses;
+    CHECK_STATUS(mmg_close(*(mmg_handle *)handle, MMG_CLOSE_STRICT), MMG_OK);
+    CHECK_STATUS(mmg_unpin(&span), MMG_E_HANDLE);
+    CHECK_U64(check_stats().losses, losses);
+}
+
+static void
+a_dead_span_asks_nothing_about_a_region_that_is_gone(void)
+{
+    mmg_options options = check_backing(MMG_BACKING_MAP);
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    mmg_handle handle = check_open(check_file("file", 200000), &options);
+    mmg_handle other = check_open(check_file("other", 200000), &options); /* while there is a lease, an unpin asks */
+    const bool has_lease = check_info(handle).means == MMG_MEANS_LEASE;
+    REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
+    mmg_span copy = span;
+    CHECK_STATUS(mmg_unpin(&copy), MMG_OK);
+    CHECK_EXITED(check_child(end_dead_span, &handle));
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+    CHECK_STATUS(mmg_close(other, 0), MMG_OK);
+    if (!has_lease) {
+        CHECK(!check_kernel_has_leases());
+        check_skip("the file system under TMPDIR gives no lease, or the file is not ours");
+    }
+}
+
 static void
 many_generations(void *depth)
 {
@@ -299,6 +329,7 @@ static const struct check_case cases[] = {
     {"a parent that closes leaves its child's lock in place", a_parent_that_closes_leaves_its_childs_lock_in_place, 0},
     {"a fault in a child is contained there", a_fault_in_a_child_is_contained_there, CHECK_LOSES},
     {"a handle opened by a child is not one of the parent's", a_handle_opened_by_a_child_is_not_one_of_the_parents, 0},
+    {"a dead span asks nothing about a region that is gone", a_dead_span_asks_nothing_about_a_region_that_is_gone, 0},
     {"grandchildren inherit as children do", grandchildren_inherit_as_children_do, 0},
     {"a fork amid calls of other threads leaves a working child",
      a_fork_amid_calls_of_other_threads_leaves_a_working_child, CHECK_THREADS},

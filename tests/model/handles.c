@@ -2,7 +2,7 @@
 /*
  * Models of handles and pins: the code of src/handle and src/base/table.c, in every order of two or three threads. A pin
  * meets strict and lazy closes, a slot is used again while somebody still has its old handle, and tokens are released
- * twice. A visit ends with a store that may stay in its processor for any time, until a barrier.
+ * twice, also by two threads that have copies of one token. A visit ends with a store that may stay in its processor for any time, until a barrier.
  */
 #include "explorer.h"
 
@@ -244,6 +244,31 @@ closes_and_empties_cells(void)
         model_require(pin_release(cells[i].token) == MMG_OK, "a pin outlives the close of its handle");
 }
 
+/* The first thing has a pin, too, whose token two threads know. */
+static void
+pin_before(void)
+{
+    begin();
+    cells[0] = pin_acquire(things[0].handle);
+    things[0].holders = 1;
+}
+
+static void
+asks_and_ends(void)
+{
+    const uint64_t token = cells[0].token;
+    const struct pin_place place = pin_find(token);
+
+    if (!pin_begin_end(place, token)) {
+        model_outcome("ended before");
+        return;
+    }
+    model_outcome("ended");
+    model_require(atomic_load(&things[0].is_alive) == 1, "an object is alive while the end of its pin is not finished");
+    model_require(--things[0].holders == 0, "one thread ends a pin");
+    model_require(pin_finish_end(place, token) == MMG_OK, "the end of a pin can be finished");
+}
+
 /* Three slots are free, so that the list of free slots has something to mix up. */
 static void
 leave_slots(void)
@@ -307,6 +332,8 @@ static const char *const visited[] = {"visited", "no visit", "closed", NULL};
 static const char *const visited_or_busy[] = {"visited", "no visit", "closed", "busy", NULL};
 static const char *const with_fork[] = {"in a child", "pinned", "refused", "closed", NULL};
 static const char *const with_pinned_fork[] = {"in a child", "pinned", "closed", NULL};
+static const char *const ended[] = {"ended", "ended before", "closed", NULL};
+static const char *const ended_or_busy[] = {"ended", "ended before", "closed", "busy", NULL};
 static const char *const with_nothing[] = {NULL};
 
 static const struct model models[] = {
@@ -328,6 +355,12 @@ static const struct model models[] = {
     {"a stale handle meets a slot that is used again", begin, {pins, closes_and_issues_again}, end, with_reuse},
     {"a token is released twice beside another pin", begin, {releases_twice, pins, closes_lazily}, end, with_lazy},
     {"a pin beyond the cells meets a lazy close", fill_cells, {pins, closes_and_empties_cells}, end, with_lazy},
+    {"copies of one token meet a lazy close", pin_before, {asks_and_ends, asks_and_ends, closes_lazily}, end, ended},
+    {"copies of one token meet a strict close",
+     pin_before,
+     {asks_and_ends, asks_and_ends, closes_strictly},
+     end,
+     ended_or_busy},
     {"a fork meets a strict close", begin, {closes_strictly, forks}, end, with_fork},
     {"a fork meets a lazy close", begin, {closes_lazily, forks}, end, with_fork},
     {"a fork meets a slot that is used again", begin, {closes_and_issues_again, forks}, end, with_fork},
