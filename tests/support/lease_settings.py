@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import functools
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,16 +55,27 @@ def kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def changed(path: str, value: int) -> Iterator[None]:
-    """Change a setting for a `with` block within kept(), and put the old value back whatever happens."""
+    """Change a setting for a `with` block within kept(), and put the old value back whatever happens.
+
+    A process of its own puts it back, so that the machine keeps no setting of a test that was killed. That process has the
+    lock, too: nobody else gets it before the old value is there.
+    """
     turn = _directory("/")
     _lock_alone(_directory("/etc"), turn)
-    before = Path(path).read_text()
-    Path(path).write_text(str(value))
-    try:
-        yield
-    finally:
-        Path(path).write_text(before)
-        fcntl.flock(turn, fcntl.LOCK_SH)
+    before = Path(path).read_text().strip()
+    with subprocess.Popen(
+        ["sh", "-c", 'read -r _; echo "$0" > "$1"', before, path],
+        stdin=subprocess.PIPE,
+        pass_fds=(turn,),
+        start_new_session=True,  # a signal for the whole group of a test does not reach it
+    ) as restorer:
+        try:
+            Path(path).write_text(str(value))
+            yield
+        finally:
+            restorer.communicate(b"\n")
+            assert Path(path).read_text().strip() == before, f"{path} was not put back"
+            fcntl.flock(turn, fcntl.LOCK_SH)
 
 
 def _lock_alone(queue: int, turn: int) -> None:
