@@ -90,6 +90,14 @@ mmgi_ask_end(struct map_scratch *scratch)
             atomic_store(&rooms[i].process, 0);
 }
 
+void
+mmgi_ask_after_fork(void)
+{
+    for (uint32_t i = 0; i < ROOMS; i++)
+        atomic_store(&rooms[i].process, 0);
+    atomic_store(&replacing, 0);
+}
+
 bool
 mmgi_ask_may_retry(uintptr_t address)
 {

@@ -26,6 +26,9 @@ void mmgi_ask_end(struct map_scratch *scratch);
 bool mmgi_ask_begin_replacing(void);
 void mmgi_ask_end_replacing(void);
 
+/** Ends all turns, in the child of a fork, where no handler runs. Its process may have the same number as its parent. */
+void mmgi_ask_after_fork(void);
+
 /**
  * Two functions of code that stands in front of the calls that change mappings, as the launcher does. While the gate is
  * closed, no other thread changes a mapping.

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "base/fork_hooks.h"
+#include "guard/ask.h"
 #include "guard/chain.h"
 #include "guard/contain.h"
 #include "guard/foreign.h"
@@ -98,6 +99,7 @@ static void
 after_fork(void)
 {
     mmgi_registry_after_fork();
+    mmgi_ask_after_fork();
     mmgi_ledger_after_fork();
     atomic_flag_clear(&is_climbing);
 }

@@ -11,6 +11,17 @@
 #include "standing_in.h"
 
 static bool pauses_take_no_time;
+static bool processes_have_one_number;
+
+STANDING_IN(int, mmgi_process_id, (void))
+
+int
+__wrap_mmgi_process_id(void)
+{
+    int unused;
+    plan_next(&mmgi_process_id_plan, &unused);
+    return processes_have_one_number ? 1 : __real_mmgi_process_id();
+}
 
 STANDING_IN(void, mmgi_thread_sleep_briefly, (void))
 
@@ -64,6 +75,39 @@ a_child_takes_the_turns_of_its_parent(void)
     for (unsigned index = 0; index < ROOMS; index++) {
         mmgi_ask_end(taken[index]);
     }
+}
+
+static void
+take_all_turns(void *unused)
+{
+    take_all_rooms(unused);
+    CHECK(mmgi_ask_begin_replacing());
+    mmgi_ask_end_replacing();
+}
+
+/**
+ * The first process of a PID namespace has the number 1, and so has a child that it makes in a further namespace. Here every
+ * process has the number 1.
+ */
+static void
+a_child_with_the_number_of_its_parent_takes_its_turns(void)
+{
+    struct map_scratch *taken[ROOMS];
+    REQUIRE_STATUS(mmg_guard_install(), MMG_OK); /* from then on the library notices a fork */
+    processes_have_one_number = true;
+    for (unsigned index = 0; index < ROOMS; index++) {
+        taken[index] = mmgi_ask_begin();
+        REQUIRE(taken[index] != NULL);
+    }
+    CHECK(mmgi_ask_begin_replacing());
+    pauses_take_no_time = true;
+    CHECK_EXITED(check_child(take_all_turns, NULL));
+    pauses_take_no_time = false;
+    mmgi_ask_end_replacing();
+    for (unsigned index = 0; index < ROOMS; index++) {
+        mmgi_ask_end(taken[index]);
+    }
+    processes_have_one_number = false;
 }
 
 static _Atomic int inside, passed, closed, opened;
@@ -201,6 +245,7 @@ an_instruction_runs_again_a_thousand_times_in_a_row(void)
 static const struct check_case cases[] = {
     {"each handler has memory of its own", each_handler_has_memory_of_its_own, 0},
     {"a child takes the turns of its parent", a_child_takes_the_turns_of_its_parent, 0},
+    {"a child with the number of its parent takes its turns", a_child_with_the_number_of_its_parent_takes_its_turns, 0},
     {"one thread at a time replaces pages behind a closed gate",
      one_thread_at_a_time_replaces_pages_behind_a_closed_gate, CHECK_THREADS},
     {"a wait ends with a turn or without one", a_wait_ends_with_a_turn_or_without_one, 0},

@@ -165,6 +165,7 @@ bool mmgi_prev_action_deliver(struct prev_action *p, int s, void *i, void *c) { 
 void mmgi_process_keep_loaded(void) {}
 void mmgi_spares_fill(void) {}
 void mmgi_registry_after_fork(void) {}
+void mmgi_ask_after_fork(void) {}
 void mmgi_ledger_after_fork(void) {}
 /* clang-format on */
 
