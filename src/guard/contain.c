@@ -292,23 +292,46 @@ place_of(const struct held *held, const void *address)
     return mmgi_adopted_look(&held->r, (size_t)((const unsigned char *)address - held->r.start));
 }
 
+/* What became of a fault in a mapping. */
+enum answer {
+    ANSWER_DONE,     /* the instruction can run again */
+    ANSWER_DENIED,   /* the fault is in this mapping, and cannot be contained */
+    ANSWER_ELSEWHERE /* the mapping is adopted, and something else lies there by now */
+};
+
+/* Contains a fault in a mapping that is held, and ends the hold. */
+static enum answer
+answer(struct held *held, void *address, size_t poisoned)
+{
+    const enum adopted_place place = place_of(held, address);
+    enum answer result = place == ADOPTED_THERE ? ANSWER_DENIED : ANSWER_ELSEWHERE;
+
+    if (place == ADOPTED_THERE && contain_held(held, address, poisoned)) {
+        count(held);
+        result = ANSWER_DONE;
+    } else if (poisoned == 0 && place_of(held, address) == ADOPTED_READABLE && /* perhaps only by now */
+               mmgi_ask_may_retry((uintptr_t)address))
+        result = ANSWER_DONE;
+    mmgi_registry_let_go(held->number);
+    return result;
+}
+
 bool
 mmgi_contain_fault(void *address, size_t poisoned, bool at_end)
 {
     const uint64_t before = mmgi_signal_block_all();
     struct held held;
-    bool done = false;
+    enum answer result = ANSWER_ELSEWHERE;
+    uint32_t after = 0;
 
     held.number = mmgi_registry_hold(address, &held.r);
-    if (held.number != 0) {
-        const enum adopted_place place = place_of(&held, address);
-        done = place == ADOPTED_THERE && contain_held(&held, address, poisoned);
-        if (done)
-            count(&held);
-        else if (poisoned == 0 && place_of(&held, address) == ADOPTED_READABLE) /* perhaps only by now */
-            done = mmgi_ask_may_retry((uintptr_t)address);
-        mmgi_registry_let_go(held.number);
+    const uint32_t first = held.number;
+    while (held.number != 0 && (result = answer(&held, address, poisoned)) == ANSWER_ELSEWHERE) {
+        /* What lies there now may be another mapping of the registry, such as a region that was opened since. */
+        held.number = mmgi_registry_hold_after(after, first, address, &held.r);
+        after = held.number;
     }
+    const bool done = result == ANSWER_DONE;
     if (!done || !at_end)
         mmgi_signal_unblock(before);
     return done;

@@ -248,9 +248,17 @@ mmgi_registry_hold(const void *address, struct registration *registration)
 
     if (number != 0 && entry_hold_thawed(number, wanted, registration))
         return number;
+    return mmgi_registry_hold_after(0, 0, address, registration);
+}
+
+uint32_t
+mmgi_registry_hold_after(uint32_t after, uint32_t except, const void *address, struct registration *registration)
+{
+    const uintptr_t wanted = (uintptr_t)address; /* the number is only compared */
     const uint32_t limit = mmgi_registry_limit();
-    for (number = 1; number <= limit; number++)
-        if (range_covers(number, wanted) && entry_hold_thawed(number, wanted, registration))
+
+    for (uint32_t number = after + 1; number <= limit; number++)
+        if (number != except && range_covers(number, wanted) && entry_hold_thawed(number, wanted, registration))
             return number;
     return 0;
 }

@@ -64,6 +64,13 @@ void mmgi_registry_remove(uint32_t number);
  */
 uint32_t mmgi_registry_hold(const void *address, struct registration *registration);
 
+/**
+ * Does the same for the mapping with the lowest number above `after` that is not `except`. So a caller finds all mappings at an
+ * address: an adopted mapping can share its addresses with others. The time grows with the number of mappings.
+ */
+uint32_t mmgi_registry_hold_after(uint32_t after, uint32_t except, const void *address,
+                                  struct registration *registration);
+
 /** Does the same as mmgi_registry_hold(), by number, for a walk from 1 to mmgi_registry_limit(). Returns false when there is
  * no mapping of that number. */
 bool mmgi_registry_hold_number(uint32_t number, struct registration *registration);
