@@ -202,6 +202,14 @@ is_writable(void *place)
     return mmgi_map_copy_out(&byte, place, 1, &done) != EFAULT;
 }
 
+/* Asks the file of a mapping for its size. Returns 0 or an errno; EBADF when the host has closed the descriptor. A copy-up of
+   a stacked file system changes device and inode, so they cannot be compared there. */
+static int
+file_of_mapping(const struct region *region, struct file_status *status)
+{
+    return region->is_stacked ? mmgi_file_status(region->fd, status) : still_names(region, region->fd, status);
+}
+
 /*
  * Lets the kernel copy bytes out of the mapping. The kernel stops at a page that is gone. In a sandbox that forbids this
  * system call, memcpy() copies, and the fault guard contains faults. What the last page of a cut file shows behind its end
@@ -218,7 +226,7 @@ read_mapping(const struct region *region, uint64_t offset, void *buffer, size_t 
         *done = want;
         os_code = 0;
     }
-    if (reads_mapping(region, -1) && mmgi_file_status(region->fd, &status) == 0 &&
+    if (reads_mapping(region, -1) && file_of_mapping(region, &status) == 0 &&
         status.size < region->offset + offset + want && (os_code != 0 || tail_is_lost(region, status.size))) {
         const uint64_t left = status.size > region->offset + offset ? status.size - region->offset - offset : 0;
         *done = left < *done ? (size_t)left : *done;

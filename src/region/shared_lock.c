@@ -27,7 +27,7 @@ struct shared_lock {
     uint64_t device, inode;
     uint64_t shares;
     uint32_t kind;
-    int first_fd;  /* the descriptor of the region that took the lock; -1 when that region has ended */
+    int first_fd;  /* the descriptor of the region that took the lock; -1 when no descriptor has the lock */
     int duplicate; /* a duplicate that keeps the lock; -1 as long as there was no second region */
 };
 
@@ -106,6 +106,9 @@ take_again(struct shared_lock *lock, int fd)
     if (os_code == 0) {
         lock->first_fd = fd;
         lock->duplicate = -1;
+        if (!keep(lock))
+            lock->first_fd =
+                -1; /* without a duplicate, the lock would end with this region, while others count on it */
     }
     return os_code;
 }

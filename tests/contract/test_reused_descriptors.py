@@ -7,8 +7,11 @@ host.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
+import mmap
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,6 +105,26 @@ def test_a_loss_is_contained_without_the_descriptor(large: Sample, tmp_path: Pat
     in_child(lose_after_reuse, large.path, other.path)
 
 
+def read_adopted_after_reuse(path: Path, other: Path) -> None:
+    handle = ctypes.c_uint64()
+    with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
+        before = set(watch.descriptors_of(path))
+        place = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+        assert mmg.lib.mmg_adopt(place, len(mapped), -1, None, ctypes.byref(handle), None) == abi.MMG_OK
+        (number,) = set(watch.descriptors_of(path)) - before
+        occupy([number], lambda: os.open(other, os.O_RDONLY))
+        assert mmg.read(handle.value, 0, 100) == (abi.MMG_OK, path.read_bytes()[:100])
+        assert mmg.close(handle.value) == abi.MMG_OK
+
+
+def test_a_region_that_needs_no_descriptor_has_the_size_of_its_own_file(
+    large: Sample, tmp_path: Path
+) -> None:
+    """A private mapping that is adopted may have bytes of its owner, so it is read, and not its file."""
+    other = files.sample(tmp_path / "short", 10)
+    in_child(read_adopted_after_reuse, large.path, other.path)
+
+
 def close_many(path: Path, other: Path) -> None:
     handles = [mmg.accepted(mmg.try_open(path, lock=abi.MMG_LOCK_SHARED)) for _ in range(40)]
     numbers = close_behind_its_back(path)
@@ -146,6 +169,32 @@ def test_a_lock_that_the_host_has_closed_is_taken_again(large: Sample, before: i
     The ninth has one to share, the tenth a duplicate of that one.
     """
     in_child(open_one_more, large.path, before)
+
+
+def open_with_the_last_descriptor(path: Path) -> None:
+    handles = [mmg.accepted(mmg.try_open(path, lock=abi.MMG_LOCK_SHARED)) for _ in range(10)]
+    inlet, outlet = os.pipe()
+    numbers = sorted(close_behind_its_back(path))
+    occupy(numbers[1:], lambda: os.dup(outlet))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (numbers[-1] + 1, limits[1]))
+    last = mmg.accepted(mmg.try_open(path, lock=abi.MMG_LOCK_SHARED))
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert watch.descriptors_of(path) == numbers[:1]
+    assert mmg.close(last) == abi.MMG_OK
+    with mmg.opened(mmg.try_open(path, lock=abi.MMG_LOCK_SHARED)) as reused:  # has the number of the last one
+        assert mmg.info(reused).lock == abi.MMG_LOCK_SHARED
+        for handle in handles:  # a mapping keeps the lock of its descriptor, even when that is closed
+            assert mmg.close(handle) == abi.MMG_OK
+        with path.open("rb") as writer, pytest.raises(BlockingIOError):
+            fcntl.flock(writer, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    for number in {*numbers[1:], inlet, outlet}:
+        os.close(number)
+
+
+def test_a_lock_is_shared_only_with_a_descriptor_that_lasts(large: Sample) -> None:
+    """The host has closed the shared lock. The next region takes it again, but there is no descriptor for a duplicate."""
+    in_child(open_with_the_last_descriptor, large.path)
 
 
 @pytest.mark.parametrize("guarantee", [abi.MMG_GUARANTEE_CONTAINED, abi.MMG_GUARANTEE_STABLE])
