@@ -300,6 +300,9 @@ mmgi_registry_names(uint32_t number, int fd)
     const uint64_t inode = atomic_load_explicit(&entry->inode, memory_order_relaxed);
     struct file_status status;
 
+    /* The device of an adopted mapping is that of the list of mappings, which fstat(2) does not always name. */
+    if (inode != 0 && (atomic_load_explicit(&entry->traits, memory_order_relaxed) & MAPPING_IS_ADOPTED) != 0)
+        return mmgi_file_status(fd, &status) == 0 && status.inode == inode;
     return inode == 0 ||
            mmgi_file_status_if(fd, atomic_load_explicit(&entry->device, memory_order_relaxed), inode, &status) == 0;
 }

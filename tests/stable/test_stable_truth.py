@@ -8,6 +8,7 @@ copied up, and a child of _Fork(3).
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import signal
 import struct
@@ -248,6 +249,35 @@ def _in_unannounced_child(path: Path, data: bytes) -> None:
 def test_a_child_that_nobody_announced_finds_out_at_its_first_use(places: Places) -> None:
     one = files.sample(mounted_or_skip(places, "ext4") / "file", files.LARGE)
     in_child(_in_unannounced_child, one.path, one.data)
+
+
+def _adopt_and_ask(path: Path) -> None:
+    """Adopt a mapping with a lease. Ask about it in a child, which asks the kernel at once, and then here."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
+    size = path.stat().st_size
+    with open(path, "rb") as stream:
+        place = libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, stream.fileno(), 0)
+    handle, options = ctypes.c_uint64(), mmg.options(guarantee=STABLE)
+    assert mmg.lib.mmg_adopt(place, size, -1, ctypes.byref(options), ctypes.byref(handle), None) == abi.MMG_OK
+    assert means(handle.value) == abi.MMG_MEANS_LEASE
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if mmg.check(handle.value) == abi.MMG_OK else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    time.sleep(1)  # this process asks again after 0.9 s
+    assert mmg.check(handle.value) == abi.MMG_OK
+    assert means(handle.value) == abi.MMG_MEANS_LEASE
+    mmg.close(handle.value)
+    libc.munmap(ctypes.c_void_p(place), ctypes.c_size_t(size))
+
+
+@pytest.mark.parametrize("kind", mounts.LEASING)
+def test_the_lease_of_an_adopted_mapping_is_known_again(places: Places, kind: str) -> None:
+    """On btrfs, the list of mappings has another number for the device than the file."""
+    one = files.sample(mounted_or_skip(places, kind) / "file", files.LARGE)
+    in_child(_adopt_and_ask, one.path)
 
 
 # ----------------------------------------------------------------------------------------------------------- secrets --
