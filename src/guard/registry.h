@@ -21,9 +21,11 @@ struct mapping_owner {
 };
 
 /** What is special about a mapping; bits. */
-#define MAPPING_IS_DEVICE 1u  /* the file is a block device, whose status does not have its size */
-#define MAPPING_IS_STACKED 2u /* overlay: the descriptor may lead to another file than the mapping */
-#define MAPPING_IS_ADOPTED 4u /* other code made the mapping, and may unmap it although it must not */
+#define MAPPING_IS_DEVICE 1u     /* the file is a block device, whose status does not have its size */
+#define MAPPING_IS_STACKED 2u    /* overlay: the descriptor may lead to another file than the mapping */
+#define MAPPING_IS_ADOPTED 4u    /* other code made the mapping, and may unmap it although it must not */
+#define MAPPING_HAS_FLOCK 8u     /* the region holds a lock of kind MMG_LOCK_SHARED */
+#define MAPPING_HAS_OFD_LOCK 16u /* the region holds a lock of kind MMG_LOCK_OFD */
 
 /** What the guard must know about a mapping. */
 struct registration {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The contract for the shared lock under which a file is mapped. The lock belongs to the open file description, so it
- * ends when the last duplicate of the descriptor is closed. No call is async-signal-safe.
+ * ends when the last duplicate of the descriptor is closed. Of these calls, mmgi_lock_try() is async-signal-safe.
  */
 #ifndef MMGI_OS_FILE_LOCK_H
 #define MMGI_OS_FILE_LOCK_H

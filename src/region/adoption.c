@@ -198,7 +198,8 @@ mmgi_adoption_take(struct source *source, const struct map_request *request, str
         .size = request->length,
         .file_offset = adoption->offset - lead,
         .fd = request->is_snapshot ? -1 : request->fd,
-        .traits = MAPPING_IS_ADOPTED | (source->file_system.is_stacked ? MAPPING_IS_STACKED : 0),
+        .traits = MAPPING_IS_ADOPTED | (source->file_system.is_stacked ? MAPPING_IS_STACKED : 0) |
+                  source_lock_trait(source),
         .device = request->is_snapshot ? 0 : adoption->area.device,
         .inode = request->is_snapshot ? 0 : adoption->area.inode,
         .changed = source->status.changed.seconds * INT64_C(1000000000) + source->status.changed.nanoseconds,

@@ -312,17 +312,17 @@ static uint32_t
 mapping_register(const struct source *source, const struct map_request *request, const struct mapping *mapping,
                  size_t lead, const struct mapping_owner *owner)
 {
-    struct registration registration = {.start = mapping->base,
-                                        .length = mapping->length,
-                                        .page = mapping->page,
-                                        .lead = lead,
-                                        .size = request->length,
-                                        .file_offset = source->options->offset - lead,
-                                        .fd = request->is_snapshot ? -1 : request->fd,
-                                        .traits = source->kind == SOURCE_DEVICE ? MAPPING_IS_DEVICE : 0,
-                                        .owner = owner,
-                                        .changed = source->status.changed.seconds * INT64_C(1000000000) +
-                                                   source->status.changed.nanoseconds};
+    struct registration registration = {
+        .start = mapping->base,
+        .length = mapping->length,
+        .page = mapping->page,
+        .lead = lead,
+        .size = request->length,
+        .file_offset = source->options->offset - lead,
+        .fd = request->is_snapshot ? -1 : request->fd,
+        .traits = (source->kind == SOURCE_DEVICE ? MAPPING_IS_DEVICE : 0) | source_lock_trait(source),
+        .owner = owner,
+        .changed = source->status.changed.seconds * INT64_C(1000000000) + source->status.changed.nanoseconds};
 
     if (!request->is_snapshot) {
         registration.traits |= source->file_system.is_stacked ? MAPPING_IS_STACKED : 0;

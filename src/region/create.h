@@ -6,7 +6,17 @@
 #ifndef MMGI_REGION_CREATE_H
 #define MMGI_REGION_CREATE_H
 
+#include "guard/registry.h"
 #include "region/region.h"
+
+/** Returns the MAPPING_... bit that names the lock of a source; 0 without a lock. */
+static inline uint32_t
+source_lock_trait(const struct source *source)
+{
+    return source->lock == MMG_LOCK_SHARED ? MAPPING_HAS_FLOCK
+           : source->lock == MMG_LOCK_OFD  ? MAPPING_HAS_OFD_LOCK
+                                           : 0;
+}
 
 /** What the span of an empty region points to. */
 extern const unsigned char mmgi_region_no_bytes[1] __attribute__((visibility("hidden")));

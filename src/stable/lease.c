@@ -20,6 +20,7 @@
 #include "os/file.h"
 #include "os/fork_mark.h"
 #include "os/lease.h"
+#include "os/process.h"
 #include "stable/leased_file.h"
 #include "stable/snapshot.h"
 
@@ -34,6 +35,9 @@ static struct lease **by_fd; /* indexed by descriptor */
 static size_t by_fd_room;
 static _Atomic uint64_t leases; /* mmg_stats_get() reads it without the mutex, also in a signal handler */
 static _Atomic uint64_t refusals;
+
+/* The process whose threads may hold the mutex; 0 before the first lease. The mutex of the fork mark protects it. */
+static int home;
 
 /* ------------------------------------------------------------------------------------------------------ the tables -- */
 
@@ -85,6 +89,16 @@ struct lease *
 mmgi_lease_of(int fd)
 {
     return fd >= 0 && (size_t)fd < by_fd_room ? by_fd[fd] : NULL;
+}
+
+int
+mmgi_lease_ask_file(const struct lease *lease)
+{
+    struct file_status status;
+
+    if (mmgi_lease_of(lease->fd) != lease)
+        return EBADF; /* a younger lease has got the number */
+    return mmgi_file_status_if(lease->fd, lease->file->device, lease->file->inode, &status);
 }
 
 uint64_t
@@ -162,15 +176,30 @@ after_fork_child(void)
 {
     mmgi_fork_mark_clear();
     mmgi_mutex_reset(&mmgi_lease_mutex);
+    home = mmgi_process_id();
 }
 
 static struct fork_hooks hooks = {.before = before_fork, .parent = after_fork_parent, .child = after_fork_child};
+
+/* Locks the mutex in a process that has no lease of its own yet. */
+static void
+lock_first(void)
+{
+    const int self = mmgi_process_id();
+
+    /* A child of _Fork(3) or clone(2), which run no fork hooks: a thread of the parent may have held the mutex. In any other
+       process, a thread that is in fork(2) may hold it. */
+    if (home != 0 && home != self)
+        mmgi_mutex_reset(&mmgi_lease_mutex);
+    mmgi_mutex_lock(&mmgi_lease_mutex);
+    home = self;
+}
 
 /* Empties the tables in a process that has no lease of its own yet: all their entries belong to a parent. */
 static void
 state_reset(void)
 {
-    mmgi_mutex_reset(&mmgi_lease_mutex);
+    lock_first();
     mmgi_condition_reset(&mmgi_lease_changed);
     memset((void *)buckets, 0, sizeof buckets);
     free((void *)by_fd); /* a child that opens was made by fork(2), which waited for this table to be whole */
@@ -178,6 +207,7 @@ state_reset(void)
     by_fd_room = 0;
     leases = 0;
     mmgi_keeper_reset();
+    mmgi_mutex_unlock(&mmgi_lease_mutex);
 }
 
 static bool
@@ -287,8 +317,8 @@ mmgi_lease_end(struct lease *lease)
     while (lease->file != NULL && lease->file->reader == lease)
         mmgi_condition_wait(&mmgi_lease_changed, &mmgi_lease_mutex);
     if (lease->file != NULL) {
-        /* Where the host has closed the descriptor, its number may be that of another lease by now. */
-        bool is_own = mmgi_lease_of(lease->fd) == lease;
+        /* Where the host has closed the descriptor, its number may be that of another file by now. */
+        bool is_own = mmgi_lease_ask_file(lease) != EBADF;
         mmgi_lease_remove(lease);
         /* Closing the descriptor would not end the lease while a forked child has the same file open, so give it up. */
         if (is_own)

@@ -131,18 +131,6 @@ put_in_place(struct region *region, const struct snapshot *snapshot, uint64_t fr
         demote(region, 0, MMG_SHORT_SPACE);
 }
 
-/* Asks whether the descriptor of a lease is still that of its file. Returns 0, EBADF when the host has closed it, or another
-   errno when the file cannot be asked. */
-static int
-ask_file(const struct lease *lease)
-{
-    struct file_status status;
-
-    if (mmgi_lease_of(lease->fd) != lease)
-        return EBADF; /* a younger lease has got the number */
-    return mmgi_file_status_if(lease->fd, lease->file->device, lease->file->inode, &status);
-}
-
 /* Gives a lease up. Only the result shows whether the bytes were secured in time. */
 static void
 give_up(struct lease *lease)
@@ -150,7 +138,7 @@ give_up(struct lease *lease)
     struct region *region = lease->region;
 
     /* A lease is also given up when the file cannot be asked, since a writer waits for it. */
-    if (ask_file(lease) == EBADF || mmgi_lease_give_up(lease->fd) != 0)
+    if (mmgi_lease_ask_file(lease) == EBADF || mmgi_lease_give_up(lease->fd) != 0)
         demote(region, 0, MMG_SHORT_TIME);
     mmgi_vouch(region->number, VOUCHED_FOR_EVER);
     mmgi_lease_remove(lease);
@@ -224,7 +212,7 @@ take_snapshot(const struct leased_file *file, struct snapshot_order *order, stru
 {
     const struct lease *reader = file->reader;
     const struct region *region = reader->region;
-    const bool has_descriptor = ask_file(reader) != EBADF;
+    const bool has_descriptor = mmgi_lease_ask_file(reader) != EBADF;
     uint64_t cap = reader->cap;
     const struct window window = has_descriptor ? window_to_secure(file, &cap) : window_of(region);
     const uint64_t lead = (uint64_t)(region->data - region->mapping.base);
@@ -239,7 +227,7 @@ take_snapshot(const struct leased_file *file, struct snapshot_order *order, stru
     mmgi_mutex_unlock(&mmgi_lease_mutex);
     mmgi_snapshot_take(order, snapshot);
     mmgi_mutex_lock(&mmgi_lease_mutex);
-    if (has_descriptor && ask_file(reader) != 0)
+    if (has_descriptor && mmgi_lease_ask_file(reader) != 0)
         snapshot->secured = 0; /* the bytes may be another file's */
     return window;
 }

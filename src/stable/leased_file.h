@@ -48,6 +48,12 @@ extern os_condition mmgi_lease_changed __attribute__((visibility("hidden")));
 /** Returns the lease of a descriptor, or NULL. The caller holds the mutex. */
 struct lease *mmgi_lease_of(int fd);
 
+/**
+ * Asks whether the descriptor of a lease is still that of its file. Returns 0, EBADF when the host has closed the descriptor, or
+ * another errno when the file cannot be asked. The caller holds the mutex.
+ */
+int mmgi_lease_ask_file(const struct lease *lease);
+
 /** Takes a lease off its file. The file is freed with its last lease, unless the keeper is securing it. The caller holds the
  * mutex. */
 void mmgi_lease_remove(struct lease *lease);

@@ -152,8 +152,10 @@ void mmgi_registry_let_go(uint32_t number) { (void)number; }
 int mmgi_file_reopen(int fd, int *fresh) { *fresh = fd; return 0; }
 void mmgi_file_exchange(int fd, int fresh) { (void)fd, (void)fresh; }
 void mmgi_file_close(int fd) { (void)fd; }
-int mmgi_file_status_if(int fd, uint64_t device, uint64_t inode, struct file_status *s) { (void)fd, (void)device, (void)inode, (void)s; return 0; }
-struct lease *mmgi_lease_of(int fd) { (void)fd; return &lease; }
+int mmgi_lock_try(int fd, uint32_t kind) { (void)fd, (void)kind; return 0; }
+int mmgi_lease_ask_file(const struct lease *of) { (void)of; return 0; }
+uint64_t mmgi_signal_block_all(void) { return 0; }
+void mmgi_signal_unblock(uint64_t before) { (void)before; }
 void mmgi_snapshot_release(struct snapshot *snapshot) { (void)snapshot; }
 void mmgi_mutex_lock(os_mutex *mutex) { (void)mutex; }
 void mmgi_mutex_unlock(os_mutex *mutex) { (void)mutex; }
@@ -177,6 +179,17 @@ begin(void)
     descriptor = FD;
     mmgi_vouch_set_voucher(mmgi_lease_vouch);
     mmgi_vouch(NUMBER, START + LEASE_VOUCH_NS);
+}
+
+/* A child begins after its parent has closed the region and the file was written to. */
+static void
+begin_late(void)
+{
+    begin();
+    world.is_child = true;
+    world.mark = 0;
+    world.state = LEASE_GONE;
+    world.file_byte = 1;
 }
 
 static void
@@ -248,11 +261,13 @@ forks(void)
 }
 
 static const char *const in_parent[] = {"given up in time", "taken by force", "right", "lost", NULL};
+static const char *const in_late_child[] = {"given up in time", "lost", NULL};
 static const char *const of_forks[] = {"given up in time", "taken by force", "right", "lost", "in a child", NULL};
 
 static const struct model models[] = {
     {"a break meets a reader", begin, {writes, keeps, reads}, end, in_parent},
     {"a break meets a fork", begin, {writes, keeps, forks}, end, of_forks},
+    {"two threads of a child learn that the lease is gone", begin_late, {read_byte, read_byte}, end, in_late_child},
 };
 
 int
