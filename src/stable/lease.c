@@ -175,8 +175,8 @@ static void
 after_fork_child(void)
 {
     mmgi_fork_mark_clear();
-    mmgi_mutex_reset(&mmgi_lease_mutex);
     home = mmgi_process_id();
+    mmgi_mutex_unlock(&mmgi_lease_mutex);
 }
 
 static struct fork_hooks hooks = {.before = before_fork, .parent = after_fork_parent, .child = after_fork_child};
