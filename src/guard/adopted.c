@@ -118,3 +118,38 @@ mmgi_adopted_has_copies(const struct registration *r, size_t from, size_t to)
     mmgi_ask_end(scratch);
     return result;
 }
+
+/* Returns true when each part of a range shows the file, can be read and nothing else. Says whether a part is private. */
+static bool
+shows_file(const struct registration *r, uintptr_t at, uintptr_t end, char *text, bool *is_private)
+{
+    struct map_area area;
+    int list;
+
+    *is_private = false;
+    if (mmgi_map_list_open(&list) != 0)
+        return false;
+    while (at < end && look(list, at, text, &area) && is_same(r, &area, at) && area.access == MAP_ACCESS_READ) {
+        *is_private |= !area.is_shared;
+        at = area.end;
+    }
+    mmgi_map_list_close(list);
+    return at >= end;
+}
+
+bool
+mmgi_adopted_is_untouched(const struct registration *r, size_t from, size_t to)
+{
+    const uintptr_t at = (uintptr_t)r->start + from, end = (uintptr_t)r->start + to;
+    struct map_scratch *scratch = mmgi_ask_begin();
+    bool is_private;
+
+    if (scratch == NULL)
+        return false;
+    bool result = shows_file(r, at, end, scratch->text, &is_private);
+    /* To ask about every page takes long where there are many. So the parts are looked at once more afterwards. */
+    if (result && is_private)
+        result = mmgi_map_has_no_copies(at, end, scratch->text) && shows_file(r, at, end, scratch->text, &is_private);
+    mmgi_ask_end(scratch);
+    return result;
+}

@@ -35,4 +35,12 @@ enum replaced mmgi_adopted_replace(const struct registration *r, size_t from, si
  */
 bool mmgi_adopted_has_copies(const struct registration *r, size_t from, size_t to);
 
+/**
+ * Returns true when other pages with the same bytes can take the place of the pages between two offsets: each part still
+ * shows the file, can be read and nothing else, and has no page that the owner has written to. Returns false when the kernel
+ * does not tell. The answer can be outdated at once, since the owner may change its mapping at any moment. Async-signal-safe.
+ * The caller must block all signals first.
+ */
+bool mmgi_adopted_is_untouched(const struct registration *r, size_t from, size_t to);
+
 #endif

@@ -73,6 +73,9 @@ bool mmgi_map_is_loaded(int list, const struct map_area *area, bool everywhere, 
  */
 bool mmgi_map_has_copies(uintptr_t from, uintptr_t to, char *text);
 
+/** Returns true when the kernel tells that there is no such page in a range. */
+bool mmgi_map_has_no_copies(uintptr_t from, uintptr_t to, char *text);
+
 /** Returns true when the kernel can answer for one mapping, without a list of all mappings. */
 bool mmgi_map_query_is_known(void);
 

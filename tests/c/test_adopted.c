@@ -22,6 +22,7 @@ STANDS_IN_SILENTLY(mmgi_ask_end_replacing, (void), ())
 STANDS_IN(int, mmgi_map_find, (uintptr_t address, char *path, char *text, struct map_area *area),
           (address, path, text, area))
 STANDS_IN(bool, mmgi_map_has_copies, (uintptr_t from, uintptr_t to, char *text), (from, to, text))
+STANDS_IN(bool, mmgi_map_has_no_copies, (uintptr_t from, uintptr_t to, char *text), (from, to, text))
 STANDS_IN(int, mmgi_map_list_open, (int *list), (list))
 STANDS_IN_SILENTLY(mmgi_map_list_close, (int list), (list))
 STANDING_IN(enum replaced, mmgi_spares_replace,
@@ -81,6 +82,7 @@ adopt(size_t pages, int kind, int protection)
     PLAN(mmgi_map_list_open, GO_ON);
     PLAN(mmgi_map_list_close, GO_ON);
     PLAN(mmgi_map_has_copies, GO_ON);
+    PLAN(mmgi_map_has_no_copies, GO_ON);
     touched = NULL;
     return true;
 }
@@ -320,6 +322,66 @@ pages_that_the_owner_has_written_are_copies(void)
     }
 }
 
+static bool
+is_untouched(size_t first, size_t end)
+{
+    return mmgi_adopted_is_untouched(&r, first * page, end * page);
+}
+
+/** Other pages take the place of the mapping only while every part of it is what it was. */
+static void
+a_mapping_is_untouched_while_each_part_can_only_be_read(void)
+{
+    static const int protections[] = {PROT_NONE, PROT_READ | PROT_WRITE};
+    if (!adopt(PAGES, MAP_PRIVATE, PROT_READ)) {
+        return;
+    }
+    PLAN(mmgi_map_has_no_copies, true, true, true, true, true, true, true, true, true, true);
+    CHECK(is_untouched(0, PAGES));
+    REQUIRE(madvise(page_at(3), page, MADV_RANDOM) == 0); /* a part of its own */
+    CHECK(is_untouched(0, PAGES));
+    for (size_t index = 0; index < sizeof protections / sizeof *protections; index++) {
+        REQUIRE(mprotect(page_at(5), page, protections[index]) == 0);
+        CHECK(!is_untouched(0, PAGES) && !is_untouched(5, 6));
+        CHECK(is_untouched(0, 5) && is_untouched(6, PAGES));
+        REQUIRE(mprotect(page_at(5), page, PROT_READ) == 0);
+    }
+    put_memory(6, PROT_READ);
+    CHECK(is_untouched(0, 6) && !is_untouched(0, PAGES) && is_untouched(7, PAGES));
+    REQUIRE(munmap(page_at(6), page) == 0);
+    CHECK(!is_untouched(0, 7));
+    r.inode++;
+    CHECK(!is_untouched(0, 1));
+    give_back();
+}
+
+/** The kernel is asked about the pages of a private mapping, and must answer. */
+static void
+a_private_mapping_is_untouched_while_it_has_no_copies(void)
+{
+    if (!adopt(PAGES, MAP_PRIVATE, PROT_READ)) {
+        return;
+    }
+    PLAN(mmgi_map_has_no_copies, true, false);
+    CHECK(is_untouched(0, PAGES));
+    CHECK(!is_untouched(0, PAGES));
+    CHECK_U64(CALLS(mmgi_map_has_no_copies), 2);
+    CHECK_U64(CALLS(mmgi_map_list_close), 3); /* the parts are looked at once more after their pages */
+    CHECK_U64(CALLS(mmgi_ask_end), 2);
+    PLAN(mmgi_map_has_no_copies, true, true);
+    PLAN(mmgi_map_list_open, GO_ON, EMFILE);
+    CHECK(!is_untouched(0, PAGES));
+    PLAN(mmgi_ask_begin, 0);
+    CHECK(!is_untouched(0, PAGES));
+    give_back();
+    if (adopt(PAGES, MAP_SHARED, PROT_READ)) {
+        PLAN(mmgi_map_has_no_copies, false);
+        CHECK(is_untouched(0, PAGES));
+        CHECK_U64(CALLS(mmgi_map_has_no_copies), 0); /* the file has what is written to a shared page */
+        give_back();
+    }
+}
+
 static const struct check_case cases[] = {
     {"a page is there while its file is mapped there", a_page_is_there_while_its_file_is_mapped_there, 0},
     {"another file is something else", another_file_is_something_else, 0},
@@ -329,6 +391,9 @@ static const struct check_case cases[] = {
     {"one call replaces no more than 64 parts", one_call_replaces_no_more_than_64_parts, 0},
     {"one call looks at no more than 64 parts for copies", one_call_looks_at_no_more_than_64_parts_for_copies, 0},
     {"where nobody can ask, nothing is touched", where_nobody_can_ask_nothing_is_touched, 0},
+    {"a mapping is untouched while each part can only be read", a_mapping_is_untouched_while_each_part_can_only_be_read,
+     0},
+    {"a private mapping is untouched while it has no copies", a_private_mapping_is_untouched_while_it_has_no_copies, 0},
     {"pages that the owner has written are copies", pages_that_the_owner_has_written_are_copies, 0},
 };
 

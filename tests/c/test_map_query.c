@@ -321,6 +321,8 @@ ask_without_proc(void *unused)
     unsigned char *bytes = map_between_holes("written", PROT_READ | PROT_WRITE, MAP_PRIVATE);
     bytes[0] = 7;
     CHECK(mmgi_map_has_copies((uintptr_t)bytes, (uintptr_t)bytes + page, scratch.text));
+    unsigned char *read = map_between_holes("read", PROT_READ, MAP_PRIVATE);
+    CHECK(mmgi_map_has_no_copies((uintptr_t)read, (uintptr_t)read + page, scratch.text));
     if (!forbid_opening(O_RDONLY | O_CLOEXEC, ENOENT)) {
         return;
     }
@@ -328,6 +330,7 @@ ask_without_proc(void *unused)
     CHECK_I64(find(&area, &area), ENOSYS);
     CHECK(!mmgi_map_query_is_known());
     CHECK(!mmgi_map_has_copies((uintptr_t)bytes, (uintptr_t)bytes + page, scratch.text));
+    CHECK(!mmgi_map_has_no_copies((uintptr_t)read, (uintptr_t)read + page, scratch.text));
 }
 
 static void
@@ -357,6 +360,9 @@ a_copy_is_found_among_many_pages(void)
     } else {
         CHECK(mmgi_map_has_copies(from, to, scratch.text));
         CHECK(!mmgi_map_has_copies(from, to - page, scratch.text));
+        CHECK(!mmgi_map_has_no_copies(from, to, scratch.text));
+        CHECK(mmgi_map_has_no_copies(from, to - page, scratch.text));
+        CHECK(!mmgi_map_has_no_copies(UINTPTR_MAX / page * page - page, UINTPTR_MAX / page * page, scratch.text));
         CHECK(!mmgi_map_has_copies(from, from, scratch.text));
     }
     munmap(start, pages * page);

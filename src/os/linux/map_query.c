@@ -59,23 +59,23 @@ open_once(const char *path, int *fd)
 }
 
 /*
- * Opens the list. Returns 0 or an errno. When the process has no descriptor left, the function raises the limit for a
- * moment, up to the hard limit.
+ * Opens a file of /proc. Returns 0 or an errno. When the process has no descriptor left, the function raises the limit for
+ * a moment, up to the hard limit.
  */
 static int
-list_open(int *fd)
+list_open(const char *path, int *fd)
 {
     struct {
         uint64_t soft, hard; /* in the order of prlimit64(2) */
     } limit, most;
-    int os_code = open_once(LIST, fd);
+    int os_code = open_once(path, fd);
 
     if (os_code != EMFILE || syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) != 0 || limit.soft >= limit.hard)
         return os_code;
     most.soft = most.hard = limit.hard;
     if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &most, NULL) != 0)
         return os_code;
-    os_code = open_once(LIST, fd);
+    os_code = open_once(path, fd);
     syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, NULL);
     return os_code;
 }
@@ -157,7 +157,7 @@ next_in_list(int fd, uintptr_t address, bool (*is_wanted)(const struct map_area 
 int
 mmgi_map_list_open(int *list)
 {
-    int os_code = list_open(list);
+    int os_code = list_open(LIST, list);
 
     return os_code == ENOENT ? ENOSYS : os_code; /* there is no file system at /proc */
 }
@@ -279,29 +279,51 @@ mmgi_map_is_loaded(int list, const struct map_area *area, bool everywhere, char 
     return has_code_in_list(list, area, text);
 }
 
-bool
-mmgi_map_has_copies(uintptr_t from, uintptr_t to, char *text)
+/*
+ * Finds out whether a page of a range shows no byte of a file. Returns 0, or an errno when the kernel does not tell of every
+ * page up to the first such page.
+ */
+static int
+find_copy(uintptr_t from, uintptr_t to, char *text, bool *found)
 {
     const size_t page = mmgi_map_page_size(), most = MAP_TEXT_SIZE / sizeof(uint64_t);
-    bool result = false;
-    long got = 1;
-    int fd;
+    int fd, os_code = list_open(PAGES, &fd);
 
-    if (open_once(PAGES, &fd) != 0)
-        return false;
+    *found = false;
+    if (os_code != 0)
+        return os_code;
     lseek(fd, (off_t)(from / page * sizeof(uint64_t)), SEEK_SET); /* pread(2) is a cancellation point */
-    while (from < to && got > 0 && !result) {
+    while (from < to && os_code == 0 && !*found) {
         const size_t pages = (to - from) / page < most ? (to - from) / page : most;
-        got = syscall(SYS_read, fd, text, pages * sizeof(uint64_t));
+        const long size = (long)(pages * sizeof(uint64_t)), got = syscall(SYS_read, fd, text, (size_t)size);
         for (long at = 0; at + (long)sizeof(uint64_t) <= got; at += (long)sizeof(uint64_t)) {
             uint64_t entry;
             memcpy(&entry, text + at, sizeof entry);
-            result |= (entry & (ENTRY_IS_PRESENT | ENTRY_IS_SWAPPED)) != 0 && (entry & ENTRY_IS_OF_FILE) == 0;
+            *found |= (entry & (ENTRY_IS_PRESENT | ENTRY_IS_SWAPPED)) != 0 && (entry & ENTRY_IS_OF_FILE) == 0;
         }
+        if (got < size)
+            os_code = EIO;
         from += pages * page;
     }
     list_close(fd);
-    return result;
+    return os_code;
+}
+
+bool
+mmgi_map_has_copies(uintptr_t from, uintptr_t to, char *text)
+{
+    bool found;
+
+    find_copy(from, to, text, &found);
+    return found;
+}
+
+bool
+mmgi_map_has_no_copies(uintptr_t from, uintptr_t to, char *text)
+{
+    bool found;
+
+    return find_copy(from, to, text, &found) == 0 && !found;
 }
 
 bool
@@ -310,7 +332,7 @@ mmgi_map_query_is_known(void)
     struct map_area area;
     int fd;
 
-    if (list_open(&fd) != 0)
+    if (list_open(LIST, &fd) != 0)
         return false;
     int os_code = query(fd, (uintptr_t)&area, 0, NULL, &area);
     list_close(fd);

@@ -161,6 +161,15 @@ mmgi_map_has_copies(uintptr_t from, uintptr_t to, char *text)
 }
 
 bool
+mmgi_map_has_no_copies(uintptr_t from, uintptr_t to, char *text)
+{
+    (void)from;
+    (void)to;
+    (void)text;
+    return false;
+}
+
+bool
 mmgi_map_query_is_known(void)
 {
     return false;
