@@ -240,7 +240,7 @@ typedef struct mmg_stats {
     uint64_t lease_refusals;  /**< how often an open for STABLE tried to take a lease, and did not get it */
     uint64_t fallbacks_cap;   /**< regions that are no longer STABLE because of `max_snapshot_bytes` */
     uint64_t fallbacks_time;  /**< ... because the time for securing them ran out */
-    uint64_t fallbacks_space; /**< ... because there was no room for their bytes, on disk or in memory */
+    uint64_t fallbacks_space; /**< ... because there was no room for their bytes, or an adopted mapping was changed */
     uint64_t fallbacks_read;  /**< ... because their bytes could not be read */
     uint64_t snapshot_bytes;  /**< bytes copied for STABLE, at open and when leases broke */
     uint64_t snapshots;       /**< snapshots taken for STABLE, reflinks included */
@@ -368,7 +368,8 @@ enum {
     MMG_SHORT_ENVIRONMENT = 3, /**< the fault guard is off as well: MMAPGUARD_NO_SIGNAL in the environment */
     MMG_SHORT_CAP = 4,         /**< a lease broke, and the window is larger than `max_snapshot_bytes` */
     MMG_SHORT_TIME = 5,        /**< a lease broke, and the kernel's time ran out (/proc/sys/fs/lease-break-time) */
-    MMG_SHORT_SPACE = 6,       /**< a lease broke, and there was no room for the bytes, on disk or in memory */
+    MMG_SHORT_SPACE = 6,       /**< a lease broke, and there was no room for the bytes, on disk or in memory, or the
+                                    owner of an adopted mapping had changed it */
     MMG_SHORT_READ = 7,        /**< a lease broke, and the bytes could not be read */
     MMG_SHORT_FORKED = 8,      /**< the lease belongs to the parent process */
     MMG_SHORT_LOST = 9,        /**< bytes were lost in spite of the means; see `fault_cause` */
@@ -691,7 +692,11 @@ mmg_status mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handl
  *
  * With MMG_GUARANTEE_STABLE the means are those of mmg_open(), put in place: a lease, with a snapshot over the pages when
  * the lease breaks, or a reflink or a snapshot over the pages at once. They cover all pages that the range touches, so that
- * the owner reads the same bytes. A copy in memory is no means here, since it has another address.
+ * the owner reads the same bytes. A copy in memory is no means here, since it has another address. The call refuses STABLE if
+ * the owner can write to the mapping or has written to a private one, since the file does not have these bytes. If the owner
+ * has mapped something else over a part, changed its protection or written to a private page when the lease breaks, the
+ * library replaces nothing, and all bytes of the region count as lost: MMG_E_UNSTABLE. A change that the owner makes at the
+ * very moment of the replacement may be lost, as with a fault.
  *
  * @param[in] data  `size` bytes, at any alignment, which may lie in several neighbouring mappings of the same file
  * @param[in] size  how many bytes, at least 1
@@ -714,7 +719,8 @@ mmg_status mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handl
  * @retval MMG_E_TOO_BIG the size of the file does not fit into this system
  * @retval MMG_E_LIMIT
  * @retval MMG_E_NO_MEMORY
- * @retval MMG_E_UNSTABLE the owner can write to the mapping, or every means of STABLE failed
+ * @retval MMG_E_UNSTABLE the owner can write to the mapping, or has written to a private one or the kernel does not tell, or
+ *   every means of STABLE failed
  * @retval MMG_E_IO
  * @retval MMG_E_UNSUPPORTED the kernel does not tell what is mapped (no MMG_FEATURE_FOREIGN)
  * @retval MMG_E_GUARD

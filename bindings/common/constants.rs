@@ -145,7 +145,8 @@ constants! {
     MMG_SHORT_CAP: u32 = 4;
     /// a lease broke, and the kernel's time ran out (/proc/sys/fs/lease-break-time)
     MMG_SHORT_TIME: u32 = 5;
-    /// a lease broke, and there was no room for the bytes, on disk or in memory
+    /// a lease broke, and there was no room for the bytes, on disk or in memory, or the owner of an adopted
+    /// mapping had changed it
     MMG_SHORT_SPACE: u32 = 6;
     /// a lease broke, and the bytes could not be read
     MMG_SHORT_READ: u32 = 7;

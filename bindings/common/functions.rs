@@ -34,7 +34,11 @@ functions! {
     /// With `MMG_GUARANTEE_STABLE` the means are those of `mmg_open()`, put in place: a lease, with a
     /// snapshot over the pages when the lease breaks, or a reflink or a snapshot over the pages at once. They
     /// cover all pages that the range touches, so that the owner reads the same bytes. A copy in memory is no
-    /// means here, since it has another address.
+    /// means here, since it has another address. The call refuses STABLE if the owner can write to the
+    /// mapping or has written to a private one, since the file does not have these bytes. If the owner has
+    /// mapped something else over a part, changed its protection or written to a private page when the lease
+    /// breaks, the library replaces nothing, and all bytes of the region count as lost: `MMG_E_UNSTABLE`. A
+    /// change that the owner makes at the very moment of the replacement may be lost, as with a fault.
     ///
     /// - `data`: `size` bytes, at any alignment, which may lie in several neighbouring mappings of the same
     ///   file
@@ -62,7 +66,8 @@ functions! {
     /// - `MMG_E_TOO_BIG`: the size of the file does not fit into this system
     /// - `MMG_E_LIMIT`
     /// - `MMG_E_NO_MEMORY`
-    /// - `MMG_E_UNSTABLE`: the owner can write to the mapping, or every means of STABLE failed
+    /// - `MMG_E_UNSTABLE`: the owner can write to the mapping, or has written to a private one or the kernel
+    ///   does not tell, or every means of STABLE failed
     /// - `MMG_E_IO`
     /// - `MMG_E_UNSUPPORTED`: the kernel does not tell what is mapped (no `MMG_FEATURE_FOREIGN`)
     /// - `MMG_E_GUARD`

@@ -188,7 +188,7 @@ structs! {
         fallbacks_cap: u64,
         /// ... because the time for securing them ran out
         fallbacks_time: u64,
-        /// ... because there was no room for their bytes, on disk or in memory
+        /// ... because there was no room for their bytes, or an adopted mapping was changed
         fallbacks_space: u64,
         /// ... because their bytes could not be read
         fallbacks_read: u64,

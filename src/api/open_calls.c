@@ -201,14 +201,18 @@ mmg_read_fd(int32_t fd, const mmg_options *options, mmg_handle *handle, mmg_erro
 
 /* Makes the region of an adopted mapping, of which everything is known. */
 static mmg_status
-region_adopt(struct source *source, uint64_t length, struct region **region)
+region_adopt(struct source *source, struct adoption *adoption, struct region **region)
 {
     if (source->options->guarantee != MMG_GUARANTEE_STABLE)
-        return mmgi_hold_contained(source, length, region);
-    if (source->adoption->is_writable)
+        return mmgi_hold_contained(source, adoption->size, region);
+    if (adoption->is_writable)
         return mmgi_error_tell_own(source->report, MMG_E_UNSTABLE, "adopt",
                                    "its owner can write to the mapping, so nothing can be put in its place");
-    return mmgi_stable_open(source, length, region);
+    if (!mmgi_adoption_has_no_copies(adoption))
+        return mmgi_error_tell_own(
+            source->report, MMG_E_UNSTABLE, "adopt",
+            "its owner may have written to the private mapping, so nothing can be put in its place");
+    return mmgi_stable_open(source, adoption->size, region);
 }
 
 /* Opens the file of a mapping by the caller's descriptor, or else by the path that the kernel tells. */
@@ -258,6 +262,6 @@ mmg_adopt(const void *data, uint64_t size, int32_t fd, const mmg_options *option
     if (status == MMG_OK)
         status = mmgi_adoption_check(&opening.source, &adoption, ours);
     if (status == MMG_OK)
-        status = region_adopt(&opening.source, adoption.size, &region);
+        status = region_adopt(&opening.source, &adoption, &region);
     return opening_issue(&opening, status, region, handle);
 }

@@ -9,9 +9,11 @@
 
 #include <errno.h>
 
+#include "guard/adopted.h"
 #include "guard/registry.h"
 #include "os/file.h"
 #include "os/map.h"
+#include "os/signal.h"
 
 static mmg_status
 refuse(const struct report *report, mmg_status status, const char *why)
@@ -153,18 +155,40 @@ mmgi_adoption_check(struct source *source, struct adoption *adoption, mmg_option
     return MMG_OK;
 }
 
+bool
+mmgi_adoption_has_no_copies(struct adoption *adoption)
+{
+    const uintptr_t page = mmgi_map_page_size(), from = (uintptr_t)adoption->data / page * page;
+    const uintptr_t to = ((uintptr_t)adoption->data + (uintptr_t)adoption->size + page - 1) / page * page;
+
+    return adoption->area.is_shared || mmgi_map_has_no_copies(from, to, adoption->scratch.text);
+}
+
+bool
+mmgi_adoption_is_untouched(const struct registration *r, size_t length)
+{
+    const uint64_t before = mmgi_signal_block_all();
+    const bool result = mmgi_adopted_is_untouched(r, 0, length);
+
+    mmgi_signal_unblock(before);
+    return result;
+}
+
 /* Maps a snapshot over the pages of the mapping. Returns 0 or an errno. */
 static int
 put_in_place(const struct adoption *adoption, const struct map_request *request, const struct mapping *mapping)
 {
-    const size_t lead = (size_t)(adoption->data - mapping->base);
-    struct map_area now;
-    struct adoption *memory = (struct adoption *)(uintptr_t)adoption; /* it is scratch memory only that changes */
+    const struct registration asked = {
+        .start = mapping->base,
+        .length = mapping->length,
+        .file_offset = adoption->offset - (uint64_t)(adoption->data - mapping->base),
+        .device = adoption->area.device,
+        .inode = adoption->area.inode,
+    };
 
-    if (mmgi_map_find((uintptr_t)adoption->data, NULL, memory->scratch.text, &now) != 0 ||
-        !goes_on(&adoption->area, &now))
+    if (!mmgi_adoption_is_untouched(&asked, asked.length))
         return ESTALE;
-    return mmgi_map_replace_with_file(mapping, mapping->length, request->fd, adoption->offset - lead);
+    return mmgi_map_replace_with_file(mapping, mapping->length, request->fd, asked.file_offset);
 }
 
 mmg_status
@@ -232,12 +256,13 @@ mmgi_adoption_take(struct source *source, const struct map_request *request, str
 }
 
 bool
-mmgi_adoption_is_there(const struct region *region)
+mmgi_adoption_recall(const struct region *region, struct registration *r)
 {
-    char text[MAP_TEXT_SIZE];
-    struct map_area area;
-    const uintptr_t address = (uintptr_t)region->data;
+    const uint64_t before = mmgi_signal_block_all(); /* no handler may leave this thread with the entry held */
+    const bool result = mmgi_registry_hold_number(region->number, r);
 
-    return mmgi_map_find(address, NULL, text, &area) == 0 && area.inode != 0 &&
-           area.offset + (address - area.start) == region->offset;
+    if (result)
+        mmgi_registry_let_go(region->number);
+    mmgi_signal_unblock(before);
+    return result;
 }

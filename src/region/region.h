@@ -145,7 +145,7 @@ size_t mmgi_region_replaceable(const struct region *region, size_t secured);
 /**
  * Maps the replacement over the first bytes of the mapping. Addresses stay valid. A thread that reads meanwhile finds the
  * old bytes or the new bytes, which are equal. The fault guard does not touch the mapping during the call. Returns false
- * when nothing was replaced.
+ * when nothing was replaced, for example because the owner of an adopted mapping has changed it.
  */
 bool mmgi_region_replace(struct region *region, const struct replacement *replacement);
 

@@ -14,6 +14,8 @@
 
 STANDS_IN(int, mmgi_map_find, (uintptr_t address, char *path, char *text, struct map_area *area),
           (address, path, text, area))
+STANDS_IN(int, mmgi_map_list_find, (int list, uintptr_t address, char *path, char *text, struct map_area *area),
+          (list, address, path, text, area))
 STANDS_IN(int, mmgi_lock_try, (int fd, uint32_t kind), (fd, kind))
 
 #define PAGES 3
@@ -87,12 +89,28 @@ map_memory_there(void)
     is_replaced = true;
 }
 
+static void
+write_there(void)
+{
+    REQUIRE(mprotect(owned, PAGES * check_page(), PROT_READ | PROT_WRITE) == 0);
+    memset(owned, 7, PAGES * check_page());
+    is_replaced = true;
+}
+
+/** The owner protects the mapping again, so that only its pages tell of the write. */
+static void
+write_there_and_protect(void)
+{
+    write_there();
+    REQUIRE(mprotect(owned, PAGES * check_page(), PROT_READ) == 0);
+}
+
 /**
- * Adopts a mapping that its owner replaces while the kernel is asked for the `nth` time what is mapped there. Stores the error
- * when the owner has done so.
+ * Adopts a mapping that its owner changes while the kernel is asked for the `nth` time by `asked`. Stores the error when the
+ * owner has done so.
  */
 static void
-adopt_during_a_change(unsigned nth, mmg_error *found)
+adopt_during_a_change(int kind, struct plan *asked, unsigned nth, void (*change)(void), mmg_error *found)
 {
     mmg_error error = MMG_ERROR_INIT;
     static uint8_t expected[PAGES << 16];
@@ -101,11 +119,13 @@ adopt_during_a_change(unsigned nth, mmg_error *found)
     options.guarantee = MMG_GUARANTEE_STABLE;
     options.flags = MMG_FLAG_NO_LEASE;
     const int fd = open(check_file("file", PAGES * check_page()), O_RDONLY | O_CLOEXEC);
-    owned = mmap(NULL, PAGES * check_page(), PROT_READ, MAP_SHARED, fd, 0);
+    owned = mmap(NULL, PAGES * check_page(), PROT_READ, kind, fd, 0);
     REQUIRE(fd >= 0 && owned != MAP_FAILED && PAGES * check_page() <= sizeof expected);
     close(fd);
     is_replaced = false;
-    PLAN_MEANWHILE(mmgi_map_find, nth, map_memory_there);
+    PLAN(mmgi_map_find, GO_ON);
+    PLAN(mmgi_map_list_find, GO_ON);
+    *asked = (struct plan){.meanwhile = change, .meanwhile_at = nth};
     const mmg_status status = mmg_adopt(owned, PAGES * check_page(), -1, &options, &handle, &error);
     *found = is_replaced ? error : *found;
     CHECK(!is_replaced || status != MMG_OK);
@@ -113,6 +133,17 @@ adopt_during_a_change(unsigned nth, mmg_error *found)
     CHECK(!is_replaced || memcmp(owned, expected, PAGES * check_page()) == 0);
     CHECK(status != MMG_OK || mmg_close(handle, 0) == MMG_OK);
     munmap(owned, PAGES * check_page());
+    PLAN(mmgi_map_find, GO_ON);
+    PLAN(mmgi_map_list_find, GO_ON);
+}
+
+/** Checks that the owner's change was seen when the snapshot was ready to be put in the place of the mapping. */
+static void
+check_seen_at_the_end(const mmg_error *error)
+{
+    CHECK_STATUS(error->status, MMG_E_UNSTABLE);
+    CHECK_TEXT(error->operation, "mmap");
+    CHECK_I64(error->os_code, ESTALE);
 }
 
 /** STABLE puts a snapshot in the place of the file. What the owner has put there in the meantime is not the file's. */
@@ -122,17 +153,31 @@ nothing_is_put_in_the_place_of_another_mapping(void)
     unsigned nth = 0;
     mmg_error last = MMG_ERROR_INIT;
     do {
-        adopt_during_a_change(++nth, &last);
+        adopt_during_a_change(MAP_SHARED, &mmgi_map_find_plan, ++nth, map_memory_there, &last);
     } while (is_replaced);
-    PLAN(mmgi_map_find, GO_ON);
     if (nth == 1) {
         check_skip("the kernel does not say here what is mapped at an address");
         return;
     }
-    /* The last question comes when the snapshot is ready to be put in the place of the mapping. */
-    CHECK_STATUS(last.status, MMG_E_UNSTABLE);
-    CHECK_TEXT(last.operation, "mmap");
-    CHECK_I64(last.os_code, ESTALE);
+    adopt_during_a_change(MAP_SHARED, &mmgi_map_list_find_plan, 1, map_memory_there, &last);
+    CHECK(is_replaced);
+    check_seen_at_the_end(&last);
+}
+
+/** The owner writes to a private mapping before the first look at it, and between its pages and the second look. */
+static void
+nothing_is_put_in_the_place_of_what_the_owner_writes(void)
+{
+    static void (*const changes[])(void) = {write_there, write_there_and_protect, write_there};
+    for (unsigned index = 0; index < 3; index++) {
+        mmg_error last = MMG_ERROR_INIT;
+        adopt_during_a_change(MAP_PRIVATE, &mmgi_map_list_find_plan, index < 2 ? 1 : 2, changes[index], &last);
+        if (!is_replaced) {
+            check_skip("the kernel does not say here what is mapped at an address, or which pages are copies");
+            return;
+        }
+        check_seen_at_the_end(&last);
+    }
 }
 
 /** The library itself refuses the range, so there is no number of an error of the system. */
@@ -183,6 +228,7 @@ static const struct check_case cases[] = {
     {"a range ends inside the address space", a_range_ends_inside_the_address_space, 0},
     {"memory that is no file is no error of the system", memory_that_is_no_file_is_no_error_of_the_system, 0},
     {"nothing is put in the place of another mapping", nothing_is_put_in_the_place_of_another_mapping, 0},
+    {"nothing is put in the place of what the owner writes", nothing_is_put_in_the_place_of_what_the_owner_writes, 0},
     {"the size is that under the lock", the_size_is_that_under_the_lock, 0},
     {"the size is that under the lock, beside shared locks", the_size_is_that_under_the_lock_beside_shared_locks, 0},
 };

@@ -115,6 +115,92 @@ stable_by_a_snapshot(void)
     stays_as_it_was(MMG_FLAG_NO_LEASE, MMG_MEANS_SNAPSHOT);
 }
 
+static bool
+are_of_the_owner(const uint8_t *bytes, size_t size)
+{
+    return bytes[0] == 42 && memcmp(bytes, bytes + 1, size - 1) == 0;
+}
+
+/** What the owner of a private mapping does with its pages while a lease keeps them STABLE. */
+static void
+writes_to_a_page(uint8_t *at)
+{
+    REQUIRE(mprotect(at, check_page(), PROT_READ | PROT_WRITE) == 0);
+    memset(at, 42, check_page());
+}
+
+static void
+writes_to_a_page_and_protects_it(uint8_t *at)
+{
+    writes_to_a_page(at);
+    REQUIRE(mprotect(at, check_page(), PROT_READ) == 0);
+}
+
+static void
+puts_memory_in_place_of_a_page(uint8_t *at)
+{
+    REQUIRE(mmap(at, check_page(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
+    memset(at, 42, check_page());
+}
+
+/** The same page of another file, so that only the number of the file tells the two apart. */
+static void
+puts_another_file_in_place_of_a_page(uint8_t *at)
+{
+    uint8_t page[65536];
+    memset(page, 42, sizeof page);
+    const int other = open(check_file("other", whole()), O_RDWR | O_CLOEXEC);
+    REQUIRE(other >= 0 && check_page() <= sizeof page);
+    REQUIRE(pwrite(other, page, check_page(), (off_t)(5 * check_page())) == (ssize_t)check_page());
+    REQUIRE(mmap(at, check_page(), PROT_READ, MAP_PRIVATE | MAP_FIXED, other, (off_t)(5 * check_page())) == at);
+    close(other);
+}
+
+/** The owner changes a page in the middle, and a writer breaks the lease. Returns false where there is no lease. */
+static bool
+lose_the_lease_after(void (*change)(uint8_t *at))
+{
+    const uint64_t page = check_page();
+    const char *path = check_file("adopted", whole());
+    mmg_options options = MMG_OPTIONS_INIT;
+    uint8_t *bytes = foreign_map(path, PROT_READ, MAP_PRIVATE, whole(), 0);
+    mmg_handle handle = 0;
+
+    options.guarantee = MMG_GUARANTEE_STABLE;
+    const bool is_leased = mmg_adopt(bytes, whole(), -1, &options, &handle, NULL) == MMG_OK &&
+                           check_info(handle).means == MMG_MEANS_LEASE;
+    if (is_leased) {
+        change(bytes + 5 * page);
+        const int writer = open(check_path("adopted"), O_WRONLY | O_CLOEXEC);
+        REQUIRE(writer >= 0);
+        close(writer);
+        CHECK(are_of_the_owner(bytes + 5 * page, page));
+        CHECK(check_is_pattern(bytes, 0, 5 * page) && check_is_pattern(bytes + 6 * page, 6 * page, 58 * page));
+        CHECK_STATUS(mmg_check(handle), MMG_E_UNSTABLE);
+        CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_CONTAINED);
+    }
+    CHECK(handle == 0 || mmg_close(handle, 0) == MMG_OK);
+    munmap(bytes, whole());
+    return is_leased;
+}
+
+static void
+no_snapshot_replaces_what_the_owner_has_changed(void)
+{
+    static void (*const changes[])(uint8_t *) = {writes_to_a_page, writes_to_a_page_and_protects_it,
+                                                 puts_memory_in_place_of_a_page, puts_another_file_in_place_of_a_page};
+    if (foreign_is_unsupported()) {
+        return;
+    }
+    for (size_t index = 0; index < sizeof changes / sizeof *changes; index++) {
+        if (!lose_the_lease_after(changes[index])) {
+            CHECK(!check_kernel_has_leases());
+            check_skip("no leases on this file system");
+            return;
+        }
+    }
+}
+
 static void
 stable_is_refused_where_nothing_can_be_put(void)
 {
@@ -126,6 +212,13 @@ stable_is_refused_where_nothing_can_be_put(void)
     uint8_t *bytes = foreign_map(path, PROT_READ | PROT_WRITE, MAP_PRIVATE, whole(), 0);
     options.guarantee = MMG_GUARANTEE_STABLE;
     is_refused(MMG_E_UNSTABLE, "can write", bytes, whole(), -1, &options);
+    memset(bytes, 42, check_page() + 1); /* these bytes are not in the file */
+    REQUIRE(mprotect(bytes, whole(), PROT_READ) == 0);
+    is_refused(MMG_E_UNSTABLE, "have written", bytes, whole(), -1, &options);
+    options.flags = MMG_FLAG_NO_LEASE;
+    is_refused(MMG_E_UNSTABLE, "have written", bytes + check_page(), whole() - check_page(), -1, &options);
+    CHECK(are_of_the_owner(bytes, check_page() + 1));
+    options.flags = 0;
     munmap(bytes, whole());
     bytes = map_shared(path);
     options.flags = MMG_FLAG_NO_LEASE;
@@ -137,6 +230,7 @@ stable_is_refused_where_nothing_can_be_put(void)
 static const struct check_case cases[] = {
     {"pages that the owner has exchanged are not replaced", pages_that_the_owner_has_exchanged_are_not_replaced, 0},
     {"a lease keeps the region STABLE, and a snapshot replaces its pages", stable_by_a_lease, CHECK_THREADS},
+    {"no snapshot replaces what the owner has changed", no_snapshot_replaces_what_the_owner_has_changed, CHECK_THREADS},
     {"a snapshot in place keeps the region STABLE", stable_by_a_snapshot, 0},
     {"STABLE is refused where nothing can be put in place", stable_is_refused_where_nothing_can_be_put, 0},
 };

@@ -98,7 +98,8 @@ class Stats:
     lease_refusals      openings with `stable` that wanted a lease and were refused one
     fallbacks_cap       regions no longer stable because of `max_snapshot_bytes`
     fallbacks_time      regions no longer stable because the time for securing them ran out
-    fallbacks_space     regions no longer stable because there was no room for their bytes, on disk or in memory
+    fallbacks_space     regions no longer stable because there was no room for their bytes, on disk or in memory, or
+                        because the owner of an adopted mapping had changed it
     fallbacks_read      regions no longer stable because their bytes could not be read
     snapshot_bytes      bytes copied for `stable`, when files were opened and when leases broke
     snapshots           snapshots taken for `stable`, reflinks included

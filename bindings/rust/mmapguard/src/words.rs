@@ -218,7 +218,7 @@ vocabulary! {
         CAP = MMG_SHORT_CAP,
         /// A lease broke, and the kernel's time ran out.
         TIME = MMG_SHORT_TIME,
-        /// A lease broke, and there was no room for the bytes.
+        /// A lease broke, and there was no room for the bytes, or the owner of an adopted mapping had changed it.
         SPACE = MMG_SHORT_SPACE,
         /// A lease broke, and the bytes could not be read.
         READ = MMG_SHORT_READ,
