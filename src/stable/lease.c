@@ -181,28 +181,46 @@ after_fork_child(void)
 
 static struct fork_hooks hooks = {.before = before_fork, .parent = after_fork_parent, .child = after_fork_child};
 
-/* Locks the mutex in a process that has no lease of its own yet. */
-static void
+/*
+ * Locks the mutex in a process that has no lease of its own yet. Returns false in a child of _Fork(3) or clone(2), which run
+ * no fork hooks: there a thread of the parent may have held the mutex, and may have been changing the tables. In any other
+ * process, a thread that is in fork(2) may hold the mutex.
+ */
+static bool
 lock_first(void)
 {
     const int self = mmgi_process_id();
+    const bool had_hooks = home == 0 || home == self;
 
-    /* A child of _Fork(3) or clone(2), which run no fork hooks: a thread of the parent may have held the mutex. In any other
-       process, a thread that is in fork(2) may hold it. */
-    if (home != 0 && home != self)
+    if (!had_hooks)
         mmgi_mutex_reset(&mmgi_lease_mutex);
     mmgi_mutex_lock(&mmgi_lease_mutex);
     home = self;
+    return had_hooks;
+}
+
+static void
+free_files(struct leased_file *file)
+{
+    while (file != NULL) {
+        struct leased_file *next = file->next;
+        free(file);
+        file = next;
+    }
 }
 
 /* Empties the tables in a process that has no lease of its own yet: all their entries belong to a parent. */
 static void
 state_reset(void)
 {
-    lock_first();
+    const bool are_whole = lock_first(); /* tables that may not be whole are not freed */
+
     mmgi_condition_reset(&mmgi_lease_changed);
+    for (size_t i = 0; are_whole && i < BUCKETS; i++)
+        free_files(buckets[i]);
+    if (are_whole)
+        free((void *)by_fd);
     memset((void *)buckets, 0, sizeof buckets);
-    free((void *)by_fd); /* a child that opens was made by fork(2), which waited for this table to be whole */
     by_fd = NULL;
     by_fd_room = 0;
     leases = 0;
