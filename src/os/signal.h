@@ -100,7 +100,7 @@ bool mmgi_signal_is_blocked(void);
 /** Blocks every signal in the calling thread, those of the C library included, and returns the mask before. */
 uint64_t mmgi_signal_block_all(void);
 
-/** Ends mmgi_signal_block_all(): puts back the mask that it returned. */
+/** Ends mmgi_signal_block_all(): lets the signals through that were not blocked before. */
 void mmgi_signal_unblock(uint64_t before);
 
 /**

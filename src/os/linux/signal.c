@@ -217,14 +217,16 @@ mmgi_signal_action_handler(const struct signal_action *action)
 
 /* --------------------------------------------------------------------------------------------------------- masks -- */
 
+/* Changes the mask of this thread. Returns the mask before, or `otherwise` when the kernel refuses, as in a sandbox. */
 static uint64_t
-mask_change(int how, const uint64_t *mask)
+mask_change(int how, const uint64_t *mask, uint64_t otherwise)
 {
     unsigned long words[MASK_SIZE / sizeof(unsigned long)], before[MASK_SIZE / sizeof(unsigned long)] = {0};
 
     if (mask != NULL)
         mask_to_words(*mask, words);
-    syscall(SYS_rt_sigprocmask, how, mask != NULL ? words : NULL, before, (size_t)MASK_SIZE);
+    if (syscall(SYS_rt_sigprocmask, how, mask != NULL ? words : NULL, before, (size_t)MASK_SIZE) != 0)
+        return otherwise;
     return mask_of_words(before);
 }
 
@@ -255,7 +257,7 @@ mmgi_signal_block_on_return(void *context)
 void
 mmgi_signal_action_call(const struct signal_action *action, int signo, void *info, void *context)
 {
-    const uint64_t before = mask_change(SIG_BLOCK, NULL);
+    const uint64_t before = mask_change(SIG_BLOCK, NULL, 0);
     uint64_t blocked = before;
 
     /* The signals of the mark are blocked for the guard only. This handler gets the state that they had when the signal
@@ -265,18 +267,18 @@ mmgi_signal_action_call(const struct signal_action *action, int signo, void *inf
     blocked |= action->mask;
     if (!(action->flags & SA_NODEFER))
         blocked |= BIT_OF(SIGBUS);
-    mask_change(SIG_SETMASK, &blocked);
+    mask_change(SIG_SETMASK, &blocked, 0);
     if (action->flags & SA_SIGINFO)
         mmgi_signal_action_handler(action)(signo, info, context);
     else
         ((void (*)(int))action->handler)(signo);
-    mask_change(SIG_SETMASK, &before);
+    mask_change(SIG_SETMASK, &before, 0);
 }
 
 bool
 mmgi_signal_is_blocked(void)
 {
-    return (mask_change(SIG_BLOCK, NULL) & BIT_OF(SIGBUS)) != 0;
+    return (mask_change(SIG_BLOCK, NULL, 0) & BIT_OF(SIGBUS)) != 0;
 }
 
 uint64_t
@@ -284,13 +286,15 @@ mmgi_signal_block_all(void)
 {
     const uint64_t all = UINT64_MAX;
 
-    return mask_change(SIG_SETMASK, &all);
+    return mask_change(SIG_SETMASK, &all, all); /* when nothing was blocked, nothing is let through afterwards */
 }
 
 void
 mmgi_signal_unblock(uint64_t before)
 {
-    mask_change(SIG_SETMASK, &before);
+    const uint64_t others = ~before;
+
+    mask_change(SIG_UNBLOCK, &others, 0);
 }
 
 bool
