@@ -5,7 +5,6 @@
  */
 #include "region/region.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,20 +151,13 @@ mmgi_region_replaceable(const struct region *region, size_t secured)
     return secured / mapping->page * mapping->page;
 }
 
-/* Maps a replacement over the first bytes of a mapping. `adopted` is what the registry knows of the mapping. Returns 0 or an
-   errno. */
-static int
-put_over(const struct region *region, const struct replacement *replacement, size_t whole,
-         const struct registration *adopted)
+bool
+mmgi_region_is_untouched(const struct region *region)
 {
-    const struct mapping *mapping = &region->mapping;
+    struct registration adopted;
 
-    /* This comes as late as possible, since the owner may change the mapping after the question. */
-    if (mapping->is_adopted && !mmgi_adoption_is_untouched(adopted, whole))
-        return ESTALE;
-    return replacement->fd >= 0
-               ? mmgi_map_replace_with_file(mapping, whole, replacement->fd, region->offset - lead_of(region))
-               : mmgi_map_replace_with_memory(mapping, whole, replacement->memory);
+    return !region->mapping.is_adopted ||
+           (mmgi_adoption_recall(region, &adopted) && mmgi_adoption_is_untouched(&adopted, region->mapping.length));
 }
 
 bool
@@ -173,13 +165,14 @@ mmgi_region_replace(struct region *region, const struct replacement *replacement
 {
     const struct mapping *mapping = &region->mapping;
     size_t whole = mmgi_region_replaceable(region, replacement->secured);
-    struct registration adopted;
 
-    if (whole == 0 || (mapping->is_adopted && !mmgi_adoption_recall(region, &adopted)))
+    if (whole == 0)
         return false;
     /* Without this, a fault handler that has already looked at the file could put zeros over the new bytes. */
     mmgi_registry_freeze(region->number);
-    int os_code = put_over(region, replacement, whole, &adopted);
+    int os_code = replacement->fd >= 0
+                      ? mmgi_map_replace_with_file(mapping, whole, replacement->fd, region->offset - lead_of(region))
+                      : mmgi_map_replace_with_memory(mapping, whole, replacement->memory);
     if (os_code == 0 && whole == mapping->length)
         mmgi_registry_retarget(region->number, -1); /* no process can cut a snapshot */
     else if (os_code == 0)

@@ -143,9 +143,15 @@ struct replacement {
 size_t mmgi_region_replaceable(const struct region *region, size_t secured);
 
 /**
+ * Returns true when a replacement may take the place of the mapping: no other code has made the mapping, or its owner has not
+ * exchanged, unprotected or written to a page since it was adopted. Returns false when the kernel does not tell.
+ */
+bool mmgi_region_is_untouched(const struct region *region);
+
+/**
  * Maps the replacement over the first bytes of the mapping. Addresses stay valid. A thread that reads meanwhile finds the
  * old bytes or the new bytes, which are equal. The fault guard does not touch the mapping during the call. Returns false
- * when nothing was replaced, for example because the owner of an adopted mapping has changed it.
+ * when nothing was replaced. The caller has asked mmgi_region_is_untouched() before.
  */
 bool mmgi_region_replace(struct region *region, const struct replacement *replacement);
 

@@ -109,10 +109,17 @@ window_to_secure(const struct leased_file *file, uint64_t *cap)
     return window;
 }
 
-/* Maps a snapshot in the place of a region's mapping, and records the bytes that the snapshot does not have as lost. */
+/* Maps a snapshot in the place of a region's mapping, and records the bytes that the snapshot does not have as lost. The pages
+   of an owner who has changed an adopted mapping stay, and all bytes count as lost. */
 static void
-put_in_place(struct region *region, const struct snapshot *snapshot, uint64_t from)
+put_in_place(const struct lease *lease, const struct snapshot *snapshot, uint64_t from)
 {
+    struct region *region = lease->region;
+
+    if (!lease->is_untouched) {
+        demote(region, 0, MMG_SHORT_SPACE);
+        return;
+    }
     struct window window = window_of(region);
     size_t ahead = (size_t)(window.from - from); /* offset of the region's mapping in the snapshot */
     size_t there = snapshot->secured > ahead ? snapshot->secured - ahead : 0;
@@ -164,12 +171,15 @@ finish(struct leased_file *file, const struct snapshot *snapshot, struct window 
 {
     struct lease *next;
 
-    for (const struct lease *lease = file->leases; lease != NULL; lease = lease->next)
-        if (is_within(lease, secured))
+    /* All are asked before the first is replaced: adopted mappings can share pages, which show the snapshot then. */
+    for (struct lease *lease = file->leases; lease != NULL; lease = lease->next)
+        if (is_within(lease, secured)) {
+            lease->is_untouched = mmgi_region_is_untouched(lease->region);
             mmgi_vouch(lease->region->number, VOUCHED_HANDING_OVER);
+        }
     for (struct lease *lease = file->leases; lease != NULL; lease = lease->next)
         if (is_within(lease, secured))
-            put_in_place(lease->region, snapshot, secured.from);
+            put_in_place(lease, snapshot, secured.from);
     for (struct lease *lease = file->leases; lease != NULL; lease = next) {
         next = lease->next;
         if (is_within(lease, secured))

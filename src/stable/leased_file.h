@@ -25,6 +25,7 @@ struct lease {
     int64_t taken_ns;              /* a moment just before the lease was taken */
     uint32_t born_in;              /* fork_mark() of the process that took it */
     int fd;
+    bool is_untouched;      /* at a break: the snapshot may take the place of the region's mapping */
     atomic_bool is_closing; /* the region is being closed, so the keeper must stop its work for it */
 };
 

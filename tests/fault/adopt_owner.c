@@ -201,6 +201,45 @@ no_snapshot_replaces_what_the_owner_has_changed(void)
     }
 }
 
+/** Two regions share a page, which shows the snapshot as soon as the first of them does. */
+static void
+mappings_that_share_a_page_all_get_the_snapshot(void)
+{
+    const uint64_t half = 20 * check_page() + 100;
+    const int kinds[] = {MAP_SHARED, MAP_PRIVATE};
+    if (foreign_is_unsupported()) {
+        return;
+    }
+    for (size_t kind = 0; kind < 2; kind++) {
+        const char *path = check_file("adopted", whole());
+        mmg_options options = MMG_OPTIONS_INIT;
+        uint8_t *bytes = foreign_map(path, PROT_READ, kinds[kind], whole(), 0);
+        mmg_handle handles[2] = {0, 0};
+        bool are_leased = true;
+        options.guarantee = MMG_GUARANTEE_STABLE;
+        for (size_t index = 0; index < 2; index++) {
+            are_leased &= mmg_adopt(bytes + index * half, half, -1, &options, &handles[index], NULL) == MMG_OK &&
+                          check_info(handles[index]).means == MMG_MEANS_LEASE;
+        }
+        if (are_leased) {
+            const int writer = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+            REQUIRE(writer >= 0 && close(writer) == 0);
+            CHECK(check_is_pattern(bytes, 0, 2 * half));
+        }
+        for (size_t index = 0; index < 2; index++) {
+            CHECK(!are_leased || mmg_check(handles[index]) == MMG_OK);
+            CHECK(!are_leased || check_info(handles[index]).guarantee == MMG_GUARANTEE_STABLE);
+            CHECK(handles[index] == 0 || mmg_close(handles[index], 0) == MMG_OK);
+        }
+        munmap(bytes, whole());
+        if (!are_leased) {
+            CHECK(!check_kernel_has_leases());
+            check_skip("no leases on this file system");
+            return;
+        }
+    }
+}
+
 static void
 stable_is_refused_where_nothing_can_be_put(void)
 {
@@ -231,6 +270,7 @@ static const struct check_case cases[] = {
     {"pages that the owner has exchanged are not replaced", pages_that_the_owner_has_exchanged_are_not_replaced, 0},
     {"a lease keeps the region STABLE, and a snapshot replaces its pages", stable_by_a_lease, CHECK_THREADS},
     {"no snapshot replaces what the owner has changed", no_snapshot_replaces_what_the_owner_has_changed, CHECK_THREADS},
+    {"mappings that share a page all get the snapshot", mappings_that_share_a_page_all_get_the_snapshot, CHECK_THREADS},
     {"a snapshot in place keeps the region STABLE", stable_by_a_snapshot, 0},
     {"STABLE is refused where nothing can be put in place", stable_is_refused_where_nothing_can_be_put, 0},
 };

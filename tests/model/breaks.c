@@ -159,6 +159,7 @@ void mmgi_signal_unblock(uint64_t before) { (void)before; }
 void mmgi_snapshot_release(struct snapshot *snapshot) { (void)snapshot; }
 void mmgi_mutex_lock(os_mutex *mutex) { (void)mutex; }
 void mmgi_mutex_unlock(os_mutex *mutex) { (void)mutex; }
+bool mmgi_region_is_untouched(const struct region *of) { (void)of; return true; }
 void mmgi_condition_broadcast(os_condition *condition) { (void)condition; }
 /* clang-format on */
 

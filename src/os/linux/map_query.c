@@ -301,8 +301,8 @@ find_copy(uintptr_t from, uintptr_t to, char *text, bool *found)
             memcpy(&entry, text + at, sizeof entry);
             *found |= (entry & (ENTRY_IS_PRESENT | ENTRY_IS_SWAPPED)) != 0 && (entry & ENTRY_IS_OF_FILE) == 0;
         }
-        if (got < size)
-            os_code = EIO;
+        if (got < size || size == 0)
+            os_code = EIO; /* the range has a part of a page, or the kernel tells nothing of it */
         from += pages * page;
     }
     list_close(fd);
