@@ -221,7 +221,7 @@ mmgi_signal_action_handler(const struct signal_action *action)
 static uint64_t
 mask_change(int how, const uint64_t *mask, uint64_t otherwise)
 {
-    unsigned long words[MASK_SIZE / sizeof(unsigned long)], before[MASK_SIZE / sizeof(unsigned long)] = {0};
+    unsigned long words[MASK_SIZE / sizeof(unsigned long)] = {0}, before[MASK_SIZE / sizeof(unsigned long)] = {0};
 
     if (mask != NULL)
         mask_to_words(*mask, words);
