@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What signal handlers need to ask the kernel about mappings of other code: memory for the question, turns, and a limit
- * on running an instruction again. Everything here is async-signal-safe. The caller must block all signals first.
+ * What signal handlers and the thread of the leases need to ask the kernel about mappings of other code: memory for the
+ * question, turns, and a limit on running an instruction again. Everything here is async-signal-safe. The caller must block
+ * all signals first.
  */
 #ifndef MMGI_GUARD_ASK_H
 #define MMGI_GUARD_ASK_H

@@ -164,11 +164,12 @@ mmgi_adoption_has_no_copies(struct adoption *adoption)
     return adoption->area.is_shared || mmgi_map_has_no_copies(from, to, adoption->scratch.text);
 }
 
-bool
-mmgi_adoption_is_untouched(const struct registration *r, size_t length)
+/* Returns true when other pages with the same bytes can take the place of those of a mapping. */
+static bool
+is_untouched(const struct registration *r)
 {
     const uint64_t before = mmgi_signal_block_all();
-    const bool result = mmgi_adopted_is_untouched(r, 0, length);
+    const bool result = mmgi_adopted_is_untouched(r, 0, r->length);
 
     mmgi_signal_unblock(before);
     return result;
@@ -186,7 +187,7 @@ put_in_place(const struct adoption *adoption, const struct map_request *request,
         .inode = adoption->area.inode,
     };
 
-    if (!mmgi_adoption_is_untouched(&asked, asked.length))
+    if (!is_untouched(&asked))
         return ESTALE;
     return mmgi_map_replace_with_file(mapping, mapping->length, request->fd, asked.file_offset);
 }
@@ -256,13 +257,14 @@ mmgi_adoption_take(struct source *source, const struct map_request *request, str
 }
 
 bool
-mmgi_adoption_recall(const struct region *region, struct registration *r)
+mmgi_adoption_is_untouched(const struct region *region)
 {
+    struct registration r;
     const uint64_t before = mmgi_signal_block_all(); /* no handler may leave this thread with the entry held */
-    const bool result = mmgi_registry_hold_number(region->number, r);
+    const bool is_known = mmgi_registry_hold_number(region->number, &r);
 
-    if (result)
+    if (is_known)
         mmgi_registry_let_go(region->number);
     mmgi_signal_unblock(before);
-    return result;
+    return is_known && is_untouched(&r);
 }

@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "guard/registry.h"
 #include "os/map_query.h"
 #include "region/backing.h"
 
@@ -48,14 +47,11 @@ mmg_status mmgi_adoption_take(struct source *source, const struct map_request *r
  */
 bool mmgi_adoption_has_no_copies(struct adoption *adoption);
 
-/** Stores what the registry knows of the mapping of an adopted region. Returns false when it knows nothing. */
-bool mmgi_adoption_recall(const struct region *region, struct registration *r);
-
 /**
- * Returns true when other pages with the same bytes can take the place of the first `length` bytes of an adopted mapping:
- * the owner has not exchanged, unprotected or written to a page. Returns false when the kernel does not tell. The kernel has
- * no call that asks and replaces in one step, so a change that the owner makes in between is not noticed.
+ * Returns true when other pages with the same bytes can take the place of an adopted mapping: the owner has not exchanged,
+ * unprotected or written to a page. Returns false when the kernel does not tell. The kernel has no call that asks and
+ * replaces in one step, so a change that the owner makes in between is not noticed.
  */
-bool mmgi_adoption_is_untouched(const struct registration *r, size_t length);
+bool mmgi_adoption_is_untouched(const struct region *region);
 
 #endif

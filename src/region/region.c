@@ -154,10 +154,7 @@ mmgi_region_replaceable(const struct region *region, size_t secured)
 bool
 mmgi_region_is_untouched(const struct region *region)
 {
-    struct registration adopted;
-
-    return !region->mapping.is_adopted ||
-           (mmgi_adoption_recall(region, &adopted) && mmgi_adoption_is_untouched(&adopted, region->mapping.length));
+    return !region->mapping.is_adopted || mmgi_adoption_is_untouched(region);
 }
 
 bool

@@ -173,10 +173,11 @@ finish(struct leased_file *file, const struct snapshot *snapshot, struct window 
 
     /* All are asked before the first is replaced: adopted mappings can share pages, which show the snapshot then. */
     for (struct lease *lease = file->leases; lease != NULL; lease = lease->next)
-        if (is_within(lease, secured)) {
+        if (is_within(lease, secured))
             lease->is_untouched = mmgi_region_is_untouched(lease->region);
+    for (const struct lease *lease = file->leases; lease != NULL; lease = lease->next)
+        if (is_within(lease, secured))
             mmgi_vouch(lease->region->number, VOUCHED_HANDING_OVER);
-        }
     for (struct lease *lease = file->leases; lease != NULL; lease = lease->next)
         if (is_within(lease, secured))
             put_in_place(lease, snapshot, secured.from);
