@@ -220,7 +220,6 @@ pages_that_io_uring_holds_change_no_bytes(void)
 
 #define LONG_COPY (UINT64_C(96) << 20)
 #define DESCRIPTORS 256
-#define LONG_WAIT 30 /* seconds */
 
 static mmg_stats
 stats_now(void)
@@ -228,19 +227,6 @@ stats_now(void)
     mmg_stats stats = MMG_STATS_INIT;
     REQUIRE_STATUS(mmg_stats_get(&stats), MMG_OK);
     return stats;
-}
-
-/** How long the kernel lets a writer wait. Other programs, such as other tests, may change it at any time. */
-static long
-break_seconds(void)
-{
-    long seconds = 0;
-    FILE *setting = fopen("/proc/sys/fs/lease-break-time", "re");
-    if (setting != NULL) {
-        REQUIRE(fscanf(setting, "%ld", &seconds) == 1);
-        fclose(setting);
-    }
-    return seconds;
 }
 
 static void *
@@ -354,7 +340,7 @@ a_break_without_descriptors_is_no_loss(void)
     for (unsigned attempt = 0; attempt < 3; attempt++) {
         const long least = break_seconds();
         int wait_status = check_child(break_without_descriptors, NULL);
-        if (least >= LONG_WAIT && break_seconds() >= LONG_WAIT) {
+        if (least >= LONG_SECONDS && break_seconds() >= LONG_SECONDS) {
             CHECK_EXITED(wait_status);
             break;
         }

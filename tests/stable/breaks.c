@@ -83,13 +83,6 @@ a_thread_of_the_process_itself_may_write(void)
 
 /* ------------------------------------------------------------------------------------------ closing in mid-break -- */
 
-/** Returns true when a writer waits for a leased file now. */
-static bool
-is_breaking(void)
-{
-    return check_stats().leases_breaking > 0;
-}
-
 /** Returns true where a clone secures a file at once, so that nothing can happen during a break. */
 static bool
 are_breaks_short(const char *path)
@@ -123,7 +116,7 @@ a_close_during_the_break_ends_the_copy_and_lets_the_writer_in(void)
         }
         REQUIRE(pthread_create(&writer, NULL, overwrite_in_thread, (void *)(uintptr_t)path) == 0);
         usleep(pauses[round % PAUSES]);
-        during += is_breaking();
+        during += check_stats().leases_breaking > 0;
         CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
         CHECK_STATUS(mmg_close(handle, 0), MMG_E_HANDLE);
         REQUIRE(pthread_join(writer, NULL) == 0);
@@ -156,9 +149,13 @@ a_close_during_the_break_leaves_the_other_regions_stable(void)
         mmg_handle ends = open_leased(path);
         REQUIRE(pthread_create(&writer, NULL, overwrite_in_thread, (void *)(uintptr_t)path) == 0);
         usleep(pauses[round % PAUSES]);
-        during += is_breaking();
+        during += check_stats().leases_breaking > 0;
         CHECK_STATUS(mmg_close(ends, 0), MMG_OK);
         REQUIRE(pthread_join(writer, NULL) == 0);
+        if (was_time_too_short(stays)) {
+            CHECK_STATUS(mmg_close(stays, 0), MMG_OK);
+            continue;
+        }
         REQUIRE_STATUS(mmg_pin(stays, 0, MMG_TO_END, &span), MMG_OK);
         CHECK(memcmp(span.data, first, sizeof first) == 0);
         CHECK_STATUS(mmg_unpin(&span), MMG_OK);
@@ -325,7 +322,7 @@ a_fork_during_the_break_disturbs_neither_side(void)
         }
         REQUIRE(pthread_create(&writer, NULL, overwrite_in_thread, (void *)(uintptr_t)path) == 0);
         usleep(pauses[round % PAUSES]);
-        during += is_breaking();
+        during += check_stats().leases_breaking > 0;
         CHECK_EXITED(check_child(look_as_a_child, &handle));
         REQUIRE(pthread_join(writer, NULL) == 0);
         check_stable(handle);
