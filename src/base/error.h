@@ -17,8 +17,9 @@ struct report {
     int descriptor;          /* the message names this number when there is no path */
 };
 
-/* Error paths are marked cold, so that a successful open touches fewer code pages. */
-#define ERROR_COLD __attribute__((cold))
+/* Error paths are marked cold, so that a successful open touches fewer code pages. A host that optimises the whole program at
+   link time would otherwise get each of these functions in more than a hundred places. */
+#define ERROR_COLD __attribute__((cold, noinline))
 
 /**
  * Tells the caller what failed. Returns `status`, so that a failing function can end with this call.

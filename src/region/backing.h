@@ -35,13 +35,18 @@ mmg_status mmgi_backing_stream(struct source *source, uint32_t reason, struct re
  */
 bool mmgi_backing_has_memory(uint64_t length);
 
+/* Several means end in each of these two functions. A host that optimises the whole program at link time would otherwise get
+   all that they call once for each means, in mmg_open() alone. */
+#define END_OF_OPEN __attribute__((noinline))
+
 /**
  * Copies the window, whose length is that of backing_window(). If STABLE is demanded, the copy shows what the file
  * held at one moment. Otherwise the region knows if the copy may mix two versions. If a file that was to be copied because
  * it is small (MMG_REASON_SMALL) has grown beyond that, the call makes no region and returns MMG_OK. The source then has the
  * new size, and the caller must decide again.
  */
-mmg_status mmgi_backing_copy(struct source *source, uint64_t length, uint32_t reason, struct region **region);
+END_OF_OPEN mmg_status mmgi_backing_copy(struct source *source, uint64_t length, uint32_t reason,
+                                         struct region **region);
 
 /** What to map, and what mmg_info is to say of the mapping. */
 struct map_request {
@@ -60,6 +65,7 @@ struct map_request {
  * Maps part of a file, registers the mapping with the guard, and builds the region. On success the region also owns
  * the descriptor and the lock of the source.
  */
-mmg_status mmgi_backing_map(struct source *source, const struct map_request *request, struct region **region);
+END_OF_OPEN mmg_status mmgi_backing_map(struct source *source, const struct map_request *request,
+                                        struct region **region);
 
 #endif

@@ -14,6 +14,8 @@ from install.consumers import CONSUMER, ROOT, needs, run, works
 
 # The settings that other projects use for everything that they build.
 STRICT = "-Wall -Wextra -Werror"
+#: A larger function in bytes is many copies of the same code, over which a compiler sits for minutes.
+LARGEST = 1 << 17
 
 
 def configure(source: Path, build: Path, *settings: str, generator: str = "Ninja") -> None:
@@ -95,6 +97,12 @@ def test_build_shared_libs_chooses_what_is_installed_and_found(
     assert ("libmmapguard.so.1" in needs(tmp_path / "program")) == (shared == "ON")
 
 
+def largest_function(library: Path) -> int:
+    """Return the size in bytes of the largest function of a library."""
+    lines = [line.split() for line in run("nm", "--print-size", "--radix=d", library).splitlines()]
+    return max(int(words[1]) for words in lines if len(words) == 4 and words[2] in "tT")
+
+
 @pytest.mark.parametrize(
     "setting", ["CMAKE_UNITY_BUILD", "CMAKE_INTERPROCEDURAL_OPTIMIZATION", "CMAKE_POSITION_INDEPENDENT_CODE"]
 )
@@ -102,6 +110,7 @@ def test_settings_for_the_whole_project_do_no_harm(setting: str, text: Path, tmp
     build = tmp_path / "build"
     build_inside("inside", build, f"-D{setting}=ON")
     works(build / "consumer", text)
+    assert largest_function(build / "mmapguard" / "libmmapguard.so.1") < LARGEST
 
 
 def test_make_does_as_well_as_ninja(text: Path, tmp_path: Path) -> None:
