@@ -164,6 +164,8 @@ void check_become_nobody(void);
 bool check_heap(uint64_t *bytes);
 /** Returns the size of a page. */
 uint64_t check_page(void);
+/** Waits until a change of a file gets a later time than one before the call, where file times advance in clock ticks. */
+void check_await_tick(void);
 
 /* ------------------------------------------------------------------------------------------------------- files -- */
 

@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -302,6 +303,26 @@ uint64_t
 check_page(void)
 {
     return (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/** Returns the time that the kernel gives to a file that changes now, unless it has finer times. */
+static struct timespec
+time_of_files(void)
+{
+    struct timespec now;
+    REQUIRE(clock_gettime(CLOCK_REALTIME_COARSE, &now) == 0);
+    return now;
+}
+
+void
+check_await_tick(void)
+{
+    const struct timespec before = time_of_files();
+    struct timespec now = before;
+    while (now.tv_sec == before.tv_sec && now.tv_nsec == before.tv_nsec) {
+        usleep(1000);
+        now = time_of_files();
+    }
 }
 
 __attribute__((noinline)) void

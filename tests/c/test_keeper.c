@@ -93,9 +93,7 @@ break_a_lease(int64_t patience, int64_t jump, unsigned flood)
     const int writer = open(path, O_WRONLY | O_CLOEXEC);
     CHECK(writer >= 0);
     close(writer);
-    while (check_stats().leases_breaking > 0) {
-        usleep(1000);
-    }
+    await_keeper();
     atomic_store(&during.start, 0);
     atomic_store(&during.patience, 0);
     atomic_store(&during.flood, 0);

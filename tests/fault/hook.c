@@ -154,7 +154,7 @@ lose_pages_that_are_back(const char *path, bool was_cut)
     siginfo_t info = check_fault(whole.data + 20 * page + 5);
     siginfo_t other = check_fault(whole.data + 30 * page);
     if (was_cut) {
-        usleep(20000); /* file times advance in clock ticks */
+        check_await_tick();
         check_truncate(path, page);
         check_truncate(path, file_size());
     }

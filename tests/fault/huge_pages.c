@@ -41,6 +41,19 @@ free_huge_pages(void)
     return count;
 }
 
+/** Returns how many huge pages the kernel may make on demand. */
+static unsigned long
+huge_pages_on_demand(void)
+{
+    unsigned long count = 0;
+    FILE *setting = fopen("/proc/sys/vm/nr_overcommit_hugepages", "r");
+    if (setting != NULL) {
+        REQUIRE(fscanf(setting, "%lu", &count) == 1);
+        fclose(setting);
+    }
+    return count;
+}
+
 static void
 missing_huge_pages_are_passed_on(void)
 {
@@ -52,7 +65,8 @@ missing_huge_pages_are_passed_on(void)
     if (probe != MAP_FAILED) {
         munmap(probe, (size_t)1 << 30);
     }
-    if (probe == MAP_FAILED || free_huge_pages() >= 512 || check_under_valgrind() || check_under_qemu()) {
+    if (probe == MAP_FAILED || free_huge_pages() + huge_pages_on_demand() >= 512 || check_under_valgrind() ||
+        check_under_qemu()) {
         check_skip("this kernel has no huge pages, or has enough of them");
         return;
     }

@@ -118,7 +118,7 @@ CHECK_IN_A_CHILD(a_pending_cancellation_does_not_strike_in_the_guard)
         check_truncate(path, PAGES * check_page());
         mmg_handle handle = open_mapped(path);
         REQUIRE_STATUS(mmg_pin(handle, 0, MMG_TO_END, &span), MMG_OK);
-        usleep(10000);
+        check_await_tick();
         check_truncate(path, check_page());
         /* When the page can be read again, the guard reads it. Elsewhere such a read is a cancellation point. */
         reader.asks = round % 2 != 0;

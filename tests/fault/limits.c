@@ -71,12 +71,13 @@ close_strictly(mmg_handle closed)
 
 /* ------------------------------------------------------------------------------------------------------- mappings -- */
 
-/** Makes mappings until the process may make no more. Neighbours differ, so that the kernel does not join them. */
+/** Makes mappings until the process may make no more. Neighbours differ, so that the kernel does not join them. None can be
+    written to, so that the kernel's limit on memory does not come first. */
 static void
 use_up_mappings(void)
 {
     int protection = PROT_READ;
-    while (mmap(NULL, check_page(), protection ^= PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) {
+    while (mmap(NULL, check_page(), protection ^= PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) {
     }
     REQUIRE(errno == ENOMEM);
 }

@@ -42,7 +42,8 @@ touch_same_page(void *argument __attribute__((unused)))
 static bool
 runs_threads_side_by_side(void)
 {
-    return sysconf(_SC_NPROCESSORS_ONLN) > 1 && !check_under_valgrind();
+    cpu_set_t allowed;
+    return sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) > 1 && !check_under_valgrind();
 }
 
 static void

@@ -92,7 +92,7 @@ grown_unseen_is_seen_by_changed(void)
     uint32_t what = 0;
     CHECK_STATUS(mmg_changed(handle, &what), MMG_OK);
     CHECK_U64(what, 0);
-    usleep(20000); /* longer than a clock tick, in which file times advance */
+    check_await_tick();
     check_truncate(path, page);
     check_truncate(path, whole_file());
     check_cut_bytes(whole.data, whole.size, 0, page);

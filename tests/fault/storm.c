@@ -150,7 +150,7 @@ run_round(uint64_t *random, bool coarse, uint8_t *mapped, uint8_t *read_back)
     REQUIRE_STATUS(mmg_pin(now.handle, 0, MMG_TO_END, &whole), MMG_OK);
     CHECK_U64(whole.size, now.length);
     if (coarse) {
-        usleep(12000); /* where file times advance in clock ticks, two changes in one tick would have equal times */
+        check_await_tick(); /* two changes in one tick would have equal times */
     }
     atomic_store(&now.readers.writing, true);
     storm_readers_meet(&now.readers);

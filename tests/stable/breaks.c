@@ -70,9 +70,7 @@ a_thread_of_the_process_itself_may_write(void)
     overwrite(path);
     check_stable(handle);
     CHECK(check_info(handle).means == MMG_MEANS_SNAPSHOT || check_info(handle).means == MMG_MEANS_REFLINK);
-    while (check_stats().leases_breaking > 0) {
-        usleep(100);
-    }
+    await_keeper();
     const mmg_stats after = check_stats();
     const uint64_t passed = now_ns() - begun, waited = after.writer_wait_ns - before.writer_wait_ns;
     CHECK_U64(after.lease_breaks, before.lease_breaks + 1);

@@ -75,15 +75,13 @@ the_writer_of_a_much_smaller_file_does_not_wait(void)
     const int file = open(path, O_WRONLY | O_CLOEXEC);
     CHECK(file >= 0);
     close(file);
-    const bool is_cloned = atomic_load(&pieces) == 0;
+    const bool is_cloned = atomic_load(&pieces) == 0, is_late = was_time_too_short(large);
     for (unsigned index = 0; index < SMALL_FILES; index++) {
-        CHECK(is_cloned || means[index] == small_files[index].means);
+        CHECK(is_cloned || is_late || means[index] == small_files[index].means);
     }
-    while (check_stats().leases_breaking > 0) {
-        usleep(1000);
-    }
+    await_keeper();
     for (unsigned index = 0; index < SMALL_FILES; index++) {
-        CHECK_U64(check_info(handles[index]).guarantee, MMG_GUARANTEE_STABLE);
+        CHECK(was_time_too_short(handles[index]) || check_info(handles[index]).guarantee == MMG_GUARANTEE_STABLE);
         CHECK_STATUS(mmg_close(handles[index], 0), MMG_OK);
     }
     CHECK_STATUS(mmg_close(large, 0), MMG_OK);

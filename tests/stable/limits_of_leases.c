@@ -154,9 +154,11 @@ windows_that_overlap_share_a_snapshot_and_the_larger_cap(void)
         overwrite(path, at);
     }
     for (size_t index = 0; index < COUNT; index++) {
-        check_pattern(handles[index], windows[index].from, windows[index].length);
-        CHECK_STATUS(mmg_check(handles[index]), MMG_OK);
-        CHECK_U64(check_info(handles[index]).guarantee, MMG_GUARANTEE_STABLE);
+        if (!was_time_too_short(handles[index])) {
+            check_pattern(handles[index], windows[index].from, windows[index].length);
+            CHECK_STATUS(mmg_check(handles[index]), MMG_OK);
+            CHECK_U64(check_info(handles[index]).guarantee, MMG_GUARANTEE_STABLE);
+        }
         CHECK(check_info(handles[index]).means != MMG_MEANS_LEASE);
         CHECK_STATUS(mmg_close(handles[index], 0), MMG_OK);
     }
@@ -250,6 +252,7 @@ no_more_leases_are_taken_than_allowed(void)
         overwrite(check_path(name), 0);
         check_stable(handles[index]);
     }
+    await_keeper();
     CHECK_U64(check_stats().leases, MOST - (MOST + 2) / 3);
     more = check_open(check_path("more"), &options);
     CHECK_U64(check_info(more).means, MMG_MEANS_LEASE);

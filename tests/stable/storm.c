@@ -256,7 +256,7 @@ run_round(uint64_t round, uint64_t *random, bool coarse, uint8_t *scratch)
     mmg_info info = check_info(now.handle);
     judge_beginning(&info, is_written);
     if (coarse) {
-        usleep(12000); /* where file times advance in clock ticks, two changes in one tick would have equal times */
+        check_await_tick(); /* two changes in one tick would have equal times */
     }
     blow(&info);
     if (is_written) {
