@@ -32,7 +32,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in checkout.names():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, tree / name, follow_symlinks=False)
-    run("dpkg-buildpackage", "--unsigned-source", "--unsigned-changes", cwd=tree)
+    run("dpkg-buildpackage", "--jobs=auto", "--unsigned-source", "--unsigned-changes", cwd=tree)
     return folder
 
 
