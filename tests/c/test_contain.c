@@ -335,8 +335,29 @@ the_size_of_a_memory_error_is_a_power_of_two(void)
     }
 }
 
+/** Another process may send the signal for any reason, and a timer of the process tells nothing of a page either. */
+static void
+only_what_the_process_sends_itself_is_raised(void)
+{
+    static const int by_a_process[] = {SI_TKILL, SI_USER, SI_QUEUE}, by_the_kernel[] = {SI_TIMER, SI_ASYNCIO, SI_MESGQ};
+    const pid_t senders[] = {getpid(), getppid()};
+    struct signal_report report;
+    for (size_t index = 0; index < 3; index++) {
+        for (size_t sender = 0; sender < 2; sender++) {
+            siginfo_t info = {.si_signo = SIGBUS, .si_code = by_a_process[index]};
+            info.si_pid = senders[sender];
+            mmgi_signal_describe(SIGBUS, &info, &report);
+            CHECK(report.cause == (sender == 0 ? SIGNAL_CAUSE_RAISED : SIGNAL_CAUSE_OTHER));
+            info.si_code = by_the_kernel[index];
+            mmgi_signal_describe(SIGBUS, &info, &report);
+            CHECK(report.cause == SIGNAL_CAUSE_OTHER);
+        }
+    }
+}
+
 static const struct check_case cases[] = {
     {"the size of a memory error is a power of two", the_size_of_a_memory_error_is_a_power_of_two, 0},
+    {"only what the process sends itself is raised", only_what_the_process_sends_itself_is_raised, 0},
     {"a page alone is given up where it can be", a_page_alone_is_given_up_where_it_can_be, 0},
     {"else everything behind it is given up", else_everything_behind_it_is_given_up, 0},
     {"else the whole mapping is given up", else_the_whole_mapping_is_given_up, 0},

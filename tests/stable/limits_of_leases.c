@@ -265,6 +265,30 @@ no_more_leases_are_taken_than_allowed(void)
     close_all(others, sizeof others / sizeof *others);
 }
 
+static void
+overwrite_as_a_child(void *path)
+{
+    overwrite(path, 0);
+}
+
+/** A host may have closed its standard input. The snapshot is then in a file with the smallest number. */
+CHECK_IN_A_CHILD(a_snapshot_may_have_the_descriptor_0)
+{
+    const char *path = check_file("file", MIB);
+    close(STDIN_FILENO);
+    const int placeholder = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    REQUIRE(placeholder == STDIN_FILENO);
+    mmg_handle handle = open_window(path, 0, 0, MMG_NO_LIMIT);
+    if (handle == 0) {
+        return;
+    }
+    REQUIRE(close(placeholder) == 0);
+    CHECK_EXITED(check_child(overwrite_as_a_child, (void *)(uintptr_t)path));
+    check_stable(handle);
+    CHECK(check_info(handle).means != MMG_MEANS_LEASE);
+    CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
+}
+
 /** What cannot change needs no lease. */
 static void
 a_sealed_file_in_memory_needs_no_lease(void)
@@ -295,6 +319,7 @@ static const struct check_case cases[] = {
     {"a snapshot that ends early serves each window as far as it goes",
      a_snapshot_that_ends_early_serves_each_window_as_far_as_it_goes, CHECK_THREADS},
     {"no more leases are taken than allowed", no_more_leases_are_taken_than_allowed, CHECK_THREADS},
+    {"a snapshot may have the descriptor 0", a_snapshot_may_have_the_descriptor_0, CHECK_ONCE},
     {"a sealed file in memory needs no lease", a_sealed_file_in_memory_needs_no_lease, CHECK_THREADS},
 };
 
