@@ -207,16 +207,18 @@ def test_a_stream_that_ends_in_time_is_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_somebody_has_open_for_writing_is_refused_where_that_is_demanded(either: Sample) -> None:
+    folder = either.path.parent
+    code = abi.MMG_E_WOULD_BLOCK if watch.kernel_tells_of_writers(folder) else abi.MMG_E_UNSUPPORTED
     with open(either.path, "r+b"):
-        found = mmg.refused(mmg.try_open(either.path, flags=abi.MMG_FLAG_NO_WRITERS), abi.MMG_E_WOULD_BLOCK)
+        found = mmg.refused(mmg.try_open(either.path, flags=abi.MMG_FLAG_NO_WRITERS), code)
         assert "open for writing" in found.message
         with mmg.opened(mmg.try_open(either.path)):
             pass
     attempt = mmg.try_open(either.path, flags=abi.MMG_FLAG_NO_WRITERS)
-    if not watch.kernel_has_leases(either.path.parent):
+    if not watch.kernel_grants_leases(folder):
         mmg.refused(attempt, abi.MMG_E_UNSUPPORTED)
         pytest.skip(
-            "the file system of the temporary folder has no leases, so the kernel does not tell of writers"
+            "the kernel grants no lease in the temporary folder, so it does not tell that there is no writer"
         )
     with (
         mmg.opened(attempt) as handle,
@@ -233,7 +235,7 @@ def test_a_file_of_which_the_kernel_does_not_tell_is_refused_where_no_writer_may
             mmg.refused(
                 mmg.try_open_fd(fd, flags=abi.MMG_FLAG_NO_WRITERS, lock=abi.MMG_LOCK_NONE),
                 abi.MMG_E_WOULD_BLOCK
-                if watch.kernel_has_leases(either.path.parent)
+                if watch.kernel_tells_of_writers(either.path.parent)
                 else abi.MMG_E_UNSUPPORTED,
             )
     finally:

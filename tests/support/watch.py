@@ -6,6 +6,7 @@ Two pictures, one taken before a test and one after it, must be the same.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import functools
 import mmap
@@ -102,28 +103,53 @@ def kernel_populates() -> bool:
 
 def file_system_of(folder: Path) -> str:
     """Return the kind of file system that a folder is on, or an empty text where the list of mounts does not say."""
-    device = os.stat(folder).st_dev
-    number = f"{os.major(device)}:{os.minor(device)}"
+    opened = os.open(folder, os.O_PATH)
+    try:  # stat(2) has another number for the device than the list of mounts on btrfs
+        about = dict(
+            line.split(":", 1) for line in Path(f"/proc/self/fdinfo/{opened}").read_text().splitlines()
+        )
+    finally:
+        os.close(opened)
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        if line.split()[2] == number:
+        if line.split()[0] == about.get("mnt_id", "").strip():
             return line.split(" - ")[1].split()[0]
     return ""
 
 
-def kernel_has_leases(folder: Path) -> bool:
-    """Returns true when the kernel gives this process a lease on a new file of a folder.
+@functools.cache
+def _leasing_file_systems() -> frozenset[str]:
+    """Return the file systems on which the library takes leases, as SAFETY.md lists them."""
+    text = (library.ROOT / "docs" / "SAFETY.md").read_text(encoding="utf-8")
+    listed = re.search(r"^- The file system is ((?:[\w, ]|\n)*), by its name", text, re.MULTILINE)
+    assert listed is not None
+    return frozenset(re.split(r", | or |\s+", listed[1]))
 
-    On tmpfs the library takes no lease, whatever the kernel gives.
-    """
-    if file_system_of(folder) == "tmpfs":
-        return False
+
+def _lease_code(descriptor: int) -> int:
+    """Return the errno with which the kernel refuses a lease, or 0 where it grants one."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as refusal:
+        return refusal.errno or errno.EINVAL
+    return 0
+
+
+def kernel_grants_leases(folder: Path) -> bool:
+    """Returns true when the kernel grants this process a lease on a new file of a folder, on whatever file system."""
     with tempfile.NamedTemporaryFile(dir=folder) as made, open(made.name, "rb") as reader:
         made.close()  # a writer would be in the way
-        try:
-            fcntl.fcntl(reader.fileno(), fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        except OSError:
-            return False
-    return True
+        return _lease_code(reader.fileno()) == 0
+
+
+def kernel_tells_of_writers(folder: Path) -> bool:
+    """Returns true when the kernel tells that somebody has a new file of a folder open for writing."""
+    with tempfile.NamedTemporaryFile(dir=folder) as written, open(written.name, "rb") as reader:
+        return _lease_code(reader.fileno()) == errno.EAGAIN
+
+
+def library_may_lease(folder: Path) -> bool:
+    """Returns true when the library can hold a new file of a folder by a lease."""
+    return kernel_grants_leases(folder) and file_system_of(folder) in _leasing_file_systems()
 
 
 def descriptors() -> dict[int, str]:
