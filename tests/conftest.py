@@ -6,8 +6,9 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ for folder in (HERE.parent / "bindings" / "python", HERE):
         sys.path.insert(0, str(folder))
 
 from support import files, lease_settings, watch  # noqa: E402
+from support.unavailable import Unavailable  # noqa: E402
 
 #: The folders of tests that may depend on a lease.
 WITH_LEASES = ("contract", "cost", "fault", "hosts", "stable")
@@ -30,6 +32,15 @@ def left_since(before: watch.Picture) -> list[str]:
         time.sleep(0.001)
         left = watch.difference(before, watch.picture())
     return left
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Skip a test that needs what this system does not have, with the reason."""
+    try:
+        return (yield)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(autouse=True)

@@ -6,23 +6,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from stable import mounts
 from stable.others import Places
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Skip a test that needs what this system does not have, with the reason."""
-    try:
-        return (yield)
-    except mounts.Unavailable as reason:
-        pytest.skip(str(reason))
+from support import lease_settings
 
 
 @pytest.fixture(scope="session")
@@ -72,8 +63,17 @@ def folder(request: pytest.FixtureRequest, places: Places) -> Path:
         pytest.skip(str(reason))
 
 
+@pytest.fixture
+def leases() -> None:
+    """Skip a test that needs leases where they are switched off."""
+    try:
+        lease_settings.need_leases()
+    except mounts.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
 @pytest.fixture(params=mounts.LEASING)
-def leasing_folder(request: pytest.FixtureRequest, places: Places) -> Path:
+def leasing_folder(request: pytest.FixtureRequest, leases: None, places: Places) -> Path:
     """Return a folder on each of the file systems where a lease holds off every writer."""
     try:
         return places(request.param)

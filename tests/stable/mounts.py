@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from support import lease_settings
+from support.unavailable import Unavailable as Unavailable
 
 WRITABLE = ("ext4", "xfs", "btrfs", "tmpfs", "overlay")
 LEASING = ("ext4", "xfs", "btrfs")
@@ -37,10 +38,6 @@ _PACKAGES = {
     "bindfs": "bindfs",
 }
 _SIZES = {"ext4": 96 << 20, "xfs": 320 << 20, "btrfs": 256 << 20}
-
-
-class Unavailable(Exception):
-    """This system does not have what the test needs; the text says why."""
 
 
 def need_root() -> None:

@@ -40,6 +40,8 @@ from support import files, lease_settings, watch
 from support import library as mmg
 from support.children import Helper, Line, in_child
 
+pytestmark = pytest.mark.usefixtures("leases")
+
 
 def _open(flags: int) -> Callable[[Path], None]:
     def do(path: Path) -> None:

@@ -27,6 +27,8 @@ from support.files import PAGE
 
 MIB = 1 << 20
 
+pytestmark = pytest.mark.usefixtures("leases")
+
 
 def has_fallen_back(handle: int, shortfall: int, least: int, most: int) -> int:
     """Return the place from which on the handle promises nothing. It must be between `least` and `most`."""

@@ -21,6 +21,8 @@ from support import files
 from support import library as mmg
 from support.children import Helper, Line, in_child
 
+pytestmark = pytest.mark.usefixtures("leases")
+
 
 def test_without_leases_no_writer_is_refused_or_kept_waiting(places: Places) -> None:
     """coreutils' truncate opens with O_NONBLOCK, which a lease answers with EAGAIN."""

@@ -406,6 +406,7 @@ def _open_fork_and_die(line: Line, path: Path) -> None:
     os._exit(0)
 
 
+@pytest.mark.usefixtures("leases")
 def test_the_child_of_a_parent_that_has_died_holds_up_no_writer(places: Places) -> None:
     """The child is a daemon, and the parent with the thread is gone.
 
@@ -599,6 +600,7 @@ def _refuses_mappings(path: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("leases")
 def test_an_open_that_fails_after_the_lease_leaves_no_lease(places: Places) -> None:
     seccomp.require()
     in_child(_refuses_mappings, files.sample(places("ext4") / "file", files.LARGE).path)
@@ -616,6 +618,7 @@ def _beyond_the_address_space(path: Path) -> None:
         assert leases_on(path) == 1
 
 
+@pytest.mark.usefixtures("leases")
 def test_a_mapping_that_cannot_be_had_leaves_no_lease(places: Places) -> None:
     path = files.sparse(places("ext4") / "sparse", 1 << 30)
     in_child(_beyond_the_address_space, path)

@@ -135,6 +135,7 @@ def test_leases_that_are_switched_off_are_done_without(places: Places) -> None:
             is_still(handle, one.data)
 
 
+@pytest.mark.usefixtures("leases")
 @pytest.mark.alone
 def test_switching_leases_off_does_not_end_those_that_are_held(places: Places) -> None:
     one = files.sample(places("ext4") / "file", files.LARGE)
@@ -223,6 +224,7 @@ def _immutable_file_of_another(path: Path, data: bytes) -> None:
         is_still(handle, data)
 
 
+@pytest.mark.usefixtures("leases")
 def test_an_immutable_file_is_no_read_only_medium(places: Places) -> None:
     one = files.sample(places("ext4") / "file", files.LARGE)
     with contextlib.ExitStack() as stack:
@@ -240,6 +242,7 @@ def _means_in(path: Path, data: bytes) -> int:
         return means(handle)
 
 
+@pytest.mark.usefixtures("leases")
 def test_a_read_only_mount_is_no_read_only_medium(places: Places) -> None:
     where = places("ext4")
     one = files.sample(where / "file", files.LARGE)
@@ -423,6 +426,7 @@ def test_a_refusal_gives_the_reason_for_each_means(places: Places, reader: str, 
         assert part in told.message, told.message
 
 
+@pytest.mark.usefixtures("leases")
 def test_the_cap_does_not_count_against_means_that_copy_nothing(places: Places) -> None:
     one = files.sample(places("xfs") / "file", files.LARGE)
     with stable(one.path, max_snapshot_bytes=1) as handle:

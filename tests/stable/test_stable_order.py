@@ -34,6 +34,7 @@ def test_the_document_has_a_row_for_each_size() -> None:
     assert list(orders()) == ["up to 128 KiB", "up to 384 KiB", "up to 32 MiB", "larger"]
 
 
+@pytest.mark.usefixtures("leases")
 @pytest.mark.parametrize("beyond", [0, 1])
 @pytest.mark.parametrize("number", range(len(LIMITS)))
 def test_the_order_of_means_is_that_of_the_document(number: int, beyond: int, places: Places) -> None:

@@ -36,8 +36,9 @@ from support.children import DEADLINE, Helper, Line, in_child
 
 
 def mounted_or_skip(places: Places, kind: str) -> Path:
-    """Return a folder on a file system, or a skip that says why there is none."""
+    """Return a folder on a file system with leases, or a skip that says why there is none."""
     try:
+        lease_settings.need_leases()
         return places(kind)
     except mounts.Unavailable as reason:
         pytest.skip(str(reason))

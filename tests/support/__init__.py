@@ -8,5 +8,6 @@ elf         the functions of the C library that a shared object needs
 files       files with bytes that can be told apart, and ways to replace, race and lock them
 fuse        a small file system in user space that fails on request
 seccomp     system calls that fail on request
+unavailable what is raised where this system does not have what a test needs
 watch       descriptors, mappings, threads and memory counted before and after
 """

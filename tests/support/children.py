@@ -24,6 +24,7 @@ from typing import Any
 
 from . import watch
 from .library import ROOT, library_path
+from .unavailable import Unavailable
 
 DEADLINE = 300.0
 
@@ -85,6 +86,8 @@ def _run(function: Callable[..., Any], arguments: Sequence[Any], outlet: int, le
     try:
         value = function(*arguments) if leaves_open else _leaving_nothing(function, arguments)
         reply: tuple[str, Any] = ("value", value)
+    except Unavailable as reason:
+        reply = ("unavailable", str(reason))
     except BaseException:  # the report must reach the parent, whatever was raised
         reply = ("failure", traceback.format_exc())
         code = 1
@@ -124,7 +127,8 @@ def run_child(
 ) -> Ended:
     """Fork, call `function` in the child, and report how that ended. What it prints to standard error is kept.
 
-    The child must close the regions that it opens, unless it `leaves_open` some on purpose.
+    The child must close the regions that it opens, unless it `leaves_open` some on purpose. Unavailable is raised here
+    when it is raised there.
     """
     until = time.monotonic() + deadline
     with tempfile.TemporaryFile() as errors:
@@ -152,6 +156,8 @@ def run_child(
     assert not hung, f"the child hung for {deadline:.0f} s\n{text}"
     assert status is not None
     kind, value = pickle.loads(sent) if sent else ("value", None)
+    if kind == "unavailable":
+        raise Unavailable(value)
     return Ended(
         code=os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else None,
         killed_by=os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,

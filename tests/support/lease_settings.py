@@ -17,12 +17,28 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from .unavailable import Unavailable
+
 ENABLE = "/proc/sys/fs/leases-enable"
 BREAK_TIME = "/proc/sys/fs/lease-break-time"
 #: Tells the programs that a test starts that the test has the lock already.
 KEPT = "MMAPGUARD_TESTS_SETTING"
 #: Lets go of the queue after so many seconds, for a program that a test with the lock has started without KEPT.
 PATIENCE = 20.0
+
+
+def _value(path: str, default: int) -> int:
+    """Return a setting. A sandbox may hide it."""
+    try:
+        return int(Path(path).read_text())
+    except OSError:
+        return default
+
+
+def need_leases() -> None:
+    """Raise Unavailable where leases are switched off."""
+    if _value(ENABLE, 1) == 0:
+        raise Unavailable(f"leases are switched off: {ENABLE} is 0")
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from mmapguard import abi
 
+from . import lease_settings
 from . import library as mmg
 
 _FIEMAP = 0xC020660B
@@ -178,6 +179,7 @@ def by_a_snapshot(failing: Failing) -> None:
 
 def under_a_lease(failing: Failing) -> None:
     """Read under a lease, which holds writers back but does not protect from the device."""
+    lease_settings.need_leases()
     with mmg.opened(
         mmg.try_open(failing.path, guarantee=abi.MMG_GUARANTEE_STABLE, backing=abi.MMG_BACKING_MAP)
     ) as handle:
@@ -192,6 +194,7 @@ def under_a_lease(failing: Failing) -> None:
 
 def when_the_lease_breaks(failing: Failing) -> None:
     """Break the lease. Bytes that the library cannot copy for the reader are reported before the writer is let in."""
+    lease_settings.need_leases()
     os.environ["TMPDIR"] = "/dev/shm"
     with mmg.opened(
         mmg.try_open(failing.path, guarantee=abi.MMG_GUARANTEE_STABLE, backing=abi.MMG_BACKING_MAP)
