@@ -16,7 +16,7 @@ from typing import Any
 
 from mmapguard import abi
 from stable import mounts
-from support import children, files
+from support import children, files, lease_settings
 from support import library as mmg
 from support.children import Helper, Line
 
@@ -49,8 +49,24 @@ def beside(path: Path) -> int:
     return abi.MMG_MEANS_REFLINK if kind in mounts.REFLINKING else abi.MMG_MEANS_SNAPSHOT
 
 
+def need_time(handle: int) -> None:
+    """Raise Unavailable where the library had no time to secure a region, and the machine's setting is to blame.
+
+    The library then tells the truth about the region, but a test of secured bytes has nothing to check.
+    """
+    if mmg.info(handle).shortfall == abi.MMG_SHORT_TIME:
+        lease_settings.need_long_breaks()
+
+
+def need_time_since(fallbacks: int) -> None:
+    """Raise Unavailable as need_time() does when stats().fallbacks_time is no longer that number. No handle is needed."""
+    if mmg.stats().fallbacks_time != fallbacks:
+        lease_settings.need_long_breaks()
+
+
 def is_still(handle: int, data: bytes) -> None:
     """Check that every way of reading gives `data`, and that the region says that it is STABLE."""
+    need_time(handle)
     assert mmg.content(handle) == data
     assert mmg.read(handle, 0, len(data)) == (abi.MMG_OK, data)
     assert mmg.find(handle, data[-24:]) == (abi.MMG_OK, data.index(data[-24:]))

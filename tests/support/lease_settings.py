@@ -25,6 +25,8 @@ BREAK_TIME = "/proc/sys/fs/lease-break-time"
 KEPT = "MMAPGUARD_TESTS_SETTING"
 #: Lets go of the queue after so many seconds, for a program that a test with the lock has started without KEPT.
 PATIENCE = 20.0
+#: Seconds that are enough for every copy of a test, also on a loaded machine.
+LONG = 30
 
 
 def _value(path: str, default: int) -> int:
@@ -39,6 +41,18 @@ def need_leases() -> None:
     """Raise Unavailable where leases are switched off."""
     if _value(ENABLE, 1) == 0:
         raise Unavailable(f"leases are switched off: {ENABLE} is 0")
+
+
+def break_seconds() -> int:
+    """Return how many seconds the kernel lets a writer wait; 0 when it waits for ever. Other programs may change it."""
+    return _value(BREAK_TIME, 0)
+
+
+def need_long_breaks() -> None:
+    """Raise Unavailable where the kernel takes a broken lease sooner than a loaded machine may have copied the bytes."""
+    seconds = break_seconds()
+    if 0 < seconds < LONG:
+        raise Unavailable(f"{BREAK_TIME} is {seconds}: too short for a copy on a loaded machine")
 
 
 @functools.cache

@@ -219,8 +219,10 @@ def pinned(handle: int, offset: int = 0, length: int = TO_END) -> Iterator[Any]:
     assert status == abi.MMG_OK, status_name(status)
     try:
         yield span
-    finally:
-        assert unpin(span) == abi.MMG_OK
+    except BaseException:  # what was raised says more than a loss
+        unpin(span)
+        raise
+    assert unpin(span) == abi.MMG_OK
 
 
 def content(handle: int, offset: int = 0, length: int = TO_END) -> bytes:

@@ -206,6 +206,8 @@ def when_the_lease_breaks(failing: Failing) -> None:
         if found.guarantee == abi.MMG_GUARANTEE_STABLE:
             _judge_reflink(handle, failing)
             return
+        if found.shortfall == abi.MMG_SHORT_TIME:
+            lease_settings.need_long_breaks()
         assert (found.guarantee, found.shortfall) == (abi.MMG_GUARANTEE_CONTAINED, abi.MMG_SHORT_READ)
         assert found.fault_offset <= failing.lost
         assert mmg.check(handle) == abi.MMG_E_UNSTABLE
