@@ -237,6 +237,6 @@ def test_the_writer_of_a_small_file_does_not_wait_for_the_copy_of_a_large_one() 
     """The copy of the large file may end before the writer of the small one comes, but not each time."""
     try:
         with mounts.image("ext4", 900 << 20) as (where, _):
-            assert any(_is_small_served_first(where) for _ in range(5))
+            until(lambda: _is_small_served_first(where), "the writer of the small file was let in first")
     except mounts.Unavailable as reason:
         pytest.skip(str(reason))
