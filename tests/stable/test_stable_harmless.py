@@ -107,6 +107,8 @@ def test_the_wait_of_a_writer_has_a_limit_if_one_is_set(places: Places) -> None:
         assert place % (4 << 20) == 0, "the copy ends between two pieces"
         assert place < one.size
         assert place == 0 or mmg.content(handle, 0, place) == one.data[:place]
+        if mmg.stats().fallbacks_time == before + 2:  # the kernel's time was over as well
+            lease_settings.need_long_breaks()
         assert mmg.stats().fallbacks_time == before + 1
 
 
@@ -163,7 +165,7 @@ def test_a_full_disk_and_a_limit_of_memory_cost_the_guarantee_and_not_the_reader
                 line.say("it was written to")
                 told = line.hear()
                 line.say("enough")
-                if told == f"{abi.MMG_E_UNSTABLE} {abi.MMG_SHORT_TIME} 0":
+                if told.startswith(f"{abi.MMG_E_UNSTABLE} {abi.MMG_SHORT_TIME} "):
                     lease_settings.need_long_breaks()
                 assert told == f"{abi.MMG_E_UNSTABLE} {abi.MMG_SHORT_SPACE} 1"
     except mounts.Unavailable as reason:
