@@ -133,8 +133,8 @@ bool check_tells_address(void);
  */
 bool check_reads_itself(void);
 /**
- * Returns true when the kernel gives this process a lease on a file in the program's directory, with its signal. On tmpfs
- * and overlay the library takes no lease, whatever the kernel gives.
+ * Returns true when the kernel gives this process a lease on a file in the program's directory, with its signal. The
+ * library takes leases on the file systems that SAFETY.md lists, and on no other, whatever the kernel gives.
  */
 bool check_kernel_has_leases(void);
 /**
