@@ -262,12 +262,16 @@ count(const struct held *held)
 
 /*
  * Returns true when the mapping has no pages behind the end of the file any more. On a stacked file system (overlay) the
- * descriptor may lead to another file than the mapping, so there the function looks at the last page of the mapping.
+ * descriptor may lead to another file than the mapping, so there the function looks at the last page that still comes from the
+ * file: behind it are the zeros of an earlier cut.
  */
 static bool
 tail_is_gone(const struct held *held)
 {
-    return (held->r.traits & MAPPING_IS_STACKED) == 0 || !mmgi_map_is_readable(held->r.start + held->r.length - 1);
+    if ((held->r.traits & MAPPING_IS_STACKED) == 0)
+        return true;
+    const size_t end = atomic_load_explicit(&mmgi_registry_repairs(held->number)->tail, memory_order_relaxed);
+    return end == 0 || !mmgi_map_is_readable(held->r.start + end - 1);
 }
 
 static bool

@@ -186,6 +186,15 @@ mmg_status mmgi_region_look(const struct region *region);
  */
 mmg_status mmgi_region_failed(const struct region *region, int os_code);
 
+/**
+ * Returns true when bytes of the region are behind the end of the file, whose size now is `size`. On a stacked file system
+ * the descriptor may lead to another file than the mapping, so there the function looks at the mapping.
+ */
+bool mmgi_region_tail_is_lost(const struct region *region, uint64_t size);
+
+/** Returns 0 when a descriptor still names the region's file, or an errno; see mmgi_file_status_if(). */
+int mmgi_region_names(const struct region *region, int fd, struct file_status *status);
+
 /** Does the work of mmg_verify() for a pinned region. */
 mmg_status mmgi_region_verify(const struct region *region);
 
