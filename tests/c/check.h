@@ -138,6 +138,11 @@ bool check_reads_itself(void);
  */
 bool check_kernel_has_leases(void);
 /**
+ * Returns true when the program's directory is on overlay, where a descriptor may lead to another file than a mapping of it.
+ * So the library reads from the mapping there, and does not compare files: SAFETY.md.
+ */
+bool check_is_stacked(void);
+/**
  * Waits until no other test changes the kernel's settings of leases, and keeps other tests from such a change until the
  * program ends: tests/support/lease_settings.py.
  */

@@ -117,9 +117,10 @@ a_break_of_a_lease(void)
     CHECK_U64(check_info(handle).guarantee, MMG_GUARANTEE_STABLE);
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);
     CHECK_STATUS(mmg_close(other, 0), MMG_OK);
-    check_counts();
-    if (!has_lease) {
-        check_skip("the kernel gives this process no lease");
+    if (has_lease) {
+        check_counts();
+    } else {
+        check_skip("the library can take no lease here");
     }
 }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mmapguard import abi
-from support import files
+from support import files, watch
 from support import library as mmg
 from support.files import PAGE, Sample
 
@@ -169,6 +169,7 @@ def test_a_private_mapping_that_was_adopted_keeps_what_its_owner_wrote(file: Sam
 
 
 def test_a_descriptor_that_the_host_has_closed_evicts_no_other_file(file: Sample, tmp_path: Path) -> None:
+    watch.need_plain_files(tmp_path)
     other = clean(tmp_path / "other", 2)
     handle = mmg.accepted(mmg.try_open(file.path))
     (fd,) = [int(link.name) for link in Path("/proc/self/fd").iterdir() if names(link, file.path)]

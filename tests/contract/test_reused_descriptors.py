@@ -22,6 +22,16 @@ from support import files, watch
 from support import library as mmg
 from support.children import in_child
 from support.files import LARGE, PAGE, Sample
+from support.unavailable import Unavailable
+
+
+@pytest.fixture(autouse=True)
+def files_can_be_told_apart(tmp_path: Path) -> None:
+    """Skip the tests where the library cannot know that a number names another file."""
+    try:
+        watch.need_plain_files(tmp_path)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
 
 
 def close_behind_its_back(path: Path) -> list[int]:

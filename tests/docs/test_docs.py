@@ -149,6 +149,7 @@ def test_each_function_is_in_the_file_that_the_page_of_the_rooms_gives() -> None
 
 SANDBOX_ROWS = {
     "CALLS_TO_CONTAIN": "contain a loss",
+    "CALLS_ON_OVERLAY": "contain a loss on overlay",
     "CALLS_AT_A_LIMIT": "contain a loss where nothing is left",
     "CALLS_FOR_OTHERS": "contain a loss in a foreign mapping",
     "CALLS_TO_PASS_ON": "pass a signal on",

@@ -222,6 +222,10 @@ CHECK_IN_A_CHILD(another_file_behind_the_descriptor_is_noticed)
 {
     uint8_t byte = 0;
     uint64_t got = 1;
+    if (check_is_stacked()) {
+        check_skip("on overlay device and inode of a file change with a write, so the library does not compare them");
+        return;
+    }
     int before = open(check_file("probe", 1), O_RDONLY | O_CLOEXEC);
     REQUIRE(before >= 0 && close(before) == 0);
     mmg_handle handle = open_with(check_file("big", file_size()), MMG_BACKING_MAP, 0);

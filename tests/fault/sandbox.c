@@ -19,6 +19,7 @@
 #include "check.h"
 
 #define CALLS_TO_CONTAIN(X) X(rt_sigprocmask) X(fstat) X(newfstatat) X(pread64) X(mmap) X(gettid) X(rt_sigreturn)
+#define CALLS_ON_OVERLAY(X) X(process_vm_readv) X(getpid)
 #define CALLS_AT_A_LIMIT(X) X(munmap) X(mremap) X(munlock) X(prlimit64)
 /* clang-format off */
 #define CALLS_FOR_OTHERS(X) X(openat) X(ioctl) X(read) X(lseek) X(close) X(lstat) X(newfstatat) X(statfs) X(process_vm_readv) X(getpid) X(rt_sigprocmask) X(mmap) X(gettid) X(clock_nanosleep) X(rt_sigreturn)
@@ -37,6 +38,7 @@
 #define NUMBER(name) SYS_##name,
 
 static const long to_contain[] = {CALLS_TO_CONTAIN(NUMBER)};
+static const long on_overlay[] = {CALLS_ON_OVERLAY(NUMBER)};
 static const long at_a_limit[] = {CALLS_AT_A_LIMIT(NUMBER)};
 static const long for_others[] = {CALLS_FOR_OTHERS(NUMBER)};
 static const long to_pass_on[] = {CALLS_TO_PASS_ON(NUMBER)};
@@ -65,6 +67,16 @@ allow(struct sandbox *sandbox, const long *calls, size_t count, long but)
         };
         memcpy(sandbox->line + sandbox->count, lines, sizeof lines);
         sandbox->count = (unsigned short)(sandbox->count + COUNT(lines));
+    }
+}
+
+/** Allows what contains a loss in the program's directory. */
+static void
+allow_to_contain(struct sandbox *sandbox, long but)
+{
+    allow(sandbox, to_contain, COUNT(to_contain), but);
+    if (check_is_stacked()) {
+        allow(sandbox, on_overlay, COUNT(on_overlay), but);
     }
 }
 
@@ -119,7 +131,7 @@ static void
 lose_in_a_sandbox(void *missing)
 {
     struct sandbox sandbox = sandbox_begin();
-    allow(&sandbox, to_contain, COUNT(to_contain), *(const long *)missing);
+    allow_to_contain(&sandbox, *(const long *)missing);
     open_and_cut();
     sandbox_enter(&sandbox);
     lose();
@@ -165,7 +177,7 @@ lose_at_a_limit(void *unused)
     struct sandbox sandbox = sandbox_begin();
     const struct rlimit small = {.rlim_cur = 1, .rlim_max = RLIM_INFINITY};
     (void)unused;
-    allow(&sandbox, to_contain, COUNT(to_contain), -1);
+    allow_to_contain(&sandbox, -1);
     allow(&sandbox, at_a_limit, COUNT(at_a_limit), -1);
     open_and_cut();
     REQUIRE(setrlimit(RLIMIT_AS, &small) == 0);
@@ -240,7 +252,7 @@ pass_on_in_a_sandbox(void *unused)
 {
     struct sandbox sandbox = sandbox_begin();
     (void)unused;
-    allow(&sandbox, to_contain, COUNT(to_contain), -1);
+    allow_to_contain(&sandbox, -1);
     allow(&sandbox, to_pass_on, COUNT(to_pass_on), -1);
     signal(SIGBUS, hear);
     open_and_cut();

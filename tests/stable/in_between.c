@@ -31,6 +31,7 @@ static const struct {
 static mmg_handle handles[SMALL_FILES];
 static uint32_t means[SMALL_FILES];
 static atomic_uint pieces; /* of the large file that were begun */
+static atomic_bool is_breaking;
 
 /** Breaks the leases of the small files during the first piece, and sees what they have at the second one. */
 static void
@@ -50,7 +51,7 @@ ssize_t
 copy_file_range(int from, off64_t *from_offset, int to, off64_t *to_offset, size_t size, unsigned flags)
 {
     struct stat status;
-    if (fstat(from, &status) == 0 && status.st_size == (off_t)LARGE) {
+    if (atomic_load(&is_breaking) && fstat(from, &status) == 0 && status.st_size == (off_t)LARGE) {
         do_meanwhile(atomic_fetch_add(&pieces, 1) + 1);
     }
     return syscall(SYS_copy_file_range, from, from_offset, to, to_offset, size, flags);
@@ -72,6 +73,7 @@ the_writer_of_a_much_smaller_file_does_not_wait(void)
         means[index] = MMG_MEANS_NONE;
     }
     atomic_store(&pieces, 0);
+    atomic_store(&is_breaking, true);
     const int file = open(path, O_WRONLY | O_CLOEXEC);
     CHECK(file >= 0);
     close(file);

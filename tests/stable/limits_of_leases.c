@@ -24,7 +24,13 @@ open_window(const char *path, uint64_t offset, uint64_t length, uint64_t cap)
     options.offset = offset;
     options.length = length;
     options.max_snapshot_bytes = cap;
-    mmg_handle handle = check_open(path, &options);
+    mmg_handle handle = 0;
+    const mmg_status status = mmg_open(path, &options, &handle, NULL);
+    if (status == MMG_E_UNSTABLE && !check_kernel_has_leases()) {
+        check_skip("there are no leases here, and a snapshot would be larger than allowed");
+        return 0;
+    }
+    REQUIRE_STATUS(status, MMG_OK);
     return has_lease(handle) ? handle : 0;
 }
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import library
+from .unavailable import Unavailable
 
 # Files that the interpreter may map by itself during a test: modules, locales, conversion tables.
 _INTERPRETER = re.compile(r"\.so[.0-9]*$|/locale/|/gconv/|/python3|\.pyc$|/ld-")
@@ -114,6 +115,15 @@ def file_system_of(folder: Path) -> str:
         if line.split()[0] == about.get("mnt_id", "").strip():
             return line.split(" - ")[1].split()[0]
     return ""
+
+
+def need_plain_files(folder: Path) -> None:
+    """Raise Unavailable on overlay, where a write may replace the file below a descriptor.
+
+    So the library does not compare files there, and makes other system calls.
+    """
+    if file_system_of(folder) == "overlay":
+        raise Unavailable(f"{folder} is on overlay, where a file cannot be told from another by its numbers")
 
 
 @functools.cache
