@@ -41,23 +41,24 @@ file_of_mapping(const struct region *region, struct file_status *status)
     return region->is_stacked ? mmgi_file_status(region->fd, status) : mmgi_region_names(region, region->fd, status);
 }
 
-#define CUT_LOOKS 3
-
-/*
- * Returns true when a page of the mapping that could not be read was behind the end of a file that was cut: it still is, or it
- * can be read again, since the file has grown. Another process may cut and grow the file all the time, so the function looks
- * at both more than once.
- */
+/* Returns true when a byte of the mapping is behind the end of the file. */
 static bool
-was_cut(const struct region *region, const unsigned char *page)
+is_behind_end(const struct region *region, const unsigned char *byte)
 {
-    const uint64_t needed = region->offset + (uint64_t)(page - region->data) + 1;
     struct file_status status;
 
-    for (int i = 0; i < CUT_LOOKS; i++)
-        if ((file_of_mapping(region, &status) == 0 && status.size < needed) || mmgi_map_is_readable(page))
-            return true;
-    return false;
+    return file_of_mapping(region, &status) == 0 && status.size <= region->offset + (uint64_t)(byte - region->data);
+}
+
+/*
+ * Returns true when a byte of the mapping that could not be read was behind the end of a file that was cut: it still is, or it
+ * can be read again, since the file has grown. The size is asked once more at the end, since another process may have cut the
+ * file a second time. On a failing device a second attempt to read may take long, so there is one only.
+ */
+static bool
+was_cut(const struct region *region, const unsigned char *byte)
+{
+    return is_behind_end(region, byte) || mmgi_map_is_readable(byte) || is_behind_end(region, byte);
 }
 
 /*
