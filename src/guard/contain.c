@@ -168,6 +168,16 @@ contain_pages(const struct held *held, size_t from, size_t to, size_t fault, mmg
 }
 
 /*
+ * Returns true when a page is behind the end of a file on a stacked file system. There the last page of the mapping may be
+ * zeros that another thread has just put there, and no sign of a cut any more.
+ */
+static bool
+is_behind_stacked_end(const struct held *held, size_t from)
+{
+    return (held->r.traits & MAPPING_IS_STACKED) != 0 && held->is_known && present_bytes(held) <= from;
+}
+
+/*
  * Returns the cause of a failed page inside the file. Perhaps the file was cut and has grown again before the guard looked;
  * then the page can be read again. But a page can also be read again after a short failure of the device. The times of the
  * file tell the two cases apart: in the first one the file was written to. Several threads may have touched pages before the
@@ -181,6 +191,8 @@ cause_inside(const struct held *held, size_t from)
 
     if ((held->r.traits & MAPPING_IS_DEVICE) != 0 || !held->is_known)
         return MMG_E_IO;
+    if (is_behind_stacked_end(held, from))
+        return MMG_E_TRUNCATED;
     int64_t changed = held->status.changed.seconds * INT64_C(1000000000) + held->status.changed.nanoseconds;
     if (atomic_load_explicit(&repairs->judged, memory_order_relaxed) == changed)
         return MMG_E_IO;
@@ -222,6 +234,9 @@ contain_inside(const struct held *held, size_t offset)
     size_t fault = offset / held->r.page * held->r.page, from = fault, to = from + held->r.page;
     mmg_status cause = cause_inside(held, from);
 
+    /* The bytes behind the end of the file on its last page are lost as well. */
+    if (is_behind_stacked_end(held, from))
+        lose(held, present_bytes(held), from, MMG_E_TRUNCATED);
     if (cause == MMG_E_IO)
         continue_run(held, &from, &to);
     if (to - from > held->r.page && has_copies(held, from, to)) {

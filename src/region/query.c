@@ -100,8 +100,10 @@ mmgi_region_tail_is_lost(const struct region *region, uint64_t size)
     size_t lead = (size_t)(region->data - region->mapping.base);
     size_t behind = (size_t)((lead + left + page - 1) / page *
                              page); /* where the first page starts that is wholly behind the end */
+    /* A page that the guard has replaced can be read. */
     if (behind < region->mapping.length)
-        return !mmgi_map_is_readable(region->mapping.base + behind);
+        return !mmgi_map_is_readable(region->mapping.base + behind) ||
+               registry_loss_within(region->number, behind - lead, 1) == MMG_E_TRUNCATED;
     /* Only a part of the last page is behind the end. If the file was cut, that part reads as zeros, without a fault. */
     for (uint64_t i = left; i < region->size; i++)
         if (region->data[i] != 0)

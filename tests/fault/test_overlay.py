@@ -11,7 +11,7 @@ import pytest
 from fault.programs import program
 from stable import mounts
 
-PROGRAMS = ["truncation", "regrown", "storm", "searches", "hook", "sandbox", "adopt", "adopt_owner", "amid"]
+PROGRAMS = ["truncation", "regrown", "searches", "hook", "sandbox", "adopt", "adopt_owner", "amid"]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
