@@ -144,8 +144,9 @@ check_kernel_has_leases(void)
     bool is_listed = false;
     int file = open(check_file("lease", 1), O_RDONLY | O_CLOEXEC);
     REQUIRE(file >= 0);
+    const uint32_t type = file_system_type(file);
     for (size_t index = 0; index < sizeof types / sizeof *types; index++) {
-        is_listed |= file_system_type(file) == types[index];
+        is_listed |= type == types[index];
     }
     bool has = is_listed && fcntl(file, F_SETLEASE, F_RDLCK) == 0;
     close(file);

@@ -36,8 +36,9 @@ puts_memory_there(void *unused)
     uint8_t *half = bytes + whole() / 2;
     REQUIRE(mmap(half, whole() / 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == half);
     memset(half, 42, whole() / 2);
-    check_truncate(path, page);
+    check_truncate(path, page + 100);
     CHECK(touch(bytes, 3 * page) == 0);
+    CHECK_U64(check_info(handle).fault_offset, page + 100);
     CHECK_STATUS(mmg_check(handle), MMG_E_TRUNCATED);
     CHECK(half[0] == 42 && memcmp(half, half + 1, whole() / 2 - 1) == 0);
     CHECK_STATUS(mmg_close(handle, 0), MMG_OK);

@@ -26,7 +26,7 @@ main(int argc, char **argv)
         return 77;
     }
     if (check_is_stacked()) {
-        printf("SKIP: the model knows file systems on which the library reads through the descriptor\n");
+        printf("SKIP: on overlay mmg_read() reads the mapping, and the model foresees failures of the descriptor\n");
         return 77;
     }
     check_keep_lease_settings();

@@ -58,13 +58,17 @@ is_long(long seconds)
 }
 
 /**
- * Returns true when the library had no time to secure a region, and the machine's setting is to blame. The library then
- * tells the truth about the region, but a case about secured bytes has nothing to check.
+ * Returns true, and marks the case as skipped, when the library had no time to secure a region, and the machine's setting is
+ * to blame. The library then tells the truth about the region, but a case about secured bytes has nothing to check.
  */
 static inline bool
 was_time_too_short(mmg_handle handle)
 {
-    return check_info(handle).shortfall == MMG_SHORT_TIME && !is_long(break_seconds());
+    if (check_info(handle).shortfall != MMG_SHORT_TIME || is_long(break_seconds())) {
+        return false;
+    }
+    check_skip("/proc/sys/fs/lease-break-time is too short for a copy on this machine");
+    return true;
 }
 
 /** Waits until the thread of the library has done all that a break demands. A writer goes on a moment before that. */
